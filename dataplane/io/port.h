@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One DPDK port as a carrier of UDP datagrams between two addresses: memif, af_xdp, af_packet, ring, PCI.
+ * Never written against one PMD: what a port can do is asked of it.
+ *
+ * The port builds and checks Ethernet, IPv4 and UDP in software where the device does not; it drops, and
+ * counts by reason, what is not from the peer to us. The neighbour's MAC address is configured. Thread:
+ * the net lcore that owns it, except where said.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/counters.h"
+#include "base/status.h"
+
+#define CW_PORT_BURST 32u
+
+#define CW_PORT_COUNTERS(X)                                                                                  \
+    X(CW_PORT_RX_PACKETS, "rx_packets") X(CW_PORT_RX_BYTES, "rx_bytes")                                      \
+    X(CW_PORT_TX_PACKETS, "tx_packets") X(CW_PORT_TX_BYTES, "tx_bytes")                                      \
+    X(CW_PORT_TX_FULL, "tx_queue_full") X(CW_PORT_TX_NO_BUFFER, "tx_no_buffer")                              \
+    X(CW_PORT_DROP_NOT_OURS, "drop_not_ours") X(CW_PORT_DROP_FRAGMENT, "drop_ip_fragment")                   \
+    X(CW_PORT_DROP_CHECKSUM, "drop_checksum") X(CW_PORT_DROP_SHORT, "drop_short")                            \
+    X(CW_PORT_DROP_CUT, "drop_lab_cut")
+enum { CW_PORT_COUNTERS(CW_COUNTER_ENUM) CW_PORT_COUNTER_COUNT };
+extern const char *const cw_port_counter_names[CW_PORT_COUNTER_COUNT];
+
+struct cw_port_config {
+    char name[64];        /* of the path, for messages */
+    char device[256];     /* EAL device string, as --vdev or -a takes it: "net_memif0,role=server,..." */
+    uint16_t mtu;         /* of IP: what the engine sends at most; the port's own is not changed */
+    uint8_t local_mac[6], remote_mac[6];
+    uint32_t local_ip, remote_ip; /* host byte order */
+    uint16_t local_udp, remote_udp;
+};
+
+struct cw_eal_config {
+    char file_prefix[64];  /* one per engine; its runtime directory is removed at start and stop */
+    char lcores[64];       /* "0@(0-1)" */
+    bool may_use_hugepages; /* tried first when true; falls back to --no-huge by itself */
+    uint32_t memory_mb;
+    const struct cw_port_config *ports;
+    uint32_t port_count;
+};
+
+/* Once a process, before anything else of DPDK. Words in why. */
+enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_t why_size) CW_MUST_CHECK;
+void cw_eal_stop(void);
+bool cw_eal_has_hugepages(void);
+
+struct cw_port;
+
+/* After cw_eal_start, on the main thread. NULL with words in why. Allocates; nothing later does. */
+struct cw_port *cw_port_open(const struct cw_port_config *config, char *why, size_t why_size);
+void cw_port_close(struct cw_port *port);
+bool cw_port_is_link_up(const struct cw_port *port);
+uint32_t cw_port_datagram_bytes_max(const struct cw_port *port);
+
+/* Receives up to CW_PORT_BURST datagrams and calls take for each, payload writable until it returns. */
+uint32_t cw_port_receive(struct cw_port *port, void (*take)(void *context, uint8_t *datagram, size_t length),
+                         void *context);
+/* Transmission: next gives room for one datagram in a fresh frame, or NULL when the queue or pool is full;
+ * commit keeps it with its final length, abandon gives it back. flush sends the burst to the device. */
+uint8_t *cw_port_transmit_next(struct cw_port *port);
+void cw_port_transmit_commit(struct cw_port *port, size_t length);
+void cw_port_transmit_abandon(struct cw_port *port);
+void cw_port_flush(struct cw_port *port);
+
+/* A lab's cut: while cut, everything received and sent is dropped and counted. Any thread. */
+void cw_port_cut_set(struct cw_port *port, bool receive, bool transmit);
+uint64_t cw_port_counter(struct cw_port *port, unsigned which);

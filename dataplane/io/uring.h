@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One io_uring per lcore: disks, NBD sockets, wake-ups and the sleep all go through it, so that an idle
+ * lcore sleeps in one place and any of them ends the sleep.
+ *
+ * An operation embeds a cw_uring_op and names the function that gets its result. Preparing an operation
+ * takes a submission entry; cw_uring_submit passes all prepared ones to the kernel in one call, at the end
+ * of a loop turn. When the submission queue is full, prepare submits by itself. Single thread.
+ */
+#pragma once
+
+#include <liburing.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct cw_uring_op;
+/* result: as the system call's: >= 0 or -errno. Called from cw_uring_reap only. flags: CQE flags. */
+typedef void cw_uring_done(struct cw_uring_op *op, int result, uint32_t flags);
+
+struct cw_uring_op {
+    cw_uring_done *done;
+};
+
+struct cw_uring {
+    struct io_uring ring;
+    uint32_t prepared; /* entries not yet submitted */
+    uint32_t in_flight;
+    bool has_registered_buffers;
+    struct iovec registered[16];
+    uint32_t registered_count;
+    /* a module may add what it needs below */
+    int wake_fd;       /* eventfd: any thread or process may end the sleep by writing to it */
+    struct cw_uring_op wake_op;
+    uint64_t wake_value;
+};
+
+/* entries: submission queue, power of two. The text of a failure goes to `why`. */
+enum cw_status cw_uring_init(struct cw_uring *uring, uint32_t entries, char *why, size_t why_size) CW_MUST_CHECK;
+void cw_uring_fini(struct cw_uring *uring);
+
+/* Registers memory blocks once, after all pools exist. Failing is not fatal: plain reads and writes then. */
+void cw_uring_register(struct cw_uring *uring, const struct iovec *blocks, uint32_t count);
+
+/* A fresh SQE with op as its user data; never NULL. The caller fills it with an io_uring_prep_ function
+ * *before* calling cw_uring_bind, which sets the user data and counts it. */
+struct io_uring_sqe *cw_uring_sqe(struct cw_uring *uring);
+void cw_uring_bind(struct cw_uring *uring, struct io_uring_sqe *sqe, struct cw_uring_op *op);
+
+/* Prepared read or write of a file at an offset; picks the FIXED form when data lies in a registered block. */
+void cw_uring_read(struct cw_uring *uring, struct cw_uring_op *op, int fd, void *data, uint32_t length, uint64_t offset);
+void cw_uring_write(struct cw_uring *uring, struct cw_uring_op *op, int fd, const void *data, uint32_t length,
+                    uint64_t offset, bool dsync);
+void cw_uring_fdatasync(struct cw_uring *uring, struct cw_uring_op *op, int fd);
+
+void cw_uring_submit(struct cw_uring *uring);
+/* Runs the done functions of finished operations, at most max of them; returns how many. */
+uint32_t cw_uring_reap(struct cw_uring *uring, uint32_t max);
+/* Submits, then sleeps until something finishes, the wake fd is written, or timeout_ns has passed. */
+void cw_uring_sleep(struct cw_uring *uring, uint64_t timeout_ns);
+/* Any thread. */
+void cw_uring_wake(struct cw_uring *uring);

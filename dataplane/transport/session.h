@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A session: the authenticated, sealed association of two nodes over one path, carrying messages.
+ *
+ * Pure: datagrams, sends and a time go in; datagrams and events come out. No clock, no I/O, no allocation
+ * after init, no randomness of its own (random bytes come in with the configuration and with
+ * cw_session_entropy). One thread owns a session (a net lcore).
+ *
+ * A message is a head (<= 2048 B, copied at send) and a body (<= 128 KiB, borrowed from send until its
+ * CW_SESSION_SENT event). It is cut into fragments, each sealed into a datagram of at most
+ * config.datagram_bytes_max; it is delivered whole, exactly once per session, in any order, with head and
+ * body in a receive buffer whose body is aligned to 4096. A session that goes down delivers nothing more
+ * and gives every unsent or unacknowledged message back by a CW_SESSION_SENT event with delivered = false;
+ * it may or may not have arrived: the layer above compares sequences when a new session is up.
+ *
+ * Guarantees: packets in flight <= window; messages in flight towards the peer <= the credit it granted,
+ * by size class; bytes sent in any interval T <= rate * T + one quantum.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/counters.h"
+#include "base/status.h"
+#include "wire/message.h"
+
+/* Streams differ in priority only, highest first. */
+enum cw_stream { CW_STREAM_CONTROL = 0, CW_STREAM_LIVE, CW_STREAM_RESYNC, CW_STREAM_COUNT };
+
+/* Receive buffers come in classes by body size; credit is granted in messages of each class. */
+enum cw_size_class { CW_CLASS_SMALL = 0, CW_CLASS_MEDIUM, CW_CLASS_LARGE, CW_CLASS_COUNT };
+#define CW_CLASS_BYTES(c) ((c) == CW_CLASS_SMALL ? 4096u : (c) == CW_CLASS_MEDIUM ? 32768u : CW_RECORD_PAYLOAD_MAX)
+static inline enum cw_size_class cw_size_class_of(uint32_t body_length)
+{
+    return body_length <= CW_CLASS_BYTES(CW_CLASS_SMALL)    ? CW_CLASS_SMALL
+           : body_length <= CW_CLASS_BYTES(CW_CLASS_MEDIUM) ? CW_CLASS_MEDIUM
+                                                            : CW_CLASS_LARGE;
+}
+
+/* How AEAD is done: a table of two, ipsec-mb and OpenSSL EVP as the reference (dataplane/io/aead.h). */
+struct cw_aead_ops {
+    const char *name;
+    size_t key_state_size; /* bytes of expanded key, at 64-byte alignment */
+    void (*key_expand)(void *key_state, const uint8_t key[32]);
+    /* AES-256-GCM. cipher may equal plain. tag is 16 bytes. iv is 12 bytes. */
+    void (*seal)(const void *key_state, uint8_t *cipher, const uint8_t *plain, size_t length,
+                 const uint8_t iv[12], const uint8_t *aad, size_t aad_length, uint8_t tag[16]);
+    /* false: the tag does not match, and what stands in plain is garbage. */
+    bool (*open)(const void *key_state, uint8_t *plain, const uint8_t *cipher, size_t length,
+                 const uint8_t iv[12], const uint8_t *aad, size_t aad_length, const uint8_t tag[16]);
+};
+
+struct cw_session_config {
+    bool is_initiator;            /* exactly one of the two; the other answers */
+    char local_name[32];          /* node names: mixed into the keys, so a wrong peer cannot finish */
+    char remote_name[32];
+    uint8_t cluster_key[32];      /* never seals data */
+    uint8_t seed[64];             /* fresh from getrandom: ephemeral secrets and nonces come from it */
+    const struct cw_aead_ops *aead;
+    uint32_t datagram_bytes_max;  /* UDP payload: MTU - 28 (v4) or - 48 (v6) */
+    uint64_t rate_bytes_per_second; /* the pacer; 0: not paced */
+    uint32_t packets_in_flight_max; /* power of two */
+    uint32_t messages_max;        /* sends accepted and not yet returned, all streams */
+    uint32_t receive_count[CW_CLASS_COUNT]; /* buffers of each class = credit granted */
+    uint64_t idle_timeout_ns;     /* nothing heard for this long: down. Default 2 s */
+};
+
+/* A received message. The buffer is the session's; give it back with cw_session_release. */
+struct cw_received {
+    uint64_t buffer;      /* generation handle */
+    uint8_t stream;
+    uint32_t head_length;
+    uint32_t body_length;
+    uint8_t *head;
+    uint8_t *body;        /* aligned to 4096 */
+};
+
+enum cw_session_event_type {
+    CW_SESSION_UP = 1,   /* both sides have proved the keys; sends are accepted from now on */
+    CW_SESSION_DOWN,     /* why says why; a new handshake starts by itself */
+    CW_SESSION_RECEIVED,
+    CW_SESSION_SENT,     /* message `tag` is finished with: delivered, or given back */
+};
+
+enum cw_session_down {
+    CW_DOWN_NONE = 0, CW_DOWN_IDLE, CW_DOWN_CLOSED_BY_PEER, CW_DOWN_PEER_RESTARTED, CW_DOWN_KEYS_WORN,
+    CW_DOWN_LOCAL, CW_DOWN_COUNT
+};
+
+struct cw_session_event {
+    uint8_t type;
+    uint8_t why;            /* DOWN: enum cw_session_down */
+    bool delivered;         /* SENT */
+    uint64_t tag;           /* SENT */
+    struct cw_received received; /* RECEIVED */
+};
+
+#define CW_SESSION_COUNTERS(X)                                                                               \
+    X(CW_SESSION_DATAGRAMS_OUT, "datagrams_out") X(CW_SESSION_DATAGRAMS_IN, "datagrams_in")                  \
+    X(CW_SESSION_BYTES_OUT, "bytes_out") X(CW_SESSION_BYTES_IN, "bytes_in")                                  \
+    X(CW_SESSION_MESSAGES_OUT, "messages_out") X(CW_SESSION_MESSAGES_IN, "messages_in")                      \
+    X(CW_SESSION_RETRANSMITTED, "packets_retransmitted") X(CW_SESSION_LOST, "packets_lost")                  \
+    X(CW_SESSION_SPURIOUS, "losses_spurious") X(CW_SESSION_PROBES, "probe_timeouts")                         \
+    X(CW_SESSION_DROP_SHORT, "drop_short") X(CW_SESSION_DROP_FORMAT, "drop_format")                          \
+    X(CW_SESSION_DROP_SPI, "drop_unknown_spi") X(CW_SESSION_DROP_TAG, "drop_bad_tag")                        \
+    X(CW_SESSION_DROP_REPLAY, "drop_replay") X(CW_SESSION_DROP_HANDSHAKE, "drop_handshake")                  \
+    X(CW_SESSION_DROP_COOKIE, "drop_bad_cookie") X(CW_SESSION_DROP_FRAME, "drop_bad_frame")                  \
+    X(CW_SESSION_DROP_CREDIT, "drop_over_credit") X(CW_SESSION_DUPLICATE, "fragments_duplicate")             \
+    X(CW_SESSION_HANDSHAKES, "handshakes_completed") X(CW_SESSION_DOWNS, "sessions_down")
+enum { CW_SESSION_COUNTERS(CW_COUNTER_ENUM) CW_SESSION_COUNTER_COUNT };
+extern const char *const cw_session_counter_names[CW_SESSION_COUNTER_COUNT];
+
+struct cw_session; /* opaque outside transport/ */
+
+/* Carves everything from the arena (run twice, as cw_arena_measure tells). When measuring, returns NULL. */
+struct cw_session *cw_session_new(const struct cw_session_config *config, struct cw_arena *arena, uint64_t now_ns);
+/* 64 fresh random bytes for the next handshake; asked for by cw_session_wants_entropy. */
+bool cw_session_wants_entropy(const struct cw_session *session);
+void cw_session_entropy(struct cw_session *session, const uint8_t seed[64]);
+
+bool cw_session_is_up(const struct cw_session *session);
+
+/*
+ * Hands over one message. head is copied; body is borrowed until SENT. CW_AGAIN: no room or no credit; try
+ * after the next SENT event or when cw_session_can_send says so. CW_SHUTDOWN: not up.
+ */
+enum cw_status cw_session_send(struct cw_session *session, enum cw_stream stream, const uint8_t *head,
+                               uint32_t head_length, const uint8_t *body, uint32_t body_length,
+                               uint64_t tag) CW_MUST_CHECK;
+bool cw_session_can_send(const struct cw_session *session, enum cw_stream stream, uint32_t body_length);
+
+/* One UDP payload as received. May be changed (opened in place). Never keeps a pointer to it. */
+void cw_session_on_datagram(struct cw_session *session, uint8_t *datagram, size_t length, uint64_t now_ns);
+
+/*
+ * Builds the next datagram that may leave now, highest priority first: handshake, acks, control, live,
+ * resync, retransmissions before new data of the same stream. Returns its length, 0 when nothing may leave.
+ */
+size_t cw_session_transmit(struct cw_session *session, uint8_t *datagram, uint64_t now_ns);
+
+/* Timers: call cw_session_on_time when now >= deadline; CW_NEVER when nothing is pending. */
+void cw_session_on_time(struct cw_session *session, uint64_t now_ns);
+uint64_t cw_session_deadline_ns(const struct cw_session *session);
+
+/* Pops the oldest event; false when there is none. The queue cannot overflow: it is sized by the limits. */
+bool cw_session_event(struct cw_session *session, struct cw_session_event *event);
+/* Gives a received buffer back: its credit returns to the peer. A stale handle is counted and ignored. */
+void cw_session_release(struct cw_session *session, uint64_t buffer);
+/* The one memory block that holds all receive bodies, so that the shell can register it with io_uring. */
+void cw_session_receive_memory(const struct cw_session *session, void **memory, size_t *length);
+
+/* Tells the peer and goes down (CW_DOWN_LOCAL). */
+void cw_session_close(struct cw_session *session, uint64_t now_ns);
+
+struct cw_session_stats {
+    uint64_t rtt_ns_smoothed, rtt_ns_min, rtt_ns_latest;
+    uint64_t rate_bytes_per_second; /* measured over the last second */
+    double loss;                    /* share of packets declared lost, last ten seconds or so */
+    uint32_t packets_in_flight, messages_in_flight;
+    uint64_t counters[CW_SESSION_COUNTER_COUNT];
+};
+void cw_session_stats(struct cw_session *session, struct cw_session_stats *stats);
