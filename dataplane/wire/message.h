@@ -73,17 +73,20 @@ struct cw_sequences {
 #define CW_HELLO_DIVERGED 0x10u /* holds applied data that the asker's history does not have */
 #define CW_HELLO_RETIRED 0x20u /* its data is of no use to an opener: not a member any more */
 
+/* One volume of the group; a list names each volume once. */
+struct cw_message_volume {
+    uint16_t volume; /* index in the group */
+    uint64_t size;   /* bytes, a multiple of 512 and not 0 */
+    uint64_t base;   /* 0: began as zeros; else the random name of the data it began with */
+};
+
 struct cw_message_hello {
     struct cw_identity identity;
     struct cw_sequences sequences;
     uint64_t applied_limit;  /* nothing above was ever applied in place */
     struct cw_history history;
     uint32_t volume_count;
-    struct {
-        uint16_t volume;
-        uint64_t size;  /* bytes */
-        uint64_t base;  /* 0: began as zeros; else the random name of the data it began with */
-    } volumes[CW_VOLUMES_PER_GROUP_MAX];
+    struct cw_message_volume volumes[CW_VOLUMES_PER_GROUP_MAX];
 };
 
 struct cw_message_attach {
@@ -129,11 +132,7 @@ struct cw_message_copy_begin {
     uint64_t sequence;   /* live stream starts at sequence + 1 */
     struct cw_history history;
     uint32_t volume_count;
-    struct {
-        uint16_t volume;
-        uint64_t size;
-        uint64_t base;
-    } volumes[CW_VOLUMES_PER_GROUP_MAX];
+    struct cw_message_volume volumes[CW_VOLUMES_PER_GROUP_MAX];
 };
 
 struct cw_message_copy_chunk {
@@ -198,11 +197,14 @@ enum cw_message_error {
     CW_MESSAGE_ERROR_COUNT
 };
 
-/* Our own struct: returns the head's length, at most CW_MESSAGE_HEAD_MAX. */
+/* Our own struct, asserted to be sound; head has room for CW_MESSAGE_HEAD_MAX. Returns the head's length. */
 uint32_t cw_message_encode(const struct cw_message *message, uint8_t *head);
-/* Foreign bytes. body_length is checked against the head; the body's hash is the caller's to check. */
+/* Foreign bytes. body_length is checked against the head; the body's hash is the caller's to check. Whatever
+ * is not CW_MESSAGE_OK leaves *message undefined. */
 enum cw_message_error cw_message_decode(const uint8_t *head, uint32_t head_length, uint32_t body_length,
                                         struct cw_message *message);
+/* Bytes of body that travel with this message. */
+uint32_t cw_message_body_length(const struct cw_message *message);
 const char *cw_message_error_name(enum cw_message_error error);
 const char *cw_message_type_name(enum cw_message_type type);
 bool cw_history_valid(const struct cw_history *history);

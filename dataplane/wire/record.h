@@ -61,8 +61,9 @@ enum cw_record_error {
     CW_RECORD_BAD_FLAGS,
     CW_RECORD_BAD_VOLUME,
     CW_RECORD_BAD_LENGTH,  /* zero, above the maximum, not a multiple of 512, or present on a marker */
-    CW_RECORD_BAD_OFFSET,  /* not a multiple of 512, or offset + length wraps */
+    CW_RECORD_BAD_OFFSET,  /* not a multiple of 512, or offset + length wraps, or present on a marker */
     CW_RECORD_BAD_SEQUENCE, /* sequence or epoch 0 */
+    CW_RECORD_BAD_HASH,     /* a payload_hash where there is no payload */
     CW_RECORD_ERROR_COUNT
 };
 
