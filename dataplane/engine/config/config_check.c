@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Meaning. Every check is one call that takes the path of the value, so that the message can begin with it
+ * and find its line: "node.yaml:12: paths[0].mtu is 70000: expected a number from 576 to 9600".
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/numbers.h"
+#include "engine/config/raw_config.h"
+
+#define MTU_MIN 576u
+#define MTU_MAX 9600u
+#define CPU_MAX 1023u
+
+struct check {
+    const struct cw_raw_config *raw;
+    const struct cw_yaml_lines *lines;
+    struct cw_node_config *config;
+    struct cw_config_mistakes *mistakes;
+    bool look_at_files;
+};
+
+/* "PATH is VALUE: expected WORDS", or "PATH is missing: expected WORDS". */
+__attribute__((format(printf, 4, 5))) static void expected(const struct check *check, const char *path,
+                                                           const char *value, const char *format, ...)
+{
+    char words[160];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    uint32_t line = cw_yaml_lines_find(check->lines, path);
+    if (value)
+        cw_config_mistake_add(check->mistakes, line, "%s is %.48s: expected %s", path,
+                              *value ? value : "empty", words);
+    else
+        cw_config_mistake_add(check->mistakes, line, "%s is missing: expected %s", path, words);
+}
+
+static void check_number(const struct check *check, const char *path, const char *value, uint64_t low,
+                         uint64_t high, uint64_t *number)
+{
+    char *end = NULL;
+    uint64_t n = 0;
+    errno = 0;
+    if (value && *value >= '0' && *value <= '9')
+        n = strtoull(value, &end, 10);
+    if (!end || *end || errno || n < low || n > high)
+        expected(check, path, value, "a number from %lu to %lu", low, high);
+    else
+        *number = n;
+}
+
+static void check_number32(const struct check *check, const char *path, const char *value, uint32_t low,
+                           uint32_t high, uint32_t otherwise, uint32_t *number)
+{
+    uint64_t n = otherwise;
+    if (value)
+        check_number(check, path, value, low, high, &n);
+    *number = (uint32_t)n;
+}
+
+static bool check_name(const struct check *check, const char *path, const char *value,
+                       char name[CW_CONFIG_NAME_SIZE])
+{
+    if (!value || !cw_config_name_check(value)) {
+        expected(check, path, value, "a name of 1 to %u letters, digits, '-', '_', '.'",
+                 CW_CONFIG_NAME_SIZE - 1);
+        return false;
+    }
+    snprintf(name, CW_CONFIG_NAME_SIZE, "%s", value);
+    return true;
+}
+
+/* An absolute path that fits. otherwise: the default when it is missing, or NULL: required. */
+static bool check_path(const struct check *check, const char *path, const char *value, const char *otherwise,
+                       char *to, size_t size)
+{
+    if (!value && otherwise)
+        value = otherwise;
+    if (!value || value[0] != '/') {
+        expected(check, path, value, "an absolute path");
+        return false;
+    }
+    if (strlen(value) >= size) {
+        expected(
+            check, path, value, "a path of at most %zu bytes (this one has %zu)%s", size - 1, strlen(value),
+            size == CW_CONFIG_SOCKET_SIZE ? ", as sockets have no longer names: a shorter directory" : "");
+        return false;
+    }
+    snprintf(to, size, "%s", value);
+    return true;
+}
+
+static void check_site(const struct check *check, uint32_t index)
+{
+    const struct cw_raw_site *raw = &check->raw->sites[index];
+    struct cw_config_site *site = &check->config->sites[index];
+    char path[CW_YAML_PATH_SIZE];
+    uint64_t id = UINT8_MAX; /* until a good one is read: equal to no other */
+    snprintf(path, sizeof path, "sites[%u].name", index);
+    check_name(check, path, raw->name, site->name);
+    for (uint32_t i = 0; i < index && site->name[0]; i++) {
+        if (strcmp(check->config->sites[i].name, site->name) == 0)
+            expected(check, path, raw->name, "another name than that of sites[%u]", i);
+    }
+    snprintf(path, sizeof path, "sites[%u].id", index);
+    check_number(check, path, raw->id, 0, CW_CONFIG_SITES_MAX - 1, &id);
+    site->id = (uint8_t)id;
+    for (uint32_t i = 0; i < index && id != UINT8_MAX; i++) {
+        if (check->config->sites[i].id == id)
+            expected(check, path, raw->id, "another number than that of sites[%u]", i);
+    }
+    snprintf(path, sizeof path, "sites[%u].directory", index);
+    if (raw->directory)
+        check_path(check, path, raw->directory, NULL, site->directory, sizeof site->directory);
+}
+
+static const struct cw_config_site *find_site(const struct check *check, const char *name)
+{
+    for (uint32_t i = 0; i < check->config->site_count && name; i++) {
+        if (strcmp(check->config->sites[i].name, name) == 0)
+            return &check->config->sites[i];
+    }
+    return NULL;
+}
+
+static void check_sites(const struct check *check)
+{
+    check->config->site_count = check->raw->sites_count;
+    if (!check->raw->sites)
+        expected(check, "sites", NULL, "a list of 1 to %u sites, each with name and id", CW_CONFIG_SITES_MAX);
+    for (uint32_t i = 0; i < check->config->site_count; i++)
+        check_site(check, i);
+    if (!check_name(check, "site", check->raw->site, check->config->site))
+        return;
+    const struct cw_config_site *own = find_site(check, check->config->site);
+    if (own)
+        check->config->site_id = own->id;
+    else
+        expected(check, "site", check->raw->site, "one of the names under sites");
+}
+
+static bool parse_mac(const char *text, uint8_t mac[6])
+{
+    unsigned int b[6];
+    char more;
+    if (strlen(text) != 17 ||
+        sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &more) != 6)
+        return false;
+    for (int i = 0; i < 6; i++)
+        mac[i] = (uint8_t)b[i];
+    return (mac[0] & 1) == 0;
+}
+
+static void check_endpoint(const struct check *check, const char *path, const struct cw_raw_endpoint *raw,
+                           struct cw_config_endpoint *endpoint)
+{
+    char inner[CW_YAML_PATH_SIZE + 8];
+    struct in_addr ip;
+    uint64_t port = 0;
+    if (!raw) {
+        expected(check, path, NULL, "mac, ip and port");
+        return;
+    }
+    snprintf(inner, sizeof inner, "%s.mac", path);
+    if (!raw->mac || !parse_mac(raw->mac, endpoint->mac))
+        expected(check, inner, raw->mac, "a unicast MAC address such as 02:00:00:00:00:01");
+    snprintf(inner, sizeof inner, "%s.ip", path);
+    if (!raw->ip || inet_pton(AF_INET, raw->ip, &ip) != 1)
+        expected(check, inner, raw->ip, "an IPv4 address such as 10.77.0.1");
+    else
+        endpoint->ip = ntohl(ip.s_addr);
+    snprintf(inner, sizeof inner, "%s.port", path);
+    check_number(check, inner, raw->port, 1, 65535, &port);
+    endpoint->port = (uint16_t)port;
+}
+
+static void check_path_names(const struct check *check, uint32_t index, const struct cw_raw_path *raw,
+                             struct cw_config_path *out)
+{
+    char path[CW_YAML_PATH_SIZE];
+    snprintf(path, sizeof path, "paths[%u].name", index);
+    check_name(check, path, raw->name, out->name);
+    for (uint32_t i = 0; i < index && out->name[0]; i++) {
+        if (strcmp(check->config->paths[i].name, out->name) == 0)
+            expected(check, path, raw->name, "another name than that of paths[%u]", i);
+    }
+    snprintf(path, sizeof path, "paths[%u].remote", index);
+    if (check_name(check, path, raw->remote, out->remote)) {
+        if (!find_site(check, raw->remote))
+            expected(check, path, raw->remote, "one of the names under sites");
+        else if (strcmp(raw->remote, check->config->site) == 0)
+            expected(check, path, raw->remote, "another site than this one");
+    }
+    snprintf(path, sizeof path, "paths[%u].device", index);
+    if (!raw->device || !*raw->device || strlen(raw->device) >= sizeof out->device)
+        expected(check, path, raw->device, "a DPDK device of 1 to %zu bytes, such as net_af_xdp0,iface=eth1",
+                 sizeof out->device - 1);
+    else
+        snprintf(out->device, sizeof out->device, "%s", raw->device);
+}
+
+static void check_one_path(const struct check *check, uint32_t index)
+{
+    const struct cw_raw_path *raw = &check->raw->paths[index];
+    struct cw_config_path *out = &check->config->paths[index];
+    char path[CW_YAML_PATH_SIZE];
+    uint64_t mtu = 0;
+    check_path_names(check, index, raw, out);
+    snprintf(path, sizeof path, "paths[%u].mtu", index);
+    check_number(check, path, raw->mtu, MTU_MIN, MTU_MAX, &mtu);
+    out->mtu = (uint16_t)mtu;
+    snprintf(path, sizeof path, "paths[%u].local", index);
+    check_endpoint(check, path, raw->local, &out->local);
+    snprintf(path, sizeof path, "paths[%u].peer", index);
+    check_endpoint(check, path, raw->peer, &out->peer);
+    snprintf(path, sizeof path, "paths[%u].rate", index);
+    if (raw->rate && !cw_quantity_bits_per_second(raw->rate, &out->rate_bits_per_second))
+        expected(check, path, raw->rate, "a rate such as 10gbit, 500mbit or 8000kbit");
+}
+
+static void check_paths(const struct check *check)
+{
+    check->config->path_count = check->raw->paths_count;
+    for (uint32_t i = 0; i < check->config->path_count; i++)
+        check_one_path(check, i);
+}
+
+static void check_poll(const struct check *check)
+{
+    const char *poll = check->raw->poll;
+    check->config->poll = CW_CONFIG_POLL_ADAPTIVE;
+    if (poll && strcmp(poll, "dedicated") == 0)
+        check->config->poll = CW_CONFIG_POLL_DEDICATED;
+    else if (poll && strcmp(poll, "adaptive") != 0)
+        expected(check, "poll", poll, "dedicated or adaptive");
+}
+
+static void check_machine(const struct check *check)
+{
+    const struct cw_raw_config *raw = check->raw;
+    struct cw_node_config *config = check->config;
+    check_poll(check);
+    check_number32(check, "lcores.net", raw->lcores ? raw->lcores->net : NULL, 0, CPU_MAX, 0,
+                   &config->lcore_net);
+    check_number32(check, "lcores.store", raw->lcores ? raw->lcores->store : NULL, 0, CPU_MAX, 0,
+                   &config->lcore_store);
+    check_number32(check, "memory.payload_mb", raw->memory ? raw->memory->payload_mb : NULL, 8, 65536, 64,
+                   &config->payload_mb);
+    check_number32(check, "memory.receive_mb", raw->memory ? raw->memory->receive_mb : NULL, 8, 65536, 64,
+                   &config->receive_mb);
+    uint64_t lease = 5000;
+    if (raw->lease_seconds && !cw_quantity_milliseconds(raw->lease_seconds, &lease))
+        lease = 0;
+    if (lease < 1000 || lease > 60000)
+        expected(check, "lease_seconds", raw->lease_seconds, "1 to 60 seconds");
+    config->lease_ms = (uint32_t)lease;
+}
+
+static void check_socket_rights(const struct check *check)
+{
+    const char *mode = check->raw->sockets ? check->raw->sockets->mode : NULL;
+    const char *group = check->raw->sockets ? check->raw->sockets->group : NULL;
+    check->config->socket_mode = 0600;
+    check->config->socket_group = (gid_t)-1;
+    if (mode && strcmp(mode, "0660") == 0)
+        check->config->socket_mode = 0660;
+    else if (mode && strcmp(mode, "0600") != 0)
+        expected(check, "sockets.mode", mode, "0600 or 0660");
+    if (check->config->socket_mode == 0660 && !group)
+        expected(check, "sockets.group", NULL, "the name of the group that mode 0660 lets in");
+    if (!group || !check->look_at_files)
+        return;
+    const struct group *found = getgrnam(group);
+    if (found)
+        check->config->socket_group = found->gr_gid;
+    else
+        expected(check, "sockets.group", group, "a group of this machine (getent group)");
+}
+
+static void read_key(const struct check *check, const char *file)
+{
+    struct stat about;
+    uint8_t bytes[33];
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &about) < 0) {
+        expected(check, "cluster_key", file, "a readable file (%s)", strerror(errno));
+    } else if (!S_ISREG(about.st_mode) || read(fd, bytes, sizeof bytes) != 32) {
+        expected(check, "cluster_key", file, "a file of exactly 32 random bytes (head -c 32 /dev/urandom)");
+    } else if (about.st_mode & 077) {
+        expected(check, "cluster_key", file, "a file that only its owner may read (chmod 600; it is %04o)",
+                 about.st_mode & 07777);
+    } else {
+        memcpy(check->config->cluster_key, bytes, 32);
+    }
+    explicit_bzero(bytes, sizeof bytes);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void check_directory(const struct check *check, const char *path, const char *directory)
+{
+    struct stat about;
+    if (!check->look_at_files)
+        return;
+    if (stat(directory, &about) < 0)
+        expected(check, path, directory, "a directory (%s)", strerror(errno));
+    else if (!S_ISDIR(about.st_mode))
+        expected(check, path, directory, "a directory (it is a file)");
+}
+
+static void check_files(const struct check *check)
+{
+    const struct cw_raw_config *raw = check->raw;
+    struct cw_node_config *config = check->config;
+    char otherwise[CW_CONFIG_PATH_SIZE + 16];
+    if (!check_path(check, "directory", raw->directory, NULL, config->directory, sizeof config->directory))
+        return;
+    check_directory(check, "directory", config->directory);
+    snprintf(otherwise, sizeof otherwise, "%s/storage", config->directory);
+    if (check_path(check, "storage", raw->storage, otherwise, config->storage, sizeof config->storage))
+        check_directory(check, "storage", config->storage);
+    snprintf(otherwise, sizeof otherwise, "%s/engine.sock", config->directory);
+    check_path(check, "engine_socket", raw->engine_socket, otherwise, config->engine_socket,
+               sizeof config->engine_socket);
+    snprintf(otherwise, sizeof otherwise, "%s/control.sock", config->directory);
+    check_path(check, "control_socket", raw->control_socket, otherwise, config->control_socket,
+               sizeof config->control_socket);
+    check_path(check, "store", raw->store, NULL, config->store_file, sizeof config->store_file);
+    if (check_path(check, "cluster_key", raw->cluster_key, NULL, config->cluster_key_file,
+                   sizeof config->cluster_key_file) &&
+        check->look_at_files)
+        read_key(check, config->cluster_key_file);
+}
+
+void cw_config_check_meaning(const struct cw_raw_config *raw, const struct cw_yaml_lines *lines,
+                             bool look_at_files, struct cw_node_config *config,
+                             struct cw_config_mistakes *mistakes)
+{
+    const struct check check = {
+        .raw = raw, .lines = lines, .config = config, .mistakes = mistakes, .look_at_files = look_at_files};
+    check_sites(&check);
+    if (raw->node)
+        check_name(&check, "node", raw->node, config->node);
+    else
+        snprintf(config->node, sizeof config->node, "%s", config->site);
+    check_files(&check);
+    check_machine(&check);
+    check_socket_rights(&check);
+    check_paths(&check);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "engine/config/node_config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/numbers.h"
+#include "engine/config/raw_config.h"
+
+/* Everything is optional here: what is missing is said with all other mistakes of meaning. */
+#define WORD(key, type, member)                                                                              \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, member, 0, CYAML_UNLIMITED)
+#define PART(key, member, fields)                                                                            \
+    CYAML_FIELD_MAPPING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct cw_raw_config, member,     \
+                            fields)
+
+static const cyaml_schema_field_t endpoint_fields[] = {
+    WORD("mac", struct cw_raw_endpoint, mac), WORD("ip", struct cw_raw_endpoint, ip),
+    WORD("port", struct cw_raw_endpoint, port), CYAML_FIELD_END};
+
+static const cyaml_schema_field_t path_fields[] = {
+    WORD("name", struct cw_raw_path, name),
+    WORD("remote", struct cw_raw_path, remote),
+    WORD("device", struct cw_raw_path, device),
+    WORD("mtu", struct cw_raw_path, mtu),
+    CYAML_FIELD_MAPPING_PTR("local", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct cw_raw_path, local,
+                            endpoint_fields),
+    CYAML_FIELD_MAPPING_PTR("peer", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct cw_raw_path, peer,
+                            endpoint_fields),
+    WORD("rate", struct cw_raw_path, rate),
+    CYAML_FIELD_END};
+static const cyaml_schema_value_t path_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct cw_raw_path, path_fields)};
+
+static const cyaml_schema_field_t site_fields[] = {
+    WORD("name", struct cw_raw_site, name), WORD("id", struct cw_raw_site, id),
+    WORD("directory", struct cw_raw_site, directory), CYAML_FIELD_END};
+static const cyaml_schema_value_t site_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct cw_raw_site, site_fields)};
+
+static const cyaml_schema_field_t lcores_fields[] = {
+    WORD("net", __typeof__(*((struct cw_raw_config *)0)->lcores), net),
+    WORD("store", __typeof__(*((struct cw_raw_config *)0)->lcores), store), CYAML_FIELD_END};
+static const cyaml_schema_field_t memory_fields[] = {
+    WORD("payload_mb", __typeof__(*((struct cw_raw_config *)0)->memory), payload_mb),
+    WORD("receive_mb", __typeof__(*((struct cw_raw_config *)0)->memory), receive_mb), CYAML_FIELD_END};
+static const cyaml_schema_field_t sockets_fields[] = {
+    WORD("mode", __typeof__(*((struct cw_raw_config *)0)->sockets), mode),
+    WORD("group", __typeof__(*((struct cw_raw_config *)0)->sockets), group), CYAML_FIELD_END};
+
+static const cyaml_schema_field_t config_fields[] = {
+    WORD("node", struct cw_raw_config, node),
+    WORD("site", struct cw_raw_config, site),
+    CYAML_FIELD_SEQUENCE_COUNT("sites", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct cw_raw_config, sites,
+                               sites_count, &site_schema, 1, CW_CONFIG_SITES_MAX),
+    WORD("directory", struct cw_raw_config, directory),
+    WORD("storage", struct cw_raw_config, storage),
+    WORD("cluster_key", struct cw_raw_config, cluster_key),
+    WORD("poll", struct cw_raw_config, poll),
+    PART("lcores", lcores, lcores_fields),
+    PART("memory", memory, memory_fields),
+    PART("sockets", sockets, sockets_fields),
+    WORD("engine_socket", struct cw_raw_config, engine_socket),
+    WORD("control_socket", struct cw_raw_config, control_socket),
+    WORD("store", struct cw_raw_config, store),
+    WORD("lease_seconds", struct cw_raw_config, lease_seconds),
+    CYAML_FIELD_SEQUENCE_COUNT("paths", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct cw_raw_config, paths,
+                               paths_count, &path_schema, 0, CW_CONFIG_PATHS_MAX),
+    CYAML_FIELD_END};
+static const cyaml_schema_value_t config_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct cw_raw_config, config_fields)};
+
+/* The walk has held the document against the same table: what libcyaml still minds is rare, and said. */
+static struct cw_raw_config *load_raw(const char *text, size_t length, struct cw_config_mistakes *mistakes)
+{
+    const cyaml_config_t options = {
+        .log_fn = NULL, .mem_fn = cyaml_mem, .log_level = CYAML_LOG_ERROR, .flags = CYAML_CFG_NO_ALIAS};
+    struct cw_raw_config *raw = NULL;
+    cyaml_err_t error =
+        cyaml_load_data((const uint8_t *)text, length, &options, &config_schema, (cyaml_data_t **)&raw, NULL);
+    if (error == CYAML_OK && raw)
+        return raw;
+    cw_config_mistake_add(mistakes, 0, "libcyaml: %s", cyaml_strerror(error));
+    return NULL;
+}
+
+/* By line, keeping the order within a line: insertion, the list is short. */
+static void sort_mistakes(struct cw_config_mistakes *mistakes)
+{
+    for (uint32_t i = 1; i < mistakes->count; i++) {
+        struct cw_config_mistake moving = mistakes->list[i];
+        uint32_t at = i;
+        for (; at > 0 && mistakes->list[at - 1].line > moving.line; at--)
+            mistakes->list[at] = mistakes->list[at - 1];
+        mistakes->list[at] = moving;
+    }
+}
+
+enum cw_status cw_node_config_parse(const char *text, size_t length, bool look_at_files,
+                                    struct cw_node_config *config, struct cw_config_mistakes *mistakes)
+{
+    const cyaml_config_t options = {.mem_fn = cyaml_mem, .log_level = CYAML_LOG_ERROR};
+    struct cw_yaml_lines *lines = calloc(1, sizeof *lines);
+    struct cw_raw_config *raw = NULL;
+    *config = (struct cw_node_config){0};
+    *mistakes = (struct cw_config_mistakes){0};
+    if (!lines) {
+        cw_config_mistake_add(mistakes, 0, "no memory");
+        return CW_INVALID;
+    }
+    if (cw_yaml_lines_walk(text, length, &config_schema, lines, mistakes))
+        raw = load_raw(text, length, mistakes);
+    if (raw) {
+        cw_config_check_meaning(raw, lines, look_at_files, config, mistakes);
+        cyaml_free(&options, &config_schema, raw, 0);
+    }
+    free(lines);
+    sort_mistakes(mistakes);
+    return mistakes->count ? CW_INVALID : CW_OK;
+}
+
+/* Whole file, ended by a 0; NULL with errno. The caller frees. */
+static char *read_file(const char *file, size_t *length)
+{
+    FILE *from = fopen(file, "re");
+    if (!from)
+        return NULL;
+    char *text = malloc(CW_CONFIG_BYTES_MAX + 2);
+    if (text) {
+        *length = fread(text, 1, CW_CONFIG_BYTES_MAX + 1, from);
+        text[*length] = 0;
+        if (ferror(from)) {
+            free(text);
+            text = NULL;
+            errno = EIO;
+        }
+    }
+    fclose(from);
+    return text;
+}
+
+enum cw_status cw_node_config_load(const char *file, struct cw_node_config *config,
+                                   struct cw_config_mistakes *mistakes)
+{
+    size_t length = 0;
+    *config = (struct cw_node_config){0};
+    *mistakes = (struct cw_config_mistakes){0};
+    char *text = read_file(file, &length);
+    if (!text) {
+        cw_config_mistake_add(mistakes, 0, "cannot be read: %s", strerror(errno));
+        return CW_INVALID;
+    }
+    enum cw_status status = CW_INVALID;
+    if (length > CW_CONFIG_BYTES_MAX)
+        cw_config_mistake_add(mistakes, 0, "longer than %u bytes: expected a configuration",
+                              CW_CONFIG_BYTES_MAX);
+    else
+        status = cw_node_config_parse(text, length, true, config, mistakes);
+    free(text);
+    return status;
+}
+
+void cw_config_mistakes_print(FILE *to, const char *file, const struct cw_config_mistakes *mistakes)
+{
+    for (uint32_t i = 0; i < mistakes->count; i++)
+        fprintf(to, "%s:%u: %s\n", file, CW_MAX(mistakes->list[i].line, 1u), mistakes->list[i].text);
+    if (mistakes->left_out)
+        fprintf(to, "%s:1: and %u more mistakes\n", file, mistakes->left_out);
+}
+
+int cw_node_config_check_main(const char *file)
+{
+    struct cw_node_config config;
+    struct cw_config_mistakes mistakes;
+    if (cw_node_config_load(file, &config, &mistakes) == CW_OK) {
+        printf("%s: good: node %s of site %s, %u sites, %u paths\n", file, config.node, config.site,
+               config.site_count, config.path_count);
+        return 0;
+    }
+    cw_config_mistakes_print(stderr, file, &mistakes);
+    return 1;
+}
