@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* AES-256-GCM behind transport's two-function table: libipsec-mb's direct calls, and OpenSSL EVP as reference. */
+/* AES-256-GCM behind transport's two-function table: libipsec-mb's direct calls, and OpenSSL EVP as
+ * reference. */
 #pragma once
 
 #include "transport/session.h"
