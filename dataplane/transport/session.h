@@ -32,7 +32,8 @@ enum cw_stream { CW_STREAM_CONTROL = 0, CW_STREAM_LIVE, CW_STREAM_RESYNC, CW_STR
 
 /* Receive buffers come in classes by body size; credit is granted in messages of each class. */
 enum cw_size_class { CW_CLASS_SMALL = 0, CW_CLASS_MEDIUM, CW_CLASS_LARGE, CW_CLASS_COUNT };
-#define CW_CLASS_BYTES(c) ((c) == CW_CLASS_SMALL ? 4096u : (c) == CW_CLASS_MEDIUM ? 32768u : CW_RECORD_PAYLOAD_MAX)
+#define CW_CLASS_BYTES(c)                                                                                    \
+    ((c) == CW_CLASS_SMALL ? 4096u : (c) == CW_CLASS_MEDIUM ? 32768u : CW_RECORD_PAYLOAD_MAX)
 static inline enum cw_size_class cw_size_class_of(uint32_t body_length)
 {
     return body_length <= CW_CLASS_BYTES(CW_CLASS_SMALL)    ? CW_CLASS_SMALL
@@ -54,69 +55,80 @@ struct cw_aead_ops {
 };
 
 struct cw_session_config {
-    bool is_initiator;            /* exactly one of the two; the other answers */
-    char local_name[32];          /* node names: mixed into the keys, so a wrong peer cannot finish */
+    bool is_initiator;   /* exactly one of the two; the other answers */
+    char local_name[32]; /* node names: mixed into the keys, so a wrong peer cannot finish */
     char remote_name[32];
-    uint8_t cluster_key[32];      /* never seals data */
-    uint8_t seed[64];             /* fresh from getrandom: ephemeral secrets and nonces come from it */
+    uint8_t cluster_key[32]; /* never seals data */
+    uint8_t seed[64];        /* fresh from getrandom: ephemeral secrets and nonces come from it */
     const struct cw_aead_ops *aead;
-    uint32_t datagram_bytes_max;  /* UDP payload: MTU - 28 (v4) or - 48 (v6) */
-    uint64_t rate_bytes_per_second; /* the pacer; 0: not paced */
-    uint32_t packets_in_flight_max; /* power of two */
-    uint32_t messages_max;        /* sends accepted and not yet returned, all streams */
+    uint32_t datagram_bytes_max;            /* UDP payload: MTU - 28 (v4) or - 48 (v6) */
+    uint64_t rate_bytes_per_second;         /* the pacer; 0: not paced */
+    uint32_t packets_in_flight_max;         /* power of two */
+    uint32_t messages_max;                  /* sends accepted and not yet returned, all streams */
     uint32_t receive_count[CW_CLASS_COUNT]; /* buffers of each class = credit granted */
-    uint64_t idle_timeout_ns;     /* nothing heard for this long: down. Default 2 s */
+    uint64_t idle_timeout_ns;               /* nothing heard for this long: down. Default 2 s */
 };
 
 /* A received message. The buffer is the session's; give it back with cw_session_release. */
 struct cw_received {
-    uint64_t buffer;      /* generation handle */
+    uint64_t buffer; /* generation handle */
     uint8_t stream;
     uint32_t head_length;
     uint32_t body_length;
     uint8_t *head;
-    uint8_t *body;        /* aligned to 4096 */
+    uint8_t *body; /* aligned to 4096 */
 };
 
 enum cw_session_event_type {
-    CW_SESSION_UP = 1,   /* both sides have proved the keys; sends are accepted from now on */
-    CW_SESSION_DOWN,     /* why says why; a new handshake starts by itself */
+    CW_SESSION_UP = 1, /* both sides have proved the keys; sends are accepted from now on */
+    CW_SESSION_DOWN,   /* why says why; a new handshake starts by itself */
     CW_SESSION_RECEIVED,
-    CW_SESSION_SENT,     /* message `tag` is finished with: delivered, or given back */
+    CW_SESSION_SENT, /* message `tag` is finished with: delivered, or given back */
 };
 
 enum cw_session_down {
-    CW_DOWN_NONE = 0, CW_DOWN_IDLE, CW_DOWN_CLOSED_BY_PEER, CW_DOWN_PEER_RESTARTED, CW_DOWN_KEYS_WORN,
-    CW_DOWN_LOCAL, CW_DOWN_COUNT
+    CW_DOWN_NONE = 0,
+    CW_DOWN_IDLE,
+    CW_DOWN_CLOSED_BY_PEER,
+    CW_DOWN_PEER_RESTARTED,
+    CW_DOWN_KEYS_WORN,
+    CW_DOWN_LOCAL,
+    CW_DOWN_COUNT
 };
 
 struct cw_session_event {
     uint8_t type;
-    uint8_t why;            /* DOWN: enum cw_session_down */
-    bool delivered;         /* SENT */
-    uint64_t tag;           /* SENT */
+    uint8_t why;                 /* DOWN: enum cw_session_down */
+    bool delivered;              /* SENT */
+    uint64_t tag;                /* SENT */
     struct cw_received received; /* RECEIVED */
 };
 
 #define CW_SESSION_COUNTERS(X)                                                                               \
-    X(CW_SESSION_DATAGRAMS_OUT, "datagrams_out") X(CW_SESSION_DATAGRAMS_IN, "datagrams_in")                  \
-    X(CW_SESSION_BYTES_OUT, "bytes_out") X(CW_SESSION_BYTES_IN, "bytes_in")                                  \
-    X(CW_SESSION_MESSAGES_OUT, "messages_out") X(CW_SESSION_MESSAGES_IN, "messages_in")                      \
-    X(CW_SESSION_RETRANSMITTED, "packets_retransmitted") X(CW_SESSION_LOST, "packets_lost")                  \
-    X(CW_SESSION_SPURIOUS, "losses_spurious") X(CW_SESSION_PROBES, "probe_timeouts")                         \
-    X(CW_SESSION_DROP_SHORT, "drop_short") X(CW_SESSION_DROP_FORMAT, "drop_format")                          \
-    X(CW_SESSION_DROP_SPI, "drop_unknown_spi") X(CW_SESSION_DROP_TAG, "drop_bad_tag")                        \
-    X(CW_SESSION_DROP_REPLAY, "drop_replay") X(CW_SESSION_DROP_HANDSHAKE, "drop_handshake")                  \
-    X(CW_SESSION_DROP_COOKIE, "drop_bad_cookie") X(CW_SESSION_DROP_FRAME, "drop_bad_frame")                  \
-    X(CW_SESSION_DROP_CREDIT, "drop_over_credit") X(CW_SESSION_DUPLICATE, "fragments_duplicate")             \
-    X(CW_SESSION_HANDSHAKES, "handshakes_completed") X(CW_SESSION_DOWNS, "sessions_down")
+    X(CW_SESSION_DATAGRAMS_OUT, "datagrams_out")                                                             \
+    X(CW_SESSION_DATAGRAMS_IN, "datagrams_in") X(CW_SESSION_BYTES_OUT, "bytes_out")                          \
+        X(CW_SESSION_BYTES_IN, "bytes_in") X(CW_SESSION_MESSAGES_OUT, "messages_out")                        \
+            X(CW_SESSION_MESSAGES_IN, "messages_in") X(CW_SESSION_RETRANSMITTED, "packets_retransmitted")    \
+                X(CW_SESSION_LOST, "packets_lost") X(CW_SESSION_SPURIOUS, "losses_spurious")                 \
+                    X(CW_SESSION_PROBES, "probe_timeouts") X(CW_SESSION_DROP_SHORT, "drop_short")            \
+                        X(CW_SESSION_DROP_FORMAT, "drop_format") X(CW_SESSION_DROP_SPI, "drop_unknown_spi")  \
+                            X(CW_SESSION_DROP_TAG, "drop_bad_tag") X(CW_SESSION_DROP_REPLAY, "drop_replay")  \
+                                X(CW_SESSION_DROP_HANDSHAKE, "drop_handshake")                               \
+                                    X(CW_SESSION_DROP_COOKIE, "drop_bad_cookie")                             \
+                                        X(CW_SESSION_DROP_FRAME, "drop_bad_frame")                           \
+                                            X(CW_SESSION_DROP_CREDIT, "drop_over_credit")                    \
+                                                X(CW_SESSION_DUPLICATE, "fragments_duplicate")               \
+                                                    X(CW_SESSION_HANDSHAKES, "handshakes_completed")         \
+                                                        X(CW_SESSION_DOWNS, "sessions_down")                 \
+                                                            X(CW_SESSION_STALE_RELEASES, "stale_releases")
 enum { CW_SESSION_COUNTERS(CW_COUNTER_ENUM) CW_SESSION_COUNTER_COUNT };
 extern const char *const cw_session_counter_names[CW_SESSION_COUNTER_COUNT];
 
 struct cw_session; /* opaque outside transport/ */
 
 /* Carves everything from the arena (run twice, as cw_arena_measure tells). When measuring, returns NULL. */
-struct cw_session *cw_session_new(const struct cw_session_config *config, struct cw_arena *arena, uint64_t now_ns);
+struct cw_session *cw_session_new(const struct cw_session_config *config, struct cw_arena *arena,
+                                  uint64_t now_ns);
 /* 64 fresh random bytes for the next handshake; asked for by cw_session_wants_entropy. */
 bool cw_session_wants_entropy(const struct cw_session *session);
 void cw_session_entropy(struct cw_session *session, const uint8_t seed[64]);

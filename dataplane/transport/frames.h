@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Frames: what stands inside the seal. A payload is one or more frames; DATA, whose fragment runs to the
+ * end of the payload, comes last. Little-endian.
+ *
+ *   ACK    u8 1, u8 ranges, u16 0, u32 delay ns, u64 largest, then ranges * { u32 gap, u32 length }
+ *   CREDIT u8 2, 7 zeros, u64 granted[3]
+ *   PING   u8 3, 7 zeros
+ *   CLOSE  u8 4, u8 why, 6 zeros
+ *   DATA   u8 5, u8 flags, u16 head length, u32 body length, u32 offset, u32 group, u64 epoch, bytes
+ *
+ * ACK: the first range ends at largest and has gap 0; each next one ends gap numbers below the last one's
+ * beginning. CREDIT: messages granted since the session came up, by size class. DATA: a fragment of the
+ * message whose stream and number the clear header has; offset counts in head followed by body. Group and
+ * epoch repeat bytes 4..7 and 8..15 of the head (wire/message.h) wherever the head is that long, so that
+ * every frame that speaks for a group says so itself.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "transport/session.h"
+#include "wire/packet.h"
+
+#define CW_DATAGRAM_BYTES_MIN     512u
+#define CW_ACK_RANGES_MAX         32u
+#define CW_FRAME_ACK_SIZE(ranges) (16u + 8u * (ranges))
+#define CW_FRAME_CREDIT_SIZE      32u
+#define CW_FRAME_PING_SIZE        8u
+#define CW_FRAME_CLOSE_SIZE       8u
+#define CW_FRAME_DATA_SIZE        24u
+#define CW_FRAME_HEAD_WITH_GROUP  16u /* a head this long has group and epoch */
+
+#define CW_MESSAGE_BYTES_MAX (CW_MESSAGE_HEAD_MAX + CW_RECORD_PAYLOAD_MAX)
+/* Bytes of message in a full fragment. */
+#define CW_FRAGMENT_BYTES(datagram_bytes) ((datagram_bytes)-CW_PACKET_OVERHEAD - CW_FRAME_DATA_SIZE)
+#define CW_FRAGMENTS_MAX                                                                                     \
+    ((CW_MESSAGE_BYTES_MAX + CW_FRAGMENT_BYTES(CW_DATAGRAM_BYTES_MIN) - 1) /                                 \
+     CW_FRAGMENT_BYTES(CW_DATAGRAM_BYTES_MIN))
+#define CW_FRAGMENT_WORDS ((CW_FRAGMENTS_MAX + 63u) / 64u)
+
+static_assert(CW_PACKET_OVERHEAD + CW_FRAME_ACK_SIZE(CW_ACK_RANGES_MAX) + CW_FRAME_CREDIT_SIZE +
+                      CW_FRAME_PING_SIZE <=
+                  CW_DATAGRAM_BYTES_MIN,
+              "all control frames fit in the smallest datagram");
+
+enum cw_frame_type {
+    CW_FRAME_NONE = 0,
+    CW_FRAME_ACK,
+    CW_FRAME_CREDIT,
+    CW_FRAME_PING,
+    CW_FRAME_CLOSE,
+    CW_FRAME_DATA,
+    CW_FRAME_TYPE_COUNT
+};
+
+struct cw_range {
+    uint64_t first;
+    uint64_t last;
+};
+
+struct cw_ack {
+    uint32_t delay_ns; /* between the arrival of the largest and this frame */
+    uint32_t range_count;
+    struct cw_range ranges[CW_ACK_RANGES_MAX]; /* highest first; ranges[0].last is the largest */
+};
+
+struct cw_data {
+    uint16_t head_length; /* at least 1 */
+    uint32_t body_length;
+    uint32_t offset;
+    bool has_group;
+    uint32_t group;
+    uint64_t epoch;
+    const uint8_t *bytes; /* in the payload */
+    uint32_t length;
+};
+
+struct cw_frame {
+    uint8_t type;
+    uint8_t why; /* CLOSE */
+    union {
+        struct cw_ack ack;
+        uint64_t granted[CW_CLASS_COUNT];
+        struct cw_data data;
+    };
+};
+
+/* Each writes its frame and returns the bytes written; the caller has made room. DATA: without its bytes. */
+size_t cw_frame_write_ack(uint8_t *at, const struct cw_ack *ack);
+size_t cw_frame_write_credit(uint8_t *at, const uint64_t granted[CW_CLASS_COUNT]);
+size_t cw_frame_write_ping(uint8_t *at);
+size_t cw_frame_write_close(uint8_t *at, uint8_t why);
+size_t cw_frame_write_data(uint8_t *at, const struct cw_data *data);
+
+/* Foreign bytes. Decodes the frame at `at` of `left` bytes: its size, or 0 when it is none of the above. */
+size_t cw_frame_decode(const uint8_t *at, size_t left, struct cw_frame *frame);

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The table is below the drawing in handshake.h. Where each message has its fields (after the 40 bytes of
+ * packet.h; all little-endian; the rest is zero; the MAC is the last 16 bytes):
+ *
+ *   HELLO   40 random 32 | 72 share 32 | 104 cookie 32 | 136 spi u32 | 140 datagram bytes u32 | 144 window
+ * u32 COOKIE  40 initiator's random 32 | 72 cookie 32 ANSWER  40 initiator's random 32 | 72 random 32 | 104
+ * share 32 | 136 spi | 140 bytes | 144 window | 148 confirm 32 CONFIRM 40 initiator's random 32 | 72
+ * responder's random 32 | 104 confirm 32
+ *
+ * Chosen not to do: sending data with CONFIRM. It would save half a round trip once a session, and the
+ * responder would have to keep packets it cannot open yet.
+ */
+#include "transport/handshake.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/numbers.h"
+#include "transport/frames.h"
+#include "wire/packet.h"
+
+#define BODY   CW_PACKET_HEADER_SIZE
+#define MAC_AT (CW_HANDSHAKE_BYTES - CW_MAC_SIZE)
+static_assert(CW_MAC_SIZE == CW_PACKET_TAG_SIZE, "the MAC stands where a sealed packet has its tag");
+static_assert(148 + CW_HASH_SIZE <= MAC_AT, "ANSWER, the longest, fits");
+
+#define RESEND_FIRST_NS    (100 * CW_MS)
+#define RESEND_MOST_NS     (1600 * CW_MS)
+#define GIVE_UP_NS         (8 * CW_SECOND) /* CONFIRMING and ANSWERED: above twice the worst round trip we serve */
+#define COOKIE_EPOCH_SHIFT 33              /* 2^33 ns = 8.6 s; a cookie lives one to two of these */
+
+static const struct cw_fsm_row handshake_rows[] = {
+    [CW_HANDSHAKE_RESTING] = {"resting", CW_TO(CW_HANDSHAKE_ASKING)},
+    [CW_HANDSHAKE_ASKING] = {"asking", CW_TO(CW_HANDSHAKE_SHOWING) | CW_TO(CW_HANDSHAKE_CONFIRMING) |
+                                           CW_TO(CW_HANDSHAKE_RESTING)},
+    [CW_HANDSHAKE_SHOWING] = {"showing", CW_TO(CW_HANDSHAKE_CONFIRMING) | CW_TO(CW_HANDSHAKE_RESTING)},
+    [CW_HANDSHAKE_CONFIRMING] = {"confirming", CW_TO(CW_HANDSHAKE_RESTING)},
+    [CW_HANDSHAKE_LISTENING] = {"listening", CW_TO(CW_HANDSHAKE_ANSWERED)},
+    [CW_HANDSHAKE_ANSWERED] = {"answered", CW_TO(CW_HANDSHAKE_LISTENING)},
+};
+static_assert(CW_COUNT_OF(handshake_rows) == CW_HANDSHAKE_STATE_COUNT, "a row a state");
+
+static void move(struct cw_handshake *h, uint8_t to)
+{
+    cw_fsm_move(&h->fsm, &h->state, to);
+}
+
+static void copy_name(uint8_t to[CW_NAME_SIZE], const char *from)
+{
+    size_t length = 0;
+    while (length < CW_NAME_SIZE && from[length])
+        length++;
+    memset(to, 0, CW_NAME_SIZE);
+    memcpy(to, from, length);
+}
+
+void cw_handshake_init(struct cw_handshake *h, const struct cw_handshake_config *config)
+{
+    memset(h, 0, sizeof *h);
+    h->is_initiator = config->is_initiator;
+    copy_name(h->names.initiator, config->is_initiator ? config->local_name : config->remote_name);
+    copy_name(h->names.responder, config->is_initiator ? config->remote_name : config->local_name);
+    memcpy(h->cluster_key, config->cluster_key, CW_KEY_SIZE);
+    cw_keys_mac(h->cluster_key, &h->names, &h->mac_keys);
+    cw_keys_cookie_secret(config->seed, h->cookie_secret);
+    h->datagram_bytes = config->datagram_bytes;
+    h->window = config->window;
+    cw_fsm_init(&h->fsm, "handshake", handshake_rows, CW_COUNT_OF(handshake_rows));
+    cw_fsm_enter(&h->fsm, &h->state, h->is_initiator ? CW_HANDSHAKE_RESTING : CW_HANDSHAKE_LISTENING);
+    h->resend_ns = h->give_up_ns = CW_NEVER;
+    cw_handshake_seed(h, config->seed);
+}
+
+bool cw_handshake_wants_seed(const struct cw_handshake *h)
+{
+    return !h->has_seed;
+}
+
+void cw_handshake_seed(struct cw_handshake *h, const uint8_t seed[CW_SEED_SIZE])
+{
+    memcpy(h->seed, seed, CW_SEED_SIZE);
+    h->has_seed = true;
+}
+
+/* Turns the seed into this attempt's secrets; the seed is gone afterwards. */
+static void use_seed(struct cw_handshake *h)
+{
+    CW_ASSERT(h->has_seed);
+    cw_keys_ephemeral(h->seed, &h->own);
+    if (h->own.spi == h->spi_avoid) /* 0 is never a value of either: flipping the top bit may not make it */
+        h->own.spi = h->own.spi == 0x80000000u ? 1 : h->own.spi ^ 0x80000000u;
+    sodium_memzero(h->seed, sizeof h->seed);
+    h->has_seed = false;
+}
+
+static void resend_from(struct cw_handshake *h, uint64_t now_ns)
+{
+    h->backoff_ns = RESEND_FIRST_NS;
+    h->resend_ns = now_ns + h->backoff_ns;
+}
+
+static void ask(struct cw_handshake *h, uint64_t now_ns)
+{
+    use_seed(h);
+    h->wanted = false;
+    memset(h->cookie, 0, sizeof h->cookie);
+    move(h, CW_HANDSHAKE_ASKING);
+    h->due = CW_HANDSHAKE_HELLO;
+    resend_from(h, now_ns);
+}
+
+void cw_handshake_start(struct cw_handshake *h, uint64_t now_ns)
+{
+    if (!h->is_initiator || h->state != CW_HANDSHAKE_RESTING)
+        return;
+    if (h->has_seed)
+        ask(h, now_ns);
+    else
+        h->wanted = true;
+}
+
+static void rest(struct cw_handshake *h)
+{
+    move(h, h->is_initiator ? CW_HANDSHAKE_RESTING : CW_HANDSHAKE_LISTENING);
+    h->due = CW_HANDSHAKE_NONE;
+    h->resend_ns = h->give_up_ns = CW_NEVER;
+    sodium_memzero(&h->own, sizeof h->own);
+    sodium_memzero(&h->keys, sizeof h->keys);
+}
+
+void cw_handshake_stop(struct cw_handshake *h)
+{
+    h->wanted = false;
+    if (h->state == CW_HANDSHAKE_ASKING || h->state == CW_HANDSHAKE_SHOWING)
+        rest(h);
+}
+
+void cw_handshake_done(struct cw_handshake *h)
+{
+    CW_ASSERT(h->state == CW_HANDSHAKE_CONFIRMING);
+    rest(h);
+}
+
+static void mac_of(const struct cw_handshake *h, const uint8_t *datagram, bool from_initiator,
+                   uint8_t mac[CW_HASH_SIZE])
+{
+    struct cw_bytes all = {datagram, MAC_AT};
+    cw_hmac(from_initiator ? h->mac_keys.from_initiator : h->mac_keys.from_responder, &all, 1, mac);
+}
+
+/* A function of what the initiator said and of the time, under a secret of this process: no state. */
+static void cookie_of(const struct cw_handshake *h, const uint8_t *hello, uint64_t epoch,
+                      uint8_t cookie[CW_HASH_SIZE])
+{
+    uint8_t number[8];
+    cw_store64le(number, epoch);
+    struct cw_bytes pieces[4] = {
+        {number, sizeof number}, {&h->names, sizeof h->names}, {hello + BODY, 64}, {hello + BODY + 96, 12}};
+    cw_hmac(h->cookie_secret, pieces, 4, cookie);
+}
+
+static bool cookie_is_good(const struct cw_handshake *h, const uint8_t *hello, uint64_t now_ns)
+{
+    uint8_t cookie[CW_HASH_SIZE];
+    uint64_t epoch = now_ns >> COOKIE_EPOCH_SHIFT;
+    for (uint64_t age = 0; age < 2 && age <= epoch; age++) {
+        cookie_of(h, hello, epoch - age, cookie);
+        if (sodium_memcmp(cookie, hello + 104, sizeof cookie) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool offer_decode(const uint8_t *random_share, const uint8_t *numbers, struct cw_offer *offer)
+{
+    memcpy(offer->random, random_share, 32);
+    memcpy(offer->share, random_share + 32, 32);
+    offer->spi = cw_load32le(numbers);
+    offer->datagram_bytes = cw_load32le(numbers + 4);
+    offer->window = cw_load32le(numbers + 8);
+    if (offer->spi == CW_SPI_HANDSHAKE || offer->window == 0)
+        return false;
+    return offer->datagram_bytes >= CW_DATAGRAM_BYTES_MIN && offer->datagram_bytes <= CW_PACKET_BYTES_MAX;
+}
+
+static void own_offer(const struct cw_handshake *h, struct cw_offer *offer)
+{
+    memcpy(offer->random, h->own.random, 32);
+    memcpy(offer->share, h->own.share, 32);
+    offer->spi = h->own.spi;
+    offer->datagram_bytes = h->datagram_bytes;
+    offer->window = h->window;
+}
+
+static bool derive(struct cw_handshake *h)
+{
+    struct cw_offer own;
+    own_offer(h, &own);
+    return cw_keys_session(h->cluster_key, &h->names, h->is_initiator ? &own : &h->peer,
+                           h->is_initiator ? &h->peer : &own, h->own.secret, h->is_initiator, &h->keys);
+}
+
+static enum cw_handshake_result answer_hello(struct cw_handshake *h, const struct cw_offer *offer,
+                                             uint64_t now_ns)
+{
+    if (!h->has_seed)
+        return CW_HANDSHAKE_DROPPED; /* the initiator asks again */
+    if (h->state == CW_HANDSHAKE_ANSWERED)
+        rest(h);
+    h->peer = *offer;
+    use_seed(h);
+    if (!derive(h))
+        return CW_HANDSHAKE_DROPPED;
+    move(h, CW_HANDSHAKE_ANSWERED);
+    h->due = CW_HANDSHAKE_ANSWER;
+    h->give_up_ns = now_ns + GIVE_UP_NS;
+    return CW_HANDSHAKE_KEYED;
+}
+
+static enum cw_handshake_result on_hello(struct cw_handshake *h, const uint8_t *datagram, uint64_t now_ns)
+{
+    struct cw_offer offer;
+    if (!offer_decode(datagram + BODY, datagram + 136, &offer))
+        return CW_HANDSHAKE_DROPPED;
+    if (!cookie_is_good(h, datagram, now_ns)) {
+        bool first = sodium_is_zero(datagram + 104, CW_HASH_SIZE);
+        cookie_of(h, datagram, now_ns >> COOKIE_EPOCH_SHIFT, h->cookie_out);
+        memcpy(h->cookie_random, offer.random, 32);
+        h->due = CW_HANDSHAKE_COOKIE;
+        return first ? CW_HANDSHAKE_TAKEN : CW_HANDSHAKE_BAD_COOKIE;
+    }
+    if (memcmp(offer.random, h->confirmed_random, 32) == 0)
+        return CW_HANDSHAKE_TAKEN; /* a late repetition: that handshake is over */
+    if (h->state == CW_HANDSHAKE_ANSWERED && memcmp(offer.random, h->peer.random, 32) == 0) {
+        h->due = CW_HANDSHAKE_ANSWER;
+        return CW_HANDSHAKE_TAKEN;
+    }
+    return answer_hello(h, &offer, now_ns);
+}
+
+static enum cw_handshake_result on_cookie(struct cw_handshake *h, const uint8_t *datagram, uint64_t now_ns)
+{
+    if (h->state != CW_HANDSHAKE_ASKING && h->state != CW_HANDSHAKE_SHOWING)
+        return CW_HANDSHAKE_DROPPED;
+    if (memcmp(datagram + BODY, h->own.random, 32) != 0)
+        return CW_HANDSHAKE_DROPPED;
+    if (h->state == CW_HANDSHAKE_SHOWING && memcmp(datagram + 72, h->cookie, CW_HASH_SIZE) == 0)
+        return CW_HANDSHAKE_TAKEN;
+    memcpy(h->cookie, datagram + 72, CW_HASH_SIZE);
+    if (h->state == CW_HANDSHAKE_ASKING)
+        move(h, CW_HANDSHAKE_SHOWING);
+    h->due = CW_HANDSHAKE_HELLO;
+    resend_from(h, now_ns);
+    return CW_HANDSHAKE_TAKEN;
+}
+
+static enum cw_handshake_result on_answer(struct cw_handshake *h, const uint8_t *datagram, uint64_t now_ns)
+{
+    struct cw_offer offer;
+    if (h->state != CW_HANDSHAKE_ASKING && h->state != CW_HANDSHAKE_SHOWING)
+        return h->state == CW_HANDSHAKE_CONFIRMING ? CW_HANDSHAKE_TAKEN : CW_HANDSHAKE_DROPPED;
+    if (memcmp(datagram + BODY, h->own.random, 32) != 0)
+        return CW_HANDSHAKE_DROPPED;
+    if (!offer_decode(datagram + 72, datagram + 136, &offer))
+        return CW_HANDSHAKE_DROPPED;
+    h->peer = offer;
+    if (!derive(h))
+        return CW_HANDSHAKE_DROPPED;
+    if (sodium_memcmp(datagram + 148, h->keys.responder_confirm, CW_HASH_SIZE) != 0)
+        return CW_HANDSHAKE_DROPPED;
+    move(h, CW_HANDSHAKE_CONFIRMING);
+    h->due = CW_HANDSHAKE_CONFIRM;
+    resend_from(h, now_ns);
+    h->give_up_ns = now_ns + GIVE_UP_NS;
+    return CW_HANDSHAKE_KEYED;
+}
+
+static enum cw_handshake_result on_confirm(struct cw_handshake *h, const uint8_t *datagram)
+{
+    if (h->state == CW_HANDSHAKE_LISTENING)
+        return memcmp(datagram + BODY, h->confirmed_random, 32) == 0 ? CW_HANDSHAKE_REPEATED
+                                                                     : CW_HANDSHAKE_DROPPED;
+    if (memcmp(datagram + BODY, h->peer.random, 32) != 0 || memcmp(datagram + 72, h->own.random, 32) != 0)
+        return CW_HANDSHAKE_DROPPED;
+    if (sodium_memcmp(datagram + 104, h->keys.initiator_confirm, CW_HASH_SIZE) != 0)
+        return CW_HANDSHAKE_DROPPED;
+    memcpy(h->confirmed_random, h->peer.random, 32);
+    rest(h);
+    return CW_HANDSHAKE_COMPLETED;
+}
+
+enum cw_handshake_result cw_handshake_on_datagram(struct cw_handshake *h, const uint8_t *datagram,
+                                                  size_t length, uint64_t now_ns)
+{
+    struct cw_packet packet;
+    uint8_t mac[CW_HASH_SIZE];
+    if (length != CW_HANDSHAKE_BYTES || cw_packet_check(datagram, length, &packet) != CW_PACKET_OK)
+        return CW_HANDSHAKE_DROPPED;
+    mac_of(h, datagram, !h->is_initiator, mac);
+    if (sodium_memcmp(mac, datagram + MAC_AT, CW_MAC_SIZE) != 0)
+        return CW_HANDSHAKE_DROPPED;
+    if (h->is_initiator) {
+        if (packet.stream == CW_HANDSHAKE_COOKIE)
+            return on_cookie(h, datagram, now_ns);
+        return packet.stream == CW_HANDSHAKE_ANSWER ? on_answer(h, datagram, now_ns) : CW_HANDSHAKE_DROPPED;
+    }
+    if (packet.stream == CW_HANDSHAKE_HELLO)
+        return on_hello(h, datagram, now_ns);
+    return packet.stream == CW_HANDSHAKE_CONFIRM ? on_confirm(h, datagram) : CW_HANDSHAKE_DROPPED;
+}
+
+static void write_offer(const struct cw_handshake *h, uint8_t *random_share, uint8_t *numbers)
+{
+    memcpy(random_share, h->own.random, 32);
+    memcpy(random_share + 32, h->own.share, 32);
+    cw_store32le(numbers, h->own.spi);
+    cw_store32le(numbers + 4, h->datagram_bytes);
+    cw_store32le(numbers + 8, h->window);
+}
+
+static void write_body(const struct cw_handshake *h, uint8_t *datagram)
+{
+    switch (h->due) {
+    case CW_HANDSHAKE_HELLO:
+        write_offer(h, datagram + BODY, datagram + 136);
+        memcpy(datagram + 104, h->cookie, CW_HASH_SIZE);
+        break;
+    case CW_HANDSHAKE_COOKIE:
+        memcpy(datagram + BODY, h->cookie_random, 32);
+        memcpy(datagram + 72, h->cookie_out, CW_HASH_SIZE);
+        break;
+    case CW_HANDSHAKE_ANSWER:
+        memcpy(datagram + BODY, h->peer.random, 32);
+        write_offer(h, datagram + 72, datagram + 136);
+        memcpy(datagram + 148, h->keys.responder_confirm, CW_HASH_SIZE);
+        break;
+    default:
+        CW_ASSERT(h->due == CW_HANDSHAKE_CONFIRM);
+        memcpy(datagram + BODY, h->own.random, 32);
+        memcpy(datagram + 72, h->peer.random, 32);
+        memcpy(datagram + 104, h->keys.initiator_confirm, CW_HASH_SIZE);
+    }
+}
+
+size_t cw_handshake_transmit(struct cw_handshake *h, uint8_t *datagram, uint64_t now_ns)
+{
+    if (h->due == CW_HANDSHAKE_NONE)
+        return 0;
+    uint8_t mac[CW_HASH_SIZE];
+    struct cw_packet packet = {
+        .spi = CW_SPI_HANDSHAKE,
+        .type = CW_PACKET_HANDSHAKE,
+        .stream = h->due,
+        .length = CW_HANDSHAKE_BYTES - CW_PACKET_OVERHEAD,
+    };
+    memset(datagram, 0, CW_HANDSHAKE_BYTES);
+    cw_packet_encode(&packet, datagram);
+    write_body(h, datagram);
+    mac_of(h, datagram, h->is_initiator, mac);
+    memcpy(datagram + MAC_AT, mac, CW_MAC_SIZE);
+    h->due = CW_HANDSHAKE_NONE;
+    return CW_HANDSHAKE_BYTES;
+}
+
+bool cw_handshake_has_output(const struct cw_handshake *h)
+{
+    return h->due != CW_HANDSHAKE_NONE;
+}
+
+void cw_handshake_on_time(struct cw_handshake *h, uint64_t now_ns)
+{
+    if (h->wanted && h->has_seed && h->state == CW_HANDSHAKE_RESTING)
+        ask(h, now_ns);
+    if (now_ns >= h->give_up_ns) {
+        rest(h); /* an initiator that still needs a session starts anew, with a new seed */
+        return;
+    }
+    if (now_ns < h->resend_ns)
+        return;
+    h->due = h->state == CW_HANDSHAKE_CONFIRMING ? CW_HANDSHAKE_CONFIRM : CW_HANDSHAKE_HELLO;
+    h->backoff_ns = CW_MIN(2 * h->backoff_ns, RESEND_MOST_NS);
+    h->resend_ns = now_ns + h->backoff_ns;
+}
+
+uint64_t cw_handshake_deadline_ns(const struct cw_handshake *h)
+{
+    if (h->wanted && h->has_seed && h->state == CW_HANDSHAKE_RESTING)
+        return 0;
+    return CW_MIN(h->resend_ns, h->give_up_ns);
+}

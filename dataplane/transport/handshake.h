@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The handshake: how two nodes that hold the cluster key come to fresh traffic keys.
+ *
+ *      initiator                                      responder
+ *      HELLO   random, share, no cookie      ------>  keeps nothing
+ *              random again, cookie          <------  COOKIE
+ *      HELLO   the same, with the cookie     ------>  derives the keys
+ *              random, share, confirm        <------  ANSWER
+ *      CONFIRM confirm                       ------>  up
+ *      up                                    <------  any sealed packet
+ *
+ *      RESTING --start--> ASKING --COOKIE--> SHOWING --ANSWER--> CONFIRMING --sealed packet--> RESTING
+ *                           \________________ANSWER_____________/    |  too long without one
+ *                     stop: ASKING, SHOWING --> RESTING              +-----------------------> RESTING
+ *      LISTENING --HELLO with its cookie--> ANSWERED --CONFIRM, or too long without one--> LISTENING
+ *
+ * Every message is CW_HANDSHAKE_BYTES long, so no answer is larger than its question, and carries a MAC
+ * under a key that only holders of the cluster key with these two names have. Until a cookie came back the
+ * responder keeps nothing but one answer waiting to leave; a newer question replaces it.
+ *
+ * A live session is no business of this module: only CW_HANDSHAKE_COMPLETED or a sealed packet under the
+ * new keys makes the session change over, and both need the fresh random of both sides.
+ *
+ * Each attempt uses up one seed; while there is none, nothing starts and nothing is answered.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/fsm.h"
+#include "transport/keys.h"
+
+#define CW_HANDSHAKE_BYTES 256u
+
+enum cw_handshake_state {
+    CW_HANDSHAKE_RESTING = 0, /* initiator: nothing wanted, or waits for a seed */
+    CW_HANDSHAKE_ASKING,      /* waits for COOKIE (or ANSWER) */
+    CW_HANDSHAKE_SHOWING,     /* waits for ANSWER */
+    CW_HANDSHAKE_CONFIRMING,  /* waits for a sealed packet under the new keys */
+    CW_HANDSHAKE_LISTENING,   /* responder: waits for HELLO */
+    CW_HANDSHAKE_ANSWERED,    /* waits for CONFIRM */
+    CW_HANDSHAKE_STATE_COUNT
+};
+
+enum cw_handshake_kind {
+    CW_HANDSHAKE_NONE = 0,
+    CW_HANDSHAKE_HELLO,
+    CW_HANDSHAKE_COOKIE,
+    CW_HANDSHAKE_ANSWER,
+    CW_HANDSHAKE_CONFIRM,
+    CW_HANDSHAKE_KIND_COUNT
+};
+
+enum cw_handshake_result {
+    CW_HANDSHAKE_TAKEN = 0, /* of use, or a harmless repetition */
+    CW_HANDSHAKE_DROPPED,   /* malformed, MAC wrong, or not of this attempt */
+    CW_HANDSHAKE_BAD_COOKIE,
+    CW_HANDSHAKE_KEYED,     /* keys and peer are ready: the session prepares its next lane */
+    CW_HANDSHAKE_COMPLETED, /* responder: the initiator has proved the keys of the last KEYED */
+    CW_HANDSHAKE_REPEATED,  /* responder: CONFIRM again; the initiator has not heard from us yet */
+};
+
+struct cw_handshake {
+    /* constant */
+    bool is_initiator;
+    uint8_t cluster_key[CW_KEY_SIZE];
+    struct cw_names names;
+    struct cw_mac_keys mac_keys;
+    uint8_t cookie_secret[CW_KEY_SIZE];
+    uint32_t datagram_bytes;
+    uint32_t window;
+    struct cw_fsm fsm;
+    /* the attempt */
+    uint8_t state;
+    bool has_seed;
+    bool wanted; /* initiator: start as soon as there is a seed */
+    uint8_t seed[CW_SEED_SIZE];
+    struct cw_ephemeral own;
+    struct cw_offer peer; /* valid from KEYED on */
+    struct cw_session_keys keys;
+    uint8_t cookie[CW_HASH_SIZE]; /* initiator: to be shown */
+    uint8_t confirmed_random[32]; /* responder: the initiator's of the last COMPLETED */
+    uint32_t spi_avoid;           /* in use by the live session */
+    /* what is to leave */
+    uint8_t due; /* enum cw_handshake_kind, NONE: nothing */
+    uint8_t cookie_out[CW_HASH_SIZE];
+    uint8_t cookie_random[32];
+    /* time */
+    uint64_t resend_ns; /* CW_NEVER: nothing to resend */
+    uint64_t backoff_ns;
+    uint64_t give_up_ns;
+};
+
+struct cw_handshake_config {
+    bool is_initiator;
+    const char *local_name; /* 32 bytes, zero-padded if shorter */
+    const char *remote_name;
+    const uint8_t *cluster_key;
+    const uint8_t *seed;
+    uint32_t datagram_bytes;
+    uint32_t window;
+};
+
+void cw_handshake_init(struct cw_handshake *handshake, const struct cw_handshake_config *config);
+bool cw_handshake_wants_seed(const struct cw_handshake *handshake);
+void cw_handshake_seed(struct cw_handshake *handshake, const uint8_t seed[CW_SEED_SIZE]);
+
+/* Initiator: have a new attempt, now or as soon as there is a seed. No effect while one is under way, or at a
+ * responder. */
+void cw_handshake_start(struct cw_handshake *handshake, uint64_t now_ns);
+/* Initiator: the live session was heard; an attempt that has not got an ANSWER is dropped. */
+void cw_handshake_stop(struct cw_handshake *handshake);
+/* Initiator: a packet under the new keys was opened. */
+void cw_handshake_done(struct cw_handshake *handshake);
+
+/* datagram is CW_HANDSHAKE_BYTES long or is dropped. */
+enum cw_handshake_result cw_handshake_on_datagram(struct cw_handshake *handshake, const uint8_t *datagram,
+                                                  size_t length, uint64_t now_ns);
+/* Writes CW_HANDSHAKE_BYTES or returns 0. */
+size_t cw_handshake_transmit(struct cw_handshake *handshake, uint8_t *datagram, uint64_t now_ns);
+bool cw_handshake_has_output(const struct cw_handshake *handshake);
+void cw_handshake_on_time(struct cw_handshake *handshake, uint64_t now_ns);
+uint64_t cw_handshake_deadline_ns(const struct cw_handshake *handshake);

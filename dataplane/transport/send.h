@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The sending side's messages: accepted, cut into fragments, sent, acknowledged or lost fragment by
+ * fragment, finished.
+ *
+ * Each stream has its open messages in order of number (the not yet wholly sent ones are its tail, from
+ * `unsent` on) and a list of those with lost fragments. The next fragment is of the highest stream that has
+ * any, lost ones first, then the oldest unsent message to its end. No step looks at more than one message.
+ *
+ * A message is open until all its fragments are acknowledged or the session goes down; its slot stays taken
+ * until its SENT event has been popped, so that events are bounded by slots.
+ *
+ * Room for the higher streams is kept free, in slots and in credit: a quarter of either is refused to
+ * resync, a sixteenth to live. So a resync that fills everything cannot hold up what is waited for.
+ *
+ *   open messages of class c since the session came up <= the peer's grant for c
+ *   number of the next message - number of the oldest open one < the peer's window
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/pool.h"
+#include "transport/frames.h"
+
+struct cw_message_out {
+    uint64_t number;
+    uint64_t tag;
+    const uint8_t *body; /* borrowed from send to SENT */
+    uint32_t body_length;
+    uint16_t head_length;
+    uint16_t fragment_count;
+    uint16_t sent_count; /* fragments that have left at least once: 0..sent_count - 1 */
+    uint16_t acked_count;
+    uint16_t lost_count; /* bits set in lost */
+    uint8_t stream;
+    bool is_open;
+    struct cw_handle self;
+    uint32_t newer, older;             /* of its stream; slot indexes, CW_OUT_NONE at the ends */
+    uint32_t lost_next, lost_previous; /* when lost_count > 0 */
+    uint64_t acked[CW_FRAGMENT_WORDS];
+    uint64_t lost[CW_FRAGMENT_WORDS];
+    uint8_t head[CW_MESSAGE_HEAD_MAX];
+};
+#define CW_OUT_NONE UINT32_MAX
+
+struct cw_out_stream {
+    uint64_t next_number; /* from 0 */
+    uint32_t oldest, newest;
+    uint32_t unsent; /* first with sent_count < fragment_count */
+    uint32_t lost_first, lost_last;
+};
+
+struct cw_send {
+    struct cw_pool pool;
+    struct cw_out_stream streams[CW_STREAM_COUNT];
+    uint32_t fragment_bytes;
+    uint32_t window;
+    uint32_t open_count;
+    bool has_grant;                       /* a CREDIT came since the session is up */
+    uint64_t granted[CW_CLASS_COUNT];     /* by the peer, cumulative */
+    uint64_t first_grant[CW_CLASS_COUNT]; /* the measure of what is kept back */
+    uint64_t used[CW_CLASS_COUNT];
+};
+
+struct cw_fragment {
+    struct cw_message_out *message;
+    uint16_t index;
+    bool is_again; /* a retransmission */
+};
+
+void cw_send_init(struct cw_send *send, struct cw_arena *arena, uint32_t messages_max);
+/* The session is up: nothing granted yet, numbers from 0. Asserts that no message is open. */
+void cw_send_open(struct cw_send *send, uint32_t fragment_bytes, uint32_t window);
+
+bool cw_send_can(const struct cw_send *send, uint8_t stream, uint32_t body_length);
+/* Asserts cw_send_can. */
+void cw_send_put(struct cw_send *send, uint8_t stream, const uint8_t *head, uint32_t head_length,
+                 const uint8_t *body, uint32_t body_length, uint64_t tag);
+
+/* What should leave next; false when there is nothing. Changes nothing. */
+bool cw_send_next(const struct cw_send *send, struct cw_fragment *fragment);
+/* Describes it (bytes are left to cw_send_copy). */
+void cw_send_describe(const struct cw_send *send, const struct cw_fragment *fragment, struct cw_data *data);
+void cw_send_copy(const struct cw_fragment *fragment, const struct cw_data *data, uint8_t *to);
+/* It has left. */
+void cw_send_on_sent(struct cw_send *send, const struct cw_fragment *fragment);
+
+/* Both ignore messages that are finished. The message, when this was the last fragment of it; else NULL. */
+struct cw_message_out *cw_send_on_acked(struct cw_send *send, uint64_t message, uint16_t index);
+void cw_send_on_lost(struct cw_send *send, uint64_t message, uint16_t index);
+/* Cumulative; what is lower than known is an older frame. The first one sets the measure. */
+void cw_send_on_credit(struct cw_send *send, const uint64_t granted[CW_CLASS_COUNT]);
+
+/* Any open message, oldest of the highest stream first; NULL when none. */
+struct cw_message_out *cw_send_any(struct cw_send *send);
+/* Takes it out of all lists; the slot remains. */
+void cw_send_finish(struct cw_send *send, struct cw_message_out *message);
+/* Its SENT event was popped. */
+void cw_send_free(struct cw_send *send, uint64_t message);

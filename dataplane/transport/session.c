@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The life of a session and its queue of events.
+ *
+ *      DOWN --handshake completed--> UP --idle, closed, keys worn--> DOWN
+ *                                     \--handshake completed: DOWN (peer restarted), UP at once
+ *
+ * While it is down the initiator's handshake runs by itself. What a session has in flight does not outlive
+ * it; received buffers that are out do.
+ */
+#include "transport/session.h"
+
+#include <sodium.h>
+#include <stdalign.h>
+#include <string.h>
+
+#include "base/numbers.h"
+#include "transport/session_internal.h"
+
+const char *const cw_session_counter_names[CW_SESSION_COUNTER_COUNT] = {CW_SESSION_COUNTERS(CW_COUNTER_NAME)};
+
+static const struct cw_fsm_row session_rows[] = {
+    [CW_STATE_DOWN] = {"down", CW_TO(CW_STATE_UP)}, /* waits for a handshake */
+    [CW_STATE_UP] = {"up", CW_TO(CW_STATE_DOWN)},
+};
+static_assert(CW_COUNT_OF(session_rows) == CW_STATE_COUNT, "a row a state");
+
+#define IDLE_DEFAULT_NS (2 * CW_SECOND)
+
+void cw_session_count(struct cw_session *s, uint32_t counter)
+{
+    cw_count(&s->counters[counter], 1);
+}
+
+static void check_config(const struct cw_session_config *config)
+{
+    CW_ASSERT(config->aead != NULL);
+    CW_ASSERT(config->datagram_bytes_max >= CW_DATAGRAM_BYTES_MIN);
+    CW_ASSERT(config->datagram_bytes_max <= CW_PACKET_BYTES_MAX);
+    CW_ASSERT(cw_is_power_of_two(config->packets_in_flight_max));
+    CW_ASSERT(config->packets_in_flight_max >= 4 * CW_IN_FLIGHT_RESERVE);
+    CW_ASSERT(config->packets_in_flight_max <= 1u << 24);
+    CW_ASSERT(config->messages_max >= 1);
+}
+
+static void carve_lane(struct cw_lane *lane, const struct cw_aead_ops *aead, struct cw_arena *arena)
+{
+    lane->key_in = cw_arena_take(arena, aead->key_state_size, 64);
+    lane->key_out = cw_arena_take(arena, aead->key_state_size, 64);
+    cw_replay_init(&lane->replay, cw_arena_take(arena, CW_REPLAY_BITS / 8, 64));
+}
+
+static void carve(struct cw_session *s, const struct cw_session_config *config, struct cw_arena *arena)
+{
+    uint32_t events = config->messages_max + CW_EVENTS_OF_STATE, size = 1;
+    for (uint32_t c = 0; c < CW_CLASS_COUNT; c++)
+        events += config->receive_count[c];
+    while (size < events)
+        size *= 2;
+    s->event_mask = size - 1;
+    s->events = cw_arena_take(arena, size * sizeof *s->events, alignof(struct cw_session_event));
+    carve_lane(&s->lanes[0], config->aead, arena);
+    carve_lane(&s->lanes[1], config->aead, arena);
+    cw_inflight_init(&s->inflight, arena, 2 * config->packets_in_flight_max);
+    cw_send_init(&s->send, arena, config->messages_max);
+    cw_receive_init(&s->receive, arena, config->receive_count);
+}
+
+static void begin_handshakes(struct cw_session *s, const struct cw_session_config *config, uint64_t now_ns)
+{
+    struct cw_handshake_config handshake = {
+        .is_initiator = config->is_initiator,
+        .local_name = config->local_name,
+        .remote_name = config->remote_name,
+        .cluster_key = config->cluster_key,
+        .seed = config->seed,
+        .datagram_bytes = config->datagram_bytes_max,
+        .window = s->receive.window,
+    };
+    cw_handshake_init(&s->handshake, &handshake);
+    cw_handshake_start(&s->handshake, now_ns);
+}
+
+struct cw_session *cw_session_new(const struct cw_session_config *config, struct cw_arena *arena,
+                                  uint64_t now_ns)
+{
+    struct cw_session measured;
+    check_config(config);
+    struct cw_session *s = cw_arena_take(arena, sizeof *s, 64);
+    carve(s ? s : &measured, config, arena);
+    if (!s)
+        return NULL;
+    s->config = *config;
+    sodium_memzero(s->config.cluster_key, sizeof s->config.cluster_key);
+    sodium_memzero(s->config.seed, sizeof s->config.seed);
+    if (s->config.idle_timeout_ns == 0)
+        s->config.idle_timeout_ns = IDLE_DEFAULT_NS;
+    cw_fsm_init(&s->fsm, "session", session_rows, CW_COUNT_OF(session_rows));
+    cw_fsm_enter(&s->fsm, &s->state, CW_STATE_DOWN);
+    s->now_ns = now_ns;
+    s->key_blocks_max = CW_KEY_BLOCKS_MAX;
+    s->live = &s->lanes[0];
+    s->next = &s->lanes[1];
+    s->credit_ns = CW_NEVER;
+    cw_ack_ranges_reset(&s->acks);
+    cw_loss_reset(&s->loss);
+    cw_pacer_init(&s->pacer, config->rate_bytes_per_second, config->datagram_bytes_max);
+    s->bytes_sent.shift = CW_METER_RATE_SHIFT;
+    s->packets_sent.shift = s->packets_lost.shift = CW_METER_LOSS_SHIFT;
+    begin_handshakes(s, config, now_ns);
+    return s;
+}
+
+bool cw_session_wants_entropy(const struct cw_session *s)
+{
+    return cw_handshake_wants_seed(&s->handshake);
+}
+
+void cw_session_entropy(struct cw_session *s, const uint8_t seed[64])
+{
+    cw_handshake_seed(&s->handshake, seed);
+}
+
+bool cw_session_is_up(const struct cw_session *s)
+{
+    return s->state == CW_STATE_UP;
+}
+
+static void push(struct cw_session *s, const struct cw_session_event *event)
+{
+    CW_ASSERT(s->event_tail - s->event_head <= s->event_mask && "events are bounded by slots and buffers");
+    s->events[s->event_tail++ & s->event_mask] = *event;
+}
+
+static void push_state(struct cw_session *s, enum cw_session_event_type type, enum cw_session_down why)
+{
+    CW_ASSERT(s->state_events < CW_EVENTS_OF_STATE);
+    s->state_events++;
+    push(s, &(struct cw_session_event){.type = (uint8_t)type, .why = (uint8_t)why});
+}
+
+void cw_session_push_received(struct cw_session *s, const struct cw_received *received)
+{
+    cw_session_count(s, CW_SESSION_MESSAGES_IN);
+    push(s, &(struct cw_session_event){.type = CW_SESSION_RECEIVED, .received = *received});
+}
+
+void cw_session_push_sent(struct cw_session *s, struct cw_message_out *message, bool delivered)
+{
+    struct cw_session_event event = {.type = CW_SESSION_SENT, .delivered = delivered, .tag = message->tag};
+    event.received.buffer = cw_handle_pack(message->self); /* ours until the event is popped */
+    cw_send_finish(&s->send, message);
+    push(s, &event);
+}
+
+bool cw_session_event(struct cw_session *s, struct cw_session_event *event)
+{
+    if (s->event_head == s->event_tail)
+        return false;
+    *event = s->events[s->event_head++ & s->event_mask];
+    if (event->type == CW_SESSION_SENT) {
+        cw_send_free(&s->send, event->received.buffer);
+        event->received.buffer = 0;
+    } else if (event->type != CW_SESSION_RECEIVED) {
+        s->state_events--;
+    }
+    return true;
+}
+
+void cw_session_lane_prepare(struct cw_session *s)
+{
+    const struct cw_handshake *h = &s->handshake;
+    struct cw_lane *lane = s->next;
+    bool initiator = s->config.is_initiator;
+    lane->is_ready = true;
+    lane->spi_in = h->own.spi;
+    lane->spi_out = h->peer.spi;
+    lane->next_iv = 1;
+    lane->blocks_in = lane->blocks_out = 0;
+    lane->datagram_bytes = CW_MIN(h->datagram_bytes, h->peer.datagram_bytes);
+    lane->window = h->peer.window;
+    cw_replay_reset(&lane->replay);
+    s->config.aead->key_expand(lane->key_out, initiator ? h->keys.from_initiator : h->keys.from_responder);
+    s->config.aead->key_expand(lane->key_in, initiator ? h->keys.from_responder : h->keys.from_initiator);
+}
+
+bool cw_session_may_go_up(const struct cw_session *s)
+{
+    return s->state_events + 4 <= CW_EVENTS_OF_STATE; /* DOWN, UP now and DOWN later always fit */
+}
+
+void cw_session_go_up(struct cw_session *s, uint64_t now_ns)
+{
+    CW_ASSERT(s->next->is_ready);
+    if (s->state == CW_STATE_UP)
+        cw_session_go_down(s, CW_DOWN_PEER_RESTARTED, now_ns);
+    struct cw_lane *lane = s->next;
+    s->next = s->live;
+    s->next->is_ready = false;
+    s->live = lane;
+    s->handshake.spi_avoid = lane->spi_in;
+    s->close_due = false; /* the keys it would need are gone */
+    cw_fsm_move(&s->fsm, &s->state, CW_STATE_UP);
+    cw_send_open(&s->send, CW_FRAGMENT_BYTES(lane->datagram_bytes), lane->window);
+    cw_receive_open(&s->receive, CW_FRAGMENT_BYTES(lane->datagram_bytes));
+    s->credit_ns = now_ns;
+    s->heard_ns = now_ns;
+    s->ping_ns = now_ns + s->config.idle_timeout_ns / 4;
+    cw_session_count(s, CW_SESSION_HANDSHAKES);
+    push_state(s, CW_SESSION_UP, CW_DOWN_NONE);
+}
+
+void cw_session_go_down(struct cw_session *s, enum cw_session_down why, uint64_t now_ns)
+{
+    cw_fsm_move(&s->fsm, &s->state, CW_STATE_DOWN);
+    cw_session_count(s, CW_SESSION_DOWNS);
+    push_state(s, CW_SESSION_DOWN, why);
+    for (struct cw_message_out *message; (message = cw_send_any(&s->send)) != NULL;)
+        cw_session_push_sent(s, message, false);
+    cw_receive_close(&s->receive);
+    cw_inflight_reset(&s->inflight);
+    cw_ack_ranges_reset(&s->acks);
+    cw_loss_reset(&s->loss);
+    s->ping_due = false;
+    s->credit_ns = CW_NEVER;
+    s->close_due = why != CW_DOWN_CLOSED_BY_PEER && why != CW_DOWN_PEER_RESTARTED;
+    s->close_why = (uint8_t)why;
+    cw_handshake_start(&s->handshake, now_ns);
+}
+
+void cw_session_close(struct cw_session *s, uint64_t now_ns)
+{
+    s->now_ns = CW_MAX(s->now_ns, now_ns);
+    if (s->state == CW_STATE_UP)
+        cw_session_go_down(s, CW_DOWN_LOCAL, s->now_ns);
+}
+
+bool cw_session_can_send(const struct cw_session *s, enum cw_stream stream, uint32_t body_length)
+{
+    return s->state == CW_STATE_UP && cw_send_can(&s->send, (uint8_t)stream, body_length);
+}
+
+enum cw_status cw_session_send(struct cw_session *s, enum cw_stream stream, const uint8_t *head,
+                               uint32_t head_length, const uint8_t *body, uint32_t body_length, uint64_t tag)
+{
+    CW_ASSERT(stream < CW_STREAM_COUNT);
+    CW_ASSERT(head_length >= 1);
+    CW_ASSERT(head_length <= CW_MESSAGE_HEAD_MAX);
+    CW_ASSERT(body_length <= CW_RECORD_PAYLOAD_MAX);
+    if (s->state != CW_STATE_UP)
+        return CW_SHUTDOWN;
+    if (!cw_send_can(&s->send, (uint8_t)stream, body_length))
+        return CW_AGAIN;
+    cw_send_put(&s->send, (uint8_t)stream, head, head_length, body, body_length, tag);
+    cw_session_count(s, CW_SESSION_MESSAGES_OUT);
+    return CW_OK;
+}
+
+void cw_session_credit_look(struct cw_session *s, uint64_t delay_ns)
+{
+    if (s->credit_ns == CW_NEVER && s->state == CW_STATE_UP && cw_receive_credit_is_due(&s->receive))
+        s->credit_ns = s->now_ns + delay_ns;
+}
+
+void cw_session_release(struct cw_session *s, uint64_t buffer)
+{
+    if (!cw_receive_release(&s->receive, buffer)) {
+        cw_session_count(s, CW_SESSION_STALE_RELEASES);
+        return;
+    }
+    cw_session_credit_look(s, CW_ACK_DELAY_NS);
+}
+
+void cw_session_receive_memory(const struct cw_session *s, void **memory, size_t *length)
+{
+    *memory = s->receive.memory;
+    *length = s->receive.memory_length;
+}
+
+void cw_session_stats(struct cw_session *s, struct cw_session_stats *stats)
+{
+    uint64_t sent = cw_meter_sum(&s->packets_sent, s->now_ns),
+             lost = cw_meter_sum(&s->packets_lost, s->now_ns);
+    *stats = (struct cw_session_stats){
+        .rtt_ns_smoothed = s->loss.rtt_ns_smoothed,
+        .rtt_ns_min = s->loss.rtt_ns_min == CW_NEVER ? 0 : s->loss.rtt_ns_min,
+        .rtt_ns_latest = s->loss.rtt_ns_latest,
+        .rate_bytes_per_second = cw_meter_sum(&s->bytes_sent, s->now_ns) * 1000 /
+                                 (CW_METER_BUCKETS * (1ull << CW_METER_RATE_SHIFT) / CW_MS),
+        .loss = sent ? (double)CW_MIN(lost, sent) / (double)sent : 0,
+        .packets_in_flight = s->inflight.outstanding.count,
+        .messages_in_flight = s->send.open_count,
+    };
+    for (uint32_t i = 0; i < CW_SESSION_COUNTER_COUNT; i++)
+        stats->counters[i] = cw_counter_read(&s->counters[i]);
+}

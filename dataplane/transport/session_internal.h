@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The inside of a session, shared by session.c (life and events), session_in.c (datagrams in), session_out.c
+ * (datagrams out) and session_time.c (timers and loss). Nobody else includes this, but tests of limits that
+ * cannot be reached in time.
+ *
+ * A lane is a pair of keys with its packet numbers and replay window. There are two: the live one and the
+ * one that a handshake prepares; going up exchanges them.
+ */
+#pragma once
+
+#include "transport/ack_ranges.h"
+#include "transport/handshake.h"
+#include "transport/inflight.h"
+#include "transport/loss.h"
+#include "transport/meter.h"
+#include "transport/pacer.h"
+#include "transport/receive.h"
+#include "transport/replay.h"
+#include "transport/send.h"
+#include "transport/session.h"
+
+#define CW_KEY_BLOCKS_MAX                                                                                    \
+    ((1ull << 35) - (1ull << 20)) /* RFC 9001 appendix B, less what is still in flight */
+#define CW_IN_FLIGHT_RESERVE 4u   /* packets in flight kept from data for control packets */
+#define CW_LOST_REMEMBERED   256u /* losses watched for being none */
+#define CW_EVENTS_OF_STATE   64u  /* UP and DOWN in the queue; when nearly full nothing goes up */
+#define CW_PROBE_PACKETS     2u   /* oldest packets sent again at a probe time-out */
+#define CW_METER_RATE_SHIFT  27u  /* 8 * 2^27 ns = 1.07 s */
+#define CW_METER_LOSS_SHIFT  30u  /* 8 * 2^30 ns = 8.6 s */
+
+enum cw_session_state { CW_STATE_DOWN = 0, CW_STATE_UP, CW_STATE_COUNT };
+
+struct cw_lane {
+    bool is_ready;
+    uint32_t spi_in;
+    uint32_t spi_out;
+    void *key_in;
+    void *key_out;
+    uint64_t next_iv;   /* from 1; every sealed datagram of this key takes one, none is taken twice */
+    uint64_t blocks_in; /* AES blocks done under each key, at most */
+    uint64_t blocks_out;
+    uint32_t datagram_bytes; /* what both sides can take */
+    uint32_t window;         /* the peer's */
+    struct cw_replay replay;
+};
+
+struct cw_session {
+    struct cw_session_config config; /* its secrets are wiped */
+    struct cw_fsm fsm;
+    uint8_t state;   /* enum cw_session_state */
+    uint64_t now_ns; /* the latest time told */
+    uint64_t key_blocks_max;
+    struct cw_handshake handshake;
+    struct cw_lane lanes[2];
+    struct cw_lane *live; /* of the session that is up, or was */
+    struct cw_lane *next;
+    struct cw_inflight inflight;
+    struct cw_ack_ranges acks;
+    struct cw_loss loss;
+    struct cw_pacer pacer;
+    struct cw_send send;
+    struct cw_receive receive;
+    bool close_due; /* one CLOSE is to leave under the live lane's keys */
+    uint8_t close_why;
+    bool ping_due;
+    uint64_t credit_ns; /* when CREDIT is to leave; CW_NEVER: it is not due */
+    uint64_t heard_ns;  /* when the last packet of the live lane was opened */
+    uint64_t ping_ns;   /* when silence is answered by a PING */
+    struct cw_session_event *events;
+    uint32_t event_mask;
+    uint32_t event_head, event_tail; /* free-running */
+    uint32_t state_events;           /* UP and DOWN in the queue */
+    struct cw_meter bytes_sent, packets_sent, packets_lost;
+    cw_counter counters[CW_SESSION_COUNTER_COUNT];
+};
+
+/* session.c */
+void cw_session_count(struct cw_session *session, uint32_t counter);
+void cw_session_lane_prepare(struct cw_session *session); /* the next lane, from the handshake's keys */
+bool cw_session_may_go_up(const struct cw_session *session);
+void cw_session_go_up(struct cw_session *session, uint64_t now_ns);
+void cw_session_go_down(struct cw_session *session, enum cw_session_down why, uint64_t now_ns);
+void cw_session_push_received(struct cw_session *session, const struct cw_received *received);
+void cw_session_push_sent(struct cw_session *session, struct cw_message_out *message, bool delivered);
+/* When the credit to tell changed. */
+void cw_session_credit_look(struct cw_session *session, uint64_t delay_ns);
+
+/* session_time.c */
+void cw_session_lose(struct cw_session *session, struct cw_sent *sent, uint64_t now_ns);
+void cw_session_detect_losses(struct cw_session *session, uint64_t now_ns);
+void cw_session_on_ack(struct cw_session *session, const struct cw_ack *ack, uint64_t now_ns);
+
+/* session_out.c */
+bool cw_session_data_may_leave(const struct cw_session *session);

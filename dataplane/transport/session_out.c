@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Datagrams out: which may leave next, and building it in the caller's buffer, where it is sealed in place.
+ *
+ * Chosen not to do, yet: sealing straight from the message's body into the datagram, which would save the
+ * copy; the frame header before it would have to be sealed as a piece of its own.
+ */
+#include "transport/session.h"
+
+#include "base/numbers.h"
+#include "transport/session_internal.h"
+
+#define BLOCKS_OF_SEAL(length) (((length) + 15) / 16 + 2) /* and the two that a tag may cost */
+
+static size_t seal(struct cw_session *s, struct cw_packet *packet, uint8_t *datagram, size_t length,
+                   uint64_t now_ns)
+{
+    struct cw_lane *lane = s->live;
+    uint8_t nonce[CW_PACKET_IV_SIZE];
+    uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
+    CW_ASSERT(length + CW_PACKET_OVERHEAD <= lane->datagram_bytes);
+    packet->spi = lane->spi_out;
+    packet->iv = lane->next_iv++;
+    packet->session = (uint16_t)lane->spi_out;
+    packet->length = (uint16_t)length;
+    packet->ticks = (uint32_t)(now_ns / CW_PACKET_TICK_NS);
+    cw_packet_encode(packet, datagram);
+    cw_packet_nonce(datagram, nonce);
+    s->config.aead->seal(lane->key_out, payload, payload, length, nonce, datagram, CW_PACKET_HEADER_SIZE,
+                         payload + length);
+    lane->blocks_out += BLOCKS_OF_SEAL(length);
+    return length + CW_PACKET_OVERHEAD;
+}
+
+static size_t build_close(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
+{
+    struct cw_packet packet = {.type = CW_PACKET_CONTROL};
+    size_t length = cw_frame_write_close(datagram + CW_PACKET_HEADER_SIZE, s->close_why);
+    s->close_due = false;
+    return seal(s, &packet, datagram, length, now_ns);
+}
+
+/* Makes the ring entry of the next number free. Data waits for a packet that is still out, control does not.
+ */
+static bool make_room(struct cw_session *s, bool insist, uint64_t now_ns)
+{
+    struct cw_sent *sent = cw_inflight_in_the_way(&s->inflight);
+    if (!sent)
+        return true;
+    if (sent->state == CW_SENT_OUTSTANDING) {
+        if (!insist)
+            return false;
+        cw_session_lose(s, sent, now_ns);
+    }
+    cw_inflight_drop(&s->inflight, sent);
+    return true;
+}
+
+static bool control_is_due(const struct cw_session *s, uint64_t now_ns)
+{
+    return s->ping_due || s->acks.deadline_ns <= now_ns || s->credit_ns <= now_ns;
+}
+
+static size_t write_credit_and_ping(struct cw_session *s, uint8_t *at, uint16_t *had)
+{
+    size_t length = 0;
+    if (s->credit_ns != CW_NEVER) {
+        uint64_t granted[CW_CLASS_COUNT];
+        cw_receive_credit_take(&s->receive, granted);
+        length += cw_frame_write_credit(at, granted);
+        s->credit_ns = CW_NEVER;
+        *had |= CW_SENT_HAD_CREDIT;
+    }
+    if (s->ping_due) {
+        length += cw_frame_write_ping(at + length);
+        s->ping_due = false;
+        *had |= CW_SENT_HAD_PING;
+    }
+    return length;
+}
+
+static size_t build_control(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
+{
+    struct cw_packet packet = {.type = CW_PACKET_CONTROL};
+    struct cw_ack ack;
+    uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
+    uint64_t acknowledged = 0;
+    size_t length = 0;
+    uint16_t had = 0;
+    make_room(s, true, now_ns);
+    if (cw_ack_ranges_take(&s->acks, &ack, now_ns)) {
+        length = cw_frame_write_ack(payload, &ack);
+        acknowledged = ack.ranges[0].last;
+    }
+    if (s->inflight.outstanding.count < s->config.packets_in_flight_max)
+        length += write_credit_and_ping(s, payload + length, &had);
+    if (length == 0)
+        return 0;
+    CW_ASSERT(s->live->next_iv == s->inflight.next_number);
+    if (had) {
+        packet.flags = CW_PACKET_ACK_WANTED;
+        cw_inflight_add(&s->inflight, CW_SENT_CONTROL, acknowledged, had, now_ns);
+        cw_loss_on_sent(&s->loss, now_ns);
+    } else {
+        cw_inflight_skip(&s->inflight);
+    }
+    return seal(s, &packet, datagram, length, now_ns);
+}
+
+bool cw_session_data_may_leave(const struct cw_session *s)
+{
+    struct cw_fragment fragment;
+    if (s->state != CW_STATE_UP || !cw_send_next(&s->send, &fragment))
+        return false;
+    if (s->inflight.outstanding.count >= s->config.packets_in_flight_max - CW_IN_FLIGHT_RESERVE)
+        return false;
+    const struct cw_sent *sent = cw_inflight_in_the_way(&s->inflight);
+    return !sent || sent->state == CW_SENT_LOST;
+}
+
+/* An ack that would have to leave soon rides along where a short fragment leaves room for it. */
+static size_t ride_along(struct cw_session *s, uint8_t *payload, uint32_t data_length, uint64_t now_ns)
+{
+    struct cw_ack ack;
+    size_t room = CW_FRAGMENT_BYTES(s->live->datagram_bytes) - data_length;
+    if (s->acks.deadline_ns == CW_NEVER || CW_FRAME_ACK_SIZE(s->acks.count) > room)
+        return 0;
+    return cw_ack_ranges_take(&s->acks, &ack, now_ns) ? cw_frame_write_ack(payload, &ack) : 0;
+}
+
+static size_t build_data(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
+{
+    struct cw_fragment fragment;
+    struct cw_data data;
+    uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
+    if (!cw_send_next(&s->send, &fragment))
+        return 0;
+    if (s->inflight.outstanding.count >= s->config.packets_in_flight_max - CW_IN_FLIGHT_RESERVE)
+        return 0;
+    if (!make_room(s, false, now_ns))
+        return 0;
+    cw_send_describe(&s->send, &fragment, &data);
+    size_t length = ride_along(s, payload, data.length, now_ns);
+    length += cw_frame_write_data(payload + length, &data);
+    cw_send_copy(&fragment, &data, payload + length);
+    length += data.length;
+    struct cw_packet packet = {
+        .type = CW_PACKET_DATA,
+        .flags = CW_PACKET_ACK_WANTED,
+        .stream = fragment.message->stream,
+        .position = fragment.message->number,
+    };
+    if (fragment.is_again) {
+        packet.flags |= CW_PACKET_RETRANSMISSION;
+        cw_session_count(s, CW_SESSION_RETRANSMITTED);
+    }
+    CW_ASSERT(s->live->next_iv == s->inflight.next_number);
+    cw_inflight_add(&s->inflight, CW_SENT_DATA, cw_handle_pack(fragment.message->self), fragment.index,
+                    now_ns);
+    cw_loss_on_sent(&s->loss, now_ns);
+    cw_meter_add(&s->packets_sent, 1, now_ns);
+    cw_send_on_sent(&s->send, &fragment);
+    return seal(s, &packet, datagram, length, now_ns);
+}
+
+static size_t build_sealed(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
+{
+    if (s->live->blocks_out >= s->key_blocks_max)
+        cw_session_go_down(s, CW_DOWN_KEYS_WORN, now_ns);
+    if (s->close_due)
+        return build_close(s, datagram, now_ns);
+    size_t length = control_is_due(s, now_ns) ? build_control(s, datagram, now_ns) : 0;
+    return length ? length : build_data(s, datagram, now_ns);
+}
+
+size_t cw_session_transmit(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
+{
+    s->now_ns = now_ns = CW_MAX(s->now_ns, now_ns);
+    if (cw_pacer_next_ns(&s->pacer) > now_ns)
+        return 0;
+    size_t length = 0;
+    if (s->close_due)
+        length = build_close(s, datagram, now_ns);
+    if (length == 0)
+        length = cw_handshake_transmit(&s->handshake, datagram, now_ns);
+    if (length == 0 && s->state == CW_STATE_UP)
+        length = build_sealed(s, datagram, now_ns);
+    if (length == 0)
+        return 0;
+    cw_pacer_on_sent(&s->pacer, (uint32_t)length, now_ns);
+    cw_meter_add(&s->bytes_sent, length, now_ns);
+    cw_session_count(s, CW_SESSION_DATAGRAMS_OUT);
+    cw_count(&s->counters[CW_SESSION_BYTES_OUT], length);
+    return length;
+}

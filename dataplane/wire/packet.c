@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The bytes of packet.h. There is one legal shape; anything else is refused before a key is touched. */
+#include "wire/packet.h"
+
+#include <string.h>
+
+#include "base/bytes.h"
+
+void cw_packet_encode(const struct cw_packet *packet, uint8_t *bytes)
+{
+    CW_ASSERT(packet->type > CW_PACKET_NONE && packet->type < CW_PACKET_TYPE_COUNT);
+    CW_ASSERT((packet->flags & ~CW_PACKET_FLAGS_KNOWN) == 0);
+    bytes[0] = CW_PSP_NEXT_HEADER;
+    bytes[1] = CW_PSP_EXTENSION_LENGTH;
+    bytes[2] = CW_PSP_CRYPT_OFFSET;
+    bytes[3] = CW_PSP_VERSION_BYTE;
+    cw_store32be(bytes + 4, packet->spi);
+    cw_store64be(bytes + 8, packet->iv);
+    bytes[16] = (uint8_t)(CW_PACKET_VERSION << 4 | packet->type);
+    bytes[17] = packet->flags;
+    cw_store16le(bytes + 18, packet->session);
+    cw_store32le(bytes + 20, packet->ticks);
+    cw_store16le(bytes + 24, packet->length);
+    bytes[26] = packet->stream;
+    bytes[27] = 0;
+    cw_store32le(bytes + 28, 0); /* FEC block and index */
+    cw_store64le(bytes + 32, packet->position);
+}
+
+enum cw_packet_error cw_packet_check(const uint8_t *datagram, size_t length, struct cw_packet *packet)
+{
+    if (length < CW_PACKET_OVERHEAD)
+        return CW_PACKET_SHORT;
+    if (datagram[0] != CW_PSP_NEXT_HEADER || datagram[1] != CW_PSP_EXTENSION_LENGTH ||
+        datagram[2] != CW_PSP_CRYPT_OFFSET || datagram[3] != CW_PSP_VERSION_BYTE)
+        return CW_PACKET_BAD_PSP;
+    if (datagram[16] >> 4 != CW_PACKET_VERSION)
+        return CW_PACKET_BAD_VERSION;
+    *packet = (struct cw_packet){
+        .spi = cw_load32be(datagram + 4),
+        .iv = cw_load64be(datagram + 8),
+        .type = datagram[16] & 0x0f,
+        .flags = datagram[17],
+        .stream = datagram[26],
+        .session = cw_load16le(datagram + 18),
+        .length = cw_load16le(datagram + 24),
+        .ticks = cw_load32le(datagram + 20),
+        .position = cw_load64le(datagram + 32),
+    };
+    if (packet->type == CW_PACKET_NONE || packet->type >= CW_PACKET_TYPE_COUNT)
+        return CW_PACKET_BAD_TYPE;
+    if (packet->flags & ~CW_PACKET_FLAGS_KNOWN || datagram[27] != 0 || cw_load32le(datagram + 28) != 0)
+        return CW_PACKET_BAD_FIELD;
+    if ((packet->spi == CW_SPI_HANDSHAKE) != (packet->type == CW_PACKET_HANDSHAKE))
+        return CW_PACKET_BAD_FIELD;
+    if (packet->length + CW_PACKET_OVERHEAD != length)
+        return CW_PACKET_BAD_LENGTH;
+    return CW_PACKET_OK;
+}
+
+void cw_packet_nonce(const uint8_t *datagram, uint8_t nonce[CW_PACKET_IV_SIZE])
+{
+    memcpy(nonce, datagram + 4, CW_PACKET_IV_SIZE);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Two sessions over a link that behaves, then over links that do not: all arrives once, intact. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/numbers.h"
+#include "pair.h"
+
+static struct cw_pair *pair;
+
+static int set_up(void **state)
+{
+    pair = calloc(1, sizeof *pair);
+    return pair ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    free(pair);
+    return 0;
+}
+
+static void begin(const struct cw_link_config *link, uint64_t seed)
+{
+    struct cw_session_config initiator, responder;
+    cw_pair_defaults(&initiator, &responder, seed);
+    cw_pair_init(pair, &initiator, &responder, link, seed);
+}
+
+static void one_message_each_way(void **state)
+{
+    struct cw_link_config link = {.delay_ns = 50 * CW_US};
+    begin(&link, 1);
+    assert_true(cw_pair_run(pair, pair->now_ns + CW_SECOND, cw_pair_is_up));
+    assert_true(cw_pair_run(pair, pair->now_ns + CW_MS, NULL)); /* credit */
+    assert_true(cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 4096));
+    assert_true(cw_pair_send(pair, 1, CW_STREAM_CONTROL, 64, 0));
+    assert_true(cw_pair_run(pair, pair->now_ns + CW_SECOND, cw_pair_is_finished));
+    assert_int_equal(pair->sides[0].arrived_count, 1);
+    assert_int_equal(pair->sides[1].arrived_count, 1);
+    assert_int_equal(pair->sides[0].downs + pair->sides[1].downs, 0);
+    cw_pair_fini(pair);
+}
+
+/* A random message of a side; the streams and sizes that the engine uses, and those it never will. */
+static bool send_any(int side)
+{
+    static const uint32_t bodies[] = {0, 1, 512, 4096, 4097, 16384, 32768, 65536, 131072};
+    static const uint32_t heads[] = {4, 15, 16, 32, 96, 2048};
+    return cw_pair_send(pair, side, (enum cw_stream)cw_rng_below(&pair->rng, CW_STREAM_COUNT),
+                        heads[cw_rng_below(&pair->rng, CW_COUNT_OF(heads))],
+                        bodies[cw_rng_below(&pair->rng, CW_COUNT_OF(bodies))]);
+}
+
+/* Both sides keep sending until each has sent `count`, then everything has to come back delivered. */
+static void exchange(uint32_t count, uint64_t limit_ns)
+{
+    uint64_t end_ns = pair->now_ns + limit_ns;
+    while (pair->now_ns < end_ns) {
+        for (int side = 0; side < 2; side++)
+            for (int i = 0; i < 8 && pair->sides[side].sent_count < count; i++)
+                send_any(side);
+        bool all = pair->sides[0].sent_count == count && pair->sides[1].sent_count == count;
+        if (all && cw_pair_run(pair, end_ns, cw_pair_is_finished))
+            return;
+        cw_pair_run(pair, pair->now_ns + cw_rng_below(&pair->rng, 5 * CW_MS), NULL);
+    }
+    fail_msg("not all came back in time");
+}
+
+static void expect_all_once(void)
+{
+    for (int side = 0; side < 2; side++) {
+        struct cw_pair_side *s = &pair->sides[side];
+        assert_int_equal(s->downs, 0);
+        for (uint32_t i = 0; i < s->sent_count; i++) {
+            assert_int_equal(s->messages[i].state, CW_PAIR_DELIVERED);
+            assert_int_equal(s->messages[i].arrived, 1);
+        }
+    }
+}
+
+static void many_messages_on_a_good_link(void **state)
+{
+    struct cw_link_config link = {.delay_ns = 2 * CW_MS, .rate_bytes_per_second = 125000000};
+    begin(&link, 2);
+    exchange(500, 60 * CW_SECOND);
+    expect_all_once();
+    assert_int_equal(cw_pair_counter(pair, 0, CW_SESSION_LOST), 0);
+    assert_int_equal(cw_pair_counter(pair, 1, CW_SESSION_DUPLICATE), 0);
+    cw_pair_fini(pair);
+}
+
+/* The seed chooses who is against us. */
+static void adversary(struct cw_link_config *link, struct cw_rng *rng)
+{
+    *link = (struct cw_link_config){.delay_ns = cw_rng_below(rng, 20 * CW_MS)};
+    if (cw_rng_below(rng, 2))
+        link->rate_bytes_per_second = 1000000 + cw_rng_below(rng, 100000000);
+    if (link->rate_bytes_per_second && cw_rng_below(rng, 2))
+        link->queue_ns = CW_MS + cw_rng_below(rng, 50 * CW_MS);
+    if (cw_rng_below(rng, 2))
+        link->loss_per_million = (uint32_t)cw_rng_below(rng, 200000);
+    if (cw_rng_below(rng, 3) == 0) {
+        link->burst_per_million = (uint32_t)cw_rng_below(rng, 5000);
+        link->burst_length = 1 + (uint32_t)cw_rng_below(rng, 50);
+    }
+    if (cw_rng_below(rng, 2))
+        link->jitter_ns = cw_rng_below(rng, 5 * CW_MS);
+    if (cw_rng_below(rng, 2))
+        link->duplicate_per_million = (uint32_t)cw_rng_below(rng, 300000);
+    if (cw_rng_below(rng, 2)) {
+        link->late_per_million = (uint32_t)cw_rng_below(rng, 100000);
+        link->late_ns = cw_rng_below(rng, 30 * CW_MS);
+    }
+    if (cw_rng_below(rng, 3) == 0)
+        link->corrupt_per_million = (uint32_t)cw_rng_below(rng, 50000);
+    if (cw_rng_below(rng, 3) == 0)
+        link->truncate_per_million = (uint32_t)cw_rng_below(rng, 50000);
+}
+
+static void everything_arrives_over_hundreds_of_bad_links(void **state)
+{
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        struct cw_session_config initiator, responder;
+        struct cw_link_config link;
+        struct cw_rng rng = {seed};
+        adversary(&link, &rng);
+        cw_pair_defaults(&initiator, &responder, seed);
+        initiator.idle_timeout_ns = responder.idle_timeout_ns = 30 * CW_SECOND; /* it is not about that */
+        if (cw_rng_below(&rng, 2))
+            initiator.datagram_bytes_max = 512 + (uint32_t)cw_rng_below(&rng, 8500);
+        if (cw_rng_below(&rng, 2))
+            responder.rate_bytes_per_second = 1000000 + cw_rng_below(&rng, 100000000);
+        initiator.packets_in_flight_max = 16u << cw_rng_below(&rng, 6);
+        cw_pair_init(pair, &initiator, &responder, &link, seed);
+        pair->sides[0].hold_buffers = cw_rng_below(&rng, 2);
+        exchange(20, 300 * CW_SECOND);
+        expect_all_once();
+        cw_pair_fini(pair);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(one_message_each_way, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_messages_on_a_good_link, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(everything_arrives_over_hundreds_of_bad_links, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("transport/pair", tests, NULL, NULL);
+}
