@@ -9,13 +9,19 @@
  *
  *     batch = header sector | payloads, each at a multiple of 512 (of 4096 from 4 KiB on)
  *     header = magic, version, journal id, position, batch number, sectors, record count,
- *              chain (hash of the previous batch's header), written_sequence and durable_sequence when it was
- *              closed, commit sequence, tail position, up to 62 record headers, check over the sector
+ *              chain (hash of the previous batch's header), how far the log was written and durable when it
+ *              was closed (sequences and positions), commit sequence, tail position, up to 62 record headers,
+ *              check over all of that. README.md draws it byte by byte.
  *
  * The chain ties a batch to the very batch before it, so that after a crash a leftover of a cut branch or
- * of an earlier lap can never be taken for the continuation. written_sequence tells a torn tail from damage:
- * when a later sound batch says that a lost record had been written, losing it is damage and is reported,
- * not cut in silence.
+ * of an earlier lap can never be taken for the continuation; a start after recovery takes batch numbers that
+ * no leftover has, so that not even equal content makes equal chains. The written and durable positions tell
+ * a torn tail from damage: when a later sound batch says that a lost place had been durable, losing it is
+ * damage; when it says written but not durable, it is what a power loss may do to a volatile cache and what
+ * the death of a process alone may not. Both are reported, neither is cut in silence.
+ *
+ * The tail always names a durable batch of the log (position 0 apart), so that recovery, which knows no chain
+ * to expect there, cannot begin on a leftover.
  *
  * Sequences in the log rise by one, but after a cut the log goes on, at a later position, with a smaller
  * sequence of a newer epoch: the newer record wins, and the history in the superblock says which count.
@@ -85,11 +91,14 @@ struct cw_journal_batch *cw_journal_begin(struct cw_journal *journal);
  * false: it does not fit in this batch (close it and begin another) or the ring is full (room says which). */
 bool cw_journal_add(struct cw_journal *journal, const struct cw_record *record, const uint8_t *payload);
 /* Sectors that new batches may still take before the tail is hit. A record needs at most
- * cw_journal_sectors_for(record) in a batch of its own, filler included. */
+ * cw_journal_sectors_for(record) in a batch of its own, filler included. A reserve is kept back for batches
+ * without records: a ring full of records can still carry the commit sequence that lets them be released. */
 uint64_t cw_journal_room(const struct cw_journal *journal);
 uint64_t cw_journal_sectors_for(uint32_t payload_length);
 /* Closes the open batch: header sealed, segments filled, may be written now. `dsync` asks for RWF_DSYNC; it is
- * granted (batch->is_dsync) only if everything before is durable. A batch without records only carries commit. */
+ * granted (batch->is_dsync) only if everything before is durable. A batch without records only carries commit.
+ * What is carried (batch->commit) is at most the log's last sequence: a promise about records that are not
+ * here yet must not outlive a cut. A filler, where one was needed, is a segment of the same batch. */
 const struct cw_journal_batch *cw_journal_close(struct cw_journal *journal, uint64_t commit, bool dsync);
 /* All segments of the slot's batch are written. Out-of-order finishes are fine. */
 void cw_journal_written(struct cw_journal *journal, uint32_t slot);
@@ -110,13 +119,19 @@ uint64_t cw_journal_tail_position(const struct cw_journal *journal);
 uint64_t cw_journal_ring_sectors(const struct cw_journal *journal);
 bool cw_journal_is_idle(const struct cw_journal *journal); /* nothing open or in flight */
 
-/* Frees the ring up to the batch that holds `sequence` + 1: all records <= sequence are no longer needed by
- * anyone, durably so (superblock). Moves the tail; returns the new tail position. */
+/* Frees the ring up to the batch that holds `sequence` + 1, but never beyond the last durable batch: all
+ * records <= sequence are no longer needed by anyone, durably so (superblock). Moves the tail to what
+ * release_position(sequence) said; returns the new tail position. */
 uint64_t cw_journal_release(struct cw_journal *journal, uint64_t sequence);
-/* What release(sequence) would make the tail position: goes into the superblock first. */
-uint64_t cw_journal_release_position(const struct cw_journal *journal, uint64_t sequence);
+/* What release(sequence) will make the tail position: goes into the superblock first. The answer is kept, so
+ * that the release after the superblock is durable goes exactly there however far the log went on meanwhile:
+ * ask only for a superblock that is about to be written, and one at a time. */
+uint64_t cw_journal_release_position(struct cw_journal *journal, uint64_t sequence);
 /* Forgets what is above sequence (it was cut: the next record added is sequence + 1). Idle only. */
 void cw_journal_cut(struct cw_journal *journal, uint64_t sequence);
+/* Begins an empty log under a new journal id (after a copy, or when damage was found): position 0, nothing in
+ * the ring, the next record is last_sequence + 1. Idle only. The superblock with the new id goes first. */
+void cw_journal_reset(struct cw_journal *journal, const uint64_t journal_id[2], uint64_t last_sequence);
 
 /* Index: which batch holds a sequence? Memory: fixed, sized by the ring. */
 void cw_journal_index_add(struct cw_journal *journal, uint64_t position, uint32_t sectors, uint64_t first_sequence,
@@ -135,12 +150,14 @@ static inline uint64_t cw_journal_device_offset(uint64_t position, uint64_t ring
 
 struct cw_batch_view {
     uint64_t position, number, chain_before, chain, commit, written_sequence, durable_sequence, tail_position;
-    uint32_t sectors, record_count;
+    uint64_t written_position, durable_position; /* all before was written, durable when it was closed */
+    uint32_t sectors, record_count, group;
     bool is_filler;
     const uint8_t *bytes; /* borrowed */
 };
 
-/* Looks at a header sector read at `position`'s place. length: bytes available from it on, at least one sector. */
+/* Looks at a header sector read at `position`'s place. length: bytes available from it on, at least one sector.
+ * The view is filled in whenever the sector is a sound header of this journal: VALID, STALE, MISDIRECTED. */
 enum cw_sector_class cw_batch_check(const uint8_t *bytes, size_t length, uint64_t position, uint64_t ring_sectors,
                                     const uint64_t journal_id[2], struct cw_batch_view *view);
 /* Record i of a batch whose `sectors` are all present in bytes. CW_CORRUPT: payload or header does not match
@@ -154,9 +171,12 @@ struct cw_recovery_report {
     struct cw_journal_tip tip;
     uint64_t batches, records, bytes;
     uint64_t sectors[CW_SECTOR_CLASS_COUNT]; /* of the whole ring as far as it was read */
-    bool is_damaged;          /* a record that a later batch or the superblock calls written is unreadable */
+    uint64_t read_errors;     /* sectors that the device would not give, also when asked for alone */
+    bool is_damaged;          /* what a later batch calls durable, or the superblock written, is unreadable */
+    bool is_written_lost;     /* a later batch calls it written, not durable: damage if the machine stayed up
+                               * (same boot id), the ordinary price of a power loss if not */
     uint64_t hole_position;   /* where the unbroken run ends */
-    uint64_t lost_up_to;      /* when damaged: highest sequence known to have been written */
+    uint64_t lost_up_to;      /* of the two above: highest sequence known to have been written; 0 else */
 };
 
 struct cw_recovery; /* one at a time is enough; memory from the arena: a window of two batches or more */
@@ -167,7 +187,8 @@ struct cw_recovery *cw_recovery_new(const struct cw_superblock *superblock, uint
 /* The next read: offset and length on the device, into *memory. false: finished, the report is final. */
 bool cw_recovery_want(struct cw_recovery *recovery, uint64_t *offset, uint32_t *length, uint8_t **memory);
 /* The read finished; then pop records in log order until false. ok = false: the device failed: those sectors
- * count as torn. Payloads borrow from the window until the next want. */
+ * are asked for again one by one, and count as torn if that fails too. Payloads borrow from the window until
+ * the next want. */
 void cw_recovery_feed(struct cw_recovery *recovery, bool ok);
 bool cw_recovery_record(struct cw_recovery *recovery, struct cw_record *record, const uint8_t **payload,
                         uint64_t *position, uint32_t *sectors);
