@@ -23,6 +23,7 @@ void *cw_arena_take(struct cw_arena *arena, size_t size, size_t alignment)
     CW_ASSERT(!arena->sealed);
     CW_ASSERT(cw_is_power_of_two(alignment) && alignment <= 4096);
     size_t at = cw_round_up(arena->used, alignment);
+    CW_ASSERT(at <= arena->size && "rounding up may pass the end");
     CW_ASSERT(size <= arena->size - at && "the arena was measured by the same calls");
     arena->used = at + size;
     if (!arena->memory)

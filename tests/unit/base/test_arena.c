@@ -71,12 +71,24 @@ static void misuse_is_a_bug(void **state)
     free(memory);
 }
 
+/* Rounding the place up must not be taken for room. */
+static void alignment_past_the_end(void **state)
+{
+    struct cw_arena arena;
+    void *memory = test_arena(&arena, 100);
+
+    assert_non_null(cw_arena_take(&arena, 65, 1));
+    expect_abort(cw_arena_take(&arena, 1, 64));
+    free(memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(measured_is_what_is_used),
         cmocka_unit_test(sealed_is_sealed),
         cmocka_unit_test(misuse_is_a_bug),
+        cmocka_unit_test(alignment_past_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
