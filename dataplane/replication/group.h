@@ -42,7 +42,7 @@ enum cw_role {
     CW_ROLE_CLAIMING,  /* ends with cw_group_on_claimed */
     CW_ROLE_OPENING,   /* ends when the superblock with the new epoch is durable */
     CW_ROLE_PRIMARY,
-    CW_ROLE_DRAINING,  /* ends when all is durable at every member and the members know the commit */
+    CW_ROLE_DRAINING, /* ends when all is durable at every member and the members know the commit */
     CW_ROLE_DRAINED,
     CW_ROLE_COUNT
 };
@@ -50,28 +50,28 @@ const char *cw_role_name(enum cw_role role);
 
 enum cw_peer_state {
     CW_PEER_DISCONNECTED = 0,
-    CW_PEER_GREETING,  /* session up; ends with its HELLO */
-    CW_PEER_ATTACHING, /* ends with ATTACHED */
-    CW_PEER_COPY_BEGIN,/* ends with COPY_ACK begun */
-    CW_PEER_COPYING,   /* ends with COPY_ACK done */
+    CW_PEER_GREETING,   /* session up; ends with its HELLO */
+    CW_PEER_ATTACHING,  /* ends with ATTACHED */
+    CW_PEER_COPY_BEGIN, /* ends with COPY_ACK begun */
+    CW_PEER_COPYING,    /* ends with COPY_ACK done */
     CW_PEER_STREAMING,
-    CW_PEER_DIVERGED,  /* ends by cw_group_resync */
+    CW_PEER_DIVERGED, /* ends by cw_group_resync */
     CW_PEER_STATE_COUNT
 };
 
 struct cw_group_config {
     uint32_t group;
-    uint8_t self;                 /* site id */
-    uint8_t sites;                /* bits: all configured sites, self too */
+    uint8_t self;  /* site id */
+    uint8_t sites; /* bits: all configured sites, self too */
     enum cw_mode mode;
-    uint8_t min_in_sync;          /* 0 or 1 */
-    uint64_t replica_timeout_ns;  /* 5 s */
-    uint64_t commit_interval_ns;  /* 100 ms */
-    uint64_t gather_timeout_ns;   /* 2 s */
+    uint8_t min_in_sync;             /* 0 or 1 */
+    uint64_t replica_timeout_ns;     /* 5 s */
+    uint64_t commit_interval_ns;     /* 100 ms */
+    uint64_t gather_timeout_ns;      /* 2 s */
     uint64_t checkpoint_interval_ns; /* 1 s */
-    struct cw_identity identity;  /* journal_id is filled from the superblock */
-    uint32_t log_entries;         /* records kept in memory, a power of two; the same at all sites */
-    uint64_t payload_bytes_soft;  /* above this much unapplied payload the group commits without waiting */
+    struct cw_identity identity;     /* journal_id is filled from the superblock */
+    uint32_t log_entries;            /* records kept in memory, a power of two; the same at all sites */
+    uint64_t payload_bytes_soft;     /* above this much unapplied payload the group commits without waiting */
 };
 
 struct cw_group;
@@ -84,8 +84,8 @@ struct cw_group_write {
     uint8_t kind;                     /* CW_RECORD_WRITE, ZEROES or DISCARD */
     bool fua;
     uint16_t volume;
-    uint64_t offset, length;          /* in range, multiples of 512 */
-    uint32_t payload_count;           /* WRITE: one per CW_RECORD_PAYLOAD_MAX of length, in order */
+    uint64_t offset, length; /* in range, multiples of 512 */
+    uint32_t payload_count;  /* WRITE: one per CW_RECORD_PAYLOAD_MAX of length, in order */
     struct cw_payload {
         uint64_t handle; /* opaque; comes back in RELEASE */
         uint8_t *data;
@@ -93,26 +93,29 @@ struct cw_group_write {
     } payloads[32];
 };
 
-/* CW_OK: taken (payloads too), COMPLETE will come. CW_AGAIN: the log or the journal is full; try again in a later
- * turn. CW_SHUTDOWN: not primary here. Hashes the payloads. */
-enum cw_status cw_group_write(struct cw_group *group, const struct cw_group_write *write, uint64_t now_ns) CW_MUST_CHECK;
+/* CW_OK: taken (payloads too), COMPLETE will come. CW_AGAIN: the log or the journal is full; try again in a
+ * later turn. CW_SHUTDOWN: not primary here. Hashes the payloads. */
+enum cw_status cw_group_write(struct cw_group *group, const struct cw_group_write *write,
+                              uint64_t now_ns) CW_MUST_CHECK;
 /* Everything submitted before is durable as the mode says when COMPLETE comes. */
-enum cw_status cw_group_flush(struct cw_group *group, struct cw_block_request *request, uint64_t now_ns) CW_MUST_CHECK;
+enum cw_status cw_group_flush(struct cw_group *group, struct cw_block_request *request,
+                              uint64_t now_ns) CW_MUST_CHECK;
 
 /*
  * A read: begin, then the shell reads the volume's file unless is_covered, then end patches what the overlay
- * holds over the caller's bytes. Between begin and end no overlay entry that may matter is dropped. Before the
- * answer leaves, cw_group_may_answer is asked; CW_AGAIN: keep it and ask again in a later turn.
+ * holds over the caller's bytes. Between begin and end no overlay entry that may matter is dropped. Before
+ * the answer leaves, cw_group_may_answer is asked; CW_AGAIN: keep it and ask again in a later turn.
  */
 struct cw_group_read {
-    uint64_t ticket;   /* internal */
+    uint64_t ticket; /* internal */
     uint16_t volume;
     uint64_t offset, length;
-    bool is_covered;   /* begin says: no need to read the file */
+    bool is_covered; /* begin says: no need to read the file */
 };
 enum cw_status cw_group_read_begin(struct cw_group *group, struct cw_group_read *read) CW_MUST_CHECK;
 /* slices: consecutive pieces of the answer, each CW_RECORD_PAYLOAD_MAX but the last. Always ends the read. */
-void cw_group_read_end(struct cw_group *group, struct cw_group_read *read, uint8_t *const *slices, uint32_t slice_count);
+void cw_group_read_end(struct cw_group *group, struct cw_group_read *read, uint8_t *const *slices,
+                       uint32_t slice_count);
 /* Checked last, right before data leaves: CW_OK, CW_AGAIN (held: lease), CW_SHUTDOWN (fenced since). */
 enum cw_status cw_group_may_answer(const struct cw_group *group, uint64_t now_ns) CW_MUST_CHECK;
 
@@ -133,42 +136,43 @@ enum cw_action_type {
     CW_ACT_SET,           /* ask the store for this set -> on_set_changed */
     CW_ACT_COPY_READ,     /* read a volume's file (current image) into memory -> on_copy_read(token) */
     CW_ACT_IMAGE,         /* prepare, switch or discard the copy's target files -> on_image */
-    CW_ACT_SALVAGE,       /* keep all records above `sequence` of the journal in a salvage file -> on_salvaged */
-    CW_ACT_EVENT,         /* for the event log */
+    CW_ACT_SALVAGE, /* keep all records above `sequence` of the journal in a salvage file -> on_salvaged */
+    CW_ACT_EVENT,   /* for the event log */
     CW_ACT_TYPE_COUNT
 };
 
 enum cw_image_op {
-    CW_IMAGE_PREPARE, /* new zero-filled files beside the old ones (space checked); devices: nothing to make */
+    CW_IMAGE_PREPARE, /* new zero-filled files beside the old ones (space checked); devices: nothing to make
+                       */
     CW_IMAGE_SWITCH,  /* rename over the old ones, directory synced; must be repeatable after a crash */
     CW_IMAGE_DISCARD  /* remove them */
 };
 
 struct cw_action {
     uint8_t type;
-    uint8_t level;    /* EVENT: 0 info, 1 warning, 2 error */
-    uint8_t peer;     /* SEND: site id */
-    uint8_t stream;   /* SEND: enum cw_stream of transport/session.h */
-    uint8_t kind;     /* APPLY: record kind; IMAGE: enum cw_image_op */
-    bool to_copy;     /* APPLY, VOLUMES_SYNC: the copy's target files instead of the current ones */
+    uint8_t level;  /* EVENT: 0 info, 1 warning, 2 error */
+    uint8_t peer;   /* SEND: site id */
+    uint8_t stream; /* SEND: enum cw_stream of transport/session.h */
+    uint8_t kind;   /* APPLY: record kind; IMAGE: enum cw_image_op */
+    bool to_copy;   /* APPLY, VOLUMES_SYNC: the copy's target files instead of the current ones */
     uint16_t volume;
-    uint32_t slot;    /* JOURNAL_WRITE */
+    uint32_t slot; /* JOURNAL_WRITE */
     uint32_t sectors[2];
-    enum cw_status status;          /* COMPLETE */
+    enum cw_status status; /* COMPLETE */
     struct cw_block_request *request;
-    uint64_t token;   /* APPLY, reads; SEND: tag */
-    uint64_t handle;  /* RELEASE */
+    uint64_t token;  /* APPLY, reads; SEND: tag */
+    uint64_t handle; /* RELEASE */
     uint64_t offset, length;
-    uint8_t *memory;  /* borrowed until answered; SEND: the body */
+    uint8_t *memory; /* borrowed until answered; SEND: the body */
     uint32_t body_length;
     uint32_t head_length;
-    uint8_t *head;    /* SEND: valid until the next step: copy it */
+    uint8_t *head; /* SEND: valid until the next step: copy it */
     uint64_t sequence;
     /* CLAIM and SET */
     uint64_t from_epoch, epoch, reign, first_sequence;
-    uint8_t members_from, members_to; /* site bits */
+    uint8_t members_from, members_to;     /* site bits */
     const struct cw_identity *identities; /* CW_SITES_MAX of them, indexed by site id; valid until answered */
-    const char *text; /* EVENT: static, with %llu for a, b, c in order */
+    const char *text;                     /* EVENT: static, with %llu for a, b, c in order */
     uint64_t a, b, c;
 };
 
@@ -200,19 +204,21 @@ bool cw_group_on_message(struct cw_group *group, const struct cw_message *messag
 /* ---------------------------------------------------------------- authority */
 
 struct cw_open_request {
-    uint64_t store_epoch;      /* as the store has it; 0: never opened */
-    uint8_t holder;            /* site id, or CW_SITES_MAX: nobody */
-    uint8_t members;           /* bits: the store's in-sync set, the holder included */
+    uint64_t store_epoch; /* as the store has it; 0: never opened */
+    uint8_t holder;       /* site id, or CW_SITES_MAX: nobody */
+    uint8_t members;      /* bits: the store's in-sync set, the holder included */
     struct cw_identity identities[CW_SITES_MAX];
-    uint64_t reign;            /* fresh random, not 0 */
+    uint64_t reign; /* fresh random, not 0 */
     bool accept_loss;
     bool inconsistent;
 };
 /* CW_REFUSED: cw_group_status.refusal says why. Else it ends as PRIMARY or back as REPLICA with a refusal. */
-enum cw_status cw_group_open(struct cw_group *group, const struct cw_open_request *open, uint64_t now_ns) CW_MUST_CHECK;
+enum cw_status cw_group_open(struct cw_group *group, const struct cw_open_request *open,
+                             uint64_t now_ns) CW_MUST_CHECK;
 /* ok: the store has it. again: an old lease may run; asked again in 100 ms. Else refused, why is copied. */
 enum cw_claim_result { CW_CLAIM_OK, CW_CLAIM_AGAIN, CW_CLAIM_REFUSED };
-void cw_group_on_claimed(struct cw_group *group, enum cw_claim_result result, const char *why, uint64_t now_ns);
+void cw_group_on_claimed(struct cw_group *group, enum cw_claim_result result, const char *why,
+                         uint64_t now_ns);
 /* ok = false: refused or unreachable: nothing changed as far as we know, asked again in 1 s */
 void cw_group_on_set_changed(struct cw_group *group, bool ok, uint64_t now_ns);
 /* The node's lease covers this group until deadline_ns of our monotonic clock (already with its margin). */
@@ -225,7 +231,8 @@ enum cw_status cw_group_drain(struct cw_group *group, uint64_t now_ns) CW_MUST_C
 enum cw_status cw_group_resync(struct cw_group *group, uint8_t peer) CW_MUST_CHECK;
 void cw_group_set_mode(struct cw_group *group, enum cw_mode mode, uint8_t min_in_sync, uint8_t sites);
 /* Tells the group of a volume (before records for it can be applied). Volume ids are never used again. */
-void cw_group_volume_add(struct cw_group *group, uint16_t volume, uint64_t size, uint64_t base, bool is_device);
+void cw_group_volume_add(struct cw_group *group, uint16_t volume, uint64_t size, uint64_t base,
+                         bool is_device);
 void cw_group_volume_remove(struct cw_group *group, uint16_t volume);
 
 /* ---------------------------------------------------------------- starting */
@@ -244,16 +251,18 @@ void cw_group_format(struct cw_superblock *superblock, uint32_t group, uint32_t 
                      const uint64_t journal_id[2]);
 struct cw_group *cw_group_new(const struct cw_group_config *config, const struct cw_superblock *superblock,
                               struct cw_arena *arena);
-void cw_group_recover_index(struct cw_group *group, const struct cw_record *record, uint64_t position, uint32_t sectors);
+void cw_group_recover_index(struct cw_group *group, const struct cw_record *record, uint64_t position,
+                            uint32_t sectors);
 /* After the first scan: takes its report. */
 void cw_group_recover_report(struct cw_group *group, const struct cw_recovery_report *report);
 enum cw_redo { CW_REDO_SKIP, CW_REDO_APPLY, CW_REDO_KEEP };
 enum cw_redo cw_group_recover_redo(struct cw_group *group, const struct cw_record *record);
-void cw_group_recover_keep(struct cw_group *group, const struct cw_record *record, const struct cw_payload *payload);
-/* new_journal_id: fresh random; becomes the identity if the journal was found damaged. */
+void cw_group_recover_keep(struct cw_group *group, const struct cw_record *record,
+                           const struct cw_payload *payload);
+/* new_journal_id: fresh random, for the log that a full copy begins. */
 void cw_group_start(struct cw_group *group, const uint64_t new_journal_id[2], uint64_t now_ns);
-/* Does the superblock ask that target files be switched in (crash between SWITCH and its superblock)? The shell
- * does IMAGE_SWITCH before step 2 if so; or removes leftovers of a copy if not. */
+/* Does the superblock ask that target files be switched in (crash between SWITCH and its superblock)? The
+ * shell does IMAGE_SWITCH before step 2 if so; or removes leftovers of a copy if not. */
 bool cw_group_superblock_wants_switch(const struct cw_superblock *superblock);
 
 /* ---------------------------------------------------------------- the turn */
@@ -269,43 +278,45 @@ struct cw_journal *cw_group_journal(struct cw_group *group);
 /* ---------------------------------------------------------------- what it knows of itself */
 
 #define CW_GROUP_COUNTERS(X)                                                                                 \
-    X(CW_GROUP_WRITES, "writes") X(CW_GROUP_WRITE_BYTES, "write_bytes") X(CW_GROUP_READS, "reads")           \
-    X(CW_GROUP_FLUSHES, "flushes") X(CW_GROUP_BATCHES, "journal_batches") X(CW_GROUP_SYNCS, "journal_syncs") \
-    X(CW_GROUP_APPLIED, "records_applied") X(CW_GROUP_RECEIVED, "records_received")                          \
-    X(CW_GROUP_DUPLICATE, "records_duplicate") X(CW_GROUP_STALE, "stale_refused")                            \
-    X(CW_GROUP_BAD_HASH, "payload_hash_mismatch") X(CW_GROUP_BAD_FIELD, "impossible_field")                  \
-    X(CW_GROUP_OVER_WINDOW, "over_window") X(CW_GROUP_CATCHUP_READS, "catchup_reads")                        \
-    X(CW_GROUP_COPY_CHUNKS, "copy_chunks") X(CW_GROUP_HELD, "answers_held") X(CW_GROUP_CHECKPOINTS, "checkpoints")
+    X(CW_GROUP_WRITES, "writes")                                                                             \
+    X(CW_GROUP_WRITE_BYTES, "write_bytes")                                                                   \
+    X(CW_GROUP_READS, "reads") X(CW_GROUP_FLUSHES, "flushes") X(CW_GROUP_BATCHES, "journal_batches")         \
+        X(CW_GROUP_SYNCS, "journal_syncs") X(CW_GROUP_APPLIED, "records_applied")                            \
+            X(CW_GROUP_RECEIVED, "records_received") X(CW_GROUP_DUPLICATE, "records_duplicate")              \
+                X(CW_GROUP_STALE, "stale_refused") X(CW_GROUP_BAD_HASH, "payload_hash_mismatch")             \
+                    X(CW_GROUP_BAD_FIELD, "impossible_field") X(CW_GROUP_OVER_WINDOW, "over_window")         \
+                        X(CW_GROUP_CATCHUP_READS, "catchup_reads") X(CW_GROUP_COPY_CHUNKS, "copy_chunks")    \
+                            X(CW_GROUP_HELD, "answers_held") X(CW_GROUP_CHECKPOINTS, "checkpoints")
 enum { CW_GROUP_COUNTERS(CW_COUNTER_ENUM) CW_GROUP_COUNTER_COUNT };
 extern const char *const cw_group_counter_names[CW_GROUP_COUNTER_COUNT];
 
 struct cw_peer_status {
-    uint8_t state;          /* enum cw_peer_state */
+    uint8_t state; /* enum cw_peer_state */
     bool is_member;
     bool needs_copy;
     struct cw_sequences sequences;
     struct cw_identity identity;
-    uint64_t lag_bytes;     /* acknowledged payload it has not made durable */
+    uint64_t lag_bytes; /* acknowledged payload it has not made durable */
     uint64_t lag_ns;
     uint64_t cursor;
     uint64_t copy_done_bytes, copy_total_bytes, copy_started_ns;
-    char reason[96];
+    char reason[160];
 };
 
 struct cw_group_status {
     uint8_t role;
-    uint8_t primary;        /* site id as far as known; CW_SITES_MAX: unknown */
+    uint8_t primary; /* site id as far as known; CW_SITES_MAX: unknown */
     enum cw_mode mode;
     uint64_t epoch, reign;
-    bool is_frozen;         /* answers are held now */
+    bool is_frozen; /* answers are held now */
     bool is_damaged;
     uint32_t image_state;
-    char reason[160];       /* DOWN, or frozen: why */
-    char refusal[160];      /* the last open that was refused: why, and what would help */
+    char reason[160];  /* DOWN, or frozen: why */
+    char refusal[160]; /* the last open that was refused: why, and what would help */
     uint64_t head, completed;
     struct cw_sequences sequences;
     uint64_t applied_limit;
-    uint8_t members;        /* bits */
+    uint8_t members; /* bits */
     struct cw_identity identity;
     struct cw_history history;
     uint64_t journal_bytes, journal_used_bytes, journal_oldest;

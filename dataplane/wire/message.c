@@ -324,7 +324,7 @@ static bool always_sound(const struct cw_message *m)
 
 #define HELLO_FLAGS                                                                                          \
     (CW_HELLO_ASK | CW_HELLO_PRIMARY | CW_HELLO_OPENING | CW_HELLO_NEEDS_COPY | CW_HELLO_DIVERGED |          \
-     CW_HELLO_RETIRED)
+     CW_HELLO_FOLLOWING)
 
 static const struct {
     const char *name;

@@ -71,7 +71,7 @@ struct cw_sequences {
 #define CW_HELLO_OPENING 0x04u  /* the sender is opening: gather */
 #define CW_HELLO_NEEDS_COPY 0x08u /* no whole image, or an operator asked for a full copy */
 #define CW_HELLO_DIVERGED 0x10u /* holds applied data that the asker's history does not have */
-#define CW_HELLO_RETIRED 0x20u /* its data is of no use to an opener: not a member any more */
+#define CW_HELLO_FOLLOWING 0x20u /* attached to the receiver, in the epoch and reign of this message */
 
 /* One volume of the group; a list names each volume once. */
 struct cw_message_volume {

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The superblock, the checkpoint, and what may leave the ring.
+ *
+ * A checkpoint: sync the volumes, then write a superblock that says up to where they are complete. Only what
+ * is below the checkpoint and below every peer's cursor may be overwritten, and only after a superblock that
+ * says so is durable. Records stay as long as there is room: nothing is released before half the ring is
+ * used. When room runs out all the same, the peer that is furthest behind loses its cursor, durably, first.
+ */
+#include "replication/group_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+uint64_t cw_super_ask(struct cw_group *g)
+{
+    return ++g->super_asked;
+}
+
+static void fill_super(struct cw_group *g)
+{
+    struct cw_superblock *s = &g->super;
+
+    s->generation++;
+    s->site = g->config.self;
+    s->boot_id[0] = g->config.identity.boot_id[0];
+    s->boot_id[1] = g->config.identity.boot_id[1];
+    s->process_start = g->config.identity.process_start;
+    s->applied_limit = CW_MAX(s->applied_limit, g->applied_limit);
+    s->member_sites = g->set.members;
+    s->primary_site = cw_group_is_open(g) ? g->config.self : g->follow.primary;
+    s->is_clean = g->is_stopping && g->action_head == g->action_tail && !g->batches_in_flight;
+}
+
+void cw_super_step(struct cw_group *g)
+{
+    if (g->is_super_in_flight || g->super_done >= g->super_asked)
+        return;
+    fill_super(g);
+    cw_superblock_encode(&g->super, g->super_block);
+    struct cw_action *action = cw_group_act(g, CW_ACT_SUPER_WRITE);
+    action->memory = g->super_block;
+    cw_superblock_homes(g->super.generation, action->sectors);
+    g->super_writing = g->super_asked;
+    g->is_super_in_flight = true;
+}
+
+void cw_group_on_super_written(struct cw_group *g, enum cw_status status)
+{
+    g->is_super_in_flight = false;
+    if (status != CW_OK) {
+        cw_group_down(
+            g, "the superblock could not be written; repair or replace the journal's device, then start "
+               "this site again");
+        return;
+    }
+    g->super_done = g->super_writing;
+}
+
+/* ---------------------------------------------------------------- what may go */
+
+static uint64_t lowest_cursor(struct cw_group *g, struct cw_peer **who)
+{
+    uint64_t lowest = UINT64_MAX;
+
+    *who = NULL;
+    if (!cw_group_is_open(g))
+        return lowest;
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
+        struct cw_peer *peer = &g->peers[s];
+        if (!peer->is_configured || g->super.peers[s].needs_copy || !g->super.peers[s].is_used)
+            continue;
+        if (g->super.peers[s].sequence < lowest) {
+            lowest = g->super.peers[s].sequence;
+            *who = peer;
+        }
+    }
+    return lowest;
+}
+
+static void note_cursors(struct cw_group *g)
+{
+    if (!cw_group_is_open(g))
+        return;
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
+        struct cw_peer *peer = &g->peers[s];
+        if (!peer->is_configured || peer->state != CW_PEER_STREAMING)
+            continue;
+        g->super.peers[s].is_used = true;
+        g->super.peers[s].needs_copy = peer->needs_copy;
+        g->super.peers[s].sequence = peer->acked.durable;
+    }
+}
+
+/* The ring is nearly full and somebody far behind holds it: that one will need a full copy. */
+static void give_up_on(struct cw_group *g, struct cw_peer *peer)
+{
+    g->super.peers[peer->site].needs_copy = true;
+    peer->needs_copy = true;
+    snprintf(peer->reason, sizeof peer->reason, "%s",
+             "the journal filled up while this site was behind: it will be copied in full");
+    if (peer->is_up)
+        cw_source_reset(g, peer, CW_PEER_GREETING);
+    cw_group_event(g, 1,
+                   "the journal is full: site %llu, at sequence %llu, is given up and will be copied in full",
+                   peer->site, g->super.peers[peer->site].sequence, 0);
+}
+
+/* What a checkpoint at `applied` may let go. */
+static uint64_t choose_release(struct cw_group *g, uint64_t applied)
+{
+    uint64_t ring = cw_journal_ring_sectors(g->journal), room = cw_journal_room(g->journal);
+    struct cw_peer *slowest;
+    uint64_t cursor = lowest_cursor(g, &slowest);
+
+    if (room > ring / 2)
+        return g->release_sequence;
+    if (slowest && cursor < applied && room < ring / 6) {
+        uint64_t gain =
+            cw_journal_release_position(g->journal, cursor) - cw_journal_tail_position(g->journal);
+        if (room + gain < ring / 4)
+            give_up_on(g, slowest);
+        cursor = lowest_cursor(g, &slowest);
+    }
+    return CW_MAX(g->release_sequence, CW_MIN(applied, cursor));
+}
+
+static bool is_due(const struct cw_group *g)
+{
+    uint64_t ring = cw_journal_ring_sectors(g->journal), room = cw_journal_room(g->journal);
+
+    if (g->is_checkpoint_syncing || g->checkpoint_ticket || cw_target_is_filling(g))
+        return false;
+    if (g->applied == g->super.applied_sequence)
+        return room < ring / 2 && g->release_sequence < g->applied &&
+               g->now_ns - g->checkpoint_ns >= g->config.checkpoint_interval_ns;
+    if (g->is_stopping || room < ring / 4)
+        return true;
+    return g->now_ns - g->checkpoint_ns >= g->config.checkpoint_interval_ns;
+}
+
+static void begin(struct cw_group *g)
+{
+    g->checkpoint_mark = g->applied;
+    g->is_checkpoint_syncing = true;
+    g->checkpoint_ns = g->now_ns;
+    cw_group_act(g, CW_ACT_VOLUMES_SYNC);
+}
+
+void cw_group_on_volumes_synced(struct cw_group *g, enum cw_status status)
+{
+    if (status != CW_OK) {
+        g->is_checkpoint_syncing = false;
+        cw_group_down(g,
+                      "a sync of a volume failed; repair its device, then start this site again: the journal "
+                      "has what was acknowledged");
+        return;
+    }
+    if (g->target.state == CW_TARGET_SYNCING) {
+        cw_target_on_synced(g, status);
+        return;
+    }
+    if (!g->is_checkpoint_syncing)
+        return;
+    g->is_checkpoint_syncing = false;
+    if (g->target.state != CW_TARGET_NONE || g->checkpoint_mark < g->super.applied_sequence)
+        return; /* a copy or a cut came between */
+    g->super.applied_sequence = g->checkpoint_mark;
+    note_cursors(g);
+    g->release_sequence = choose_release(g, g->checkpoint_mark);
+    g->super.tail_position = cw_journal_release_position(g->journal, g->release_sequence);
+    g->super.tail_sequence = g->release_sequence;
+    g->checkpoint_ticket = cw_super_ask(g);
+}
+
+static void finish(struct cw_group *g)
+{
+    g->checkpoint_ticket = 0;
+    cw_journal_release(g->journal, g->release_sequence);
+    cw_count(&g->counters[CW_GROUP_CHECKPOINTS], 1);
+}
+
+static bool is_quiet(const struct cw_group *g)
+{
+    return g->logged == g->head && !g->batches_in_flight && !g->is_syncing && g->apply_used == 0 &&
+           !g->is_super_in_flight && !g->is_checkpoint_syncing && !g->checkpoint_ticket &&
+           !g->is_image_busy && cw_group_durable(g) == cw_group_written(g) &&
+           (g->super.applied_sequence == g->applied || g->target.state != CW_TARGET_NONE);
+}
+
+/* Stopping: when nothing is under way any more, one last superblock says clean. */
+static void stop_step(struct cw_group *g)
+{
+    if (!g->is_stopping || g->is_stopped)
+        return;
+    if (g->role == CW_ROLE_DOWN || (g->super.is_clean && is_quiet(g))) {
+        g->is_stopped = true;
+        return;
+    }
+    if (is_quiet(g) && g->super_done == g->super_asked)
+        cw_super_ask(g);
+}
+
+void cw_checkpoint_step(struct cw_group *g)
+{
+    if (g->checkpoint_ticket && cw_super_is_done(g, g->checkpoint_ticket))
+        finish(g);
+    if (is_due(g))
+        begin(g);
+    stop_step(g);
+}

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The full copy, replica's side.
+ *
+ *     NONE -> SALVAGING -> PREPARING -> MARKING -> FILLING -> SYNCING -> SEALING -> SWITCHING -> FINISHING ->
+ * NONE
+ *
+ * What we hold that the primary's history does not is kept first (SALVAGING). New files are made, space and
+ * all, before anything of the old state is touched (PREPARING). Then the superblock says that a copy is under
+ * way and where our log continues (MARKING). Records are received, journaled and applied as always, into the
+ * new files; chunks go in at their place in the order (FILLING). When the last is in place the files are
+ * synced, the superblock says that the switch is to be made, the switch is made, the superblock says whole.
+ * A crash before SEALING starts over; after it, the switch is made at the next start.
+ */
+#include "replication/group_private.h"
+
+#include <string.h>
+
+#include "base/hash.h"
+
+#define SWITCH_PENDING UINT64_MAX
+
+static void reply(struct cw_group *g, enum cw_copy_state state, enum cw_status reason)
+{
+    struct cw_copy_target *t = &g->target;
+    struct cw_message m = {.type = CW_MSG_COPY_ACK, .epoch = g->follow.epoch, .reign = g->follow.reign};
+
+    m.copy_ack.copy_id = t->id;
+    m.copy_ack.state = state;
+    m.copy_ack.reason = reason;
+    m.copy_ack.chunks_received = CW_MIN(t->chunks_received, t->chunks_applied + CW_COPY_SLOTS);
+    cw_group_send(g, g->follow.primary, 0, &m, NULL, 0, 0);
+}
+
+static void release_chunks(struct cw_group *g)
+{
+    for (uint32_t i = 0; i < CW_COUNT_OF(g->target.chunks); i++) {
+        struct cw_chunk *chunk = &g->target.chunks[i];
+        if (chunk->is_present && chunk->handle)
+            cw_group_act(g, CW_ACT_RELEASE)->handle = chunk->handle;
+        memset(chunk, 0, sizeof *chunk);
+    }
+}
+
+void cw_target_forget(struct cw_group *g)
+{
+    release_chunks(g);
+    if (g->target.state == CW_TARGET_SEALING || g->target.state >= CW_TARGET_SWITCHING)
+        return; /* all is here: it ends by itself */
+    if (g->target.state != CW_TARGET_NONE)
+        g->is_journal_cutting = false;
+    memset(&g->target, 0, sizeof g->target);
+}
+
+static void fail(struct cw_group *g, enum cw_status status)
+{
+    reply(g, CW_COPY_FAILED, status);
+    cw_follow_stop(g);
+}
+
+static void ask_image(struct cw_group *g, enum cw_image_op op)
+{
+    struct cw_action *action = cw_group_act(g, CW_ACT_IMAGE);
+
+    action->kind = (uint8_t)op;
+    action->token = g->target.id;
+    g->is_image_busy = true;
+}
+
+/* ---------------------------------------------------------------- beginning */
+
+static bool may_begin(struct cw_group *g, const struct cw_message *m)
+{
+    const struct cw_history_entry *last = cw_history_last(&g->super.history);
+    const struct cw_history_entry *theirs = cw_history_last(&m->copy_begin.history);
+
+    if (g->role > CW_ROLE_REPLICA && m->epoch > g->epoch)
+        cw_group_leave(g, m->epoch);
+    if (g->role != CW_ROLE_REPLICA || (last && m->epoch < last->epoch) || !theirs ||
+        theirs->epoch != m->epoch || theirs->reign != m->reign) {
+        cw_count(&g->counters[CW_GROUP_STALE], 1);
+        return false;
+    }
+    if (g->is_image_busy || g->follow.state == CW_FOLLOW_CUTTING)
+        return false; /* asked again */
+    return g->target.state == CW_TARGET_NONE || g->target.id != m->copy_begin.copy_id;
+}
+
+static void prepare(struct cw_group *g)
+{
+    g->target.state = CW_TARGET_PREPARING;
+    ask_image(g, CW_IMAGE_PREPARE);
+}
+
+void cw_target_on_begin(struct cw_group *g, struct cw_peer *peer, const struct cw_message *m)
+{
+    struct cw_copy_target *t = &g->target;
+    uint64_t common;
+
+    if (!may_begin(g, m))
+        return;
+    cw_follow_stop(g);
+    if (t->state != CW_TARGET_NONE)
+        return; /* being sealed: it ends first */
+    t->id = m->copy_begin.copy_id;
+    t->begin = m->copy_begin;
+    t->start_sequence = m->copy_begin.sequence;
+    g->follow.primary = peer->site;
+    g->follow.epoch = m->epoch;
+    g->follow.reign = m->reign;
+    cw_history_common(&g->super.history, g->head, &t->begin.history, t->begin.sequence, &common);
+    if (g->head <= common) {
+        prepare(g);
+        return;
+    }
+    t->state = CW_TARGET_SALVAGING;
+    g->is_image_busy = true;
+    cw_group_act(g, CW_ACT_SALVAGE)->sequence = common;
+    cw_group_event(g, 1, "records above %llu, up to %llu, go to a salvage file before the full copy", common,
+                   g->head, 0);
+}
+
+void cw_target_on_salvaged(struct cw_group *g, enum cw_status status)
+{
+    if (status != CW_OK) {
+        cw_group_event(
+            g, 2, "the tail could not be saved to a salvage file: the copy does not start; free some space",
+            0, 0, 0);
+        fail(g, status);
+        return;
+    }
+    prepare(g);
+}
+
+static void mark(struct cw_group *g)
+{
+    struct cw_superblock *s = &g->super;
+    bool has_device = false;
+
+    for (uint32_t v = 0; v < CW_VOLUMES_PER_GROUP_MAX; v++)
+        has_device |= g->volumes[v].is_present && g->volumes[v].is_device;
+    if (has_device)
+        cw_group_event(g, 1, "a volume here is a device: its image is not usable until the copy is finished",
+                       0, 0, 0);
+    if (s->image_state == CW_IMAGE_WHOLE) {
+        const struct cw_history_entry *last = cw_history_last(&s->history);
+        s->image_sequence = g->applied;
+        s->image_epoch = last ? last->epoch : 0;
+    }
+    uint64_t mix[2] = {g->next_journal_id[0], g->target.id};
+    s->journal_id[0] = g->next_journal_id[0] = cw_hash64(mix, sizeof mix);
+    s->journal_id[1] = g->next_journal_id[1];
+    s->tail_position = 0;
+    s->tail_sequence = g->target.start_sequence;
+    s->is_damaged = false;
+    s->image_state = has_device ? CW_IMAGE_BROKEN : CW_IMAGE_COPYING;
+    s->copy_id = g->target.id;
+    s->history = g->target.begin.history;
+    s->applied_sequence = g->target.start_sequence;
+    s->applied_limit = g->target.start_sequence;
+    g->follow.super_ticket = cw_super_ask(g);
+    g->target.state = CW_TARGET_MARKING;
+    g->is_journal_cutting = true;
+}
+
+/* Our log begins anew at start_sequence + 1, under a new id; nothing of before is in memory any more. */
+static void jump(struct cw_group *g)
+{
+    uint64_t start = g->target.start_sequence;
+
+    cw_log_drop_above(g, 0);
+    cw_journal_reset(g->journal, g->super.journal_id, start);
+    g->config.identity.journal_id[0] = g->super.journal_id[0];
+    g->config.identity.journal_id[1] = g->super.journal_id[1];
+    g->log_first = start + 1;
+    g->head = g->logged = g->commit = g->issued = g->applied = g->applied_limit = start;
+    g->phase_mark = start;
+    g->commit_logged = start;
+    g->sync_wanted = 0;
+    g->is_checkpoint_syncing = false;
+    g->checkpoint_ticket = 0;
+    g->release_sequence = start;
+    g->is_recovered_damaged = false;
+    g->is_journal_cutting = false;
+}
+
+static bool is_quiet(const struct cw_group *g)
+{
+    return g->batches_in_flight == 0 && !g->is_syncing && g->apply_used == 0 &&
+           g->reads[0] + g->reads[1] == 0;
+}
+
+static void begin_filling(struct cw_group *g)
+{
+    jump(g);
+    g->epoch = g->follow.epoch;
+    g->reign = g->follow.reign;
+    memset(&g->follow.acked, 0, sizeof g->follow.acked);
+    g->follow.state = CW_FOLLOW_STREAMING;
+    g->target.state = CW_TARGET_FILLING;
+    reply(g, CW_COPY_BEGUN, CW_OK);
+}
+
+/* ---------------------------------------------------------------- filling */
+
+bool cw_target_on_chunk(struct cw_group *g, struct cw_peer *peer, const struct cw_message *m, uint8_t *body,
+                        uint32_t body_length, uint64_t handle)
+{
+    struct cw_copy_target *t = &g->target;
+    const struct cw_message_copy_chunk *c = &m->copy_chunk;
+
+    if (t->state != CW_TARGET_FILLING || c->copy_id != t->id)
+        return false;
+    struct cw_chunk *chunk = &t->chunks[c->index % CW_COUNT_OF(t->chunks)];
+    if (c->index < t->chunks_received || c->index >= t->chunks_applied + CW_COUNT_OF(t->chunks) ||
+        chunk->is_present)
+        return false;
+    if (c->volume >= CW_VOLUMES_PER_GROUP_MAX || !g->volumes[c->volume].is_present ||
+        c->offset + c->length > g->volumes[c->volume].size) {
+        cw_count(&g->counters[CW_GROUP_BAD_FIELD], 1);
+        fail(g, CW_RANGE);
+        return false;
+    }
+    if (body_length > 0 && cw_hash64(body, body_length) != c->payload_hash) {
+        cw_count(&g->counters[CW_GROUP_BAD_HASH], 1);
+        fail(g, CW_CORRUPT);
+        return false;
+    }
+    *chunk = (struct cw_chunk){.is_present = true,
+                               .kind = c->is_zero ? CW_RECORD_ZEROES : CW_RECORD_WRITE,
+                               .volume = c->volume,
+                               .length = c->length,
+                               .index = c->index,
+                               .sequence = c->sequence,
+                               .offset = c->offset,
+                               .handle = body_length > 0 ? handle : 0,
+                               .data = body};
+    while (t->chunks_received < t->chunks_applied + CW_COUNT_OF(t->chunks) &&
+           t->chunks[t->chunks_received % CW_COUNT_OF(t->chunks)].is_present &&
+           t->chunks[t->chunks_received % CW_COUNT_OF(t->chunks)].index == t->chunks_received)
+        t->chunks_received++;
+    t->is_ack_due = true;
+    return body_length > 0;
+}
+
+void cw_target_on_end(struct cw_group *g, struct cw_peer *peer, const struct cw_message *m)
+{
+    if (g->target.state != CW_TARGET_FILLING || m->copy_end.copy_id != g->target.id)
+        return;
+    g->target.has_end = true;
+    g->target.end_chunks = m->copy_end.chunk_count;
+    g->target.end_sequence = m->copy_end.sequence;
+}
+
+struct cw_chunk *cw_target_chunk_due(struct cw_group *g, uint64_t next)
+{
+    struct cw_copy_target *t = &g->target;
+    struct cw_chunk *chunk = &t->chunks[t->chunks_applied % CW_COUNT_OF(t->chunks)];
+
+    if (t->state != CW_TARGET_FILLING || !chunk->is_present || chunk->index != t->chunks_applied)
+        return NULL;
+#if CW_PLANTED_BUG == 14
+    return chunk;
+#endif
+    return chunk->sequence < next ? chunk : NULL;
+}
+
+void cw_target_chunk_applied(struct cw_group *g, uint64_t index)
+{
+    struct cw_copy_target *t = &g->target;
+
+    if (t->state != CW_TARGET_FILLING || index != t->chunks_applied)
+        return;
+    t->chunks_applied++;
+    t->is_ack_due = true;
+}
+
+/* ---------------------------------------------------------------- ending */
+
+static bool is_filled(const struct cw_group *g)
+{
+    const struct cw_copy_target *t = &g->target;
+
+    return t->has_end && t->chunks_applied == t->end_chunks && g->applied >= t->end_sequence &&
+           g->apply_used == 0;
+}
+
+void cw_target_on_synced(struct cw_group *g, enum cw_status status)
+{
+    struct cw_superblock *s = &g->super;
+
+    s->applied_sequence = g->applied;
+    s->image_sequence = SWITCH_PENDING;
+    s->volume_count = g->target.begin.volume_count;
+    for (uint32_t i = 0; i < s->volume_count; i++) {
+        s->volumes[i].volume = g->target.begin.volumes[i].volume;
+        s->volumes[i].size = g->target.begin.volumes[i].size;
+        s->volumes[i].base = g->target.begin.volumes[i].base;
+        g->volumes[s->volumes[i].volume].base = s->volumes[i].base;
+    }
+    g->follow.super_ticket = cw_super_ask(g);
+    g->target.state = CW_TARGET_SEALING;
+}
+
+void cw_group_on_image(struct cw_group *g, enum cw_status status)
+{
+    g->is_image_busy = false;
+    if (g->target.state == CW_TARGET_PREPARING) {
+        if (status != CW_OK) {
+            cw_group_event(g, 2, "no new files could be made for the copy (status %llu)", status, 0, 0);
+            fail(g, status);
+            return;
+        }
+        mark(g);
+    } else if (g->target.state == CW_TARGET_SWITCHING) {
+        if (status != CW_OK) {
+            cw_group_down(
+                g, "the copied files could not be put in place; start this site again, it is tried again");
+            return;
+        }
+        g->super.image_state = CW_IMAGE_WHOLE;
+        g->super.image_sequence = 0;
+        g->super.copy_id = 0;
+        g->follow.super_ticket = cw_super_ask(g);
+        g->target.state = CW_TARGET_FINISHING;
+    }
+}
+
+void cw_target_step(struct cw_group *g)
+{
+    struct cw_copy_target *t = &g->target;
+    bool is_marked = cw_super_is_done(g, g->follow.super_ticket);
+
+    if (t->is_ack_due && t->state == CW_TARGET_FILLING && cw_group_can_send(g)) {
+        reply(g, CW_COPY_CHUNKS, CW_OK);
+        t->is_ack_due = false;
+    }
+    if (t->state == CW_TARGET_MARKING && is_marked && is_quiet(g)) {
+        begin_filling(g);
+    } else if (t->state == CW_TARGET_FILLING && is_filled(g)) {
+        struct cw_action *action = cw_group_act(g, CW_ACT_VOLUMES_SYNC);
+        action->to_copy = true;
+        t->state = CW_TARGET_SYNCING;
+    } else if (t->state == CW_TARGET_SEALING && is_marked) {
+        t->state = CW_TARGET_SWITCHING;
+        ask_image(g, CW_IMAGE_SWITCH);
+    } else if (t->state == CW_TARGET_FINISHING && is_marked) {
+        if (g->follow.primary < CW_SITES_MAX)
+            reply(g, CW_COPY_DONE, CW_OK);
+        cw_group_event(g, 0, "the full copy is finished: whole at sequence %llu", g->applied, 0, 0);
+        memset(t, 0, sizeof *t);
+    }
+}
+
+bool cw_group_superblock_wants_switch(const struct cw_superblock *superblock)
+{
+    return superblock->image_state != CW_IMAGE_WHOLE && superblock->image_sequence == SWITCH_PENDING;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The replica's side of the stream.
+ *
+ *     NONE -> SALVAGING -> CUTTING -> STREAMING
+ *        '-------------------'-----------^          (each may be skipped when there is nothing to do)
+ *
+ * ATTACH names the common point. What we hold above it and never applied is kept in a salvage file, then the
+ * new history goes into the superblock: from then on the tail does not count, also after a crash. Only then
+ * is it forgotten in memory, and ATTACHED says so.
+ */
+#include "replication/group_private.h"
+
+#include <string.h>
+
+#include "base/hash.h"
+
+#define ACK_DELAY_NS CW_MS
+#define HEARTBEAT_NS (100 * CW_MS)
+
+void cw_follow_stop(struct cw_group *g)
+{
+    if (g->follow.state == CW_FOLLOW_STREAMING)
+        cw_log_drop_above(g, g->head); /* what stands beyond a gap is sent again */
+    g->follow.state = CW_FOLLOW_NONE;
+    g->follow.primary = CW_SITES_MAX;
+    g->is_journal_cutting = false;
+    cw_target_forget(g);
+}
+
+/* We cannot go on in this stream: say hello without following, and the primary will attach us anew. */
+static void leave_stream(struct cw_group *g)
+{
+    uint8_t primary = g->follow.primary;
+
+    cw_follow_stop(g);
+    if (primary < CW_SITES_MAX && g->peers[primary].is_up)
+        cw_group_send_hello(g, &g->peers[primary], 0);
+}
+
+static void reply(struct cw_group *g, uint8_t site, uint64_t epoch, uint64_t reign,
+                  enum cw_attach_result result, uint64_t sequence)
+{
+    struct cw_message m = {.type = CW_MSG_ATTACHED, .epoch = epoch, .reign = reign};
+
+    m.attached.result = result;
+    m.attached.sequence = sequence;
+    cw_group_send(g, site, 0, &m, NULL, 0, 0);
+}
+
+/* ---------------------------------------------------------------- attaching */
+
+static enum cw_attach_result judge(struct cw_group *g, const struct cw_message *m)
+{
+    const struct cw_history_entry *last = cw_history_last(&g->super.history);
+    const struct cw_history_entry *theirs = cw_history_last(&m->attach.history);
+
+    if (!theirs || theirs->epoch != m->epoch || theirs->reign != m->reign)
+        return CW_ATTACH_FAILED;
+    if (last && m->epoch < last->epoch)
+        return CW_ATTACH_STALE;
+    if (last && m->epoch == last->epoch && m->reign != last->reign)
+        return CW_ATTACH_DIVERGED;
+    if (g->super.image_state != CW_IMAGE_WHOLE || g->target.state != CW_TARGET_NONE)
+        return CW_ATTACH_NEEDS_COPY;
+    if (m->attach.sequence > g->head)
+        return CW_ATTACH_FAILED;
+    if (cw_group_applied_limit(g) > m->attach.sequence)
+        return CW_ATTACH_DIVERGED;
+    return CW_ATTACH_OK;
+}
+
+static void adopt(struct cw_group *g, uint8_t site, uint64_t epoch, uint64_t reign)
+{
+    g->follow.primary = site;
+    g->follow.epoch = g->epoch = epoch;
+    g->follow.reign = g->reign = reign;
+    memset(&g->follow.acked, 0, sizeof g->follow.acked);
+    g->follow.ack_ns = 0;
+}
+
+static void stream(struct cw_group *g)
+{
+    g->follow.state = CW_FOLLOW_STREAMING;
+    g->is_journal_cutting = false;
+    reply(g, g->follow.primary, g->follow.epoch, g->follow.reign, CW_ATTACH_OK, g->follow.attach.sequence);
+}
+
+static void begin_cutting(struct cw_group *g)
+{
+    g->super.history = g->follow.attach.history;
+    g->follow.super_ticket = cw_super_ask(g);
+    g->follow.state = CW_FOLLOW_CUTTING;
+    g->is_journal_cutting = true;
+}
+
+void cw_follow_on_attach(struct cw_group *g, struct cw_peer *peer, const struct cw_message *m)
+{
+    const struct cw_history_entry *last = cw_history_last(&g->super.history);
+
+    if (g->role > CW_ROLE_REPLICA) {
+        if (m->epoch <= g->epoch) {
+            cw_count(&g->counters[CW_GROUP_STALE], 1);
+            return;
+        }
+        cw_group_leave(g, m->epoch); /* another reigns already */
+    }
+    if (g->role != CW_ROLE_REPLICA || g->follow.state == CW_FOLLOW_SALVAGING ||
+        g->follow.state == CW_FOLLOW_CUTTING)
+        return;
+    enum cw_attach_result result = judge(g, m);
+    if (result != CW_ATTACH_OK) {
+        if (result == CW_ATTACH_STALE)
+            cw_count(&g->counters[CW_GROUP_STALE], 1);
+        reply(g, peer->site, m->epoch, m->reign, result, g->head);
+        return;
+    }
+    cw_follow_stop(g);
+    adopt(g, peer->site, m->epoch, m->reign);
+    g->follow.attach = m->attach;
+    bool is_same_reign = last && last->epoch == m->epoch;
+    if (is_same_reign) {
+        stream(g); /* what we hold above the common point is of this very reign: it comes again, unneeded */
+    } else if (g->head > m->attach.sequence) {
+        g->follow.state = CW_FOLLOW_SALVAGING;
+        g->is_image_busy = true;
+        struct cw_action *action = cw_group_act(g, CW_ACT_SALVAGE);
+        action->sequence = m->attach.sequence;
+        cw_group_event(g, 1,
+                       "records %llu to %llu never were committed: they go to a salvage file and are cut",
+                       m->attach.sequence + 1, g->head, 0);
+    } else {
+        begin_cutting(g);
+    }
+}
+
+void cw_group_on_salvaged(struct cw_group *g, enum cw_status status)
+{
+    g->is_image_busy = false;
+    if (g->target.state == CW_TARGET_SALVAGING) {
+        cw_target_on_salvaged(g, status);
+        return;
+    }
+    if (g->follow.state != CW_FOLLOW_SALVAGING)
+        return;
+    if (status != CW_OK) { /* never cut what could not be kept */
+        cw_group_event(g, 2,
+                       "the tail could not be saved to a salvage file; free some space: it is tried again", 0,
+                       0, 0);
+        reply(g, g->follow.primary, g->follow.epoch, g->follow.reign, CW_ATTACH_FAILED, g->head);
+        cw_follow_stop(g);
+        return;
+    }
+    begin_cutting(g);
+}
+
+void cw_group_cut(struct cw_group *g, uint64_t sequence)
+{
+    CW_ASSERT(cw_group_applied_limit(g) <= sequence);
+    cw_log_drop_above(g, sequence);
+    g->head = CW_MIN(g->head, sequence);
+    g->logged = CW_MIN(g->logged, sequence);
+    g->commit = CW_MIN(g->commit, sequence);
+    g->sync_wanted = CW_MIN(g->sync_wanted, sequence);
+#if CW_PLANTED_BUG != 13 /* the tail stays in the journal's account */
+    cw_journal_cut(g->journal, sequence);
+#endif
+}
+
+static bool is_journal_quiet(const struct cw_group *g)
+{
+    return g->batches_in_flight == 0 && !g->is_syncing;
+}
+
+/* ---------------------------------------------------------------- the stream */
+
+void cw_follow_take_unbroken(struct cw_group *g)
+{
+    while (cw_log_has(g, g->head + 1)) {
+        const struct cw_record *r = &cw_log_at(g, ++g->head)->record;
+        if (r->kind != CW_RECORD_MARKER)
+            cw_overlay_insert(&g->overlay, r->volume, r->offset, r->length, r->sequence);
+    }
+}
+
+bool cw_follow_on_record(struct cw_group *g, struct cw_peer *peer, const struct cw_message *m, uint8_t *body,
+                         uint32_t body_length, uint64_t handle)
+{
+    const struct cw_record *r = &m->record.record;
+
+    if (g->follow.state != CW_FOLLOW_STREAMING)
+        return false;
+    g->commit = CW_MAX(g->commit, m->record.commit);
+    if (r->sequence <= g->head || cw_log_has(g, r->sequence)) {
+        cw_count(&g->counters[CW_GROUP_DUPLICATE], 1);
+        return false;
+    }
+    if (r->sequence > g->log_first + g->log_mask) {
+        cw_count(&g->counters[CW_GROUP_OVER_WINDOW], 1);
+        leave_stream(g);
+        return false;
+    }
+    if (!cw_history_has(&g->super.history, r->sequence, r->epoch, r->reign)) {
+        cw_count(&g->counters[CW_GROUP_BAD_FIELD], 1);
+        leave_stream(g);
+        return false;
+    }
+    if (body_length > 0 && cw_hash64(body, body_length) != r->payload_hash) {
+        cw_count(&g->counters[CW_GROUP_BAD_HASH], 1);
+        leave_stream(g);
+        return false;
+    }
+    struct cw_payload payload = {.handle = handle, .data = body, .length = body_length};
+    cw_log_add(g, r, body_length > 0 ? &payload : NULL);
+    cw_count(&g->counters[CW_GROUP_RECEIVED], 1);
+    cw_follow_take_unbroken(g);
+    return body_length > 0;
+}
+
+void cw_follow_on_commit(struct cw_group *g, struct cw_peer *peer, const struct cw_message *m)
+{
+    if (g->follow.state != CW_FOLLOW_STREAMING)
+        return;
+    g->commit = CW_MAX(g->commit, m->commit.commit);
+    g->sync_wanted = CW_MAX(g->sync_wanted, m->commit.sync_to);
+    g->follow.echo_time_ns = m->commit.time_ns;
+}
+
+static bool ack_is_due(const struct cw_group *g, const struct cw_sequences *now)
+{
+    const struct cw_sequences *said = &g->follow.acked;
+    uint64_t since = g->now_ns - g->follow.ack_ns;
+    bool is_lazy = g->config.mode == CW_MODE_ASYNC;
+
+    if (since >= HEARTBEAT_NS)
+        return true;
+    if (now->received > said->received && g->config.mode == CW_MODE_SEMI_SYNC)
+        return true;
+    if (now->written > said->written || now->durable > said->durable)
+        return !is_lazy || since >= ACK_DELAY_NS;
+    if (now->applied > said->applied)
+        return since >= 10 * ACK_DELAY_NS || now->applied - said->applied > g->log_mask / 8;
+    return false;
+}
+
+static void acknowledge(struct cw_group *g)
+{
+    struct cw_message m = {.type = CW_MSG_ACK, .epoch = g->follow.epoch, .reign = g->follow.reign};
+    uint64_t written = CW_MIN(cw_group_written(g), g->head);
+
+#if CW_PLANTED_BUG == 12 /* received is reported as written */
+    written = g->head;
+#endif
+    m.ack.sequences = (struct cw_sequences){.received = g->head,
+                                            .written = written,
+                                            .durable = CW_MIN(cw_group_durable(g), written),
+                                            .applied = g->applied,
+                                            .commit = g->commit};
+    if (!ack_is_due(g, &m.ack.sequences) || !cw_group_can_send(g))
+        return;
+    m.ack.echo_time_ns = g->follow.echo_time_ns;
+    m.ack.process_start = g->config.identity.process_start;
+    g->follow.acked = m.ack.sequences;
+    g->follow.ack_ns = g->now_ns;
+    cw_group_send(g, g->follow.primary, 0, &m, NULL, 0, 0);
+}
+
+void cw_follow_step(struct cw_group *g)
+{
+    struct cw_follow *f = &g->follow;
+
+    if (f->state == CW_FOLLOW_CUTTING && cw_super_is_done(g, f->super_ticket) && is_journal_quiet(g)) {
+        cw_group_cut(g, f->attach.sequence);
+        stream(g);
+    }
+    if (f->state == CW_FOLLOW_STREAMING)
+        acknowledge(g);
+}

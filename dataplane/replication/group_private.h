@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The inside of a group, shared by the files of replication/ and by nobody else.
+ *
+ *     requests.c   writes, flushes, reads in; completions out; what each mode waits for
+ *     log.c        records in memory: the log entries, their payloads, when they may go
+ *     logging.c    records into journal batches, group commit, commit sequence
+ *     apply.c      records (and copy chunks) into place, up to the commit sequence
+ *     checkpoint.c superblock, what may leave the ring, peers' cursors
+ *     source.c     the primary's side of each peer: greeting, attaching, streaming, acknowledgements
+ *     follow.c     the replica's side: attach, records, commit, acknowledgements
+ *     copy_source.c, copy_target.c   the full copy
+ *     members.c    the in-sync set
+ *     open.c       opening for writes; fence; drain
+ *     recover.c    starting
+ *     status.c     what it knows of itself
+ *     group.c      building, the turn, actions, messages
+ *
+ * Sequences, always: retired <= applied <= commit; durable <= written <= received <= head.
+ */
+#pragma once
+
+#include "base/assert.h"
+#include "base/fsm.h"
+#include "base/numbers.h"
+#include "base/pool.h"
+#include "replication/group.h"
+#include "replication/history.h"
+#include "replication/overlay.h"
+
+#ifndef CW_PLANTED_BUG
+#define CW_PLANTED_BUG 0
+#endif
+
+#define CW_APPLY_SLOTS         32u
+#define CW_READ_SLOTS          4u /* journal batches held in memory for catching up */
+#define CW_COPY_SLOTS          8u /* chunks read and not yet delivered, all peers */
+#define CW_COPY_CHUNK          CW_RECORD_PAYLOAD_MAX
+#define CW_PEER_SENDS_MAX      1024u /* bodies on their way to one peer */
+#define CW_PEER_SEND_BYTES_MAX (16u << 20)
+#define CW_FLUSHES_MAX         8192u
+#define CW_BATCHES_IN_FLIGHT   4u /* enough to keep a device busy, few enough to let batches grow */
+
+/* A payload and how many still look at it: the log entry, and every send of it. */
+struct cw_held {
+    struct cw_payload payload;
+    uint32_t references;
+};
+
+/* A record in memory. */
+struct cw_log_entry {
+    struct cw_record record;
+    struct cw_handle held; /* none: no payload */
+    bool is_present;
+    bool is_issued; /* apply was asked for */
+    bool is_applied;
+};
+
+struct cw_waiter {
+    struct cw_block_request *request;
+    uint64_t sequence;
+    uint64_t since_ns;
+};
+
+/* A queue of waiters in order of their sequences. */
+struct cw_waiter_queue {
+    struct cw_waiter *ring;
+    uint32_t head, tail, mask;
+};
+
+struct cw_apply_slot {
+    bool is_used;
+    bool is_chunk;
+    uint32_t generation;
+    uint16_t volume;
+    uint64_t sequence; /* of a chunk: its index */
+    uint64_t offset, length;
+    uint64_t handle; /* of a chunk: its buffer, 0: none */
+};
+
+struct cw_read_slot {
+    enum { CW_SLOT_FREE, CW_SLOT_READING, CW_SLOT_LOADED } state;
+    uint8_t peer;
+    bool is_current; /* its peer is still taking records out of it */
+    uint32_t generation;
+    uint32_t references; /* sends whose body lies in memory */
+    uint32_t next_record;
+    struct cw_batch_view view;
+    uint64_t position;
+    uint32_t sectors;
+    uint8_t *memory;
+};
+
+struct cw_copy_slot {
+    enum { CW_COPY_SLOT_FREE, CW_COPY_SLOT_READING, CW_COPY_SLOT_SENT } state;
+    uint8_t peer;
+    uint32_t generation;
+    uint64_t copy_id;
+    uint16_t volume;
+    uint32_t length;
+    uint64_t offset;
+    uint64_t ticket_phase;
+    uint8_t *memory;
+};
+
+/* The primary's view of a copy to one peer. */
+struct cw_copy_source {
+    uint64_t id;
+    uint16_t volume; /* cursor: next extent to read */
+    uint64_t offset;
+    bool is_read_out; /* every extent was read */
+    bool is_end_sent;
+    uint32_t in_flight; /* slots */
+    uint64_t chunks_sent, chunks_acked;
+    uint64_t
+        sequences[CW_COPY_SLOTS * 2]; /* S of chunk i at i % count, for those sent and not acknowledged */
+    uint64_t start_sequence;
+    uint64_t sequence_max;
+    uint64_t bytes_done, bytes_total, started_ns;
+};
+
+struct cw_peer {
+    uint8_t site;
+    bool is_configured;
+    bool is_up;       /* a session is up */
+    uint8_t state;    /* enum cw_peer_state; meaningful while we are primary */
+    bool has_hello;   /* of this session */
+    bool needs_copy;  /* an operator asked, or there is no other way */
+    uint16_t session; /* counts sessions: late answers carry another one */
+    uint64_t serial_seen;
+    uint64_t hello_asked_ns;
+    struct cw_message_hello hello;
+    uint8_t hello_flags;
+    uint64_t hello_epoch, hello_reign;
+    struct cw_sequences acked;
+    uint64_t next;       /* next sequence to send */
+    uint64_t fetch_last; /* we are no primary: it asked for next..fetch_last to open for writes; 0: nothing */
+    uint64_t told_commit; /* highest commit sequence sent */
+    uint64_t told_commit_ns;
+    uint64_t told_sync; /* sync_to last asked for */
+    uint32_t sends;     /* bodies on their way in this session */
+    uint64_t send_bytes;
+    uint64_t progress_ns; /* last time it moved, or had nothing to do */
+    uint64_t down_since_ns;
+    int32_t read_slot; /* journal batch being sent from, -1: none */
+    struct cw_copy_source copy;
+    char reason[160];
+};
+
+/* The replica's side of a copy. */
+enum cw_copy_target_state {
+    CW_TARGET_NONE = 0,
+    CW_TARGET_SALVAGING, /* ends with on_salvaged */
+    CW_TARGET_PREPARING, /* ends with on_image */
+    CW_TARGET_MARKING,   /* ends when the superblock says that a copy is under way */
+    CW_TARGET_FILLING,   /* ends when all chunks and records up to the largest S are in place */
+    CW_TARGET_SYNCING,   /* ends with on_volumes_synced */
+    CW_TARGET_SEALING,   /* ends when the superblock says that the switch is to be made */
+    CW_TARGET_SWITCHING, /* ends with on_image */
+    CW_TARGET_FINISHING  /* ends when the superblock says whole */
+};
+
+struct cw_chunk {
+    bool is_present;
+    uint8_t kind; /* CW_RECORD_WRITE or ZEROES */
+    uint16_t volume;
+    uint32_t length;
+    uint64_t index, sequence, offset;
+    uint64_t handle; /* payload buffer; 0: none */
+    uint8_t *data;
+};
+
+struct cw_copy_target {
+    uint8_t state;
+    uint64_t id;
+    uint64_t start_sequence;
+    struct cw_message_copy_begin begin; /* as received */
+    uint64_t chunks_received;           /* unbroken */
+    uint64_t chunks_applied;            /* unbroken, issued and finished */
+    struct cw_chunk chunks[CW_COPY_SLOTS * 2];
+    bool has_end;
+    uint64_t end_chunks, end_sequence;
+    bool is_ack_due;
+    uint8_t failed; /* enum cw_status, when it ended badly */
+};
+
+/* The replica's side of the stream. */
+enum cw_follow_state {
+    CW_FOLLOW_NONE = 0,
+    CW_FOLLOW_SALVAGING, /* the tail above the common point is being kept; ends with on_salvaged */
+    CW_FOLLOW_CUTTING, /* ends when the superblock with the new history is durable and the journal is idle */
+    CW_FOLLOW_STREAMING
+};
+
+struct cw_follow {
+    uint8_t state;
+    uint8_t primary; /* site id; CW_SITES_MAX: none */
+    uint64_t epoch, reign;
+    struct cw_message_attach attach; /* under way */
+    uint64_t super_ticket;
+    struct cw_sequences acked; /* what the last ACK said */
+    uint64_t ack_ns;
+    uint64_t echo_time_ns;
+    uint64_t sync_to;
+};
+
+struct cw_opening {
+    struct cw_open_request request;
+    uint64_t started_ns;
+    uint8_t asked, answered; /* site bits */
+    uint8_t best;            /* site to fetch from */
+    uint64_t fetch_to;
+    uint64_t fetch_asked_ns;
+    uint64_t fetch_piece_end; /* asked for up to here; 0: nothing asked yet */
+    uint64_t claim_again_ns;
+    uint64_t epoch;
+    uint64_t super_ticket;
+    bool is_claim_sent;
+};
+
+struct cw_set {
+    uint8_t members; /* site bits, self included */
+    uint8_t asked;   /* the set asked for and not yet answered; 0: nothing asked */
+    bool is_in_flight;
+    uint64_t retry_ns;
+    struct cw_identity identities[CW_SITES_MAX];
+};
+
+struct cw_volume {
+    bool is_present;
+    bool is_device;
+    uint64_t size;
+    uint64_t base;
+};
+
+struct cw_group {
+    struct cw_group_config config;
+    uint8_t role;
+    uint64_t now_ns;       /* of the current step or event */
+    uint64_t epoch, reign; /* of our own reign while primary, else of the history's last */
+    uint64_t lease_deadline_ns;
+    bool is_stopping, is_stopped;
+    char reason[160], refusal[160];
+
+    struct cw_volume volumes[CW_VOLUMES_PER_GROUP_MAX];
+
+    /* records in memory */
+    struct cw_log_entry *log; /* [sequence & log_mask], sequences log_first .. log_first + mask */
+    uint64_t log_mask;
+    uint64_t log_first; /* lowest sequence that may be in memory: retired + 1 */
+    struct cw_pool held;
+    struct cw_overlay overlay;
+    uint64_t payload_bytes; /* of entries in memory */
+
+    /* sequences */
+    uint64_t head;      /* primary: last given out; replica: last received unbroken */
+    uint64_t logged;    /* in a batch, written or not */
+    uint64_t commit;    /* we know it */
+    uint64_t completed; /* highest sequence acknowledged to a writer */
+    uint64_t flushed;   /* highest sequence acknowledged as durable */
+    uint64_t issued;    /* apply asked for, unbroken */
+    uint64_t applied;   /* in place, unbroken */
+    uint64_t applied_limit;
+
+    /* requests */
+    struct cw_waiter_queue writes, flushes;
+    uint32_t read_phase;
+    uint64_t reads[2];   /* in flight, by the phase in which they began */
+    uint64_t phase_mark; /* applied when the phase turned: may retire when the old phase's reads are gone */
+
+    /* journal */
+    struct cw_journal *journal;
+    uint32_t batches_in_flight;
+    bool is_syncing;
+    bool is_journal_cutting;
+    uint64_t sync_wanted;   /* make durable up to here without waiting for the interval */
+    uint64_t commit_logged; /* highest commit carried by a closed batch */
+    uint64_t last_sync_ns;
+    uint64_t last_batch_ns;
+
+    struct cw_apply_slot apply[CW_APPLY_SLOTS];
+    uint32_t apply_used;
+
+    /* superblock and checkpoint */
+    struct cw_superblock super;
+    uint8_t *super_block;                            /* 4 KiB, in flight */
+    uint64_t super_asked, super_writing, super_done; /* tickets */
+    bool is_super_in_flight;
+    bool is_checkpoint_syncing;
+    uint64_t checkpoint_mark;   /* applied when the sync began */
+    uint64_t checkpoint_ticket; /* superblock that carries the mark; 0: none */
+    uint64_t release_sequence;  /* what the superblock under way allows to leave the ring */
+    uint64_t checkpoint_ns;
+
+    struct cw_peer peers[CW_SITES_MAX];
+    struct cw_read_slot read_slots[CW_READ_SLOTS];
+    struct cw_copy_slot copy_slots[CW_COPY_SLOTS];
+    struct cw_set set;
+    struct cw_opening opening;
+    struct cw_follow follow;
+    struct cw_copy_target target;
+    bool is_image_busy; /* an IMAGE or SALVAGE action is out */
+
+    uint64_t serial; /* of messages sent */
+    uint64_t copy_serial;
+
+    struct cw_action *actions; /* ring */
+    uint32_t action_head, action_tail, action_mask;
+    uint8_t (*heads)[CW_MESSAGE_HEAD_MAX]; /* of SEND actions of this turn that need a long one */
+    uint32_t head_used;
+    uint8_t *short_heads; /* CW_SHORT_HEAD bytes each */
+    uint32_t short_used;
+
+    /* recovery */
+    uint64_t recover_last;
+    uint64_t recover_base;
+    bool is_recovered_damaged;
+    uint64_t next_journal_id[2]; /* random; a copy starts the log anew under an id made from it */
+
+    cw_counter counters[CW_GROUP_COUNTER_COUNT];
+};
+
+#define CW_SHORT_HEAD        192u
+#define CW_LONG_HEADS        32u
+#define CW_ACTIONS_PER_ENTRY 4u
+
+/* group.c */
+struct cw_action *cw_group_act(struct cw_group *g, enum cw_action_type type);
+void cw_group_event(struct cw_group *g, uint8_t level, const char *text, uint64_t a, uint64_t b, uint64_t c);
+void cw_group_role_set(struct cw_group *g, enum cw_role role);
+/* Stops the group: its journal or a volume failed here. */
+void cw_group_down(struct cw_group *g, const char *why);
+/* The head is filled in: site, group, epoch, reign, serial. body may be NULL; tag 0: no answer wanted. */
+void cw_group_send(struct cw_group *g, uint8_t peer, uint8_t stream, struct cw_message *message,
+                   uint8_t *body, uint32_t body_length, uint64_t tag);
+/* Room for another message of this turn? */
+bool cw_group_can_send(const struct cw_group *g);
+static inline bool cw_group_is_open(const struct cw_group *g)
+{
+    return g->role == CW_ROLE_PRIMARY || g->role == CW_ROLE_DRAINING || g->role == CW_ROLE_DRAINED;
+}
+
+/* log.c */
+static inline struct cw_log_entry *cw_log_at(struct cw_group *g, uint64_t sequence)
+{
+    return &g->log[sequence & g->log_mask];
+}
+bool cw_log_has(struct cw_group *g, uint64_t sequence); /* present in memory */
+bool cw_log_has_room(const struct cw_group *g, uint64_t count);
+/* Takes payload (may be NULL) and puts the record under the overlay. */
+void cw_log_add(struct cw_group *g, const struct cw_record *record, const struct cw_payload *payload);
+const struct cw_payload *cw_log_payload(struct cw_group *g, const struct cw_log_entry *entry);
+void cw_held_unref(struct cw_group *g, struct cw_handle held);
+void cw_log_retire(struct cw_group *g);
+/* Drops every entry above sequence (cut) and gives the payloads back. */
+void cw_log_drop_above(struct cw_group *g, uint64_t sequence);
+
+/* requests.c */
+void cw_requests_complete(struct cw_group *g);
+void cw_requests_fail(struct cw_group *g, enum cw_status status);
+uint64_t cw_requests_written_by_all(struct cw_group *g); /* what the mode calls held */
+/* How far a member holds things as the mode wants them for a WRITE. */
+uint64_t cw_member_holds(const struct cw_group *g, const struct cw_peer *peer);
+/* ... and for a FLUSH. */
+uint64_t cw_member_keeps(const struct cw_group *g, const struct cw_peer *peer);
+uint8_t cw_wait_mask(const struct cw_group *g); /* members whose word completions need, self excluded */
+
+/* logging.c */
+void cw_logging_step(struct cw_group *g);
+void cw_commit_step(struct cw_group *g);
+
+/* apply.c */
+void cw_apply_step(struct cw_group *g);
+
+/* checkpoint.c */
+uint64_t cw_super_ask(struct cw_group *g); /* ticket: durable when super_done >= it */
+static inline bool cw_super_is_done(const struct cw_group *g, uint64_t ticket)
+{
+    return g->super_done >= ticket;
+}
+void cw_super_step(struct cw_group *g);
+void cw_checkpoint_step(struct cw_group *g);
+bool cw_journal_has_room(struct cw_group *g, uint64_t sectors);
+
+/* source.c */
+void cw_source_step(struct cw_group *g);
+void cw_source_reset(struct cw_group *g, struct cw_peer *peer, enum cw_peer_state state);
+void cw_source_on_hello(struct cw_group *g, struct cw_peer *peer);
+void cw_source_on_attached(struct cw_group *g, struct cw_peer *peer,
+                           const struct cw_message_attached *attached);
+void cw_source_on_ack(struct cw_group *g, struct cw_peer *peer, const struct cw_message_ack *ack);
+void cw_source_on_fetch(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message);
+uint64_t cw_peer_commit(const struct cw_group *g, const struct cw_peer *peer);
+uint64_t cw_source_deadline(const struct cw_group *g);
+
+/* follow.c */
+void cw_follow_step(struct cw_group *g);
+void cw_follow_on_attach(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message);
+bool cw_follow_on_record(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message,
+                         uint8_t *body, uint32_t body_length, uint64_t handle);
+void cw_follow_on_commit(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message);
+void cw_follow_stop(struct cw_group *g);
+/* Moves head over what is unbroken in memory, and puts it under the overlay. */
+void cw_follow_take_unbroken(struct cw_group *g);
+void cw_group_send_hello(struct cw_group *g, struct cw_peer *peer, uint8_t flags);
+void cw_follow_on_salvaged(struct cw_group *g, enum cw_status status);
+/* Puts what is held at head back to `sequence`; the journal must be idle. */
+void cw_group_cut(struct cw_group *g, uint64_t sequence);
+
+/* copy_source.c */
+void cw_copy_begin(struct cw_group *g, struct cw_peer *peer);
+void cw_copy_step(struct cw_group *g, struct cw_peer *peer);
+void cw_copy_on_ack(struct cw_group *g, struct cw_peer *peer, const struct cw_message_copy_ack *ack);
+void cw_copy_on_sent(struct cw_group *g, uint32_t slot);
+void cw_copy_abandon(struct cw_group *g, struct cw_peer *peer);
+
+/* copy_target.c */
+void cw_target_step(struct cw_group *g);
+void cw_target_on_begin(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message);
+bool cw_target_on_chunk(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message,
+                        uint8_t *body, uint32_t body_length, uint64_t handle);
+void cw_target_on_end(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message);
+void cw_target_on_salvaged(struct cw_group *g, enum cw_status status);
+void cw_target_on_synced(struct cw_group *g, enum cw_status status);
+/* The chunk whose place in the order comes before record `next`; NULL: none. */
+struct cw_chunk *cw_target_chunk_due(struct cw_group *g, uint64_t next);
+void cw_target_chunk_applied(struct cw_group *g, uint64_t index);
+void cw_target_forget(struct cw_group *g); /* drops chunks held; the superblock keeps saying unfinished */
+static inline bool cw_target_is_filling(const struct cw_group *g)
+{
+    return g->target.state >= CW_TARGET_FILLING && g->target.state <= CW_TARGET_SWITCHING;
+}
+
+/* members.c */
+void cw_members_step(struct cw_group *g);
+
+/* open.c */
+void cw_open_step(struct cw_group *g);
+void cw_open_on_hello(struct cw_group *g, struct cw_peer *peer);
+bool cw_open_on_fetched(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message,
+                        uint8_t *body, uint64_t handle);
+void cw_group_leave(struct cw_group *g, uint64_t seen_epoch);
+void cw_drain_step(struct cw_group *g);
+
+/* Tags of SEND actions: session of the peer | what the body belongs to | its index. */
+enum cw_tag_kind { CW_TAG_HELD = 1, CW_TAG_READ_SLOT, CW_TAG_COPY_SLOT };
+static inline uint64_t cw_tag(const struct cw_peer *peer, enum cw_tag_kind kind, uint32_t index)
+{
+    return (uint64_t)peer->session << 48 | (uint64_t)kind << 32 | index;
+}
+void cw_source_sent(struct cw_group *g, struct cw_peer *peer, uint16_t session, uint32_t body_length);
+
+/* Small questions. */
+static inline uint8_t cw_bit(uint8_t site)
+{
+    return (uint8_t)(1u << site);
+}
+static inline bool cw_identity_equal(const struct cw_identity *a, const struct cw_identity *b,
+                                     bool with_process)
+{
+    return a->boot_id[0] == b->boot_id[0] && a->boot_id[1] == b->boot_id[1] &&
+           a->journal_id[0] == b->journal_id[0] && a->journal_id[1] == b->journal_id[1] &&
+           (!with_process || a->process_start == b->process_start);
+}
+/* Nothing above was applied in place, nor will recovery apply anything above: a cut at or above it is
+ * harmless. */
+static inline uint64_t cw_group_applied_limit(const struct cw_group *g)
+{
+    return CW_MAX(CW_MAX(g->applied_limit, g->super.applied_limit), g->commit_logged);
+}
+static inline uint64_t cw_group_written(const struct cw_group *g)
+{
+    return cw_journal_written_sequence(g->journal);
+}
+static inline uint64_t cw_group_durable(const struct cw_group *g)
+{
+    return cw_journal_durable_sequence(g->journal);
+}

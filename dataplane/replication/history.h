@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Epoch histories: which epoch wrote which sequences. Comparing two of them finds the last record that both
+ * sides share, whatever happened since.
+ */
+#pragma once
+
+#include "wire/message.h"
+
+/* The entry whose epoch wrote (or would write) this sequence; NULL when it is older than the history. */
+const struct cw_history_entry *cw_history_find(const struct cw_history *history, uint64_t sequence);
+/* Did (epoch, reign) write this sequence, by this history? */
+bool cw_history_has(const struct cw_history *history, uint64_t sequence, uint64_t epoch, uint64_t reign);
+/* Appends a reign; drops the oldest entry when full. */
+void cw_history_add(struct cw_history *history, uint64_t epoch, uint64_t reign, uint64_t first_sequence);
+const struct cw_history_entry *cw_history_last(const struct cw_history *history); /* NULL: empty */
+bool cw_history_equal(const struct cw_history *a, const struct cw_history *b);
+
+/*
+ * The highest sequence up to which two logs are the same: a holds 1..a_end, b holds 1..b_end. false: they
+ * share no reign (then only sequence 0 can be common, and only if one of them is empty).
+ */
+bool cw_history_common(const struct cw_history *a, uint64_t a_end, const struct cw_history *b, uint64_t b_end,
+                       uint64_t *common);

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Opening for writes, and ceasing to be primary.
+ *
+ * GATHERING asks every other member of the set what it holds; FETCHING takes the longest unbroken run beyond
+ * our own; CLAIMING asks the store, by compare-and-swap, for the next epoch with ourselves as the only
+ * member; OPENING makes the new reign durable here; then the reign begins with a marker record. Whatever goes
+ * wrong before the claim leaves everything as it was.
+ */
+#include "replication/group_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+#define GATHER_UNREACHABLE_NS (300 * CW_MS) /* a site without a session is not waited for longer */
+#define FETCH_AGAIN_NS        CW_SECOND
+#define CLAIM_AGAIN_NS        (100 * CW_MS)
+
+static enum cw_status refuse(struct cw_group *g, const char *why)
+{
+    snprintf(g->refusal, sizeof g->refusal, "%s", why);
+    if (g->role != CW_ROLE_REPLICA)
+        cw_group_role_set(g, CW_ROLE_REPLICA);
+    cw_group_event(g, 1, "opening for writes was refused (see status)", 0, 0, 0);
+    return CW_REFUSED;
+}
+
+static bool is_image_usable(struct cw_group *g, const struct cw_open_request *open)
+{
+    return g->super.image_state == CW_IMAGE_WHOLE || open->inconsistent;
+}
+
+enum cw_status cw_group_open(struct cw_group *g, const struct cw_open_request *open, uint64_t now_ns)
+{
+    g->now_ns = now_ns;
+    CW_ASSERT(open->reign != 0);
+    if (g->role == CW_ROLE_DOWN || g->is_stopping)
+        return CW_SHUTDOWN;
+    if (g->role != CW_ROLE_REPLICA)
+        return CW_EXISTS;
+    if (!is_image_usable(g, open))
+        return refuse(g,
+                      "no whole image is here: a full copy was not finished; let it finish, or open what is "
+                      "here for salvage with --inconsistent");
+    if (g->is_image_busy || g->follow.state == CW_FOLLOW_CUTTING)
+        return CW_AGAIN;
+    cw_follow_stop(g);
+    memset(&g->opening, 0, sizeof g->opening);
+    g->opening.request = *open;
+    g->opening.started_ns = now_ns;
+    g->opening.best = CW_SITES_MAX;
+    g->refusal[0] = 0;
+    cw_group_role_set(g, CW_ROLE_GATHERING);
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
+        if (s == g->config.self || !(open->members & cw_bit(s)))
+            continue;
+        g->opening.asked |= cw_bit(s);
+        if (g->peers[s].is_up)
+            cw_group_send_hello(g, &g->peers[s], CW_HELLO_ASK);
+    }
+    return CW_OK;
+}
+
+void cw_open_on_hello(struct cw_group *g, struct cw_peer *peer)
+{
+    g->opening.answered |= cw_bit(peer->site);
+}
+
+/* ---------------------------------------------------------------- gathering */
+
+static bool is_valid_member(const struct cw_group *g, uint8_t site, const struct cw_identity *identity)
+{
+    const struct cw_open_request *r = &g->opening.request;
+
+#if CW_PLANTED_BUG == 6 /* a rebooted member counts */
+    return (r->members & cw_bit(site)) != 0;
+#endif
+    return (r->members & cw_bit(site)) &&
+           cw_identity_equal(identity, &r->identities[site], g->config.mode == CW_MODE_SEMI_SYNC);
+}
+
+static bool has_valid_other(const struct cw_group *g)
+{
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++)
+        if ((g->opening.answered & cw_bit(s)) && !(g->peers[s].hello_flags & CW_HELLO_NEEDS_COPY) &&
+            is_valid_member(g, s, &g->peers[s].hello.identity))
+            return true;
+    return false;
+}
+
+/* May this site open with what it can reach, without accepting a loss? */
+static bool is_safe(const struct cw_group *g)
+{
+    const struct cw_open_request *r = &g->opening.request;
+    const struct cw_identity *own = &g->config.identity, *known = &r->identities[g->config.self];
+    bool is_alone = (r->members & ~cw_bit(g->config.self)) == 0;
+    bool is_same_journal =
+        own->journal_id[0] == known->journal_id[0] && own->journal_id[1] == known->journal_id[1];
+
+    if (r->store_epoch == 0 || has_valid_other(g))
+        return true;
+    if (g->is_recovered_damaged)
+        return false;
+    if (is_valid_member(g, g->config.self, own))
+        return true;
+    return r->holder == g->config.self && is_alone && is_same_journal;
+}
+
+/* Picks the longest run beyond ours. false: somebody holds a newer reign that our tail does not fit. */
+static bool choose_best(struct cw_group *g)
+{
+    struct cw_opening *o = &g->opening;
+    const struct cw_history_entry *own_last = cw_history_last(&g->super.history);
+
+    o->fetch_to = g->head;
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
+        const struct cw_message_hello *hello = &g->peers[s].hello;
+        const struct cw_history_entry *last = cw_history_last(&hello->history);
+        uint64_t common;
+        if (!(o->answered & cw_bit(s)) || (g->peers[s].hello_flags & CW_HELLO_NEEDS_COPY) || !last)
+            continue;
+        if (!is_valid_member(g, s, &hello->identity) && !o->request.accept_loss)
+            continue;
+        bool shared =
+            cw_history_common(&g->super.history, g->head, &hello->history, hello->sequences.written, &common);
+        bool is_prefix = common == g->head && (shared || g->head == 0);
+        if (!is_prefix && own_last && last->epoch > own_last->epoch)
+            return false;
+        if (is_prefix && hello->sequences.written > o->fetch_to) {
+            o->fetch_to = hello->sequences.written;
+            o->best = s;
+        }
+    }
+    return true;
+}
+
+static bool is_gathered(const struct cw_group *g)
+{
+    const struct cw_opening *o = &g->opening;
+    uint64_t waited = g->now_ns - o->started_ns;
+    uint8_t up = 0;
+
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++)
+        if (g->peers[s].is_up)
+            up |= cw_bit(s);
+    if ((o->asked & ~o->answered) == 0)
+        return true;
+    if ((o->asked & up & ~o->answered) == 0)
+        return waited >= GATHER_UNREACHABLE_NS;
+    return waited >= g->config.gather_timeout_ns;
+}
+
+static void gather(struct cw_group *g)
+{
+    struct cw_opening *o = &g->opening;
+
+    if (!is_gathered(g))
+        return;
+    if (!is_safe(g) && !o->request.accept_loss) {
+        refuse(g,
+               g->is_recovered_damaged
+                   ? "acknowledged records of this journal are unreadable and no other member is reachable; "
+                     "bring "
+                     "one back, or accept the loss with --accept-loss"
+                   : "this site is not a member of the in-sync set (or has restarted since) and no member is "
+                     "reachable; bring one back, or accept the loss with --accept-loss");
+        return;
+    }
+    if (!choose_best(g)) {
+        refuse(g, "another site holds newer writes than this one; promote that site, or let this one catch "
+                  "up first");
+        return;
+    }
+    if (o->best == CW_SITES_MAX) {
+        cw_group_role_set(g, CW_ROLE_CLAIMING);
+        return;
+    }
+    const struct cw_peer *best = &g->peers[o->best];
+    g->super.history = best->hello.history;
+    g->commit = CW_MAX(g->commit, CW_MIN(best->hello.sequences.commit, o->fetch_to));
+    cw_super_ask(g);
+    cw_group_event(g, 0, "fetching records %llu to %llu from site %llu", g->head + 1, o->fetch_to, o->best);
+    cw_group_role_set(g, CW_ROLE_FETCHING);
+}
+
+/* ---------------------------------------------------------------- fetching */
+
+bool cw_open_on_fetched(struct cw_group *g, struct cw_peer *peer, const struct cw_message *m, uint8_t *body,
+                        uint64_t handle)
+{
+    const struct cw_record *r = &m->record.record;
+    uint32_t length = cw_record_payload_length(r);
+
+    if (g->role != CW_ROLE_FETCHING || peer->site != g->opening.best || r->sequence > g->opening.fetch_to)
+        return false;
+    if (r->sequence <= g->head || cw_log_has(g, r->sequence) || r->sequence > g->log_first + g->log_mask)
+        return false;
+    if (!cw_history_has(&g->super.history, r->sequence, r->epoch, r->reign) ||
+        (length > 0 && cw_hash64(body, length) != r->payload_hash)) {
+        cw_count(&g->counters[CW_GROUP_BAD_HASH], 1);
+        return false;
+    }
+    struct cw_payload payload = {.handle = handle, .data = body, .length = length};
+    cw_log_add(g, r, length > 0 ? &payload : NULL);
+    cw_follow_take_unbroken(g);
+    return length > 0;
+}
+
+static void fetch(struct cw_group *g)
+{
+    struct cw_opening *o = &g->opening;
+    struct cw_message m = {.type = CW_MSG_FETCH};
+
+    if (!g->peers[o->best].is_up) {
+        refuse(g, "the site that holds the newest writes went away while they were fetched; try again");
+        return;
+    }
+    if (g->head >= o->fetch_to) {
+        cw_group_role_set(g, CW_ROLE_CLAIMING);
+        return;
+    }
+    bool is_stalled = g->now_ns - o->fetch_asked_ns >= FETCH_AGAIN_NS;
+    if (g->head < o->fetch_piece_end && !is_stalled)
+        return;
+    if (!cw_group_can_send(g))
+        return;
+    m.fetch.first = g->head + 1;
+    m.fetch.last = CW_MIN(o->fetch_to, g->head + g->log_mask / 4);
+    if (m.fetch.last > g->log_first + g->log_mask)
+        return; /* ends when what is committed has been applied */
+    o->fetch_piece_end = m.fetch.last;
+    o->fetch_asked_ns = g->now_ns;
+    cw_group_send(g, o->best, 0, &m, NULL, 0, 0);
+}
+
+/* ---------------------------------------------------------------- claiming */
+
+static uint64_t next_epoch(const struct cw_group *g)
+{
+    const struct cw_history_entry *last = cw_history_last(&g->super.history);
+    uint64_t highest = CW_MAX(g->opening.request.store_epoch, last ? last->epoch : 0);
+
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
+        const struct cw_history_entry *theirs = cw_history_last(&g->peers[s].hello.history);
+        if (g->peers[s].has_hello && theirs)
+            highest = CW_MAX(highest, theirs->epoch);
+    }
+    return highest + 1;
+}
+
+static void claim(struct cw_group *g)
+{
+    struct cw_opening *o = &g->opening;
+
+    g->sync_wanted = CW_MAX(g->sync_wanted, g->head);
+    if (o->is_claim_sent || g->now_ns < o->claim_again_ns || cw_group_durable(g) < g->head ||
+        !cw_group_can_send(g))
+        return;
+    o->epoch = next_epoch(g);
+#if CW_PLANTED_BUG == 4 /* the reign of before the restart goes on */
+    const struct cw_history_entry *last = cw_history_last(&g->super.history);
+    if (last) {
+        o->epoch = last->epoch;
+        o->request.reign = last->reign;
+    }
+#endif
+    o->is_claim_sent = true;
+    g->set.identities[g->config.self] = g->config.identity;
+    struct cw_action *action = cw_group_act(g, CW_ACT_CLAIM);
+    action->from_epoch = o->request.store_epoch;
+    action->epoch = o->epoch;
+    action->reign = o->request.reign;
+    action->first_sequence = g->head + 1;
+    action->members_from = o->request.members;
+    action->members_to = cw_bit(g->config.self);
+    action->identities = g->set.identities;
+}
+
+void cw_group_on_claimed(struct cw_group *g, enum cw_claim_result result, const char *why, uint64_t now_ns)
+{
+    struct cw_opening *o = &g->opening;
+
+    g->now_ns = now_ns;
+    if (g->role != CW_ROLE_CLAIMING || !o->is_claim_sent)
+        return;
+    o->is_claim_sent = false;
+    if (result == CW_CLAIM_AGAIN) {
+        o->claim_again_ns = now_ns + CLAIM_AGAIN_NS;
+        return;
+    }
+    if (result == CW_CLAIM_REFUSED) {
+        refuse(g, why);
+        return;
+    }
+    g->epoch = o->epoch;
+    g->reign = o->request.reign;
+#if CW_PLANTED_BUG == 4
+    if (cw_history_last(&g->super.history) == NULL || cw_history_last(&g->super.history)->epoch != g->epoch)
+#endif
+        cw_history_add(&g->super.history, g->epoch, g->reign, g->head + 1);
+    g->super.image_state = CW_IMAGE_WHOLE; /* else --inconsistent was asked for */
+    g->super.copy_id = 0;
+    o->super_ticket = cw_super_ask(g);
+    memset(&g->target, 0, sizeof g->target);
+    cw_group_role_set(g, CW_ROLE_OPENING);
+}
+
+static void append_marker(struct cw_group *g)
+{
+    struct cw_record record = {.kind = CW_RECORD_MARKER,
+                               .sequence = ++g->head,
+                               .epoch = g->epoch,
+                               .reign = g->reign,
+                               .time_ns = g->now_ns,
+                               .group = g->config.group};
+    cw_log_add(g, &record, NULL);
+}
+
+static void begin_reign(struct cw_group *g)
+{
+    g->set.members = cw_bit(g->config.self);
+    g->set.asked = 0;
+    g->set.is_in_flight = false;
+    g->set.retry_ns = 0;
+    g->completed = g->flushed = g->head;
+    g->is_recovered_damaged = false;
+    g->super.is_damaged = false;
+    cw_group_role_set(g, CW_ROLE_PRIMARY);
+    append_marker(g);
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++)
+        if (g->peers[s].is_configured)
+            cw_source_reset(g, &g->peers[s], CW_PEER_GREETING);
+    cw_group_event(g, 0, "open for writes in epoch %llu from sequence %llu", g->epoch, g->head, 0);
+}
+
+void cw_open_step(struct cw_group *g)
+{
+    switch (g->role) {
+    case CW_ROLE_GATHERING:
+        gather(g);
+        return;
+    case CW_ROLE_FETCHING:
+        fetch(g);
+        return;
+    case CW_ROLE_CLAIMING:
+        claim(g);
+        return;
+    case CW_ROLE_OPENING:
+        if (cw_super_is_done(g, g->opening.super_ticket) && cw_log_has_room(g, 1))
+            begin_reign(g);
+        return;
+    case CW_ROLE_DRAINING:
+        cw_drain_step(g);
+        return;
+    default:
+        return;
+    }
+}
+
+/* ---------------------------------------------------------------- ceasing */
+
+void cw_group_leave(struct cw_group *g, uint64_t seen_epoch)
+{
+    const struct cw_history_entry *last = cw_history_last(&g->super.history);
+
+    if (g->role <= CW_ROLE_REPLICA)
+        return;
+    cw_group_event(g, 1, "no longer primary in epoch %llu (epoch %llu was seen)", g->epoch, seen_epoch, 0);
+    cw_group_role_set(g, CW_ROLE_REPLICA);
+    g->set.members = g->set.asked = 0;
+    g->set.is_in_flight = false;
+    g->epoch = last ? last->epoch : 0;
+    g->reign = last ? last->reign : 0;
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++)
+        cw_source_reset(g, &g->peers[s], CW_PEER_GREETING);
+}
+
+void cw_group_fence(struct cw_group *g, uint64_t epoch, uint64_t now_ns)
+{
+    g->now_ns = now_ns;
+    if (g->role > CW_ROLE_REPLICA && (!cw_group_is_open(g) || g->epoch <= epoch)) {
+        cw_group_leave(g, epoch);
+        cw_requests_complete(g); /* answers SHUTDOWN to what was waiting */
+    }
+}
+
+static bool is_any_peer_streaming(const struct cw_group *g)
+{
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++)
+        if (g->peers[s].state == CW_PEER_STREAMING)
+            return true;
+    return false;
+}
+
+enum cw_status cw_group_drain(struct cw_group *g, uint64_t now_ns)
+{
+    g->now_ns = now_ns;
+    if (g->role == CW_ROLE_DRAINING || g->role == CW_ROLE_DRAINED)
+        return CW_OK;
+    if (g->role != CW_ROLE_PRIMARY)
+        return CW_SHUTDOWN;
+    if (!is_any_peer_streaming(g))
+        return CW_REFUSED;
+    cw_group_role_set(g, CW_ROLE_DRAINING);
+    return CW_OK;
+}
+
+/* Level: everything is durable at every member, and every member knows that it is committed. */
+void cw_drain_step(struct cw_group *g)
+{
+    uint8_t others = g->set.members & ~cw_bit(g->config.self);
+
+    g->sync_wanted = CW_MAX(g->sync_wanted, g->head);
+    if (g->commit < g->head || g->set.asked || others == 0)
+        return;
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
+        const struct cw_peer *peer = &g->peers[s];
+        if ((others & cw_bit(s)) && (peer->acked.durable < g->head || peer->told_commit < g->head))
+            return;
+    }
+    cw_group_role_set(g, CW_ROLE_DRAINED);
+    cw_group_event(g, 0, "drained at sequence %llu: every member holds everything", g->head, 0, 0);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a group knows of itself, in one plain struct: truth from sequences and ages. */
+#include "replication/group_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Payload of acknowledged records above `durable`: what is still in memory is counted, the rest estimated by
+ * the journal's own density, which is exact enough for a warning. */
+static uint64_t lag_bytes(struct cw_group *g, uint64_t durable)
+{
+    uint64_t bytes = 0;
+
+    for (uint64_t s = durable + 1; s <= g->completed; s++) {
+        if (s < g->log_first) { /* gone from memory: skip to what is there */
+            uint64_t older = CW_MIN(g->log_first - 1, g->completed) - s + 1;
+            uint64_t writes = cw_counter_read(&g->counters[CW_GROUP_WRITES]);
+            uint64_t average = writes ? cw_counter_read(&g->counters[CW_GROUP_WRITE_BYTES]) / writes : 0;
+            bytes += older * average;
+            s += older - 1;
+            continue;
+        }
+        if (cw_log_has(g, s))
+            bytes += cw_record_payload_length(&cw_log_at(g, s)->record);
+    }
+    return bytes;
+}
+
+/* Age of the oldest write that the peer has not made durable; at least the time since it last moved. */
+static uint64_t lag_ns(struct cw_group *g, const struct cw_peer *peer, uint64_t now_ns)
+{
+    uint64_t oldest = peer->acked.durable + 1;
+
+    if (peer->acked.durable >= g->head)
+        return 0;
+    if (cw_log_has(g, oldest))
+        return now_ns - CW_MIN(now_ns, cw_log_at(g, oldest)->record.time_ns);
+    return now_ns - CW_MIN(now_ns, peer->progress_ns);
+}
+
+static void peer_status(struct cw_group *g, struct cw_peer *peer, uint64_t now_ns,
+                        struct cw_peer_status *status)
+{
+    status->state = peer->is_up && cw_group_is_open(g) ? peer->state
+                    : peer->is_up                      ? CW_PEER_GREETING
+                                                       : CW_PEER_DISCONNECTED;
+    status->is_member = (g->set.members & cw_bit(peer->site)) != 0;
+    status->needs_copy = peer->needs_copy;
+    status->sequences = cw_group_is_open(g) ? peer->acked : peer->hello.sequences;
+    status->identity = peer->hello.identity;
+    status->cursor = g->super.peers[peer->site].sequence;
+    status->copy_done_bytes = peer->copy.bytes_done;
+    status->copy_total_bytes = peer->copy.bytes_total;
+    status->copy_started_ns = peer->copy.started_ns;
+    memcpy(status->reason, peer->reason, sizeof status->reason);
+    if (cw_group_is_open(g)) {
+        status->lag_bytes = lag_bytes(g, peer->acked.durable);
+        status->lag_ns = lag_ns(g, peer, now_ns);
+    }
+}
+
+static bool is_frozen(struct cw_group *g, uint64_t now_ns, struct cw_group_status *status)
+{
+    if (!cw_group_is_open(g))
+        return false;
+    if (now_ns >= g->lease_deadline_ns) {
+        snprintf(status->reason, sizeof status->reason, "%s",
+                 "the lease has run out: reads and writes are held until it is renewed");
+        return true;
+    }
+    if (g->config.min_in_sync > 0 && g->config.mode != CW_MODE_ASYNC &&
+        (g->set.members & ~cw_bit(g->config.self)) == 0) {
+        snprintf(status->reason, sizeof status->reason, "%s",
+                 "min_in_sync is 1 and no replica is in the set: writes are held");
+        return true;
+    }
+    return false;
+}
+
+void cw_group_status(struct cw_group *g, uint64_t now_ns, struct cw_group_status *status)
+{
+    memset(status, 0, sizeof *status);
+    status->role = g->role;
+    status->primary = cw_group_is_open(g) ? g->config.self : g->follow.primary;
+    status->mode = g->config.mode;
+    status->epoch = g->epoch;
+    status->reign = g->reign;
+    memcpy(status->reason, g->reason, sizeof status->reason);
+    memcpy(status->refusal, g->refusal, sizeof status->refusal);
+    status->is_frozen = is_frozen(g, now_ns, status);
+    status->is_damaged = g->is_recovered_damaged;
+    status->image_state = g->super.image_state;
+    status->head = g->head;
+    status->completed = g->completed;
+    status->sequences = (struct cw_sequences){.received = g->head,
+                                              .written = cw_group_written(g),
+                                              .durable = cw_group_durable(g),
+                                              .applied = g->applied,
+                                              .commit = g->commit};
+    status->applied_limit = cw_group_applied_limit(g);
+    status->members = g->set.members;
+    status->identity = g->config.identity;
+    status->history = g->super.history;
+    uint64_t ring = cw_journal_ring_sectors(g->journal);
+    status->journal_bytes = ring * CW_SECTOR_SIZE;
+    status->journal_used_bytes = (ring - CW_MIN(ring, cw_journal_room(g->journal))) * CW_SECTOR_SIZE;
+    status->journal_oldest = cw_journal_oldest_sequence(g->journal);
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++)
+        if (g->peers[s].is_configured)
+            peer_status(g, &g->peers[s], now_ns, &status->peers[s]);
+    for (uint32_t i = 0; i < CW_GROUP_COUNTER_COUNT; i++)
+        status->counters[i] = cw_counter_read(&g->counters[i]);
+}
