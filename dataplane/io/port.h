@@ -10,6 +10,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/counters.h"
@@ -17,42 +18,50 @@
 
 #define CW_PORT_BURST 32u
 
+/* Bytes are those of frames, headers included. tx_queue_full: flushes that left something behind. */
+/* clang-format off */
 #define CW_PORT_COUNTERS(X)                                                                                  \
     X(CW_PORT_RX_PACKETS, "rx_packets") X(CW_PORT_RX_BYTES, "rx_bytes")                                      \
     X(CW_PORT_TX_PACKETS, "tx_packets") X(CW_PORT_TX_BYTES, "tx_bytes")                                      \
     X(CW_PORT_TX_FULL, "tx_queue_full") X(CW_PORT_TX_NO_BUFFER, "tx_no_buffer")                              \
     X(CW_PORT_DROP_NOT_OURS, "drop_not_ours") X(CW_PORT_DROP_FRAGMENT, "drop_ip_fragment")                   \
     X(CW_PORT_DROP_CHECKSUM, "drop_checksum") X(CW_PORT_DROP_SHORT, "drop_short")                            \
-    X(CW_PORT_DROP_CUT, "drop_lab_cut")
+    X(CW_PORT_DROP_CUT, "drop_lab_cut") X(CW_PORT_DROP_LONG, "drop_too_long")                                \
+    X(CW_PORT_RECONNECTS, "memif_connect_attempts")
+/* clang-format on */
 enum { CW_PORT_COUNTERS(CW_COUNTER_ENUM) CW_PORT_COUNTER_COUNT };
 extern const char *const cw_port_counter_names[CW_PORT_COUNTER_COUNT];
 
 struct cw_port_config {
-    char name[64];        /* of the path, for messages */
-    char device[256];     /* EAL device string, as --vdev or -a takes it: "net_memif0,role=server,..." */
-    uint16_t mtu;         /* of IP: what the engine sends at most; the port's own is not changed */
+    char name[64];    /* of the path, for messages */
+    char device[256]; /* EAL device string, as --vdev or -a takes it: "net_memif0,role=server,..." */
+    uint16_t mtu;     /* of IP: what the engine sends at most; the port's own is not changed */
     uint8_t local_mac[6], remote_mac[6];
     uint32_t local_ip, remote_ip; /* host byte order */
     uint16_t local_udp, remote_udp;
 };
 
 struct cw_eal_config {
-    char file_prefix[64];  /* one per engine; its runtime directory is removed at start and stop */
-    char lcores[64];       /* "0@(0-1)" */
+    char file_prefix[64];   /* one per engine; its runtime directory is removed at start and stop */
+    char lcores[64];        /* "0@(0-1)" */
     bool may_use_hugepages; /* tried first when true; falls back to --no-huge by itself */
     uint32_t memory_mb;
     const struct cw_port_config *ports;
     uint32_t port_count;
 };
 
-/* Once a process, before anything else of DPDK. Words in why. */
+/* Once a process, before anything else of DPDK. Words in why. CW_REFUSED: an engine with this prefix, or a
+ * server on a memif socket of ours, lives. Takes about 0.2 s. Adds to a memif device what it needs:
+ * socket-abstract=no and a bsize for the path's mtu; removes a dead server's socket file. */
 enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_t why_size) CW_MUST_CHECK;
 void cw_eal_stop(void);
 bool cw_eal_has_hugepages(void);
 
 struct cw_port;
 
-/* After cw_eal_start, on the main thread. NULL with words in why. Allocates; nothing later does. */
+/* After cw_eal_start, on the main thread. NULL with words in why. Allocates; nothing later does. The device
+ * may be one that cw_eal_start did not know. A memif client whose server is not there yet opens with its link
+ * down; a thread of the port connects, and connects again after the server's death, by itself. */
 struct cw_port *cw_port_open(const struct cw_port_config *config, char *why, size_t why_size);
 void cw_port_close(struct cw_port *port);
 bool cw_port_is_link_up(const struct cw_port *port);
@@ -66,7 +75,7 @@ uint32_t cw_port_receive(struct cw_port *port, void (*take)(void *context, uint8
 uint8_t *cw_port_transmit_next(struct cw_port *port);
 void cw_port_transmit_commit(struct cw_port *port, size_t length);
 void cw_port_transmit_abandon(struct cw_port *port);
-void cw_port_flush(struct cw_port *port);
+void cw_port_flush(struct cw_port *port); /* what the device did not take goes with the next flush */
 
 /* A lab's cut: while cut, everything received and sent is dropped and counted. Any thread. */
 void cw_port_cut_set(struct cw_port *port, bool receive, bool transmit);

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Starting and stopping DPDK's environment.
+ *
+ * EAL can be started once in a process and takes no second try, so what could fail is found out first: are
+ * there enough hugepages (--in-memory: nothing is left behind by kill -9), or else --no-huge; does an engine
+ * of the same prefix live, and if not, its runtime directory is cleaned. Telemetry stays on: its socket is
+ * also how life is recognised.
+ *
+ * All drivers of the distribution are loaded from its plug-in directory: 0.2 s to start in all, and leaving
+ * the directory out saves 10 ms of it, less than measuring it twice differs.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+
+#include "base/assert.h"
+#include "base/numbers.h"
+#include "io/device.h"
+
+#define ARGUMENTS_MAX     64
+#define MEMORY_MB_DEFAULT 256u
+
+struct arguments {
+    char text[ARGUMENTS_MAX][CW_DEVICE_ARGUMENTS_MAX];
+    char *vector[ARGUMENTS_MAX + 1];
+    int count;
+};
+
+static char runtime_folder[128];
+
+static void add(struct arguments *arguments, const char *text)
+{
+    CW_ASSERT(arguments->count < ARGUMENTS_MAX);
+    char *to = arguments->text[arguments->count];
+    int written = snprintf(to, sizeof arguments->text[0], "%s", text);
+    CW_ASSERT(written >= 0 && (size_t)written < sizeof arguments->text[0]);
+    arguments->vector[arguments->count++] = to;
+}
+
+static void add_pair(struct arguments *arguments, const char *option, const char *value)
+{
+    add(arguments, option);
+    add(arguments, value);
+}
+
+static void runtime_folder_set(const char *prefix)
+{
+    const char *base = "/var/run";
+    if (getuid() != 0) {
+        const char *own = getenv("XDG_RUNTIME_DIR");
+        base = own != NULL ? own : "/tmp";
+    }
+    snprintf(runtime_folder, sizeof runtime_folder, "%s/dpdk/%s", base, prefix);
+}
+
+/* An engine with this prefix answers on its telemetry socket. */
+static bool is_prefix_alive(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int written = snprintf(address.sun_path, sizeof address.sun_path, "%s/dpdk_telemetry.v2", runtime_folder);
+    if (written < 0 || (size_t)written >= sizeof address.sun_path)
+        return false;
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    bool is_alive = connect(fd, (struct sockaddr *)&address, sizeof address) == 0 || errno == EAGAIN;
+    close(fd);
+    return is_alive;
+}
+
+/* EAL keeps plain files and sockets there, no folders. */
+static void runtime_folder_remove(void)
+{
+    DIR *folder = opendir(runtime_folder);
+    if (folder == NULL)
+        return;
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        (void)unlinkat(dirfd(folder), entry->d_name, 0);
+    closedir(folder);
+    (void)rmdir(runtime_folder);
+}
+
+static bool are_hugepages_free(uint32_t megabytes)
+{
+    size_t length = (size_t)megabytes * CW_MIB;
+    void *memory =
+        mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+    if (memory == MAP_FAILED)
+        return false;
+    munmap(memory, length);
+    return true;
+}
+
+static void add_memory(struct arguments *arguments, const struct cw_eal_config *config)
+{
+    char megabytes[16];
+    uint32_t wanted = config->memory_mb > 0 ? config->memory_mb : MEMORY_MB_DEFAULT;
+    snprintf(megabytes, sizeof megabytes, "%u", wanted);
+    bool has_hugepages = config->may_use_hugepages && are_hugepages_free(wanted);
+    add(arguments, has_hugepages ? "--in-memory" : "--no-huge");
+    add_pair(arguments, "-m", megabytes);
+}
+
+static enum cw_status add_devices(struct arguments *arguments, const struct cw_eal_config *config, char *why,
+                                  size_t why_size)
+{
+    bool has_pci = false;
+    for (uint32_t i = 0; i < config->port_count; i++) {
+        char device[CW_DEVICE_ARGUMENTS_MAX];
+        enum cw_status status = cw_device_complete(&config->ports[i], device, sizeof device, why, why_size);
+        if (status == CW_OK)
+            status = cw_device_prepare(device, why, why_size);
+        if (status != CW_OK)
+            return status;
+        bool is_pci = cw_device_is_pci(device);
+        has_pci = has_pci || is_pci;
+        add_pair(arguments, is_pci ? "-a" : "--vdev", device);
+    }
+    if (!has_pci)
+        add(arguments, "--no-pci");
+    return CW_OK;
+}
+
+static void add_lcores(struct arguments *arguments, const char *lcores)
+{
+    char all[32];
+    snprintf(all, sizeof all, "0@(0-%ld)", CW_MAX(sysconf(_SC_NPROCESSORS_ONLN) - 1, 1));
+    if (lcores[0] == 0 && sysconf(_SC_NPROCESSORS_ONLN) == 1)
+        snprintf(all, sizeof all, "0");
+    add_pair(arguments, "--lcores", lcores[0] != 0 ? lcores : all);
+}
+
+enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_t why_size)
+{
+    static struct arguments arguments; /* EAL keeps pointers into it */
+    if (config->file_prefix[0] == 0 || strchr(config->file_prefix, '/') != NULL ||
+        config->port_count > ARGUMENTS_MAX / 2 - 10) {
+        snprintf(why, why_size, "DPDK: impossible file prefix \"%s\", or too many ports",
+                 config->file_prefix);
+        return CW_INVALID;
+    }
+    runtime_folder_set(config->file_prefix);
+    if (is_prefix_alive()) {
+        snprintf(why, why_size, "DPDK: another engine runs with file prefix %s", config->file_prefix);
+        return CW_REFUSED;
+    }
+    runtime_folder_remove();
+    arguments.count = 0;
+    add(&arguments, "causeway-engine");
+    add_pair(&arguments, "--file-prefix", config->file_prefix);
+    add_lcores(&arguments, config->lcores);
+    add_pair(&arguments, "--log-level", "*:error");
+    add_memory(&arguments, config);
+    enum cw_status status = add_devices(&arguments, config, why, why_size);
+    if (status != CW_OK)
+        return status;
+    (void)signal(SIGPIPE, SIG_IGN); /* memif's driver writes to peers that may be gone */
+    if (rte_eal_init(arguments.count, arguments.vector) < 0) {
+        snprintf(why, why_size, "DPDK does not start: %s; its own words are above", rte_strerror(rte_errno));
+        runtime_folder_remove();
+        return CW_IO;
+    }
+    /* A client without its server says so at every attempt; we tell it by the state of the link. */
+    (void)rte_log_set_level_pattern("pmd.net.memif", RTE_LOG_EMERG);
+    return CW_OK;
+}
+
+void cw_eal_stop(void)
+{
+    (void)rte_eal_cleanup();
+    runtime_folder_remove();
+}
+
+bool cw_eal_has_hugepages(void)
+{
+    return rte_eal_has_hugepages() != 0;
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One ethdev port, one queue each way, as a carrier of datagrams.
+ *
+ * Sent frames wait in `burst` until flush; what the device does not take stays in front for the next flush,
+ * so order is kept and nothing spins. A port whose device takes nothing (no peer) keeps at most one burst and
+ * then has no room: the session above sees a path that carries nothing.
+ *
+ * The port's own MTU is left as the driver has it, except for a PCI device, which needs it raised for jumbo
+ * frames; virtual ones carry what their buffers hold (memif, ring) or what the kernel's interface takes.
+ * memif needs more than an ethdev gives, and has its own file.
+ */
+#include "io/port.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_bus.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include "base/assert.h"
+#include "base/numbers.h"
+#include "io/device.h"
+#include "io/frame.h"
+#include "io/memif.h"
+
+#define QUEUE_DESCRIPTORS 1024u
+#define POOL_CACHE        256u
+#define MBUFS_SMALL       8192u
+#define MBUFS_JUMBO       4096u
+
+const char *const cw_port_counter_names[CW_PORT_COUNTER_COUNT] = {CW_PORT_COUNTERS(CW_COUNTER_NAME)};
+
+struct cw_port {
+    uint16_t id;
+    bool is_memif;
+    uint32_t datagram_bytes_max;
+    struct rte_mempool *pool;
+    struct cw_frame_path path;
+    struct rte_mbuf *next; /* handed out by transmit_next, or kept for it */
+    struct rte_mbuf *burst[CW_PORT_BURST];
+    uint32_t burst_count;
+    _Atomic bool is_receive_cut, is_transmit_cut;
+    struct cw_memif memif;
+    cw_counter counters[CW_PORT_COUNTER_COUNT];
+    struct cw_port_config config;
+    struct rte_device *device;
+};
+
+/* Opening. */
+
+static bool fail(char *why, size_t why_size, const struct cw_port *port, const char *doing, int error)
+{
+    snprintf(why, why_size, "path %s: %s: %s: %s", port->config.name, port->config.device, doing,
+             rte_strerror(error < 0 ? -error : error));
+    return false;
+}
+
+/* Finds the ethdev of the device; probes it if EAL was not told of it at its start. */
+static bool find_device(struct cw_port *port, char *why, size_t why_size)
+{
+    char name[RTE_ETH_NAME_MAX_LEN], device[CW_DEVICE_ARGUMENTS_MAX];
+    cw_device_name(port->config.device, name, sizeof name);
+    if (rte_eth_dev_get_port_by_name(name, &port->id) == 0)
+        return true;
+    if (cw_device_complete(&port->config, device, sizeof device, why, why_size) != CW_OK ||
+        cw_device_prepare(device, why, why_size) != CW_OK)
+        return false;
+    const char *comma = strchr(device, ',');
+    int error =
+        rte_eal_hotplug_add(cw_device_is_pci(device) ? "pci" : "vdev", name, comma != NULL ? comma + 1 : "");
+    if (error < 0)
+        return fail(why, why_size, port, "no such device, or it cannot be opened", error);
+    error = rte_eth_dev_get_port_by_name(name, &port->id);
+    return error == 0 || fail(why, why_size, port, "not a network device", error);
+}
+
+/* Does the device carry IP packets of this size? */
+static bool check_mtu(struct cw_port *port, const struct rte_eth_dev_info *info, char *why, size_t why_size)
+{
+    uint16_t mtu = port->config.mtu;
+    bool is_by_buffers =
+        cw_device_is_memif(port->config.device) || strcmp(info->driver_name, "net_ring") == 0;
+    uint32_t limit = CW_MIN(info->max_mtu, info->max_rx_pktlen - CW_FRAME_ETHER_BYTES);
+    if (mtu < 576 || (!is_by_buffers && mtu > limit)) {
+        snprintf(why, why_size, "path %s: mtu %u is impossible: %s carries 576 to %u", port->config.name, mtu,
+                 info->driver_name, is_by_buffers ? 65521u : limit);
+        return false;
+    }
+    if (!cw_device_is_pci(port->config.device) || mtu <= RTE_ETHER_MTU)
+        return true;
+    int error = rte_eth_dev_set_mtu(port->id, mtu);
+    return error == 0 || fail(why, why_size, port, "cannot raise the mtu", error);
+}
+
+/* A received frame must fit one mbuf: 4 bytes more for a driver that counts the FCS, 8 for VLAN tags. */
+static struct rte_mempool *pool_new(const struct cw_port *port, const struct rte_eth_dev_info *info)
+{
+    char name[RTE_MEMPOOL_NAMESIZE];
+    uint32_t frame = cw_round_up(port->config.mtu + CW_FRAME_ETHER_BYTES + 12, 64);
+    uint32_t room = CW_MAX(CW_MAX(frame, info->min_rx_bufsize), 2048u) + RTE_PKTMBUF_HEADROOM;
+    bool is_jumbo = room > RTE_MBUF_DEFAULT_BUF_SIZE;
+    snprintf(name, sizeof name, "cw_port_%u", port->id);
+    return rte_pktmbuf_pool_create(name, is_jumbo ? MBUFS_JUMBO : MBUFS_SMALL, POOL_CACHE, 0, (uint16_t)room,
+                                   rte_eth_dev_socket_id(port->id));
+}
+
+static bool set_up_queues(struct cw_port *port, const struct rte_eth_dev_info *info, char *why,
+                          size_t why_size)
+{
+    struct rte_eth_conf conf = {0};
+    uint16_t receive = QUEUE_DESCRIPTORS, transmit = QUEUE_DESCRIPTORS;
+    int socket = rte_eth_dev_socket_id(port->id);
+    int error = rte_eth_dev_configure(port->id, 1, 1, &conf);
+    if (error < 0)
+        return fail(why, why_size, port, "cannot configure", error);
+    error = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &receive, &transmit);
+    if (error < 0)
+        return fail(why, why_size, port, "cannot size the queues", error);
+    port->pool = pool_new(port, info);
+    if (port->pool == NULL)
+        return fail(why, why_size, port, "no memory for packets; give DPDK more", rte_errno);
+    error = rte_eth_rx_queue_setup(port->id, 0, receive, (unsigned)socket, NULL, port->pool);
+    if (error == 0)
+        error = rte_eth_tx_queue_setup(port->id, 0, transmit, (unsigned)socket, NULL);
+    return error == 0 || fail(why, why_size, port, "cannot set up the queues", error);
+}
+
+static bool is_connected(const struct cw_port *port)
+{
+    struct rte_eth_link link;
+    return rte_eth_link_get_nowait(port->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+static bool start(struct cw_port *port, char *why, size_t why_size)
+{
+    int error = port->is_memif ? cw_memif_start(&port->memif, port->id, port->config.device,
+                                                &port->counters[CW_PORT_RECONNECTS])
+                               : rte_eth_dev_start(port->id);
+    return error == 0 || fail(why, why_size, port, "cannot start", error);
+}
+
+struct cw_port *cw_port_open(const struct cw_port_config *config, char *why, size_t why_size)
+{
+    struct cw_port *port = calloc(1, sizeof *port);
+    struct rte_eth_dev_info info;
+    if (port == NULL) {
+        snprintf(why, why_size, "path %s: out of memory", config->name);
+        return NULL;
+    }
+    port->config = *config;
+    port->is_memif = cw_device_is_memif(config->device);
+    port->datagram_bytes_max = config->mtu - CW_FRAME_IP_BYTES - CW_FRAME_UDP_BYTES;
+    struct cw_frame_addresses addresses = {.local_ip = config->local_ip,
+                                           .remote_ip = config->remote_ip,
+                                           .local_udp = config->local_udp,
+                                           .remote_udp = config->remote_udp};
+    memcpy(addresses.local_mac, config->local_mac, sizeof addresses.local_mac);
+    memcpy(addresses.remote_mac, config->remote_mac, sizeof addresses.remote_mac);
+    cw_frame_path_init(&port->path, &addresses);
+    if (!find_device(port, why, why_size)) {
+        free(port);
+        return NULL;
+    }
+    int error = rte_eth_dev_info_get(port->id, &info);
+    if (error < 0)
+        fail(why, why_size, port, "cannot be asked", error);
+    port->device = error < 0 ? NULL : info.device;
+    if (error == 0 && check_mtu(port, &info, why, why_size) && set_up_queues(port, &info, why, why_size) &&
+        start(port, why, why_size))
+        return port;
+    cw_port_close(port);
+    return NULL;
+}
+
+void cw_port_close(struct cw_port *port)
+{
+    if (port == NULL)
+        return;
+    if (port->is_memif) {
+        cw_memif_close(&port->memif);
+    } else {
+        (void)rte_eth_dev_stop(port->id);
+        (void)rte_eth_dev_close(port->id);
+    }
+    rte_pktmbuf_free_bulk(port->burst, port->burst_count);
+    rte_pktmbuf_free(port->next);
+    if (port->device != NULL)
+        (void)rte_dev_remove(port->device);
+    rte_mempool_free(port->pool);
+    free(port);
+}
+
+bool cw_port_is_link_up(const struct cw_port *port)
+{
+    return is_connected(port);
+}
+
+uint32_t cw_port_datagram_bytes_max(const struct cw_port *port)
+{
+    return port->datagram_bytes_max;
+}
+
+/* Receiving. */
+
+static void drop(struct cw_port *port, enum cw_frame_verdict verdict)
+{
+    static const unsigned reason[] = {
+        [CW_FRAME_SHORT] = CW_PORT_DROP_SHORT,
+        [CW_FRAME_NOT_OURS] = CW_PORT_DROP_NOT_OURS,
+        [CW_FRAME_CHECKSUM] = CW_PORT_DROP_CHECKSUM,
+        [CW_FRAME_FRAGMENTED] = CW_PORT_DROP_FRAGMENT,
+    };
+    CW_ASSERT(verdict != CW_FRAME_OK);
+    cw_count(&port->counters[reason[verdict]], 1);
+}
+
+/* True when the frame was a datagram for us. */
+static bool take_frame(struct cw_port *port, struct rte_mbuf *frame, void (*take)(void *, uint8_t *, size_t),
+                       void *context)
+{
+    uint8_t *payload;
+    size_t length;
+    if (frame->nb_segs > 1 && rte_pktmbuf_linearize(frame) != 0) {
+        cw_count(&port->counters[CW_PORT_DROP_LONG], 1);
+        return false;
+    }
+    enum cw_frame_verdict verdict = cw_frame_check(&port->path, rte_pktmbuf_mtod(frame, uint8_t *),
+                                                   rte_pktmbuf_data_len(frame), &payload, &length);
+    if (verdict != CW_FRAME_OK) {
+        drop(port, verdict);
+        return false;
+    }
+    if (atomic_load_explicit(&port->is_receive_cut, memory_order_relaxed)) {
+        cw_count(&port->counters[CW_PORT_DROP_CUT], 1);
+        return false;
+    }
+    take(context, payload, length);
+    return true;
+}
+
+static uint16_t receive_burst(struct cw_port *port, struct rte_mbuf **frames)
+{
+    if (!port->is_memif)
+        return rte_eth_rx_burst(port->id, 0, frames, CW_PORT_BURST);
+    if (!cw_guard_enter(&port->memif.guard))
+        return 0;
+    uint16_t count = rte_eth_rx_burst(port->id, 0, frames, CW_PORT_BURST);
+    cw_guard_leave(&port->memif.guard);
+    return count;
+}
+
+uint32_t cw_port_receive(struct cw_port *port, void (*take)(void *context, uint8_t *datagram, size_t length),
+                         void *context)
+{
+    struct rte_mbuf *frames[CW_PORT_BURST];
+    uint32_t taken = 0;
+    uint64_t bytes = 0;
+    uint16_t count = receive_burst(port, frames);
+    if (count == 0)
+        return 0;
+    for (uint16_t i = 0; i < count; i++) {
+        bytes += rte_pktmbuf_pkt_len(frames[i]);
+        taken += take_frame(port, frames[i], take, context);
+    }
+    rte_pktmbuf_free_bulk(frames, count);
+    cw_count(&port->counters[CW_PORT_RX_PACKETS], count);
+    cw_count(&port->counters[CW_PORT_RX_BYTES], bytes);
+    return taken;
+}
+
+/* Sending. */
+
+uint8_t *cw_port_transmit_next(struct cw_port *port)
+{
+    if (port->burst_count == CW_PORT_BURST)
+        cw_port_flush(port);
+    if (port->burst_count == CW_PORT_BURST)
+        return NULL;
+    if (port->next == NULL)
+        port->next = rte_pktmbuf_alloc(port->pool);
+    if (port->next == NULL) {
+        cw_count(&port->counters[CW_PORT_TX_NO_BUFFER], 1);
+        return NULL;
+    }
+    return rte_pktmbuf_mtod(port->next, uint8_t *) + CW_FRAME_HEADER_BYTES;
+}
+
+void cw_port_transmit_commit(struct cw_port *port, size_t length)
+{
+    struct rte_mbuf *frame = port->next;
+    CW_ASSERT(frame != NULL);
+    CW_ASSERT(length <= port->datagram_bytes_max);
+    if (atomic_load_explicit(&port->is_transmit_cut, memory_order_relaxed)) {
+        cw_count(&port->counters[CW_PORT_DROP_CUT], 1);
+        return; /* the frame serves the next call */
+    }
+    cw_frame_finish(&port->path, rte_pktmbuf_mtod(frame, uint8_t *), length);
+    frame->data_len = (uint16_t)(CW_FRAME_HEADER_BYTES + length);
+    frame->pkt_len = frame->data_len;
+    port->next = NULL;
+    port->burst[port->burst_count++] = frame;
+}
+
+void cw_port_transmit_abandon(struct cw_port *port)
+{
+    CW_ASSERT(port->next != NULL); /* kept for the next call */
+}
+
+static uint16_t transmit_burst(struct cw_port *port)
+{
+    if (!port->is_memif)
+        return rte_eth_tx_burst(port->id, 0, port->burst, (uint16_t)port->burst_count);
+    if (!cw_guard_enter(&port->memif.guard))
+        return 0;
+    uint16_t count = rte_eth_tx_burst(port->id, 0, port->burst, (uint16_t)port->burst_count);
+    cw_guard_leave(&port->memif.guard);
+    return count;
+}
+
+void cw_port_flush(struct cw_port *port)
+{
+    if (port->burst_count == 0)
+        return;
+    uint64_t lengths[CW_PORT_BURST]; /* read before: a sent frame is the driver's */
+    for (uint32_t i = 0; i < port->burst_count; i++)
+        lengths[i] = port->burst[i]->pkt_len;
+    uint16_t sent = transmit_burst(port);
+    uint64_t bytes = 0;
+    for (uint16_t i = 0; i < sent; i++)
+        bytes += lengths[i];
+    cw_count(&port->counters[CW_PORT_TX_PACKETS], sent);
+    cw_count(&port->counters[CW_PORT_TX_BYTES], bytes);
+    port->burst_count -= sent;
+    if (port->burst_count == 0)
+        return;
+    cw_count(&port->counters[CW_PORT_TX_FULL], 1);
+    memmove(port->burst, port->burst + sent, port->burst_count * sizeof port->burst[0]);
+}
+
+void cw_port_cut_set(struct cw_port *port, bool receive, bool transmit)
+{
+    atomic_store_explicit(&port->is_receive_cut, receive, memory_order_relaxed);
+    atomic_store_explicit(&port->is_transmit_cut, transmit, memory_order_relaxed);
+}
+
+uint64_t cw_port_counter(struct cw_port *port, unsigned which)
+{
+    CW_ASSERT(which < CW_PORT_COUNTER_COUNT);
+    return cw_counter_read(&port->counters[which]);
+}
