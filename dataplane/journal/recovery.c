@@ -8,7 +8,8 @@
  * Why a witness cannot lie. What a batch calls written or durable lies before it in its own run of the
  * engine. Leftovers of an earlier run, behind the hole of that run's recovery, call nothing behind that hole
  * written, or it was reported then; and since a start takes numbers above all that were seen, leftovers have
- * smaller numbers than anything good that came after, and are not heard again.
+ * smaller numbers than anything good that came after, and than the superblock of that start says: they are
+ * not heard again about what lies behind it.
  *
  * A batch is taken whole or not at all: the log goes on at the hole, so nothing behind it may be yielded.
  * A read that fails is asked for again sector by sector, once, so that one bad sector does not hide the
@@ -33,7 +34,8 @@ struct cw_recovery {
     uint64_t journal_id[2];
     uint64_t ring_sectors;
     uint64_t floor_sequence;
-    uint64_t end; /* one lap after the tail */
+    uint64_t start_position, start_number; /* of the last start, by the superblock */
+    uint64_t end;                          /* one lap after the tail */
     uint32_t group;
     /* window */
     uint8_t *window; /* sectors base .. base + filled */
@@ -74,6 +76,8 @@ struct cw_recovery *cw_recovery_new(const struct cw_superblock *superblock, uint
         .journal_id = {superblock->journal_id[0], superblock->journal_id[1]},
         .ring_sectors = superblock->ring_sectors,
         .floor_sequence = floor_sequence,
+        .start_position = superblock->start_position,
+        .start_number = superblock->start_number,
         .end = superblock->tail_position + superblock->ring_sectors,
         .group = superblock->group,
         .window = window,
@@ -249,7 +253,8 @@ static void accept(struct cw_recovery *recovery, const struct cw_batch_view *vie
         accept_records(recovery, view);
         recovery->has_record = true;
     }
-    report->tip.commit = CW_MAX(report->tip.commit, view->commit);
+    /* more than the log had was never carried: if so now, the records were cut and their batches released */
+    report->tip.commit = CW_MAX(report->tip.commit, CW_MIN(view->commit, report->tip.last_sequence));
     report->batches += !view->is_filler;
     recovery->has_batch = true;
     recovery->number = view->number;
@@ -294,6 +299,8 @@ static void hear_witness(struct cw_recovery *recovery, const struct cw_batch_vie
 
     recovery->number_max = CW_MAX(recovery->number_max, view->number);
     if (recovery->has_batch && view->number <= recovery->number)
+        return;
+    if (hole >= recovery->start_position && view->number < recovery->start_number)
         return;
     if (view->written_position <= hole)
         return;

@@ -11,6 +11,7 @@
  *   96 u64 applied_limit 104 u64 tail_position 112 u64 tail_sequence
  *  120 u32 image_state   124 u32 primary_site  128 u64 image_sequence 136 u64 image_epoch 144 u64 copy_id
  *  152 u32 member_sites  156 u32 history_count 160 u32 volume_count   164 u32 zero
+ *  168 u64 start_position 176 u64 start_number 184 u64 zero
  *  192 peers    8 x (u32 flags (1 used, 2 needs copy), u32 zero, u64 sequence)
  *  320 history 32 x (u64 epoch, u64 reign, u64 first_sequence)
  * 1088 volumes 64 x (u64 size, u64 base, u16 volume, 6 zero)
@@ -55,6 +56,8 @@ enum {
     AT_MEMBER_SITES = 152,
     AT_HISTORY_COUNT = 156,
     AT_VOLUME_COUNT = 160,
+    AT_START_POSITION = 168,
+    AT_START_NUMBER = 176,
     AT_PEERS = 192,
     PEER_SIZE = 16,
     AT_HISTORY = 320,
@@ -143,6 +146,8 @@ void cw_superblock_encode(const struct cw_superblock *superblock, uint8_t *block
     cw_store32le(block + AT_MEMBER_SITES, superblock->member_sites);
     cw_store32le(block + AT_HISTORY_COUNT, superblock->history.count);
     cw_store32le(block + AT_VOLUME_COUNT, superblock->volume_count);
+    cw_store64le(block + AT_START_POSITION, superblock->start_position);
+    cw_store64le(block + AT_START_NUMBER, superblock->start_number);
     encode_tables(superblock, block);
     cw_store64le(block + AT_CHECK, cw_hash64(block + AT_VERSION, CW_SECTOR_SIZE - AT_VERSION));
 }
@@ -189,6 +194,8 @@ static void decode_fields(const uint8_t *block, struct cw_superblock *superblock
         .applied_limit = cw_load64le(block + AT_APPLIED_LIMIT),
         .tail_position = cw_load64le(block + AT_TAIL_POSITION),
         .tail_sequence = cw_load64le(block + AT_TAIL_SEQUENCE),
+        .start_position = cw_load64le(block + AT_START_POSITION),
+        .start_number = cw_load64le(block + AT_START_NUMBER),
         .image_state = cw_load32le(block + AT_IMAGE_STATE),
         .image_sequence = cw_load64le(block + AT_IMAGE_SEQUENCE),
         .image_epoch = cw_load64le(block + AT_IMAGE_EPOCH),

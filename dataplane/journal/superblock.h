@@ -38,6 +38,10 @@ struct cw_superblock {
     uint64_t applied_limit;      /* nothing above was applied in place when this was written; batches may raise it */
     uint64_t tail_position;      /* first batch still needed, in sectors since the journal began */
     uint64_t tail_sequence;      /* no record at or below is promised to be in the ring */
+    /* Where the log went on at the last start: recovery's tip.head_position and tip.next_number, written in
+     * the same superblock as boot_id. A loss that was reported then is not reported as a new one later. */
+    uint64_t start_position;
+    uint64_t start_number;
     uint32_t image_state;        /* enum cw_image_state */
     uint64_t image_sequence;     /* COPYING: the old files are the group's state after this sequence */
     uint64_t image_epoch;        /* COPYING: and this epoch's history up to it */

@@ -95,6 +95,11 @@ void log_start(struct log *log, const struct log_found *found)
     log->memory = take_memory(&arena, arena.used);
     log->journal = cw_journal_new(&config, &arena);
     cw_journal_start(log->journal, found ? &found->report.tip : &fresh);
+    for (uint32_t i = 0; found && i < found->count; i++)
+        cw_journal_index_add(log->journal, found->positions[i], found->sectors[i], found->sequences[i],
+                             found->sequences[i]);
+    log->superblock.start_position = found ? found->report.tip.head_position : 0;
+    log->superblock.start_number = found ? found->report.tip.next_number : 0;
     log->next_sequence = (found ? found->report.tip.last_sequence : 0) + 1;
 }
 
@@ -171,7 +176,8 @@ void log_release(struct log *log, uint64_t sequence)
     CW_ASSERT(cw_journal_release(log->journal, sequence) == position);
 }
 
-static void take_record(struct log_found *found, const struct cw_record *record, const uint8_t *payload)
+static void take_record(struct log_found *found, const struct cw_record *record, const uint8_t *payload,
+                        uint64_t position, uint32_t sectors)
 {
     static uint8_t expected[CW_RECORD_PAYLOAD_MAX];
     struct cw_record made =
@@ -188,6 +194,8 @@ static void take_record(struct log_found *found, const struct cw_record *record,
     CW_ASSERT(found->count < LOG_RECORDS_MAX);
     found->sequences[found->count] = record->sequence;
     found->epochs[found->count] = record->epoch;
+    found->positions[found->count] = position;
+    found->sectors[found->count] = sectors;
     found->count++;
 }
 
@@ -212,7 +220,7 @@ void log_recover(struct log *log, uint64_t floor_sequence, struct log_found *fou
         CW_ASSERT(++wants <= 2 * log->superblock.ring_sectors);
         cw_recovery_feed(recovery, cw_device_read(&log->device, memory, length, offset));
         while (cw_recovery_record(recovery, &record, &payload, &position, &sectors))
-            take_record(found, &record, payload);
+            take_record(found, &record, payload, position, sectors);
     }
     found->report = *cw_recovery_report(recovery);
     free(own);

@@ -19,6 +19,8 @@ struct log_found { /* what a recovery yielded */
     uint32_t count;
     uint64_t sequences[LOG_RECORDS_MAX];
     uint64_t epochs[LOG_RECORDS_MAX];
+    uint64_t positions[LOG_RECORDS_MAX];
+    uint32_t sectors[LOG_RECORDS_MAX];
     struct cw_recovery_report report;
 };
 
@@ -41,7 +43,7 @@ struct cw_record log_make_record(uint64_t epoch, uint64_t sequence, uint8_t kind
 
 void log_init(struct log *log, uint64_t ring_sectors);
 void log_fini(struct log *log);
-/* A new journal object over what recovery found (NULL: fresh). */
+/* A new journal object over what recovery found (NULL: fresh), its index filled record by record. */
 void log_start(struct log *log, const struct log_found *found);
 void log_stop(struct log *log);
 /* Adds the next record, which the test has room for; false if it does not fit the open batch. */

@@ -104,12 +104,426 @@ static void test_many_laps(void **state)
     assert_true(cw_journal_head_position(log_.journal) > 10 * LOG_RING_SECTORS);
 }
 
+static uint64_t place(uint64_t position)
+{
+    return cw_journal_device_offset(position, LOG_RING_SECTORS);
+}
+
+/* Six batches of two sectors at 0, 2, .. 10, records 1..6; durable after each when `synced`. */
+static void six(bool synced)
+{
+    for (uint32_t i = 0; i < 6; i++) {
+        log_put(&log_, 4096);
+        if (synced)
+            log_sync(&log_);
+    }
+}
+
+static void test_latent_damage_is_reported(void **state)
+{
+    (void)state;
+    static const uint32_t at[] = {0, 8, 16, 60, 121, 128, 4096, 8191};
+
+    six(true);
+    for (uint32_t i = 0; i < sizeof at / sizeof at[0]; i++) {
+        cw_device_flip(&log_.device, place(4) + at[i], 3);
+        log_recover(&log_, 0, &found);
+        expect_run(1, 2);
+        assert_true(found.report.is_damaged);
+        assert_int_equal(found.report.hole_position, 4);
+        assert_int_equal(found.report.tip.head_position, 4);
+        assert_int_equal(found.report.lost_up_to, 5); /* the last batch tells of the one before it */
+        assert_true(found.report.tip.next_number > 5);
+        cw_device_flip(&log_.device, place(4) + at[i], 3);
+    }
+    log_recover(&log_, 0, &found);
+    expect_run(1, 6);
+    expect_undamaged();
+}
+
+static void test_written_is_not_durable(void **state)
+{
+    (void)state;
+    six(false);
+    cw_device_flip(&log_.device, place(4), 0);
+    log_recover(&log_, 0, &found);
+    expect_run(1, 2);
+    assert_false(found.report.is_damaged);
+    assert_true(found.report.is_written_lost);
+    assert_int_equal(found.report.lost_up_to, 5);
+    /* told once: the next start lays it down in the superblock and hears it no more */
+    log_stop(&log_);
+    log_start(&log_, &found);
+    log_recover(&log_, 0, &found);
+    expect_undamaged();
+}
+
+static void test_damage_before_the_last_start_is_new(void **state)
+{
+    (void)state;
+    six(true);
+    restart();
+    cw_device_flip(&log_.device, place(4), 0);
+    log_recover(&log_, 0, &found);
+    assert_true(found.report.is_damaged);
+    assert_int_equal(found.report.hole_position, 4);
+}
+
+static void test_the_floor_tells_of_the_last_batch(void **state)
+{
+    (void)state;
+    six(true);
+    cw_device_flip(&log_.device, place(10) + 5000, 0);
+    log_recover(&log_, 5, &found);
+    expect_run(1, 5);
+    expect_undamaged(); /* nobody is left who knows */
+    log_recover(&log_, 6, &found);
+    expect_run(1, 5);
+    assert_true(found.report.is_damaged);
+    assert_int_equal(found.report.lost_up_to, 6);
+}
+
+static void test_a_tail_that_is_not_there_is_damage(void **state)
+{
+    (void)state;
+    six(true);
+    log_release(&log_, 3);
+    assert_int_equal(log_.superblock.tail_position, 6);
+    log_recover(&log_, 0, &found);
+    expect_run(4, 6);
+    expect_undamaged();
+    cw_device_fill(&log_.device, place(6), 0, 6 * CW_SECTOR_SIZE);
+    log_recover(&log_, 0, &found);
+    assert_int_equal(found.count, 0);
+    assert_true(found.report.is_damaged);
+    assert_int_equal(found.report.tip.last_sequence, 3);
+    log_stop(&log_);
+    log_start(&log_, &found);
+    log_put(&log_, 512);
+    log_recover(&log_, 0, &found);
+    expect_run(4, 4);
+    expect_undamaged();
+}
+
+static void test_a_cut_branch_does_not_come_back(void **state)
+{
+    (void)state;
+    /* parallel flights: the first is lost, the second stays behind the hole */
+    log_put(&log_, 4096);
+    assert_non_null(cw_journal_begin(log_.journal));
+    assert_true(log_add(&log_, CW_RECORD_WRITE, 4096));
+    uint32_t lost = log_submit(&log_, 0, false);
+    assert_non_null(cw_journal_begin(log_.journal));
+    assert_true(log_add(&log_, CW_RECORD_WRITE, 4096));
+    log_complete(&log_, log_submit(&log_, 0, false));
+    (void)lost;
+    struct cw_rng never = {0};
+    log_.device.writes[log_.writes[lost][0]].length = 0; /* nothing of it reached the device */
+    cw_device_crash(&log_.device, CW_DEVICE_PROCESS_DIES, &never);
+    restart();
+    expect_run(1, 1);
+    expect_undamaged();
+    assert_int_equal(found.report.sectors[CW_SECTOR_VALID], 4); /* the stray one is sound in itself */
+    /* the new branch ends exactly where the stray one begins, with equal content even */
+    log_put(&log_, 4096);
+    assert_int_equal(cw_journal_head_position(log_.journal), 4);
+    log_recover(&log_, 0, &found);
+    expect_run(1, 2);
+    expect_undamaged();
+    assert_int_equal(found.report.sectors[CW_SECTOR_STALE], 2);
+}
+
+static void test_cut_and_go_on(void **state)
+{
+    (void)state;
+    six(true);
+    cw_journal_cut(log_.journal, 2);
+    log_.next_sequence = 3;
+    log_.epoch = 2;
+    log_put(&log_, 4096);
+    log_put(&log_, 4096);
+    log_recover(&log_, 0, &found);
+    assert_int_equal(found.count, 8);
+    assert_int_equal(found.sequences[6], 3);
+    assert_int_equal(found.epochs[6], 2);
+    assert_int_equal(found.report.tip.last_sequence, 4);
+    expect_undamaged();
+    log_sync(&log_);
+    log_put(&log_, 4096);
+    /* the first batch after the cut goes bad: its sequence is below the last one found */
+    cw_device_flip(&log_.device, place(12), 0);
+    log_recover(&log_, 0, &found);
+    expect_run(1, 6);
+    assert_true(found.report.is_damaged);
+    assert_int_equal(found.report.hole_position, 12);
+    assert_int_equal(found.report.lost_up_to, 4);
+}
+
+static void test_commit_does_not_outlive_a_cut(void **state)
+{
+    (void)state;
+    six(true);
+    assert_non_null(cw_journal_begin(log_.journal));
+    log_complete(&log_, log_submit(&log_, 100, false)); /* carries what the log has, 6 */
+    log_recover(&log_, 0, &found);
+    assert_int_equal(found.report.tip.commit, 6);
+    cw_journal_cut(log_.journal, 2);
+    log_sync(&log_);
+    assert_int_equal(cw_journal_durable_commit(log_.journal), 2);
+    log_.next_sequence = 3;
+    log_.epoch = 2;
+    log_put(&log_, 4096);
+    log_recover(&log_, 0, &found);
+    assert_int_equal(found.report.tip.commit, 2);
+}
+
+static void test_classes(void **state)
+{
+    (void)state;
+    static const uint8_t noise[CW_SECTOR_SIZE] = {1, 2, 3};
+    struct log other;
+
+    six(true);
+    log_init(&other, LOG_RING_SECTORS);
+    other.superblock.journal_id[1]++;
+    log_start(&other, NULL);
+    for (uint32_t i = 0; i < 6; i++)
+        log_put(&other, 4096);
+    cw_device_copy(&log_.device, place(20), place(2), 8192); /* misdirected + foreign */
+    cw_device_write(&log_.device, other.device.seen + place(30 - 30), 8192, place(30)); /* foreign twice */
+    cw_device_write(&log_.device, noise, sizeof noise, place(40));                      /* foreign */
+    cw_device_copy(&log_.device, place(50), place(0), 4096);
+    cw_device_flip(&log_.device, place(50) + 70, 1); /* torn */
+    log_recover(&log_, 0, &found);
+    expect_run(1, 6);
+    expect_undamaged();
+    const uint64_t *sectors = found.report.sectors;
+    assert_int_equal(sectors[CW_SECTOR_VALID], 12);
+    assert_int_equal(sectors[CW_SECTOR_MISDIRECTED], 1);
+    assert_int_equal(sectors[CW_SECTOR_TORN], 1);
+    assert_int_equal(sectors[CW_SECTOR_FOREIGN], 1 + 2 + 1);
+    assert_int_equal(sectors[CW_SECTOR_STALE], 0);
+    assert_int_equal(sectors[CW_SECTOR_EMPTY], LOG_RING_SECTORS - 12 - 1 - 1 - 4);
+    log_fini(&other);
+}
+
+/* The same content under another id is foreign from the first sector on. */
+static void test_another_journal(void **state)
+{
+    (void)state;
+    six(true);
+    log_.superblock.journal_id[0]++;
+    log_recover(&log_, 0, &found);
+    assert_int_equal(found.count, 0);
+    assert_int_equal(found.report.sectors[CW_SECTOR_FOREIGN], 12);
+    assert_int_equal(found.report.sectors[CW_SECTOR_VALID], 0);
+    expect_undamaged();
+    log_recover(&log_, 3, &found); /* the superblock's word counts all the same */
+    assert_true(found.report.is_damaged);
+}
+
+static void test_a_lost_write(void **state)
+{
+    (void)state;
+    six(true);
+    log_.device.lose_next_write = true;
+    log_put(&log_, 4096); /* 7 at 12 */
+    log_sync(&log_);
+    log_put(&log_, 4096);
+    log_recover(&log_, 0, &found);
+    expect_run(1, 6);
+    assert_true(found.report.is_damaged);
+    assert_int_equal(found.report.lost_up_to, 7);
+}
+
+static void test_a_misdirected_write(void **state)
+{
+    (void)state;
+    six(true);
+    log_.device.misdirect_next_write = place(100);
+    log_put(&log_, 4096);
+    log_sync(&log_);
+    log_put(&log_, 4096);
+    log_recover(&log_, 0, &found);
+    expect_run(1, 6);
+    assert_true(found.report.is_damaged);
+    assert_int_equal(found.report.sectors[CW_SECTOR_MISDIRECTED], 1);
+    /* and over a good one, where it is itself the only witness */
+    log_.device.misdirect_next_write = place(2);
+    log_sync(&log_);
+    log_put(&log_, 4096);
+    log_recover(&log_, 0, &found);
+    expect_run(1, 1);
+    assert_true(found.report.is_damaged);
+    assert_int_equal(found.report.hole_position, 2);
+    assert_int_equal(found.report.lost_up_to, 8);
+}
+
+static void test_stale_laps(void **state)
+{
+    (void)state;
+    while (cw_journal_head_position(log_.journal) < LOG_RING_SECTORS + 50) {
+        log_put(&log_, 4096);
+        log_sync(&log_);
+        log_release(&log_, log_.next_sequence - 2);
+    }
+    log_recover(&log_, 0, &found);
+    assert_int_equal(found.count, 1);
+    expect_undamaged();
+    uint64_t head = cw_journal_head_position(log_.journal);
+    assert_int_equal(head % 2, LOG_RING_SECTORS % 2); /* batches of both laps begin in step */
+    assert_int_equal(found.report.sectors[CW_SECTOR_VALID], head - log_.superblock.tail_position);
+    assert_true(found.report.sectors[CW_SECTOR_STALE] > LOG_RING_SECTORS - 50);
+    assert_int_equal(found.report.sectors[CW_SECTOR_TORN], 0);
+    /* a payload that goes bad in an old lap is nobody's loss */
+    cw_device_flip(&log_.device, place(head) + 4100, 1);
+    log_recover(&log_, 0, &found);
+    expect_undamaged();
+}
+
+/* A payload that is a header of this journal for the very place where it lies, made by nobody we know. */
+static void test_payload_that_looks_like_a_header(void **state)
+{
+    (void)state;
+    uint8_t *payload = log_.device.seen + place(3);
+
+    six(true);
+    struct cw_batch_head head = {.journal_id = {log_.superblock.journal_id[0], log_.superblock.journal_id[1]},
+                                 .position = 3,
+                                 .number = 1000,
+                                 .written_sequence = 900,
+                                 .durable_sequence = 900,
+                                 .written_position = 3,
+                                 .durable_position = 3,
+                                 .sectors = 1,
+                                 .group = LOG_GROUP};
+    uint8_t forged[CW_SECTOR_SIZE] = {0};
+    cw_batch_seal(&head, forged);
+    memcpy(payload, forged, sizeof forged); /* breaks record 2: so the batch at 2 is the hole */
+    memcpy(log_.device.stable + place(3), forged, sizeof forged);
+    log_recover(&log_, 0, &found);
+    expect_run(1, 1);
+    assert_true(found.report.is_damaged); /* a forged header is believed: it has the journal's secret id */
+    assert_int_equal(found.report.lost_up_to, 900);
+    /* with a wrong id, place or check it is not */
+    for (uint32_t what = 0; what < 3; what++) {
+        struct cw_batch_head bad = head;
+
+        bad.journal_id[0] += what == 0;
+        bad.position += what == 1 ? 1 : 0;
+        bad.number += 1;
+        cw_batch_seal(&bad, forged);
+        forged[200] ^= 1; /* not covered: no records */
+        forged[50] ^= what == 2;
+        memcpy(payload, forged, sizeof forged);
+        log_recover(&log_, 0, &found);
+        expect_run(1, 1);
+        assert_true(found.report.is_damaged);
+        assert_int_equal(found.report.lost_up_to, what == 1 ? 900 : 5);
+    }
+}
+
+static void test_fail_the_kth_read(void **state)
+{
+    (void)state;
+    six(true);
+    log_.device.reads = 0;
+    log_recover(&log_, 0, &found);
+    uint64_t reads = log_.device.reads;
+
+    for (uint64_t k = 1; k <= reads; k++) {
+        log_.device.fail_read_in = k;
+        log_recover(&log_, 0, &found);
+        expect_run(1, 6); /* the sectors were asked for again */
+        expect_undamaged();
+        assert_int_equal(found.report.read_errors, 0);
+    }
+    for (uint32_t k = 0; k < 12; k++) { /* a sector that never reads */
+        log_.device.bad[0] = place(k);
+        log_.device.bad_count = 1;
+        log_recover(&log_, 0, &found);
+        if (k / 2 == 0)
+            assert_int_equal(found.count, 0);
+        else
+            expect_run(1, k / 2);
+        assert_int_equal(found.report.read_errors, 1);
+        assert_int_equal(found.report.is_damaged, k < 10);
+        assert_true(found.report.sectors[CW_SECTOR_TORN] >= 1);
+    }
+}
+
+static void test_the_middle_of_a_filler_is_nothing(void **state)
+{
+    (void)state;
+    while (cw_journal_head_position(log_.journal) % LOG_RING_SECTORS < LOG_RING_SECTORS - 32) {
+        if (cw_journal_room(log_.journal) < cw_journal_sectors_for(4096)) {
+            log_sync(&log_);
+            log_release(&log_, log_.next_sequence - 1);
+        }
+        log_put(&log_, 4096);
+    }
+    log_sync(&log_);
+    log_release(&log_, log_.next_sequence - 1);
+    log_put(&log_, 4096);
+    assert_int_equal(cw_journal_head_position(log_.journal), LOG_RING_SECTORS + 2);
+    cw_device_fill(&log_.device, place(LOG_RING_SECTORS - 10), 0x5a, 10 * CW_SECTOR_SIZE);
+    log_recover(&log_, 0, &found);
+    assert_int_equal(found.report.tip.last_sequence, log_.next_sequence - 1);
+    assert_int_equal(found.report.tip.head_position, LOG_RING_SECTORS + 2);
+    expect_undamaged();
+    log_sync(&log_);
+    log_put(&log_, 4096);
+    cw_device_flip(&log_.device, place(LOG_RING_SECTORS - 32), 1); /* but its header is a link */
+    log_recover(&log_, 0, &found);
+    assert_true(found.report.is_damaged);
+    assert_int_equal(found.report.hole_position, LOG_RING_SECTORS - 32);
+}
+
+static void test_reset_begins_anew(void **state)
+{
+    (void)state;
+    static const uint64_t id[2] = {5, 6};
+
+    six(true);
+    cw_journal_reset(log_.journal, id, 100);
+    log_.superblock.journal_id[0] = id[0];
+    log_.superblock.journal_id[1] = id[1];
+    log_.superblock.tail_sequence = 100;
+    log_.next_sequence = 101;
+    assert_int_equal(cw_journal_durable_sequence(log_.journal), 100);
+    assert_int_equal(cw_journal_oldest_sequence(log_.journal), 0);
+    log_put(&log_, 4096);
+    log_recover(&log_, 0, &found);
+    expect_run(101, 101);
+    expect_undamaged();
+    assert_int_equal(found.report.sectors[CW_SECTOR_FOREIGN], 10);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_fresh, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_what_was_written_is_found, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_many_laps, setup, teardown),
+        T(test_fresh),
+        T(test_what_was_written_is_found),
+        T(test_many_laps),
+        T(test_latent_damage_is_reported),
+        T(test_written_is_not_durable),
+        T(test_damage_before_the_last_start_is_new),
+        T(test_the_floor_tells_of_the_last_batch),
+        T(test_a_tail_that_is_not_there_is_damage),
+        T(test_a_cut_branch_does_not_come_back),
+        T(test_cut_and_go_on),
+        T(test_commit_does_not_outlive_a_cut),
+        T(test_classes),
+        T(test_another_journal),
+        T(test_a_lost_write),
+        T(test_a_misdirected_write),
+        T(test_stale_laps),
+        T(test_payload_that_looks_like_a_header),
+        T(test_fail_the_kth_read),
+        T(test_the_middle_of_a_filler_is_nothing),
+        T(test_reset_begins_anew),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
