@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Golden bytes of the datagram and the frames, and what decoding refuses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/numbers.h"
+#include "base/rng.h"
+#include "transport/frames.h"
+
+static const uint8_t golden_header[CW_PACKET_HEADER_SIZE] = {
+    0xfe, 0x01, 0x06, 0x05,                         /* PSP: experimental, 1, 24 bytes, version 1 */
+    0x12, 0x34, 0x56, 0x78,                         /* SPI */
+    0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, /* IV */
+    0x11, 0x03, 0x78, 0x56,                         /* version 1, DATA; flags; session */
+    0xdd, 0xcc, 0xbb, 0xaa,                         /* time */
+    0x20, 0x00, 0x02, 0x00,                         /* length 32; stream 2 */
+    0x00, 0x00, 0x00, 0x00,                         /* FEC */
+    0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, /* position */
+};
+
+static void header_bytes(void **state)
+{
+    struct cw_packet packet = {.spi = 0x12345678, .iv = 0x0102030405060708, .type = CW_PACKET_DATA, .flags = 3,
+                               .stream = 2, .session = 0x5678, .length = 32, .ticks = 0xaabbccdd,
+                               .position = 0x1122334455667788};
+    struct cw_packet back;
+    uint8_t datagram[CW_PACKET_OVERHEAD + 32] = {0}, nonce[CW_PACKET_IV_SIZE];
+    cw_packet_encode(&packet, datagram);
+    assert_memory_equal(datagram, golden_header, sizeof golden_header);
+    assert_int_equal(cw_packet_check(datagram, sizeof datagram, &back), CW_PACKET_OK);
+    assert_int_equal(back.spi, packet.spi);
+    assert_int_equal(back.iv, packet.iv);
+    assert_int_equal(back.type, packet.type);
+    assert_int_equal(back.flags, packet.flags);
+    assert_int_equal(back.stream, packet.stream);
+    assert_int_equal(back.session, packet.session);
+    assert_int_equal(back.length, packet.length);
+    assert_int_equal(back.ticks, packet.ticks);
+    assert_int_equal(back.position, packet.position);
+    cw_packet_nonce(datagram, nonce);
+    assert_memory_equal(nonce, golden_header + 4, sizeof nonce);
+}
+
+static enum cw_packet_error check_with(size_t at, uint8_t value, size_t length)
+{
+    uint8_t datagram[CW_PACKET_OVERHEAD + 33] = {0};
+    struct cw_packet packet;
+    memcpy(datagram, golden_header, sizeof golden_header);
+    datagram[at] = value;
+    return cw_packet_check(datagram, length, &packet);
+}
+
+static void header_refusals(void **state)
+{
+    size_t whole = CW_PACKET_OVERHEAD + 32;
+    assert_int_equal(check_with(0, 0xfe, whole), CW_PACKET_OK);
+    for (size_t length = 0; length < CW_PACKET_OVERHEAD; length++)
+        assert_int_equal(check_with(0, 0xfe, length), CW_PACKET_SHORT);
+    assert_int_equal(check_with(0, 0xfe, whole - 1), CW_PACKET_BAD_LENGTH);
+    assert_int_equal(check_with(0, 0xfe, whole + 1), CW_PACKET_BAD_LENGTH);
+    assert_int_equal(check_with(0, 17, whole), CW_PACKET_BAD_PSP);
+    assert_int_equal(check_with(1, 2, whole), CW_PACKET_BAD_PSP);
+    assert_int_equal(check_with(2, 0, whole), CW_PACKET_BAD_PSP);
+    assert_int_equal(check_with(3, 0x01, whole), CW_PACKET_BAD_PSP); /* AES-GCM-128 */
+    assert_int_equal(check_with(16, 0x21, whole), CW_PACKET_BAD_VERSION);
+    assert_int_equal(check_with(16, 0x10, whole), CW_PACKET_BAD_TYPE);
+    assert_int_equal(check_with(16, 0x14, whole), CW_PACKET_BAD_TYPE);
+    assert_int_equal(check_with(16, 0x13, whole), CW_PACKET_BAD_FIELD); /* a handshake with an SPI */
+    assert_int_equal(check_with(17, 0x04, whole), CW_PACKET_BAD_FIELD);
+    assert_int_equal(check_with(27, 1, whole), CW_PACKET_BAD_FIELD);
+    assert_int_equal(check_with(31, 1, whole), CW_PACKET_BAD_FIELD);
+}
+
+static void ack_bytes(void **state)
+{
+    static const uint8_t golden[] = {1, 2, 0, 0, 0x10, 0x27, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0,
+                                     0, 0, 0, 0, 11,   0,    0, 0, 4,   0, 0, 0, 5, 0, 0, 0};
+    struct cw_ack ack = {.delay_ns = 10000, .range_count = 2, .ranges = {{90, 100}, {81, 85}}};
+    struct cw_frame frame;
+    uint8_t bytes[64];
+    assert_int_equal(cw_frame_write_ack(bytes, &ack), sizeof golden);
+    assert_memory_equal(bytes, golden, sizeof golden);
+    assert_int_equal(cw_frame_decode(bytes, sizeof golden, &frame), sizeof golden);
+    assert_int_equal(frame.ack.range_count, 2);
+    assert_memory_equal(frame.ack.ranges, ack.ranges, 2 * sizeof ack.ranges[0]);
+    assert_int_equal(cw_frame_decode(bytes, sizeof golden - 1, &frame), 0);
+    bytes[16] = 1; /* the first range has no gap */
+    assert_int_equal(cw_frame_decode(bytes, sizeof golden, &frame), 0);
+    bytes[16] = 0;
+    bytes[24] = 0; /* the others have */
+    assert_int_equal(cw_frame_decode(bytes, sizeof golden, &frame), 0);
+    bytes[24] = 85; /* below zero */
+    assert_int_equal(cw_frame_decode(bytes, sizeof golden, &frame), 0);
+}
+
+static void an_ack_of_ages_is_cut(void **state)
+{
+    struct cw_ack ack = {.range_count = 2, .ranges = {{1ull << 40, (1ull << 40) + 5}, {1, 2}}};
+    struct cw_frame frame;
+    uint8_t bytes[64];
+    size_t size = cw_frame_write_ack(bytes, &ack);
+    assert_int_equal(cw_frame_decode(bytes, size, &frame), size);
+    assert_int_equal(frame.ack.range_count, 1);
+    ack = (struct cw_ack){.range_count = 1, .ranges = {{1, 1ull << 40}}};
+    size = cw_frame_write_ack(bytes, &ack);
+    assert_int_equal(cw_frame_decode(bytes, size, &frame), size);
+    assert_int_equal(frame.ack.ranges[0].last, 1ull << 40);
+    assert_int_equal(frame.ack.ranges[0].first, (1ull << 40) - UINT32_MAX + 1);
+}
+
+static void data_bytes(void **state)
+{
+    static const uint8_t golden[] = {5, 1, 0x60, 0, 0, 0x10, 0, 0, 0xe0, 0x10, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0};
+    struct cw_data data = {.head_length = 96, .body_length = 4096, .offset = 4320 - 0, .has_group = true, .group = 7, .epoch = 9};
+    struct cw_frame frame;
+    uint8_t bytes[256] = {0};
+    data.offset = 0x10e0;
+    data.body_length = 0x1000;
+    assert_int_equal(cw_frame_write_data(bytes, &data), CW_FRAME_DATA_SIZE);
+    assert_memory_equal(bytes, golden, sizeof golden);
+    assert_int_equal(cw_frame_decode(bytes, CW_FRAME_DATA_SIZE + 1, &frame), 0); /* past the end of the message */
+    bytes[9] = 0x00;
+    assert_int_equal(cw_frame_decode(bytes, CW_FRAME_DATA_SIZE + 1, &frame), CW_FRAME_DATA_SIZE + 1);
+    assert_int_equal(frame.data.offset, 0xe0);
+    assert_int_equal(frame.data.length, 1);
+    assert_int_equal(cw_frame_decode(bytes, CW_FRAME_DATA_SIZE, &frame), 0); /* no bytes */
+    bytes[1] = 0; /* a head this long has a group */
+    assert_int_equal(cw_frame_decode(bytes, CW_FRAME_DATA_SIZE + 1, &frame), 0);
+    bytes[1] = 3;
+    assert_int_equal(cw_frame_decode(bytes, CW_FRAME_DATA_SIZE + 1, &frame), 0);
+    bytes[1] = 1;
+    bytes[3] = 9; /* head above 2048 */
+    assert_int_equal(cw_frame_decode(bytes, CW_FRAME_DATA_SIZE + 1, &frame), 0);
+    bytes[3] = 0;
+    bytes[6] = 3; /* body above 128 KiB */
+    assert_int_equal(cw_frame_decode(bytes, CW_FRAME_DATA_SIZE + 1, &frame), 0);
+}
+
+static void small_frames(void **state)
+{
+    static const uint8_t credit[] = {2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+                                     2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 1};
+    static const uint8_t ping[] = {3, 0, 0, 0, 0, 0, 0, 0}, closing[] = {4, 5, 0, 0, 0, 0, 0, 0};
+    const uint64_t granted[CW_CLASS_COUNT] = {1, 2, 3 | 1ull << 56};
+    struct cw_frame frame;
+    uint8_t bytes[64];
+    assert_int_equal(cw_frame_write_credit(bytes, granted), sizeof credit);
+    assert_memory_equal(bytes, credit, sizeof credit);
+    assert_int_equal(cw_frame_decode(bytes, sizeof credit, &frame), sizeof credit);
+    assert_memory_equal(frame.granted, granted, sizeof granted);
+    assert_int_equal(cw_frame_write_ping(bytes), sizeof ping);
+    assert_memory_equal(bytes, ping, sizeof ping);
+    assert_int_equal(cw_frame_write_close(bytes, 5), sizeof closing);
+    assert_memory_equal(bytes, closing, sizeof closing);
+    assert_int_equal(cw_frame_decode(bytes, sizeof closing, &frame), sizeof closing);
+    assert_int_equal(frame.why, 5);
+    bytes[7] = 1;
+    assert_int_equal(cw_frame_decode(bytes, sizeof closing, &frame), 0);
+    memset(bytes, 0, sizeof bytes);
+    assert_int_equal(cw_frame_decode(bytes, 32, &frame), 0); /* type 0 */
+    bytes[0] = CW_FRAME_TYPE_COUNT;
+    assert_int_equal(cw_frame_decode(bytes, 32, &frame), 0);
+}
+
+static void acks_survive_the_way_there_and_back(void **state)
+{
+    struct cw_rng rng = {7};
+    uint8_t bytes[CW_FRAME_ACK_SIZE(CW_ACK_RANGES_MAX)];
+    for (int i = 0; i < 2000; i++) {
+        struct cw_ack ack = {.delay_ns = (uint32_t)cw_rng_next(&rng)};
+        struct cw_frame frame;
+        uint64_t at = (1ull << 36) + cw_rng_below(&rng, 1ull << 36);
+        ack.range_count = 1 + (uint32_t)cw_rng_below(&rng, CW_ACK_RANGES_MAX);
+        for (uint32_t r = 0; r < ack.range_count; r++) {
+            ack.ranges[r].last = at;
+            ack.ranges[r].first = at -= cw_rng_below(&rng, 100000);
+            at -= 2 + cw_rng_below(&rng, 100000);
+        }
+        size_t size = cw_frame_write_ack(bytes, &ack);
+        assert_int_equal(cw_frame_decode(bytes, size, &frame), size);
+        assert_int_equal(frame.ack.delay_ns, ack.delay_ns);
+        assert_int_equal(frame.ack.range_count, ack.range_count);
+        assert_memory_equal(frame.ack.ranges, ack.ranges, ack.range_count * sizeof ack.ranges[0]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(header_bytes),      cmocka_unit_test(header_refusals),
+        cmocka_unit_test(ack_bytes),         cmocka_unit_test(an_ack_of_ages_is_cut),
+        cmocka_unit_test(data_bytes),        cmocka_unit_test(small_frames),
+        cmocka_unit_test(acks_survive_the_way_there_and_back),
+    };
+    return cmocka_run_group_tests_name("transport/bytes", tests, NULL, NULL);
+}
