@@ -5,7 +5,7 @@
  *   - a message arrives at most once, with the bytes that were sent, on the stream it was sent on
  *   - each accepted message comes back by exactly one SENT event; `delivered` only if it did arrive
  *   - nothing arrives after DOWN that was sent before it
- *   - no (key, SPI, IV) is ever sealed twice, over all pairs of the process
+ *   - no (key, SPI, IV) is ever sealed twice, over all lives of a pair
  */
 #pragma once
 

@@ -25,8 +25,14 @@ static const uint8_t golden_header[CW_PACKET_HEADER_SIZE] = {
 
 static void header_bytes(void **state)
 {
-    struct cw_packet packet = {.spi = 0x12345678, .iv = 0x0102030405060708, .type = CW_PACKET_DATA, .flags = 3,
-                               .stream = 2, .session = 0x5678, .length = 32, .ticks = 0xaabbccdd,
+    struct cw_packet packet = {.spi = 0x12345678,
+                               .iv = 0x0102030405060708,
+                               .type = CW_PACKET_DATA,
+                               .flags = 3,
+                               .stream = 2,
+                               .session = 0x5678,
+                               .length = 32,
+                               .ticks = 0xaabbccdd,
                                .position = 0x1122334455667788};
     struct cw_packet back;
     uint8_t datagram[CW_PACKET_OVERHEAD + 32] = {0}, nonce[CW_PACKET_IV_SIZE];
@@ -115,15 +121,22 @@ static void an_ack_of_ages_is_cut(void **state)
 
 static void data_bytes(void **state)
 {
-    static const uint8_t golden[] = {5, 1, 0x60, 0, 0, 0x10, 0, 0, 0xe0, 0x10, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0};
-    struct cw_data data = {.head_length = 96, .body_length = 4096, .offset = 4320 - 0, .has_group = true, .group = 7, .epoch = 9};
+    static const uint8_t golden[] = {5, 1, 0x60, 0, 0, 0x10, 0, 0, 0xe0, 0x10, 0, 0,
+                                     7, 0, 0,    0, 9, 0,    0, 0, 0,    0,    0, 0};
+    struct cw_data data = {.head_length = 96,
+                           .body_length = 4096,
+                           .offset = 4320 - 0,
+                           .has_group = true,
+                           .group = 7,
+                           .epoch = 9};
     struct cw_frame frame;
     uint8_t bytes[256] = {0};
     data.offset = 0x10e0;
     data.body_length = 0x1000;
     assert_int_equal(cw_frame_write_data(bytes, &data), CW_FRAME_DATA_SIZE);
     assert_memory_equal(bytes, golden, sizeof golden);
-    assert_int_equal(cw_frame_decode(bytes, CW_FRAME_DATA_SIZE + 1, &frame), 0); /* past the end of the message */
+    assert_int_equal(cw_frame_decode(bytes, CW_FRAME_DATA_SIZE + 1, &frame),
+                     0); /* past the end of the message */
     bytes[9] = 0x00;
     assert_int_equal(cw_frame_decode(bytes, CW_FRAME_DATA_SIZE + 1, &frame), CW_FRAME_DATA_SIZE + 1);
     assert_int_equal(frame.data.offset, 0xe0);
@@ -192,9 +205,12 @@ static void acks_survive_the_way_there_and_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(header_bytes),      cmocka_unit_test(header_refusals),
-        cmocka_unit_test(ack_bytes),         cmocka_unit_test(an_ack_of_ages_is_cut),
-        cmocka_unit_test(data_bytes),        cmocka_unit_test(small_frames),
+        cmocka_unit_test(header_bytes),
+        cmocka_unit_test(header_refusals),
+        cmocka_unit_test(ack_bytes),
+        cmocka_unit_test(an_ack_of_ages_is_cut),
+        cmocka_unit_test(data_bytes),
+        cmocka_unit_test(small_frames),
         cmocka_unit_test(acks_survive_the_way_there_and_back),
     };
     return cmocka_run_group_tests_name("transport/bytes", tests, NULL, NULL);

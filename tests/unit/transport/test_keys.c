@@ -39,7 +39,8 @@ static void hkdf_of_rfc_5869(void **state)
     cw_hkdf_extract((struct cw_bytes){salt, 13}, (struct cw_bytes){ikm, 22}, prk);
     expect_hex(prk, 32, "077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5");
     cw_hkdf_expand(prk, pieces, 2, okm, 42);
-    expect_hex(okm, 42, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
+    expect_hex(okm, 42,
+               "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
 
     count_up(ikm, 80, 0);
     count_up(salt, 80, 0x60);
@@ -48,15 +49,17 @@ static void hkdf_of_rfc_5869(void **state)
     cw_hkdf_extract((struct cw_bytes){salt, 80}, (struct cw_bytes){ikm, 80}, prk);
     expect_hex(prk, 32, "06a6b88c5853361a06104c9ceb35b45cef760014904671014a193f40c15fc244");
     cw_hkdf_expand(prk, pieces, 1, okm, 82);
-    expect_hex(okm, 82,
-               "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271cb41c65e590e09"
-               "da3275600c2f09b8367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3434f1d87");
+    expect_hex(
+        okm, 82,
+        "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271cb41c65e590e09"
+        "da3275600c2f09b8367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3434f1d87");
 
     memset(ikm, 0x0b, 22);
     cw_hkdf_extract((struct cw_bytes){salt, 0}, (struct cw_bytes){ikm, 22}, prk);
     expect_hex(prk, 32, "19ef24a32c717b167f33a91d6f648bdf96596776afdb6377ac434c1c293ccb04");
     cw_hkdf_expand(prk, NULL, 0, okm, 42);
-    expect_hex(okm, 42, "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
+    expect_hex(okm, 42,
+               "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
 }
 
 static void x25519_of_rfc_7748(void **state)
@@ -99,8 +102,8 @@ static void make_exchange(struct exchange *x)
 
 static bool derive(const struct exchange *x, bool is_initiator, struct cw_session_keys *keys)
 {
-    return cw_keys_session(x->cluster_key, &x->names, &x->offers[0], &x->offers[1], x->own[!is_initiator].secret,
-                           is_initiator, keys);
+    return cw_keys_session(x->cluster_key, &x->names, &x->offers[0], &x->offers[1],
+                           x->own[!is_initiator].secret, is_initiator, keys);
 }
 
 static void both_sides_derive_the_same_four_different_keys(void **state)
@@ -137,10 +140,18 @@ static void every_input_changes_the_keys(void **state)
     struct cw_session_keys before, after;
     make_exchange(&x);
     assert_true(derive(&x, true, &before));
-    uint8_t *inputs[] = {x.cluster_key, x.names.initiator, x.names.responder, x.offers[0].random, x.offers[1].random,
-                         x.offers[0].share, x.offers[1].share, (uint8_t *)&x.offers[0].spi,
-                         (uint8_t *)&x.offers[1].spi, (uint8_t *)&x.offers[0].datagram_bytes,
-                         (uint8_t *)&x.offers[1].window, x.own[0].secret + 1};
+    uint8_t *inputs[] = {x.cluster_key,
+                         x.names.initiator,
+                         x.names.responder,
+                         x.offers[0].random,
+                         x.offers[1].random,
+                         x.offers[0].share,
+                         x.offers[1].share,
+                         (uint8_t *)&x.offers[0].spi,
+                         (uint8_t *)&x.offers[1].spi,
+                         (uint8_t *)&x.offers[0].datagram_bytes,
+                         (uint8_t *)&x.offers[1].window,
+                         x.own[0].secret + 1};
     for (size_t i = 0; i < CW_COUNT_OF(inputs); i++) {
         *inputs[i] ^= 8;
         assert_true(derive(&x, true, &after));

@@ -79,8 +79,8 @@ static void expect_inequality(const struct sending *sent, uint32_t count, uint64
     for (uint32_t i = 0; i < count; i++) {
         uint64_t before = i ? sent[i - 1].total : 0;
         for (uint32_t j = i; j < count; j++) {
-            long double allowed =
-                (long double)rate * (long double)(sent[j].at_ns - sent[i].at_ns) / 1e9L + (long double)quantum;
+            long double allowed = (long double)rate * (long double)(sent[j].at_ns - sent[i].at_ns) / 1e9L +
+                                  (long double)quantum;
             assert_true((long double)(sent[j].total - before) <= allowed);
         }
     }

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Sessions that go down and come back: restarts, silence, closing, worn keys, no entropy, no credit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/numbers.h"
+#include "pair.h"
+#include "transport/session_internal.h"
+
+static struct cw_pair *pair;
+
+static int set_up(void **state)
+{
+    pair = calloc(1, sizeof *pair);
+    return pair ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    cw_pair_fini(pair);
+    free(pair);
+    return 0;
+}
+
+static void begin(const struct cw_link_config *link, uint64_t seed)
+{
+    struct cw_session_config initiator, responder;
+    cw_pair_defaults(&initiator, &responder, seed);
+    cw_pair_init(pair, &initiator, &responder, link, seed);
+}
+
+static const struct cw_link_config good_link = {.delay_ns = CW_MS};
+
+static void go_up(void)
+{
+    assert_true(cw_pair_run(pair, pair->now_ns + 20 * CW_SECOND, cw_pair_is_up));
+    cw_pair_run(pair, pair->now_ns + 10 * CW_MS, NULL);
+}
+
+static void expect_delivery(int from)
+{
+    assert_true(cw_pair_send(pair, from, CW_STREAM_LIVE, 96, 16384));
+    uint32_t id = pair->sides[from].sent_count - 1;
+    assert_true(cw_pair_run(pair, pair->now_ns + 10 * CW_SECOND, cw_pair_is_finished));
+    assert_int_equal(pair->sides[from].messages[id].state, CW_PAIR_DELIVERED);
+}
+
+static void some_traffic(void)
+{
+    static const uint32_t bodies[] = {0, 4096, 32768, 131072};
+    for (int i = 0; i < 6; i++)
+        cw_pair_send(pair, i & 1, (enum cw_stream)cw_rng_below(&pair->rng, CW_STREAM_COUNT), 96,
+                     bodies[cw_rng_below(&pair->rng, CW_COUNT_OF(bodies))]);
+}
+
+static void restarts_at_random_moments(void **state)
+{
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct cw_link_config link = {.delay_ns = 3 * CW_MS,
+                                      .jitter_ns = CW_MS,
+                                      .loss_per_million = 20000,
+                                      .duplicate_per_million = 20000};
+        begin(&link, seed);
+        for (int round = 0; round < 4; round++) {
+            uint64_t until_ns = pair->now_ns + cw_rng_below(&pair->rng, 200 * CW_MS);
+            while (pair->now_ns < until_ns) {
+                some_traffic();
+                cw_pair_run(pair, pair->now_ns + cw_rng_below(&pair->rng, 10 * CW_MS), NULL);
+            }
+            int victim = (int)cw_rng_below(&pair->rng, 2);
+            cw_pair_restart(pair, victim);
+            if (cw_rng_below(&pair->rng, 3) == 0)
+                continue; /* and again, before it is up */
+            assert_true(cw_pair_run(pair, pair->now_ns + 30 * CW_SECOND, cw_pair_is_up));
+        }
+        /* A side may still believe in a session whose other end is gone: it finds out by itself. */
+        cw_pair_run(pair, pair->now_ns + 5 * CW_SECOND, NULL);
+        go_up();
+        assert_true(cw_pair_run(pair, pair->now_ns + 30 * CW_SECOND, cw_pair_is_finished));
+        expect_delivery(0);
+        expect_delivery(1);
+        if (seed < 60)
+            cw_pair_fini(pair);
+    }
+}
+
+static void restart_of_the_initiator_is_told_as_such(void **state)
+{
+    begin(&good_link, 1);
+    go_up();
+    expect_delivery(0);
+    cw_pair_restart(pair, 0);
+    cw_pair_run(pair, pair->now_ns + 100 * CW_MS, NULL); /* no waiting for an idle time-out */
+    assert_int_equal(pair->sides[1].downs, 1);
+    assert_int_equal(pair->sides[1].last_why, CW_DOWN_PEER_RESTARTED);
+    assert_true(cw_pair_is_up(pair));
+    expect_delivery(0);
+    expect_delivery(1);
+}
+
+static void restart_of_the_responder_is_found_out(void **state)
+{
+    begin(&good_link, 2);
+    go_up();
+    cw_pair_restart(pair, 1);
+    assert_true(cw_pair_run(pair, pair->now_ns + 1500 * CW_MS, cw_pair_is_up)); /* silence, before idle */
+    cw_pair_run(pair, pair->now_ns + 100 * CW_MS, NULL);
+    assert_int_equal(pair->sides[0].downs, 1);
+    assert_int_equal(pair->sides[0].last_why, CW_DOWN_PEER_RESTARTED);
+    expect_delivery(0);
+    expect_delivery(1);
+}
+
+static void set_loss(uint32_t per_million)
+{
+    pair->sides[0].out.config.loss_per_million = pair->sides[1].out.config.loss_per_million = per_million;
+}
+
+static void an_idle_session_stays_up(void **state)
+{
+    struct cw_link_config link = {.delay_ns = 10 * CW_MS, .loss_per_million = 50000};
+    begin(&link, 3);
+    go_up();
+    cw_pair_run(pair, pair->now_ns + 120 * CW_SECOND, NULL);
+    assert_int_equal(pair->sides[0].downs + pair->sides[1].downs, 0);
+    assert_true(cw_pair_counter(pair, 0, CW_SESSION_DATAGRAMS_OUT) < 3000);
+}
+
+static void a_short_black_hole_is_survived(void **state)
+{
+    begin(&good_link, 4);
+    go_up();
+    for (int round = 0; round < 10; round++) {
+        some_traffic();
+        set_loss(1000000);
+        cw_pair_run(pair, pair->now_ns + 900 * CW_MS, NULL);
+        set_loss(0);
+        assert_true(cw_pair_run(pair, pair->now_ns + 3 * CW_SECOND, cw_pair_is_finished));
+    }
+    assert_int_equal(pair->sides[0].downs + pair->sides[1].downs, 0);
+}
+
+static void a_long_black_hole_brings_both_down_and_everything_back(void **state)
+{
+    begin(&good_link, 5);
+    go_up();
+    set_loss(1000000);
+    for (int i = 0; i < 20; i++)
+        some_traffic();
+    uint32_t sent = pair->sides[0].sent_count;
+    assert_true(sent > 0);
+    cw_pair_run(pair, pair->now_ns + 3 * CW_SECOND, NULL);
+    assert_int_equal(pair->sides[0].last_why, CW_DOWN_IDLE);
+    assert_int_equal(pair->sides[1].last_why, CW_DOWN_IDLE);
+    assert_true(cw_pair_is_finished(pair));
+    for (uint32_t i = 0; i < sent; i++)
+        assert_int_equal(pair->sides[0].messages[i].state, CW_PAIR_GIVEN_BACK);
+    assert_false(cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 0));
+    set_loss(0);
+    go_up();
+    expect_delivery(0);
+    expect_delivery(1);
+}
+
+static void closing_tells_the_peer(void **state)
+{
+    begin(&good_link, 6);
+    go_up();
+    some_traffic();
+    cw_session_close(pair->sides[1].session, pair->now_ns);
+    cw_pair_run(pair, pair->now_ns + 2 * CW_MS, NULL);
+    assert_int_equal(pair->sides[1].last_why, CW_DOWN_LOCAL);
+    assert_int_equal(pair->sides[0].last_why, CW_DOWN_CLOSED_BY_PEER);
+    assert_true(cw_pair_is_finished(pair));
+    go_up();
+    expect_delivery(0);
+}
+
+static void worn_keys_are_replaced(void **state)
+{
+    for (int side = 0; side < 2; side++) {
+        begin(&good_link, 7);
+        pair->sides[side].session->key_blocks_max = 20000; /* 320 KB */
+        go_up();
+        for (int i = 0; i < 12; i++) {
+            while (!cw_pair_send(pair, side, CW_STREAM_LIVE, 96, 131072))
+                cw_pair_run(pair, pair->now_ns + 5 * CW_MS, NULL);
+            assert_true(cw_pair_run(pair, pair->now_ns + 5 * CW_SECOND, cw_pair_is_finished));
+        }
+        assert_int_equal(pair->sides[0].last_why, CW_DOWN_KEYS_WORN);
+        assert_int_equal(pair->sides[1].last_why, CW_DOWN_KEYS_WORN);
+        assert_true(pair->sides[0].ups >= 3);
+        cw_pair_run(pair, pair->now_ns + CW_SECOND, NULL);
+        if (side == 0)
+            cw_pair_fini(pair);
+    }
+}
+
+static void a_seed_is_used_once(void **state)
+{
+    begin(&good_link, 8);
+    pair->sides[0].has_entropy = false;
+    go_up();
+    assert_true(cw_session_wants_entropy(pair->sides[0].session));
+    cw_session_close(pair->sides[0].session, pair->now_ns);
+    cw_pair_run(pair, pair->now_ns + 10 * CW_SECOND, NULL);
+    assert_false(cw_pair_is_up(pair));
+    assert_int_equal(pair->sides[0].ups, 1);
+    pair->sides[0].has_entropy = true;
+    go_up();
+    expect_delivery(0);
+}
+
+static void unread_events_are_bounded(void **state)
+{
+    begin(&good_link, 9);
+    go_up();
+    pair->sides[1].is_deaf = true;
+    for (int i = 0; i < 100; i++) {
+        cw_pair_restart(pair, 0);
+        cw_pair_run(pair, pair->now_ns + 300 * CW_MS, NULL);
+        some_traffic();
+    }
+    assert_true(pair->sides[1].session->state_events <= CW_EVENTS_OF_STATE);
+    pair->sides[1].is_deaf = false;
+    cw_pair_run(pair, pair->now_ns + 10 * CW_SECOND, NULL);
+    go_up();
+    expect_delivery(0);
+    expect_delivery(1);
+}
+
+static void no_buffer_no_credit(void **state)
+{
+    begin(&good_link, 10);
+    go_up();
+    struct cw_pair_side *receiver = &pair->sides[1];
+    struct cw_session_event event;
+    receiver->is_deaf = true; /* nothing is released */
+    uint32_t sent = 0;
+    while (cw_pair_send(pair, 0, CW_STREAM_CONTROL, 32, 4096))
+        sent++;
+    cw_pair_run(pair, pair->now_ns + 100 * CW_MS, NULL);
+    assert_int_equal(sent, 32);
+    assert_int_equal(pair->sides[0].sent_count - pair->sides[0].finished_count, 0); /* all arrived */
+    assert_false(cw_session_can_send(pair->sides[0].session, CW_STREAM_CONTROL, 4096));
+    assert_true(cw_session_can_send(pair->sides[0].session, CW_STREAM_CONTROL, 4097)); /* another class */
+    receiver->is_deaf = false;
+    cw_pair_run(pair, pair->now_ns + 100 * CW_MS, NULL);
+    assert_true(cw_session_can_send(pair->sides[0].session, CW_STREAM_RESYNC, 4096));
+    assert_int_equal(cw_pair_counter(pair, 0, CW_SESSION_DROP_CREDIT), 0);
+    cw_session_release(receiver->session, 0);
+    cw_session_release(receiver->session, UINT64_MAX);
+    assert_int_equal(cw_pair_counter(pair, 1, CW_SESSION_STALE_RELEASES), 2);
+    assert_false(cw_session_event(receiver->session, &event));
+}
+
+/* Resync may fill what it is allowed to; live and control still find room. */
+static void higher_streams_have_room_kept(void **state)
+{
+    begin(&good_link, 11);
+    go_up();
+    pair->sides[1].is_deaf = true;
+    uint32_t resync = 0, live = 0, control = 0;
+    while (cw_pair_send(pair, 0, CW_STREAM_RESYNC, 32, 4096))
+        resync++;
+    while (cw_pair_send(pair, 0, CW_STREAM_LIVE, 32, 4096))
+        live++;
+    while (cw_pair_send(pair, 0, CW_STREAM_CONTROL, 32, 4096))
+        control++;
+    assert_int_equal(resync, 24);
+    assert_int_equal(live, 6);
+    assert_int_equal(control, 2);
+    pair->sides[1].is_deaf = false;
+    assert_true(cw_pair_run(pair, pair->now_ns + CW_SECOND, cw_pair_is_finished));
+}
+
+static uint8_t order_of_streams[4096];
+static uint32_t order_count;
+
+static void note_stream(struct cw_pair *p, int from, uint8_t *datagram, size_t length)
+{
+    if (from == 0 && datagram[16] == (CW_PACKET_VERSION << 4 | CW_PACKET_DATA) &&
+        order_count < sizeof order_of_streams)
+        order_of_streams[order_count++] = datagram[26];
+}
+
+static void control_before_live_before_resync(void **state)
+{
+    struct cw_session_config initiator, responder;
+    cw_pair_defaults(&initiator, &responder, 12);
+    initiator.rate_bytes_per_second = 10000000;
+    cw_pair_init(pair, &initiator, &responder, &good_link, 12);
+    go_up();
+    pair->tap = note_stream;
+    order_count = 0;
+    assert_true(cw_pair_send(pair, 0, CW_STREAM_RESYNC, 32, 131072));
+    cw_pair_run(pair, pair->now_ns + CW_MS, NULL);
+    assert_true(cw_pair_send(pair, 0, CW_STREAM_LIVE, 32, 32768));
+    assert_true(cw_pair_send(pair, 0, CW_STREAM_CONTROL, 32, 4096));
+    uint32_t before = order_count;
+    assert_true(cw_pair_run(pair, pair->now_ns + CW_SECOND, cw_pair_is_finished));
+    assert_true(before < 20);
+    for (uint32_t i = before + 1; i < order_count; i++)
+        assert_true(order_of_streams[i] >= order_of_streams[i - 1]);
+    assert_int_equal(order_of_streams[before], CW_STREAM_CONTROL);
+}
+
+static uint64_t paced_begin_ns, paced_bytes;
+
+static void add_bytes(struct cw_pair *p, int from, uint8_t *datagram, size_t length)
+{
+    if (from != 0)
+        return;
+    paced_bytes += length;
+    assert_true(paced_bytes <= (p->now_ns - paced_begin_ns) / 50 + CW_PACER_QUANTUM_MAX);
+}
+
+static void the_rate_is_kept_and_used(void **state)
+{
+    struct cw_session_config initiator, responder;
+    cw_pair_defaults(&initiator, &responder, 13);
+    initiator.rate_bytes_per_second = 20000000; /* a byte every 50 ns */
+    cw_pair_init(pair, &initiator, &responder, &good_link, 13);
+    go_up();
+    paced_begin_ns = pair->now_ns;
+    paced_bytes = 0;
+    pair->tap = add_bytes;
+    while (pair->now_ns < paced_begin_ns + CW_SECOND) {
+        while (cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 32768))
+            ;
+        cw_pair_run(pair, pair->now_ns + CW_MS, NULL);
+    }
+    assert_true(paced_bytes > 19500000);
+    struct cw_session_stats stats;
+    cw_session_stats(pair->sides[0].session, &stats);
+    assert_true(stats.rate_bytes_per_second > 17000000);
+    assert_true(stats.rate_bytes_per_second <= 20500000);
+    assert_true(stats.rtt_ns_min >= 2 * CW_MS);
+    assert_true(stats.rtt_ns_smoothed < 4 * CW_MS);
+    assert_true(stats.loss == 0);
+    cw_pair_run(pair, pair->now_ns + CW_SECOND, cw_pair_is_finished);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(restarts_at_random_moments, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(restart_of_the_initiator_is_told_as_such, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(restart_of_the_responder_is_found_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_idle_session_stays_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_short_black_hole_is_survived, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_long_black_hole_brings_both_down_and_everything_back, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(closing_tells_the_peer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(worn_keys_are_replaced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_seed_is_used_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(unread_events_are_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_buffer_no_credit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(higher_streams_have_room_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(control_before_live_before_resync, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_rate_is_kept_and_used, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("transport/life", tests, NULL, NULL);
+}
