@@ -126,7 +126,7 @@ static void adversary(struct cw_link_config *link, struct cw_rng *rng)
 
 static void everything_arrives_over_hundreds_of_bad_links(void **state)
 {
-    for (uint64_t seed = 1; seed <= 300; seed++) {
+    for (uint64_t seed = 1; seed <= 200; seed++) {
         struct cw_session_config initiator, responder;
         struct cw_link_config link;
         struct cw_rng rng = {seed};
