@@ -19,8 +19,9 @@
 
 #include "base/numbers.h"
 
-#define SOCKET_BUFFER_BYTES (1 << 20) /* replies that fit while the client sleeps; the kernel may give less  \
-                                       */
+#define SOCKET_BUFFER_BYTES                                                                                  \
+    (1 << 20) /* replies that fit while the client sleeps; the kernel may give less                          \
+               */
 
 /* ---- sending ---- */
 

@@ -75,6 +75,8 @@ static void check_promises(const struct cw_memory *memory, const struct cw_block
 
 static void move_data(struct cw_memory *memory, struct cw_block_request *request)
 {
+    if (memory->data == NULL) /* a volume of zeroes, of any size */
+        return;
     uint8_t *at = memory->data + request->offset;
     for (uint32_t i = 0; i < request->slice_count; i++) {
         if (request->op == CW_BLOCK_READ)
@@ -97,6 +99,7 @@ static void complete(struct cw_memory *memory, struct cw_block_request *request,
         move_data(memory, request);
     memory->flushes += request->op == CW_BLOCK_FLUSH;
     memory->fua += request->fua;
+    memory->trimmed += request->op == CW_BLOCK_DISCARD ? request->length : 0;
     if (request->op == CW_BLOCK_WRITE) /* ours since submit */
         buffers_give(&memory->volume, request);
     memory->outstanding--;
@@ -132,6 +135,9 @@ static uint64_t extent(struct cw_block_volume *volume, uint64_t offset, uint64_t
 {
     struct cw_memory *memory = memory_of(volume);
     uint64_t run = 0;
+    *is_zero = true;
+    if (memory->data == NULL)
+        return length;
     while (run < length && run < EXTENT_SCAN_MAX) {
         uint64_t at = offset + run;
         uint64_t unit = CW_MIN(EXTENT_UNIT - at % EXTENT_UNIT, length - run);

@@ -13,7 +13,7 @@
 
 struct cw_memory {
     struct cw_block_volume volume;
-    uint8_t *data;
+    uint8_t *data; /* NULL: what is written is forgotten, what is read is not filled in */
     struct cw_pool pool;
     uint32_t slices_out;       /* taken and not given back */
     bool is_deferred;          /* completions wait for cw_memory_complete */
@@ -24,6 +24,7 @@ struct cw_memory {
     uint32_t outstanding;
     struct cw_block_request *pending[CW_MEMORY_PENDING_MAX];
     uint64_t submitted, flushes, fua;
+    uint64_t trimmed; /* bytes */
 };
 
 /* Carves slice_count buffers from the arena; data (size bytes) is borrowed. */
