@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Labs for tests: whole sites on this machine, driven by the command line as a user drives them.
+
+A Lab owns a directory, brings sites up in it, and takes everything down again whatever happens, also when a
+test fails or is interrupted. Waiting is for a state, with a generous limit; nothing here asserts a duration.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+
+class Failed(Exception):
+    pass
+
+
+class Lab:
+    def __init__(self, build, sites="east,west", link="memif", storage="memory", extra=()):
+        self.build = os.path.abspath(build)
+        self.cli = os.path.join(self.build, "control", "causeway")
+        self.dir = tempfile.mkdtemp(prefix="cw-", dir="/tmp")
+        self.sites = sites.split(",")
+        self.options = ["--sites", sites, "--link", link, "--storage", storage, *extra]
+        self.env = dict(os.environ, CAUSEWAY_LAB=self.dir + "/lab")
+        self.env.setdefault("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=1")
+
+    def __enter__(self):
+        signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        try:
+            self.run("lab", "up", *self.options, timeout=180)
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is not None:
+            self.show_logs()
+        self.down()
+
+    def down(self):
+        subprocess.run([self.cli, "lab", "down"], env=self.env, capture_output=True, timeout=120)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def show_logs(self):
+        print("--- status --json", subprocess.run([self.cli, "status", "--json"], env=self.env, capture_output=True,
+                                                  text=True).stdout[-4000:])
+        for root, _, files in os.walk(self.dir):
+            for name in sorted(files):
+                if name.endswith(".log"):
+                    with open(os.path.join(root, name), errors="replace") as f:
+                        print(f"--- {os.path.join(root, name)}", *f.readlines()[-25:], sep="\n")
+
+    def try_run(self, *args, timeout=120):
+        return subprocess.run([self.cli, *args], env=self.env, capture_output=True, text=True, timeout=timeout)
+
+    def run(self, *args, timeout=120, code=0):
+        """Runs the command line, expects an exit code, returns its standard output."""
+        p = self.try_run(*args, timeout=timeout)
+        if p.returncode != code:
+            raise Failed(f"causeway {' '.join(args)}: exit {p.returncode}, wanted {code}\n{p.stdout}{p.stderr}")
+        return p.stdout
+
+    def status(self, site=None):
+        args = ["--site", site] if site else []
+        return json.loads(self.run(*args, "status", "--json"))
+
+    def group(self, name, site=None):
+        for g in self.status(site)["groups"]:
+            if g["name"] == name:
+                return g
+        raise Failed(f"no group {name}")
+
+    def wait(self, what, check, limit=60.0):
+        """Polls check() until it returns something true; a Failed in it counts as not yet."""
+        end = time.monotonic() + limit
+        last = None
+        while time.monotonic() < end:
+            try:
+                last = check()
+                if last:
+                    return last
+            except (Failed, subprocess.TimeoutExpired, KeyError, IndexError, json.JSONDecodeError) as e:
+                last = e
+            time.sleep(0.1)
+        raise Failed(f"waited {limit:.0f} s for: {what}; last: {last}")
+
+    def wait_state(self, group, state, replica=None, limit=60.0, site=None):
+        def check():
+            replicas = self.group(group, site)["replicas"]
+            return any(r["state"] == state and replica in (None, r["site"]) for r in replicas)
+        return self.wait(f"{group}: a replica {state}", check, limit)
+
+    def wait_health(self, group, health, limit=60.0, site=None):
+        return self.wait(f"{group}: {health}", lambda: self.group(group, site)["health"] == health, limit)
+
+    def uri(self, group, volume, site, limit=60.0):
+        """The NBD URI of a volume at a site, once it is exported there."""
+        def check():
+            for v in self.group(group, site)["volumes"]:
+                if v["name"] == volume and v["uri"]:
+                    return v["uri"]
+            return None
+        return self.wait(f"{group}/{volume} exported at {site}", check, limit)
+
+    def pids(self, site):
+        """Processes of a site, by their command line, which names the lab's directory and the site."""
+        needle = f"{self.dir}/lab/{site}/"
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    words = f.read().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            name = os.path.basename(words[0])
+            if name.startswith("causeway-") and any(needle in w for w in words):
+                found[name] = int(pid)
+        return found

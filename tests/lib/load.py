@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A verifying load: what was acknowledged must be there, and what is there must be a prefix.
+
+One Writer does numbered operations one after the other over all volumes of a group, so that its order is the
+group's write order. Every 512-byte block it writes carries the number of the operation. After a failover:
+
+    P = the highest operation found anywhere;
+    every block must carry the last operation <= P that wrote it          (prefix, across the volumes)
+    P >= the last operation that the promise of the mode protects        (nothing acknowledged is lost)
+"""
+import random
+import struct
+import threading
+
+import nbd
+
+BLOCK = 512
+
+
+def pattern(op, volume, block):
+    return struct.pack("<QQQQ", op, volume, block, op ^ 0x5A5A5A5A5A5A5A5A) * (BLOCK // 32)
+
+
+class Writer(threading.Thread):
+    """Writes until stopped or until its connection dies. Blocks [first, first + count) of each volume are its own."""
+
+    def __init__(self, seed, first=0, count=4096, flush_every=20, start_op=1):
+        super().__init__(daemon=True)
+        self.rng = random.Random(seed)
+        self.first, self.count = first, count
+        self.flush_every = flush_every
+        self.next_op = start_op
+        self.history = []          # (op, volume, first block, blocks, is zeroes)
+        self.acknowledged = 0      # highest operation answered
+        self.flushed = 0           # highest operation covered by an answered flush or FUA
+        self.stopping = threading.Event()
+        self.error = None
+        self.handles = []
+
+    def connect(self, uris):
+        self.handles = []
+        for uri in uris:
+            h = nbd.NBD()
+            h.connect_uri(uri)
+            self.handles.append(h)
+        return self
+
+    def one(self):
+        op = self.next_op
+        self.next_op += 1
+        volume = self.rng.randrange(len(self.handles))
+        blocks = self.rng.choice([1, 1, 2, 8, 8, 8, 16, 64, 256])
+        first = self.first + self.rng.randrange(self.count - blocks)
+        zero = self.rng.random() < 0.05
+        fua = self.rng.random() < 0.1
+        flags = nbd.CMD_FLAG_FUA if fua else 0
+        h = self.handles[volume]
+        self.history.append((op, volume, first, blocks, zero))
+        if zero:
+            h.zero(blocks * BLOCK, first * BLOCK, flags)
+        else:
+            h.pwrite(b"".join(pattern(op, volume, first + i) for i in range(blocks)), first * BLOCK, flags)
+        self.acknowledged = op
+        if fua:
+            self.flushed = op
+        elif self.rng.randrange(self.flush_every) == 0:
+            h.flush()
+            self.flushed = op
+
+    def run(self):
+        try:
+            while not self.stopping.is_set():
+                self.one()
+        except nbd.Error as e:
+            self.error = e
+
+    def stop(self):
+        self.stopping.set()
+        self.join(30)
+
+    def close(self):
+        for h in self.handles:
+            try:
+                h.close()
+            except nbd.Error:
+                pass
+        self.handles = []
+
+
+def read_blocks(uris, first, count):
+    """{volume: bytes of [first, first + count)}"""
+    content = []
+    for uri in uris:
+        h = nbd.NBD()
+        h.connect_uri(uri)
+        data = b""
+        while len(data) < count * BLOCK:
+            n = min(count * BLOCK - len(data), 1 << 20)
+            data += h.pread(n, first * BLOCK + len(data))
+        h.shutdown()
+        content.append(data)
+    return content
+
+
+def check(writer, uris, at_least):
+    """Raises AssertionError with words, or returns P."""
+    content = read_blocks(uris, writer.first, writer.count)
+    found = {}  # (volume, block) -> op
+    highest = 0
+    for volume, data in enumerate(content):
+        for i in range(writer.count):
+            b = data[i * BLOCK:(i + 1) * BLOCK]
+            op = struct.unpack_from("<Q", b)[0]
+            if op != 0 and b != pattern(op, volume, writer.first + i):
+                raise AssertionError(f"volume {volume} block {writer.first + i} holds bytes that nobody wrote")
+            if op == 0 and b != bytes(BLOCK):
+                raise AssertionError(f"volume {volume} block {writer.first + i} is neither zero nor written")
+            found[volume, writer.first + i] = op
+            highest = max(highest, op)
+    # Zeroes leave no number: the prefix may end with operations that only zeroed. Try the shortest that fits.
+    expected, prefix_end = {}, None
+    mismatches = {k: v for k, v in found.items() if v != 0}
+    for op, volume, first, blocks, zero in [(0, 0, 0, 0, False), *writer.history]:
+        for b in range(first, first + blocks):
+            key = (volume, b)
+            value = 0 if zero else op
+            expected[key] = value
+            if found[key] == value:
+                mismatches.pop(key, None)
+            else:
+                mismatches[key] = found[key]
+        if not mismatches and op >= highest:
+            prefix_end = op
+            if op >= at_least:
+                break
+    if prefix_end is None:
+        sample = list(mismatches.items())[:5]
+        raise AssertionError(f"not a prefix: highest operation found {highest}, blocks that do not fit: {sample}")
+    if prefix_end < at_least:
+        raise AssertionError(f"lost: the state ends with operation {prefix_end}, {at_least} was promised")
+    return prefix_end
