@@ -1,0 +1,315 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whole sites as a user has them: the command line, real NBD clients, promotion, switchover, cuts, faults.
+
+lab_test.py BUILD [NAME...] runs all tests or those named; each brings up its own lab.
+"""
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
+import load  # noqa: E402
+from lab import Failed, Lab  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+NBD_TESTS = os.path.join(HERE, "..", "nbd")
+MIB = 1 << 20
+
+
+def shell(*args, timeout=300):
+    p = subprocess.run(args, capture_output=True, text=True, timeout=timeout)
+    if p.returncode != 0:
+        raise Failed(f"{' '.join(args)}: exit {p.returncode}\n{p.stdout}{p.stderr}")
+    return p.stdout
+
+
+def group(lab, name, mode="sync", volumes=(("data", "64M"),), primary="east", replica="west", *more):
+    lab.run("group", "create", name, "--mode", mode, "--primary", primary, "--replica", replica, *more)
+    for volume, size in volumes:
+        lab.run("volume", "create", f"{name}/{volume}", "--size", size)
+    lab.wait_state(name, "streaming" if mode == "async" else "in-sync")
+
+
+def socket_of(uri):
+    return uri.split("socket=", 1)[1]
+
+
+def expect(condition, words):
+    if not condition:
+        raise AssertionError(words)
+
+
+# ---------------------------------------------------------------- tests
+
+def test_status_and_usage(build):
+    """JSON fields that others rely on, exit codes, refusals in words."""
+    with Lab(build) as lab:
+        group(lab, "db", volumes=(("data", "8M"), ("log", "8M")))
+        s = lab.status()
+        expect({"site", "sites", "groups", "paths"} <= set(s), f"status fields: {list(s)}")
+        g = s["groups"][0]
+        want = {"name", "mode", "epoch", "primary", "health", "reason", "sequence", "rpo_seconds", "rpo_bytes",
+                "volumes", "replicas"}
+        expect(want <= set(g), f"group fields missing: {want - set(g)}")
+        want = {"site", "state", "durable_sequence", "applied_sequence", "lag_bytes", "lag_seconds",
+                "verified_seconds", "drill_seconds"}
+        expect(want <= set(g["replicas"][0]), f"replica fields missing: {want - set(g['replicas'][0])}")
+        want = {"local", "remote", "name", "up", "rtt_us", "loss", "rate_bps"}
+        expect(want <= set(s["paths"][0]), f"path fields missing: {want - set(s['paths'][0])}")
+        expect(g["health"] == "protected", f"health is {g['health']}: {g['reason']}")
+        expect(g["rpo_bytes"] == 0, "rpo in sync with a member is 0")
+        west = lab.group("db", "west")
+        expect(all(v["uri"] == "" for v in west["volumes"]), "no uri at a site that is not primary")
+        lab.run("status", "--check")
+        for args in (["nonsense"], ["group", "create"], ["lab", "up", "--witness", "w"], ["lab", "up", "--wan", "rtt=1ms"],
+                     ["promote"], ["failback", "db"]):
+            lab.run(*args, code=2)
+        p = lab.try_run("group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west")
+        expect(p.returncode in (1, 3) and "db" in p.stderr, f"a group twice: {p.returncode} {p.stderr}")
+        expect(lab.run("version").strip() != "", "version prints nothing")
+        lab.run("--help")
+        return "fields, exit codes"
+
+
+def test_real_clients(build):
+    """nbdinfo, nbdcopy, qemu-img, fio with verify, the protocol cases; in all three modes."""
+    with Lab(build) as lab:
+        for mode in ("sync", "semi-sync", "async"):
+            name = mode.replace("-", "")
+            group(lab, name, mode, (("v", "64M"),))
+            uri = lab.uri(name, "v", "east")
+            shell("bash", os.path.join(NBD_TESTS, "clients.sh"), socket_of(uri), "v", timeout=600)
+            shell("/usr/bin/python3", os.path.join(NBD_TESTS, "protocol.py"), socket_of(uri), "v", str(64 * MIB), timeout=300)
+        return "clients and protocol in sync, semi-sync, async"
+
+
+def test_odd_sizes(build):
+    """Sizes that are multiples of 512 but not of 4096; never-written blocks read as zeroes."""
+    with Lab(build) as lab:
+        group(lab, "odd", volumes=(("v", str(10 * MIB + 512)),))
+        uri = lab.uri("odd", "v", "east")
+        info = json.loads(shell("nbdinfo", "--json", uri))
+        expect(info["exports"][0]["export-size"] == 10 * MIB + 512, "size")
+        w = load.Writer(3, first=10 * MIB // 512 - 400, count=401).connect([uri])
+        h = w.handles[0]
+        expect(h.pread(512, 10 * MIB) == bytes(512), "never written: zeroes")
+        for _ in range(300):
+            w.one()
+        h.pwrite(b"x" * 512, 10 * MIB)
+        h.flush()
+        w.close()
+        lab.run("switchover", "odd", "--site", "west")
+        west = lab.uri("odd", "v", "west")
+        last = load.read_blocks([west], 10 * MIB // 512, 1)[0]
+        expect(last == b"x" * 512, "the last block is there at the other site")
+        return "10 MiB + 512"
+
+
+def test_promote_and_return(build):
+    """The primary's site dies; promotion; the old one returns and rejoins by itself; nothing lost."""
+    with Lab(build) as lab:
+        group(lab, "db", volumes=(("a", "16M"), ("b", "16M")))
+        w = load.Writer(7).connect([lab.uri("db", v, "east") for v in ("a", "b")])
+        w.start()
+        time.sleep(1)
+        p = lab.try_run("promote", "db", "--site", "nowhere")
+        expect(p.returncode in (1, 2), "an unknown site")
+        lab.run("lab", "kill", "east")
+        w.stop()
+        lab.run("promote", "db", "--site", "west")
+        end = load.check(w, [lab.uri("db", v, "west") for v in ("a", "b")], w.acknowledged)
+        lab.run("lab", "start", "east")
+        lab.wait_state("db", "in-sync", "east", site="west")
+        lab.wait_health("db", "protected", site="east")
+        expect(lab.group("db")["primary"] == "west", "the survivor stays primary")
+        return f"{w.acknowledged} operations acknowledged, state ends with {end}"
+
+
+def test_switchover_under_load(build):
+    """Planned moves there and back: nothing lost, clients reconnect."""
+    with Lab(build) as lab:
+        group(lab, "db", volumes=(("a", "16M"), ("b", "16M")))
+        here, there = "east", "west"
+        w = load.Writer(11)
+        for _ in range(4):
+            w.connect([lab.uri("db", v, here) for v in ("a", "b")])
+            w.start()
+            time.sleep(0.5)
+            lab.run("switchover", "db", "--site", there)
+            w.stop()
+            here, there = there, here
+            end = load.check(w, [lab.uri("db", v, here) for v in ("a", "b")], w.acknowledged)
+            fresh = load.Writer(w.rng.random(), start_op=w.next_op)
+            fresh.history = [h for h in w.history if h[0] <= end]
+            fresh.acknowledged = min(w.acknowledged, end)
+            w = fresh
+            lab.wait_state("db", "in-sync", there)
+        return f"4 moves, {w.next_op} operations"
+
+
+def test_cut_and_heal(build):
+    """A cut replica leaves the set when the store has said so, and returns by itself."""
+    with Lab(build) as lab:
+        group(lab, "db", volumes=(("a", "16M"), ("b", "16M")))
+        w = load.Writer(13).connect([lab.uri("db", v, "east") for v in ("a", "b")])
+        w.start()
+        time.sleep(0.5)
+        lab.run("lab", "cut", "east", "west")
+        lab.wait_health("db", "unprotected", site="east", limit=30)
+        before = w.acknowledged
+        lab.wait("writes go on alone", lambda: w.acknowledged > before)
+        expect(lab.group("db", "east")["reason"] != "", "a reason in words")
+        p = lab.try_run("promote", "db", "--site", "west", timeout=60)
+        expect(p.returncode == 3, f"west is not in the set: exit {p.returncode} {p.stderr}")
+        lab.run("lab", "heal")
+        lab.wait_state("db", "in-sync", "west")
+        w.stop()
+        expect(w.error is None, f"the writer never noticed: {w.error}")
+        load.check(w, [lab.uri("db", v, "east") for v in ("a", "b")], w.acknowledged)
+        return "out of the set, back by itself"
+
+
+def test_journal_full(build):
+    """A replica cut off until the journal is full: the primary goes on, degraded with a reason; then a full copy."""
+    with Lab(build) as lab:
+        lab.run("group", "create", "db", "--mode", "async", "--primary", "east", "--replica", "west", "--journal-size", "32M")
+        lab.run("volume", "create", "db/a", "--size", "32M")
+        lab.wait_state("db", "streaming")
+        lab.run("lab", "cut", "east", "west")
+        uri = lab.uri("db", "a", "east")
+        shell("fio", "--name=fill", "--ioengine=nbd", f"--uri={uri}", "--rw=randwrite", "--bs=64k", "--size=32M",
+              "--io_size=128M", "--iodepth=8")
+        lab.wait("degraded, with a reason", lambda: lab.group("db")["health"] in ("degraded", "unprotected")
+                 and lab.group("db")["reason"] != "")
+        w = load.Writer(17).connect([uri])
+        w.start()
+        lab.run("lab", "heal")
+        lab.wait_state("db", "streaming", "west", limit=120)
+        w.stop()
+        lab.run("switchover", "db", "--site", "west")
+        load.check(w, [lab.uri("db", "a", "west")], w.acknowledged)
+        return "copied in full while writes went on"
+
+
+def test_existing_data(build):
+    """A volume over a file with data: the replica is filled by a copy; compared byte by byte after a switchover."""
+    with Lab(build) as lab:
+        image = os.path.join(lab.dir, "existing.img")
+        with open(image, "wb") as f:
+            f.write(os.urandom(24 * MIB))
+        shell("cp", image, image + ".kept")
+        lab.run("group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west")
+        lab.run("volume", "create", "db/old", "--path", f"east={image}")
+        lab.wait_state("db", "in-sync", "west", limit=120)
+        lab.run("switchover", "db", "--site", "west")
+        shell("qemu-img", "compare", "-f", "raw", "-F", "raw", lab.uri("db", "old", "west"), image + ".kept")
+        return "24 MiB copied, equal"
+
+
+def fault(lab, site, group_name, volume, errno):
+    s = json.loads(lab.run("--site", site, "rpc", "status", "{}"))
+    gid = next(g["group"] for g in s["groups"] if g["name"] == group_name)
+    lab.run("--site", site, "rpc", "lab.fault",
+            json.dumps({"group": gid, "volume": volume, "errno": errno, "after_writes": 20}))
+
+
+def test_device_errors(build):
+    """EIO and ENOSPC in mid-flight, at journal and volume, at replica and primary: nothing acknowledged is lost."""
+    told = []
+    for errno in ("EIO", "ENOSPC"):
+        for volume in (-1, 0):
+            for site in ("west", "east"):
+                with Lab(build) as lab:
+                    group(lab, "db", volumes=(("a", "16M"),))
+                    w = load.Writer(19).connect([lab.uri("db", "a", "east")])
+                    w.start()
+                    time.sleep(0.2)
+                    fault(lab, site, "db", volume, errno)
+                    if site == "west":
+                        lab.wait_health("db", "unprotected", site="east", limit=40)
+                        before = w.acknowledged
+                        lab.wait("writes go on", lambda: w.acknowledged > before)
+                        w.stop()
+                    else:
+                        lab.wait("the group stops", lambda: lab.group("db", "east")["health"] == "down", limit=40)
+                        expect(lab.group("db", "east")["reason"] != "", "a reason in words")
+                        w.stop()
+                    lab.run("lab", "kill", site)
+                    lab.run("lab", "start", site)
+                    load.check(w, [lab.uri("db", "a", "east")], w.acknowledged)
+                    lab.wait_state("db", "in-sync", "west")
+                told.append(f"{errno} {'journal' if volume < 0 else 'volume'} {site}")
+    return ", ".join(told)
+
+
+def test_full_disk_refused(build):
+    """A volume that does not fit is refused at creation, and nothing is left behind."""
+    with Lab(build) as lab:
+        group(lab, "db", volumes=(("a", "8M"),))
+        p = lab.try_run("volume", "create", "db/huge", "--size", "100000G")
+        expect(p.returncode in (1, 3) and p.stderr.strip(), f"exit {p.returncode}: {p.stderr}")
+        expect([v["name"] for v in lab.group("db")["volumes"]] == ["a"], "the volume does not exist")
+        return p.stderr.strip().splitlines()[-1][:100]
+
+
+def test_veth(build):
+    """The same over veth with af_xdp (af_packet where XDP is missing): writes, switchover, everything there."""
+    if subprocess.run(["ip", "netns", "add", "cw-probe"], capture_output=True).returncode != 0:
+        print("SKIP: veth: no right to make network namespaces")
+        return "skipped"
+    subprocess.run(["ip", "netns", "del", "cw-probe"], capture_output=True)
+    with Lab(build, link="veth") as lab:
+        group(lab, "db", volumes=(("a", "16M"), ("b", "16M")))
+        w = load.Writer(23).connect([lab.uri("db", v, "east") for v in ("a", "b")])
+        w.start()
+        time.sleep(2)
+        lab.run("lab", "kill", "east")
+        w.stop()
+        lab.run("promote", "db", "--site", "west")
+        load.check(w, [lab.uri("db", v, "west") for v in ("a", "b")], w.acknowledged)
+        return f"{w.acknowledged} operations"
+
+
+def test_idle(build):
+    """An idle engine: memory below 512 MiB; CPU reported, not asserted."""
+    with Lab(build) as lab:
+        group(lab, "db", volumes=(("a", "16M"),))
+        time.sleep(2)
+        pid = lab.pids("east")["causeway-engine"]
+        ticks = lambda: sum(map(int, open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[11:13]))
+        a = ticks()
+        time.sleep(5)
+        cpu = (ticks() - a) / os.sysconf("SC_CLK_TCK") / 5 * 100
+        status = dict(line.split(":", 1) for line in open(f"/proc/{pid}/status") if ":" in line)
+        rss = int(status["VmRSS"].split()[0]) // 1024
+        huge = int(status.get("HugetlbPages", "0 kB").split()[0]) // 1024
+        expect(rss + huge < 512, f"{rss} MiB and {huge} MiB of hugepages")
+        s = json.loads(lab.run("--site", "east", "rpc", "status", "{}"))
+        expect(s.get("counters", {}).get("allocations_on_lcore", 0) == 0, "no allocation on lcores after start")
+        return f"{rss} MiB + {huge} MiB hugepages, {cpu:.1f} % of a core"
+
+
+def main():
+    build, names = sys.argv[1], sys.argv[2:]
+    tests = {k[5:]: v for k, v in globals().items() if k.startswith("test_")}
+    failed = []
+    for name in names or tests:
+        started = time.monotonic()
+        try:
+            told = tests[name](build)
+            print(f"passed  {name:24s} {time.monotonic() - started:6.1f} s  {told}", flush=True)
+        except Exception as e:
+            failed.append(name)
+            print(f"FAILED  {name:24s} {time.monotonic() - started:6.1f} s  {e}", flush=True)
+            if not isinstance(e, (Failed, AssertionError)):
+                traceback.print_exc()
+    print(f"{len(names or tests) - len(failed)} of {len(names or tests)} lab tests passed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
