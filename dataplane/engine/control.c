@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "engine/control.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/numbers.h"
+#include "engine/loops.h"
+
+#define POLL_FIXED 3u
+#define PICTURE_MS 1000
+
+/* ---------------------------------------------------------------- commands */
+
+struct cw_command *cw_control_command(uint8_t type, uint8_t slot, void (*on_done)(struct cw_command *command),
+                                      void *context)
+{
+    struct cw_command *command = calloc(1, sizeof *command);
+    CW_ASSERT(command != NULL && "a few hundred bytes on the control thread");
+    command->type = type;
+    command->slot = slot;
+    command->on_done = on_done;
+    command->context = context;
+    return command;
+}
+
+void cw_control_free_command(struct cw_command *command)
+{
+    free(command);
+}
+
+/* Passes on what fits: no more under way than the way back has room for. */
+static void pass_on(struct cw_control *control)
+{
+    bool has_passed = false;
+    while (control->waiting_first != NULL && control->commands_under_way < CW_COMMANDS_MAX) {
+        struct cw_command *command = control->waiting_first;
+        struct cw_command *next = command->next;
+        if (!cw_ring_push(&control->engine->commands, &command))
+            break;
+        control->commands_under_way++;
+        control->waiting_first = next;
+        if (next == NULL)
+            control->waiting_last = NULL;
+        has_passed = true;
+    }
+    if (has_passed)
+        cw_loops_wake_store(control->engine);
+}
+
+void cw_control_post(struct cw_control *control, struct cw_command *command)
+{
+    command->next = NULL;
+    if (control->waiting_last != NULL)
+        control->waiting_last->next = command;
+    else
+        control->waiting_first = command;
+    control->waiting_last = command;
+    pass_on(control);
+}
+
+/* ---------------------------------------------------------------- events */
+
+json_t *cw_control_event_json(const struct cw_event *event)
+{
+    static const char *const levels[] = {"info", "warning", "error"};
+    return json_pack("{s:I, s:I, s:s, s:I, s:s}", "id", (json_int_t)event->id, "time",
+                     (json_int_t)event->time_ms, "level", levels[CW_MIN(event->level, 2)], "group",
+                     (json_int_t)event->group, "text", event->text);
+}
+
+static void log_line(const struct cw_event *event)
+{
+    static const char *const levels[] = {"", "warning: ", "error: "};
+    char when[32];
+    time_t seconds = (time_t)(event->time_ms / 1000);
+    struct tm tm;
+    localtime_r(&seconds, &tm);
+    strftime(when, sizeof when, "%F %T", &tm);
+    if (event->group != 0)
+        fprintf(stderr, "%s.%03u %sgroup %u: %s\n", when, (unsigned)(event->time_ms % 1000),
+                levels[CW_MIN(event->level, 2)], event->group, event->text);
+    else
+        fprintf(stderr, "%s.%03u %s%s\n", when, (unsigned)(event->time_ms % 1000),
+                levels[CW_MIN(event->level, 2)], event->text);
+}
+
+static void event_add(struct cw_control *control, uint8_t level, uint32_t group, const char *text)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t id = control->next_event++;
+    struct cw_event *event = &control->events[id % CW_EVENTS_KEPT];
+    *event = (struct cw_event){.id = id,
+                               .time_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000,
+                               .level = level,
+                               .group = group};
+    snprintf(event->text, sizeof event->text, "%s", text);
+    log_line(event);
+    if (control->controller != 0)
+        cw_rpc_send(&control->server, control->controller,
+                    json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", "event", "params",
+                              cw_control_event_json(event)));
+}
+
+void cw_control_event(struct cw_control *control, uint8_t level, uint32_t group, const char *format, ...)
+{
+    char text[CW_EVENT_TEXT];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    event_add(control, level, group, text);
+}
+
+static void on_event_mail(struct cw_control *control, const struct cw_mail *mail)
+{
+    char text[CW_EVENT_TEXT];
+    snprintf(text, sizeof text, mail->event.text, (unsigned long long)mail->event.values[0],
+             (unsigned long long)mail->event.values[1], (unsigned long long)mail->event.values[2]);
+    event_add(control, mail->event.level, mail->event.group, text);
+}
+
+/* ---------------------------------------------------------------- from the store */
+
+static void on_mail(struct cw_control *control, const struct cw_mail *mail)
+{
+    switch ((enum cw_mail_type)mail->type) {
+    case CW_MAIL_DONE:
+        control->commands_under_way--;
+        mail->command->on_done(mail->command);
+        pass_on(control);
+        break;
+    case CW_MAIL_EVENT:
+        on_event_mail(control, mail);
+        break;
+    case CW_MAIL_CLAIM:
+        cw_control_ask_claim(control, mail);
+        break;
+    case CW_MAIL_SET:
+        cw_control_ask_set(control, mail);
+        break;
+    case CW_MAIL_LEASE:
+        cw_control_ask_lease(control, mail);
+        break;
+    case CW_MAIL_IMAGE:
+        cw_control_on_image(control, mail);
+        break;
+    case CW_MAIL_SALVAGE:
+        cw_control_on_salvage(control, mail);
+        break;
+    }
+}
+
+static void read_mails(struct cw_control *control)
+{
+    struct cw_mail mail;
+    uint64_t count;
+    (void)!read(control->engine->control_wake_fd, &count, sizeof count);
+    while (cw_ring_pop(&control->engine->mails, &mail))
+        on_mail(control, &mail);
+}
+
+/* ---------------------------------------------------------------- stopping */
+
+static void on_stopped(struct cw_command *command)
+{
+    struct cw_control *control = command->context;
+    cw_control_free_command(command);
+    control->is_stopped = true;
+}
+
+void cw_control_stop(struct cw_control *control)
+{
+    if (control->is_stopping)
+        return;
+    control->is_stopping = true;
+    cw_control_event(control, 0, 0, "stopping in order");
+    cw_control_post(control, cw_control_command(CW_COMMAND_STOP, 0, on_stopped, control));
+}
+
+static void on_signal(struct cw_control *control)
+{
+    struct signalfd_siginfo info;
+    if (read(control->signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
+        return;
+    if (control->is_stopping) {
+        fprintf(stderr, "causeway-engine: a second signal: leaving at once\n");
+        _exit(1);
+    }
+    cw_control_stop(control);
+}
+
+/* ---------------------------------------------------------------- pictures for telemetry */
+
+static void on_picture(struct cw_command *command)
+{
+    struct cw_control *control = command->context;
+    cw_telemetry_update(control, command->snapshot);
+    free(command->snapshot);
+    cw_control_free_command(command);
+}
+
+static void take_picture(struct cw_control *control)
+{
+    struct cw_snapshot *snapshot = calloc(1, sizeof *snapshot);
+    if (snapshot == NULL)
+        return;
+    struct cw_command *command = cw_control_command(CW_COMMAND_SNAPSHOT, 0, on_picture, control);
+    command->snapshot = snapshot;
+    snapshot->command = command;
+    cw_control_post(control, command);
+}
+
+/* ---------------------------------------------------------------- the loop */
+
+struct cw_control_group *cw_control_find(struct cw_control *control, uint32_t group)
+{
+    for (unsigned i = 0; i < CW_GROUPS_MAX; i++) {
+        if (control->groups[i].state != CW_ATTACH_NONE && control->groups[i].id == group)
+            return &control->groups[i];
+    }
+    return NULL;
+}
+
+static void on_closed(void *context, uint64_t connection_id)
+{
+    struct cw_control *control = context;
+    if (connection_id != control->controller)
+        return;
+    control->controller = 0;
+    cw_control_lost_controller(control);
+    cw_control_event(control, 1, 0, "the controller's connection is gone");
+}
+
+static int watch_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+enum cw_status cw_control_init(struct cw_control *control, struct cw_engine *engine, char *why,
+                               size_t why_size)
+{
+    const struct cw_node_config *config = &engine->config;
+    memset(control, 0, sizeof *control);
+    control->engine = engine;
+    control->next_event = 1;
+    control->events = calloc(CW_EVENTS_KEPT, sizeof *control->events);
+    control->job_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    control->signal_fd = watch_signals();
+    control->server.on_message = cw_control_on_message;
+    control->server.on_closed = on_closed;
+    control->server.context = control;
+    for (unsigned i = 0; i < CW_GROUPS_MAX; i++)
+        control->groups[i].slot = (uint8_t)i;
+    if (control->events == NULL || control->job_fd < 0 || control->signal_fd < 0 ||
+        !cw_jobs_start(&control->jobs, control->job_fd)) {
+        snprintf(why, why_size, "cannot start the control thread: %s", strerror(errno));
+        return CW_IO;
+    }
+    cw_telemetry_register(control);
+    return cw_rpc_listen(&control->server, config->engine_socket, config->socket_mode, config->socket_group,
+                         why, why_size);
+}
+
+void cw_control_run(struct cw_control *control)
+{
+    struct pollfd set[POLL_FIXED + 1 + CW_RPC_CONNECTIONS_MAX];
+    while (!control->is_stopped) {
+        set[0] = (struct pollfd){.fd = control->engine->control_wake_fd, .events = POLLIN};
+        set[1] = (struct pollfd){.fd = control->job_fd, .events = POLLIN};
+        set[2] = (struct pollfd){.fd = control->signal_fd, .events = POLLIN};
+        unsigned count = cw_rpc_poll_set(&control->server, set + POLL_FIXED);
+        int ready = poll(set, POLL_FIXED + count, PICTURE_MS);
+        if (ready < 0) {
+            CW_ASSERT(errno == EINTR);
+            continue;
+        }
+        uint64_t jobs;
+        (void)!read(control->job_fd, &jobs, sizeof jobs);
+        cw_jobs_reap(&control->jobs);
+        read_mails(control);
+        if (set[2].revents != 0)
+            on_signal(control);
+        cw_rpc_on_poll(&control->server, set + POLL_FIXED, count);
+        if (ready == 0)
+            take_picture(control);
+    }
+}
+
+void cw_control_fini(struct cw_control *control)
+{
+    cw_jobs_stop(&control->jobs);
+    cw_rpc_close(&control->server);
+    for (unsigned i = 0; i < CW_GROUPS_MAX; i++) {
+        if (control->groups[i].setup.group != NULL)
+            cw_setup_group_free(control->groups[i].setup.group);
+    }
+    free(control->events);
+    close(control->job_fd);
+    close(control->signal_fd);
+}

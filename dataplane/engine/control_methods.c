@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "engine/control.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/numbers.h"
+#include "engine/net_lcore.h"
+
+/* ---------------------------------------------------------------- JSON */
+
+json_t *cw_json_from_hex(uint64_t number)
+{
+    return json_sprintf("%llx", (unsigned long long)number);
+}
+
+static bool parse_hex(const char *text, size_t length, uint64_t *number)
+{
+    char digits[17] = "", *end;
+    if (length == 0 || length > 16 || strspn(text, "0123456789abcdefABCDEF") < length)
+        return false;
+    memcpy(digits, text, length);
+    *number = strtoull(digits, &end, 16);
+    return true;
+}
+
+bool cw_json_hex(const json_t *value, uint64_t *number)
+{
+    const char *text = json_string_value(value);
+    return text != NULL && parse_hex(text, strlen(text), number);
+}
+
+/* 128 bits as 32 digits. */
+json_t *cw_json_from_id(const uint64_t id[2])
+{
+    return json_sprintf("%016llx%016llx", (unsigned long long)id[0], (unsigned long long)id[1]);
+}
+
+bool cw_json_id(const json_t *value, uint64_t id[2])
+{
+    const char *text = json_string_value(value);
+    return text != NULL && strlen(text) == 32 && parse_hex(text, 16, &id[0]) &&
+           parse_hex(text + 16, 16, &id[1]);
+}
+
+json_t *cw_json_identity(const struct cw_engine *engine, uint8_t site, const struct cw_identity *identity)
+{
+    return json_pack("{s:s, s:o, s:o, s:o}", "site", cw_engine_site_name(engine, site), "boot_id",
+                     cw_json_from_id(identity->boot_id), "journal_id", cw_json_from_id(identity->journal_id),
+                     "process_start", cw_json_from_hex(identity->process_start));
+}
+
+bool cw_json_to_identity(const struct cw_engine *engine, const json_t *value, uint8_t *site,
+                         struct cw_identity *identity)
+{
+    const char *name = json_string_value(json_object_get(value, "site"));
+    *site = name != NULL ? cw_engine_site_id(engine, name) : CW_SITES_MAX;
+    return *site < CW_SITES_MAX && cw_json_id(json_object_get(value, "boot_id"), identity->boot_id) &&
+           cw_json_id(json_object_get(value, "journal_id"), identity->journal_id) &&
+           cw_json_hex(json_object_get(value, "process_start"), &identity->process_start);
+}
+
+bool cw_call_u64(const struct cw_call *call, const char *key, uint64_t *value)
+{
+    const json_t *found = json_object_get(call->params, key);
+    if (!json_is_integer(found) || json_integer_value(found) < 0)
+        return false;
+    *value = (uint64_t)json_integer_value(found);
+    return true;
+}
+
+bool cw_call_text(const struct cw_call *call, const char *key, char *to, size_t size)
+{
+    const char *found = json_string_value(json_object_get(call->params, key));
+    if (found == NULL || strlen(found) >= size)
+        return false;
+    snprintf(to, size, "%s", found);
+    return true;
+}
+
+/* ---------------------------------------------------------------- answers */
+
+static void end(struct cw_call *call, json_t *message)
+{
+    if (call->id != NULL) {
+        json_object_set_new(message, "jsonrpc", json_string("2.0"));
+        json_object_set(message, "id", call->id);
+        cw_rpc_send(&call->control->server, call->connection, message);
+    } else {
+        json_decref(message);
+    }
+    json_decref(call->id);
+    json_decref(call->params);
+    free(call);
+}
+
+void cw_call_reply(struct cw_call *call, json_t *result)
+{
+    end(call, json_pack("{s:o}", "result", result != NULL ? result : json_object()));
+}
+
+static void end_with_error(struct cw_call *call, int code, enum cw_status status, const char *words)
+{
+    end(call, json_pack("{s:{s:i, s:s, s:{s:s}}}", "error", "code", code, "message", words, "data", "status",
+                        cw_status_name(status)));
+}
+
+void cw_call_refuse(struct cw_call *call, enum cw_status status, const char *format, ...)
+{
+    char words[CW_WHY_SIZE + 128];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    end_with_error(call, -32000, status, words);
+}
+
+static void bad_params(struct cw_call *call, const char *words)
+{
+    end_with_error(call, -32602, CW_INVALID, words);
+}
+
+void cw_call_end_with(struct cw_command *command)
+{
+    struct cw_call *call = command->context;
+    if (command->status == CW_OK)
+        cw_call_reply(call, NULL);
+    else
+        cw_call_refuse(call, command->status, "%s", command->why);
+    cw_control_free_command(command);
+}
+
+/* ---------------------------------------------------------------- small methods */
+
+static void engine_hello(struct cw_call *call)
+{
+    const struct cw_engine *engine = call->control->engine;
+    cw_call_reply(call,
+                  json_pack("{s:s, s:s, s:i, s:o, s:o}", "site", engine->config.site, "version", CW_VERSION,
+                            "pid", (int)getpid(), "boot_id", cw_json_from_id(engine->boot_id),
+                            "process_start", cw_json_from_hex(engine->process_start)));
+}
+
+static void control_register(struct cw_call *call)
+{
+    struct cw_control *control = call->control;
+    if (control->controller != call->connection) {
+        cw_control_lost_controller(control);
+        control->controller = call->connection;
+        cw_control_event(control, 0, 0, "a controller has registered");
+    }
+    cw_call_reply(call, NULL);
+}
+
+static void on_status(struct cw_command *command)
+{
+    struct cw_call *call = command->context;
+    json_t *status = cw_status_json(call->control, command->snapshot);
+    cw_telemetry_update(call->control, command->snapshot);
+    cw_call_reply(call, status);
+    free(command->snapshot);
+    cw_control_free_command(command);
+}
+
+static void status(struct cw_call *call)
+{
+    struct cw_snapshot *snapshot = calloc(1, sizeof *snapshot);
+    if (snapshot == NULL) {
+        cw_call_refuse(call, CW_NO_SPACE, "no memory");
+        return;
+    }
+    struct cw_command *command = cw_control_command(CW_COMMAND_SNAPSHOT, 0, on_status, call);
+    command->snapshot = snapshot;
+    snapshot->command = command;
+    cw_control_post(call->control, command);
+}
+
+static void events(struct cw_call *call)
+{
+    const struct cw_control *control = call->control;
+    uint64_t after = 0, limit = 100;
+    (void)cw_call_u64(call, "after", &after);
+    (void)cw_call_u64(call, "limit", &limit);
+    uint64_t oldest = control->next_event > CW_EVENTS_KEPT ? control->next_event - CW_EVENTS_KEPT : 1;
+    uint64_t id = CW_MAX(after < control->next_event ? after + 1 : control->next_event, oldest);
+    json_t *list = json_array();
+    for (; id < control->next_event && json_array_size(list) < CW_MIN(limit, CW_EVENTS_KEPT); id++)
+        json_array_append_new(list, cw_control_event_json(&control->events[id % CW_EVENTS_KEPT]));
+    cw_call_reply(call, json_pack("{s:o, s:I}", "events", list, "next", (json_int_t)(id - 1)));
+}
+
+static void lab_cut(struct cw_call *call)
+{
+    struct cw_engine *engine = call->control->engine;
+    const char *remote = json_string_value(json_object_get(call->params, "remote"));
+    bool receive = json_is_true(json_object_get(call->params, "receive"));
+    bool transmit = json_is_true(json_object_get(call->params, "transmit"));
+    unsigned count = 0;
+    for (uint32_t i = 0; remote != NULL && i < engine->config.path_count; i++) {
+        if (remote[0] != 0 && strcmp(engine->config.paths[i].remote, remote) != 0)
+            continue;
+        cw_port_cut_set(engine->net->paths[i].port, receive, transmit);
+        count++;
+    }
+    if (count == 0) {
+        cw_call_refuse(call, CW_NOT_FOUND, "no path leads to that site");
+        return;
+    }
+    cw_control_event(call->control, 1, 0, "lab: paths to %s: receiving %s, sending %s",
+                     remote[0] != 0 ? remote : "everybody", receive ? "cut" : "on", transmit ? "cut" : "on");
+    cw_call_reply(call, NULL);
+}
+
+static void engine_stop(struct cw_call *call)
+{
+    struct cw_control *control = call->control;
+    cw_call_reply(call, NULL);
+    cw_control_stop(control);
+}
+
+/* ---------------------------------------------------------------- methods about a running group */
+
+static void post(struct cw_call *call, struct cw_command *command)
+{
+    cw_control_post(call->control, command);
+}
+
+static struct cw_command *command_for(struct cw_call *call, uint8_t type)
+{
+    return cw_control_command(type, call->slot, cw_call_end_with, call);
+}
+
+static bool read_set(const struct cw_call *call, struct cw_open_request *open)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(call->params, "set"), i, one)
+    {
+        struct cw_identity identity;
+        uint8_t site;
+        if (!cw_json_to_identity(call->control->engine, one, &site, &identity))
+            return false;
+        open->members |= (uint8_t)(1u << site);
+        open->identities[site] = identity;
+    }
+    return true;
+}
+
+static void group_open(struct cw_call *call)
+{
+    char holder[64];
+    struct cw_command *command = command_for(call, CW_COMMAND_OPEN);
+    struct cw_open_request *open = &command->open;
+    bool is_good = cw_call_u64(call, "epoch", &open->store_epoch) &&
+                   cw_call_text(call, "holder", holder, sizeof holder) &&
+                   cw_json_hex(json_object_get(call->params, "reign"), &open->reign) && open->reign != 0 &&
+                   read_set(call, open);
+    open->accept_loss = json_is_true(json_object_get(call->params, "accept_loss"));
+    open->inconsistent = json_is_true(json_object_get(call->params, "inconsistent"));
+    if (!is_good) {
+        cw_control_free_command(command);
+        bad_params(call, "group.open needs epoch, holder, set of identities of configured sites, and a reign "
+                         "that is not 0");
+        return;
+    }
+    open->holder = holder[0] != 0 ? cw_engine_site_id(call->control->engine, holder) : CW_SITES_MAX;
+    post(call, command);
+}
+
+static void group_drain(struct cw_call *call)
+{
+    post(call, command_for(call, CW_COMMAND_DRAIN));
+}
+
+static void group_fence(struct cw_call *call)
+{
+    struct cw_command *command = command_for(call, CW_COMMAND_FENCE);
+    if (cw_call_u64(call, "epoch", &command->epoch)) {
+        post(call, command);
+        return;
+    }
+    cw_control_free_command(command);
+    bad_params(call, "group.fence needs an epoch");
+}
+
+static void group_resync(struct cw_call *call)
+{
+    char site[64] = "";
+    (void)cw_call_text(call, "site", site, sizeof site);
+    uint8_t peer = cw_engine_site_id(call->control->engine, site);
+    if (peer >= CW_SITES_MAX) {
+        bad_params(call, "group.resync needs a configured site");
+        return;
+    }
+    struct cw_command *command = command_for(call, CW_COMMAND_RESYNC);
+    command->peer = peer;
+    post(call, command);
+}
+
+static bool read_errno(const struct cw_call *call, int *error)
+{
+    char name[16];
+    if (!cw_call_text(call, "errno", name, sizeof name))
+        return false;
+    *error = strcmp(name, "EIO") == 0 ? EIO : strcmp(name, "ENOSPC") == 0 ? ENOSPC : 0;
+    return *error != 0 || name[0] == 0;
+}
+
+static void lab_fault(struct cw_call *call)
+{
+    struct cw_command *command = command_for(call, CW_COMMAND_FAULT);
+    const json_t *volume = json_object_get(call->params, "volume");
+    json_int_t index = json_integer_value(volume);
+    (void)cw_call_u64(call, "after_writes", &command->fault.after_writes);
+    if (!json_is_integer(volume) || index < -1 || index >= (json_int_t)CW_VOLUMES_PER_GROUP_MAX ||
+        !read_errno(call, &command->fault.error)) {
+        cw_control_free_command(command);
+        bad_params(call, "lab.fault needs a volume (-1: the journal) and errno EIO, ENOSPC or \"\"");
+        return;
+    }
+    command->fault.is_journal = index < 0;
+    command->volume = index < 0 ? 0 : (uint16_t)index;
+    post(call, command);
+}
+
+/* ---------------------------------------------------------------- the table */
+
+enum group_need { NEEDS_NOTHING, NEEDS_GROUP, NEEDS_RUNNING };
+
+static const struct {
+    const char *name;
+    void (*run)(struct cw_call *call);
+    enum group_need need;
+} methods[] = {
+    {"engine.hello", engine_hello, NEEDS_NOTHING},
+    {"control.register", control_register, NEEDS_NOTHING},
+    {"status", status, NEEDS_NOTHING},
+    {"events", events, NEEDS_NOTHING},
+    {"engine.stop", engine_stop, NEEDS_NOTHING},
+    {"lab.cut", lab_cut, NEEDS_NOTHING},
+    {"group.attach", cw_method_group_attach, NEEDS_NOTHING},
+    {"group.detach", cw_method_group_detach, NEEDS_GROUP},
+    {"volume.attach", cw_method_volume_attach, NEEDS_GROUP},
+    {"volume.detach", cw_method_volume_detach, NEEDS_GROUP},
+    {"group.open", group_open, NEEDS_RUNNING},
+    {"group.drain", group_drain, NEEDS_RUNNING},
+    {"group.fence", group_fence, NEEDS_RUNNING},
+    {"group.resync", group_resync, NEEDS_RUNNING},
+    {"lab.fault", lab_fault, NEEDS_RUNNING},
+};
+
+/* A group that has not started acknowledges nothing: it is fenced as it is. */
+static bool answer_unstarted(struct cw_call *call, const char *method)
+{
+    if (strcmp(method, "group.fence") == 0) {
+        cw_call_reply(call, NULL);
+        return true;
+    }
+    cw_call_refuse(call, CW_AGAIN, "group %s has not started: %s", call->group->name,
+                   call->group->reason[0] != 0 ? call->group->reason : "its journal is being recovered");
+    return true;
+}
+
+/* True when the call has been ended here. */
+static bool lacks_group(struct cw_call *call, const char *method, enum group_need need)
+{
+    uint64_t id = 0;
+    if (need == NEEDS_NOTHING)
+        return false;
+    (void)cw_call_u64(call, "group", &id);
+    call->group = id <= UINT32_MAX ? cw_control_find(call->control, (uint32_t)id) : NULL;
+    if (call->group == NULL) {
+        cw_call_refuse(call, CW_NOT_FOUND, "group %llu is not attached here", (unsigned long long)id);
+        return true;
+    }
+    call->slot = call->group->slot;
+    if (need == NEEDS_RUNNING && call->group->state != CW_ATTACH_RUNNING)
+        return answer_unstarted(call, method);
+    return false;
+}
+
+static void run(struct cw_call *call, const char *name)
+{
+    for (size_t i = 0; i < CW_COUNT_OF(methods); i++) {
+        if (strcmp(methods[i].name, name) != 0)
+            continue;
+        if (call->control->is_stopping && methods[i].run != status)
+            cw_call_refuse(call, CW_SHUTDOWN, "the engine is stopping");
+        else if (!lacks_group(call, name, methods[i].need))
+            methods[i].run(call);
+        return;
+    }
+    end_with_error(call, -32601, CW_NOT_FOUND, "there is no such method; RPC.md lists them");
+}
+
+void cw_control_on_message(void *context, struct cw_rpc_connection *connection, json_t *message)
+{
+    struct cw_control *control = context;
+    const char *method = json_string_value(json_object_get(message, "method"));
+    if (method == NULL) {
+        if (connection->id == control->controller)
+            cw_control_on_answer(control, message);
+        return;
+    }
+    struct cw_call *call = calloc(1, sizeof *call);
+    CW_ASSERT(call != NULL && "a few bytes on the control thread");
+    call->control = control;
+    call->connection = connection->id;
+    call->id = json_incref(json_object_get(message, "id"));
+    json_t *params = json_object_get(message, "params");
+    call->params = json_is_object(params) ? json_incref(params) : json_object();
+    run(call, method);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the parts of the process share: constant after start, or one of the rings of mail.h.
+ */
+#pragma once
+
+#include "base/ring.h"
+#include "engine/config/node_config.h"
+#include "engine/mail.h"
+
+/* A sleeping thread says so; whoever pushed something for it then wakes it. The consumer's seq_cst store of
+ * is_sleeping comes before it looks at its ring a last time; the producer's push comes before its seq_cst
+ * fence and load: one of the two sees the other. */
+struct cw_sleeper {
+    _Atomic bool is_sleeping;
+};
+
+struct cw_engine {
+    struct cw_node_config config;
+    uint64_t boot_id[2];
+    uint64_t process_start;
+    uint64_t started_ns;
+    size_t memory_bytes; /* all that was reserved at start */
+
+    struct cw_ring commands;    /* control -> store: struct cw_command * */
+    struct cw_ring mails;       /* store -> control: struct cw_mail */
+    struct cw_ring to_net;      /* struct cw_to_net */
+    struct cw_ring large_heads; /* store -> net: CW_MESSAGE_HEAD_MAX bytes each */
+    struct cw_ring from_net;    /* struct cw_from_net */
+
+    int control_wake_fd; /* eventfd: store -> control */
+    struct cw_sleeper store_sleeper, net_sleeper;
+    struct cw_net *net;
+    struct cw_store *store;
+    _Atomic bool must_stop; /* the lcore loops end when it is set */
+};
+
+/* Index of a site in the configuration's list, or of none: CW_SITES_MAX. */
+uint8_t cw_engine_site_id(const struct cw_engine *engine, const char *name);
+/* "?" for an id that no site has. */
+const char *cw_engine_site_name(const struct cw_engine *engine, uint8_t id);
+/* Groups' log sizes are the same at every node: it is part of the protocol's flow control. */
+#define CW_LOG_ENTRIES 2048u

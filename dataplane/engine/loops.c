@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "engine/loops.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <rte_lcore.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/numbers.h"
+#include "engine/clock.h"
+#include "engine/no_alloc.h"
+
+#define SPIN_NS        (50 * CW_US)
+#define SLEEP_SHORT_NS (20 * CW_US)
+#define SLEEP_NS       (200 * CW_US)
+#define SLEEP_IDLE_NS  CW_MS
+#define QUIET_NS       (2 * CW_MS)
+#define IDLE_NS        (100 * CW_MS)
+
+/* How long this loop may sleep now; 0: not yet. */
+static uint64_t sleep_for(bool may_be_idle, uint64_t now_ns, uint64_t useful_ns, uint64_t deadline_ns)
+{
+    uint64_t quiet_ns = now_ns - useful_ns;
+    if (quiet_ns < SPIN_NS || deadline_ns <= now_ns)
+        return 0;
+    uint64_t ns = quiet_ns < QUIET_NS ? SLEEP_SHORT_NS : SLEEP_NS;
+    if (quiet_ns >= IDLE_NS || (may_be_idle && quiet_ns >= QUIET_NS))
+        ns = SLEEP_IDLE_NS;
+    return CW_MIN(ns, deadline_ns - now_ns);
+}
+
+static bool is_dedicated(const struct cw_engine *engine)
+{
+    return engine->config.poll == CW_CONFIG_POLL_DEDICATED;
+}
+
+static void relax(const struct cw_engine *engine)
+{
+    if (is_dedicated(engine))
+        __builtin_ia32_pause();
+    else
+        (void)sched_yield();
+}
+
+static void prepare_thread(const char *name, const struct cw_engine *engine, uint32_t cpu)
+{
+    (void)pthread_setname_np(pthread_self(), name);
+    (void)prctl(PR_SET_TIMERSLACK, 1);
+    if (rte_thread_register() != 0) /* gives the port's buffer pool a cache of this thread's own */
+        fprintf(stderr, "causeway-engine: %s runs without a DPDK lcore id: slower, but well\n", name);
+    if (!is_dedicated(engine))
+        return;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    if (pthread_setaffinity_np(pthread_self(), sizeof set, &set) != 0)
+        fprintf(stderr, "causeway-engine: %s cannot be bound to CPU %u\n", name, cpu);
+}
+
+/* ---------------------------------------------------------------- sleeping */
+
+/* The store's part of cw_sleeper: is there anything that came after the last look? */
+static void store_sleep(struct cw_engine *engine, uint64_t ns)
+{
+    struct cw_store *store = engine->store;
+    atomic_store(&engine->store_sleeper.is_sleeping, true);
+    bool is_empty = cw_ring_is_empty(&engine->commands) && cw_ring_is_empty(&engine->from_net);
+    cw_count(&store->counters[CW_STORE_SLEEPS], 1);
+    cw_uring_sleep(&store->uring, is_empty ? ns : 0);
+    atomic_store(&engine->store_sleeper.is_sleeping, false);
+}
+
+static void net_sleep(struct cw_engine *engine, uint64_t ns)
+{
+    atomic_store(&engine->net_sleeper.is_sleeping, true);
+    if (cw_ring_is_empty(&engine->to_net)) {
+        struct pollfd wake = {.fd = engine->net->wake_fd, .events = POLLIN};
+        struct timespec timeout = {.tv_sec = (time_t)(ns / CW_SECOND), .tv_nsec = (long)(ns % CW_SECOND)};
+        uint64_t count;
+        if (ppoll(&wake, 1, &timeout, NULL) > 0 && read(wake.fd, &count, sizeof count) < 0)
+            CW_ASSERT(errno == EAGAIN || errno == EINTR);
+    }
+    atomic_store(&engine->net_sleeper.is_sleeping, false);
+}
+
+static void wake_net(struct cw_engine *engine)
+{
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with net_sleep: its flag, or our push, is seen */
+    if (!atomic_load(&engine->net_sleeper.is_sleeping))
+        return;
+    uint64_t one = 1;
+    ssize_t written = write(engine->net->wake_fd, &one, sizeof one);
+    (void)written;
+}
+
+void cw_loops_wake_store(struct cw_engine *engine)
+{
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with store_sleep */
+    if (atomic_load(&engine->store_sleeper.is_sleeping))
+        cw_uring_wake(&engine->store->uring);
+}
+
+/* ---------------------------------------------------------------- the loops */
+
+static void *both_loop(void *argument)
+{
+    struct cw_engine *engine = argument;
+    struct cw_net *net = engine->net;
+    struct cw_store *store = engine->store;
+    prepare_thread("causeway-lcore", engine, engine->config.lcore_store);
+    uint64_t now_ns = cw_clock_now_ns(), useful_ns = now_ns;
+    cw_no_alloc = true;
+    while (!store->is_done) {
+        uint32_t count = cw_net_receive(net, now_ns);
+        count += cw_store_turn(store, now_ns);
+        count += cw_net_transmit(net, cw_clock_now_ns());
+        uint64_t end_ns = cw_clock_now_ns();
+        net->cycle_ns_max = CW_MAX(net->cycle_ns_max, end_ns - now_ns);
+        now_ns = end_ns;
+        if (count > 0) {
+            useful_ns = now_ns;
+            continue;
+        }
+        uint64_t deadline_ns = CW_MIN(cw_net_deadline_ns(net), cw_store_deadline_ns(store));
+        uint64_t ns =
+            is_dedicated(engine) ? 0 : sleep_for(!cw_net_is_any_up(net), now_ns, useful_ns, deadline_ns);
+        if (ns > 0)
+            store_sleep(engine, ns);
+        else
+            relax(engine);
+        now_ns = cw_clock_now_ns();
+    }
+    cw_net_close_sessions(net, now_ns);
+    cw_no_alloc = false;
+    return NULL;
+}
+
+static void *store_loop(void *argument)
+{
+    struct cw_engine *engine = argument;
+    struct cw_store *store = engine->store;
+    prepare_thread("causeway-store", engine, engine->config.lcore_store);
+    uint64_t now_ns = cw_clock_now_ns(), useful_ns = now_ns;
+    cw_no_alloc = true;
+    while (!store->is_done) {
+        uint32_t count = cw_store_turn(store, now_ns);
+        if (store->has_told_net)
+            wake_net(engine);
+        store->has_told_net = false;
+        now_ns = cw_clock_now_ns();
+        if (count > 0) {
+            useful_ns = now_ns;
+            continue;
+        }
+        uint64_t deadline_ns = cw_store_deadline_ns(store);
+        bool must_spin = is_dedicated(engine) || now_ns - useful_ns < SPIN_NS || deadline_ns <= now_ns;
+        if (must_spin)
+            relax(engine);
+        else
+            store_sleep(engine, deadline_ns - now_ns);
+        now_ns = cw_clock_now_ns();
+    }
+    atomic_store(&engine->must_stop, true);
+    wake_net(engine);
+    cw_no_alloc = false;
+    return NULL;
+}
+
+static void *net_loop(void *argument)
+{
+    struct cw_engine *engine = argument;
+    struct cw_net *net = engine->net;
+    prepare_thread("causeway-net", engine, engine->config.lcore_net);
+    uint64_t now_ns = cw_clock_now_ns(), useful_ns = now_ns;
+    cw_no_alloc = true;
+    while (!atomic_load_explicit(&engine->must_stop, memory_order_relaxed)) {
+        uint32_t count = cw_net_receive(net, now_ns);
+        count += cw_net_transmit(net, now_ns);
+        if (net->has_pushed)
+            cw_loops_wake_store(engine);
+        net->has_pushed = false;
+        uint64_t end_ns = cw_clock_now_ns();
+        net->cycle_ns_max = CW_MAX(net->cycle_ns_max, end_ns - now_ns);
+        now_ns = end_ns;
+        if (count > 0) {
+            useful_ns = now_ns;
+            continue;
+        }
+        uint64_t ns = is_dedicated(engine)
+                          ? 0
+                          : sleep_for(!cw_net_is_any_up(net), now_ns, useful_ns, cw_net_deadline_ns(net));
+        if (ns > 0)
+            net_sleep(engine, ns);
+        else
+            relax(engine);
+        now_ns = cw_clock_now_ns();
+    }
+    cw_net_close_sessions(net, now_ns);
+    cw_no_alloc = false;
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- starting */
+
+/* Lcores take no signals: those are the control thread's. */
+static int start_thread(pthread_t *thread, void *(*loop)(void *), struct cw_engine *engine)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(thread, NULL, loop, engine);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+enum cw_status cw_loops_start(struct cw_loops *loops, struct cw_engine *engine, char *why, size_t why_size)
+{
+    loops->engine = engine;
+    loops->has_net_thread = engine->config.lcore_net != engine->config.lcore_store;
+    int error = start_thread(&loops->store_thread, loops->has_net_thread ? store_loop : both_loop, engine);
+    if (error == 0 && loops->has_net_thread)
+        error = start_thread(&loops->net_thread, net_loop, engine);
+    if (error == 0)
+        return CW_OK;
+    snprintf(why, why_size, "cannot start a thread: %s", strerror(error));
+    return CW_IO;
+}
+
+void cw_loops_join(struct cw_loops *loops)
+{
+    (void)pthread_join(loops->store_thread, NULL);
+    if (loops->has_net_thread)
+        (void)pthread_join(loops->net_thread, NULL);
+}

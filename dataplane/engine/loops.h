@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The lcore threads: one that runs net and store in turn, or one for each.
+ *
+ * Dedicated: they never sleep. Adaptive: after SPIN_NS without anything to do they sleep, at first 20 us at
+ * a time, later 200 us, and 1 ms once nothing has happened for 100 ms or no path is up; never past the next
+ * deadline. The store sleeps in its io_uring, where disks, clients and commands end the sleep; a port has no
+ * interrupt, so a packet that ends an idle time waits for up to the timer. A net thread of its own sleeps in
+ * ppoll on an eventfd.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "engine/net_lcore.h"
+#include "engine/store.h"
+
+struct cw_loops {
+    struct cw_engine *engine;
+    pthread_t store_thread, net_thread;
+    bool has_net_thread;
+};
+
+/* Words in why. */
+enum cw_status cw_loops_start(struct cw_loops *loops, struct cw_engine *engine, char *why,
+                              size_t why_size) CW_MUST_CHECK;
+/* Waits until they have ended: the store after its STOP, the net after the store. */
+void cw_loops_join(struct cw_loops *loops);
+/* Control: something stands in the store's ring. */
+void cw_loops_wake_store(struct cw_engine *engine);

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "engine/net_lcore.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/assert.h"
+#include "base/numbers.h"
+
+#define IDLE_TIMEOUT_NS (2 * CW_SECOND)
+
+static_assert(CW_NET_NODES > CW_NET_MESSAGES_MAX, "what a session holds leaves nodes for what waits");
+
+/* ---------------------------------------------------------------- building */
+
+static void random_fill(uint8_t *bytes, size_t length)
+{
+    ssize_t got = getrandom(bytes, length, 0);
+    CW_ASSERT(got == (ssize_t)length && "up to 256 bytes always come whole");
+}
+
+void cw_net_port_config(const struct cw_config_path *path, struct cw_port_config *port)
+{
+    *port = (struct cw_port_config){.mtu = path->mtu,
+                                    .local_ip = path->local.ip,
+                                    .remote_ip = path->peer.ip,
+                                    .local_udp = path->local.port,
+                                    .remote_udp = path->peer.port};
+    snprintf(port->name, sizeof port->name, "%s", path->name);
+    snprintf(port->device, sizeof port->device, "%s", path->device);
+    memcpy(port->local_mac, path->local.mac, 6);
+    memcpy(port->remote_mac, path->peer.mac, 6);
+}
+
+enum cw_status cw_net_open_ports(struct cw_net *net, struct cw_engine *engine, char *why, size_t why_size)
+{
+    net->engine = engine;
+    net->path_count = engine->config.path_count;
+    for (uint32_t i = 0; i < net->path_count; i++) {
+        struct cw_port_config config;
+        cw_net_port_config(&engine->config.paths[i], &config);
+        net->paths[i].index = (uint8_t)i;
+        net->paths[i].port = cw_port_open(&config, why, why_size);
+        if (net->paths[i].port == NULL)
+            return CW_IO;
+    }
+    return CW_OK;
+}
+
+void cw_net_close_ports(struct cw_net *net)
+{
+    for (uint32_t i = 0; i < net->path_count; i++) {
+        if (net->paths[i].port != NULL)
+            cw_port_close(net->paths[i].port);
+        net->paths[i].port = NULL;
+    }
+}
+
+void cw_net_receive_counts(const struct cw_node_config *config, uint32_t counts[CW_CLASS_COUNT])
+{
+    static const uint32_t eighths[CW_CLASS_COUNT] = {2, 2, 4};
+    uint64_t bytes = (uint64_t)config->receive_mb * CW_MIB / CW_MAX(config->path_count, 1u);
+    for (unsigned c = 0; c < CW_CLASS_COUNT; c++) {
+        uint64_t each = CW_CLASS_BYTES(c) + CW_MESSAGE_HEAD_MAX;
+        counts[c] = (uint32_t)CW_MAX(bytes / 8 * eighths[c] / each, 8ull);
+    }
+}
+
+static void session_config_of(const struct cw_net *net, const struct cw_net_path *path,
+                              const struct cw_aead_ops *aead, struct cw_session_config *session)
+{
+    const struct cw_node_config *config = &net->engine->config;
+    const struct cw_config_path *wanted = &config->paths[path->index];
+    *session = (struct cw_session_config){
+        .is_initiator = config->site_id < cw_engine_site_id(net->engine, wanted->remote),
+        .aead = aead,
+        .datagram_bytes_max = CW_MIN(cw_port_datagram_bytes_max(path->port), (uint32_t)wanted->mtu - 28u),
+        .rate_bytes_per_second = wanted->rate_bits_per_second / 8,
+        .packets_in_flight_max = CW_NET_PACKETS_IN_FLIGHT,
+        .messages_max = CW_NET_MESSAGES_MAX,
+        .idle_timeout_ns = IDLE_TIMEOUT_NS,
+    };
+    snprintf(session->local_name, sizeof session->local_name, "%s", config->site);
+    snprintf(session->remote_name, sizeof session->remote_name, "%s", wanted->remote);
+    memcpy(session->cluster_key, config->cluster_key, sizeof session->cluster_key);
+    random_fill(session->seed, sizeof session->seed);
+    cw_net_receive_counts(config, session->receive_count);
+}
+
+static void list_push(struct cw_net_list *list, struct cw_net_node *node)
+{
+    node->next = NULL;
+    if (list->last != NULL)
+        list->last->next = node;
+    else
+        list->first = node;
+    list->last = node;
+    list->count++;
+}
+
+static struct cw_net_node *list_pop(struct cw_net_list *list)
+{
+    struct cw_net_node *node = list->first;
+    if (node == NULL)
+        return NULL;
+    list->first = node->next;
+    if (list->first == NULL)
+        list->last = NULL;
+    list->count--;
+    return node;
+}
+
+void cw_net_init(struct cw_net *net, struct cw_arena *arena, const struct cw_aead_ops *aead, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < net->path_count; i++) {
+        struct cw_net_path *path = &net->paths[i];
+        struct cw_session_config config;
+        session_config_of(net, path, aead, &config);
+        path->session = cw_session_new(&config, arena, now_ns);
+        path->nodes = cw_arena_take(arena, sizeof *path->nodes * CW_NET_NODES, 64);
+        for (uint32_t n = 0; path->nodes != NULL && n < CW_NET_NODES; n++)
+            list_push(&path->free, &path->nodes[n]);
+        explicit_bzero(&config, sizeof config);
+    }
+}
+
+/* ---------------------------------------------------------------- towards the store */
+
+/* The caller has seen that there is room. */
+static void push_to_store(struct cw_net *net, const struct cw_from_net *element)
+{
+    bool pushed = cw_ring_push(&net->engine->from_net, element);
+    CW_ASSERT(pushed && "room was seen before");
+    net->has_pushed = true;
+}
+
+static bool has_room(struct cw_net *net)
+{
+    return cw_ring_room(&net->engine->from_net) > 0;
+}
+
+static void answer_and_free(struct cw_net *net, struct cw_net_path *path, struct cw_net_node *node,
+                            bool delivered)
+{
+    if (node->message.wants_answer) {
+        struct cw_from_net sent = {.type = CW_FROM_NET_SENT,
+                                   .path = path->index,
+                                   .slot = node->message.slot,
+                                   .delivered = delivered,
+                                   .tag = node->message.tag};
+        push_to_store(net, &sent);
+    }
+    list_push(&path->free, node);
+}
+
+static void give_back_undelivered(struct cw_net *net, struct cw_net_path *path)
+{
+    while (path->undelivered.first != NULL && has_room(net))
+        answer_and_free(net, path, list_pop(&path->undelivered), false);
+}
+
+static void on_down(struct cw_net *net, struct cw_net_path *path, uint8_t why)
+{
+    path->is_up = false;
+    for (unsigned s = 0; s < CW_STREAM_COUNT; s++) {
+        for (struct cw_net_node *node; (node = list_pop(&path->pending[s])) != NULL;)
+            list_push(&path->undelivered, node);
+    }
+    struct cw_from_net down = {.type = CW_FROM_NET_DOWN, .path = path->index, .why = why};
+    push_to_store(net, &down);
+}
+
+static void on_session_event(struct cw_net *net, struct cw_net_path *path,
+                             const struct cw_session_event *event)
+{
+    struct cw_from_net element = {.path = path->index};
+    switch (event->type) {
+    case CW_SESSION_UP:
+        path->is_up = true;
+        element.type = CW_FROM_NET_UP;
+        element.generation = ++path->generation;
+        push_to_store(net, &element);
+        break;
+    case CW_SESSION_DOWN:
+        on_down(net, path, event->why);
+        break;
+    case CW_SESSION_RECEIVED:
+        element.type = CW_FROM_NET_RECEIVED;
+        element.received = event->received;
+        push_to_store(net, &element);
+        break;
+    case CW_SESSION_SENT:
+        CW_ASSERT(event->tag >= 1 && event->tag <= CW_NET_NODES);
+        answer_and_free(net, path, &path->nodes[event->tag - 1], event->delivered);
+        break;
+    default:
+        CW_ASSERT(!"a session has no other events");
+    }
+}
+
+static uint32_t drain_events(struct cw_net *net, struct cw_net_path *path)
+{
+    struct cw_session_event event;
+    uint32_t count = 0;
+    while (has_room(net) && cw_session_event(path->session, &event)) {
+        on_session_event(net, path, &event);
+        count++;
+    }
+    return count;
+}
+
+/* ---------------------------------------------------------------- from the store */
+
+/* Tries to hand one message to the session. False: it waits. */
+static bool try_send(struct cw_net_path *path, struct cw_net_node *node)
+{
+    const struct cw_to_net *m = &node->message;
+    const uint8_t *head = m->head_length > CW_HEAD_INLINE ? node->large_head : m->head;
+    uint64_t tag = (uint64_t)(node - path->nodes) + 1;
+    enum cw_status status = CW_SHUTDOWN;
+    if (path->is_up && m->generation == path->generation)
+        status =
+            cw_session_send(path->session, m->stream, head, m->head_length, m->body, m->body_length, tag);
+    if (status == CW_AGAIN)
+        return false;
+    if (status != CW_OK)
+        list_push(&path->undelivered, node);
+    return true;
+}
+
+static uint32_t send_pending(struct cw_net_path *path)
+{
+    uint32_t count = 0;
+    for (unsigned s = 0; s < CW_STREAM_COUNT; s++) {
+        while (path->pending[s].first != NULL) {
+            struct cw_net_node *node = list_pop(&path->pending[s]);
+            if (!try_send(path, node)) { /* back to the front: order within a stream is kept */
+                node->next = path->pending[s].first;
+                path->pending[s].first = node;
+                if (path->pending[s].last == NULL)
+                    path->pending[s].last = node;
+                path->pending[s].count++;
+                break;
+            }
+            count++;
+        }
+    }
+    return count;
+}
+
+/* All nodes wait for a peer that takes nothing: closing gives them back. The message is copied to a node that
+ * this frees, so it too is answered. */
+static struct cw_net_node *node_for(struct cw_net *net, struct cw_net_path *path)
+{
+    if (path->free.first == NULL) {
+        cw_session_close(path->session, net->now_ns);
+        (void)drain_events(net, path);
+        give_back_undelivered(net, path);
+    }
+    return list_pop(&path->free);
+}
+
+static void take_send(struct cw_net *net, struct cw_to_net *message, struct cw_net_node *node)
+{
+    struct cw_net_path *path = &net->paths[message->path];
+    node->message = *message;
+    if (message->head_length > CW_HEAD_INLINE) {
+        bool popped = cw_ring_pop(&net->engine->large_heads, node->large_head);
+        CW_ASSERT(popped && "the head was pushed before the message");
+    }
+    CW_ASSERT(message->stream < CW_STREAM_COUNT);
+    if (path->pending[message->stream].first != NULL || !try_send(path, node))
+        list_push(&path->pending[message->stream], node);
+}
+
+/* False: it cannot be taken yet and stays in net->held. */
+static bool take_command(struct cw_net *net, struct cw_to_net *message)
+{
+    struct cw_net_path *path = &net->paths[message->path];
+    switch (message->type) {
+    case CW_TO_NET_SEND: {
+        struct cw_net_node *node = node_for(net, path);
+        if (node == NULL)
+            return false;
+        take_send(net, message, node);
+        return true;
+    }
+    case CW_TO_NET_RELEASE:
+        cw_session_release(path->session, message->buffer);
+        return true;
+    case CW_TO_NET_SNAPSHOT:
+        net->snapshot = message->snapshot;
+        return true;
+    default:
+        CW_ASSERT(!"the store sends nothing else");
+    }
+    return true;
+}
+
+static uint32_t take_commands(struct cw_net *net)
+{
+    uint32_t count = 0;
+    if (net->is_holding) {
+        if (!take_command(net, &net->held))
+            return 0;
+        net->is_holding = false;
+    }
+    while (count < CW_NET_COMMANDS_PER_TURN && cw_ring_pop(&net->engine->to_net, &net->held)) {
+        count++;
+        if (!take_command(net, &net->held)) {
+            net->is_holding = true;
+            break;
+        }
+    }
+    return count;
+}
+
+/* ---------------------------------------------------------------- the turn */
+
+static void on_datagram(void *context, uint8_t *datagram, size_t length)
+{
+    struct cw_net_path *path = context;
+    cw_session_on_datagram(path->session, datagram, length, path->now_ns);
+}
+
+uint32_t cw_net_receive(struct cw_net *net, uint64_t now_ns)
+{
+    uint32_t count = 0;
+    net->now_ns = now_ns;
+    net->turns++;
+    for (uint32_t i = 0; i < net->path_count; i++) {
+        struct cw_net_path *path = &net->paths[i];
+        path->now_ns = now_ns;
+        count += cw_port_receive(path->port, on_datagram, path);
+        if (cw_session_wants_entropy(path->session)) {
+            uint8_t seed[64];
+            random_fill(seed, sizeof seed);
+            cw_session_entropy(path->session, seed);
+        }
+        if (now_ns >= cw_session_deadline_ns(path->session))
+            cw_session_on_time(path->session, now_ns);
+        count += drain_events(net, path);
+        give_back_undelivered(net, path);
+    }
+    return count;
+}
+
+static uint32_t transmit_path(struct cw_net_path *path, uint64_t now_ns)
+{
+    uint32_t count = 0;
+    while (count < CW_NET_DATAGRAMS_PER_TURN) {
+        uint8_t *datagram = cw_port_transmit_next(path->port);
+        if (datagram == NULL)
+            break;
+        size_t length = cw_session_transmit(path->session, datagram, now_ns);
+        if (length == 0) {
+            cw_port_transmit_abandon(path->port);
+            break;
+        }
+        cw_port_transmit_commit(path->port, length);
+        count++;
+    }
+    cw_port_flush(path->port);
+    return count;
+}
+
+static void fill_snapshot(struct cw_net *net, struct cw_snapshot *snapshot)
+{
+    for (uint32_t i = 0; i < net->path_count; i++) {
+        struct cw_net_path *path = &net->paths[i];
+        struct cw_path_snapshot *to = &snapshot->paths[i];
+        to->is_up = path->is_up;
+        cw_session_stats(path->session, &to->session);
+        for (unsigned s = 0; s < CW_STREAM_COUNT; s++)
+            to->pending += path->pending[s].count;
+        for (unsigned c = 0; c < CW_PORT_COUNTER_COUNT; c++)
+            to->port[c] = cw_port_counter(path->port, c);
+    }
+    snapshot->net_turns = net->turns;
+    snapshot->net_cycle_ns_max = net->cycle_ns_max;
+    net->cycle_ns_max = 0;
+}
+
+static void answer_snapshot(struct cw_net *net)
+{
+    if (net->snapshot == NULL || !has_room(net))
+        return;
+    fill_snapshot(net, net->snapshot);
+    struct cw_from_net element = {.type = CW_FROM_NET_SNAPSHOT, .snapshot = net->snapshot};
+    push_to_store(net, &element);
+    net->snapshot = NULL;
+}
+
+uint32_t cw_net_transmit(struct cw_net *net, uint64_t now_ns)
+{
+    net->now_ns = now_ns;
+    uint32_t count = take_commands(net);
+    for (uint32_t i = 0; i < net->path_count; i++) {
+        struct cw_net_path *path = &net->paths[i];
+        count += send_pending(path);
+        count += transmit_path(path, now_ns);
+    }
+    answer_snapshot(net);
+    return count;
+}
+
+uint64_t cw_net_deadline_ns(const struct cw_net *net)
+{
+    uint64_t deadline_ns = CW_NEVER;
+    for (uint32_t i = 0; i < net->path_count; i++)
+        deadline_ns = CW_MIN(deadline_ns, cw_session_deadline_ns(net->paths[i].session));
+    return deadline_ns;
+}
+
+bool cw_net_is_any_up(const struct cw_net *net)
+{
+    for (uint32_t i = 0; i < net->path_count; i++) {
+        if (net->paths[i].is_up)
+            return true;
+    }
+    return false;
+}
+
+void cw_net_close_sessions(struct cw_net *net, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < net->path_count; i++) {
+        cw_session_close(net->paths[i].session, now_ns);
+        (void)transmit_path(&net->paths[i], now_ns);
+    }
+}

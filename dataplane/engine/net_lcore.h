@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The net lcore: one port and one session a path. Receives, opens, hands whole messages to the store lcore;
+ * takes messages from it, seals and sends.
+ *
+ * Every message taken from the ring gets a node, which it keeps until the session is finished with it; the
+ * node's index is the session's tag, so the group's own tag comes back whole. A message that the session has
+ * no room or credit for waits in a list of its path and stream. Nodes run out only when a peer grants nothing
+ * for as long as it takes to fill them; then the session is closed, which gives everything back, and the
+ * groups compare notes when it is up again.
+ */
+#pragma once
+
+#include "engine/engine.h"
+#include "engine/snapshot.h"
+
+#define CW_NET_NODES              8192u
+#define CW_NET_MESSAGES_MAX       4096u
+#define CW_NET_PACKETS_IN_FLIGHT  4096u
+#define CW_NET_DATAGRAMS_PER_TURN 64u
+#define CW_NET_COMMANDS_PER_TURN  256u
+
+struct cw_net_node {
+    struct cw_net_node *next;
+    struct cw_to_net message;
+    uint8_t large_head[CW_MESSAGE_HEAD_MAX];
+};
+
+struct cw_net_list {
+    struct cw_net_node *first, *last;
+    uint32_t count;
+};
+
+struct cw_net_path {
+    struct cw_port *port;
+    struct cw_session *session;
+    uint64_t now_ns; /* of this turn */
+    uint8_t index;
+    bool is_up;
+    uint32_t generation; /* counts UP events; 0: never up */
+    struct cw_net_node *nodes;
+    struct cw_net_list free;
+    struct cw_net_list pending[CW_STREAM_COUNT];
+    struct cw_net_list undelivered; /* to be answered as not delivered as room allows */
+};
+
+struct cw_net {
+    struct cw_engine *engine;
+    struct cw_net_path paths[CW_PATHS_MAX];
+    uint32_t path_count;
+    struct cw_to_net held; /* popped, and no node was free for it */
+    bool is_holding;
+    struct cw_snapshot *snapshot; /* to be filled and passed on */
+    uint64_t now_ns;              /* of this turn */
+    uint64_t turns, cycle_ns_max;
+    bool has_pushed; /* this turn, for the store */
+    int wake_fd;     /* of a net thread of its own */
+};
+
+void cw_net_port_config(const struct cw_config_path *path, struct cw_port_config *port);
+/* Opens the ports. Blocking, main thread. Words in why. */
+enum cw_status cw_net_open_ports(struct cw_net *net, struct cw_engine *engine, char *why,
+                                 size_t why_size) CW_MUST_CHECK;
+/* Buffers of each class that one session grants. Groups share them: a session keeps a quarter of its credit
+ * for the control stream, so the COMMIT that lets records be applied, and their buffers return, always gets
+ * through. */
+void cw_net_receive_counts(const struct cw_node_config *config, uint32_t counts[CW_CLASS_COUNT]);
+/* Carves sessions and nodes; run twice, as cw_arena_measure tells. */
+void cw_net_init(struct cw_net *net, struct cw_arena *arena, const struct cw_aead_ops *aead, uint64_t now_ns);
+void cw_net_close_ports(struct cw_net *net);
+
+/* One turn is receive, then transmit; with one thread the store's turn stands between them. Each returns how
+ * much it did. */
+uint32_t cw_net_receive(struct cw_net *net, uint64_t now_ns);
+uint32_t cw_net_transmit(struct cw_net *net, uint64_t now_ns);
+uint64_t cw_net_deadline_ns(const struct cw_net *net);
+bool cw_net_is_any_up(const struct cw_net *net);
+/* Tells the peers goodbye. */
+void cw_net_close_sessions(struct cw_net *net, uint64_t now_ns);

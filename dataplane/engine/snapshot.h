@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A picture of the engine, for status and telemetry: allocated by control, filled by the store lcore, then by
+ * the net lcore, and read by control when it has come back. Nobody reads another thread's data directly.
+ */
+#pragma once
+
+#include "engine/mail.h"
+#include "frontend/nbd.h"
+#include "io/port.h"
+
+#define CW_STORE_COUNTERS(X)                                                                                 \
+    X(CW_STORE_TURNS, "store_turns")                                                                         \
+    X(CW_STORE_SLEEPS, "store_sleeps")                                                                       \
+    X(CW_STORE_BAD_MESSAGE, "message_malformed")                                                             \
+    X(CW_STORE_WRONG_SITE, "message_wrong_site")                                                             \
+    X(CW_STORE_UNKNOWN_GROUP, "message_unknown_group")                                                       \
+    X(CW_STORE_NOT_STARTED, "message_before_path_up")                                                        \
+    X(CW_STORE_HELD_AT_REPLY, "replies_held_at_last_check")                                                  \
+    X(CW_STORE_NO_BUFFER, "requests_waited_for_buffer")                                                      \
+    X(CW_STORE_NO_ROOM, "requests_waited_for_room")
+enum { CW_STORE_COUNTERS(CW_COUNTER_ENUM) CW_STORE_COUNTER_COUNT };
+extern const char *const cw_store_counter_names[CW_STORE_COUNTER_COUNT];
+
+struct cw_volume_snapshot {
+    bool is_used, is_open;
+    uint16_t volume;
+    uint32_t connections;
+    uint64_t size, base;
+    char name[64];
+    char path[512];
+    char socket[108];
+    char uri[CW_NBD_URI_BYTES];
+};
+
+struct cw_group_snapshot {
+    bool is_used;
+    uint32_t group;
+    struct cw_group_status status;
+    uint64_t bytes_per_second, writes_per_second;
+    uint64_t lease_deadline_ns;
+    uint32_t volume_count;
+    struct cw_volume_snapshot volumes[CW_VOLUMES_PER_GROUP_MAX];
+};
+
+struct cw_path_snapshot {
+    bool is_up;
+    uint32_t pending; /* messages waiting for the session to take them */
+    struct cw_session_stats session;
+    uint64_t port[CW_PORT_COUNTER_COUNT];
+};
+
+struct cw_snapshot {
+    uint64_t taken_ns;
+    uint64_t lease_deadline_ns;
+    uint64_t store_cycle_ns_max, net_cycle_ns_max; /* since the last picture */
+    uint64_t net_turns;
+    uint64_t store_counters[CW_STORE_COUNTER_COUNT];
+    uint64_t nbd_counters[CW_NBD_COUNTER_COUNT];
+    uint64_t payload_free[CW_CLASS_COUNT];
+    struct cw_group_snapshot groups[CW_GROUPS_MAX];
+    struct cw_path_snapshot paths[CW_PATHS_MAX];
+    struct cw_command *command; /* the SNAPSHOT command it travels with */
+};

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Messages between groups and peers, by way of the net lcore.
+ *
+ * A peer is spoken to on one path at a time, the first of its paths that is up. When that one goes down the
+ * groups see the peer go, and come back at once on the next path: what was in flight is compared by
+ * sequences, as after any break. Messages are taken from any path that is up.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/numbers.h"
+#include "engine/store.h"
+
+bool cw_store_has_room_to_net(struct cw_store *store)
+{
+    return cw_ring_room(&store->engine->to_net) > 0 && cw_ring_room(&store->engine->large_heads) > 0;
+}
+
+static void push_to_net(struct cw_store *store, const struct cw_to_net *element)
+{
+    bool pushed = cw_ring_push(&store->engine->to_net, element);
+    CW_ASSERT(pushed && "room was seen before");
+    store->has_told_net = true;
+}
+
+/* A path by which a message comes back undelivered: the peer went away in this very turn. */
+static uint8_t any_path(const struct cw_store *store, uint8_t peer)
+{
+    uint32_t count = store->engine->config.path_count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (store->paths[i].peer == peer)
+            return (uint8_t)i;
+    }
+    CW_ASSERT(!"groups speak only to peers that were up");
+    return 0;
+}
+
+void cw_store_send(struct cw_store_group *group, const struct cw_action *action)
+{
+    struct cw_store *store = group->store;
+    bool is_up = store->active_path[action->peer] >= 0;
+    uint8_t path = is_up ? (uint8_t)store->active_path[action->peer] : any_path(store, action->peer);
+    struct cw_to_net element;
+    element.type = CW_TO_NET_SEND;
+    element.path = path;
+    element.stream = action->stream;
+    element.slot = group->slot;
+    element.wants_answer = action->token != 0 || action->body_length > 0;
+    element.generation = is_up ? store->paths[path].generation : 0;
+    group->sends_in_flight += element.wants_answer;
+    element.head_length = action->head_length;
+    element.body_length = action->body_length;
+    element.tag = action->token;
+    element.body = action->memory;
+    CW_ASSERT(action->head_length <= CW_MESSAGE_HEAD_MAX);
+    if (action->head_length > CW_HEAD_INLINE) {
+        uint8_t head[CW_MESSAGE_HEAD_MAX];
+        memcpy(head, action->head, action->head_length);
+        bool pushed = cw_ring_push(&store->engine->large_heads, head);
+        CW_ASSERT(pushed && "room was seen before");
+    } else {
+        memcpy(element.head, action->head, action->head_length);
+    }
+    push_to_net(store, &element);
+}
+
+static void release_received(struct cw_store *store, uint8_t path, uint64_t buffer)
+{
+    struct cw_to_net element;
+    memset(&element, 0, offsetof(struct cw_to_net, head));
+    element.type = CW_TO_NET_RELEASE;
+    element.path = path;
+    element.buffer = buffer;
+    push_to_net(store, &element);
+}
+
+static void release_message(struct cw_store *store, uint64_t handle)
+{
+    struct cw_handle slot = cw_payload_slot(handle);
+    struct cw_store_received *received = cw_pool_get(&store->received, slot);
+    CW_ASSERT(received != NULL && "a payload comes back once");
+    release_received(store, received->path, received->buffer);
+    cw_pool_give(&store->received, slot);
+}
+
+void cw_store_release(struct cw_store_group *group, uint64_t handle)
+{
+    unsigned kind = cw_payload_kind(handle);
+    if (kind == CW_HANDLE_RECEIVED) {
+        release_message(group->store, handle);
+    } else if (kind == CW_HANDLE_RECOVERED) {
+        CW_ASSERT(group->recovered_live > 0);
+        group->recovered_live--; /* their memory is freed with the group: an lcore does not call free */
+    } else {
+        cw_payload_give(&group->store->payloads, handle);
+    }
+}
+
+/* ---------------------------------------------------------------- paths and peers */
+
+static void tell_groups(struct cw_store *store, uint8_t peer, bool is_up)
+{
+    for (unsigned i = 0; i < CW_GROUPS_MAX; i++) {
+        struct cw_store_group *group = store->groups[i];
+        if (group == NULL || (group->sites & 1u << peer) == 0)
+            continue;
+        if (is_up)
+            cw_group_on_peer_up(group->group, peer, store->now_ns);
+        else
+            cw_group_on_peer_down(group->group, peer, store->now_ns);
+    }
+}
+
+void cw_store_tell_peers_up(struct cw_store_group *group)
+{
+    for (uint8_t peer = 0; peer < CW_SITES_MAX; peer++) {
+        if (group->store->active_path[peer] >= 0 && (group->sites & 1u << peer) != 0)
+            cw_group_on_peer_up(group->group, peer, group->store->now_ns);
+    }
+}
+
+static void choose_path(struct cw_store *store, uint8_t peer)
+{
+    CW_ASSERT(store->active_path[peer] < 0);
+    for (uint32_t i = 0; i < store->engine->config.path_count; i++) {
+        if (store->paths[i].peer != peer || !store->paths[i].is_up)
+            continue;
+        store->active_path[peer] = (int8_t)i;
+        tell_groups(store, peer, true);
+        return;
+    }
+}
+
+static void on_path_up(struct cw_store *store, const struct cw_from_net *element)
+{
+    struct cw_store_path *path = &store->paths[element->path];
+    path->is_up = true;
+    path->generation = element->generation;
+    cw_store_event(store, 0, 0, "path %llu is up", element->path, 0, 0);
+    if (store->active_path[path->peer] < 0)
+        choose_path(store, path->peer);
+}
+
+static void on_path_down(struct cw_store *store, const struct cw_from_net *element)
+{
+    struct cw_store_path *path = &store->paths[element->path];
+    path->is_up = false;
+    cw_store_event(store, 1, 0, "path %llu is down (reason %llu)", element->path, element->why, 0);
+    if (store->active_path[path->peer] != (int8_t)element->path)
+        return;
+    store->active_path[path->peer] = -1;
+    tell_groups(store, path->peer, false);
+    choose_path(store, path->peer);
+}
+
+/* ---------------------------------------------------------------- messages */
+
+static struct cw_store_group *group_of(struct cw_store *store, uint32_t id)
+{
+    for (unsigned i = 0; i < CW_GROUPS_MAX; i++) {
+        if (store->groups[i] != NULL && store->groups[i]->id == id)
+            return store->groups[i];
+    }
+    return NULL;
+}
+
+/* The group that may see this message, or NULL with the reason counted. */
+static struct cw_store_group *group_for(struct cw_store *store, const struct cw_from_net *element,
+                                        struct cw_message *message)
+{
+    const struct cw_received *received = &element->received;
+    if (cw_message_decode(received->head, received->head_length, received->body_length, message) !=
+        CW_MESSAGE_OK) {
+        cw_count(&store->counters[CW_STORE_BAD_MESSAGE], 1);
+        return NULL;
+    }
+    if (message->from_site != store->paths[element->path].peer) {
+        cw_count(&store->counters[CW_STORE_WRONG_SITE], 1);
+        return NULL;
+    }
+    struct cw_store_group *group = group_of(store, message->group);
+    if (group == NULL || (group->sites & 1u << message->from_site) == 0) {
+        cw_count(&store->counters[CW_STORE_UNKNOWN_GROUP], 1);
+        return NULL;
+    }
+    return group;
+}
+
+static void on_received(struct cw_store *store, const struct cw_from_net *element)
+{
+    const struct cw_received *received = &element->received;
+    struct cw_message message;
+    struct cw_store_group *group = group_for(store, element, &message);
+    struct cw_handle slot = cw_pool_take(&store->received);
+    CW_ASSERT(!cw_handle_is_none(slot) && "as many as all sessions have buffers");
+    struct cw_store_received *kept = cw_pool_get(&store->received, slot);
+    *kept = (struct cw_store_received){.buffer = received->buffer, .path = element->path};
+    uint64_t handle = cw_payload_handle(slot, CW_HANDLE_RECEIVED);
+    if (group != NULL && cw_group_on_message(group->group, &message, received->body, received->body_length,
+                                             handle, store->now_ns))
+        return;
+    release_message(store, handle);
+}
+
+static void on_sent(struct cw_store *store, const struct cw_from_net *element)
+{
+    struct cw_store_group *group = store->groups[element->slot];
+    CW_ASSERT(group != NULL && "a group leaves when its last message has been answered");
+    CW_ASSERT(group->sends_in_flight > 0);
+    group->sends_in_flight--;
+    cw_group_on_sent(group->group, store->paths[element->path].peer, element->tag, element->delivered);
+}
+
+static void on_snapshot(struct cw_store *store, struct cw_snapshot *snapshot)
+{
+    cw_store_answer_command(store, snapshot->command);
+}
+
+static void on_element(struct cw_store *store, const struct cw_from_net *element)
+{
+    switch (element->type) {
+    case CW_FROM_NET_UP:
+        on_path_up(store, element);
+        break;
+    case CW_FROM_NET_DOWN:
+        on_path_down(store, element);
+        break;
+    case CW_FROM_NET_RECEIVED:
+        on_received(store, element);
+        break;
+    case CW_FROM_NET_SENT:
+        on_sent(store, element);
+        break;
+    case CW_FROM_NET_SNAPSHOT:
+        on_snapshot(store, element->snapshot);
+        break;
+    default:
+        CW_ASSERT(!"the net lcore sends nothing else");
+    }
+}
+
+uint32_t cw_store_receive(struct cw_store *store)
+{
+    struct cw_from_net element;
+    uint32_t count = 0;
+    /* a received message may be given back at once: that takes room */
+    while (count < CW_STORE_RECEIVE_MAX && cw_ring_room(&store->engine->to_net) > 0 &&
+           cw_ring_pop(&store->engine->from_net, &element)) {
+        on_element(store, &element);
+        count++;
+    }
+    return count;
+}
