@@ -27,6 +27,8 @@ static struct cw_nbd_config with_defaults(struct cw_nbd_config config)
         config.export_connections_max = CW_MAX(config.connections_max / 2, 1u);
     config.requests_max = config.requests_max ? config.requests_max : 128;
     config.exports_max = config.exports_max ? config.exports_max : 64;
+    config.bytes_max = config.bytes_max ? config.bytes_max : 16 * CW_MIB;
+    config.stall_ns = config.stall_ns ? config.stall_ns : 10 * CW_SECOND;
     config.handshake_ns = config.handshake_ns ? config.handshake_ns : 10 * CW_SECOND;
     config.finish_ns = config.finish_ns ? config.finish_ns : 5 * CW_SECOND;
     return config;
@@ -84,6 +86,8 @@ void cw_nbd_wait_for_room(struct cw_nbd_connection *connection)
     if (connection->is_waiting)
         return;
     connection->is_waiting = true;
+    if (!server->is_looking_for_stalls)
+        server->deadline_ns = 0; /* begin to look at the next time told */
     connection->waiting_next = NULL;
     if (server->waiting_last)
         server->waiting_last->waiting_next = connection;
@@ -183,6 +187,32 @@ static void connection_on_time(struct cw_nbd_connection *connection, uint64_t no
     server->deadline_ns = CW_MIN(server->deadline_ns, connection->deadline_ns);
 }
 
+/* Buffers are short: who has replies and has taken none for a while gives its own back. */
+static void stall_on_time(struct cw_nbd_connection *connection, uint64_t now_ns)
+{
+    struct cw_nbd *server = connection->server;
+    bool is_taking = connection->reply_first == NULL || connection->sends_seen != connection->sends_done;
+    if (is_taking || !server->is_looking_for_stalls) {
+        connection->sends_seen = connection->sends_done;
+        connection->sends_seen_ns = now_ns;
+    } else if (connection->state != CW_NBD_CLOSING &&
+               now_ns - connection->sends_seen_ns >= server->config.stall_ns) {
+        cw_count(&server->counters[CW_NBD_STALLED], 1);
+        cw_nbd_connection_on_end(connection);
+    }
+}
+
+static void look_for_stalls(struct cw_nbd *server, uint64_t now_ns)
+{
+    bool is_anyone_waiting = server->waiting_first != NULL;
+    for (uint32_t i = 0; i < server->config.connections_max && is_anyone_waiting; i++)
+        if (server->connections[i].state != CW_NBD_FREE)
+            stall_on_time(&server->connections[i], now_ns);
+    server->is_looking_for_stalls = is_anyone_waiting;
+    if (is_anyone_waiting)
+        server->deadline_ns = CW_MIN(server->deadline_ns, now_ns + server->config.stall_ns / 4);
+}
+
 static void listener_on_time(struct cw_nbd_listener *listener, uint64_t now_ns)
 {
     if (!listener->is_used || !listener->is_paused)
@@ -205,6 +235,7 @@ void cw_nbd_on_time(struct cw_nbd *server, uint64_t now_ns)
         connection_on_time(&server->connections[i], now_ns);
     for (uint32_t i = 0; i < server->listener_count; i++)
         listener_on_time(&server->listeners[i], now_ns);
+    look_for_stalls(server, now_ns);
 }
 
 /* ---- exports ---- */

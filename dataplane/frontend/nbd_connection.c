@@ -75,6 +75,8 @@ void cw_nbd_connection_open(struct cw_nbd_connection *connection, struct cw_nbd_
     connection->was_large = connection->is_quiet = false;
     connection->head = connection->tail = 0;
     connection->reply_sent = 0;
+    CW_ASSERT(connection->bytes_held == 0);
+    connection->sends_done = connection->sends_seen = 0;
     connection->out_sent = connection->out_length = 0;
     struct cw_nbd_out out = {.bytes = connection->out, .capacity = CW_NBD_OUT_BYTES};
     cw_nbd_handshake_init(&connection->handshake, &out);
@@ -428,6 +430,16 @@ static void begin(struct cw_nbd_connection *connection)
     }
 }
 
+/* Would this one make it hold more data than it may? One request is always let in. */
+static bool is_over_its_share(const struct cw_nbd_connection *connection,
+                              const struct cw_nbd_command *command)
+{
+    if (command->type != CW_NBD_CMD_READ && command->type != CW_NBD_CMD_WRITE)
+        return false;
+    return connection->bytes_held > 0 &&
+           connection->bytes_held + command->length > connection->server->config.bytes_max;
+}
+
 static bool step_header(struct cw_nbd_connection *connection)
 {
     if (connection->tail - connection->head < CW_NBD_REQUEST_BYTES)
@@ -438,7 +450,8 @@ static bool step_header(struct cw_nbd_connection *connection)
         cw_nbd_connection_on_end(connection);
         return false;
     }
-    struct cw_nbd_request *request = cw_nbd_request_take(connection);
+    struct cw_nbd_request *request =
+        is_over_its_share(connection, &command) ? NULL : cw_nbd_request_take(connection);
     if (request == NULL) {
         move(connection, CW_NBD_WAIT_SLOT);
         count(connection, CW_NBD_WAITS_SLOT);
@@ -628,6 +641,7 @@ void cw_nbd_connection_on_sent(struct cw_nbd_connection *connection, size_t sent
     cw_nbd_mark_dirty(connection);
     if (connection->state == CW_NBD_CLOSING)
         return;
+    connection->sends_done++;
     size_t answers = CW_MIN(sent, connection->out_length - connection->out_sent);
     connection->out_sent += (uint32_t)answers;
     if (connection->out_sent == connection->out_length)

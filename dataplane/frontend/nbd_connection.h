@@ -40,7 +40,7 @@ enum cw_nbd_connection_state {
     CW_NBD_DRAIN,        /* waits for the rest of a refused WRITE's data */
     CW_NBD_WAIT_BUFFERS, /* `current` waits for cw_nbd_on_room */
     CW_NBD_WAIT_ROOM,    /* `current` has all of its data and waits for cw_nbd_on_room */
-    CW_NBD_WAIT_SLOT,    /* a header waits until a reply has been sent */
+    CW_NBD_WAIT_SLOT,    /* a header waits until replies have been sent: no slot, or too many bytes held */
     CW_NBD_FINISHING,    /* nothing is read; waits for completions and for the client to take its replies */
     CW_NBD_CLOSING,      /* the client is gone; waits for completions and for the ring */
     CW_NBD_STATE_COUNT
@@ -63,7 +63,8 @@ struct cw_nbd_request {
     uint64_t left; /* bytes of a TRIM or WRITE_ZEROES beyond block.length, still to be submitted */
     uint8_t state; /* enum cw_nbd_request_state */
     bool has_buffers;
-    bool has_data; /* the slices follow the head in the reply */
+    uint32_t charged; /* bytes in the connection's bytes_held */
+    bool has_data;    /* the slices follow the head in the reply */
     uint32_t head_length;
     uint8_t head[CW_NBD_REPLY_HEAD_MAX];
 };
@@ -98,7 +99,9 @@ struct cw_nbd_connection {
 
     struct cw_nbd_request *requests; /* requests_max of them */
     struct cw_nbd_request *free_first;
-    uint32_t used; /* requests not free */
+    uint32_t used;       /* requests not free */
+    uint64_t bytes_held; /* of data: in our hands, the engine\'s, or on the way to the client */
+    uint64_t sends_done, sends_seen, sends_seen_ns; /* to tell who takes no replies */
     struct cw_nbd_request *parted_first;
     struct cw_nbd_request *reply_first, *reply_last;
     size_t reply_sent; /* bytes of reply_first already gone */

@@ -35,6 +35,7 @@ struct cw_nbd_request *cw_nbd_request_take(struct cw_nbd_connection *connection)
     request->has_buffers = false;
     request->has_data = false;
     request->left = 0;
+    request->charged = 0;
     return request;
 }
 
@@ -58,7 +59,9 @@ void cw_nbd_request_release(struct cw_nbd_request *request)
     CW_ASSERT(request->state != CW_NBD_REQUEST_FREE);
     CW_ASSERT(request->state != CW_NBD_REQUEST_SUBMITTED);
     CW_ASSERT(connection->used > 0);
+    CW_ASSERT(connection->bytes_held >= request->charged);
     give_buffers(request);
+    connection->bytes_held -= request->charged;
     request->state = CW_NBD_REQUEST_FREE;
     request->next = connection->free_first;
     connection->free_first = request;
@@ -94,6 +97,8 @@ enum cw_status cw_nbd_request_buffers(struct cw_nbd_request *request)
     if (status == CW_OK) {
         CW_ASSERT(request->block.slice_count <= CW_REQUEST_SLICES_MAX);
         request->has_buffers = true;
+        request->charged = request->command.length;
+        request->connection->bytes_held += request->charged;
     }
     return status;
 }

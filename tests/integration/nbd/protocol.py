@@ -403,7 +403,7 @@ def case_slow_reader():
         slow.s.settimeout(20)
         start = time.monotonic()
         for _ in range(100):
-            assert other.error(FLUSH) == 0
+            assert other.error(FLUSH) == 0 and other.read(0, 4096) == pattern[:4096]
         assert time.monotonic() - start < 10
         for _ in range(asked):
             assert slow.reply()[2] == pattern

@@ -340,6 +340,56 @@ static void test_gone_in_mid_request(void **state)
     harness_stop(&h);
 }
 
+static void test_bytes_are_bounded(void **state)
+{
+    start(64, 1, 64);
+    harness_negotiate(&h, false);
+    h.server.config.bytes_max = CW_MIB;
+    h.memory.is_deferred = true;
+    for (uint32_t i = 0; i < 5; i++)
+        say(0, CW_NBD_CMD_READ, i, 0, CW_MIB / 4);
+    assert_int_equal(h.memory.outstanding, 4);
+    assert_int_equal(h.connection->state, CW_NBD_WAIT_SLOT);
+    cw_memory_complete(&h.memory, 4, 0, CW_OK);
+    turn();
+    assert_int_equal(h.memory.outstanding, 1);
+    cw_memory_complete(&h.memory, 1, 0, CW_OK);
+    turn();
+    say(0, CW_NBD_CMD_READ, 9, 0, 2 * CW_MIB); /* alone it may */
+    assert_int_equal(h.memory.outstanding, 1);
+    harness_stop(&h);
+}
+
+static void test_deaf_client_is_cut_when_others_wait(void **state)
+{
+    start(2, 2, 8);
+    struct cw_nbd_connection *deaf = h.connection;
+    harness_negotiate(&h, false);
+    say(0, CW_NBD_CMD_READ, 1, 0, 2 * CW_RECORD_PAYLOAD_MAX);
+    h.deaf = deaf;
+    for (uint32_t i = 0; i < 100; i++) {
+        h.now_ns += CW_SECOND;
+        turn();
+    }
+    assert_int_equal(deaf->state, CW_NBD_HEADER); /* it harms nobody */
+    struct cw_nbd_connection *other = harness_connect(&h);
+    harness_negotiate(&h, false);
+    say(0, CW_NBD_CMD_READ, 2, 0, 512);
+    assert_int_equal(other->state, CW_NBD_WAIT_BUFFERS);
+    for (uint32_t i = 0; i < 9; i++) {
+        h.now_ns += CW_SECOND;
+        turn();
+    }
+    assert_int_equal(deaf->state, CW_NBD_HEADER);
+    for (uint32_t i = 0; i < 5; i++) {
+        h.now_ns += CW_SECOND;
+        turn();
+    }
+    assert_int_equal(deaf->state, CW_NBD_FREE);
+    assert_int_equal(other->state, CW_NBD_HEADER);
+    harness_stop(&h);
+}
+
 static void test_bad_magic_closes(void **state)
 {
     start(8, 1, 8);
@@ -475,6 +525,8 @@ int main(void)
         cmocka_unit_test(test_refused_by_submit),
         cmocka_unit_test(test_export_removed),
         cmocka_unit_test(test_gone_in_mid_request),
+        cmocka_unit_test(test_bytes_are_bounded),
+        cmocka_unit_test(test_deaf_client_is_cut_when_others_wait),
         cmocka_unit_test(test_bad_magic_closes),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_long_trim_goes_in_parts),
