@@ -265,21 +265,16 @@ static void submit_current(struct cw_nbd_connection *connection)
     }
 }
 
-/* Copies what has come of the payload with its header. */
+/* Copies what has come of the payload with its header: never more than the first slice holds. */
 static void copy_payload(struct cw_nbd_connection *connection)
 {
-    struct cw_block_request *block = &connection->current->block;
-    uint32_t here = CW_MIN(connection->tail - connection->head,
-                           connection->current->command.length - connection->payload_done);
-    while (here > 0) {
-        uint32_t index = connection->payload_done / CW_RECORD_PAYLOAD_MAX;
-        uint32_t at = connection->payload_done % CW_RECORD_PAYLOAD_MAX;
-        uint32_t piece = CW_MIN(here, block->slices[index].length - at);
-        memcpy(block->slices[index].data + at, connection->buffer + connection->head, piece);
-        connection->head += piece;
-        connection->payload_done += piece;
-        here -= piece;
-    }
+    static_assert(CW_NBD_BUFFER_BYTES <= CW_RECORD_PAYLOAD_MAX, "all slices but the last are that long");
+    const struct cw_slice *first = &connection->current->block.slices[0];
+    uint32_t here = CW_MIN(connection->tail - connection->head, connection->current->command.length);
+    CW_ASSERT(here <= first->length);
+    memcpy(first->data, connection->buffer + connection->head, here);
+    connection->head += here;
+    connection->payload_done = here;
 }
 
 /* `current` has its buffers: READ goes on to the engine, WRITE when its data is here. */
@@ -287,7 +282,6 @@ static void continue_with_buffers(struct cw_nbd_connection *connection)
 {
     const struct cw_nbd_command *command = &connection->current->command;
     if (command->type == CW_NBD_CMD_WRITE) {
-        connection->payload_done = 0;
         connection->was_large = command->length >= CW_NBD_LARGE_PAYLOAD;
         copy_payload(connection);
         if (connection->payload_done < command->length) {

@@ -44,6 +44,7 @@ static void on_event(const uint8_t *argument, uint8_t event)
     case 6:
         h.now_ns += (uint64_t)*argument * CW_SECOND / 16;
         h.memory.submit_room = *argument % 5;
+        h.memory.has_changed = true;
         break;
     case 7:
         if (*argument % 4 == 0)
@@ -97,6 +98,7 @@ int cw_fuzz_nbd(const uint8_t *bytes, size_t length)
         }
     }
     h.memory.submit_room = CW_MEMORY_PENDING_MAX;
+    h.memory.has_changed = true;
     harness_stop(&h);
     return 0;
 }

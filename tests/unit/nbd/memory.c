@@ -23,6 +23,7 @@ static enum cw_status buffers_take(struct cw_block_volume *volume, struct cw_blo
     CW_ASSERT(count <= memory->pool.slot_count && "or it would wait for ever");
     if (count > memory->pool.free_count) {
         memory->is_short = true;
+        memory->has_changed = false;
         return CW_AGAIN;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -46,6 +47,7 @@ static void buffers_give(struct cw_block_volume *volume, struct cw_block_request
     for (uint32_t i = 0; i < request->slice_count; i++)
         cw_pool_give(&memory->pool, cw_handle_unpack(request->slices[i].handle));
     request->slice_count = 0;
+    memory->has_changed = true;
 }
 
 static void check_slices(const struct cw_memory *memory, const struct cw_block_request *request)
@@ -103,6 +105,7 @@ static void complete(struct cw_memory *memory, struct cw_block_request *request,
     if (request->op == CW_BLOCK_WRITE) /* ours since submit */
         buffers_give(&memory->volume, request);
     memory->outstanding--;
+    memory->has_changed = true;
     request->on_complete(request, status);
 }
 
@@ -114,6 +117,7 @@ static enum cw_status submit(struct cw_block_volume *volume, struct cw_block_req
         return memory->refuse_all;
     if (memory->outstanding >= memory->submit_room) {
         memory->is_short = true;
+        memory->has_changed = false;
         return CW_AGAIN;
     }
     memory->submitted++;
@@ -176,9 +180,8 @@ uint32_t cw_memory_complete(struct cw_memory *memory, uint32_t max, uint64_t whi
 
 bool cw_memory_room_again(struct cw_memory *memory)
 {
-    bool is_due =
-        memory->is_short && memory->pool.free_count > 0 && memory->outstanding < memory->submit_room;
+    bool is_due = memory->is_short && memory->has_changed;
     if (is_due)
-        memory->is_short = false;
+        memory->is_short = memory->has_changed = false;
     return is_due;
 }

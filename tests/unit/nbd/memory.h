@@ -18,6 +18,7 @@ struct cw_memory {
     uint32_t slices_out;       /* taken and not given back */
     bool is_deferred;          /* completions wait for cw_memory_complete */
     bool is_short;             /* someone was told CW_AGAIN */
+    bool has_changed;          /* and since then something came back */
     uint32_t submit_room;      /* requests that may be outstanding; more get CW_AGAIN */
     enum cw_status fail_next;  /* CW_OK: none; else the next request completes with it */
     enum cw_status refuse_all; /* CW_OK: none; else submit says so */
@@ -32,5 +33,6 @@ void cw_memory_init(struct cw_memory *memory, struct cw_arena *arena, uint8_t *d
                     uint32_t block_size, uint32_t slice_count);
 /* Completes up to max pending requests, by index: the one at (which modulo pending) first. */
 uint32_t cw_memory_complete(struct cw_memory *memory, uint32_t max, uint64_t which, enum cw_status status);
-/* True once after someone was refused and there may be room again. */
+/* True once after someone was refused and something has come back since: call on_room. A test that sets
+ * submit_room sets has_changed too. */
 bool cw_memory_room_again(struct cw_memory *memory);

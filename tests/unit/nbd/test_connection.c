@@ -454,6 +454,7 @@ static void test_long_trim_goes_in_parts(void **state)
     turn();
     assert_int_equal(h.memory.outstanding, 0);
     h.memory.submit_room = 8;
+    h.memory.has_changed = true;
     turn();
     assert_int_equal(h.memory.outstanding, 1);
     cw_memory_complete(&h.memory, 1, 0, CW_IO);
