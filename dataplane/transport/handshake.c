@@ -27,10 +27,12 @@
 static_assert(CW_MAC_SIZE == CW_PACKET_TAG_SIZE, "the MAC stands where a sealed packet has its tag");
 static_assert(148 + CW_HASH_SIZE <= MAC_AT, "ANSWER, the longest, fits");
 
-#define RESEND_FIRST_NS    (100 * CW_MS)
-#define RESEND_MOST_NS     (1600 * CW_MS)
-#define GIVE_UP_NS         (8 * CW_SECOND) /* CONFIRMING and ANSWERED: above twice the worst round trip we serve */
-#define COOKIE_EPOCH_SHIFT 33              /* 2^33 ns = 8.6 s; a cookie lives one to two of these */
+#define RESEND_FIRST_NS (100 * CW_MS)
+#define RESEND_MOST_NS  (1600 * CW_MS)
+#define CONFIRMING_NS                                                                                        \
+    (4 * CW_SECOND) /* five CONFIRMs; a replayed HELLO may have taken the place at the responder */
+#define ANSWERED_NS        (8 * CW_SECOND)
+#define COOKIE_EPOCH_SHIFT 33 /* 2^33 ns = 8.6 s; a cookie lives one to two of these */
 
 static const struct cw_fsm_row handshake_rows[] = {
     [CW_HANDSHAKE_RESTING] = {"resting", CW_TO(CW_HANDSHAKE_ASKING)},
@@ -216,7 +218,7 @@ static enum cw_handshake_result answer_hello(struct cw_handshake *h, const struc
         return CW_HANDSHAKE_DROPPED;
     move(h, CW_HANDSHAKE_ANSWERED);
     h->due = CW_HANDSHAKE_ANSWER;
-    h->give_up_ns = now_ns + GIVE_UP_NS;
+    h->give_up_ns = now_ns + ANSWERED_NS;
     return CW_HANDSHAKE_KEYED;
 }
 
@@ -274,7 +276,7 @@ static enum cw_handshake_result on_answer(struct cw_handshake *h, const uint8_t 
     move(h, CW_HANDSHAKE_CONFIRMING);
     h->due = CW_HANDSHAKE_CONFIRM;
     resend_from(h, now_ns);
-    h->give_up_ns = now_ns + GIVE_UP_NS;
+    h->give_up_ns = now_ns + CONFIRMING_NS;
     return CW_HANDSHAKE_KEYED;
 }
 

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The handshake alone, also against a member of the cluster who plays false: his MACs are good. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "base/numbers.h"
+#include "transport/handshake.h"
+#include "wire/packet.h"
+
+static struct cw_handshake initiator, responder;
+static uint8_t datagram[CW_HANDSHAKE_BYTES];
+static uint64_t now_ns;
+static uint8_t next_seed;
+
+static void give_seed(struct cw_handshake *h)
+{
+    uint8_t seed[CW_SEED_SIZE];
+    memset(seed, ++next_seed, sizeof seed);
+    cw_handshake_seed(h, seed);
+}
+
+static int set_up(void **state)
+{
+    static const uint8_t cluster_key[CW_KEY_SIZE] = {7}, seeds[2][CW_SEED_SIZE] = {{1}, {2}};
+    struct cw_handshake_config config = {.is_initiator = true,
+                                         .local_name = "east",
+                                         .remote_name = "west",
+                                         .cluster_key = cluster_key,
+                                         .seed = seeds[0],
+                                         .datagram_bytes = 1472,
+                                         .window = 256};
+    cw_handshake_init(&initiator, &config);
+    config.is_initiator = false;
+    config.local_name = "west";
+    config.remote_name = "east";
+    config.seed = seeds[1];
+    cw_handshake_init(&responder, &config);
+    now_ns = 100 * CW_SECOND;
+    next_seed = 10;
+    return 0;
+}
+
+/* The next message of one, which must be of this kind, left in `datagram`. */
+static void say(struct cw_handshake *from, enum cw_handshake_kind kind)
+{
+    assert_int_equal(cw_handshake_transmit(from, datagram, now_ns), CW_HANDSHAKE_BYTES);
+    assert_int_equal(datagram[26], kind);
+}
+
+static void hear(struct cw_handshake *to, enum cw_handshake_result expected)
+{
+    assert_int_equal(cw_handshake_on_datagram(to, datagram, sizeof datagram, now_ns), expected);
+}
+
+static void pass(struct cw_handshake *from, enum cw_handshake_kind kind, enum cw_handshake_result expected)
+{
+    say(from, kind);
+    hear(from == &initiator ? &responder : &initiator, expected);
+}
+
+/* Puts the MAC right after `datagram` was changed. */
+static void sign(bool from_initiator)
+{
+    uint8_t mac[CW_HASH_SIZE];
+    struct cw_bytes all = {datagram, CW_HANDSHAKE_BYTES - CW_MAC_SIZE};
+    cw_hmac(from_initiator ? initiator.mac_keys.from_initiator : initiator.mac_keys.from_responder, &all, 1,
+            mac);
+    memcpy(datagram + CW_HANDSHAKE_BYTES - CW_MAC_SIZE, mac, CW_MAC_SIZE);
+}
+
+static void until_hello_with_cookie(void)
+{
+    cw_handshake_start(&initiator, now_ns);
+    pass(&initiator, CW_HANDSHAKE_HELLO, CW_HANDSHAKE_TAKEN);
+    pass(&responder, CW_HANDSHAKE_COOKIE, CW_HANDSHAKE_TAKEN);
+    assert_int_equal(initiator.state, CW_HANDSHAKE_SHOWING);
+    say(&initiator, CW_HANDSHAKE_HELLO);
+}
+
+static void the_four_messages(void **state)
+{
+    uint8_t hello[CW_HANDSHAKE_BYTES], confirm[CW_HANDSHAKE_BYTES];
+    until_hello_with_cookie();
+    memcpy(hello, datagram, sizeof hello);
+    hear(&responder, CW_HANDSHAKE_KEYED);
+    pass(&responder, CW_HANDSHAKE_ANSWER, CW_HANDSHAKE_KEYED);
+    assert_memory_equal(&initiator.keys, &responder.keys, sizeof initiator.keys);
+    assert_int_equal(initiator.peer.spi, responder.own.spi);
+    assert_int_equal(responder.peer.spi, initiator.own.spi);
+    say(&initiator, CW_HANDSHAKE_CONFIRM);
+    memcpy(confirm, datagram, sizeof confirm);
+    hear(&responder, CW_HANDSHAKE_COMPLETED);
+    hear(&responder, CW_HANDSHAKE_REPEATED);
+    cw_handshake_done(&initiator);
+    assert_int_equal(initiator.state, CW_HANDSHAKE_RESTING);
+    assert_int_equal(cw_handshake_deadline_ns(&initiator), CW_NEVER);
+    assert_int_equal(cw_handshake_deadline_ns(&responder), CW_NEVER);
+    /* Late copies: no answer, no seed spent. */
+    give_seed(&responder);
+    memcpy(datagram, hello, sizeof hello);
+    hear(&responder, CW_HANDSHAKE_TAKEN);
+    assert_false(cw_handshake_has_output(&responder));
+    assert_false(cw_handshake_wants_seed(&responder));
+    assert_int_equal(responder.state, CW_HANDSHAKE_LISTENING);
+}
+
+static void a_false_answer(void **state)
+{
+    until_hello_with_cookie();
+    hear(&responder, CW_HANDSHAKE_KEYED);
+    say(&responder, CW_HANDSHAKE_ANSWER);
+    static const size_t places[] = {40, 72, 104, 136, 140, 144, 148, 179};
+    for (size_t i = 0; i < CW_COUNT_OF(places); i++) {
+        datagram[places[i]] ^= 4;
+        sign(false);
+        hear(&initiator, CW_HANDSHAKE_DROPPED);
+        datagram[places[i]] ^= 4;
+        assert_int_equal(initiator.state, CW_HANDSHAKE_SHOWING);
+    }
+    sign(false);
+    hear(&initiator, CW_HANDSHAKE_KEYED);
+}
+
+static void a_false_confirm(void **state)
+{
+    until_hello_with_cookie();
+    hear(&responder, CW_HANDSHAKE_KEYED);
+    pass(&responder, CW_HANDSHAKE_ANSWER, CW_HANDSHAKE_KEYED);
+    say(&initiator, CW_HANDSHAKE_CONFIRM);
+    static const size_t places[] = {40, 72, 104, 135};
+    for (size_t i = 0; i < CW_COUNT_OF(places); i++) {
+        datagram[places[i]] ^= 1;
+        sign(true);
+        hear(&responder, CW_HANDSHAKE_DROPPED);
+        datagram[places[i]] ^= 1;
+        assert_int_equal(responder.state, CW_HANDSHAKE_ANSWERED);
+    }
+    sign(true);
+    hear(&responder, CW_HANDSHAKE_COMPLETED);
+}
+
+static void offers_out_of_range(void **state)
+{
+    static const struct {
+        size_t at;
+        uint32_t value;
+    } bad[] = {{136, 0}, {140, 0}, {140, 511}, {140, 65508}, {144, 0}};
+    until_hello_with_cookie();
+    for (size_t i = 0; i < CW_COUNT_OF(bad); i++) {
+        uint32_t good = cw_load32le(datagram + bad[i].at);
+        cw_store32le(datagram + bad[i].at, bad[i].value);
+        sign(true);
+        hear(&responder, CW_HANDSHAKE_DROPPED);
+        cw_store32le(datagram + bad[i].at, good);
+    }
+    sign(true);
+    hear(&responder, CW_HANDSHAKE_KEYED);
+}
+
+static void a_cookie_is_bound_to_its_hello_and_ages(void **state)
+{
+    until_hello_with_cookie();
+    static const size_t places[] = {41, 73, 105, 137, 141, 146};
+    for (size_t i = 0; i < CW_COUNT_OF(places); i++) {
+        datagram[places[i]] ^= 1;
+        sign(true);
+        hear(&responder, CW_HANDSHAKE_BAD_COOKIE);
+        datagram[places[i]] ^= 1;
+    }
+    sign(true);
+    now_ns += 18 * CW_SECOND;
+    hear(&responder, CW_HANDSHAKE_BAD_COOKIE);
+    pass(&responder, CW_HANDSHAKE_COOKIE, CW_HANDSHAKE_TAKEN); /* and the initiator shows the new one */
+    pass(&initiator, CW_HANDSHAKE_HELLO, CW_HANDSHAKE_KEYED);
+}
+
+static void each_role_hears_only_the_other(void **state)
+{
+    cw_handshake_start(&initiator, now_ns);
+    say(&initiator, CW_HANDSHAKE_HELLO);
+    hear(&initiator, CW_HANDSHAKE_DROPPED); /* reflected */
+    sign(false);
+    hear(&initiator, CW_HANDSHAKE_DROPPED);
+    sign(true);
+    hear(&responder, CW_HANDSHAKE_TAKEN);
+    say(&responder, CW_HANDSHAKE_COOKIE);
+    hear(&responder, CW_HANDSHAKE_DROPPED);
+    sign(true);
+    hear(&responder, CW_HANDSHAKE_DROPPED);
+}
+
+static void resending_backs_off_and_gives_up(void **state)
+{
+    cw_handshake_start(&initiator, now_ns);
+    say(&initiator, CW_HANDSHAKE_HELLO);
+    uint64_t waits[7], last_ns = now_ns;
+    for (size_t i = 0; i < CW_COUNT_OF(waits); i++) {
+        now_ns = cw_handshake_deadline_ns(&initiator);
+        waits[i] = now_ns - last_ns;
+        last_ns = now_ns;
+        cw_handshake_on_time(&initiator, now_ns);
+        say(&initiator, CW_HANDSHAKE_HELLO);
+    }
+    assert_int_equal(waits[0], 100 * CW_MS);
+    assert_int_equal(waits[1], 200 * CW_MS);
+    assert_int_equal(waits[5], 1600 * CW_MS);
+    assert_int_equal(waits[6], 1600 * CW_MS);
+    hear(&responder, CW_HANDSHAKE_TAKEN);
+    pass(&responder, CW_HANDSHAKE_COOKIE, CW_HANDSHAKE_TAKEN);
+    pass(&initiator, CW_HANDSHAKE_HELLO, CW_HANDSHAKE_KEYED);
+    pass(&responder, CW_HANDSHAKE_ANSWER, CW_HANDSHAKE_KEYED);
+    for (int i = 0; i < 100 && initiator.state == CW_HANDSHAKE_CONFIRMING; i++) {
+        now_ns = cw_handshake_deadline_ns(&initiator);
+        cw_handshake_on_time(&initiator, now_ns);
+    }
+    assert_int_equal(initiator.state, CW_HANDSHAKE_RESTING);
+    now_ns += 10 * CW_SECOND;
+    cw_handshake_on_time(&responder, now_ns);
+    assert_int_equal(responder.state, CW_HANDSHAKE_LISTENING);
+}
+
+static void without_a_seed_nothing_starts_and_nothing_is_answered(void **state)
+{
+    uint8_t first[32];
+    until_hello_with_cookie();
+    memcpy(first, initiator.own.random, sizeof first);
+    responder.has_seed = false;
+    hear(&responder, CW_HANDSHAKE_DROPPED);
+    assert_true(cw_handshake_wants_seed(&responder));
+    give_seed(&responder);
+    hear(&responder, CW_HANDSHAKE_KEYED);
+    assert_true(cw_handshake_wants_seed(&responder));
+    cw_handshake_stop(&initiator);
+    cw_handshake_start(&initiator, now_ns);
+    assert_int_equal(initiator.state, CW_HANDSHAKE_RESTING);
+    assert_int_equal(cw_handshake_deadline_ns(&initiator), CW_NEVER);
+    give_seed(&initiator);
+    cw_handshake_on_time(&initiator, now_ns);
+    assert_int_equal(initiator.state, CW_HANDSHAKE_ASKING);
+    assert_memory_not_equal(first, initiator.own.random, sizeof first);
+}
+
+/* Stopping is for attempts that the responder has not completed yet. */
+static void stop_ends_what_has_no_answer(void **state)
+{
+    until_hello_with_cookie();
+    hear(&responder, CW_HANDSHAKE_KEYED);
+    pass(&responder, CW_HANDSHAKE_ANSWER, CW_HANDSHAKE_KEYED);
+    cw_handshake_stop(&initiator);
+    assert_int_equal(initiator.state, CW_HANDSHAKE_CONFIRMING);
+    pass(&initiator, CW_HANDSHAKE_CONFIRM, CW_HANDSHAKE_COMPLETED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(the_four_messages, set_up),
+        cmocka_unit_test_setup(a_false_answer, set_up),
+        cmocka_unit_test_setup(a_false_confirm, set_up),
+        cmocka_unit_test_setup(offers_out_of_range, set_up),
+        cmocka_unit_test_setup(a_cookie_is_bound_to_its_hello_and_ages, set_up),
+        cmocka_unit_test_setup(each_role_hears_only_the_other, set_up),
+        cmocka_unit_test_setup(resending_backs_off_and_gives_up, set_up),
+        cmocka_unit_test_setup(without_a_seed_nothing_starts_and_nothing_is_answered, set_up),
+        cmocka_unit_test_setup(stop_ends_what_has_no_answer, set_up),
+    };
+    return cmocka_run_group_tests_name("transport/handshake", tests, NULL, NULL);
+}
