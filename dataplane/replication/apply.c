@@ -93,11 +93,21 @@ static bool issue_record(struct cw_group *g, uint64_t sequence)
     return true;
 }
 
+static bool is_chunk_in_flight(const struct cw_group *g)
+{
+    for (uint32_t i = 0; cw_target_is_filling(g) && i < CW_APPLY_SLOTS; i++)
+        if (g->apply[i].is_used && g->apply[i].is_chunk)
+            return true;
+    return false;
+}
+
 /* true: something is in the way of the next record. */
 static bool issue_due_chunk(struct cw_group *g)
 {
     struct cw_chunk *chunk = cw_target_chunk_due(g, g->issued + 1);
 
+    if (is_chunk_in_flight(g)) /* the place of the chunk after it is not looked at before it is in place */
+        return true;
     if (!chunk)
         return false;
     if (g->apply_used > 0) /* everything before it, and the chunk before it, is in place first */
