@@ -67,9 +67,11 @@ void cw_group_recover_report(struct cw_group *g, const struct cw_recovery_report
     g->is_recovered_damaged = is_damaged(g, report) || (!has_run && g->recover_last > checkpoint);
     g->commit = CW_MAX(checkpoint, CW_MIN(report->tip.commit, g->head));
     g->applied_limit = CW_MAX(CW_MIN(g->super.applied_limit, g->head), g->commit);
-    if (g->super.applied_limit > g->head && g->super.image_state == CW_IMAGE_WHOLE) {
-        g->super.image_state =
-            CW_IMAGE_BROKEN; /* applied what the journal no longer has: redo is impossible */
+    /* What was durable may have been applied, and the batch that said so may be among the lost: then redo is
+     * impossible, and what stands in the files may be of no prefix. */
+    bool may_lack_redo = report->is_damaged || g->super.applied_limit > g->head;
+    if (may_lack_redo && g->super.image_state == CW_IMAGE_WHOLE) {
+        g->super.image_state = CW_IMAGE_BROKEN;
         g->is_recovered_damaged = true;
     }
     struct cw_journal_tip tip = report->tip;
