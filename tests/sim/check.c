@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The oracles: the promises of the design, asked at the moments where they could break.
+ *
+ * Which acknowledged op must survive an opening is kept in two masks of the op: `hold`, the sites that had it
+ * in their journal (page cache will do) when it was acknowledged, and `durable`, those where nothing short of
+ * lying media can take it. Power loss of a site takes it out of hold; joining the set puts it in.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+
+typedef unsigned long long ull;
+
+static bool same_boot(const struct cw_identity *a, const struct cw_identity *b)
+{
+    return memcmp(a->boot_id, b->boot_id, sizeof a->boot_id) == 0 &&
+           memcmp(a->journal_id, b->journal_id, sizeof a->journal_id) == 0;
+}
+
+/* ------------------------------------------------------------------ one primary */
+
+void check_authority(struct site *site, uint64_t epoch, uint64_t reign, const char *what)
+{
+    struct world *w = site->world;
+    struct store *s = &w->store;
+
+    w->oracle.acks_checked++;
+    if (s->epoch != epoch || s->reign != reign || s->holder != site->id)
+        world_fail(w, "one primary: %s at site %u in epoch %llu, but the store has epoch %llu of site %u",
+                   what, site->id, (ull)epoch, (ull)s->epoch, s->holder);
+}
+
+/* ------------------------------------------------------------------ acknowledgements */
+
+/* Members by the store, that are still who the store knows, without the primary. */
+static uint8_t true_members(struct site *site)
+{
+    struct world *w = site->world;
+    uint8_t bits = 0;
+
+    for (uint8_t i = 0; i < w->site_count; i++) {
+        struct site *m = &w->sites[i];
+        const struct cw_identity *known = &w->store.identities[i];
+        if (i == site->id || !(w->store.members >> i & 1) || m->state != SITE_RUNNING)
+            continue;
+        if (!same_boot(known, &m->status.identity) || m->is_journal_tainted)
+            continue;
+        if (w->mode == CW_MODE_SEMI_SYNC && known->process_start != m->status.identity.process_start)
+            continue;
+        bits |= (uint8_t)(1u << i);
+    }
+    return bits;
+}
+
+static void check_member(struct site *site, struct client_op *op, struct site *member, bool durably)
+{
+    struct world *w = site->world;
+
+    if (w->mode == CW_MODE_SYNC && !truth_holds(member, op->epoch, op->reign, op->last_sequence, durably))
+        world_fail(
+            w, "durable: op %llu (sequence %llu) acknowledged, but member %u does not have all up to it %s",
+            (ull)op->id, (ull)op->last_sequence, member->id, durably ? "durably" : "in its journal");
+    if (w->mode == CW_MODE_SEMI_SYNC && member->status.sequences.received < op->last_sequence)
+        world_fail(w, "durable: op %llu (sequence %llu) acknowledged, but member %u has received only %llu",
+                   (ull)op->id, (ull)op->last_sequence, member->id, (ull)member->status.sequences.received);
+}
+
+/* A flush makes durable whatever was acknowledged before it. */
+static void spread_durable(struct world *w, const struct client_op *flush)
+{
+    for (struct client_op *op = w->oracle.ops; op; op = op->next)
+        if (!op->is_lost && op->kind != OP_FLUSH && op->last_sequence <= flush->last_sequence)
+            op->durable |= flush->durable;
+}
+
+void check_ack(struct site *site, struct client_op *op)
+{
+    struct world *w = site->world;
+    bool durably = op->kind == OP_FLUSH || op->fua;
+    uint8_t members = w->mode == CW_MODE_ASYNC ? 0 : true_members(site);
+
+    check_authority(site, op->epoch, op->reign, "an op was acknowledged");
+    if (!site->is_journal_tainted && !truth_holds(site, op->epoch, op->reign, op->last_sequence, durably))
+        world_fail(
+            w,
+            "durable: op %llu (sequence %llu) acknowledged, but the primary %u does not have all up to it %s",
+            (ull)op->id, (ull)op->last_sequence, site->id, durably ? "durably" : "in its journal");
+    for (uint8_t i = 0; i < w->site_count; i++)
+        if (members >> i & 1)
+            check_member(site, op, &w->sites[i], durably);
+    op->hold = (uint8_t)(1u << site->id | members);
+    if (durably)
+        op->durable = (uint8_t)(1u << site->id | (w->mode == CW_MODE_SYNC ? members : 0));
+    if (durably)
+        spread_durable(w, op);
+    if (w->mode != CW_MODE_ASYNC && w->min_in_sync && !(w->store.members & ~(1u << site->id)))
+        world_fail(w, "min_in_sync: op %llu acknowledged with nobody in the set but the primary",
+                   (ull)op->id);
+}
+
+/* Whoever joins holds everything up to the commit sequence, so all that was acknowledged. */
+void check_joined(struct world *w, uint8_t joined)
+{
+    if (joined)
+        for (struct client_op *op = w->oracle.ops; op; op = op->next)
+            if (!op->is_lost)
+                op->hold |= joined;
+}
+
+void check_power_loss(struct site *site)
+{
+    for (struct client_op *op = site->world->oracle.ops; op; op = op->next)
+        op->hold &= (uint8_t) ~(1u << site->id);
+}
+
+/* ------------------------------------------------------------------ opening */
+
+static bool must_survive(struct site *site, const struct client_op *op)
+{
+    struct world *w = site->world;
+    uint8_t self = (uint8_t)(1u << site->id), has = op->hold | op->durable;
+
+    for (uint8_t i = 0; i < w->site_count; i++)
+        if (w->sites[i].is_journal_tainted)
+            has &= (uint8_t) ~(1u << i);
+    if (w->store.was_drained)
+        return has != 0;
+    if (w->mode == CW_MODE_ASYNC || site->last_open_accept_loss)
+        return has & self;
+    if (w->mode == CW_MODE_SEMI_SYNC)
+        return has & self; /* memory of a member goes with its process */
+    return has != 0;
+}
+
+void check_opened(struct site *site)
+{
+    struct world *w = site->world;
+    const struct cw_group_status *st = &site->status;
+    struct store *s = &w->store;
+
+    w->oracle.opens++;
+    oracle_history(w, &st->history);
+    CW_ASSERT(st->history.count > 0);
+    const struct cw_history_entry *last = &st->history.entries[st->history.count - 1];
+    if (last->epoch != st->epoch || last->reign != st->reign)
+        world_fail(w, "site %u is primary of epoch %llu, its history ends in %llu", site->id, (ull)st->epoch,
+                   (ull)last->epoch);
+    if (s->epoch == st->epoch && s->first_sequence != last->first_sequence)
+        world_fail(w, "site %u: first sequence %llu, the store has %llu", site->id, (ull)last->first_sequence,
+                   (ull)s->first_sequence);
+    w->oracle.lossy_opens += site->last_open_accept_loss;
+    for (struct client_op *op = w->oracle.ops; op; op = op->next) {
+        struct branch *b;
+        oracle_line(w, st->epoch, st->reign, op->last_sequence, &b);
+        if (op->is_lost || op->kind == OP_FLUSH || (b && b->epoch == op->epoch && b->reign == op->reign))
+            continue;
+        if (must_survive(site, op))
+            world_fail(w,
+                       "durable: op %llu (epoch %llu, sequence %llu) was acknowledged (hold %x, durable %x) "
+                       "and is not "
+                       "in epoch %llu opened by site %u at %llu%s",
+                       (ull)op->id, (ull)op->epoch, (ull)op->last_sequence, op->hold, op->durable,
+                       (ull)st->epoch, site->id, (ull)last->first_sequence,
+                       site->last_open_accept_loss ? " (accepting loss)" : "");
+        op->is_lost = true;
+        w->oracle.lost_ops++;
+    }
+    s->was_drained = false;
+    site->want_check = true;
+}
+
+/* ------------------------------------------------------------------ states */
+
+static bool was_between(struct world *w, const struct cw_group_status *st, uint64_t low, uint64_t high,
+                        uint16_t volume, uint64_t block, uint64_t op)
+{
+    for (uint64_t s = low + 1; s <= high; s++) {
+        struct branch *b;
+        struct sim_record *r = oracle_line(w, st->epoch, st->reign, s, &b);
+        if (r && r->kind != CW_RECORD_MARKER && r->volume == volume && r->op == op &&
+            r->offset / SIM_BLOCK <= block && block < (r->offset + r->length) / SIM_BLOCK)
+            return true;
+    }
+    return false;
+}
+
+static void line_of(const struct cw_group_status *st, struct cw_group_status *line)
+{
+    *line = *st;
+    if (st->history.count) {
+        line->epoch = st->history.entries[st->history.count - 1].epoch;
+        line->reign = st->history.entries[st->history.count - 1].reign;
+    }
+}
+
+/* One volume's blocks against: the state after `low`, or any later writing up to `high`. */
+static void compare(struct site *site, const struct cw_group_status *line, const struct model *model,
+                    uint64_t low, uint64_t high, uint16_t volume, uint64_t first_block, uint64_t blocks,
+                    const uint8_t *bytes, const char *what)
+{
+    struct world *w = site->world;
+
+    for (uint64_t i = 0; i < blocks && !w->failed; i++) {
+        uint64_t block = first_block + i;
+        uint64_t op = content_op(bytes + i * SIM_BLOCK, volume, block);
+        if (op == model->block[volume][block] || was_between(w, line, low, high, volume, block, op))
+            continue;
+        world_fail(
+            w,
+            "%s: %s at site %u: volume %u block %llu has op %lld; after %llu of epoch %llu it is op %llu and "
+            "nothing up to %llu wrote that",
+            op == UINT64_MAX ? "integrity" : "prefix", what, site->id, volume, (ull)block, (long long)op,
+            (ull)low, (ull)line->epoch, (ull)model->block[volume][block], (ull)high);
+    }
+}
+
+void check_read(struct site *site, struct client_op *op)
+{
+    struct world *w = site->world;
+    struct cw_group_status line = {.epoch = op->epoch, .reign = op->reign};
+    struct model model;
+
+    w->oracle.reads_checked++;
+    if (!oracle_state(w, op->epoch, op->reign, op->head_at_begin, &model)) {
+        world_fail(w, "site %u answers a read at head %llu, of which a record is unknown", site->id,
+                   (ull)op->head_at_begin);
+        return;
+    }
+    compare(site, &line, &model, op->head_at_begin, op->head_at_end, op->volume, op->offset / SIM_BLOCK,
+            op->length / SIM_BLOCK, op->buffer, "a read");
+}
+
+/* The whole state that clients of this primary can see, read through its overlay. */
+void check_primary_state(struct site *site)
+{
+    struct world *w = site->world;
+    const struct cw_group_status *st = &site->status;
+    struct model model;
+
+    w->oracle.states_checked++;
+    if (!oracle_state(w, st->epoch, st->reign, st->head, &model)) {
+        world_fail(w, "site %u: head %llu of epoch %llu has an unknown record below it", site->id,
+                   (ull)st->head, (ull)st->epoch);
+        return;
+    }
+    for (uint16_t v = 0; v < SIM_VOLUMES && !w->failed; v++) {
+        struct cw_group_read read = {.volume = v, .length = w->volume_blocks[v] * SIM_BLOCK};
+        uint8_t *bytes = malloc(read.length), *slices[8];
+        uint32_t count = 0;
+        CW_ASSERT(bytes != NULL);
+        for (uint64_t at = 0; at < read.length; at += CW_RECORD_PAYLOAD_MAX)
+            slices[count++] = bytes + at;
+        if (cw_group_read_begin(site->group, &read) == CW_OK) {
+            memcpy(bytes, site->volumes[v].live, read.length);
+            cw_group_read_end(site->group, &read, slices, count);
+            compare(site, st, &model, st->head, st->head, v, 0, w->volume_blocks[v], bytes,
+                    "the primary's view");
+        }
+        free(bytes);
+    }
+}
+
+/* What stands in the files: everything applied, and nothing beyond the commit sequence. */
+void check_files(struct site *site)
+{
+    struct world *w = site->world;
+    const struct cw_group_status *st = &site->status;
+    struct cw_group_status line;
+    struct model model;
+    uint64_t low = st->sequences.applied, high = CW_MAX(st->sequences.applied, st->sequences.commit);
+
+    if (st->image_state != CW_IMAGE_WHOLE || st->role == CW_ROLE_DOWN)
+        return;
+    line_of(st, &line);
+    w->oracle.states_checked++;
+    if (!oracle_state(w, line.epoch, line.reign, low, &model)) {
+        world_fail(w, "site %u applied up to %llu, of which a record is unknown", site->id, (ull)low);
+        return;
+    }
+    for (uint16_t v = 0; v < SIM_VOLUMES && !w->failed; v++)
+        compare(site, &line, &model, low, high, v, 0, w->volume_blocks[v], site->volumes[v].live,
+                "the files");
+}
+
+/* Blocks are never put in place beyond what was committed anywhere. */
+void check_apply(struct site *site, const struct cw_action *a)
+{
+    struct world *w = site->world;
+    struct cw_group_status line;
+    uint64_t commit = 0;
+
+    if (a->kind != CW_RECORD_WRITE || a->to_copy)
+        return;
+    for (uint32_t i = 0; i < w->site_count; i++)
+        if (w->sites[i].state == SITE_RUNNING)
+            commit = CW_MAX(commit, w->sites[i].status.sequences.commit);
+    struct cw_group_status now;
+    cw_group_status(site->group, site_clock(site, w->now_ns), &now);
+    commit = CW_MAX(commit, now.sequences.commit);
+    line_of(&now, &line);
+    for (uint64_t at = 0; at < a->length && !w->failed; at += SIM_BLOCK) {
+        uint64_t block = (a->offset + at) / SIM_BLOCK;
+        uint64_t op = content_op(a->memory + at, a->volume, block);
+        uint64_t low = commit > 4096 ? commit - 4096 : 0;
+        if (op == UINT64_MAX)
+            world_fail(w, "integrity: site %u applies what nobody wrote to volume %u block %llu", site->id,
+                       a->volume, (ull)block);
+        else if (op && !was_between(w, &line, low, commit, a->volume, block, op))
+            world_fail(w,
+                       "commit: site %u applies op %llu to volume %u block %llu, not committed (commit %llu)",
+                       site->id, (ull)op, a->volume, (ull)block, (ull)commit);
+    }
+}
+
+/* ------------------------------------------------------------------ after every turn */
+
+static void check_relations(struct site *site)
+{
+    const struct cw_group_status *st = &site->status;
+    const struct cw_sequences *q = &st->sequences;
+
+    if (st->role == CW_ROLE_DOWN)
+        return;
+    if (q->durable > q->written || q->written > q->received || q->applied > q->commit)
+        world_fail(site->world, "site %u: received %llu written %llu durable %llu commit %llu applied %llu",
+                   site->id, (ull)q->received, (ull)q->written, (ull)q->durable, (ull)q->commit,
+                   (ull)q->applied);
+}
+
+/* What the primary says of its own commit must be true of its disk and of its members. */
+static void check_commit(struct site *site)
+{
+    struct world *w = site->world;
+    const struct cw_group_status *st = &site->status;
+    uint64_t commit = st->sequences.commit;
+    const struct cw_history_entry *last = &st->history.entries[st->history.count - 1];
+
+    if (site->is_journal_tainted || commit < last->first_sequence)
+        return;
+    if (!truth_holds(site, st->epoch, st->reign, commit, true))
+        world_fail(w, "commit: %llu is not durable in the journal of the primary %u", (ull)commit, site->id);
+    if (w->mode != CW_MODE_SYNC || w->store.epoch != st->epoch)
+        return;
+    uint8_t members = true_members(site);
+    for (uint8_t i = 0; i < w->site_count; i++)
+        if (members >> i & 1 && !truth_holds(&w->sites[i], st->epoch, st->reign, commit, false))
+            world_fail(w, "commit: %llu of the primary %u is not in the journal of member %u", (ull)commit,
+                       site->id, i);
+}
+
+void check_turn(struct site *site)
+{
+    struct world *w = site->world;
+    uint8_t role = site->status.role;
+
+    if (w->failed)
+        return;
+    oracle_history(w, &site->status.history);
+    check_relations(site);
+    if (role != site->last_role) {
+        note(w, site, "role", role, site->status.epoch, site->status.head);
+        tell(w, site, "is %s", cw_role_name((enum cw_role)role));
+        if (role == CW_ROLE_PRIMARY)
+            check_opened(site);
+        site->last_role = role;
+    }
+    if (role == CW_ROLE_PRIMARY && !w->failed)
+        check_commit(site);
+    if (!site->want_check || w->failed)
+        return;
+    site->want_check = false;
+    check_files(site);
+    if (role == CW_ROLE_PRIMARY && !w->failed)
+        check_primary_state(site);
+}

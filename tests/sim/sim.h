@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The deterministic simulator: whole groups of two and three sites in one process, in virtual time. One seed
+ * decides everything. The object code of replication, journal and wire is the engine's own; what surrounds
+ * it here (disks, links, store, controller, clients, clocks) is a model that misbehaves as much as the
+ * failure model of dataplane/README.md allows, and oracles that know the truth.
+ *
+ * Time: `world.now_ns` is true time. A site sees only its own monotonic clock (site_clock).
+ * Turn of a site: facts from its inbox, clients, cw_group_step, drain of actions: atomic in virtual time.
+ * Pausing a site keeps its turns from running; its disks, links and clock go on.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/numbers.h"
+#include "base/rng.h"
+#include "replication/group.h"
+
+#define SIM_SITES_MAX  3u
+#define SIM_VOLUMES    2u
+#define SIM_BLOCK      512u
+#define SIM_BLOCKS_MAX 512u /* of one volume */
+#define SIM_GROUP      7u
+
+struct world;
+struct site;
+
+/* ------------------------------------------------------------------ events (queue.c) */
+
+struct event {
+    uint64_t at_ns, order;
+    void (*fire)(struct world *w, void *data, uint64_t a);
+    void *data;
+    uint64_t a;
+    void (*dispose)(void *data); /* not NULL: the event owns data */
+};
+
+struct queue {
+    struct event *heap;
+    uint32_t count, capacity;
+    uint64_t order;
+};
+
+void queue_at(struct world *w, uint64_t at_ns, void (*fire)(struct world *, void *, uint64_t), void *data,
+              uint64_t a);
+/* The same; if the world ends before it fires, dispose(data) is called instead. */
+void queue_owned_at(struct world *w, uint64_t at_ns, void (*fire)(struct world *, void *, uint64_t),
+                    void *data, uint64_t a, void (*dispose)(void *));
+bool queue_pop(struct queue *queue, struct event *event);
+
+/* ------------------------------------------------------------------ disks (disk.c) */
+
+/* Page cache (live) over media (durable), in units of 512 bytes. Power loss keeps or loses each unit apart.
+ */
+struct disk {
+    uint64_t size;
+    uint8_t *live, *durable, *flags; /* flags: DISK_DIRTY, DISK_SYNCING */
+    bool failed_write;               /* the next write fails half way */
+    bool misdirect;                  /* the next write lands elsewhere */
+};
+#define DISK_DIRTY   1u
+#define DISK_SYNCING 2u
+
+void disk_init(struct disk *disk, uint64_t size);
+void disk_fini(struct disk *disk);
+void disk_write(struct disk *disk, uint64_t offset, const uint8_t *data,
+                uint64_t length); /* data NULL: zeroes */
+void disk_write_some(struct disk *disk, struct cw_rng *rng, uint64_t offset, const uint8_t *data,
+                     uint64_t length);
+void disk_make_durable(struct disk *disk, uint64_t offset, uint64_t length);
+void disk_sync_begin(struct disk *disk);
+void disk_sync_end(struct disk *disk);
+void disk_power_loss(struct disk *disk, struct cw_rng *rng);
+void disk_rot(struct disk *disk, struct cw_rng *rng, uint64_t offset, uint64_t length);
+
+/* ------------------------------------------------------------------ facts and I/O of a site */
+
+enum fact_type {
+    FACT_JOURNAL_WRITTEN,
+    FACT_JOURNAL_SYNCED,
+    FACT_JOURNAL_READ,
+    FACT_SUPER_WRITTEN,
+    FACT_APPLIED,
+    FACT_VOLUMES_SYNCED,
+    FACT_COPY_READ,
+    FACT_IMAGE,
+    FACT_SALVAGED,
+    FACT_CLIENT_READ,
+    FACT_MESSAGE,
+    FACT_DATAGRAM,
+    FACT_PEER_UP,
+    FACT_PEER_DOWN,
+    FACT_SENT,
+    FACT_CLAIMED,
+    FACT_SET,
+    FACT_LEASE,
+    FACT_OPEN,
+    FACT_FENCE,
+    FACT_DRAIN,
+    FACT_RESYNC,
+    FACT_NUDGE
+};
+
+struct fact {
+    struct fact *next;
+    uint8_t type;
+    uint8_t peer;
+    bool delivered;
+    enum cw_status status;
+    int claim;
+    uint32_t head_length, body_length;
+    uint64_t token, a;
+    uint8_t *head, *body;
+    void *data; /* owned: freed with the fact */
+};
+
+#define IO_SEGMENTS_MAX 80u
+struct io {
+    struct io *next; /* in flight of the site */
+    struct site *site;
+    uint64_t life;
+    struct fact *fact;
+    struct disk *disks[SIM_VOLUMES];
+    uint32_t disk_count;
+    bool is_read, is_sync, then_sync, dsync, fail, dead;
+    bool is_journal, is_apply;
+    uint32_t segment_count;
+    struct {
+        uint64_t offset, length;
+        uint8_t *copy;         /* writes: as it was at submission; NULL: zeroes */
+        const uint8_t *source; /* writes: must not change until answered. reads: target */
+    } segments[IO_SEGMENTS_MAX];
+    uint64_t serial_begin; /* sync: truth serial when it began */
+    uint32_t record_count; /* journal: what becomes written */
+    struct truth_entry *records;
+};
+
+struct payload_slot {
+    uint8_t *data;
+    uint32_t length;
+    bool taken;
+    bool is_session; /* lies in a session's receive buffer */
+    uint8_t peer;
+    uint64_t buffer;
+};
+
+/* What is truly in a site's journal, by sequence; the last writing wins. */
+struct truth_entry {
+    uint64_t sequence, epoch, reign;
+    uint64_t serial; /* 0: not there */
+    bool dsync;
+};
+
+enum site_state { SITE_OFF, SITE_STARTING, SITE_RUNNING };
+
+struct link_end {
+    bool is_up;
+    uint64_t session; /* number of the session this end is in */
+    uint64_t last_heard_ns, coming_until_ns;
+};
+
+struct client_op;
+
+struct site {
+    struct world *world;
+    uint8_t id;
+    enum site_state state;
+    uint64_t life; /* process number */
+    uint64_t paused_until_ns;
+    bool turn_scheduled;
+    uint64_t turn_at_ns;
+    uint64_t clock_origin_ns;
+    int64_t clock_ppm;
+    struct cw_identity identity;
+    uint64_t power_count;
+
+    struct disk journal;
+    struct disk volumes[SIM_VOLUMES], targets[SIM_VOLUMES];
+    bool target_exists[SIM_VOLUMES];
+    bool is_journal_tainted; /* its media lied or lost: what it holds proves nothing */
+    uint64_t slow_until_ns;
+    struct io *ios;
+
+    struct cw_group *group;
+    void *arena_memory;
+    struct fact *inbox, **inbox_tail;
+    struct payload_slot *payloads;
+    uint32_t payload_count, payloads_taken, payloads_peak;
+    struct link_end ends[SIM_SITES_MAX];
+    uint32_t sends_unanswered;
+
+    /* controller of this site */
+    uint64_t lease_deadline_ns;
+    uint64_t seen_counter, seen_at_ns, seen_holder;
+    bool has_seen;
+    bool is_store_cut;
+    bool lease_request_pending;
+    uint64_t drain_target; /* site id + 1 while a switchover is under way */
+    uint64_t drain_deadline_ns;
+    uint64_t open_tries, claim_tries;
+    int want_open; /* 1: open, 2: with accept_loss; done in the next turn */
+    bool want_drain, want_check;
+    uint8_t want_resync; /* peer + 1 */
+    struct message *unacked[SIM_SITES_MAX];
+    struct net_end *net[SIM_SITES_MAX]; /* real sessions, when the world uses them */
+    struct claim *claim;                /* the question that is under way */
+
+    uint8_t last_role;
+    bool last_open_accept_loss;
+    struct cw_group_status status; /* after the last turn */
+
+    struct truth_entry *truth;
+    uint64_t truth_capacity;
+    uint64_t truth_serial, truth_durable_serial;
+};
+
+/* ------------------------------------------------------------------ store (control.c) */
+
+struct store {
+    uint64_t epoch, reign, first_sequence;
+    uint8_t holder;
+    uint8_t members;
+    struct cw_identity identities[CW_SITES_MAX];
+    uint64_t counters[SIM_SITES_MAX];
+    bool was_drained; /* holder let go after a drain */
+};
+
+/* ------------------------------------------------------------------ what clients do (load.c) */
+
+struct cw_block_request {
+    struct client_op *op;
+};
+
+enum op_kind { OP_WRITE, OP_ZEROES, OP_DISCARD, OP_FLUSH, OP_READ };
+
+struct client_op {
+    struct client_op *next;
+    struct cw_block_request request;
+    uint64_t id; /* 1.. names its content for ever */
+    uint8_t kind;
+    bool fua, is_done, is_acked, is_lost, is_dead;
+    uint8_t site;
+    uint64_t life;
+    uint16_t volume;
+    uint64_t offset, length;
+    uint64_t epoch, reign, first_sequence, last_sequence; /* FLUSH: last_sequence = head at submit */
+    uint64_t submitted_ns, acked_ns;
+    enum cw_mode mode;
+    uint8_t hold, durable; /* bits: sites that must have it in the journal / durably */
+    struct cw_group_read read;
+    uint8_t *buffer;
+    bool is_read; /* the bytes are here, the answer may be held */
+    uint64_t head_at_begin, head_at_end;
+};
+
+/* ------------------------------------------------------------------ truth (oracle.c) */
+
+struct sim_record {
+    uint8_t kind;
+    bool is_known;
+    uint16_t volume;
+    uint64_t offset, length;
+    uint64_t op;   /* id of the op whose content it is */
+    uint64_t hash; /* of the record's fixed fields, once seen in a journal or on a wire */
+};
+
+struct branch {
+    uint64_t epoch, reign, first;
+    int parent;                 /* -1: none */
+    struct sim_record *records; /* by sequence - first */
+    uint64_t count, capacity;
+};
+
+/* Which op last wrote each block; 0: zeroes. */
+struct model {
+    uint64_t block[SIM_VOLUMES][SIM_BLOCKS_MAX];
+};
+
+#define SIM_BRANCHES_MAX 256u
+struct oracle {
+    struct branch branches[SIM_BRANCHES_MAX];
+    uint32_t branch_count;
+    struct client_op *ops; /* all that were acknowledged writes and flushes */
+    uint64_t acks_checked, reads_checked, states_checked, opens, lossy_opens, lost_ops;
+};
+
+/* ------------------------------------------------------------------ the world (world.c) */
+
+struct sim_options {
+    uint64_t seed;
+    int mode;     /* enum cw_mode or -1: by seed */
+    int sessions; /* 1: the real cw_session over datagrams, 0: the model of one, -1: by seed */
+    bool trace;
+    bool is_story;       /* no faults of its own, no load of its own, plain numbers */
+    uint32_t sites;      /* of a story */
+    uint32_t faults_off; /* bits of enum fault_class */
+    FILE *out;
+};
+
+enum fault_class {
+    FAULT_KILL = 1,
+    FAULT_POWER = 2,
+    FAULT_CUT = 4,
+    FAULT_PAUSE = 8,
+    FAULT_DISK_SLOW = 16,
+    FAULT_DISK_FAIL = 32,
+    FAULT_ROT = 64,
+    FAULT_MISDIRECT = 128,
+    FAULT_STORE_CUT = 256,
+    FAULT_SWITCHOVER = 512,
+    FAULT_PROMOTE = 1024,
+    FAULT_LOSSY = 2048,
+    FAULT_RESYNC = 4096,
+    FAULT_LINK_NOISE = 8192,
+    FAULT_STORE_LOST_REPLY = 16384
+};
+
+enum phase { PHASE_SAFETY, PHASE_HEALING, PHASE_DONE };
+
+struct world {
+    struct sim_options options;
+    struct cw_rng rng;
+    uint64_t now_ns;
+    struct queue queue;
+    uint64_t trace_hash;
+    bool narrates;
+    uint64_t story_began_ns;
+    uint32_t lose_type; /* stories: the next message of this type is late by a second... */
+    uint8_t lose_from, lose_to;
+    uint64_t events;
+    enum phase phase;
+    bool failed;
+    char failure[512];
+
+    uint32_t site_count;
+    enum cw_mode mode;
+    uint8_t min_in_sync;
+    struct site sites[SIM_SITES_MAX];
+    struct store store;
+    struct oracle oracle;
+    uint32_t faults; /* bits that may happen in this seed */
+
+    uint64_t volume_blocks[SIM_VOLUMES];
+    bool is_device;
+    uint32_t log_entries;
+    uint64_t ring_sectors;
+    uint64_t lease_ns;
+    int rot_site; /* whose media may lie; -1 none */
+
+    /* links */
+    bool has_sessions;
+    uint32_t duplicate_ppm, corrupt_ppm;
+    uint64_t latency_ns[SIM_SITES_MAX][SIM_SITES_MAX];
+    uint64_t cut_until_ns[SIM_SITES_MAX][SIM_SITES_MAX]; /* one way */
+    uint32_t loss_ppm;
+    uint64_t sessions;
+
+    /* load */
+    uint64_t next_op;
+    uint32_t depth, in_flight[SIM_SITES_MAX];
+    uint64_t think_ns;
+    bool load_due[SIM_SITES_MAX];
+    bool load_on;
+    struct client_op *live_ops[SIM_SITES_MAX];
+    uint8_t switch_target; /* site id + 1: who may take a group that was let go */
+
+    /* numbers for the summary */
+    uint64_t acked_writes, acked_flushes, acked_reads, promotions, crashes, power_losses, cuts, pauses,
+        switchovers, rejected, copies;
+};
+
+bool world_run(const struct sim_options *options, struct world *w); /* true: nothing wrong was seen */
+void world_init(struct world *w, const struct sim_options *options);
+void world_fini(struct world *w);
+void world_run_until(struct world *w, uint64_t until_ns);
+bool world_has_converged(struct world *w, char *why, size_t why_size);
+/* A rule was broken: remembered once, the run ends. */
+void world_fail(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Every event goes through here: hashed always, printed with --trace. site may be NULL. */
+void note(struct world *w, const struct site *site, const char *text, uint64_t a, uint64_t b, uint64_t c);
+
+/* One line of a story, told only while w->narrates: times since the last command, in microseconds. */
+void tell(struct world *w, const struct site *site, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static inline uint64_t world_random(struct world *w, uint64_t below)
+{
+    return cw_rng_below(&w->rng, below);
+}
+static inline bool world_chance(struct world *w, uint32_t per_mille)
+{
+    return cw_rng_below(&w->rng, 1000) < per_mille;
+}
+static inline uint64_t world_between(struct world *w, uint64_t low, uint64_t high)
+{
+    return low + cw_rng_below(&w->rng, high - low + 1);
+}
+
+/* ------------------------------------------------------------------ site.c */
+
+uint64_t site_clock(const struct site *site, uint64_t true_ns);
+/* True time at which the site's clock shows local_ns (rounded up). */
+uint64_t site_true_time(const struct site *site, uint64_t local_ns);
+void site_init(struct site *site, struct world *w, uint8_t id);
+void site_fini(struct site *site);
+void site_power_on(struct site *site);
+void site_start(struct site *site); /* a new process */
+void site_crash(struct site *site, bool power_loss);
+void site_post(struct site *site, struct fact *fact); /* takes it */
+struct fact *fact_new(enum fact_type type);
+void site_turn_soon(struct site *site);
+uint64_t site_payload_take(struct site *site, uint32_t length, uint8_t **data);
+void site_payload_release(struct site *site, uint64_t handle);
+void site_turn_done(struct site *site);
+
+/* recover.c */
+bool site_recover(struct site *site);
+
+/* actions.c */
+void site_act(struct site *site, const struct cw_action *action);
+void site_io_crash(struct site *site);
+void site_read_volume(struct site *site, struct client_op *op);
+struct disk *site_image(struct site *site, uint16_t volume, bool to_copy);
+void site_image_switch(struct site *site);
+
+/* ------------------------------------------------------------------ link.c */
+
+void link_init(struct world *w);
+void link_send(struct site *site, const struct cw_action *action);
+void link_crash(struct site *site); /* its ends are gone */
+
+bool link_is_cut(struct world *w, uint32_t from, uint32_t to);
+
+/* net.c: the real sessions */
+void net_start(struct site *site);
+void net_stop(struct site *site);
+void net_send(struct site *site, const struct cw_action *action);
+void net_on_datagram(struct site *site, struct fact *fact);
+void net_turn(struct site *site);     /* events to the group */
+void net_transmit(struct site *site); /* after the actions */
+uint64_t net_deadline_ns(struct site *site);
+void net_release(struct site *site, uint8_t peer, uint64_t buffer);
+bool net_is_up(const struct site *site, uint8_t peer);
+/* A whole message for the group; is_session: the body lies in a receive buffer. */
+void site_message(struct site *site, uint8_t from, const uint8_t *head, uint32_t head_length, uint8_t *body,
+                  uint32_t body_length, const uint64_t *buffer);
+
+/* ------------------------------------------------------------------ control.c */
+
+void control_init(struct world *w);
+void control_claim(struct site *site, const struct cw_action *action);
+void control_set(struct site *site, const struct cw_action *action);
+void control_turn(struct site *site);
+void control_tick(struct world *w, void *data, uint64_t a);
+void control_open(struct site *site, bool accept_loss);
+
+/* ------------------------------------------------------------------ load.c */
+
+void load_turn(struct site *site);
+void load_complete(struct site *site, struct cw_block_request *request, enum cw_status status);
+void load_read_done(struct site *site, struct client_op *op, enum cw_status status);
+void load_answers(struct site *site);
+void load_crash(struct site *site);
+void load_fini(struct world *w);
+void load_init(struct world *w);
+/* One op, as told; for stories too. NULL when the group did not take it. */
+struct client_op *load_submit(struct site *site, enum op_kind kind, uint16_t volume, uint64_t block,
+                              uint64_t blocks, bool fua);
+void content_fill(uint8_t *data, uint64_t op, uint16_t volume, uint64_t block);
+/* The op that wrote this block, 0 for zeroes, UINT64_MAX for what nobody wrote. */
+uint64_t content_op(const uint8_t *data, uint16_t volume, uint64_t block);
+
+/* ------------------------------------------------------------------ oracle.c, check.c */
+
+struct branch *oracle_branch(struct world *w, uint64_t epoch, uint64_t reign);
+void oracle_history(struct world *w, const struct cw_history *history);
+struct sim_record *oracle_record(struct world *w, uint64_t epoch, uint64_t reign, uint64_t sequence);
+void oracle_submitted(struct world *w, struct client_op *op);
+void oracle_seen(struct world *w, const struct site *site, const struct cw_record *record,
+                 const uint8_t *payload);
+/* The state after records 1..sequence of the line that ends in (epoch, reign). */
+bool oracle_state(struct world *w, uint64_t epoch, uint64_t reign, uint64_t sequence, struct model *model);
+/* The record that stands at sequence in that line. */
+struct sim_record *oracle_line(struct world *w, uint64_t epoch, uint64_t reign, uint64_t sequence,
+                               struct branch **of);
+void oracle_fini(struct world *w);
+
+void truth_written(struct site *site, const struct truth_entry *entry);
+bool truth_holds(struct site *site, uint64_t epoch, uint64_t reign, uint64_t sequence, bool durably);
+void truth_power_loss(struct site *site);
+
+void check_ack(struct site *site, struct client_op *op);
+void check_authority(struct site *site, uint64_t epoch, uint64_t reign, const char *what);
+void check_read(struct site *site, struct client_op *op);
+void check_opened(struct site *site);
+void check_turn(struct site *site);
+void check_files(struct site *site);
+void check_primary_state(struct site *site);
+void check_joined(struct world *w, uint8_t joined);
+void check_power_loss(struct site *site);
+void check_apply(struct site *site, const struct cw_action *action);

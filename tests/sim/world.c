@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One run: a world made from a seed, a time in which anything of its fault list may happen, then healing, and
+ * then everything must come together within a bounded time, or the run says who waits for what.
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "sim.h"
+
+#define HEAL_NS    (240 * CW_SECOND)
+#define EVENTS_MAX 20000000u
+
+void world_fail(struct world *w, const char *format, ...)
+{
+    va_list args;
+
+    if (w->failed)
+        return;
+    w->failed = true;
+    va_start(args, format);
+    vsnprintf(w->failure, sizeof w->failure, format, args);
+    va_end(args);
+}
+
+void note(struct world *w, const struct site *site, const char *text, uint64_t a, uint64_t b, uint64_t c)
+{
+    uint64_t mixed[7] = {
+        w->trace_hash, w->now_ns, site ? site->id : 99, a, b, c, cw_hash64(text, strlen(text))};
+
+    w->trace_hash = cw_hash64(mixed, sizeof mixed);
+    w->events++;
+    if (w->options.trace)
+        fprintf(w->options.out, "[%11.6fs] %c %s %llu %llu %llu\n", (double)w->now_ns / 1e9,
+                site ? "ABC"[site->id] : '-', text, (unsigned long long)a, (unsigned long long)b,
+                (unsigned long long)c);
+}
+
+void tell(struct world *w, const struct site *site, const char *format, ...)
+{
+    va_list args;
+
+    if (!w->narrates)
+        return;
+    fprintf(w->options.out, "[%7lluus] %c ", (unsigned long long)((w->now_ns - w->story_began_ns) / CW_US),
+            site ? "ABC"[site->id] : ' ');
+    va_start(args, format);
+    vfprintf(w->options.out, format, args);
+    va_end(args);
+    fputc('\n', w->options.out);
+}
+
+/* ------------------------------------------------------------------ making a world */
+
+static void choose_faults(struct world *w)
+{
+    static const enum fault_class classes[] = {
+        FAULT_KILL,      FAULT_POWER, FAULT_CUT,       FAULT_PAUSE,      FAULT_DISK_SLOW,
+        FAULT_DISK_FAIL, FAULT_ROT,   FAULT_MISDIRECT, FAULT_STORE_CUT,  FAULT_SWITCHOVER,
+        FAULT_PROMOTE,   FAULT_LOSSY, FAULT_RESYNC,    FAULT_LINK_NOISE, FAULT_STORE_LOST_REPLY};
+    uint32_t often = (uint32_t)world_random(w, 4) * 250 + 100;
+
+    for (uint32_t i = 0; i < CW_COUNT_OF(classes); i++) {
+        bool is_rare = classes[i] == FAULT_ROT || classes[i] == FAULT_MISDIRECT ||
+                       classes[i] == FAULT_DISK_FAIL || classes[i] == FAULT_LOSSY;
+        if (world_chance(w, is_rare ? often / 4 : often))
+            w->faults |= classes[i];
+    }
+    w->faults &= ~w->options.faults_off;
+    w->rot_site = (w->faults & (FAULT_ROT | FAULT_MISDIRECT)) ? (int)world_random(w, w->site_count) : -1;
+}
+
+static void choose_links(struct world *w)
+{
+    for (uint32_t a = 0; a < w->site_count; a++)
+        for (uint32_t b = a + 1; b < w->site_count; b++) {
+            uint64_t ns = world_chance(w, 500) ? world_between(w, 20 * CW_US, 2 * CW_MS)
+                                               : world_between(w, 2 * CW_MS, 60 * CW_MS);
+            w->latency_ns[a][b] = w->latency_ns[b][a] = ns;
+        }
+    w->loss_ppm = w->faults & FAULT_LINK_NOISE ? (uint32_t)world_between(w, 1000, 200000) : 100;
+    w->duplicate_ppm = (uint32_t)world_random(w, 20000);
+    w->corrupt_ppm = w->faults & FAULT_LINK_NOISE ? (uint32_t)world_random(w, 20000) : 10;
+    bool by_seed = world_chance(w, 250);
+    w->has_sessions = w->options.sessions < 0 ? by_seed : w->options.sessions;
+    if (w->has_sessions) /* loss of packets, and a session needs several in a row to come up */
+        w->loss_ppm = CW_MIN(w->loss_ppm, 50000);
+}
+
+/* A story's world: nothing by chance that a reader would have to explain away. */
+static void make_plain(struct world *w)
+{
+    w->faults = 0;
+    w->rot_site = -1;
+    w->is_device = false;
+    w->min_in_sync = 0;
+    w->has_sessions = false;
+    w->site_count = w->options.sites;
+    w->loss_ppm = 0;
+    for (uint32_t a = 0; a < SIM_SITES_MAX; a++)
+        for (uint32_t b = 0; b < SIM_SITES_MAX; b++)
+            w->latency_ns[a][b] = CW_MS;
+}
+
+void world_init(struct world *w, const struct sim_options *options)
+{
+    memset(w, 0, sizeof *w);
+    w->options = *options;
+    w->rng.state =
+        cw_hash64(&options->seed, sizeof options->seed); /* a multiple of its step would shift one stream */
+    w->mode = options->mode >= 0 ? (enum cw_mode)options->mode : (enum cw_mode)world_random(w, CW_MODE_COUNT);
+    w->site_count = (uint32_t)world_between(w, 2, 3);
+    w->min_in_sync = w->mode != CW_MODE_ASYNC && world_chance(w, 150);
+    w->lease_ns = 5 * CW_SECOND;
+    w->volume_blocks[0] = 64;
+    w->volume_blocks[1] = world_chance(w, 200) ? 512 : 64;
+    w->is_device = world_chance(w, 250);
+    w->log_entries = 256u << world_random(w, 3);
+    w->ring_sectors = CW_JOURNAL_RING_SECTORS_MIN + world_random(w, 500);
+    choose_faults(w);
+    choose_links(w);
+    if (options->is_story)
+        make_plain(w);
+    w->depth = (uint32_t)world_between(w, 1, 24);
+    w->think_ns = world_between(w, 500 * CW_US, 40 * CW_MS);
+    for (uint8_t i = 0; i < w->site_count; i++) {
+        site_init(&w->sites[i], w, i);
+        site_power_on(&w->sites[i]);
+        site_start(&w->sites[i]);
+    }
+    link_init(w);
+    control_init(w);
+    if (!options->is_story)
+        load_init(w);
+    w->load_on = !options->is_story;
+}
+
+void world_fini(struct world *w)
+{
+    struct event e;
+
+    load_fini(w);
+    for (uint32_t i = 0; i < w->site_count; i++) {
+        site_crash(&w->sites[i], false);
+    }
+    while (queue_pop(&w->queue, &e)) {
+        if (e.dispose)
+            e.dispose(e.data);
+    }
+    for (uint32_t i = 0; i < w->site_count; i++)
+        site_fini(&w->sites[i]);
+    oracle_fini(w);
+    free(w->queue.heap);
+}
+
+void world_run_until(struct world *w, uint64_t until_ns)
+{
+    struct event e;
+
+    while (!w->failed && w->queue.count && w->queue.heap[0].at_ns <= until_ns) {
+        queue_pop(&w->queue, &e);
+        w->now_ns = e.at_ns;
+        e.fire(w, e.data, e.a);
+        if (++w->events > EVENTS_MAX)
+            world_fail(w, "more than %u events: something spins", EVENTS_MAX);
+    }
+    if (!w->failed)
+        w->now_ns = until_ns;
+}
+
+/* ------------------------------------------------------------------ faults */
+
+static void restart(struct world *w, void *data, uint64_t a)
+{
+    struct site *site = data;
+
+    if (site->state == SITE_OFF && !w->failed)
+        site_start(site);
+}
+
+static struct site *some_site(struct world *w)
+{
+    return &w->sites[world_random(w, w->site_count)];
+}
+
+static struct site *the_primary(struct world *w)
+{
+    for (uint32_t i = 0; i < w->site_count; i++)
+        if (w->sites[i].state == SITE_RUNNING && w->sites[i].status.role == CW_ROLE_PRIMARY)
+            return &w->sites[i];
+    return NULL;
+}
+
+static void fault_crash(struct world *w, bool power)
+{
+    struct site *site = some_site(w);
+    struct site *primary = the_primary(w);
+
+    if (primary && world_chance(w, 400))
+        site = primary;
+    site_crash(site, power);
+    queue_at(w,
+             w->now_ns + (world_chance(w, 500) ? world_between(w, 10 * CW_MS, CW_SECOND)
+                                               : world_between(w, CW_SECOND, 20 * CW_SECOND)),
+             restart, site, 0);
+}
+
+static void fault_cut(struct world *w)
+{
+    uint32_t a = (uint32_t)world_random(w, w->site_count);
+    uint32_t b = (a + 1 + (uint32_t)world_random(w, w->site_count - 1)) % w->site_count;
+    uint64_t until = w->now_ns + (world_chance(w, 500) ? world_between(w, 10 * CW_MS, 3 * CW_SECOND)
+                                                       : world_between(w, CW_SECOND, 15 * CW_SECOND));
+
+    note(w, &w->sites[a], "cut", b, until, 0);
+    w->cuts++;
+    w->cut_until_ns[a][b] = until;
+    if (world_chance(w, 600))
+        w->cut_until_ns[b][a] = until;
+}
+
+static void fault_pause(struct world *w)
+{
+    struct site *site = some_site(w);
+
+    if (site->state != SITE_RUNNING)
+        return;
+    site->paused_until_ns =
+        w->now_ns + (world_chance(w, 600) ? world_between(w, CW_MS, 2 * CW_SECOND)
+                                          : world_between(w, 2 * CW_SECOND, 15 * CW_SECOND));
+    note(w, site, "pause", site->paused_until_ns, 0, 0);
+    w->pauses++;
+}
+
+static void fault_media(struct world *w, enum fault_class class_)
+{
+    struct site *site = class_ == FAULT_DISK_FAIL ? some_site(w) : &w->sites[w->rot_site];
+
+    if (class_ == FAULT_DISK_FAIL) {
+        uint32_t which = (uint32_t)world_random(w, SIM_VOLUMES + 1);
+        struct disk *disk = which == SIM_VOLUMES ? &site->journal : &site->volumes[which];
+        disk->failed_write = true;
+    } else if (class_ == FAULT_MISDIRECT) {
+        site->journal.misdirect = true;
+    } else {
+        uint64_t sector = CW_JOURNAL_RING_SECTOR + world_random(w, w->ring_sectors);
+        if (world_chance(w, 700)) /* where something is */
+            sector = CW_JOURNAL_RING_SECTOR + world_random(w, 64);
+        disk_rot(&site->journal, &w->rng, sector * CW_SECTOR_SIZE, CW_SECTOR_SIZE);
+        site->is_journal_tainted = true;
+        note(w, site, "rot", sector, 0, 0);
+    }
+}
+
+static void store_is_back(struct world *w, void *data, uint64_t a)
+{
+    ((struct site *)data)->is_store_cut = false;
+}
+
+static void fault_store(struct world *w)
+{
+    struct site *site = some_site(w);
+
+    site->is_store_cut = true;
+    note(w, site, "cut from the store", 0, 0, 0);
+    queue_at(w, w->now_ns + world_between(w, 100 * CW_MS, 15 * CW_SECOND), store_is_back, site, 0);
+}
+
+static void fault_switchover(struct world *w)
+{
+    struct site *primary = the_primary(w);
+
+    if (!primary || primary->drain_target)
+        return;
+    uint32_t target = (primary->id + 1 + (uint32_t)world_random(w, w->site_count - 1)) % w->site_count;
+    note(w, primary, "switchover", target, 0, 0);
+    primary->drain_target = target + 1;
+    primary->drain_deadline_ns = w->now_ns + 12 * CW_SECOND;
+    primary->want_drain = true;
+    site_turn_soon(primary);
+}
+
+static void fault_resync(struct world *w)
+{
+    struct site *primary = the_primary(w);
+
+    if (!primary)
+        return;
+    primary->want_resync =
+        (uint8_t)((primary->id + 1 + world_random(w, w->site_count - 1)) % w->site_count + 1);
+    site_turn_soon(primary);
+}
+
+static void fault_one(struct world *w, enum fault_class class_)
+{
+    switch (class_) {
+    case FAULT_KILL:
+    case FAULT_POWER:
+        fault_crash(w, class_ == FAULT_POWER);
+        break;
+    case FAULT_CUT:
+        fault_cut(w);
+        break;
+    case FAULT_PAUSE:
+        fault_pause(w);
+        break;
+    case FAULT_DISK_SLOW:
+        some_site(w)->slow_until_ns = w->now_ns + world_between(w, CW_SECOND, 8 * CW_SECOND);
+        break;
+    case FAULT_DISK_FAIL:
+    case FAULT_ROT:
+    case FAULT_MISDIRECT:
+        if (world_chance(w, 200))
+            fault_media(w, class_);
+        break;
+    case FAULT_STORE_CUT:
+        fault_store(w);
+        break;
+    case FAULT_SWITCHOVER:
+        fault_switchover(w);
+        break;
+    case FAULT_RESYNC:
+        if (world_chance(w, 200))
+            fault_resync(w);
+        break;
+    default:
+        break; /* a property of the whole run */
+    }
+}
+
+#define FAULT_EVENTS                                                                                         \
+    (FAULT_KILL | FAULT_POWER | FAULT_CUT | FAULT_PAUSE | FAULT_DISK_SLOW | FAULT_DISK_FAIL | FAULT_ROT |    \
+     FAULT_MISDIRECT | FAULT_STORE_CUT | FAULT_SWITCHOVER | FAULT_RESYNC)
+
+static void fault_tick(struct world *w, void *data, uint64_t a)
+{
+    if (w->phase != PHASE_SAFETY)
+        return;
+    queue_at(w, w->now_ns + world_between(w, 20 * CW_MS, 3 * CW_SECOND), fault_tick, NULL, 0);
+    uint32_t events = w->faults & FAULT_EVENTS;
+    if (!events)
+        return;
+    uint32_t class_;
+    do
+        class_ = 1u << world_random(w, 15);
+    while (!(events & class_));
+    fault_one(w, (enum fault_class)class_);
+}
+
+static void check_tick(struct world *w, void *data, uint64_t a)
+{
+    struct site *site = some_site(w);
+
+    queue_at(w, w->now_ns + world_between(w, 50 * CW_MS, 500 * CW_MS), check_tick, NULL, 0);
+    site->want_check = true;
+    /* An engine whose group is down is restarted by its operator, sooner or later. */
+    if (site->state == SITE_RUNNING && site->status.role == CW_ROLE_DOWN && world_chance(w, 100)) {
+        site_crash(site, false);
+        queue_at(w, w->now_ns + CW_SECOND, restart, site, 0);
+    }
+}
+
+/* ------------------------------------------------------------------ healing and coming together */
+
+static void heal(struct world *w)
+{
+    w->phase = PHASE_HEALING;
+    note(w, NULL, "healing", 0, 0, 0);
+    memset(w->cut_until_ns, 0, sizeof w->cut_until_ns);
+    w->loss_ppm = w->corrupt_ppm = 100;
+    for (uint32_t i = 0; i < w->site_count; i++) {
+        struct site *site = &w->sites[i];
+        site->is_store_cut = false;
+        site->slow_until_ns = 0;
+        site->journal.failed_write = site->journal.misdirect = false;
+        for (uint32_t v = 0; v < SIM_VOLUMES; v++)
+            site->volumes[v].failed_write = site->targets[v].failed_write = false;
+        site->paused_until_ns = CW_MIN(site->paused_until_ns, w->now_ns);
+        site->turn_scheduled = false;
+        site_turn_soon(site);
+        restart(w, site, 0);
+    }
+}
+
+/* An operator looks at what diverged and orders a full copy. */
+static void tend(struct world *w)
+{
+    struct site *primary = the_primary(w);
+
+    for (uint32_t i = 0; primary && i < w->site_count; i++)
+        if (primary->status.peers[i].state == CW_PEER_DIVERGED) {
+            primary->want_resync = (uint8_t)(i + 1);
+            site_turn_soon(primary);
+        }
+}
+
+bool world_has_converged(struct world *w, char *why, size_t why_size)
+{
+    struct site *primary = the_primary(w);
+
+    if (!primary) {
+        snprintf(why, why_size, "nobody is primary");
+        return false;
+    }
+    uint64_t head = primary->status.head;
+    for (uint32_t i = 0; i < w->site_count; i++) {
+        const struct site *s = &w->sites[i];
+        const struct cw_sequences *q = &s->status.sequences;
+        if (s->state != SITE_RUNNING || w->in_flight[i] || q->durable != head || q->applied != head ||
+            s->status.image_state != CW_IMAGE_WHOLE || s->sends_unanswered) {
+            snprintf(
+                why, why_size,
+                "site %u: role %s, %u ops wait, %u sends wait, durable %llu applied %llu of %llu, image %u",
+                i, cw_role_name((enum cw_role)s->status.role), w->in_flight[i], s->sends_unanswered,
+                (unsigned long long)q->durable, (unsigned long long)q->applied, (unsigned long long)head,
+                s->status.image_state);
+            return false;
+        }
+        if (s != primary && primary->status.peers[i].state != CW_PEER_STREAMING) {
+            snprintf(why, why_size, "site %u stands in state %u at the primary", i,
+                     primary->status.peers[i].state);
+            return false;
+        }
+        if (w->mode != CW_MODE_ASYNC && !(w->store.members >> i & 1)) {
+            snprintf(why, why_size, "site %u is not in the set", i);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void print_who_waits(struct world *w)
+{
+    for (uint32_t i = 0; i < w->site_count; i++) {
+        struct site *s = &w->sites[i];
+        const struct cw_group_status *st = &s->status;
+        fprintf(w->options.out,
+                "    %c %s role %s epoch %llu head %llu r/w/d/c/a %llu/%llu/%llu/%llu/%llu image %u members "
+                "%x%s%s\n",
+                "ABC"[i], s -> state == SITE_RUNNING ? "running" : "off",
+                cw_role_name((enum cw_role)st->role), (unsigned long long)st->epoch,
+                (unsigned long long)st->head, (unsigned long long)st->sequences.received,
+                (unsigned long long)st->sequences.written, (unsigned long long)st->sequences.durable,
+                (unsigned long long)st->sequences.commit, (unsigned long long)st->sequences.applied,
+                st->image_state, st->members, st->is_frozen ? " frozen" : "",
+                st->is_damaged ? " damaged" : "");
+        fprintf(w->options.out, "      reason '%s' refusal '%s' journal %llu of %llu\n", st->reason,
+                st->refusal, (unsigned long long)st->journal_used_bytes,
+                (unsigned long long)st->journal_bytes);
+        for (uint32_t p = 0; p < w->site_count; p++)
+            if (p != i)
+                fprintf(w->options.out,
+                        "      peer %c state %u link %s member %d cursor %llu acked %llu '%s'\n", "ABC"[p],
+                        st -> peers[p].state,
+                        (w->has_sessions ? net_is_up(s, (uint8_t)p) : s->ends[p].is_up) ? "up" : "down",
+                        st->peers[p].is_member, (unsigned long long)st->peers[p].cursor,
+                        (unsigned long long)st->peers[p].sequences.durable, st->peers[p].reason);
+    }
+    fprintf(w->options.out, "    store: epoch %llu holder %u members %x\n",
+            (unsigned long long)w->store.epoch, w->store.holder, w->store.members);
+}
+
+static void final_check(struct world *w)
+{
+    for (uint32_t i = 0; i < w->site_count && !w->failed; i++) {
+        check_files(&w->sites[i]);
+        if (!w->failed && w->sites[i].status.role == CW_ROLE_PRIMARY)
+            check_primary_state(&w->sites[i]);
+    }
+}
+
+bool world_run(const struct sim_options *options, struct world *w)
+{
+    char why[256] = "";
+
+    world_init(w, options);
+    queue_at(w, CW_SECOND, fault_tick, NULL, 0);
+    queue_at(w, CW_SECOND, check_tick, NULL, 0);
+    world_run_until(w, world_between(w, 10 * CW_SECOND, 60 * CW_SECOND));
+    if (!w->failed)
+        heal(w);
+    uint64_t quiet = w->now_ns + 5 * CW_SECOND, give_up = w->now_ns + HEAL_NS;
+    while (!w->failed && w->phase == PHASE_HEALING) {
+        world_run_until(w, w->now_ns + CW_SECOND);
+        tend(w);
+        if (w->now_ns >= quiet)
+            w->load_on = false;
+        if (!w->load_on && world_has_converged(w, why, sizeof why))
+            w->phase = PHASE_DONE;
+        else if (w->now_ns > give_up)
+            world_fail(w, "liveness: not together after %llu s: %s",
+                       (unsigned long long)(HEAL_NS / CW_SECOND), why);
+    }
+    if (!w->failed)
+        final_check(w);
+    if (w->failed && options->out) {
+        fprintf(options->out, "seed %llu (%s, %u sites, faults %x) at %.6f s: %s\n",
+                (unsigned long long)options->seed, cw_mode_name(w->mode), w->site_count, w->faults,
+                (double)w->now_ns / 1e9, w->failure);
+        print_who_waits(w);
+    }
+    return !w->failed;
+}
