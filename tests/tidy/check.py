@@ -32,7 +32,7 @@ ARROWS = {
     "dataplane/io": ("base", "wire", "transport/session.h"),
     "dataplane/frontend": ("base", "wire/record.h", "io/uring.h"),
     "dataplane/engine": ("base", "wire", "transport", "journal", "replication", "io", "frontend"),
-    "control": ("base", "wire"),
+    "control": ("base", "wire", "engine/config/node_config.h"),
     "nic-config": ("base",),
 }
 OURS = tuple(folder.removeprefix("dataplane/") for folder in ARROWS)

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The command line `causeway`. Each command is a row in a table (cli.c) with its words, options and help; its
+ * function is in the file of its family. It finds a controller, asks it, tells what came of it.
+ *
+ * Exit codes, everywhere: 0 done, 1 failed, 2 wrong usage, 3 refused as unsafe (and the words say why, and
+ * what would make it safe).
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/rpc.h"
+
+#define CW_ARGUMENTS_MAX 32u
+#define CW_LAB_DEFAULT   "/run/causeway-lab"
+#define CW_LAB_PATH_SIZE 256u
+
+enum { CW_EXIT_DONE = 0, CW_EXIT_FAILED = 1, CW_EXIT_USAGE = 2, CW_EXIT_REFUSED = 3 };
+
+struct cw_cli;
+
+/* An option of a command: "name" is a flag, "name=" takes a value, "name=?" may take one. */
+struct cw_command {
+    const char *words;    /* "group create" */
+    const char *operands; /* shown in the usage: "NAME" */
+    uint32_t operands_min, operands_max;
+    const char *options; /* "mode= primary= replica= journal= journal-size=" */
+    int (*run)(struct cw_cli *cli);
+    const char *summary; /* one line; NULL: not in the list */
+    const char *help;
+};
+
+struct cw_cli {
+    const struct cw_command *command;
+    const char *site, *lab, *socket; /* NULL: not given */
+    bool is_json;
+    uint32_t operand_count;
+    const char *operands[CW_ARGUMENTS_MAX];
+    uint32_t option_count;
+    struct {
+        const char *name;
+        const char *value; /* NULL: a flag, or left out */
+    } options[CW_ARGUMENTS_MAX];
+};
+
+/* options.c: 0, or an exit code with words said. --help makes command->run be skipped: *is_help. */
+int cw_cli_parse(const struct cw_command *commands, int argc, char **argv, struct cw_cli *cli, bool *is_help);
+bool cw_cli_has(const struct cw_cli *cli, const char *option);
+/* The last one given, or NULL. */
+const char *cw_cli_value(const struct cw_cli *cli, const char *option);
+/* "[SITE=]VALUE" options into {"SITE":"VALUE"}, "" for those without a site. New reference. */
+json_t *cw_cli_by_site(const struct cw_cli *cli, const char *option);
+/* "a,b" of an option that may come several times, into a list. New reference. */
+json_t *cw_cli_list(const struct cw_cli *cli, const char *option);
+/* The lab: --lab, CAUSEWAY_LAB or the default. */
+const char *cw_cli_lab(const struct cw_cli *cli);
+void cw_cli_help(const struct cw_command *command);
+
+/* cli.c */
+extern const struct cw_command cw_commands[];
+int cw_cli_main(int argc, char **argv);
+
+/* terminal.c: messages. With --json the outcome is one object on stdout, without it words. */
+int cw_done(const struct cw_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int cw_failed(const struct cw_cli *cli, int exit, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+bool cw_has_colour(void);
+/* A line that overwrites itself on a terminal; nothing in a pipe. */
+void cw_progress(const struct cw_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cw_progress_end(void);
+void cw_pause_ms(int milliseconds);
+/* "1.5 GiB" */
+const char *cw_size_words(double bytes, char *text, size_t size);
+
+/* client.c: one call to a controller. Follows "ask that site". NULL with failure filled. */
+json_t *cw_ask(const struct cw_cli *cli, const char *site, const char *method, json_t *params,
+               struct cw_rpc_failure *failure);
+/* The same, and what it starts is waited for, with progress. Exit code, everything said. */
+int cw_ask_and_wait(const struct cw_cli *cli, const char *site, const char *method, json_t *params,
+                    const char *done);
+/* Any socket: engine.sock too. */
+json_t *cw_ask_socket(const char *path, const char *method, json_t *params, int timeout_ms,
+                      struct cw_rpc_failure *failure);
+int cw_say_failure(const struct cw_cli *cli, const struct cw_rpc_failure *failure);
+
+/* The families. */
+int cw_run_status(struct cw_cli *cli);
+int cw_run_group_create(struct cw_cli *cli);
+int cw_run_group_set(struct cw_cli *cli);
+int cw_run_group_delete(struct cw_cli *cli);
+int cw_run_volume_create(struct cw_cli *cli);
+int cw_run_volume_delete(struct cw_cli *cli);
+int cw_run_volume_attach(struct cw_cli *cli);
+int cw_run_volume_detach(struct cw_cli *cli);
+int cw_run_promote(struct cw_cli *cli);
+int cw_run_switchover(struct cw_cli *cli);
+int cw_run_resync(struct cw_cli *cli);
+int cw_run_lab_up(struct cw_cli *cli);
+int cw_run_lab_down(struct cw_cli *cli);
+int cw_run_lab_kill(struct cw_cli *cli);
+int cw_run_lab_start(struct cw_cli *cli);
+int cw_run_lab_cut(struct cw_cli *cli);
+int cw_run_lab_heal(struct cw_cli *cli);
+int cw_run_events(struct cw_cli *cli);
+int cw_run_version(struct cw_cli *cli);
+int cw_run_rpc(struct cw_cli *cli);
+int cw_run_later(struct cw_cli *cli);

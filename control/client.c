@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Finding a controller and asking it. In a lab every site has one: --site names which, else the first that
+ * answers does. What only another site can do is answered with that site's socket, and we go there.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/cli.h"
+#include "control/lab.h"
+
+#define ASK_MS      15000
+#define NODE_SOCKET "/run/causeway/control.sock"
+
+json_t *cw_ask_socket(const char *path, const char *method, json_t *params, int timeout_ms,
+                      struct cw_rpc_failure *failure)
+{
+    struct cw_rpc_lines lines = {0};
+    int fd = cw_rpc_connect(path);
+    *failure = (struct cw_rpc_failure){.exit = CW_EXIT_FAILED};
+    if (fd < 0) {
+        snprintf(failure->words, sizeof failure->words, "nobody answers at %s: %s", path, strerror(errno));
+        json_decref(params);
+        return NULL;
+    }
+    json_t *result = cw_rpc_ask(fd, &lines, method, params, timeout_ms, failure);
+    cw_rpc_lines_free(&lines);
+    close(fd);
+    return result;
+}
+
+static bool can_connect(const char *path)
+{
+    int fd = cw_rpc_connect(path);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* The socket of the lab's first site that answers. */
+static bool find_in_lab(const struct cw_lab *lab, char *path, size_t size, struct cw_rpc_failure *failure)
+{
+    for (uint32_t i = 0; i < lab->site_count; i++) {
+        snprintf(path, size, "%s/%s/control.sock", lab->directory, lab->sites[i]);
+        if (can_connect(path))
+            return true;
+    }
+    snprintf(failure->words, sizeof failure->words,
+             "no controller of the lab %s answers: causeway lab start SITE", lab->directory);
+    return false;
+}
+
+/* Which socket to ask. false with words. */
+static bool find_socket(const struct cw_cli *cli, const char *site, char *path, size_t size,
+                        struct cw_rpc_failure *failure)
+{
+    struct cw_lab lab;
+    char why[320];
+    *failure = (struct cw_rpc_failure){.exit = CW_EXIT_FAILED};
+    if (cli->socket) {
+        snprintf(path, size, "%s", cli->socket);
+        return true;
+    }
+    if (!cw_lab_load(cw_cli_lab(cli), &lab, why, sizeof why)) {
+        snprintf(path, size, "%s", NODE_SOCKET);
+        if (!cli->lab && can_connect(path))
+            return true;
+        snprintf(failure->words, sizeof failure->words, "%s", why);
+        return false;
+    }
+    if (!site)
+        return find_in_lab(&lab, path, size, failure);
+    if (!cw_lab_has_site(&lab, site)) {
+        failure->exit = CW_EXIT_USAGE;
+        snprintf(failure->words, sizeof failure->words, "the lab %s has no site %s", lab.directory, site);
+        return false;
+    }
+    snprintf(path, size, "%s/%s/control.sock", lab.directory, site);
+    if (can_connect(path))
+        return true;
+    snprintf(failure->words, sizeof failure->words,
+             "the controller of %s does not answer: causeway lab start %s", site, site);
+    return false;
+}
+
+/* Asks for as long as it takes to reach the site that can do it: at most one step. */
+static json_t *ask_there(char *path, size_t size, const char *method, json_t *params,
+                         struct cw_rpc_failure *failure)
+{
+    json_t *result = cw_ask_socket(path, method, json_incref(params), ASK_MS, failure);
+    if (!result && failure->elsewhere[0]) {
+        snprintf(path, size, "%s", failure->elsewhere);
+        result = cw_ask_socket(path, method, json_incref(params), ASK_MS, failure);
+    }
+    json_decref(params);
+    return result;
+}
+
+json_t *cw_ask(const struct cw_cli *cli, const char *site, const char *method, json_t *params,
+               struct cw_rpc_failure *failure)
+{
+    char path[CW_LAB_PATH_SIZE * 2];
+    if (!find_socket(cli, site, path, sizeof path, failure)) {
+        json_decref(params);
+        return NULL;
+    }
+    return ask_there(path, sizeof path, method, params, failure);
+}
+
+int cw_say_failure(const struct cw_cli *cli, const struct cw_rpc_failure *failure)
+{
+    return cw_failed(cli, failure->exit, "%s", failure->words);
+}
+
+/* Asks again and again how far it is. Exit code, everything said. */
+static int wait_for(const struct cw_cli *cli, const char *path, uint64_t id, const char *done)
+{
+    struct cw_rpc_failure failure;
+    for (;;) {
+        json_t *answer =
+            cw_ask_socket(path, "operation", json_pack("{s:I}", "id", (json_int_t)id), ASK_MS, &failure);
+        if (!answer)
+            return cw_failed(cli, CW_EXIT_FAILED, "%s; it may or may not have been done: causeway status",
+                             failure.words);
+        const char *words = cw_json_text(answer, "words", "");
+        int exit = (int)cw_json_u64(answer, "exit", 1);
+        bool is_done = cw_json_bool(answer, "done", false);
+        if (is_done)
+            exit = exit ? cw_failed(cli, exit, "%s", words)
+                        : cw_done(cli, "%s%s%s", done, *done ? ": " : "", words);
+        else
+            cw_progress(cli, "%s", words);
+        json_decref(answer);
+        if (is_done)
+            return exit;
+        cw_pause_ms(50);
+    }
+}
+
+int cw_ask_and_wait(const struct cw_cli *cli, const char *site, const char *method, json_t *params,
+                    const char *done)
+{
+    char path[CW_LAB_PATH_SIZE * 2];
+    struct cw_rpc_failure failure;
+    if (!find_socket(cli, site, path, sizeof path, &failure)) {
+        json_decref(params);
+        return cw_say_failure(cli, &failure);
+    }
+    json_t *answer = ask_there(path, sizeof path, method, params, &failure);
+    if (!answer)
+        return cw_say_failure(cli, &failure);
+    uint64_t id = cw_json_u64(answer, "operation", 0);
+    json_decref(answer);
+    return id ? wait_for(cli, path, id, done) : cw_done(cli, "%s", done);
+}

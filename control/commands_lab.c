@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* lab up, down, kill, start, cut, heal. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/lab.h"
+#include "engine/config/node_config.h"
+
+#define NBD_NAME_ROOM 24 /* of GROUP-VOLUME in a socket's path, at least */
+
+/* ---------------------------------------------------------------- up */
+
+static int read_sites(const struct cw_cli *cli, struct cw_lab *lab)
+{
+    json_t *sites = cw_cli_list(cli, "sites"), *entry;
+    size_t index;
+    int code = 0;
+    if (json_array_size(sites) == 0) {
+        json_array_append_new(sites, json_string("east"));
+        json_array_append_new(sites, json_string("west"));
+    }
+    if (json_array_size(sites) < 2 || json_array_size(sites) > CW_LAB_SITES_MAX)
+        code =
+            cw_failed(cli, CW_EXIT_USAGE, "--sites wants 2 to %u names, such as east,west", CW_LAB_SITES_MAX);
+    json_array_foreach(sites, index, entry)
+    {
+        const char *name = json_string_value(entry);
+        if (code)
+            break;
+        if (!cw_config_name_check(name) || cw_lab_has_site(lab, name))
+            code = cw_failed(cli, CW_EXIT_USAGE, "%s cannot be the name of a site, or is named twice", name);
+        else
+            snprintf(lab->sites[lab->site_count++], CW_NAME_SIZE, "%s", name);
+    }
+    json_decref(sites);
+    return code;
+}
+
+static int check_length(const struct cw_cli *cli, const struct cw_lab *lab, const char *directory)
+{
+    for (uint32_t i = 0; i < lab->site_count; i++) {
+        size_t length = strlen(directory) + 1 + strlen(lab->sites[i]) + strlen("/nbd/.sock") + NBD_NAME_ROOM;
+        if (strlen(directory) >= sizeof lab->directory || length > 107)
+            return cw_failed(
+                cli, CW_EXIT_USAGE,
+                "%s is too long: the sockets of a lab are below it, and a socket's path has at most 107 "
+                "bytes. Use a shorter --lab DIR",
+                directory);
+    }
+    return 0;
+}
+
+static int read_mtu(const struct cw_cli *cli, struct cw_lab *lab)
+{
+    const char *text = cw_cli_value(cli, "mtu");
+    uint64_t mtu = 1500, highest = lab->is_veth ? 3498 : 9600;
+    if (text && (!cw_quantity_bytes(text, &mtu) || mtu < 576 || mtu > highest))
+        return cw_failed(cli, CW_EXIT_USAGE, "--mtu wants 576 to %lu with this link", highest);
+    lab->mtu = (uint32_t)mtu;
+    return 0;
+}
+
+static int read_choice(const struct cw_cli *cli, const char *option, const char *first, const char *second,
+                       bool *is_second)
+{
+    const char *value = cw_cli_value(cli, option);
+    *is_second = value && strcmp(value, second) == 0;
+    if (value && !*is_second && strcmp(value, first) != 0)
+        return cw_failed(cli, CW_EXIT_USAGE, "--%s wants %s or %s", option, first, second);
+    return 0;
+}
+
+static int read_lab(const struct cw_cli *cli, struct cw_lab *lab)
+{
+    const char *directory = cw_cli_lab(cli);
+    *lab = (struct cw_lab){0};
+    if (cw_cli_has(cli, "wan"))
+        return cw_failed(cli, CW_EXIT_USAGE,
+                         "--wan comes with a later version; this one joins the sites directly");
+    if (cw_cli_has(cli, "witness"))
+        return cw_failed(
+            cli, CW_EXIT_USAGE,
+            "--witness comes with a later version; in this one a lab's store stands for the quorum");
+    if (directory[0] != '/')
+        return cw_failed(cli, CW_EXIT_USAGE, "--lab wants an absolute directory, not %s", directory);
+    int code = read_sites(cli, lab);
+    if (!code)
+        code = check_length(cli, lab, directory);
+    if (!code)
+        code = read_choice(cli, "link", "memif", "veth", &lab->is_veth);
+    if (!code)
+        code = read_choice(cli, "storage", "disk", "memory", &lab->is_memory);
+    if (!code)
+        code = read_mtu(cli, lab);
+    if (!code)
+        snprintf(lab->directory, sizeof lab->directory, "%s", directory);
+    return code;
+}
+
+/* A lab that is there is used as it is; what was asked for must fit. */
+static int check_same(const struct cw_cli *cli, const struct cw_lab *there, const struct cw_lab *asked)
+{
+    bool same = !cw_cli_has(cli, "sites") || (there->site_count == asked->site_count &&
+                                              memcmp(there->sites, asked->sites, sizeof there->sites) == 0);
+    same = same && (!cw_cli_has(cli, "link") || there->is_veth == asked->is_veth);
+    same = same && (!cw_cli_has(cli, "storage") || there->is_memory == asked->is_memory);
+    same = same && (!cw_cli_has(cli, "mtu") || there->mtu == asked->mtu);
+    if (same)
+        return 0;
+    return cw_failed(cli, CW_EXIT_USAGE,
+                     "a lab with other settings is at %s: causeway lab down first, or --lab DIR",
+                     there->directory);
+}
+
+/* Whatever was made goes again; the words stay. */
+static int undo(const struct cw_cli *cli, const struct cw_lab *lab, const char *why)
+{
+    char ignored[256];
+    for (uint32_t i = 0; i < lab->site_count; i++)
+        (void)cw_lab_kill_site(lab, lab->sites[i]);
+    cw_lab_link_down(lab);
+    (void)cw_lab_remove_files(lab, ignored, sizeof ignored);
+    return cw_failed(cli, CW_EXIT_FAILED, "%s", why);
+}
+
+static int start_all(const struct cw_cli *cli, const struct cw_lab *lab, char *why, size_t why_size)
+{
+    for (uint32_t i = 0; i < lab->site_count; i++) {
+        if (!cw_lab_start_site(lab, lab->sites[i], why, why_size))
+            return CW_EXIT_FAILED;
+    }
+    for (uint32_t i = 0; i < lab->site_count; i++) {
+        if (!cw_lab_wait_ready(cli, lab, lab->sites[i], why, why_size))
+            return CW_EXIT_FAILED;
+    }
+    return 0;
+}
+
+static int told_up(const struct cw_cli *cli, const struct cw_lab *lab)
+{
+    char sites[128] = "";
+    size_t used = 0;
+    for (uint32_t i = 0; i < lab->site_count; i++)
+        used += (size_t)snprintf(sites + used, sizeof sites - used, "%s%s", i ? ", " : "", lab->sites[i]);
+    return cw_done(cli, "the lab %s is up: %s by %s, MTU %u, data in %s", lab->directory, sites,
+                   lab->is_veth ? "veth" : "memif", lab->mtu, lab->storage_root);
+}
+
+int cw_run_lab_up(struct cw_cli *cli)
+{
+    struct cw_lab lab, there;
+    char why[1024] = "";
+    int code = read_lab(cli, &lab);
+    if (code)
+        return code;
+    if (cw_lab_load(lab.directory, &there, why, sizeof why)) {
+        code = check_same(cli, &there, &lab);
+        if (!code && start_all(cli, &there, why, sizeof why))
+            code = cw_failed(cli, CW_EXIT_FAILED, "%s", why);
+        return code ? code : told_up(cli, &there);
+    }
+    if (!cw_lab_plan(&lab, why, sizeof why) || !cw_lab_make_files(&lab, why, sizeof why))
+        return cw_failed(cli, CW_EXIT_FAILED, "%s", why);
+    if (!cw_lab_link_up(&lab, why, sizeof why) || start_all(cli, &lab, why, sizeof why))
+        return undo(cli, &lab, why);
+    return told_up(cli, &lab);
+}
+
+/* ---------------------------------------------------------------- the others */
+
+static int load(const struct cw_cli *cli, struct cw_lab *lab)
+{
+    char why[320];
+    if (cw_lab_load(cw_cli_lab(cli), lab, why, sizeof why))
+        return 0;
+    return cw_failed(cli, CW_EXIT_FAILED, "%s", why);
+}
+
+/* The lab, and operand `index` as one of its sites. */
+static int load_with_site(const struct cw_cli *cli, struct cw_lab *lab, uint32_t index)
+{
+    int code = load(cli, lab);
+    if (!code && !cw_lab_has_site(lab, cli->operands[index]))
+        code =
+            cw_failed(cli, CW_EXIT_USAGE, "the lab %s has no site %s", lab->directory, cli->operands[index]);
+    return code;
+}
+
+int cw_run_lab_down(struct cw_cli *cli)
+{
+    struct cw_lab lab;
+    char why[320];
+    int code = load(cli, &lab);
+    if (code)
+        return code;
+    for (uint32_t i = 0; i < lab.site_count; i++)
+        cw_lab_stop_site(cli, &lab, lab.sites[i]);
+    cw_lab_link_down(&lab);
+    if (!cw_lab_remove_files(&lab, why, sizeof why))
+        return cw_failed(cli, CW_EXIT_FAILED, "%s", why);
+    return cw_done(cli, "the lab %s is gone, its data too", lab.directory);
+}
+
+int cw_run_lab_kill(struct cw_cli *cli)
+{
+    struct cw_lab lab;
+    int code = load_with_site(cli, &lab, 0);
+    if (code)
+        return code;
+    bool was_running = cw_lab_kill_site(&lab, cli->operands[0]);
+    return cw_done(cli, was_running ? "%s was killed" : "%s was dead already", cli->operands[0]);
+}
+
+int cw_run_lab_start(struct cw_cli *cli)
+{
+    struct cw_lab lab;
+    char why[1024];
+    int code = load_with_site(cli, &lab, 0);
+    if (code)
+        return code;
+    if (!cw_lab_start_site(&lab, cli->operands[0], why, sizeof why) ||
+        !cw_lab_wait_ready(cli, &lab, cli->operands[0], why, sizeof why))
+        return cw_failed(cli, CW_EXIT_FAILED, "%s", why);
+    return cw_done(cli, "%s runs", cli->operands[0]);
+}
+
+/* Drops, or no longer drops, what this site exchanges with another, "" for all others. */
+static bool cut(const struct cw_lab *lab, const char *site, const char *remote, bool is_cut,
+                struct cw_rpc_failure *failure)
+{
+    char path[CW_LAB_PATH_SIZE];
+    cw_lab_site_file(lab, site, "engine.sock", path, sizeof path);
+    json_t *answer = cw_ask_socket(
+        path, "lab.cut", json_pack("{s:s,s:b,s:b}", "remote", remote, "receive", is_cut, "transmit", is_cut),
+        5000, failure);
+    json_decref(answer);
+    return answer != NULL;
+}
+
+int cw_run_lab_cut(struct cw_cli *cli)
+{
+    struct cw_lab lab;
+    struct cw_rpc_failure failure = {0};
+    const char *site = cli->operands[0], *remote = cli->operand_count > 1 ? cli->operands[1] : "";
+    int code = load_with_site(cli, &lab, 0);
+    if (!code && *remote)
+        code = load_with_site(cli, &lab, 1);
+    if (code)
+        return code;
+    if (strcmp(site, remote) == 0)
+        return cw_failed(cli, CW_EXIT_USAGE, "a site cannot be cut from itself");
+    bool here = cut(&lab, site, remote, true, &failure);
+    if (!here && *remote)
+        here = cut(&lab, remote, site, true, &failure); /* the one that lives can do it alone */
+    else if (here && *remote)
+        (void)cut(&lab, remote, site, true, &failure);
+    if (!here)
+        return cw_say_failure(cli, &failure);
+    return cw_done(cli, "%s is cut from %s", site, *remote ? remote : "all others");
+}
+
+int cw_run_lab_heal(struct cw_cli *cli)
+{
+    struct cw_lab lab;
+    struct cw_rpc_failure failure;
+    int code = load(cli, &lab);
+    if (code)
+        return code;
+    for (uint32_t i = 0; i < lab.site_count; i++) {
+        if (cw_lab_is_running(&lab, lab.sites[i], CW_LAB_ENGINE) &&
+            !cut(&lab, lab.sites[i], "", false, &failure))
+            return cw_say_failure(cli, &failure);
+    }
+    return cw_done(cli, "all paths are whole again");
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* status: JSON as the controller gives it, or a table; --watch again every second; --check an exit code by
+ * health. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "control/cli.h"
+
+static bool has_colour;
+
+static const char *colour(const char *word)
+{
+    static const struct {
+        const char *word, *colour;
+    } colours[] = {{"protected", "\033[32m"},    {"in-sync", "\033[32m"},   {"up", "\033[32m"},
+                   {"degraded", "\033[33m"},     {"streaming", "\033[33m"}, {"resync", "\033[33m"},
+                   {"unprotected", "\033[31m"},  {"frozen", "\033[31m"},    {"down", "\033[31m"},
+                   {"disconnected", "\033[31m"}, {"diverged", "\033[31m"}};
+    for (size_t i = 0; has_colour && i < sizeof colours / sizeof colours[0]; i++) {
+        if (strcmp(colours[i].word, word) == 0)
+            return colours[i].colour;
+    }
+    return "";
+}
+
+static const char *plain(void)
+{
+    return has_colour ? "\033[0m" : "";
+}
+
+static const char *bold(void)
+{
+    return has_colour ? "\033[1m" : "";
+}
+
+/* "3.2 s ago", "not seen" */
+static const char *age_words(const json_t *seconds, char *text, size_t size)
+{
+    if (json_is_number(seconds))
+        snprintf(text, size, "%.1f s ago", json_number_value(seconds));
+    else
+        snprintf(text, size, "not seen");
+    return text;
+}
+
+static void print_sites(const json_t *sites)
+{
+    size_t index;
+    json_t *site;
+    json_array_foreach(sites, index, site)
+    {
+        char age[32];
+        bool is_alive = cw_json_bool(site, "alive", false);
+        printf("site %-14s %s%-6s%s seen %s\n", cw_json_text(site, "name", ""),
+               colour(is_alive ? "up" : "down"), is_alive ? "up" : "down", plain(),
+               age_words(json_object_get(site, "last_seen_seconds"), age, sizeof age));
+    }
+}
+
+static void print_copy(const json_t *copy)
+{
+    char done[32], total[32], rate[32];
+    if (!copy)
+        return;
+    printf("      copy %s of %s, %s/s, %.0f s to go\n",
+           cw_size_words(cw_json_number(copy, "done_bytes", 0), done, sizeof done),
+           cw_size_words(cw_json_number(copy, "total_bytes", 0), total, sizeof total),
+           cw_size_words(cw_json_number(copy, "rate_bytes_per_second", 0), rate, sizeof rate),
+           cw_json_number(copy, "eta_seconds", 0));
+}
+
+static void print_replicas(const json_t *replicas)
+{
+    size_t index;
+    json_t *replica;
+    json_array_foreach(replicas, index, replica)
+    {
+        const char *state = cw_json_text(replica, "state", ""), *reason = cw_json_text(replica, "reason", "");
+        char lag[32];
+        printf("    replica %-10s %s%-13s%s durable %lu  applied %lu  lag %s, %.3f s%s%s\n",
+               cw_json_text(replica, "site", ""), colour(state), state, plain(),
+               cw_json_u64(replica, "durable_sequence", 0), cw_json_u64(replica, "applied_sequence", 0),
+               cw_size_words(cw_json_number(replica, "lag_bytes", 0), lag, sizeof lag),
+               cw_json_number(replica, "lag_seconds", 0), *reason ? "  " : "", reason);
+        print_copy(json_object_get(replica, "copy"));
+    }
+}
+
+static void print_volumes(const json_t *volumes)
+{
+    size_t index;
+    json_t *volume;
+    json_array_foreach(volumes, index, volume)
+    {
+        char size[32];
+        const char *uri = cw_json_text(volume, "primary_uri", ""), *error = cw_json_text(volume, "error", "");
+        printf("    volume  %-10s %s  %s%s%s\n", cw_json_text(volume, "name", ""),
+               cw_size_words(cw_json_number(volume, "size", 0), size, sizeof size),
+               *uri ? uri : "not exported", *error ? "  " : "", error);
+    }
+}
+
+static void print_rpo(const json_t *group)
+{
+    char bytes[32], age[48] = "", text[32];
+    const json_t *seconds = json_object_get(group, "rpo_seconds"),
+                 *as_of = json_object_get(group, "as_of_seconds");
+    if (as_of)
+        snprintf(age, sizeof age, " (as of %s)", age_words(as_of, text, sizeof text));
+    if (json_is_number(seconds))
+        printf("RPO %.3f s, %s%s", json_number_value(seconds),
+               cw_size_words(cw_json_number(group, "rpo_bytes", 0), bytes, sizeof bytes), age);
+    else
+        printf("RPO unknown%s", age);
+}
+
+static void print_group(const json_t *group)
+{
+    const char *health = cw_json_text(group, "health", ""), *reason = cw_json_text(group, "reason", "");
+    const char *primary = cw_json_text(group, "primary", "");
+    char rate[32];
+    printf("\n%sgroup %s%s  %s  %s%s%s%s%s\n", bold(), cw_json_text(group, "name", ""), plain(),
+           cw_json_text(group, "mode", ""), colour(health), health, plain(), *reason ? ": " : "", reason);
+    printf("    primary %-10s epoch %lu  sequence %lu  ", *primary ? primary : "nobody",
+           cw_json_u64(group, "epoch", 0), cw_json_u64(group, "sequence", 0));
+    print_rpo(group);
+    printf("  %s/s, %lu IOPS\n",
+           cw_size_words(cw_json_number(group, "throughput_bytes_per_second", 0), rate, sizeof rate),
+           cw_json_u64(group, "iops", 0));
+    print_replicas(json_object_get(group, "replicas"));
+    print_volumes(json_object_get(group, "volumes"));
+}
+
+static void print_paths(const json_t *paths)
+{
+    size_t index;
+    json_t *path;
+    if (json_array_size(paths) > 0)
+        printf("\n");
+    json_array_foreach(paths, index, path)
+    {
+        bool is_up = cw_json_bool(path, "up", false);
+        printf("path %s > %s  %-8s %s%-5s%s rtt %.0f us  loss %.2f %%\n", cw_json_text(path, "local", ""),
+               cw_json_text(path, "remote", ""), cw_json_text(path, "name", ""),
+               colour(is_up ? "up" : "down"), is_up ? "up" : "down", plain(),
+               cw_json_number(path, "rtt_us", 0), cw_json_number(path, "loss", 0) * 100);
+    }
+}
+
+static void print_status(const json_t *status)
+{
+    size_t index;
+    json_t *group;
+    print_sites(json_object_get(status, "sites"));
+    json_array_foreach(json_object_get(status, "groups"), index, group) print_group(group);
+    print_paths(json_object_get(status, "paths"));
+}
+
+/* 0 when every group is protected, else 1, with the reasons. */
+static int check_health(const struct cw_cli *cli, const json_t *status)
+{
+    size_t index;
+    json_t *group;
+    int code = CW_EXIT_DONE;
+    json_array_foreach(json_object_get(status, "groups"), index, group)
+    {
+        const char *health = cw_json_text(group, "health", "");
+        if (strcmp(health, "protected") == 0)
+            continue;
+        code = CW_EXIT_FAILED;
+        if (!cli->is_json)
+            fprintf(stderr, "%s is %s: %s\n", cw_json_text(group, "name", ""), health,
+                    cw_json_text(group, "reason", ""));
+    }
+    return code;
+}
+
+static int show_once(const struct cw_cli *cli)
+{
+    struct cw_rpc_failure failure;
+    json_t *status = cw_ask(cli, cli->site, "status", NULL, &failure);
+    int code = CW_EXIT_DONE;
+    if (!status)
+        return cw_say_failure(cli, &failure);
+    if (cw_cli_has(cli, "watch") && has_colour)
+        printf("\033[H\033[2J");
+    if (cli->is_json) {
+        json_dumpf(status, stdout, cw_cli_has(cli, "watch") ? JSON_COMPACT : JSON_INDENT(2));
+        putchar('\n');
+    } else if (!cw_cli_has(cli, "check")) {
+        print_status(status);
+    }
+    if (cw_cli_has(cli, "check"))
+        code = check_health(cli, status);
+    fflush(stdout);
+    json_decref(status);
+    return code;
+}
+
+int cw_run_status(struct cw_cli *cli)
+{
+    has_colour = cw_has_colour();
+    if (!cw_cli_has(cli, "watch"))
+        return show_once(cli);
+    for (;;) {
+        (void)show_once(cli); /* a site that is down for a moment does not end the watching */
+        cw_pause_ms(1000);
+    }
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control/decide.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/numbers.h"
+
+static const char *const mode_words[CW_WORD_COUNT] = {"async", "semi-sync", "sync"};
+
+bool cw_mode_word_parse(const char *text, enum cw_mode_word *mode)
+{
+    for (unsigned i = 0; i < CW_WORD_COUNT; i++) {
+        if (strcmp(text, mode_words[i]) == 0) {
+            *mode = (enum cw_mode_word)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *cw_mode_word_name(enum cw_mode_word mode)
+{
+    return (unsigned)mode < CW_WORD_COUNT ? mode_words[mode] : "unknown";
+}
+
+/* ---------------------------------------------------------------- sets */
+
+const struct cw_member *cw_set_find(const struct cw_set *set, const char *site)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        if (strcmp(set->list[i].site, site) == 0)
+            return &set->list[i];
+    }
+    return NULL;
+}
+
+bool cw_set_put(struct cw_set *set, const struct cw_member *member)
+{
+    uint32_t at = 0;
+    while (at < set->count && strcmp(set->list[at].site, member->site) < 0)
+        at++;
+    if (at < set->count && strcmp(set->list[at].site, member->site) == 0) {
+        set->list[at] = *member;
+        return true;
+    }
+    if (set->count == CW_SET_MAX)
+        return false;
+    memmove(&set->list[at + 1], &set->list[at], (set->count - at) * sizeof set->list[0]);
+    set->list[at] = *member;
+    set->count++;
+    return true;
+}
+
+bool cw_member_equal(const struct cw_member *a, const struct cw_member *b)
+{
+    return strcmp(a->site, b->site) == 0 && strcmp(a->boot_id, b->boot_id) == 0 &&
+           strcmp(a->journal_id, b->journal_id) == 0 && strcmp(a->process_start, b->process_start) == 0;
+}
+
+bool cw_set_equal(const struct cw_set *a, const struct cw_set *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (!cw_member_equal(&a->list[i], &b->list[i]))
+            return false;
+    }
+    return true;
+}
+
+bool cw_authority_equal(const struct cw_authority *a, const struct cw_authority *b)
+{
+    return a->epoch == b->epoch && a->reign == b->reign && strcmp(a->holder, b->holder) == 0 &&
+           a->first_sequence == b->first_sequence && cw_set_equal(&a->set, &b->set) &&
+           a->fenced_epoch == b->fenced_epoch && cw_member_equal(&a->handover, &b->handover);
+}
+
+/* Are the same sites in both, the holder (which is always in) left aside? */
+static bool same_sites(const struct cw_set *a, const struct cw_set *b, const char *holder)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (strcmp(a->list[i].site, holder) != 0 && !cw_set_find(b, a->list[i].site))
+            return false;
+    }
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (strcmp(b->list[i].site, holder) != 0 && !cw_set_find(a, b->list[i].site))
+            return false;
+    }
+    return true;
+}
+
+/* ---------------------------------------------------------------- verdicts */
+
+static struct cw_verdict yes(void)
+{
+    return (struct cw_verdict){.answer = CW_ANSWER_YES};
+}
+
+__attribute__((format(printf, 1, 2))) static struct cw_verdict no(const char *format, ...)
+{
+    struct cw_verdict verdict = {.answer = CW_ANSWER_NO};
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(verdict.words, sizeof verdict.words, format, arguments);
+    va_end(arguments);
+    return verdict;
+}
+
+void cw_lease_watch_see(struct cw_lease_watch *watch, uint64_t epoch, uint64_t counter, uint64_t now_ns)
+{
+    if (watch->is_seen && watch->epoch == epoch && watch->counter == counter)
+        return;
+    *watch = (struct cw_lease_watch){.is_seen = true, .epoch = epoch, .counter = counter, .since_ns = now_ns};
+}
+
+uint64_t cw_lease_watch_remaining_ns(const struct cw_lease_watch *watch, uint64_t epoch, uint64_t lease_ns,
+                                     uint64_t now_ns)
+{
+    uint64_t wait_ns = lease_ns + lease_ns / 100 + 1;
+    if (!watch->is_seen || watch->epoch != epoch)
+        return wait_ns;
+    uint64_t watched_ns = now_ns > watch->since_ns ? now_ns - watch->since_ns : 0;
+    return watched_ns >= wait_ns ? 0 : wait_ns - watched_ns;
+}
+
+/* Is this the one that the set means? In semi-sync a member holds writes in memory: it must be the same
+ * process. */
+static bool is_same_holder_of_data(const struct cw_member *recorded, const struct cw_member *reported,
+                                   enum cw_mode_word mode)
+{
+    return strcmp(recorded->site, reported->site) == 0 && strcmp(recorded->boot_id, reported->boot_id) == 0 &&
+           strcmp(recorded->journal_id, reported->journal_id) == 0 &&
+           (mode != CW_WORD_SEMI_SYNC || strcmp(recorded->process_start, reported->process_start) == 0);
+}
+
+static struct cw_verdict decide_image(const struct cw_candidate *candidate)
+{
+    const char *site = candidate->identity.site;
+    if (candidate->inconsistent)
+        return yes();
+    if (candidate->image == CW_WORD_BROKEN)
+        return no(
+            "%s has no whole image of group %s: a full copy was overwriting it. Let the copy end (bring its "
+            "primary back), or promote another site; to salvage what is there, inconsistent as it is: "
+            "causeway promote %s --site %s --inconsistent",
+            site, candidate->group, candidate->group, site);
+    if (candidate->is_foreign)
+        return no(
+            "%s has never held a whole image of group %s: its first copy has not ended. Bring the primary "
+            "back and let it end, or promote another site; to salvage what is there, inconsistent as it is: "
+            "causeway promote %s --site %s --inconsistent",
+            site, candidate->group, candidate->group, site);
+    return yes();
+}
+
+struct cw_verdict cw_decide_candidate(const struct cw_authority *now, const struct cw_candidate *candidate)
+{
+    const char *site = candidate->identity.site, *group = candidate->group;
+    const struct cw_member *recorded = cw_set_find(&now->set, site);
+    struct cw_verdict image = decide_image(candidate);
+    if (strcmp(now->holder, site) == 0)
+        return yes();
+    if (image.answer != CW_ANSWER_YES)
+        return image;
+    if (candidate->accept_loss || candidate->inconsistent)
+        return yes();
+    if (now->holder[0] == 0 && candidate->is_first)
+        return yes();
+    if (now->holder[0] == 0)
+        return no(
+            "group %s was never open, and %s is not its first primary. Start that site, or take it here: "
+            "causeway promote %s --site %s --accept-loss",
+            group, site, group, site);
+    if (now->fenced_epoch == now->epoch &&
+        is_same_holder_of_data(&now->handover, &candidate->identity, candidate->mode))
+        return yes();
+    if (!recorded)
+        return no(
+            "%s is not in the in-sync set of group %s: writes acknowledged at %s may be missing here. Bring "
+            "%s "
+            "back, or promote a site that is in the set (causeway status); to go on without those writes: "
+            "causeway promote %s --site %s --accept-loss",
+            site, group, now->holder, now->holder, group, site);
+    if (!is_same_holder_of_data(recorded, &candidate->identity, candidate->mode))
+        return no(
+            "%s was in the in-sync set of group %s, but has since %s: writes acknowledged at %s may be "
+            "missing "
+            "here. Bring %s back; to go on without those writes: causeway promote %s --site %s --accept-loss",
+            site, group,
+            strcmp(recorded->boot_id, candidate->identity.boot_id) != 0 ? "been rebooted"
+            : strcmp(recorded->journal_id, candidate->identity.journal_id) != 0
+                ? "lost or repaired its journal"
+                : "been restarted",
+            now->holder, now->holder, group, site);
+    return yes();
+}
+
+/* A holder whose own journal may lack acknowledged writes cannot leave out one who may have them. */
+static struct cw_verdict decide_left_out(const struct cw_authority *now, const struct cw_candidate *candidate,
+                                         const struct cw_claim *claim)
+{
+    const struct cw_member *own = cw_set_find(&now->set, candidate->identity.site);
+    if (candidate->accept_loss || candidate->inconsistent || !own)
+        return yes();
+    if (strcmp(own->boot_id, candidate->identity.boot_id) == 0 &&
+        strcmp(own->journal_id, candidate->identity.journal_id) == 0)
+        return yes();
+    for (uint32_t i = 0; i < now->set.count; i++) {
+        const char *other = now->set.list[i].site;
+        if (!cw_set_find(&claim->members, other))
+            return no(
+                "%s has been rebooted or lost its journal since it was last primary of group %s, and %s, "
+                "which may hold writes that it lacks, cannot be reached. Bring %s back, or go on without "
+                "those writes: causeway promote %s --site %s --accept-loss",
+                own->site, candidate->group, other, other, candidate->group, own->site);
+    }
+    return yes();
+}
+
+static struct cw_verdict decide_numbers(const struct cw_authority *now, const struct cw_candidate *candidate,
+                                        const struct cw_claim *claim)
+{
+    const struct cw_member *self = cw_set_find(&claim->members, candidate->identity.site);
+    if (claim->from_epoch != now->epoch)
+        return no("group %s is at epoch %lu, held by %s, not %lu any more: look again with causeway status",
+                  candidate->group, now->epoch, now->holder[0] ? now->holder : "nobody", claim->from_epoch);
+    if (claim->epoch != 1 + CW_MAX(now->epoch, claim->highest_seen_epoch))
+        return no("epoch %lu was asked for where %lu is next", claim->epoch,
+                  1 + CW_MAX(now->epoch, claim->highest_seen_epoch));
+    if (claim->reign == 0 || claim->reign == now->reign)
+        return no("a reign must have a name of its own");
+    if (!self || !cw_member_equal(self, &candidate->identity))
+        return no("the new set must have %s in it, as it reports itself now", candidate->identity.site);
+    return yes();
+}
+
+/* Must the holder's lease have run out, as far as we can see? */
+static bool must_wait_for_lease(const struct cw_authority *now, const char *site)
+{
+    return now->holder[0] != 0 && strcmp(now->holder, site) != 0 && now->fenced_epoch != now->epoch;
+}
+
+struct cw_verdict cw_decide_claim(const struct cw_authority *now, const struct cw_candidate *candidate,
+                                  const struct cw_claim *claim, const struct cw_lease_watch *watch,
+                                  uint64_t lease_ns, uint64_t now_ns, struct cw_authority *next,
+                                  bool *compare_counter)
+{
+    const char *site = candidate->identity.site;
+    struct cw_verdict verdict = decide_numbers(now, candidate, claim);
+    if (verdict.answer == CW_ANSWER_YES)
+        verdict = cw_decide_candidate(now, candidate);
+    if (verdict.answer == CW_ANSWER_YES)
+        verdict = decide_left_out(now, candidate, claim);
+    if (verdict.answer != CW_ANSWER_YES)
+        return verdict;
+    *compare_counter = must_wait_for_lease(now, site);
+    if (*compare_counter) {
+        uint64_t wait_ns = cw_lease_watch_remaining_ns(watch, now->epoch, lease_ns, now_ns);
+        if (wait_ns > 0)
+            return (struct cw_verdict){.answer = CW_ANSWER_LATER, .wait_ms = wait_ns / CW_MS + 1};
+    }
+    *next = (struct cw_authority){.epoch = claim->epoch,
+                                  .reign = claim->reign,
+                                  .first_sequence = claim->first_sequence,
+                                  .set = claim->members,
+                                  .fenced_epoch = now->fenced_epoch};
+    snprintf(next->holder, sizeof next->holder, "%s", site);
+    CW_ASSERT(next->fenced_epoch < next->epoch);
+    return verdict;
+}
+
+bool cw_decide_renew(const struct cw_authority *now, const char *site, uint64_t epoch)
+{
+    return epoch != 0 && now->epoch == epoch && strcmp(now->holder, site) == 0 && now->fenced_epoch < epoch;
+}
+
+struct cw_verdict cw_decide_set(const struct cw_authority *now, const char *site, uint64_t epoch,
+                                const struct cw_set *from, const struct cw_set *to, struct cw_authority *next)
+{
+    if (!cw_decide_renew(now, site, epoch))
+        return no("%s does not hold epoch %lu any more: epoch %lu is %s's", site, epoch, now->epoch,
+                  now->holder[0] ? now->holder : "nobody");
+    if (!same_sites(&now->set, from, site))
+        return no("the set is not what this engine believes it to be");
+    *next = *now;
+    next->set = *to;
+    const struct cw_member *own = cw_set_find(&now->set, site);
+    if (own && !cw_set_find(to, site) && !cw_set_put(&next->set, own))
+        return no("the set is larger than %u", CW_SET_MAX);
+    return yes();
+}
+
+struct cw_verdict cw_decide_fence(const struct cw_authority *now, const char *site, uint64_t epoch,
+                                  const struct cw_member *handover, struct cw_authority *next)
+{
+    if (now->epoch != epoch || strcmp(now->holder, site) != 0)
+        return no("%s does not hold epoch %lu", site, epoch);
+    *next = *now;
+    next->fenced_epoch = epoch;
+    next->handover = handover ? *handover : (struct cw_member){.site = ""};
+    return yes();
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Who may hold a group: the rules over epoch, holder, lease counter, set and fence. Pure: what the store has
+ * and what was seen when go in, a verdict and the next row come out. Every store (the embedded one now, a
+ * quorum later) offers only "write this row if that one still stands and the holder's counter has not moved";
+ * all thinking is here.
+ *
+ *   nobody --claim--> held(E, S) --renew, set--> held(E, S) --claim by S--> held(E+1, S)
+ *                        | fence confirmed, or counter unchanged for lease * 1.01
+ *                        '--claim by T--> held(E+1, T)
+ *
+ * Why at most one engine acknowledges: an engine acknowledges until (its clock before a renewal request) +
+ * lease * 0.99 - 100 ms, and the renewal moved the counter after that clock was read. A taker writes only if
+ * the counter it first saw at its own time t still stands in the store, and its clock says t + lease * 1.01:
+ * so the last renewal was before t, and clocks that differ by less than 1 % in rate cannot disagree. A
+ * renewal that comes later compares the epoch and is refused. --accept-loss changes who may take, never this
+ * wait.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CW_NAME_SIZE 32u
+#define CW_SET_MAX   8u
+
+/* What identifies a holder of data; hexadecimal words as the engine says them. site "": nobody. */
+struct cw_member {
+    char site[CW_NAME_SIZE];
+    char boot_id[40];
+    char journal_id[40];
+    char process_start[24];
+};
+
+struct cw_set {
+    uint32_t count;
+    struct cw_member list[CW_SET_MAX]; /* by site name */
+};
+
+/* One row a group. */
+struct cw_authority {
+    uint64_t epoch; /* 0: never opened */
+    uint64_t reign;
+    char holder[CW_NAME_SIZE];
+    uint64_t first_sequence;
+    struct cw_set set;         /* the in-sync set, holder included */
+    uint64_t fenced_epoch;     /* the engine of this epoch has confirmed that it answers nothing any more */
+    struct cw_member handover; /* drained to it before that fence: it has everything */
+};
+
+/* What one controller has seen of a holder's lease counter, on its own monotonic clock. */
+struct cw_lease_watch {
+    bool is_seen;
+    uint64_t epoch;
+    uint64_t counter;
+    uint64_t since_ns; /* read after the counter was */
+};
+
+enum cw_mode_word { CW_WORD_ASYNC = 0, CW_WORD_SEMI_SYNC, CW_WORD_SYNC, CW_WORD_COUNT };
+enum cw_image_word { CW_WORD_WHOLE = 0, CW_WORD_COPYING, CW_WORD_BROKEN };
+
+enum cw_answer { CW_ANSWER_YES = 0, CW_ANSWER_LATER, CW_ANSWER_NO };
+struct cw_verdict {
+    enum cw_answer answer;
+    uint64_t wait_ms; /* LATER: at least so long */
+    char words[480];  /* NO: why, and what would make it safe */
+};
+
+/* Who asks, as its engine reports itself now. */
+struct cw_candidate {
+    const char *group; /* name, for words */
+    struct cw_member identity;
+    enum cw_mode_word mode;
+    enum cw_image_word image;
+    bool is_foreign; /* began with other data than the group has and was never copied in full */
+    bool is_first;   /* the configured first primary: may open what was never open */
+    bool accept_loss;
+    bool inconsistent;
+};
+
+struct cw_claim {
+    uint64_t from_epoch, epoch, reign, first_sequence, highest_seen_epoch;
+    struct cw_set members;
+};
+
+void cw_lease_watch_see(struct cw_lease_watch *watch, uint64_t epoch, uint64_t counter, uint64_t now_ns);
+/* How long until a taker may write; 0: now. */
+uint64_t cw_lease_watch_remaining_ns(const struct cw_lease_watch *watch, uint64_t epoch, uint64_t lease_ns,
+                                     uint64_t now_ns);
+
+/* May this candidate become primary at all (waiting apart)? */
+struct cw_verdict cw_decide_candidate(const struct cw_authority *now, const struct cw_candidate *candidate);
+
+/* YES: next is the row to write if `now` still stands and, when compare_counter says so, the holder's counter
+ * is still watch->counter. LATER: an old lease may still run. */
+struct cw_verdict cw_decide_claim(const struct cw_authority *now, const struct cw_candidate *candidate,
+                                  const struct cw_claim *claim, const struct cw_lease_watch *watch,
+                                  uint64_t lease_ns, uint64_t now_ns, struct cw_authority *next,
+                                  bool *compare_counter);
+
+/* May this site's engine go on in this epoch? */
+bool cw_decide_renew(const struct cw_authority *now, const char *site, uint64_t epoch);
+
+/* The holder changes the set. from: site names as the engine believes them. */
+struct cw_verdict cw_decide_set(const struct cw_authority *now, const char *site, uint64_t epoch,
+                                const struct cw_set *from, const struct cw_set *to,
+                                struct cw_authority *next);
+
+/* The engine of `site` confirmed: nothing of an epoch <= epoch will be answered any more. handover may be
+ * NULL. */
+struct cw_verdict cw_decide_fence(const struct cw_authority *now, const char *site, uint64_t epoch,
+                                  const struct cw_member *handover, struct cw_authority *next);
+
+const struct cw_member *cw_set_find(const struct cw_set *set, const char *site);
+/* Adds or replaces, keeping the order; false: full. */
+bool cw_set_put(struct cw_set *set, const struct cw_member *member);
+bool cw_set_equal(const struct cw_set *a, const struct cw_set *b);
+bool cw_member_equal(const struct cw_member *a, const struct cw_member *b);
+bool cw_authority_equal(const struct cw_authority *a, const struct cw_authority *b);
+bool cw_mode_word_parse(const char *text, enum cw_mode_word *mode);
+const char *cw_mode_word_name(enum cw_mode_word mode);

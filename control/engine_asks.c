@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the engine asks the store for, through its controller: to renew its lease, to write the next epoch, to
+ * change a set. The answer is sent on the connection that asked; if the store does not answer, an error goes
+ * back, and an error is no permission.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "control/controller.h"
+#include "control/words.h"
+
+static json_t *refused(const struct cw_rpc_message *message, const char *status, const char *words)
+{
+    return cw_rpc_error(message->id, CW_RPC_FAILED, words, json_pack("{s:s}", "status", status));
+}
+
+/* ---------------------------------------------------------------- lease.renew */
+
+static bool read_leases(const json_t *groups, struct cw_store_lease *leases, uint32_t *count)
+{
+    size_t index;
+    json_t *entry;
+    if (groups && (!json_is_array(groups) || json_array_size(groups) > CW_STORE_GROUPS_MAX))
+        return false;
+    *count = 0;
+    json_array_foreach(groups, index, entry)
+    {
+        leases[*count] = (struct cw_store_lease){.group = (uint32_t)cw_json_u64(entry, "group", 0),
+                                                 .epoch = cw_json_u64(entry, "epoch", 0)};
+        ++*count;
+    }
+    return true;
+}
+
+static json_t *lease_renew(struct cw_controller *controller, const struct cw_rpc_message *message)
+{
+    struct cw_store_lease leases[CW_STORE_GROUPS_MAX];
+    uint32_t count = 0;
+    if (!read_leases(json_object_get(message->params, "groups"), leases, &count))
+        return cw_rpc_error(message->id, CW_RPC_PARAMS, "groups: expected a list of group and epoch", NULL);
+    if (count > 0 && cw_store_renew(controller->store, controller->config.site, leases, count) != CW_OK)
+        return refused(message, "i/o error", "the store does not answer");
+    json_t *lost = json_array();
+    for (uint32_t i = 0; i < count; i++) {
+        if (leases[i].is_lost)
+            json_array_append_new(lost, json_integer(leases[i].group));
+    }
+    return cw_rpc_result(message->id, json_pack("{s:I,s:o}", "lease_ms",
+                                                (json_int_t)controller->config.lease_ms, "lost", lost));
+}
+
+/* ---------------------------------------------------------------- store.claim */
+
+/* The engine may claim what it already holds, what is its to open first, or what somebody asked for here. */
+static bool is_wanted_here(struct cw_controller *controller, const struct cw_store_group *group,
+                           const struct cw_authority *now)
+{
+    const char *site = controller->config.site;
+    return strcmp(now->holder, site) == 0 || (now->holder[0] == 0 && strcmp(group->first, site) == 0) ||
+           cw_operation_taking(controller, group->id) != NULL;
+}
+
+static bool read_claim(const json_t *params, struct cw_claim *claim)
+{
+    *claim = (struct cw_claim){.from_epoch = cw_json_u64(params, "from_epoch", UINT64_MAX),
+                               .epoch = cw_json_u64(params, "epoch", 0),
+                               .reign = cw_json_hex(params, "reign", 0),
+                               .first_sequence = cw_json_u64(params, "first_sequence", 0),
+                               .highest_seen_epoch = cw_json_u64(params, "highest_seen_epoch", 0)};
+    return cw_set_from_json(json_object_get(params, "members"), &claim->members);
+}
+
+static struct cw_verdict claim_from_store(struct cw_controller *controller,
+                                          const struct cw_store_group *group, const struct cw_claim *claim)
+{
+    struct cw_authority now, next;
+    struct cw_candidate candidate;
+    struct cw_work *work = cw_work_of(controller, group->id);
+    struct cw_verdict verdict = {.answer = CW_ANSWER_LATER, .wait_ms = 100};
+    uint64_t counter = 0;
+    bool compare_counter = false;
+    if (!work || cw_store_authority(controller->store, group->id, &now, &counter) != CW_OK ||
+        !cw_candidate_here(controller, group, &candidate))
+        return verdict;
+    if (!is_wanted_here(controller, group, &now)) {
+        verdict.answer = CW_ANSWER_NO;
+        snprintf(verdict.words, sizeof verdict.words,
+                 "%s is held by %s, and nobody asks for it here any more", group->name,
+                 now.holder[0] ? now.holder : "nobody");
+        return verdict;
+    }
+    const struct cw_member *self = cw_set_find(&claim->members, controller->config.site);
+    if (self)
+        candidate.identity = *self; /* its newest word on itself, and the one that will be recorded */
+    cw_lease_watch_see(&work->lease, now.epoch, counter, cw_monotonic_ns());
+    verdict = cw_decide_claim(&now, &candidate, claim, &work->lease, controller->config.lease_ms * CW_MS,
+                              cw_monotonic_ns(), &next, &compare_counter);
+    if (verdict.answer != CW_ANSWER_YES)
+        return verdict;
+    if (cw_store_swap(controller->store, group->id, &now, &next, compare_counter, counter) != CW_OK)
+        return (struct cw_verdict){.answer = CW_ANSWER_LATER,
+                                   .wait_ms = 100}; /* somebody moved: look again */
+    return verdict;
+}
+
+static json_t *store_claim(struct cw_controller *controller, const struct cw_rpc_message *message)
+{
+    struct cw_claim claim;
+    uint32_t id = (uint32_t)cw_json_u64(message->params, "group", 0);
+    const struct cw_store_group *group = cw_view_group_by_id(controller->view, id);
+    if (!group || !read_claim(message->params, &claim))
+        return refused(message, "refused",
+                       "the claim is malformed, or of a group that the store does not know");
+    struct cw_verdict verdict = claim_from_store(controller, group, &claim);
+    if (verdict.answer == CW_ANSWER_LATER)
+        return refused(message, "again", "an old lease may still run");
+    if (verdict.answer == CW_ANSWER_NO) {
+        cw_event(controller, 1, group->name, "%s was refused: %s", controller->config.site, verdict.words);
+        return refused(message, "refused", verdict.words);
+    }
+    cw_event(controller, 0, group->name, "%s holds epoch %lu, from sequence %lu on", controller->config.site,
+             claim.epoch, claim.first_sequence);
+    (void)cw_view_refresh(controller);
+    return cw_rpc_result(message->id, NULL);
+}
+
+/* ---------------------------------------------------------------- store.set */
+
+static json_t *store_set(struct cw_controller *controller, const struct cw_rpc_message *message)
+{
+    struct cw_set from, to;
+    struct cw_authority now, next;
+    uint64_t counter;
+    uint32_t id = (uint32_t)cw_json_u64(message->params, "group", 0);
+    if (!cw_set_from_names(json_object_get(message->params, "from"), &from) ||
+        !cw_set_from_json(json_object_get(message->params, "to"), &to))
+        return refused(message, "refused", "from: expected site names; to: expected identities");
+    if (cw_store_authority(controller->store, id, &now, &counter) != CW_OK)
+        return refused(message, "i/o error", "the store does not answer");
+    struct cw_verdict verdict = cw_decide_set(&now, controller->config.site,
+                                              cw_json_u64(message->params, "epoch", 0), &from, &to, &next);
+    if (verdict.answer != CW_ANSWER_YES)
+        return refused(message, "refused", verdict.words);
+    enum cw_status status = cw_store_swap(controller->store, id, &now, &next, false, 0);
+    if (status != CW_OK)
+        return refused(message, status == CW_STALE ? "refused" : "i/o error",
+                       "the store did not take the set");
+    (void)cw_view_refresh(controller);
+    return cw_rpc_result(message->id, NULL);
+}
+
+json_t *cw_engine_asks(struct cw_controller *controller, const struct cw_rpc_message *message)
+{
+    if (strcmp(message->method, "lease.renew") == 0)
+        return lease_renew(controller, message);
+    if (strcmp(message->method, "store.claim") == 0)
+        return store_claim(controller, message);
+    if (strcmp(message->method, "store.set") == 0)
+        return store_set(controller, message);
+    return cw_rpc_error(message->id, CW_RPC_METHOD, "the controller knows no such method", NULL);
+}

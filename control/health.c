@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control/health.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+const char *cw_health_name(enum cw_health_level level)
+{
+    static const char *const names[CW_HEALTH_COUNT] = {"protected", "degraded", "unprotected", "frozen",
+                                                       "down"};
+    return (unsigned)level < CW_HEALTH_COUNT ? names[level] : "unknown";
+}
+
+__attribute__((format(printf, 3, 4))) static void say(struct cw_health *health, enum cw_health_level level,
+                                                      const char *format, ...)
+{
+    va_list arguments;
+    health->level = level;
+    va_start(arguments, format);
+    vsnprintf(health->reason, sizeof health->reason, format, arguments);
+    va_end(arguments);
+}
+
+static bool is_within_objective(const struct cw_health_facts *facts, const struct cw_health_replica *replica)
+{
+    if (facts->mode != CW_WORD_ASYNC)
+        return replica->is_member;
+    return replica->is_promotable && replica->lag_seconds <= facts->max_loss_seconds;
+}
+
+static bool is_of_use(const struct cw_health_facts *facts, const struct cw_health_replica *replica)
+{
+    return facts->mode != CW_WORD_ASYNC ? replica->is_member : replica->is_promotable;
+}
+
+/* What the best promotable replica lacks of what was acknowledged; a member of a synchronous set lacks
+ * nothing. */
+static void compute_rpo(const struct cw_health_facts *facts, struct cw_health *health)
+{
+    for (uint32_t i = 0; i < facts->replica_count; i++) {
+        const struct cw_health_replica *replica = &facts->replicas[i];
+        bool has_all = facts->mode != CW_WORD_ASYNC && replica->is_member;
+        double seconds = has_all ? 0 : replica->lag_seconds;
+        uint64_t bytes = has_all ? 0 : replica->lag_bytes;
+        if (!has_all && !replica->is_promotable)
+            continue;
+        if (health->is_rpo_known && bytes >= health->rpo_bytes)
+            continue;
+        health->is_rpo_known = true;
+        health->rpo_seconds = seconds;
+        health->rpo_bytes = bytes;
+    }
+}
+
+static void say_replica(struct cw_health *health, enum cw_health_level level,
+                        const struct cw_health_facts *facts, const struct cw_health_replica *replica)
+{
+    if (replica->reason[0])
+        say(health, level, "%s: %s", replica->site, replica->reason);
+    else if (facts->mode == CW_WORD_ASYNC && replica->is_promotable)
+        say(health, level, "%s lags by %.1f s, more than max_loss (%.1f s)", replica->site,
+            replica->lag_seconds, facts->max_loss_seconds);
+    else
+        say(health, level, "%s is not in the in-sync set%s", replica->site,
+            replica->is_streaming ? ": it is catching up" : ": it is not connected");
+}
+
+static void judge_replicas(const struct cw_health_facts *facts, struct cw_health *health)
+{
+    const struct cw_health_replica *bad = NULL;
+    uint32_t useful = 0;
+    for (uint32_t i = 0; i < facts->replica_count; i++) {
+        useful += is_of_use(facts, &facts->replicas[i]);
+        if (!bad && !is_within_objective(facts, &facts->replicas[i]))
+            bad = &facts->replicas[i];
+    }
+    if (facts->replica_count == 0)
+        say(health, CW_HEALTH_UNPROTECTED, "the group has no replica");
+    else if (bad)
+        say_replica(health, useful ? CW_HEALTH_DEGRADED : CW_HEALTH_UNPROTECTED, facts, bad);
+}
+
+static void judge_absence(const struct cw_health_facts *facts, struct cw_health *health)
+{
+    if (!facts->holder[0])
+        say(health, CW_HEALTH_DOWN, "it was never opened: its first primary is not there");
+    else if (!facts->is_holder_alive && facts->holder_age_seconds < 0)
+        say(health, CW_HEALTH_DOWN, "%s, its primary, was not seen", facts->holder);
+    else if (!facts->is_holder_alive)
+        say(health, CW_HEALTH_DOWN,
+            "%s, its primary, was last seen %.0f s ago: causeway promote %s --site SITE", facts->holder,
+            facts->holder_age_seconds, facts->group);
+    else
+        say(health, CW_HEALTH_DOWN, "%s holds it, and is not open: %s", facts->holder,
+            facts->holder_reason[0] ? facts->holder_reason : "it has not said why");
+}
+
+struct cw_health cw_health_compute(const struct cw_health_facts *facts)
+{
+    struct cw_health health = {.level = CW_HEALTH_PROTECTED};
+    compute_rpo(facts, &health);
+    if (facts->is_holder_alive && facts->is_opening)
+        say(&health, CW_HEALTH_FROZEN, "%s is opening it", facts->holder);
+    else if (!facts->is_holder_alive || !facts->is_primary)
+        judge_absence(facts, &health);
+    else if (facts->is_frozen)
+        say(&health, CW_HEALTH_FROZEN, "writes are held: %s",
+            facts->holder_reason[0] ? facts->holder_reason : "no lease");
+    else
+        judge_replicas(facts, &health);
+    return health;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Health of a group, computed from sequences and ages, never from the name of a state alone. Pure.
+ *
+ *   protected    every configured replica is within its objective: in the synchronous modes it is in the set,
+ *                in async it lags by at most max_loss
+ *   degraded     not all of them, but: synchronous modes: at least one is in the set; async: at least one
+ *                could be promoted
+ *   unprotected  writes are taken, and no replica meets what "degraded" needs
+ *   frozen       a primary is there and holds its writes (no lease, min_in_sync, or it is just opening)
+ *   down         no primary is there
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/decide.h"
+
+enum cw_health_level {
+    CW_HEALTH_PROTECTED = 0,
+    CW_HEALTH_DEGRADED,
+    CW_HEALTH_UNPROTECTED,
+    CW_HEALTH_FROZEN,
+    CW_HEALTH_DOWN,
+    CW_HEALTH_COUNT
+};
+const char *cw_health_name(enum cw_health_level level);
+
+struct cw_health_replica {
+    const char *site;
+    const char *reason; /* the engine's words on it; may be "" */
+    bool is_member;
+    bool is_streaming;  /* receives live records */
+    bool is_promotable; /* holds a whole image of this history */
+    double lag_seconds;
+    uint64_t lag_bytes;
+};
+
+struct cw_health_facts {
+    const char *group, *holder; /* holder "": never opened */
+    const char *holder_reason;  /* the engine's words on the group; may be "" */
+    double holder_age_seconds;  /* since its site was last seen; negative: never */
+    bool is_holder_alive, is_primary, is_opening, is_frozen;
+    enum cw_mode_word mode;
+    double max_loss_seconds;
+    uint32_t replica_count;
+    struct cw_health_replica replicas[CW_SET_MAX];
+};
+
+struct cw_health {
+    enum cw_health_level level;
+    char reason[320]; /* "" when protected */
+    bool is_rpo_known;
+    double rpo_seconds;
+    uint64_t rpo_bytes;
+};
+
+struct cw_health cw_health_compute(const struct cw_health_facts *facts);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A lab: whole sites on this machine, real engines and controllers, for trying, testing and rehearsing.
+ *
+ *   LAB/lab.json            what was asked for; a directory without it is no lab and is never removed
+ *   LAB/cluster.key         32 random bytes, 0600
+ *   LAB/store.db            the embedded store of all controllers; untouched by kill, start, cut and heal
+ *   LAB/link/A-B.sock       memif
+ *   LAB/SITE/node.yaml      configuration; engine.sock control.sock nbd/ engine.log control.log *.pid
+ *   storage_root/SITE/      volumes and journals: in LAB, or outside it when LAB's file system is the wrong
+ * kind
+ *
+ * With veth every site has a network namespace of its own, cwTAG-SITE, where TAG is a hash of LAB's path, so
+ * that several labs stand side by side.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/cli.h"
+#include "control/decide.h"
+
+#define CW_LAB_SITES_MAX      3u
+#define CW_LAB_DIRECTORY_SIZE 72u /* sockets below it must fit into 107 bytes */
+
+struct cw_lab {
+    char directory[CW_LAB_DIRECTORY_SIZE];
+    uint32_t site_count;
+    char sites[CW_LAB_SITES_MAX][CW_NAME_SIZE];
+    bool is_veth, is_memory;
+    uint32_t mtu;
+    char storage_root[CW_LAB_PATH_SIZE];
+    char tag[8];
+};
+
+enum cw_lab_program { CW_LAB_ENGINE = 0, CW_LAB_CONTROL, CW_LAB_PROGRAMS };
+
+/* lab_files.c. All return false with words in why. */
+bool cw_lab_load(const char *directory, struct cw_lab *lab, char *why, size_t why_size);
+bool cw_lab_make_files(const struct cw_lab *lab, char *why, size_t why_size);
+bool cw_lab_remove_files(const struct cw_lab *lab, char *why, size_t why_size);
+bool cw_lab_has_site(const struct cw_lab *lab, const char *site);
+/* Chooses where data goes and the tag, from directory and is_memory. */
+bool cw_lab_plan(struct cw_lab *lab, char *why, size_t why_size);
+void cw_lab_site_file(const struct cw_lab *lab, const char *site, const char *name, char *path, size_t size);
+
+/* lab_link.c */
+/* Device string, addresses and so on of the path from site a to site b, as YAML lines. */
+void cw_lab_write_path(const struct cw_lab *lab, uint32_t a, uint32_t b, void *file);
+bool cw_lab_link_up(const struct cw_lab *lab, char *why, size_t why_size);
+void cw_lab_link_down(const struct cw_lab *lab);
+/* Removes what a killed engine of this site left of its memif sockets. */
+void cw_lab_link_clean(const struct cw_lab *lab, const char *site);
+void cw_lab_namespace(const struct cw_lab *lab, const char *site, char *name, size_t size);
+/* Runs a program and waits. true: exit 0. */
+bool cw_lab_run(const char *const *arguments, bool is_quiet);
+
+/* lab_process.c */
+bool cw_lab_is_running(const struct cw_lab *lab, const char *site, enum cw_lab_program program);
+/* Starts what does not run. */
+bool cw_lab_start_site(const struct cw_lab *lab, const char *site, char *why, size_t why_size);
+/* Until engine and controller of the site answer. false: why has the end of a log. */
+bool cw_lab_wait_ready(const struct cw_cli *cli, const struct cw_lab *lab, const char *site, char *why,
+                       size_t why_size);
+/* SIGKILL to both, at once; true if anything ran. */
+bool cw_lab_kill_site(const struct cw_lab *lab, const char *site);
+/* In order: the engine is asked, then SIGTERM, then SIGKILL. */
+void cw_lab_stop_site(const struct cw_cli *cli, const struct cw_lab *lab, const char *site);

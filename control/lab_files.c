@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The files of a lab: made once, read by every later command, removed with it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "control/lab.h"
+#include "engine/config/node_config.h"
+
+#define TMPFS 0x01021994
+
+void cw_lab_site_file(const struct cw_lab *lab, const char *site, const char *name, char *path, size_t size)
+{
+    snprintf(path, size, "%s/%s%s%s", lab->directory, site, *name ? "/" : "", name);
+}
+
+bool cw_lab_has_site(const struct cw_lab *lab, const char *site)
+{
+    for (uint32_t i = 0; i < lab->site_count; i++) {
+        if (strcmp(lab->sites[i], site) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* ---------------------------------------------------------------- planning */
+
+/* The file system kind of the nearest parent that is there. */
+static bool is_tmpfs(const char *path)
+{
+    char parent[CW_LAB_PATH_SIZE];
+    struct statfs about;
+    snprintf(parent, sizeof parent, "%s", path);
+    while (statfs(parent, &about) < 0) {
+        char *slash = strrchr(parent, '/');
+        if (!slash || slash == parent)
+            return false;
+        *slash = 0;
+    }
+    return about.f_type == TMPFS;
+}
+
+bool cw_lab_plan(struct cw_lab *lab, char *why, size_t why_size)
+{
+    uint64_t hash = cw_hash64(lab->directory, strlen(lab->directory));
+    snprintf(lab->tag, sizeof lab->tag, "%06x", (unsigned)(hash & 0xffffff));
+    if (is_tmpfs(lab->directory) == lab->is_memory)
+        snprintf(lab->storage_root, sizeof lab->storage_root, "%s/storage", lab->directory);
+    else
+        snprintf(lab->storage_root, sizeof lab->storage_root, "%s/causeway-lab-%s",
+                 lab->is_memory ? "/dev/shm" : "/var/lib", lab->tag);
+    if (lab->is_memory && !is_tmpfs(lab->storage_root)) {
+        snprintf(why, why_size, "--storage memory wants a tmpfs at /dev/shm, which is not there");
+        return false;
+    }
+    if (access(lab->storage_root, F_OK) == 0) {
+        snprintf(why, why_size, "%s is left over from an earlier lab: remove it first (rm -r %s)",
+                 lab->storage_root, lab->storage_root);
+        return false;
+    }
+    return true;
+}
+
+/* ---------------------------------------------------------------- lab.json */
+
+static bool save(const struct cw_lab *lab)
+{
+    char path[CW_LAB_PATH_SIZE];
+    json_t *sites = json_array();
+    for (uint32_t i = 0; i < lab->site_count; i++)
+        json_array_append_new(sites, json_string(lab->sites[i]));
+    json_t *json = json_pack("{s:o,s:s,s:s,s:i,s:s,s:s}", "sites", sites, "link",
+                             lab->is_veth ? "veth" : "memif", "storage", lab->is_memory ? "memory" : "disk",
+                             "mtu", (int)lab->mtu, "storage_root", lab->storage_root, "tag", lab->tag);
+    snprintf(path, sizeof path, "%s/lab.json", lab->directory);
+    bool ok = json_dump_file(json, path, JSON_INDENT(1)) == 0;
+    json_decref(json);
+    return ok;
+}
+
+bool cw_lab_load(const char *directory, struct cw_lab *lab, char *why, size_t why_size)
+{
+    char path[CW_LAB_PATH_SIZE];
+    size_t index;
+    json_t *entry;
+    *lab = (struct cw_lab){0};
+    snprintf(path, sizeof path, "%s/lab.json", directory);
+    json_t *json = strlen(directory) < sizeof lab->directory ? json_load_file(path, 0, NULL) : NULL;
+    if (!json) {
+        snprintf(why, why_size, "there is no lab at %s: causeway lab up, or name another with --lab DIR",
+                 directory);
+        return false;
+    }
+    snprintf(lab->directory, sizeof lab->directory, "%s", directory);
+    json_array_foreach(json_object_get(json, "sites"), index, entry)
+    {
+        if (lab->site_count < CW_LAB_SITES_MAX && json_is_string(entry))
+            snprintf(lab->sites[lab->site_count++], CW_NAME_SIZE, "%s", json_string_value(entry));
+    }
+    lab->is_veth = strcmp(cw_json_text(json, "link", ""), "veth") == 0;
+    lab->is_memory = strcmp(cw_json_text(json, "storage", ""), "memory") == 0;
+    lab->mtu = (uint32_t)cw_json_u64(json, "mtu", 1500);
+    snprintf(lab->storage_root, sizeof lab->storage_root, "%s", cw_json_text(json, "storage_root", ""));
+    snprintf(lab->tag, sizeof lab->tag, "%s", cw_json_text(json, "tag", ""));
+    json_decref(json);
+    return lab->site_count > 0;
+}
+
+/* ---------------------------------------------------------------- making */
+
+static bool make_directory(const char *path, char *why, size_t why_size)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return true;
+    snprintf(why, why_size, "%s: %s", path, strerror(errno));
+    return false;
+}
+
+static bool make_key(const struct cw_lab *lab, char *why, size_t why_size)
+{
+    char path[CW_LAB_PATH_SIZE];
+    uint8_t key[32];
+    snprintf(path, sizeof path, "%s/cluster.key", lab->directory);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    bool ok =
+        fd >= 0 && getrandom(key, sizeof key, 0) == sizeof key && write(fd, key, sizeof key) == sizeof key;
+    if (!ok)
+        snprintf(why, why_size, "%s: %s", path, strerror(errno));
+    explicit_bzero(key, sizeof key);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static void write_head(const struct cw_lab *lab, uint32_t site, FILE *to)
+{
+    fprintf(to,
+            "# Made by causeway lab up. control/example-node.yaml explains every key.\nsite: %s\nsites:\n",
+            lab->sites[site]);
+    for (uint32_t i = 0; i < lab->site_count; i++)
+        fprintf(to, "  - {name: %s, id: %u, directory: \"%s/%s\"}\n", lab->sites[i], i, lab->directory,
+                lab->sites[i]);
+    fprintf(
+        to,
+        "directory: \"%s/%s\"\nstorage: \"%s/%s\"\nstore: \"%s/store.db\"\ncluster_key: \"%s/cluster.key\"\n"
+        "poll: adaptive\nlcores: {net: 0, store: 0}\nmemory: {payload_mb: 64, receive_mb: 64}\n"
+        "lease_seconds: 5\npaths:\n",
+        lab->directory, lab->sites[site], lab->storage_root, lab->sites[site], lab->directory,
+        lab->directory);
+}
+
+static bool write_configuration(const struct cw_lab *lab, uint32_t site, char *why, size_t why_size)
+{
+    char path[CW_LAB_PATH_SIZE];
+    cw_lab_site_file(lab, lab->sites[site], "node.yaml", path, sizeof path);
+    FILE *to = fopen(path, "we");
+    if (to) {
+        write_head(lab, site, to);
+        for (uint32_t other = 0; other < lab->site_count; other++) {
+            if (other != site)
+                cw_lab_write_path(lab, site, other, to);
+        }
+    }
+    bool ok = to && !ferror(to);
+    if (to && fclose(to) != 0)
+        ok = false;
+    if (!ok)
+        snprintf(why, why_size, "%s: %s", path, strerror(errno));
+    return ok;
+}
+
+static bool make_site(const struct cw_lab *lab, uint32_t site, char *why, size_t why_size)
+{
+    char path[CW_LAB_PATH_SIZE + CW_NAME_SIZE + 8];
+    cw_lab_site_file(lab, lab->sites[site], "", path, sizeof path);
+    if (!make_directory(path, why, why_size))
+        return false;
+    cw_lab_site_file(lab, lab->sites[site], "nbd", path, sizeof path);
+    if (!make_directory(path, why, why_size))
+        return false;
+    snprintf(path, sizeof path, "%s/%s", lab->storage_root, lab->sites[site]);
+    return make_directory(path, why, why_size) && write_configuration(lab, site, why, why_size);
+}
+
+bool cw_lab_make_files(const struct cw_lab *lab, char *why, size_t why_size)
+{
+    char path[CW_LAB_PATH_SIZE];
+    if (!make_directory(lab->directory, why, why_size))
+        return false;
+    snprintf(path, sizeof path, "%s/lab.json", lab->directory);
+    if (rmdir(lab->directory) < 0) { /* it must have been empty */
+        snprintf(why, why_size, "%s is not empty and no lab: another --lab DIR, please", lab->directory);
+        return false;
+    }
+    if (!make_directory(lab->directory, why, why_size))
+        return false;
+    if (!save(lab)) {
+        snprintf(why, why_size, "%s cannot be written", path);
+        return false;
+    }
+    snprintf(path, sizeof path, "%s/link", lab->directory);
+    if (!make_directory(path, why, why_size) || !make_directory(lab->storage_root, why, why_size) ||
+        !make_key(lab, why, why_size))
+        return false;
+    for (uint32_t i = 0; i < lab->site_count; i++) {
+        if (!make_site(lab, i, why, why_size))
+            return false;
+    }
+    return true;
+}
+
+/* ---------------------------------------------------------------- removing */
+
+static int remove_entry(const char *path, const struct stat *about, int flag, struct FTW *walk)
+{
+    return remove(path) < 0 && errno != ENOENT ? -1 : 0;
+}
+
+static bool remove_tree(const char *path)
+{
+    return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0 || errno == ENOENT;
+}
+
+bool cw_lab_remove_files(const struct cw_lab *lab, char *why, size_t why_size)
+{
+    bool is_data_gone = !lab->storage_root[0] || remove_tree(lab->storage_root);
+    if (is_data_gone && remove_tree(lab->directory))
+        return true;
+    snprintf(why, why_size, "not everything in %s could be removed: %s", lab->directory, strerror(errno));
+    return false;
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The processes of a lab, known by a pid file each. A pid is believed only if that process' command line
+ * names our program and this site's configuration: pids are used again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control/lab.h"
+
+#define READY_MS       60000
+#define STOP_ENGINE_MS 15000
+#define STOP_MS        5000
+
+static const char *const program_names[CW_LAB_PROGRAMS] = {"causeway-engine", "causeway-control"};
+static const char *const program_short[CW_LAB_PROGRAMS] = {"engine", "control"};
+
+/* ---------------------------------------------------------------- who runs */
+
+/* Does /proc/PID/cmdline have the program's name and the configuration among its arguments? */
+static bool is_ours(int pid, const char *program, const char *configuration)
+{
+    char path[32], words[4096];
+    bool has_program = false, has_configuration = false;
+    snprintf(path, sizeof path, "/proc/%d/cmdline", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? read(fd, words, sizeof words - 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    for (ssize_t at = 0; at < length; at += (ssize_t)strlen(words + at) + 1) {
+        words[length] = 0;
+        has_program = has_program || strstr(words + at, program) != NULL;
+        has_configuration = has_configuration || strcmp(words + at, configuration) == 0;
+    }
+    return has_program && has_configuration;
+}
+
+static const char *program_file(enum cw_lab_program program);
+
+/* The pid of a running program of the lab; 0: it does not run. */
+static int running_pid(const struct cw_lab *lab, const char *site, enum cw_lab_program program)
+{
+    char path[CW_LAB_PATH_SIZE], name[32], configuration[CW_LAB_PATH_SIZE];
+    int pid = 0;
+    snprintf(name, sizeof name, "%s.pid", program_short[program]);
+    cw_lab_site_file(lab, site, name, path, sizeof path);
+    cw_lab_site_file(lab, site, "node.yaml", configuration, sizeof configuration);
+    FILE *from = fopen(path, "re");
+    if (from && fscanf(from, "%d", &pid) != 1)
+        pid = 0;
+    if (from)
+        fclose(from);
+    const char *file = program_file(program);
+    const char *base = strrchr(file, '/');
+    return pid > 1 && is_ours(pid, base ? base + 1 : file, configuration) ? pid : 0;
+}
+
+bool cw_lab_is_running(const struct cw_lab *lab, const char *site, enum cw_lab_program program)
+{
+    return running_pid(lab, site, program) != 0;
+}
+
+/* ---------------------------------------------------------------- starting */
+
+/* Beside this binary, or where the build tree has it; an environment variable may name another. */
+static const char *program_file(enum cw_lab_program program)
+{
+    static const char *const beside[CW_LAB_PROGRAMS][2] = {
+        {"causeway-engine", "../dataplane/engine/causeway-engine"}, {"causeway-control", "causeway-control"}};
+    static const char *const variables[CW_LAB_PROGRAMS] = {"CAUSEWAY_ENGINE", "CAUSEWAY_CONTROL"};
+    static char found[CW_LAB_PROGRAMS][512];
+    const char *named = getenv(variables[program]);
+    char self[384];
+    if (named && *named)
+        return named;
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[length > 0 ? length : 0] = 0;
+    char *slash = strrchr(self, '/');
+    if (slash)
+        *slash = 0;
+    for (int i = 0; i < 2; i++) {
+        snprintf(found[program], sizeof found[program], "%s/%s", self, beside[program][i]);
+        if (access(found[program], X_OK) == 0)
+            return found[program];
+    }
+    return program_names[program]; /* by PATH */
+}
+
+static void redirect(const struct cw_lab *lab, const char *site, enum cw_lab_program program)
+{
+    char name[32], path[CW_LAB_PATH_SIZE];
+    snprintf(name, sizeof name, "%s.log", program_short[program]);
+    cw_lab_site_file(lab, site, name, path, sizeof path);
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600), none = open("/dev/null", O_RDONLY);
+    dup2(none, STDIN_FILENO);
+    dup2(log, STDOUT_FILENO);
+    dup2(log, STDERR_FILENO);
+    for (int fd = 3; fd < 1024; fd++)
+        close(fd);
+}
+
+/* In the child: becomes the program, in the site's namespace where there is one. */
+__attribute__((noreturn)) static void become(const struct cw_lab *lab, const char *site,
+                                             enum cw_lab_program program)
+{
+    char configuration[CW_LAB_PATH_SIZE], space[64];
+    const char *file = program_file(program);
+    cw_lab_site_file(lab, site, "node.yaml", configuration, sizeof configuration);
+    cw_lab_namespace(lab, site, space, sizeof space);
+    setsid();
+    redirect(lab, site, program);
+    if (lab->is_veth && program == CW_LAB_ENGINE)
+        execlp("ip", "ip", "netns", "exec", space, file, "--config", configuration, (char *)NULL);
+    else
+        execlp(file, file, "--config", configuration, (char *)NULL);
+    fprintf(stderr, "%s: %s\n", file, strerror(errno));
+    _exit(127);
+}
+
+static bool start_program(const struct cw_lab *lab, const char *site, enum cw_lab_program program, char *why,
+                          size_t why_size)
+{
+    char name[32], path[CW_LAB_PATH_SIZE];
+    if (cw_lab_is_running(lab, site, program))
+        return true;
+    if (program == CW_LAB_ENGINE)
+        cw_lab_link_clean(lab, site);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0)
+        become(lab, site, program);
+    snprintf(name, sizeof name, "%s.pid", program_short[program]);
+    cw_lab_site_file(lab, site, name, path, sizeof path);
+    FILE *to = pid > 0 ? fopen(path, "we") : NULL;
+    if (!to || fprintf(to, "%d\n", pid) < 0 || fclose(to) != 0) {
+        snprintf(why, why_size, "%s of %s could not be started: %s", program_names[program], site,
+                 strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+bool cw_lab_start_site(const struct cw_lab *lab, const char *site, char *why, size_t why_size)
+{
+    return start_program(lab, site, CW_LAB_ENGINE, why, why_size) &&
+           start_program(lab, site, CW_LAB_CONTROL, why, why_size);
+}
+
+/* The last lines of a log, as one. */
+static void tell_log(const struct cw_lab *lab, const char *site, enum cw_lab_program program, char *why,
+                     size_t why_size)
+{
+    char name[32], path[CW_LAB_PATH_SIZE], tail[600] = "";
+    snprintf(name, sizeof name, "%s.log", program_short[program]);
+    cw_lab_site_file(lab, site, name, path, sizeof path);
+    FILE *from = fopen(path, "re");
+    if (from && fseek(from, 0, SEEK_END) == 0) {
+        long size = ftell(from);
+        if (fseek(from, size > 500 ? size - 500 : 0, SEEK_SET) == 0)
+            tail[fread(tail, 1, sizeof tail - 1, from)] = 0;
+    }
+    if (from)
+        fclose(from);
+    snprintf(why, why_size, "%s of %s has ended; the end of %s:\n%s", program_names[program], site, path,
+             tail);
+}
+
+static bool answers(const struct cw_lab *lab, const char *site)
+{
+    char path[CW_LAB_PATH_SIZE];
+    struct cw_rpc_failure failure;
+    cw_lab_site_file(lab, site, "control.sock", path, sizeof path);
+    json_t *answer = cw_ask_socket(path, "hello", NULL, 1000, &failure);
+    bool is_ready = cw_json_bool(answer, "engine", false);
+    json_decref(answer);
+    return is_ready;
+}
+
+bool cw_lab_wait_ready(const struct cw_cli *cli, const struct cw_lab *lab, const char *site, char *why,
+                       size_t why_size)
+{
+    for (int waited_ms = 0; waited_ms < READY_MS; waited_ms += 50) {
+        (void)waitpid(-1, NULL, WNOHANG); /* one that has ended is no zombie in /proc */
+        for (int program = 0; program < CW_LAB_PROGRAMS; program++) {
+            /* A moment for fork and exec before its name can be expected. */
+            if (waited_ms > 500 && !cw_lab_is_running(lab, site, (enum cw_lab_program)program)) {
+                tell_log(lab, site, (enum cw_lab_program)program, why, why_size);
+                return false;
+            }
+        }
+        if (answers(lab, site))
+            return true;
+        cw_progress(cli, "waiting for %s", site);
+        cw_pause_ms(50);
+    }
+    snprintf(why, why_size, "%s does not answer after %d s: see engine.log and control.log in %s/%s", site,
+             READY_MS / 1000, lab->directory, site);
+    return false;
+}
+
+/* ---------------------------------------------------------------- stopping */
+
+static bool is_gone_after(const struct cw_lab *lab, const char *site, enum cw_lab_program program,
+                          int limit_ms)
+{
+    for (int waited_ms = 0; waited_ms <= limit_ms; waited_ms += 20) {
+        (void)waitpid(-1, NULL, WNOHANG);
+        if (!cw_lab_is_running(lab, site, program))
+            return true;
+        cw_pause_ms(20);
+    }
+    return false;
+}
+
+static bool send_signal(const struct cw_lab *lab, const char *site, enum cw_lab_program program, int signal)
+{
+    int pid = running_pid(lab, site, program);
+    return pid > 1 && kill(pid, signal) == 0;
+}
+
+bool cw_lab_kill_site(const struct cw_lab *lab, const char *site)
+{
+    bool engine = send_signal(lab, site, CW_LAB_ENGINE, SIGKILL);
+    bool control = send_signal(lab, site, CW_LAB_CONTROL, SIGKILL);
+    (void)is_gone_after(lab, site, CW_LAB_ENGINE, STOP_MS);
+    (void)is_gone_after(lab, site, CW_LAB_CONTROL, STOP_MS);
+    return engine || control;
+}
+
+static void stop_program(const struct cw_lab *lab, const char *site, enum cw_lab_program program)
+{
+    if (send_signal(lab, site, program, SIGTERM) && !is_gone_after(lab, site, program, STOP_MS)) {
+        send_signal(lab, site, program, SIGKILL);
+        (void)is_gone_after(lab, site, program, STOP_MS);
+    }
+}
+
+void cw_lab_stop_site(const struct cw_cli *cli, const struct cw_lab *lab, const char *site)
+{
+    char path[CW_LAB_PATH_SIZE];
+    struct cw_rpc_failure failure;
+    cw_progress(cli, "stopping %s", site);
+    if (cw_lab_is_running(lab, site, CW_LAB_ENGINE)) {
+        cw_lab_site_file(lab, site, "engine.sock", path, sizeof path);
+        json_t *answer = cw_ask_socket(path, "engine.stop", NULL, STOP_ENGINE_MS, &failure);
+        if (answer)
+            (void)is_gone_after(lab, site, CW_LAB_ENGINE, STOP_ENGINE_MS);
+        json_decref(answer);
+    }
+    stop_program(lab, site, CW_LAB_ENGINE);
+    stop_program(lab, site, CW_LAB_CONTROL);
+}

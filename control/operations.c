@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What somebody waits for: a promotion, a switchover, a group or volume that is being made. An operation
+ * lives in the controller that was asked and dies with it: then nothing goes on by itself later, when nobody
+ * expects it. What must be undone when it fails is undone here.
+ *
+ * A promotion never opens before the old holder's fence is confirmed or its lease has run out: an engine that
+ * gathered earlier could miss what the old primary acknowledged afterwards.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "control/controller.h"
+
+#define HEARTBEAT_NS (1 * CW_SECOND)
+
+struct cw_operation *cw_operation_start(struct cw_controller *controller, enum cw_operation_kind kind,
+                                        uint32_t group, uint64_t limit_ns)
+{
+    struct cw_operation *slot = NULL;
+    for (uint32_t i = 0; i < CW_OPERATIONS_MAX; i++) {
+        struct cw_operation *operation = &controller->operations[i];
+        if ((operation->kind == CW_OP_NONE || operation->is_done) && (!slot || operation->id < slot->id))
+            slot = operation; /* the oldest that is over */
+    }
+    if (!slot)
+        return NULL;
+    *slot = (struct cw_operation){.id = ++controller->last_operation,
+                                  .kind = kind,
+                                  .group = group,
+                                  .started_ns = controller->now_ns,
+                                  .deadline_ns = controller->now_ns + limit_ns};
+    return slot;
+}
+
+struct cw_operation *cw_operation_find(struct cw_controller *controller, uint64_t id)
+{
+    for (uint32_t i = 0; i < CW_OPERATIONS_MAX; i++) {
+        if (controller->operations[i].kind != CW_OP_NONE && controller->operations[i].id == id)
+            return &controller->operations[i];
+    }
+    return NULL;
+}
+
+struct cw_operation *cw_operation_taking(struct cw_controller *controller, uint32_t group)
+{
+    for (uint32_t i = 0; i < CW_OPERATIONS_MAX; i++) {
+        struct cw_operation *operation = &controller->operations[i];
+        if ((operation->kind == CW_OP_PROMOTE || operation->kind == CW_OP_SWITCHOVER) &&
+            !operation->is_done && operation->group == group)
+            return operation;
+    }
+    return NULL;
+}
+
+bool cw_operations_are_running(const struct cw_controller *controller)
+{
+    for (uint32_t i = 0; i < CW_OPERATIONS_MAX; i++) {
+        if (controller->operations[i].kind != CW_OP_NONE && !controller->operations[i].is_done)
+            return true;
+    }
+    return false;
+}
+
+static void say(struct cw_operation *operation, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void say(struct cw_operation *operation, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(operation->words, sizeof operation->words, format, arguments);
+    va_end(arguments);
+}
+
+/* A taker that gives up takes its request back, so that the holder opens again at once. */
+static void withdraw(struct cw_controller *controller, const struct cw_operation *operation)
+{
+    if (cw_store_request_clear(controller->store, operation->group, controller->config.site) != CW_OK)
+        fprintf(stderr, "the store did not take the request back; it lapses in 10 s\n");
+    (void)cw_view_refresh(controller);
+}
+
+void cw_operation_end(struct cw_controller *controller, struct cw_operation *operation, int exit,
+                      const char *format, ...)
+{
+    static const char *const names[] = {"", "promote", "switchover", "group create", "volume create"};
+    const struct cw_store_group *group = cw_view_group_by_id(controller->view, operation->group);
+    char action[96];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(operation->words, sizeof operation->words, format, arguments);
+    va_end(arguments);
+    operation->is_done = true;
+    operation->exit = exit;
+    snprintf(action, sizeof action, "%s %s", names[operation->kind], group ? group->name : "");
+    if (exit && (operation->kind == CW_OP_PROMOTE || operation->kind == CW_OP_SWITCHOVER))
+        withdraw(controller, operation);
+    if (cw_store_audit_add(controller->store, controller->config.site, action, operation->words) != CW_OK)
+        fprintf(stderr, "the store did not take that record\n");
+}
+
+/* ---------------------------------------------------------------- taking a group */
+
+/* Opens; what comes of it is seen in the engine's status. */
+static void open_taken(struct cw_controller *controller, struct cw_operation *operation,
+                       const struct cw_store_group *group, struct cw_work *work)
+{
+    say(operation, "opening %s at %s", group->name, controller->config.site);
+    if (!work->is_busy && cw_group_is_level(controller, group))
+        operation->is_open_sent =
+            cw_role_open(controller, group, work, operation->accept_loss, operation->inconsistent);
+}
+
+/* After group.open was answered: primary, refused, or still on its way. */
+static void watch_opening(struct cw_controller *controller, struct cw_operation *operation,
+                          const struct cw_store_group *group, const json_t *engine)
+{
+    const char *role = cw_json_text(engine, "role", ""), *refusal = cw_json_text(engine, "refusal", "");
+    say(operation, "opening %s at %s: %s", group->name, controller->config.site, role);
+    if (!operation->open_answered_ns || controller->engine.status_at_ns < operation->open_answered_ns)
+        return;
+    if (strcmp(role, "replica") == 0 && refusal[0])
+        cw_operation_end(controller, operation, 3, "%s", refusal);
+    else if (strcmp(role, "down") == 0)
+        cw_operation_end(controller, operation, 1, "%s is down at %s: %s", group->name,
+                         controller->config.site, cw_json_text(engine, "reason", "no reason given"));
+}
+
+static bool is_primary_here(struct cw_controller *controller, const struct cw_store_group *group,
+                            const json_t *engine)
+{
+    return strcmp(group->authority.holder, controller->config.site) == 0 &&
+           strcmp(cw_json_text(engine, "role", ""), "primary") == 0 &&
+           cw_json_u64(engine, "epoch", 0) == group->authority.epoch;
+}
+
+static bool is_let_go(const struct cw_store_group *group)
+{
+    return group->authority.epoch != 0 && group->authority.fenced_epoch == group->authority.epoch;
+}
+
+/* Keeps the request in the store alive. false: somebody else asks for this group. */
+static bool keep_asking(struct cw_controller *controller, struct cw_operation *operation,
+                        const struct cw_store_group *group)
+{
+    struct cw_store_request request = {.is_drain = operation->kind == CW_OP_SWITCHOVER,
+                                       .epoch = group->authority.epoch};
+    if (controller->now_ns < operation->next_heartbeat_ns)
+        return true;
+    operation->next_heartbeat_ns = controller->now_ns + HEARTBEAT_NS;
+    snprintf(request.taker, sizeof request.taker, "%s", controller->config.site);
+    enum cw_status status = cw_store_request(controller->store, group->id, &request);
+    if (status == CW_OK)
+        (void)cw_view_refresh(controller);
+    return status != CW_STALE || group->authority.epoch != request.epoch || !group->request.taker[0] ||
+           strcmp(group->request.taker, controller->config.site) == 0;
+}
+
+static void wait_for_holder(struct cw_controller *controller, struct cw_operation *operation,
+                            const struct cw_store_group *group, struct cw_work *work)
+{
+    const char *holder = group->authority.holder;
+    uint64_t left_ns = cw_lease_watch_remaining_ns(&work->lease, group->authority.epoch,
+                                                   controller->config.lease_ms * CW_MS, cw_monotonic_ns());
+    if (!keep_asking(controller, operation, group)) {
+        cw_operation_end(controller, operation, 1, "%s asks for %s as well: wait for that to end",
+                         group->request.taker, group->name);
+        return;
+    }
+    if (is_let_go(group) || (operation->kind == CW_OP_PROMOTE && left_ns == 0))
+        open_taken(controller, operation, group, work);
+    else if (operation->kind == CW_OP_SWITCHOVER)
+        say(operation, "waiting for %s to bring everybody level and let go of %s", holder, group->name);
+    else if (cw_site_is_alive(controller, holder))
+        say(operation, "waiting for %s to let go of %s", holder, group->name);
+    else
+        say(operation, "waiting for the lease of %s to run out: %.1f s left", holder, (double)left_ns / 1e9);
+}
+
+static void run_taking(struct cw_controller *controller, struct cw_operation *operation)
+{
+    const struct cw_store_group *found = cw_view_group_by_id(controller->view, operation->group);
+    const json_t *engine = cw_engine_group(controller, operation->group);
+    struct cw_work *work = cw_work_of(controller, operation->group);
+    struct cw_candidate candidate;
+    if (!found || !work || found->is_deleting) {
+        cw_operation_end(controller, operation, 1, "the group was deleted");
+        return;
+    }
+    struct cw_store_group group = *found; /* what follows may load the view anew */
+    if (is_primary_here(controller, &group, engine)) {
+        cw_operation_end(controller, operation, 0, "%s is primary of %s, epoch %lu", controller->config.site,
+                         group.name, group.authority.epoch);
+        return;
+    }
+    if (!cw_candidate_here(controller, &group, &candidate)) {
+        say(operation, "waiting for the engine of %s", controller->config.site);
+        return;
+    }
+    /* Once handed over nothing can change: until then, look at the rules each time. */
+    struct cw_verdict verdict = cw_decide_candidate(&group.authority, &candidate);
+    if (verdict.answer == CW_ANSWER_NO && operation->kind == CW_OP_PROMOTE && !operation->is_open_sent)
+        cw_operation_end(controller, operation, 3, "%s", verdict.words);
+    else if (operation->is_open_sent)
+        watch_opening(controller, operation, &group, engine);
+    else if (!group.authority.holder[0] || strcmp(group.authority.holder, controller->config.site) == 0)
+        open_taken(controller, operation, &group, work);
+    else
+        wait_for_holder(controller, operation, &group, work);
+}
+
+/* ---------------------------------------------------------------- making things */
+
+/* The first site that could not make it; NULL. */
+static const struct cw_store_place *find_failed(const struct cw_controller *controller, uint32_t group,
+                                                int32_t volume)
+{
+    for (uint32_t i = 0; i < controller->view->place_count; i++) {
+        const struct cw_store_place *place = &controller->view->places[i];
+        if (place->group == group && place->volume == volume && place->error[0] && !place->is_made)
+            return place;
+    }
+    return NULL;
+}
+
+static bool is_made_everywhere(struct cw_controller *controller, struct cw_operation *operation,
+                               int32_t volume)
+{
+    for (uint32_t i = 0; i < controller->view->place_count; i++) {
+        const struct cw_store_place *place = &controller->view->places[i];
+        if (place->group != operation->group || place->volume != volume || place->is_made ||
+            !cw_site_is_alive(controller, place->site))
+            continue;
+        say(operation, "%s makes %s", place->site, place->path);
+        return false;
+    }
+    return true;
+}
+
+static void run_group_create(struct cw_controller *controller, struct cw_operation *operation)
+{
+    const struct cw_store_group *group = cw_view_group_by_id(controller->view, operation->group);
+    const struct cw_store_place *failed = find_failed(controller, operation->group, CW_STORE_JOURNAL);
+    if (!group) {
+        cw_operation_end(controller, operation, 1, "the group was deleted");
+        return;
+    }
+    if (failed) {
+        struct cw_store_group gone = *group;
+        gone.is_deleting = true;
+        cw_operation_end(controller, operation, 1, "%s: %s (nothing was kept)", failed->site, failed->error);
+        if (cw_store_group_update(controller->store, &gone) == CW_OK)
+            (void)cw_view_refresh(controller);
+        return;
+    }
+    if (!is_made_everywhere(controller, operation, CW_STORE_JOURNAL))
+        return;
+    const json_t *first = cw_facts_group(controller, group->first, group->id);
+    const char *refusal = cw_json_text(first, "refusal", "");
+    if (strcmp(cw_json_text(first, "role", ""), "primary") == 0)
+        cw_operation_end(controller, operation, 0, "%s is primary of %s", group->first, group->name);
+    else if (!cw_site_is_alive(controller, group->first))
+        cw_operation_end(controller, operation, 0, "%s is made; it opens when %s is there", group->name,
+                         group->first);
+    else
+        say(operation, "waiting for %s to open %s%s%s", group->first, group->name, refusal[0] ? ": " : "",
+            refusal);
+}
+
+static void run_volume_create(struct cw_controller *controller, struct cw_operation *operation)
+{
+    const struct cw_store_group *group = cw_view_group_by_id(controller->view, operation->group);
+    const struct cw_store_place *failed = find_failed(controller, operation->group, operation->volume);
+    if (!group) {
+        cw_operation_end(controller, operation, 1, "the group was deleted");
+        return;
+    }
+    if (failed) {
+        cw_operation_end(controller, operation, 1, "%s: %s (nothing was kept)", failed->site, failed->error);
+        if (cw_store_volume_deleting(controller->store, operation->group, operation->volume) == CW_OK)
+            (void)cw_view_refresh(controller);
+        return;
+    }
+    if (!is_made_everywhere(controller, operation, operation->volume))
+        return;
+    const char *holder = group->authority.holder;
+    const json_t *primary = cw_facts_group(controller, holder, group->id);
+    if (cw_json_bool(cw_engine_volume(primary, operation->volume), "open", false))
+        cw_operation_end(controller, operation, 0, "exported at %s", holder);
+    else if (!cw_site_is_alive(controller, holder))
+        cw_operation_end(controller, operation, 0, "made; it is exported when the group has a primary");
+    else
+        say(operation, "waiting for %s to export it", holder);
+}
+
+void cw_operations_run(struct cw_controller *controller)
+{
+    for (uint32_t i = 0; i < CW_OPERATIONS_MAX; i++) {
+        struct cw_operation *operation = &controller->operations[i];
+        if (operation->kind == CW_OP_NONE || operation->is_done)
+            continue;
+        if (controller->now_ns > operation->deadline_ns) {
+            char waited[sizeof operation->words];
+            snprintf(waited, sizeof waited, "%.400s", operation->words);
+            cw_operation_end(controller, operation, 1, "gave up after %.0f s: %s",
+                             (double)(controller->now_ns - operation->started_ns) / 1e9, waited);
+        } else if (operation->kind == CW_OP_GROUP_CREATE) {
+            run_group_create(controller, operation);
+        } else if (operation->kind == CW_OP_VOLUME_CREATE) {
+            run_volume_create(controller, operation);
+        } else {
+            run_taking(controller, operation);
+        }
+    }
+}

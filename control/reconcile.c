@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Makes this site's engine be what the store says: groups and volumes attached, with their settings, and
+ * detached when they are to go. One call about a group at a time; each step looks afresh at store and engine,
+ * so it does not matter who changed what, in which order, or which of us was restarted.
+ *
+ *   not in the engine --group.attach--> journal made? remembered in the store, so that a lost journal is
+ *   never quietly made anew --volume.attach, replicas first--> level --> roles.c
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "control/controller.h"
+
+#define RETRY_NS       (2 * CW_SECOND)
+#define STATUS_BUSY_NS (60 * CW_MS)
+#define STATUS_IDLE_NS (500 * CW_MS)
+
+struct cw_work *cw_work_of(struct cw_controller *controller, uint32_t group)
+{
+    struct cw_work *free_one = NULL;
+    for (uint32_t i = 0; i < CW_STORE_GROUPS_MAX; i++) {
+        if (controller->works[i].group == group)
+            return &controller->works[i];
+        if (controller->works[i].group == 0 && !free_one)
+            free_one = &controller->works[i];
+    }
+    if (free_one)
+        *free_one = (struct cw_work){.group = group};
+    return free_one;
+}
+
+static void try_later(struct cw_controller *controller, struct cw_work *work)
+{
+    work->not_before_ns = controller->now_ns + RETRY_NS;
+}
+
+/* Remembers at a place how an attach went. */
+static void note_place(struct cw_controller *controller, uint32_t group, int32_t volume, bool is_made,
+                       const char *error)
+{
+    const struct cw_store_place *found =
+        cw_view_place(controller->view, group, volume, controller->config.site);
+    if (!found || (found->is_made == (found->is_made || is_made) && strcmp(found->error, error) == 0))
+        return;
+    struct cw_store_place place = *found;
+    place.is_made = place.is_made || is_made;
+    snprintf(place.error, sizeof place.error, "%s", error);
+    if (cw_store_place_put(controller->store, &place) != CW_OK)
+        fprintf(stderr, "the store did not take the state of %s\n", place.path);
+    (void)cw_view_refresh(controller);
+}
+
+/* ---------------------------------------------------------------- attaching groups */
+
+static json_t *group_parameters(const struct cw_store_group *group, const struct cw_store_place *journal)
+{
+    json_t *sites = json_array();
+    for (uint32_t i = 0; i < group->site_count; i++)
+        json_array_append_new(sites, json_string(group->sites[i]));
+    return json_pack("{s:i,s:s,s:s,s:i,s:I,s:o,s:{s:s,s:I,s:b}}", "group", (int)group->id, "name",
+                     group->name, "mode", cw_mode_word_name(group->mode), "min_in_sync",
+                     (int)group->min_in_sync, "replica_timeout_ms", (json_int_t)group->replica_timeout_ms,
+                     "sites", sites, "journal", "path", journal->path, "size",
+                     (json_int_t)group->journal_bytes, "create", 0);
+}
+
+static void on_group_attached(struct cw_controller *controller, const struct cw_engine_call *call,
+                              const json_t *result, const char *status, const char *words)
+{
+    struct cw_work *work = cw_work_of(controller, call->group);
+    const struct cw_store_group *group = cw_view_group_by_id(controller->view, call->group);
+    work->is_busy = false;
+    if (!group)
+        return;
+    if (result) {
+        snprintf(work->attached, sizeof work->attached, "%s", json_string_value(call->kept));
+        note_place(controller, call->group, CW_STORE_JOURNAL, true, "");
+        cw_engine_status_refresh(controller);
+    } else if (strcmp(status, "exists") == 0) {
+        /* Made, but we were stopped before that was remembered. */
+        note_place(controller, call->group, CW_STORE_JOURNAL, true, "");
+    } else if (strcmp(status, "disconnected") != 0) {
+        cw_event(controller, 2, group->name, "%s cannot attach the journal: %s", controller->config.site,
+                 words);
+        note_place(controller, call->group, CW_STORE_JOURNAL, false, *words ? words : status);
+        try_later(controller, work);
+    }
+}
+
+/* Attaches, or tells changed settings; true: a call is out. */
+static bool attach_group(struct cw_controller *controller, const struct cw_store_group *group,
+                         struct cw_work *work, const json_t *engine)
+{
+    const struct cw_store_place *journal =
+        cw_view_place(controller->view, group->id, CW_STORE_JOURNAL, controller->config.site);
+    if (!journal)
+        return false;
+    json_t *parameters = group_parameters(group, journal);
+    char *text = json_dumps(parameters, JSON_COMPACT | JSON_SORT_KEYS);
+    bool is_needed = text && (!engine || strcmp(text, work->attached) != 0);
+    if (is_needed) {
+        bool create = !engine && !journal->is_made;
+        json_object_set_new(json_object_get(parameters, "journal"), "create", json_boolean(create));
+        work->is_busy =
+            cw_engine_ask(controller, "group.attach", json_incref(parameters),
+                          (struct cw_engine_call){
+                              .answer = on_group_attached, .group = group->id, .kept = json_string(text)});
+    }
+    free(text);
+    json_decref(parameters);
+    return is_needed;
+}
+
+/* ---------------------------------------------------------------- attaching volumes */
+
+static void on_volume_attached(struct cw_controller *controller, const struct cw_engine_call *call,
+                               const json_t *result, const char *status, const char *words)
+{
+    struct cw_work *work = cw_work_of(controller, call->group);
+    const struct cw_store_group *group = cw_view_group_by_id(controller->view, call->group);
+    work->is_busy = false;
+    if (result || strcmp(status, "exists") == 0) {
+        note_place(controller, call->group, call->volume, true, "");
+        cw_engine_status_refresh(controller);
+    } else if (group && strcmp(status, "disconnected") != 0) {
+        cw_event(controller, 2, group->name, "%s cannot attach volume %d: %s", controller->config.site,
+                 call->volume, words);
+        note_place(controller, call->group, call->volume, false, *words ? words : status);
+        try_later(controller, work);
+    }
+}
+
+/* Have all living sites but the primary made it, or failed to? */
+static bool replicas_are_ready(struct cw_controller *controller, const struct cw_store_group *group,
+                               const struct cw_store_volume *volume)
+{
+    for (uint32_t i = 0; i < group->site_count; i++) {
+        const char *site = group->sites[i];
+        const struct cw_store_place *place = cw_view_place(controller->view, group->id, volume->volume, site);
+        bool is_self = strcmp(site, controller->config.site) == 0;
+        if (place && !is_self && !place->is_made && !place->error[0] && cw_site_is_alive(controller, site))
+            return false;
+    }
+    return true;
+}
+
+static bool is_primary_here(const struct cw_controller *controller, const struct cw_store_group *group)
+{
+    return strcmp(group->authority.holder, controller->config.site) == 0;
+}
+
+static bool attach_volume(struct cw_controller *controller, const struct cw_store_group *group,
+                          struct cw_work *work, const struct cw_store_volume *volume)
+{
+    const struct cw_store_place *place =
+        cw_view_place(controller->view, group->id, volume->volume, controller->config.site);
+    char base[20];
+    if (!place || (!place->is_made && is_primary_here(controller, group) &&
+                   !replicas_are_ready(controller, group, volume)))
+        return false;
+    snprintf(base, sizeof base, "%lx", place->base);
+    json_t *parameters =
+        json_pack("{s:i,s:i,s:s,s:I,s:s,s:b,s:s,s:b,s:s,s:i}", "group", (int)group->id, "volume",
+                  volume->volume, "name", volume->name, "size", (json_int_t)volume->size, "path", place->path,
+                  "create", place->is_ours && !place->is_made, "base", base, "thin", volume->is_thin,
+                  "socket", place->socket, "block_size", (int)volume->block_size);
+    work->is_busy = cw_engine_ask(
+        controller, "volume.attach", parameters,
+        (struct cw_engine_call){.answer = on_volume_attached, .group = group->id, .volume = volume->volume});
+    return true;
+}
+
+/* A full copy gives a volume the base of its source: the engine knows first, and the store must follow. */
+static void follow_base(struct cw_controller *controller, const struct cw_store_group *group,
+                        const struct cw_store_volume *volume, const json_t *engine)
+{
+    const struct cw_store_place *found =
+        cw_view_place(controller->view, group->id, volume->volume, controller->config.site);
+    uint64_t base = cw_json_hex(engine, "base", found ? found->base : 0);
+    if (!found || !found->is_made || base == found->base)
+        return;
+    struct cw_store_place place = *found;
+    place.base = base;
+    if (cw_store_place_put(controller->store, &place) == CW_OK)
+        (void)cw_view_refresh(controller);
+}
+
+/* ---------------------------------------------------------------- detaching */
+
+static void forget_file(struct cw_controller *controller, const struct cw_store_place *place)
+{
+    if (place->is_ours && place->is_made && unlink(place->path) < 0)
+        fprintf(stderr, "%s stays: it could not be removed\n", place->path);
+    if (cw_store_place_remove(controller->store, place->group, place->volume, place->site) != CW_OK)
+        fprintf(stderr, "the store did not forget %s\n", place->path);
+}
+
+static bool any_place_left(const struct cw_store_view *view, uint32_t group, int32_t volume)
+{
+    for (uint32_t i = 0; i < view->place_count; i++) {
+        if (view->places[i].group == group && view->places[i].volume == volume)
+            return true;
+    }
+    return false;
+}
+
+static void forget_volume(struct cw_controller *controller, uint32_t group, int32_t volume)
+{
+    const struct cw_store_place *place =
+        cw_view_place(controller->view, group, volume, controller->config.site);
+    if (place)
+        forget_file(controller, place);
+    (void)cw_view_refresh(controller);
+    if (!any_place_left(controller->view, group, volume) &&
+        cw_store_volume_remove(controller->store, group, volume) == CW_OK)
+        (void)cw_view_refresh(controller);
+}
+
+static void on_volume_detached(struct cw_controller *controller, const struct cw_engine_call *call,
+                               const json_t *result, const char *status, const char *words)
+{
+    struct cw_work *work = cw_work_of(controller, call->group);
+    work->is_busy = false;
+    if (result || strcmp(status, "not found") == 0) {
+        forget_volume(controller, call->group, call->volume);
+        cw_engine_status_refresh(controller);
+    } else {
+        try_later(controller, work);
+    }
+}
+
+static bool detach_volume(struct cw_controller *controller, const struct cw_store_group *group,
+                          struct cw_work *work, const struct cw_store_volume *volume, const json_t *engine)
+{
+    if (!cw_view_place(controller->view, group->id, volume->volume, controller->config.site))
+        return false;
+    if (!engine) {
+        forget_volume(controller, group->id, volume->volume);
+        return true;
+    }
+    work->is_busy = cw_engine_ask(
+        controller, "volume.detach",
+        json_pack("{s:i,s:i}", "group", (int)group->id, "volume", volume->volume),
+        (struct cw_engine_call){.answer = on_volume_detached, .group = group->id, .volume = volume->volume});
+    return true;
+}
+
+static void forget_group(struct cw_controller *controller, uint32_t id)
+{
+    const struct cw_store_view *view = controller->view;
+    for (uint32_t i = 0; i < view->place_count; i++) {
+        if (view->places[i].group == id && strcmp(view->places[i].site, controller->config.site) == 0)
+            forget_file(controller, &view->places[i]);
+    }
+    (void)cw_view_refresh(controller);
+    for (uint32_t i = 0; i < view->place_count; i++) {
+        if (view->places[i].group == id)
+            return;
+    }
+    if (cw_store_group_remove(controller->store, id) == CW_OK)
+        (void)cw_view_refresh(controller);
+}
+
+static void on_group_detached(struct cw_controller *controller, const struct cw_engine_call *call,
+                              const json_t *result, const char *status, const char *words)
+{
+    struct cw_work *work = cw_work_of(controller, call->group);
+    work->is_busy = false;
+    if (result || strcmp(status, "not found") == 0) {
+        forget_group(controller, call->group);
+        *work = (struct cw_work){0};
+        cw_engine_status_refresh(controller);
+    } else {
+        try_later(controller, work);
+    }
+}
+
+static void on_deleted_group_fenced(struct cw_controller *controller, const struct cw_engine_call *call,
+                                    const json_t *result, const char *status, const char *words)
+{
+    struct cw_work *work = cw_work_of(controller, call->group);
+    work->is_busy = cw_engine_ask(controller, "group.detach", json_pack("{s:i}", "group", (int)call->group),
+                                  (struct cw_engine_call){.answer = on_group_detached, .group = call->group});
+}
+
+static void delete_group(struct cw_controller *controller, const struct cw_store_group *group,
+                         struct cw_work *work, const json_t *engine)
+{
+    if (!engine) {
+        forget_group(controller, group->id);
+        return;
+    }
+    work->is_busy =
+        cw_engine_ask(controller, "group.fence",
+                      json_pack("{s:i,s:I}", "group", (int)group->id, "epoch",
+                                (json_int_t)CW_MAX(group->authority.epoch, cw_json_u64(engine, "epoch", 0))),
+                      (struct cw_engine_call){.answer = on_deleted_group_fenced, .group = group->id});
+}
+
+/* ---------------------------------------------------------------- the step */
+
+/* One volume that is not as wanted is taken in hand: true. */
+static bool step_volumes(struct cw_controller *controller, const struct cw_store_group *group,
+                         struct cw_work *work, const json_t *engine)
+{
+    for (uint32_t i = 0; i < controller->view->volume_count; i++) {
+        const struct cw_store_volume *volume = &controller->view->volumes[i];
+        if (volume->group != group->id)
+            continue;
+        const json_t *there = cw_engine_volume(engine, volume->volume);
+        if (volume->is_deleting) {
+            if (detach_volume(controller, group, work, volume, there))
+                return true;
+        } else if (!there) {
+            if (attach_volume(controller, group, work, volume))
+                return true;
+        } else {
+            follow_base(controller, group, volume, there);
+        }
+    }
+    return false;
+}
+
+bool cw_group_is_level(const struct cw_controller *controller, const struct cw_store_group *group)
+{
+    const json_t *engine = cw_engine_group(controller, group->id);
+    for (uint32_t i = 0; i < controller->view->volume_count && engine; i++) {
+        const struct cw_store_volume *volume = &controller->view->volumes[i];
+        const struct cw_store_place *place =
+            cw_view_place(controller->view, group->id, volume->volume, controller->config.site);
+        /* One that never was here cannot hold up an opening; one that was must be there again first. */
+        if (volume->group == group->id && !volume->is_deleting && place && place->is_made &&
+            !cw_engine_volume(engine, volume->volume))
+            return false;
+    }
+    return engine != NULL;
+}
+
+static void step_group(struct cw_controller *controller, const struct cw_store_group *group)
+{
+    struct cw_work *work = cw_work_of(controller, group->id);
+    const json_t *engine = cw_engine_group(controller, group->id);
+    if (!work || work->is_busy || controller->now_ns < work->not_before_ns)
+        return;
+    if (group->is_deleting)
+        delete_group(controller, group, work, engine);
+    else if (attach_group(controller, group, work, engine))
+        return;
+    else if (engine && !step_volumes(controller, group, work, engine))
+        cw_reconcile_role(controller, group, work, engine);
+}
+
+static void watch_leases(struct cw_controller *controller)
+{
+    for (uint32_t i = 0; i < controller->view->group_count; i++) {
+        const struct cw_store_group *group = &controller->view->groups[i];
+        struct cw_work *work = cw_work_of(controller, group->id);
+        uint64_t counter = 0;
+        if (!work)
+            continue;
+        if (group->authority.holder[0] &&
+            cw_store_lease_counter(controller->store, group->authority.holder, &counter) == CW_OK)
+            cw_lease_watch_see(&work->lease, group->authority.epoch, counter, cw_monotonic_ns());
+        cw_lease_watch_see(&work->request, group->request.epoch, group->request.heartbeat,
+                           controller->now_ns);
+    }
+}
+
+bool cw_is_in_transition(const struct cw_controller *controller)
+{
+    if (cw_operations_are_running(controller))
+        return true;
+    for (uint32_t i = 0; i < CW_STORE_GROUPS_MAX; i++) {
+        if (controller->works[i].group && (controller->works[i].is_busy || controller->works[i].open_sent_ns))
+            return true;
+    }
+    return false;
+}
+
+void cw_reconcile(struct cw_controller *controller)
+{
+    struct cw_engine_link *engine = &controller->engine;
+    watch_leases(controller);
+    if (!engine->is_registered)
+        return;
+    uint64_t pause_ns = cw_is_in_transition(controller) ? STATUS_BUSY_NS : STATUS_IDLE_NS;
+    if (controller->now_ns - engine->status_asked_ns >= pause_ns)
+        cw_engine_status_refresh(controller);
+    if (!engine->status)
+        return;
+    for (uint32_t i = 0; i < controller->view->group_count; i++) {
+        /* A copy: a step may load the view anew. */
+        struct cw_store_group group = controller->view->groups[i];
+        if (cw_group_has_site(&group, controller->config.site))
+            step_group(controller, &group);
+    }
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Roles: what the engine is for a group, against what the store says.
+ *
+ *   holder here, nobody asks for it   replica -> open; drained and not wanted any more -> fence, then open
+ *   holder here, a taker asks         fence (or drain first) -> confirm in the store -> wait for the taker;
+ *                                     if its heartbeat stands still for 10 s, the request is dropped
+ *   holder elsewhere                  whatever still thinks it is primary here is fenced
+ *   nobody, first primary here        open
+ *
+ * A promotion to this site is an operation (operations.c), which opens by the same function.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "control/controller.h"
+#include "control/words.h"
+
+#define REOPEN_NS       (2 * CW_SECOND)
+#define TAKER_SILENT_NS (10 * CW_SECOND)
+
+static bool is_role(const json_t *engine, const char *role)
+{
+    return strcmp(cw_json_text(engine, "role", ""), role) == 0;
+}
+
+static bool is_opening(const json_t *engine)
+{
+    return is_role(engine, "gathering") || is_role(engine, "fetching") || is_role(engine, "claiming") ||
+           is_role(engine, "opening");
+}
+
+bool cw_candidate_here(const struct cw_controller *controller, const struct cw_store_group *group,
+                       struct cw_candidate *candidate)
+{
+    const json_t *engine = cw_engine_group(controller, group->id);
+    const char *image = cw_json_text(engine, "image", "whole");
+    *candidate = (struct cw_candidate){.group = group->name,
+                                       .mode = group->mode,
+                                       .is_first = strcmp(group->first, controller->config.site) == 0,
+                                       .image = strcmp(image, "broken") == 0    ? CW_WORD_BROKEN
+                                                : strcmp(image, "copying") == 0 ? CW_WORD_COPYING
+                                                                                : CW_WORD_WHOLE};
+    for (uint32_t i = 0; i < CW_OPERATIONS_MAX; i++) {
+        const struct cw_operation *operation = &controller->operations[i];
+        if (operation->kind == CW_OP_PROMOTE && operation->group == group->id && !operation->is_done) {
+            candidate->accept_loss = operation->accept_loss;
+            candidate->inconsistent = operation->inconsistent;
+        }
+    }
+    for (uint32_t i = 0; i < controller->view->volume_count; i++) {
+        const struct cw_store_volume *volume = &controller->view->volumes[i];
+        const struct cw_store_place *first =
+            cw_view_place(controller->view, group->id, volume->volume, group->first);
+        const struct cw_store_place *here =
+            cw_view_place(controller->view, group->id, volume->volume, controller->config.site);
+        if (volume->group == group->id && !volume->is_deleting && first && here && first->base != here->base)
+            candidate->is_foreign = true;
+    }
+    return engine && cw_member_from_json(json_object_get(engine, "identity"), &candidate->identity) &&
+           strcmp(candidate->identity.site, controller->config.site) == 0;
+}
+
+/* ---------------------------------------------------------------- opening */
+
+static void on_open_answered(struct cw_controller *controller, const struct cw_engine_call *call,
+                             const json_t *result, const char *status, const char *words)
+{
+    struct cw_work *work = cw_work_of(controller, call->group);
+    struct cw_operation *operation = cw_operation_taking(controller, call->group);
+    work->is_busy = false;
+    cw_engine_status_refresh(controller);
+    if (result) {
+        if (operation)
+            operation->open_answered_ns = cw_monotonic_ns();
+        return;
+    }
+    work->open_sent_ns = 0;
+    work->not_before_ns = controller->now_ns + REOPEN_NS;
+    if (operation && strcmp(status, "disconnected") != 0)
+        cw_operation_end(controller, operation, strcmp(status, "refused") == 0 ? 3 : 1, "%s", words);
+}
+
+bool cw_role_open(struct cw_controller *controller, const struct cw_store_group *group, struct cw_work *work,
+                  bool accept_loss, bool inconsistent)
+{
+    const struct cw_authority *authority = &group->authority;
+    struct cw_set set = authority->set;
+    uint64_t reign = 0;
+    while (reign == 0) {
+        if (getrandom(&reign, sizeof reign, 0) != sizeof reign)
+            return false;
+    }
+    /* Drained to this site: it is as good as a member. */
+    if (authority->fenced_epoch == authority->epoch && authority->handover.site[0])
+        (void)cw_set_put(&set, &authority->handover);
+    json_t *parameters =
+        json_pack("{s:i,s:I,s:s,s:o,s:o,s:b,s:b}", "group", (int)group->id, "epoch",
+                  (json_int_t)authority->epoch, "holder", authority->holder, "set", cw_set_to_json(&set),
+                  "reign", cw_json_from_hex(reign), "accept_loss", accept_loss, "inconsistent", inconsistent);
+    work->is_busy = cw_engine_ask(controller, "group.open", parameters,
+                                  (struct cw_engine_call){.answer = on_open_answered, .group = group->id});
+    if (work->is_busy)
+        work->open_sent_ns = controller->now_ns;
+    return work->is_busy;
+}
+
+/* Open what is ours; after a refusal, again from time to time: what was missing may have come back. */
+static void open_own(struct cw_controller *controller, const struct cw_store_group *group,
+                     struct cw_work *work, const json_t *engine)
+{
+    struct cw_operation *operation = cw_operation_taking(controller, group->id);
+    if (!is_role(engine, "replica") || controller->engine.status_at_ns < work->open_sent_ns ||
+        !cw_group_is_level(controller, group))
+        return;
+    if (operation && operation->kind == CW_OP_PROMOTE)
+        return; /* it opens by itself, with its own flags */
+    if (work->open_sent_ns && controller->now_ns - work->open_sent_ns < REOPEN_NS)
+        return;
+    (void)cw_role_open(controller, group, work, false, false);
+}
+
+/* ---------------------------------------------------------------- letting go */
+
+static void confirm_fence(struct cw_controller *controller, const struct cw_engine_call *call)
+{
+    struct cw_authority now, next;
+    struct cw_member handover = {0};
+    uint64_t counter;
+    bool is_handover = cw_member_from_json(call->kept, &handover);
+    if (cw_store_authority(controller->store, call->group, &now, &counter) != CW_OK)
+        return;
+    struct cw_verdict verdict =
+        cw_decide_fence(&now, controller->config.site, call->epoch, is_handover ? &handover : NULL, &next);
+    if (verdict.answer != CW_ANSWER_YES ||
+        cw_store_swap(controller->store, call->group, &now, &next, false, 0) != CW_OK)
+        return;
+    const struct cw_store_group *group = cw_view_group_by_id(controller->view, call->group);
+    cw_event(controller, 1, group ? group->name : "", "%s has let go of epoch %lu", controller->config.site,
+             call->epoch);
+    (void)cw_view_refresh(controller);
+}
+
+static void on_fenced(struct cw_controller *controller, const struct cw_engine_call *call,
+                      const json_t *result, const char *status, const char *words)
+{
+    struct cw_work *work = cw_work_of(controller, call->group);
+    work->is_busy = false;
+    work->open_sent_ns = 0;
+    if (result && json_is_object(call->kept))
+        confirm_fence(controller, call);
+    else if (!result)
+        work->not_before_ns = controller->now_ns + CW_SECOND;
+    cw_engine_status_refresh(controller);
+}
+
+/* confirm: NULL, or the handover ({} for none) to write with the confirmation. Taken. */
+static void fence(struct cw_controller *controller, const struct cw_store_group *group, struct cw_work *work,
+                  json_t *confirm)
+{
+    json_t *parameters =
+        json_pack("{s:i,s:I}", "group", (int)group->id, "epoch", (json_int_t)group->authority.epoch);
+    work->is_busy = cw_engine_ask(
+        controller, "group.fence", parameters,
+        (struct cw_engine_call){
+            .answer = on_fenced, .group = group->id, .epoch = group->authority.epoch, .kept = confirm});
+    if (!work->is_busy)
+        json_decref(confirm);
+}
+
+static void on_draining(struct cw_controller *controller, const struct cw_engine_call *call,
+                        const json_t *result, const char *status, const char *words)
+{
+    struct cw_work *work = cw_work_of(controller, call->group);
+    work->is_busy = false;
+    if (!result)
+        work->not_before_ns = controller->now_ns + CW_SECOND;
+    cw_engine_status_refresh(controller);
+}
+
+static const json_t *find_peer(const json_t *engine, const char *site)
+{
+    size_t index;
+    json_t *peer;
+    json_array_foreach(json_object_get(engine, "peers"), index, peer)
+    {
+        if (strcmp(cw_json_text(peer, "site", ""), site) == 0)
+            return peer;
+    }
+    return NULL;
+}
+
+/* Drained, and the taker has everything too: it is named in the confirmation. */
+static void hand_over(struct cw_controller *controller, const struct cw_store_group *group,
+                      struct cw_work *work, const json_t *engine)
+{
+    const json_t *peer = find_peer(engine, group->request.taker);
+    json_t *identity = json_object_get(peer, "identity");
+    if (!peer || !identity || cw_json_u64(peer, "durable", 0) < cw_json_u64(engine, "head", UINT64_MAX))
+        return; /* async: it may still be on its way */
+    fence(controller, group, work, json_incref(identity));
+}
+
+static void let_go(struct cw_controller *controller, const struct cw_store_group *group, struct cw_work *work,
+                   const json_t *engine)
+{
+    if (group->authority.fenced_epoch == group->authority.epoch)
+        return; /* done: the taker's turn */
+    if (!group->request.is_drain || is_role(engine, "replica") || is_role(engine, "down") ||
+        is_opening(engine))
+        fence(controller, group, work, json_object());
+    else if (is_role(engine, "drained"))
+        hand_over(controller, group, work, engine);
+    else if (is_role(engine, "primary"))
+        work->is_busy = cw_engine_ask(controller, "group.drain", json_pack("{s:i}", "group", (int)group->id),
+                                      (struct cw_engine_call){.answer = on_draining, .group = group->id});
+}
+
+/* A taker that has gone silent no longer keeps the group from its holder. */
+static bool taker_is_silent(const struct cw_controller *controller, const struct cw_work *work)
+{
+    return controller->now_ns - work->request.since_ns > TAKER_SILENT_NS;
+}
+
+/* ---------------------------------------------------------------- the step */
+
+static void step_holder(struct cw_controller *controller, const struct cw_store_group *group,
+                        struct cw_work *work, const json_t *engine)
+{
+    bool is_asked = group->request.taker[0] && group->request.epoch == group->authority.epoch &&
+                    strcmp(group->request.taker, controller->config.site) != 0;
+    if (is_asked && taker_is_silent(controller, work)) {
+        if (cw_store_request_clear(controller->store, group->id, group->request.taker) == CW_OK)
+            (void)cw_view_refresh(controller);
+    } else if (is_asked) {
+        let_go(controller, group, work, engine);
+    } else if (is_role(engine, "draining") || is_role(engine, "drained")) {
+        fence(controller, group, work, NULL); /* nobody wants it any more: fenced, it opens again */
+    } else {
+        open_own(controller, group, work, engine);
+    }
+}
+
+static void tell_changes(struct cw_controller *controller, const struct cw_store_group *group,
+                         struct cw_work *work, const json_t *engine)
+{
+    uint64_t epoch = cw_json_u64(engine, "epoch", 0);
+    if (is_role(engine, "primary"))
+        work->open_sent_ns = 0;
+    if (!is_role(engine, "primary") || work->opened_epoch == epoch)
+        return;
+    work->opened_epoch = epoch;
+    cw_event(controller, 0, group->name, "%s is primary, epoch %lu", controller->config.site, epoch);
+}
+
+void cw_reconcile_role(struct cw_controller *controller, const struct cw_store_group *group,
+                       struct cw_work *work, const json_t *engine)
+{
+    const char *site = controller->config.site, *holder = group->authority.holder;
+    tell_changes(controller, group, work, engine);
+    if (strcmp(holder, site) == 0 || (!holder[0] && strcmp(group->first, site) == 0)) {
+        step_holder(controller, group, work, engine);
+        return;
+    }
+    bool is_taking = cw_operation_taking(controller, group->id) != NULL;
+    if (is_role(engine, "primary") || is_role(engine, "draining") || is_role(engine, "drained") ||
+        (is_opening(engine) && !is_taking))
+        fence(controller, group, work, NULL);
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* group.create, group.set, group.delete: changes of the store; every site's controller then does its part. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "control/serve.h"
+
+#define JOURNAL_BYTES_DEFAULT (512 * CW_MIB)
+#define JOURNAL_BYTES_MIN     (16 * CW_MIB)
+#define CREATE_LIMIT_NS       (600 * CW_SECOND)
+
+/* ---------------------------------------------------------------- create */
+
+/* params.sites, the primary first; NULL when good. */
+static json_t *read_sites(struct cw_controller *controller, const struct cw_rpc_message *message,
+                          struct cw_store_group *group)
+{
+    const json_t *sites = json_object_get(message->params, "sites");
+    size_t index;
+    json_t *entry;
+    if (json_array_size(sites) < 2 || json_array_size(sites) > CW_SET_MAX)
+        return cw_misuse(message,
+                         "a group wants a primary and at least one replica: --primary SITE --replica SITE");
+    json_array_foreach(sites, index, entry)
+    {
+        const char *name = json_string_value(entry);
+        if (!name || !cw_view_site(controller->view, name))
+            return cw_answer(message, 2, "no site is called %.40s: see causeway status", name ? name : "?");
+        if (cw_group_has_site(group, name))
+            return cw_answer(message, 2, "%s is named twice", name);
+        snprintf(group->sites[group->site_count++], CW_NAME_SIZE, "%s", name);
+    }
+    memcpy(group->first, group->sites[0], sizeof group->first);
+    return NULL;
+}
+
+static json_t *read_group(struct cw_controller *controller, const struct cw_rpc_message *message,
+                          struct cw_store_group *group)
+{
+    const json_t *params = message->params;
+    const char *name = cw_json_text(params, "group", "");
+    *group =
+        (struct cw_store_group){.replica_timeout_ms = 5000,
+                                .max_loss_ms = 60000,
+                                .journal_bytes = cw_json_u64(params, "journal_bytes", JOURNAL_BYTES_DEFAULT)};
+    if (!cw_config_name_check(name))
+        return cw_answer(message, 2, "a group's name has 1 to %u letters, digits, '-', '_', '.'",
+                         CW_NAME_SIZE - 1);
+    snprintf(group->name, sizeof group->name, "%s", name);
+    if (!cw_mode_word_parse(cw_json_text(params, "mode", ""), &group->mode))
+        return cw_misuse(message, "--mode wants async, semi-sync or sync");
+    if (group->journal_bytes < JOURNAL_BYTES_MIN || group->journal_bytes % 4096)
+        return cw_answer(message, 2, "--journal-size wants at least %lluM, a multiple of 4K",
+                         JOURNAL_BYTES_MIN / CW_MIB);
+    return read_sites(controller, message, group);
+}
+
+/* Where the journal of one site goes: as asked, or the default; NULL when good. */
+static json_t *place_journal(struct cw_controller *controller, const struct cw_rpc_message *message,
+                             const struct cw_store_group *group, const char *site,
+                             struct cw_store_place *place)
+{
+    const char *asked = cw_json_text(json_object_get(message->params, "journals"), site, NULL);
+    struct stat about;
+    *place = (struct cw_store_place){.group = group->id, .volume = CW_STORE_JOURNAL, .is_ours = true};
+    snprintf(place->site, sizeof place->site, "%s", site);
+    int length = asked ? snprintf(place->path, sizeof place->path, "%s", asked)
+                       : snprintf(place->path, sizeof place->path, "%.200s/%s.journal",
+                                  cw_view_site(controller->view, site)->storage, group->name);
+    if (length < 0 || (size_t)length >= sizeof place->path || place->path[0] != '/')
+        return cw_misuse(message, "a journal wants an absolute path of at most 255 bytes");
+    if (stat(place->path, &about) == 0) {
+        place->is_ours = S_ISREG(about.st_mode) ? true : false;
+        if (S_ISREG(about.st_mode))
+            return cw_answer(message, 3,
+                             "%s is there already: remove it, or name another with --journal %s=PATH",
+                             place->path, site);
+    }
+    return NULL;
+}
+
+/* In one transaction; NULL when good. */
+static json_t *store_group(struct cw_controller *controller, const struct cw_rpc_message *message,
+                           struct cw_store_group *group)
+{
+    enum cw_status status = cw_store_group_add(controller->store, group);
+    if (status == CW_EXISTS)
+        return cw_answer(message, 1, "there is a group %s already (or it is still being deleted)",
+                         group->name);
+    if (status != CW_OK)
+        return cw_fail(message, "the store did not take the group");
+    for (uint32_t i = 0; i < group->site_count; i++) {
+        struct cw_store_place place;
+        json_t *reply = place_journal(controller, message, group, group->sites[i], &place);
+        if (reply)
+            return reply;
+        status = cw_store_place_put(controller->store, &place);
+        if (status != CW_OK)
+            return cw_answer(message, 1, "%s is in use by another group", place.path);
+    }
+    return NULL;
+}
+
+static json_t *start_creating(struct cw_controller *controller, const struct cw_rpc_message *message,
+                              enum cw_operation_kind kind, uint32_t group, int32_t volume)
+{
+    struct cw_operation *operation = cw_operation_start(controller, kind, group, CREATE_LIMIT_NS);
+    if (!operation)
+        return cw_fail(message, "too many commands at once: try again");
+    operation->volume = volume;
+    return cw_rpc_result(message->id, json_pack("{s:I}", "operation", (json_int_t)operation->id));
+}
+
+json_t *cw_serve_group_create(struct cw_controller *controller, const struct cw_rpc_message *message)
+{
+    struct cw_store_group group;
+    json_t *reply = read_group(controller, message, &group);
+    if (reply)
+        return reply;
+    if (cw_store_begin(controller->store) != CW_OK)
+        return cw_fail(message, "the store does not answer");
+    reply = store_group(controller, message, &group);
+    if (cw_store_end(controller->store, reply == NULL) != CW_OK && !reply)
+        reply = cw_fail(message, "the store did not take the group");
+    if (reply)
+        return reply;
+    (void)cw_view_refresh(controller);
+    cw_event(controller, 0, group.name, "created, %s, primary %s", cw_mode_word_name(group.mode),
+             group.first);
+    return start_creating(controller, message, CW_OP_GROUP_CREATE, group.id, CW_STORE_JOURNAL);
+}
+
+/* ---------------------------------------------------------------- set and delete */
+
+/* One KEY=VALUE; NULL when good. */
+static json_t *set_one(const struct cw_rpc_message *message, struct cw_store_group *group, const char *key,
+                       const char *value)
+{
+    uint64_t number = 0;
+    if (strcmp(key, "mode") == 0)
+        return cw_mode_word_parse(value, &group->mode)
+                   ? NULL
+                   : cw_misuse(message, "mode wants async, semi-sync or sync");
+    if (strcmp(key, "min_in_sync") == 0) {
+        if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
+            return cw_misuse(message, "min_in_sync wants 0 (goes on alone) or 1 (holds writes when alone)");
+        group->min_in_sync = value[0] == '1';
+        return NULL;
+    }
+    if (strcmp(key, "replica_timeout") == 0 || strcmp(key, "max_loss") == 0) {
+        if (!cw_quantity_milliseconds(value, &number) || number < 100 || number > 86400000)
+            return cw_answer(message, 2, "%s wants a time such as 5s, 500ms or 2m", key);
+        *(key[0] == 'r' ? &group->replica_timeout_ms : &group->max_loss_ms) = number;
+        return NULL;
+    }
+    if (strcmp(key, "failover") == 0 && strcmp(value, "manual") == 0)
+        return NULL;
+    if (strcmp(key, "failover") == 0 || strcmp(key, "after") == 0)
+        return cw_answer(message, 2, "%s=%.40s comes with a later version; this one does failover=manual",
+                         key, value);
+    return cw_answer(message, 2,
+                     "no setting is called %.40s: mode, min_in_sync, replica_timeout, max_loss, failover",
+                     key);
+}
+
+json_t *cw_serve_group_set(struct cw_controller *controller, const struct cw_rpc_message *message)
+{
+    json_t *reply = NULL, *value;
+    const char *key;
+    const struct cw_store_group *found = cw_asked_group(controller, message, &reply);
+    if (!found)
+        return reply;
+    struct cw_store_group group = *found;
+    json_object_foreach(json_object_get(message->params, "settings"), key, value)
+    {
+        reply = set_one(message, &group, key, json_string_value(value) ? json_string_value(value) : "");
+        if (reply)
+            return reply;
+    }
+    if (cw_store_group_update(controller->store, &group) != CW_OK)
+        return cw_fail(message, "the store did not take the settings");
+    (void)cw_view_refresh(controller);
+    cw_event(controller, 0, group.name,
+             "settings: mode=%s min_in_sync=%u replica_timeout=%lums max_loss=%lums",
+             cw_mode_word_name(group.mode), group.min_in_sync, group.replica_timeout_ms, group.max_loss_ms);
+    return cw_rpc_result(message->id, NULL);
+}
+
+json_t *cw_serve_group_delete(struct cw_controller *controller, const struct cw_rpc_message *message)
+{
+    json_t *reply = NULL;
+    const struct cw_store_group *found = cw_asked_group(controller, message, &reply);
+    if (!found)
+        return reply;
+    struct cw_store_group group = *found;
+    for (uint32_t i = 0; i < controller->view->volume_count; i++) {
+        if (controller->view->volumes[i].group == group.id)
+            return cw_answer(message, 3,
+                             "group %s has volumes; delete them first: causeway volume delete %s/%s",
+                             group.name, group.name, controller->view->volumes[i].name);
+    }
+    group.is_deleting = true;
+    if (cw_store_group_update(controller->store, &group) != CW_OK)
+        return cw_fail(message, "the store did not take that");
+    (void)cw_view_refresh(controller);
+    cw_event(controller, 1, group.name, "is being deleted");
+    return cw_rpc_result(message->id, NULL);
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * volume.create, delete, attach, detach.
+ *
+ * What a volume begins with is named by its base: 0 is zeros, anything else a random name of data that was
+ * there. A volume made over a file or device that exists keeps its data at the primary; every replica then
+ * has another base, and the primary copies it in full. What exists at a replica would be overwritten by that:
+ * only with --overwrite SITE.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control/serve.h"
+
+#define VOLUME_BYTES_MAX (64ull * 1024 * CW_GIB)
+#define CREATE_LIMIT_NS  (600 * CW_SECOND)
+
+/* ---------------------------------------------------------------- create */
+
+static uint64_t random_base(void)
+{
+    uint64_t base = 0;
+    while (base == 0) {
+        if (getrandom(&base, sizeof base, 0) != sizeof base)
+            base = 0;
+    }
+    return base;
+}
+
+/* Size of a file or device; false: neither, with words. */
+static bool measure(const char *path, uint64_t *size, char *why, size_t why_size)
+{
+    struct stat about;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && fstat(fd, &about) == 0;
+    if (!ok)
+        snprintf(why, why_size, "%s: %s", path, strerror(errno));
+    else if (S_ISREG(about.st_mode))
+        *size = (uint64_t)about.st_size;
+    else if (!S_ISBLK(about.st_mode) || ioctl(fd, BLKGETSIZE64, size) < 0) {
+        snprintf(why, why_size, "%s is neither a file nor a block device", path);
+        ok = false;
+    }
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static bool may_overwrite(const struct cw_rpc_message *message, const char *site)
+{
+    size_t index;
+    json_t *entry;
+    json_array_foreach(json_object_get(message->params, "overwrite"), index, entry)
+    {
+        if (json_string_value(entry) && strcmp(json_string_value(entry), site) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Path and socket of one site; NULL when good. */
+static json_t *name_place(struct cw_controller *controller, const struct cw_rpc_message *message,
+                          const struct cw_store_group *group, const struct cw_store_volume *volume,
+                          const char *asked, struct cw_store_place *place)
+{
+    const struct cw_store_site *site = cw_view_site(controller->view, place->site);
+    int path = asked ? snprintf(place->path, sizeof place->path, "%s", asked)
+                     : snprintf(place->path, sizeof place->path, "%s/%s-%s.img", site->storage, group->name,
+                                volume->name);
+    int socket = snprintf(place->socket, sizeof place->socket, "%s/nbd/%s-%s.sock", site->directory,
+                          group->name, volume->name);
+    if (path < 0 || (size_t)path >= sizeof place->path || place->path[0] != '/')
+        return cw_misuse(message, "--path wants an absolute path of at most 255 bytes");
+    if (socket < 0 || (size_t)socket >= sizeof((struct sockaddr_un *)0)->sun_path)
+        return cw_answer(message, 2,
+                         "the NBD socket %s would have %d bytes, sockets have at most %zu: shorter names, "
+                         "or a lab in a shorter directory",
+                         place->socket, socket, sizeof((struct sockaddr_un *)0)->sun_path - 1);
+    return NULL;
+}
+
+/* What is at the path already, and what that means; NULL when good. */
+static json_t *judge_place(const struct cw_rpc_message *message, const struct cw_store_group *group,
+                           struct cw_store_volume *volume, bool is_asked, bool is_primary,
+                           struct cw_store_place *place)
+{
+    uint64_t size = 0;
+    char why[320];
+    struct stat about;
+    place->is_ours = stat(place->path, &about) < 0 && errno == ENOENT;
+    if (place->is_ours)
+        return NULL;
+    if (!is_asked)
+        return cw_answer(message, 3,
+                         "%s is there already. To keep its data as the volume's: --path %s=%s; or remove it",
+                         place->path, place->site, place->path);
+    if (!measure(place->path, &size, why, sizeof why))
+        return cw_answer(message, 1, "%s: %s", place->site, why);
+    if (volume->size == 0 && is_primary)
+        volume->size = size / 512 * 512;
+    if (size < volume->size)
+        return cw_answer(message, 1, "%s at %s has %lu bytes, the volume wants %lu", place->path, place->site,
+                         size, volume->size);
+    if (!is_primary && !may_overwrite(message, place->site))
+        return cw_answer(
+            message, 3,
+            "%s exists at %s, which would be a replica of %s/%s: all its data would be overwritten. "
+            "If that is meant, say --overwrite %s",
+            place->path, place->site, group->name, volume->name, place->site);
+    place->base = random_base();
+    return NULL;
+}
+
+struct making {
+    struct cw_store_volume volume;
+    struct cw_store_place places[CW_SET_MAX];
+};
+
+/* All sites, the primary first: it may give the size. NULL when good. */
+static json_t *plan_places(struct cw_controller *controller, const struct cw_rpc_message *message,
+                           const struct cw_store_group *group, struct making *making)
+{
+    const char *primary = group->authority.holder[0] ? group->authority.holder : group->first;
+    json_t *reply = NULL;
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < group->site_count && !reply; i++) {
+            struct cw_store_place *place = &making->places[i];
+            bool is_primary = strcmp(group->sites[i], primary) == 0;
+            const json_t *paths = json_object_get(message->params, "paths");
+            const char *asked =
+                cw_json_text(paths, group->sites[i], is_primary ? cw_json_text(paths, "", NULL) : NULL);
+            if (is_primary != (pass == 0))
+                continue;
+            *place = (struct cw_store_place){.group = group->id};
+            snprintf(place->site, sizeof place->site, "%s", group->sites[i]);
+            reply = name_place(controller, message, group, &making->volume, asked, place);
+            if (!reply)
+                reply = judge_place(message, group, &making->volume, asked != NULL, is_primary, place);
+        }
+    }
+    return reply;
+}
+
+static json_t *check_size(const struct cw_rpc_message *message, const struct cw_store_volume *volume)
+{
+    if (volume->size == 0)
+        return cw_misuse(message, "--size is missing, such as --size 10G");
+    if (volume->size % volume->block_size || volume->size > VOLUME_BYTES_MAX)
+        return cw_answer(message, 2, "--size wants a multiple of %u bytes up to 64T", volume->block_size);
+    return NULL;
+}
+
+static json_t *read_volume(const struct cw_rpc_message *message, const struct cw_store_group *group,
+                           struct cw_store_volume *volume)
+{
+    const char *name = cw_json_text(message->params, "volume", "");
+    *volume =
+        (struct cw_store_volume){.group = group->id,
+                                 .size = cw_json_u64(message->params, "size", 0),
+                                 .block_size = (uint32_t)cw_json_u64(message->params, "block_size", 512),
+                                 .is_thin = cw_json_bool(message->params, "thin", false)};
+    if (!cw_config_name_check(name))
+        return cw_answer(message, 2, "a volume's name has 1 to %u letters, digits, '-', '_', '.'",
+                         CW_NAME_SIZE - 1);
+    if (volume->block_size != 512 && volume->block_size != 4096)
+        return cw_misuse(message, "--block-size wants 512 or 4096");
+    if (group->is_deleting)
+        return cw_answer(message, 1, "group %s is being deleted", group->name);
+    snprintf(volume->name, sizeof volume->name, "%s", name);
+    return NULL;
+}
+
+static enum cw_status store_volume(struct cw_controller *controller, const struct cw_store_group *group,
+                                   struct making *making)
+{
+    enum cw_status status = cw_store_begin(controller->store);
+    if (status != CW_OK)
+        return status;
+    status = cw_store_volume_add(controller->store, &making->volume);
+    for (uint32_t i = 0; i < group->site_count && status == CW_OK; i++) {
+        making->places[i].volume = making->volume.volume;
+        status = cw_store_place_put(controller->store, &making->places[i]);
+    }
+    enum cw_status ended = cw_store_end(controller->store, status == CW_OK);
+    return status == CW_OK ? ended : status;
+}
+
+json_t *cw_serve_volume_create(struct cw_controller *controller, const struct cw_rpc_message *message)
+{
+    json_t *reply = NULL;
+    const struct cw_store_group *found = cw_asked_group(controller, message, &reply);
+    struct making making = {0};
+    if (!found)
+        return reply;
+    struct cw_store_group group = *found;
+    reply = read_volume(message, &group, &making.volume);
+    if (!reply)
+        reply = plan_places(controller, message, &group, &making);
+    if (!reply)
+        reply = check_size(message, &making.volume);
+    if (reply)
+        return reply;
+    enum cw_status status = store_volume(controller, &group, &making);
+    (void)cw_view_refresh(controller);
+    if (status == CW_EXISTS)
+        return cw_answer(message, 1, "there is a volume %s/%s already, or another one uses its path",
+                         group.name, making.volume.name);
+    if (status != CW_OK)
+        return cw_fail(message, "the store did not take the volume");
+    cw_event(controller, 0, group.name, "volume %s created, %lu bytes", making.volume.name,
+             making.volume.size);
+    struct cw_operation *operation =
+        cw_operation_start(controller, CW_OP_VOLUME_CREATE, group.id, CREATE_LIMIT_NS);
+    if (!operation)
+        return cw_fail(message, "too many commands at once: the volume is made, see causeway status");
+    operation->volume = making.volume.volume;
+    return cw_rpc_result(message->id, json_pack("{s:I}", "operation", (json_int_t)operation->id));
+}
+
+/* ---------------------------------------------------------------- the others */
+
+static const struct cw_store_volume *asked_volume(struct cw_controller *controller,
+                                                  const struct cw_rpc_message *message, json_t **reply)
+{
+    const struct cw_store_group *group = cw_asked_group(controller, message, reply);
+    const char *name = cw_json_text(message->params, "volume", "");
+    if (!group)
+        return NULL;
+    const struct cw_store_volume *volume = cw_view_volume(controller->view, group->id, name);
+    if (!volume)
+        *reply =
+            cw_answer(message, 1, "group %s has no volume %.40s: see causeway status", group->name, name);
+    return volume;
+}
+
+json_t *cw_serve_volume_delete(struct cw_controller *controller, const struct cw_rpc_message *message)
+{
+    json_t *reply = NULL;
+    const struct cw_store_volume *volume = asked_volume(controller, message, &reply);
+    if (!volume)
+        return reply;
+    const struct cw_store_group *group = cw_view_group_by_id(controller->view, volume->group);
+    const json_t *primary = cw_facts_group(controller, group->authority.holder, group->id);
+    uint64_t connections = cw_json_u64(cw_engine_volume(primary, volume->volume), "connections", 0);
+    if (connections > 0 && !cw_json_bool(message->params, "force", false))
+        return cw_answer(message, 3, "%lu clients are connected to %s/%s: close them, or say --force",
+                         connections, group->name, volume->name);
+    cw_event(controller, 1, group->name, "volume %s is being deleted", volume->name);
+    if (cw_store_volume_deleting(controller->store, volume->group, volume->volume) != CW_OK)
+        return cw_fail(message, "the store did not take that");
+    (void)cw_view_refresh(controller);
+    return cw_rpc_result(message->id, NULL);
+}
+
+static json_t *check_attachment(const struct cw_rpc_message *message,
+                                const struct cw_store_attachment *attachment)
+{
+    struct stat about;
+    if (strcmp(attachment->kind, "nbd") == 0) {
+        if (attachment->address[0] != '/' ||
+            strlen(attachment->address) >= sizeof((struct sockaddr_un *)0)->sun_path)
+            return cw_misuse(message, "--nbd SOCKET wants an absolute path of at most 107 bytes");
+        if (lstat(attachment->address, &about) == 0 && !S_ISLNK(about.st_mode))
+            return cw_answer(message, 3, "%s is there already, and not a link of ours: remove it first",
+                             attachment->address);
+        return NULL;
+    }
+    if (strcmp(attachment->kind, "nbd-tls") != 0)
+        return cw_misuse(message,
+                         "--nbd and --nbd-tls can be attached; --vhost and --ublk come with a later version");
+    if (attachment->certificates[0] != '/' || stat(attachment->certificates, &about) < 0 ||
+        !S_ISDIR(about.st_mode))
+        return cw_misuse(
+            message, "--nbd-tls wants --certificates DIR, with ca-cert.pem, server-cert.pem, server-key.pem "
+                     "(see nbdkit-tls(1))");
+    return NULL;
+}
+
+json_t *cw_serve_volume_attach(struct cw_controller *controller, const struct cw_rpc_message *message)
+{
+    json_t *reply = NULL;
+    const struct cw_store_volume *volume = asked_volume(controller, message, &reply);
+    if (!volume)
+        return reply;
+    struct cw_store_attachment attachment = {.group = volume->group, .volume = volume->volume};
+    snprintf(attachment.kind, sizeof attachment.kind, "%s", cw_json_text(message->params, "kind", ""));
+    snprintf(attachment.address, sizeof attachment.address, "%s",
+             cw_json_text(message->params, "address", ""));
+    snprintf(attachment.certificates, sizeof attachment.certificates, "%s",
+             cw_json_text(message->params, "certificates", ""));
+    if (strcmp(attachment.kind, "nbd") == 0 && !attachment.address[0])
+        return cw_rpc_result(message->id, NULL); /* every volume is exported already */
+    reply = check_attachment(message, &attachment);
+    if (reply)
+        return reply;
+    if (cw_store_attachment_put(controller->store, &attachment) != CW_OK)
+        return cw_fail(message, "the store did not take that");
+    (void)cw_view_refresh(controller);
+    return cw_rpc_result(message->id, NULL);
+}
+
+json_t *cw_serve_volume_detach(struct cw_controller *controller, const struct cw_rpc_message *message)
+{
+    json_t *reply = NULL;
+    const struct cw_store_volume *volume = asked_volume(controller, message, &reply);
+    const char *kind = cw_json_text(message->params, "kind", "");
+    if (!volume)
+        return reply;
+    enum cw_status status =
+        cw_store_attachment_remove(controller->store, volume->group, volume->volume, kind);
+    if (status == CW_NOT_FOUND)
+        return cw_answer(message, 1,
+                         "%s has no such attachment; its own NBD socket stays while the volume is there",
+                         volume->name);
+    if (status != CW_OK)
+        return cw_fail(message, "the store did not take that");
+    (void)cw_view_refresh(controller);
+    return cw_rpc_result(message->id, NULL);
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What `causeway status --json` shows, at whichever site is asked: composed of the store and of every site's
+ * last facts. Of a primary that is gone it shows the last known, with as_of_seconds saying how old.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "control/controller.h"
+#include "control/health.h"
+#include "control/words.h"
+
+static const json_t *find_by_site(const json_t *list, const char *site)
+{
+    size_t index;
+    json_t *entry;
+    json_array_foreach(list, index, entry)
+    {
+        if (strcmp(cw_json_text(entry, "site", ""), site) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
+static json_t *seconds_or_null(double seconds)
+{
+    return seconds < 0 ? json_null() : json_real((double)(int64_t)(seconds * 1000) / 1000);
+}
+
+/* ---------------------------------------------------------------- sites and paths */
+
+static json_t *show_site(const struct cw_controller *controller, const struct cw_store_site *site)
+{
+    const struct cw_site_seen *seen = cw_site_seen(controller, site->name);
+    const json_t *engine = seen ? json_object_get(seen->facts, "engine") : NULL;
+    bool is_self = strcmp(site->name, controller->config.site) == 0;
+    double age = is_self ? 0 : cw_site_age_seconds(controller, site->name);
+    return json_pack("{s:s,s:b,s:o,s:s,s:I,s:I}", "name", site->name, "alive",
+                     cw_site_is_alive(controller, site->name), "last_seen_seconds", seconds_or_null(age),
+                     "version", cw_json_text(engine, "version", ""), "engine_pid",
+                     (json_int_t)cw_json_u64(engine, "pid", 0), "memory_bytes",
+                     (json_int_t)cw_json_u64(engine, "memory_bytes", 0));
+}
+
+static void show_paths(const struct cw_controller *controller, const char *site, json_t *paths)
+{
+    const struct cw_site_seen *seen = cw_site_seen(controller, site);
+    bool is_self = strcmp(site, controller->config.site) == 0;
+    const json_t *engine = is_self && controller->engine.status ? controller->engine.status
+                           : seen                               ? json_object_get(seen->facts, "engine")
+                                                                : NULL;
+    bool is_alive = cw_site_is_alive(controller, site);
+    size_t index;
+    json_t *path;
+    json_array_foreach(json_object_get(engine, "paths"), index, path)
+    {
+        json_t *copy = json_copy(path);
+        if (!is_alive)
+            json_object_set_new(copy, "up", json_false());
+        json_object_del(copy, "counters");
+        json_array_append_new(paths, copy);
+    }
+}
+
+/* ---------------------------------------------------------------- groups */
+
+/* One group while its status is composed. */
+struct view_of {
+    const struct cw_controller *controller;
+    const struct cw_store_group *group;
+    const json_t *primary; /* the holder's engine on it, maybe old; NULL */
+    struct cw_health_facts facts;
+};
+
+static bool is_engine_open(const json_t *engine)
+{
+    const char *role = cw_json_text(engine, "role", "");
+    return strcmp(role, "primary") == 0 || strcmp(role, "draining") == 0 || strcmp(role, "drained") == 0;
+}
+
+static bool is_engine_opening(const json_t *engine)
+{
+    const char *role = cw_json_text(engine, "role", "");
+    return strcmp(role, "gathering") == 0 || strcmp(role, "fetching") == 0 || strcmp(role, "claiming") == 0 ||
+           strcmp(role, "opening") == 0;
+}
+
+static const char *words_of_holder(const json_t *engine)
+{
+    const char *reason = cw_json_text(engine, "reason", "");
+    return reason[0] ? reason : cw_json_text(engine, "refusal", "");
+}
+
+/* The state that others rely on: one of five. */
+static const char *replica_state(const struct view_of *of, const json_t *peer, const char *site)
+{
+    bool is_seen = of->facts.is_holder_alive && of->facts.is_primary;
+    const char *state = cw_json_text(peer, "state", "disconnected");
+    const json_t *copy = json_object_get(peer, "copy");
+    if (!is_seen || !cw_site_is_alive(of->controller, site))
+        return strcmp(state, "diverged") == 0 ? "diverged" : "disconnected";
+    return cw_json_bool(copy, "active", false) ? "resync" : state;
+}
+
+static void learn_replica(struct view_of *of, const char *site)
+{
+    const json_t *peer = find_by_site(json_object_get(of->primary, "peers"), site);
+    const json_t *own = cw_facts_group(of->controller, site, of->group->id);
+    const char *state = replica_state(of, peer, site);
+    bool is_resync = strcmp(state, "resync") == 0;
+    struct cw_health_replica *replica = &of->facts.replicas[of->facts.replica_count++];
+    *replica = (struct cw_health_replica){
+        .site = site,
+        .reason = cw_json_text(peer, "reason", ""),
+        .is_member = cw_set_find(&of->group->authority.set, site) != NULL,
+        .is_streaming = strcmp(state, "streaming") == 0 || strcmp(state, "in-sync") == 0,
+        .is_promotable = peer && own && !is_resync && strcmp(state, "diverged") != 0 &&
+                         strcmp(cw_json_text(own, "image", "whole"), "whole") == 0,
+        .lag_seconds = cw_json_number(peer, "lag_seconds", 0),
+        .lag_bytes = cw_json_u64(peer, "lag_bytes", 0)};
+}
+
+static json_t *show_replica(const struct view_of *of, const struct cw_health_replica *replica)
+{
+    const json_t *peer = find_by_site(json_object_get(of->primary, "peers"), replica->site);
+    const json_t *own = cw_facts_group(of->controller, replica->site, of->group->id);
+    const json_t *best = own ? own : peer; /* its own word is nearer than its primary's */
+    json_t *shown =
+        json_pack("{s:s,s:s,s:b,s:s,s:I,s:I,s:I,s:f,s:n,s:n,s:s}", "site", replica->site, "state",
+                  replica_state(of, peer, replica->site), "member", replica->is_member, "reason",
+                  replica->reason, "durable_sequence", (json_int_t)cw_json_u64(best, "durable", 0),
+                  "applied_sequence", (json_int_t)cw_json_u64(best, "applied", 0), "lag_bytes",
+                  (json_int_t)replica->lag_bytes, "lag_seconds", replica->lag_seconds, "verified_seconds",
+                  "drill_seconds", "image", cw_json_text(own, "image", ""));
+    const json_t *copy = json_object_get(peer, "copy");
+    if (cw_json_bool(copy, "active", false))
+        json_object_set(shown, "copy", (json_t *)copy);
+    return shown;
+}
+
+static json_t *show_volume(const struct view_of *of, const struct cw_store_volume *volume)
+{
+    const struct cw_controller *controller = of->controller;
+    const char *holder = of->group->authority.holder;
+    const struct cw_store_place *there =
+        cw_view_place(controller->view, volume->group, volume->volume, holder[0] ? holder : of->group->first);
+    const struct cw_store_place *here =
+        cw_view_place(controller->view, volume->group, volume->volume, controller->config.site);
+    const json_t *engine = cw_engine_volume(of->primary, volume->volume);
+    bool is_open = of->facts.is_holder_alive && cw_json_bool(engine, "open", false);
+    char uri[CW_STORE_PATH_SIZE + 64] = "";
+    if (is_open && there)
+        snprintf(uri, sizeof uri, "nbd+unix:///%s?socket=%s", volume->name, there->socket);
+    return json_pack("{s:s,s:I,s:s,s:s,s:b,s:I,s:s,s:s}", "name", volume->name, "size",
+                     (json_int_t)volume->size, "uri", strcmp(holder, controller->config.site) == 0 ? uri : "",
+                     "primary_uri", uri, "deleting", volume->is_deleting, "connections",
+                     (json_int_t)cw_json_u64(engine, "connections", 0), "path", here ? here->path : "",
+                     "error", here ? here->error : "");
+}
+
+static void learn(struct view_of *of)
+{
+    const struct cw_store_group *group = of->group;
+    const char *holder = group->authority.holder;
+    of->primary = holder[0] ? cw_facts_group(of->controller, holder, group->id)
+                            : cw_facts_group(of->controller, group->first, group->id);
+    of->facts = (struct cw_health_facts){
+        .group = group->name,
+        .holder = holder,
+        .holder_reason = words_of_holder(of->primary),
+        .holder_age_seconds = holder[0] ? cw_site_age_seconds(of->controller, holder) : -1,
+        .is_holder_alive = holder[0] && cw_site_is_alive(of->controller, holder),
+        .is_primary = is_engine_open(of->primary),
+        .is_opening = is_engine_opening(of->primary),
+        .is_frozen = cw_json_bool(of->primary, "frozen", false) ||
+                     strcmp(cw_json_text(of->primary, "role", ""), "primary") != 0,
+        .mode = group->mode,
+        .max_loss_seconds = (double)group->max_loss_ms / 1000.0};
+    for (uint32_t i = 0; i < group->site_count; i++) {
+        const char *site = group->sites[i];
+        if (strcmp(site, holder[0] ? holder : group->first) != 0)
+            learn_replica(of, site);
+    }
+}
+
+static json_t *show_lists(const struct view_of *of, json_t *shown)
+{
+    json_t *volumes = json_array(), *replicas = json_array(), *members = json_array();
+    for (uint32_t i = 0; i < of->controller->view->volume_count; i++) {
+        if (of->controller->view->volumes[i].group == of->group->id)
+            json_array_append_new(volumes, show_volume(of, &of->controller->view->volumes[i]));
+    }
+    for (uint32_t i = 0; i < of->facts.replica_count; i++)
+        json_array_append_new(replicas, show_replica(of, &of->facts.replicas[i]));
+    for (uint32_t i = 0; i < of->group->authority.set.count; i++)
+        json_array_append_new(members, json_string(of->group->authority.set.list[i].site));
+    json_object_set_new(shown, "volumes", volumes);
+    json_object_set_new(shown, "replicas", replicas);
+    json_object_set_new(shown, "members", members);
+    return shown;
+}
+
+static void show_last_known(const struct view_of *of, json_t *shown)
+{
+    if (!of->facts.is_holder_alive)
+        json_object_set_new(shown, "as_of_seconds", seconds_or_null(of->facts.holder_age_seconds));
+}
+
+static json_t *show_group(const struct cw_controller *controller, const struct cw_store_group *group)
+{
+    struct view_of of = {.controller = controller, .group = group};
+    learn(&of);
+    const json_t *own = cw_engine_group(controller, group->id);
+    struct cw_health health = cw_health_compute(&of.facts);
+    json_t *shown =
+        json_pack("{s:s,s:s,s:I,s:s,s:s,s:s,s:I,s:o,s:o,s:s,s:I,s:s,s:I,s:I,s:b}", "name", group->name,
+                  "mode", cw_mode_word_name(group->mode), "epoch", (json_int_t)group->authority.epoch,
+                  "primary", group->authority.holder, "health", cw_health_name(health.level), "reason",
+                  health.reason, "sequence", (json_int_t)cw_json_u64(of.primary, "head", 0), "rpo_seconds",
+                  health.is_rpo_known ? json_real(health.rpo_seconds) : json_null(), "rpo_bytes",
+                  health.is_rpo_known ? json_integer((json_int_t)health.rpo_bytes) : json_null(), "role_here",
+                  cw_json_text(own, "role", ""), "min_in_sync", (json_int_t)group->min_in_sync, "role",
+                  cw_json_text(of.primary, "role", ""), "throughput_bytes_per_second",
+                  (json_int_t)cw_json_u64(of.primary, "throughput_bytes_per_second", 0), "iops",
+                  (json_int_t)cw_json_u64(of.primary, "iops", 0), "deleting", group->is_deleting);
+    show_last_known(&of, shown);
+    return show_lists(&of, shown);
+}
+
+json_t *cw_status_public(struct cw_controller *controller)
+{
+    json_t *sites = json_array(), *groups = json_array(), *paths = json_array();
+    for (uint32_t i = 0; i < controller->view->site_count; i++) {
+        json_array_append_new(sites, show_site(controller, &controller->view->sites[i]));
+        show_paths(controller, controller->view->sites[i].name, paths);
+    }
+    for (uint32_t i = 0; i < controller->view->group_count; i++)
+        json_array_append_new(groups, show_group(controller, &controller->view->groups[i]));
+    return json_pack("{s:s,s:s,s:o,s:o,s:o}", "site", controller->config.site, "version", CW_VERSION, "sites",
+                     sites, "groups", groups, "paths", paths);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The memory that all controllers share: what is wanted (groups, volumes, where their files are, front ends),
+ * who holds what (authority, lease counters), and what each site last said of itself (facts). Interface of
+ * the embedded store (store_sqlite.c), standing where a quorum will stand: so authority moves only by
+ * cw_store_swap and cw_store_renew, whose conditions a quorum's transactions can express as well.
+ *
+ * One thread uses a store. CW_IO means the store did not answer: no permission follows from that.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "control/decide.h"
+
+#define CW_STORE_GROUPS_MAX  64u
+#define CW_STORE_VOLUMES_MAX 256u
+#define CW_STORE_PATH_SIZE   256u
+#define CW_STORE_JOURNAL     (-1) /* in the place of a volume number: the group's journal */
+
+struct cw_store_site {
+    char name[CW_NAME_SIZE];
+    uint32_t id;
+    char control_socket[CW_STORE_PATH_SIZE];
+    char storage[CW_STORE_PATH_SIZE];
+    char directory[CW_STORE_PATH_SIZE];
+    uint64_t lease_counter;
+};
+
+/* Somebody wants the group: its holder fences (or drains, then fences) when it sees this. */
+struct cw_store_request {
+    char taker[CW_NAME_SIZE]; /* "": nobody */
+    bool is_drain;
+    uint64_t epoch;     /* of the holder that shall let go */
+    uint64_t heartbeat; /* moves while the taker is alive and wants it */
+};
+
+struct cw_store_group {
+    uint32_t id; /* never used again */
+    char name[CW_NAME_SIZE];
+    enum cw_mode_word mode;
+    uint32_t min_in_sync;
+    uint64_t replica_timeout_ms, max_loss_ms;
+    char first[CW_NAME_SIZE]; /* the first primary */
+    uint32_t site_count;
+    char sites[CW_SET_MAX][CW_NAME_SIZE]; /* the first primary first */
+    uint64_t journal_bytes;
+    bool is_deleting;
+    struct cw_authority authority;
+    struct cw_store_request request;
+};
+
+struct cw_store_volume {
+    uint32_t group;
+    int32_t volume; /* number within the group, never used again */
+    char name[CW_NAME_SIZE];
+    uint64_t size;
+    uint32_t block_size;
+    bool is_thin;
+    bool is_deleting;
+};
+
+/* A file or device of a volume, or of the journal, at one site. */
+struct cw_store_place {
+    uint32_t group;
+    int32_t volume; /* or CW_STORE_JOURNAL */
+    char site[CW_NAME_SIZE];
+    char path[CW_STORE_PATH_SIZE];
+    char socket[CW_STORE_PATH_SIZE]; /* NBD at this site; "" for journals */
+    bool is_ours;                    /* the engine makes it, and deleting the volume removes it */
+    bool is_made;                    /* it was attached here once */
+    uint64_t base;                   /* name of the data it began with; 0: zeros */
+    char error[256];                 /* why it could not be attached, the last time */
+};
+
+struct cw_store_attachment {
+    uint32_t group;
+    int32_t volume;
+    char kind[16]; /* "nbd", "nbd-tls" */
+    char address[CW_STORE_PATH_SIZE];
+    char certificates[CW_STORE_PATH_SIZE];
+};
+
+/* Everything wanted and held, at one version. */
+struct cw_store_view {
+    uint64_t version;
+    uint32_t site_count, group_count, volume_count, place_count, attachment_count;
+    struct cw_store_site sites[CW_SET_MAX];
+    struct cw_store_group groups[CW_STORE_GROUPS_MAX];
+    struct cw_store_volume volumes[CW_STORE_VOLUMES_MAX];
+    struct cw_store_place places[(CW_STORE_VOLUMES_MAX + CW_STORE_GROUPS_MAX) * 4];
+    struct cw_store_attachment attachments[CW_STORE_VOLUMES_MAX];
+};
+
+struct cw_store;
+
+/* Opens, and makes it if it is not there. NULL with words in why. */
+struct cw_store *cw_store_open(const char *file, char *why, size_t why_size);
+void cw_store_close(struct cw_store *store);
+
+/* Moves with every change of what is wanted or held (not with facts, events and leases). 0: no answer. */
+uint64_t cw_store_version(struct cw_store *store);
+enum cw_status cw_store_load(struct cw_store *store, struct cw_store_view *view) CW_MUST_CHECK;
+
+/* Several changes as one: begin, changes, end. end(false) undoes. */
+enum cw_status cw_store_begin(struct cw_store *store) CW_MUST_CHECK;
+enum cw_status cw_store_end(struct cw_store *store, bool ok) CW_MUST_CHECK;
+
+/* ---------------------------------------------------------------- authority */
+
+/* counter: of the row's holder; 0 when there is none. */
+enum cw_status cw_store_authority(struct cw_store *store, uint32_t group, struct cw_authority *authority,
+                                  uint64_t *counter) CW_MUST_CHECK;
+/* Writes next if `expected` still stands, and, with compare_counter, if the holder's counter is still
+ * `counter`; CW_STALE if not. One transaction, durable when it returns. */
+enum cw_status cw_store_swap(struct cw_store *store, uint32_t group, const struct cw_authority *expected,
+                             const struct cw_authority *next, bool compare_counter,
+                             uint64_t counter) CW_MUST_CHECK;
+struct cw_store_lease {
+    uint32_t group;
+    uint64_t epoch;
+    bool is_lost; /* out */
+};
+/* One transaction for all groups of a node: the site's counter moves if any of them is renewed. */
+enum cw_status cw_store_renew(struct cw_store *store, const char *site, struct cw_store_lease *leases,
+                              uint32_t count) CW_MUST_CHECK;
+enum cw_status cw_store_lease_counter(struct cw_store *store, const char *site,
+                                      uint64_t *counter) CW_MUST_CHECK;
+
+/* Asks the holder of this epoch to let go; CW_STALE: another epoch, or somebody else asks. */
+enum cw_status cw_store_request(struct cw_store *store, uint32_t group,
+                                const struct cw_store_request *request) CW_MUST_CHECK;
+enum cw_status cw_store_request_clear(struct cw_store *store, uint32_t group,
+                                      const char *taker) CW_MUST_CHECK;
+
+/* ---------------------------------------------------------------- what is wanted */
+
+enum cw_status cw_store_site_put(struct cw_store *store, const struct cw_store_site *site) CW_MUST_CHECK;
+/* Gives the group its id. CW_EXISTS: the name is taken. */
+enum cw_status cw_store_group_add(struct cw_store *store, struct cw_store_group *group) CW_MUST_CHECK;
+/* Mode and settings, is_deleting. */
+enum cw_status cw_store_group_update(struct cw_store *store,
+                                     const struct cw_store_group *group) CW_MUST_CHECK;
+enum cw_status cw_store_group_remove(struct cw_store *store, uint32_t group) CW_MUST_CHECK;
+/* Gives the volume its number. */
+enum cw_status cw_store_volume_add(struct cw_store *store, struct cw_store_volume *volume) CW_MUST_CHECK;
+enum cw_status cw_store_volume_deleting(struct cw_store *store, uint32_t group, int32_t volume) CW_MUST_CHECK;
+enum cw_status cw_store_volume_remove(struct cw_store *store, uint32_t group, int32_t volume) CW_MUST_CHECK;
+enum cw_status cw_store_place_put(struct cw_store *store, const struct cw_store_place *place) CW_MUST_CHECK;
+enum cw_status cw_store_place_remove(struct cw_store *store, uint32_t group, int32_t volume,
+                                     const char *site) CW_MUST_CHECK;
+enum cw_status cw_store_attachment_put(struct cw_store *store,
+                                       const struct cw_store_attachment *attachment) CW_MUST_CHECK;
+/* CW_NOT_FOUND: there was none. */
+enum cw_status cw_store_attachment_remove(struct cw_store *store, uint32_t group, int32_t volume,
+                                          const char *kind) CW_MUST_CHECK;
+
+/* ---------------------------------------------------------------- facts and records */
+
+/* A site's word on itself. Not synced: it is told again every second. */
+enum cw_status cw_store_facts_put(struct cw_store *store, const char *site,
+                                  const json_t *facts) CW_MUST_CHECK;
+/* facts: new reference or NULL; counter moves with every put. */
+enum cw_status cw_store_facts(struct cw_store *store, const char *site, json_t **facts,
+                              uint64_t *counter) CW_MUST_CHECK;
+
+/* level: 0 info, 1 warning, 2 error. group may be "". */
+enum cw_status cw_store_event_add(struct cw_store *store, int level, const char *site, const char *group,
+                                  const char *text) CW_MUST_CHECK;
+/* A new array of {"id","time","level","site","group","text"} with id > after, oldest first. */
+json_t *cw_store_events(struct cw_store *store, uint64_t after, uint32_t limit);
+/* Who asked for what, and what came of it. */
+enum cw_status cw_store_audit_add(struct cw_store *store, const char *site, const char *action,
+                                  const char *outcome);
+
+/* Finding in a view; NULL: not there. */
+const struct cw_store_site *cw_view_site(const struct cw_store_view *view, const char *name);
+const struct cw_store_group *cw_view_group(const struct cw_store_view *view, const char *name);
+const struct cw_store_group *cw_view_group_by_id(const struct cw_store_view *view, uint32_t id);
+const struct cw_store_volume *cw_view_volume(const struct cw_store_view *view, uint32_t group,
+                                             const char *name);
+const struct cw_store_place *cw_view_place(const struct cw_store_view *view, uint32_t group, int32_t volume,
+                                           const char *site);
+bool cw_group_has_site(const struct cw_store_group *group, const char *site);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Words for people, on a terminal with colour and progress, in a pipe plainly; or JSON. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/cli.h"
+
+static bool has_progress;
+
+bool cw_has_colour(void)
+{
+    const char *no_colour = getenv("NO_COLOR");
+    return isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
+}
+
+static void print_outcome(int exit, const char *words)
+{
+    json_t *outcome =
+        json_pack("{s:b,s:i,s:s}", "ok", exit == 0, "exit", exit, exit ? "error" : "words", words);
+    json_dumpf(outcome, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(outcome);
+}
+
+int cw_done(const struct cw_cli *cli, const char *format, ...)
+{
+    char words[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    cw_progress_end();
+    if (cli->is_json)
+        print_outcome(0, words);
+    else if (words[0])
+        printf("%s\n", words);
+    return CW_EXIT_DONE;
+}
+
+int cw_failed(const struct cw_cli *cli, int exit, const char *format, ...)
+{
+    char words[1400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    cw_progress_end();
+    if (cli->is_json)
+        print_outcome(exit, words);
+    else
+        fprintf(stderr, "causeway: %s%s\n", exit == CW_EXIT_REFUSED ? "refused: " : "", words);
+    return exit;
+}
+
+void cw_progress(const struct cw_cli *cli, const char *format, ...)
+{
+    char words[512];
+    if (!isatty(STDERR_FILENO) || cli->is_json)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "\r\033[K%.100s", words);
+    fflush(stderr);
+    has_progress = true;
+}
+
+void cw_progress_end(void)
+{
+    if (has_progress)
+        fprintf(stderr, "\r\033[K");
+    has_progress = false;
+}
+
+void cw_pause_ms(int milliseconds)
+{
+    struct timespec pause = {.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000l};
+    nanosleep(&pause, NULL);
+}
+
+const char *cw_size_words(double bytes, char *text, size_t size)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    unsigned unit = 0;
+    while (bytes >= 1024 && unit < 4) {
+        bytes /= 1024;
+        unit++;
+    }
+    snprintf(text, size, bytes < 10 && unit > 0 && bytes != (int)bytes ? "%.1f %s" : "%.0f %s", bytes,
+             units[unit]);
+    return text;
+}

@@ -1,0 +1,295 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""fake_engine: says what an engine would say on its socket, and moves no data.
+
+Only for testing the flows of causeway-control and causeway without an engine. It keeps the rules of its side
+of the contract (dataplane/engine/RPC.md): journals and images are files, a lease is renewed every second, an
+opening claims through the controller and asks again on "again". Replicas are always level with their primary:
+what a primary "wrote" is a number in a file that both read.
+
+Command line as the real one: fake_engine --config FILE. Environment: FAKE_FAIL_ATTACH=1 refuses volumes with
+"no space"; FAKE_REBOOTED=1 reports another boot id.
+"""
+import json, os, random, re, select, signal, socket, sys, time
+
+def setting(text, key):
+    found = re.search(r'^' + key + r':\s*"?([^"\n]+)"?', text, re.M)
+    return found.group(1) if found else None
+
+class Refused(Exception):
+    def __init__(self, status, words):
+        super().__init__(words)
+        self.status = status
+
+class Engine:
+    def __init__(self, configuration):
+        text = open(configuration).read()
+        self.site = setting(text, 'site')
+        self.directory = setting(text, 'directory')
+        self.sites = re.findall(r'\{name: (\w+), id: \d+', text)
+        self.boot_id = 'b007b007' + ('1' if os.environ.get('FAKE_REBOOTED') else '0')
+        self.process_start = '%016x' % random.getrandbits(64)
+        self.groups, self.cuts, self.buffers, self.next_id = {}, set(), {}, 1
+        self.registered, self.pending, self.deadline = None, {}, 0.0
+        path = self.directory + '/engine.sock'
+        if os.path.exists(path):
+            os.unlink(path)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen(16)
+        self.path = path
+
+    # ------------------------------------------------------------ helpers
+    def identity(self, group):
+        return {'site': self.site, 'boot_id': self.boot_id, 'journal_id': group['journal_id'],
+                'process_start': self.process_start}
+
+    def peer_alive(self, site):
+        try:
+            s = socket.socket(socket.AF_UNIX)
+            s.connect(os.path.join(os.path.dirname(self.directory), site, 'engine.sock'))
+            s.close()
+            return site not in self.cuts and '' not in self.cuts
+        except OSError:
+            return False
+
+    def peer_identity(self, site, name):
+        """The peer leaves it beside its socket: there is no wire here."""
+        try:
+            return json.load(open(os.path.join(os.path.dirname(self.directory), site, 'fake-%s.json' % name)))
+        except (OSError, ValueError):
+            return None
+
+    def group(self, params):
+        if params.get('group') not in self.groups:
+            raise Refused('not found', 'no such group')
+        return self.groups[params['group']]
+
+    # ------------------------------------------------------------ methods
+    def engine_hello(self, _):
+        return {'version': 'fake', 'site': self.site, 'pid': os.getpid(), 'boot_id': self.boot_id,
+                'process_start': self.process_start}
+
+    def group_attach(self, p):
+        if p['group'] in self.groups:
+            self.groups[p['group']].update(mode=p['mode'], sites=p['sites'])
+            return {'identity': self.identity(self.groups[p['group']])}
+        journal = p['journal']
+        if os.path.exists(journal['path']) == journal['create']:
+            raise Refused('exists' if journal['create'] else 'not found', 'journal ' + journal['path'])
+        if journal['create']:
+            with open(journal['path'], 'w') as f:
+                f.write('%016x' % random.getrandbits(64))
+        group = {'group': p['group'], 'name': p['name'], 'mode': p['mode'], 'sites': p['sites'], 'role': 'replica',
+                 'journal_id': open(journal['path']).read(), 'epoch': 0, 'reign': '0', 'members': [], 'volumes': {},
+                 'refusal': '', 'open': None}
+        self.groups[p['group']] = group
+        with open(self.directory + '/fake-%s.json' % p['name'], 'w') as f:
+            json.dump(self.identity(group), f)
+        return {'identity': self.identity(group)}
+
+    def volume_attach(self, p):
+        group = self.group(p)
+        if os.environ.get('FAKE_FAIL_ATTACH'):
+            raise Refused('no space', 'no space for ' + p['path'])
+        if p['create']:
+            with open(p['path'], 'xb') as f:
+                f.truncate(p['size'])
+        group['volumes'][p['volume']] = dict(volume=p['volume'], name=p['name'], size=p['size'], path=p['path'],
+                                             base=p['base'], socket=p['socket'], connections=0)
+        return {}
+
+    def volume_detach(self, p):
+        self.group(p)['volumes'].pop(p['volume'], None)
+        return {}
+
+    def group_detach(self, p):
+        self.group(p)
+        del self.groups[p['group']]
+        return {}
+
+    def group_open(self, p):
+        group = self.group(p)
+        if group['role'] != 'replica':
+            raise Refused('refused', 'not a replica')
+        group.update(role='gathering', refusal='', open=p, next_claim=time.monotonic() + 0.05)
+        return {}
+
+    def group_drain(self, p):
+        self.group(p)['role'] = 'drained'
+        return {}
+
+    def group_fence(self, p):
+        self.group(p).update(role='replica', open=None)
+        return {}
+
+    def group_resync(self, p):
+        if self.group(p)['role'] != 'primary':
+            raise Refused('refused', 'not primary')
+        return {}
+
+    def lab_cut(self, p):
+        if p['receive'] or p['transmit']:
+            self.cuts.add(p['remote'])
+        else:
+            self.cuts.clear()
+        return {}
+
+    def engine_stop(self, _):
+        raise SystemExit(0)
+
+    def status(self, _):
+        return {'site': self.site, 'version': 'fake', 'pid': os.getpid(), 'boot_id': self.boot_id,
+                'process_start': self.process_start, 'memory_bytes': 1, 'poll': 'adaptive',
+                'groups': [self.show(g) for g in self.groups.values()], 'counters': {},
+                'paths': [{'local': self.site, 'remote': s, 'name': 'wan0', 'up': self.peer_alive(s), 'rtt_us': 80.0,
+                           'loss': 0.0, 'rate_bps': 0, 'counters': {}} for s in self.sites if s != self.site]}
+
+    def show(self, g):
+        is_primary = g['role'] in ('primary', 'drained')
+        peers = []
+        for s in g['sites']:
+            if s == self.site:
+                continue
+            member = s in [m['site'] for m in g['members']]
+            alive = self.peer_alive(s)
+            peers.append({'site': s, 'state': 'in-sync' if member and alive else 'streaming' if alive else 'disconnected',
+                          'reason': '', 'member': member, 'received': 7, 'written': 7, 'durable': 7, 'applied': 7,
+                          'lag_bytes': 0, 'lag_seconds': 0.0, 'cursor': 7, 'copy': {'active': False},
+                          'identity': self.peer_identity(s, g['name']) or {'site': s}})
+        return {'group': g['group'], 'name': g['name'], 'mode': g['mode'], 'role': g['role'], 'epoch': g['epoch'],
+                'reign': g['reign'], 'reason': '', 'refusal': g['refusal'],
+                'frozen': g['role'] == 'primary' and time.monotonic() > self.deadline, 'head': 7, 'durable': 7,
+                'applied': 7, 'identity': self.identity(g), 'image': 'whole',
+                'volumes': [dict(v, open=is_primary) for v in g['volumes'].values()],
+                'members': [m['site'] for m in g['members']], 'peers': peers}
+
+    # ------------------------------------------------------------ what it asks
+    def ask(self, method, params, answer):
+        if not self.registered:
+            return
+        self.pending[self.next_id] = answer
+        self.send(self.registered, {'jsonrpc': '2.0', 'id': self.next_id, 'method': method, 'params': params})
+        self.next_id += 1
+
+    def claim(self, g):
+        p = g['open']
+        members = {self.site: self.identity(g)}
+        for s in g['sites']:
+            identity = self.peer_identity(s, g['name'])
+            if s != self.site and identity and self.peer_alive(s):
+                members[s] = identity
+        epoch = 1 + max(p['epoch'], g['epoch'])
+        g.update(role='claiming', next_claim=time.monotonic() + 0.1)
+        def answer(result, error):
+            if g['open'] is not p:
+                return
+            if error and error.get('data', {}).get('status') == 'again':
+                g['role'] = 'gathering'
+            elif error:
+                g.update(role='replica', open=None, refusal=error['message'])
+            else:
+                g.update(role='primary', epoch=epoch, reign=p['reign'], members=list(members.values()), open=None)
+                self.renew()
+        self.ask('store.claim', {'group': g['group'], 'from_epoch': p['epoch'], 'epoch': epoch, 'reign': p['reign'],
+                                 'first_sequence': 8, 'members': list(members.values()),
+                                 'highest_seen_epoch': g['epoch']}, answer)
+
+    def shrink(self, g):
+        """A member that does not answer leaves the set; one that answers comes back."""
+        reachable = [s for s in g['sites'] if s == self.site or self.peer_alive(s)]
+        if set(reachable) == set(m['site'] for m in g['members']) or g.get('setting'):
+            return
+        to = [self.identity(g) if s == self.site else self.peer_identity(s, g['name']) for s in reachable]
+        g['setting'] = True
+        def answer(result, error):
+            g['setting'] = False
+            if not error:
+                g['members'] = to
+        self.ask('store.set', {'group': g['group'], 'epoch': g['epoch'], 'from': [m['site'] for m in g['members']],
+                               'to': to}, answer)
+
+    def renew(self):
+        primaries = [g for g in self.groups.values() if g['role'] in ('primary', 'drained')]
+        asked = time.monotonic()
+        def answer(result, error):
+            if error:
+                return
+            self.deadline = asked + result['lease_ms'] / 1000 * 0.99 - 0.1
+            for g in primaries:
+                if g['group'] in result['lost'] and g['role'] != 'claiming':
+                    g['role'] = 'replica'
+        self.ask('lease.renew', {'groups': [{'group': g['group'], 'epoch': g['epoch']} for g in primaries]}, answer)
+
+    def tick(self):
+        now = time.monotonic()
+        if now - getattr(self, 'renewed', 0) > 1.0:
+            self.renewed = now
+            self.renew()
+            for g in self.groups.values():
+                if g['role'] == 'primary':
+                    self.shrink(g)
+        for g in self.groups.values():
+            if g['role'] == 'gathering' and now >= g['next_claim']:
+                self.claim(g)
+
+    # ------------------------------------------------------------ the socket
+    def send(self, s, message):
+        try:
+            s.sendall(json.dumps(message).encode() + b'\n')
+        except OSError:
+            self.close(s)
+
+    def close(self, s):
+        self.buffers.pop(s, None)
+        if self.registered is s:
+            self.registered, self.pending = None, {}
+        s.close()
+
+    def serve(self, s, message):
+        if 'method' not in message:
+            answer = self.pending.pop(message['id'], None)
+            if answer:
+                answer(message.get('result'), message.get('error'))
+            return
+        try:
+            if message['method'] == 'control.register':
+                self.registered, result = s, {}
+            else:
+                result = getattr(self, message['method'].replace('.', '_'))(message.get('params', {}))
+            self.send(s, {'jsonrpc': '2.0', 'id': message['id'], 'result': result})
+        except Refused as why:
+            self.send(s, {'jsonrpc': '2.0', 'id': message['id'],
+                          'error': {'code': -32000, 'message': str(why), 'data': {'status': why.status}}})
+        except SystemExit:
+            self.send(s, {'jsonrpc': '2.0', 'id': message['id'], 'result': {}})
+            os.unlink(self.path)
+            raise
+
+    def read(self, s):
+        try:
+            got = s.recv(65536)
+        except OSError:
+            got = b''
+        if not got:
+            return self.close(s)
+        self.buffers[s] += got
+        while s in self.buffers and b'\n' in self.buffers[s]:
+            line, self.buffers[s] = self.buffers[s].split(b'\n', 1)
+            self.serve(s, json.loads(line))
+
+    def run(self):
+        while True:
+            ready, _, _ = select.select([self.listener] + list(self.buffers), [], [], 0.02)
+            for s in ready:
+                if s is self.listener:
+                    self.buffers[s.accept()[0]] = b''
+                elif s in self.buffers:
+                    self.read(s)
+            self.tick()
+
+if __name__ == '__main__':
+    if '--config' not in sys.argv:
+        sys.exit('usage: fake_engine.py --config FILE')
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    Engine(sys.argv[sys.argv.index('--config') + 1]).run()
