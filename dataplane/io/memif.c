@@ -32,7 +32,7 @@
 #include "io/device.h"
 
 #define STEP_MS         50
-#define LINK_WAIT_STEPS 40u /* how long a handshake may take before it is broken off */
+#define LINK_WAIT_STEPS_MAX 32u
 
 struct errand {
     void (*run)(struct cw_memif *memif);
@@ -121,12 +121,16 @@ static void sleep_step(void)
     nanosleep(&(struct timespec){.tv_nsec = STEP_MS * (long)CW_MS}, NULL);
 }
 
+/* The next restart breaks a handshake off, so it gets time; but one that a server refuses (it listens before
+ * its port is started) cannot be told from a slow one. Hence a little at first, and twice as much each time. */
 static void *keep_connected(void *argument)
 {
     struct cw_memif *memif = argument;
+    unsigned wait_steps = 1;
     pthread_setname_np(pthread_self(), "memif-keeper");
     while (!must_stop(memif)) {
         if (is_connected(memif)) {
+            wait_steps = 1;
             sleep_step();
             continue;
         }
@@ -137,8 +141,9 @@ static void *keep_connected(void *argument)
             continue;
         cw_count(memif->reconnects, 1);
         run_on_interrupt_thread(memif, restart);
-        for (unsigned i = 0; i < LINK_WAIT_STEPS && !is_connected(memif) && !must_stop(memif); i++)
+        for (unsigned i = 0; i < wait_steps && !is_connected(memif) && !must_stop(memif); i++)
             sleep_step();
+        wait_steps = CW_MIN(2 * wait_steps, LINK_WAIT_STEPS_MAX);
     }
     probe_close(memif);
     return NULL;

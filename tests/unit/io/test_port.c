@@ -34,6 +34,13 @@ static uint8_t mac_a[6] = {2, 0, 0, 0, 0, 0xa}, mac_b[6] = {2, 0, 0, 0, 0, 0xb};
 #define IP_A 0x0a000001u
 #define IP_B 0x0a000002u
 
+/* libxdp 1.3 never frees what it allocates for a umem; LeakSanitizer asks this function. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:xsk_umem__create\n";
+}
+
 struct inbox {
     uint32_t count;
     uint64_t bytes;
@@ -324,8 +331,10 @@ static void flood_until(struct cw_port *port, bool is_up, uint32_t datagrams)
     while ((cw_port_is_link_up(port) != is_up || inbox.count < datagrams) &&
            now_ns() - start < 10 * CW_SECOND)
         flood(port, &inbox);
-    assert_true(cw_port_is_link_up(port) == is_up);
-    assert_true(inbox.count >= datagrams);
+    if (cw_port_is_link_up(port) != is_up || inbox.count < datagrams)
+        fail_msg("link up: wanted %d, is %d; datagrams: wanted %u, got %u; connect attempts: %llu", is_up,
+                 cw_port_is_link_up(port), datagrams, inbox.count,
+                 (unsigned long long)cw_port_counter(port, CW_PORT_RECONNECTS));
 }
 
 /* Under full load both ways, kill -9 of the other end never harms this one, and the next one is heard. */
@@ -513,10 +522,11 @@ static int before_all(void **state)
 
 static int after_all(void **state)
 {
-    char command[128], runtime[128];
+    char command[256], runtime[128];
     snprintf(runtime, sizeof runtime, "/var/run/dpdk/%s", prefix);
     cw_eal_stop();
-    snprintf(command, sizeof command, "rm -r %s", folder);
+    /* The peers were killed and left their runtime directory, whose name is made of the folder's. */
+    snprintf(command, sizeof command, "rm -rf %s /var/run/dpdk/%s-peer", folder, strrchr(folder, '/') + 1);
     return access(runtime, F_OK) == 0 ? -1 : system(command);
 }
 
@@ -524,6 +534,8 @@ int main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], "--peer") == 0)
         return run_as_peer(argv[2], argv[3]);
+    if (argc == 2)
+        cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memif_carries_1500),
         cmocka_unit_test(memif_carries_9000),

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What bench_micro.cc measures, behind plain C functions. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct bench_aead;
+struct bench_aead *bench_aead_new(int which); /* 0: ipsec-mb, 1: OpenSSL */
+const char *bench_aead_name(const struct bench_aead *aead);
+void bench_aead_seal(struct bench_aead *aead, uint8_t *data, size_t length);
+bool bench_aead_open(struct bench_aead *aead, uint8_t *plain, const uint8_t *cipher, size_t length);
+void bench_aead_free(struct bench_aead *aead);
+
+struct bench_ring;
+struct bench_ring *bench_ring_new(void);
+void bench_ring_push_pop(struct bench_ring *ring); /* 64 bytes in, 64 bytes out, one thread */
+void bench_ring_free(struct bench_ring *ring);
+
+#ifdef __cplusplus
+}
+#endif
