@@ -130,7 +130,8 @@ uint64_t cw_journal_release_position(struct cw_journal *journal, uint64_t sequen
 /* Forgets what is above sequence (it was cut: the next record added is sequence + 1). Idle only. */
 void cw_journal_cut(struct cw_journal *journal, uint64_t sequence);
 /* Begins an empty log under a new journal id (after a copy, or when damage was found): position 0, nothing in
- * the ring, the next record is last_sequence + 1. Idle only. The superblock with the new id goes first. */
+ * the ring, the next record is last_sequence + 1. Idle only. The superblock with the new id, and with tail and
+ * start position and start number 0, goes first. */
 void cw_journal_reset(struct cw_journal *journal, const uint64_t journal_id[2], uint64_t last_sequence);
 
 /* Index: which batch holds a sequence? Memory: fixed, sized by the ring. */

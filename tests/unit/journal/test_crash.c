@@ -23,7 +23,7 @@
 
 static struct log log_;
 static struct log_found found;
-static uint64_t seed_first = 1, seed_count = 40;
+static uint64_t seed_first = 1, seed_count = 24;
 
 static struct {
     struct cw_rng rng;
@@ -325,7 +325,10 @@ static void tear_at(enum tearing how, uint32_t done, uint64_t at)
 static void test_torn_at_every_unit(void **state)
 {
     (void)state;
-    for (uint32_t done = 0; done < 7; done++) {
+    static const uint32_t finished[] = {0, 1, 2, 6}; /* none, the first, only later ones */
+
+    for (uint32_t i = 0; i < CW_COUNT_OF(finished); i++) {
+        uint32_t done = finished[i];
         uint64_t written, units = build_flight(done, &written);
 
         log_fini(&log_);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "log.h"
 
 static struct log log_;
@@ -158,6 +159,53 @@ static void test_written_is_not_durable(void **state)
     expect_undamaged();
 }
 
+/* The same without the superblock's word: the first good batch of the new run silences what is older. */
+static void test_leftovers_are_silenced_by_newer_batches(void **state)
+{
+    (void)state;
+    six(false);
+    cw_device_flip(&log_.device, place(4), 0);
+    restart();
+    assert_true(found.report.is_written_lost);
+    log_.superblock.start_position = log_.superblock.start_number = 0;
+    log_recover(&log_, 0, &found);
+    assert_true(found.report.is_written_lost);
+    log_put(&log_, 512);
+    log_recover(&log_, 0, &found);
+    expect_run(1, 3);
+    expect_undamaged();
+}
+
+/* Sound, in its place, with a newer number: but nothing here leads to it. */
+static void test_an_unlinked_batch_is_not_taken(void **state)
+{
+    (void)state;
+    uint8_t sector[CW_SECTOR_SIZE] = {0};
+
+    six(true);
+    log_recover(&log_, 0, &found);
+    struct cw_batch_head head = {.journal_id = {log_.superblock.journal_id[0], log_.superblock.journal_id[1]},
+                                 .position = 12,
+                                 .number = 6,
+                                 .chain_before = found.report.tip.chain + 1,
+                                 .commit = 5,
+                                 .sectors = 1,
+                                 .group = LOG_GROUP};
+    cw_batch_seal(&head, sector);
+    cw_device_write(&log_.device, sector, sizeof sector, place(12));
+    log_recover(&log_, 0, &found);
+    assert_int_equal(found.report.hole_position, 12);
+    assert_int_equal(found.report.tip.commit, 0);
+    assert_int_equal(found.report.tip.next_number, 7);
+    assert_int_equal(found.report.sectors[CW_SECTOR_STALE], 1);
+    head.chain_before--;
+    cw_batch_seal(&head, sector);
+    cw_device_write(&log_.device, sector, sizeof sector, place(12));
+    log_recover(&log_, 0, &found);
+    assert_int_equal(found.report.hole_position, 13);
+    assert_int_equal(found.report.tip.commit, 5);
+}
+
 static void test_damage_before_the_last_start_is_new(void **state)
 {
     (void)state;
@@ -274,6 +322,23 @@ static void test_commit_does_not_outlive_a_cut(void **state)
     log_.epoch = 2;
     log_put(&log_, 4096);
     log_recover(&log_, 0, &found);
+    assert_int_equal(found.report.tip.commit, 2);
+}
+
+/* The records are cut and released; the batch that carried their commit is what the tail names. */
+static void test_commit_does_not_outlive_its_records(void **state)
+{
+    (void)state;
+    six(true);
+    assert_non_null(cw_journal_begin(log_.journal));
+    log_complete(&log_, log_submit(&log_, 6, false));
+    log_sync(&log_);
+    cw_journal_cut(log_.journal, 2);
+    log_release(&log_, 2);
+    assert_int_equal(log_.superblock.tail_position, 12);
+    log_recover(&log_, 0, &found);
+    assert_int_equal(found.count, 0);
+    assert_int_equal(found.report.tip.last_sequence, 2);
     assert_int_equal(found.report.tip.commit, 2);
 }
 
@@ -452,6 +517,25 @@ static void test_fail_the_kth_read(void **state)
     }
 }
 
+/* A window that was never filled would match the hash of zeroes: what was not read is not believed. */
+static void test_an_unread_sector_of_zeroes(void **state)
+{
+    (void)state;
+    static const uint8_t zeroes[4096];
+    struct cw_record record = log_make_record(1, 1, CW_RECORD_WRITE, 4096, (uint8_t[4096]){0});
+
+    record.payload_hash = cw_hash64(zeroes, sizeof zeroes);
+    assert_non_null(cw_journal_begin(log_.journal));
+    assert_true(cw_journal_add(log_.journal, &record, zeroes));
+    log_complete(&log_, log_submit(&log_, 0, false));
+    log_.device.bad[0] = place(1);
+    log_.device.bad_count = 1;
+    log_recover(&log_, 1, &found);
+    assert_int_equal(found.count, 0);
+    assert_true(found.report.is_damaged);
+    assert_int_equal(found.report.sectors[CW_SECTOR_TORN], 1);
+}
+
 static void test_the_middle_of_a_filler_is_nothing(void **state)
 {
     (void)state;
@@ -509,12 +593,15 @@ int main(void)
         T(test_many_laps),
         T(test_latent_damage_is_reported),
         T(test_written_is_not_durable),
+        T(test_leftovers_are_silenced_by_newer_batches),
+        T(test_an_unlinked_batch_is_not_taken),
         T(test_damage_before_the_last_start_is_new),
         T(test_the_floor_tells_of_the_last_batch),
         T(test_a_tail_that_is_not_there_is_damage),
         T(test_a_cut_branch_does_not_come_back),
         T(test_cut_and_go_on),
         T(test_commit_does_not_outlive_a_cut),
+        T(test_commit_does_not_outlive_its_records),
         T(test_classes),
         T(test_another_journal),
         T(test_a_lost_write),
@@ -522,6 +609,7 @@ int main(void)
         T(test_stale_laps),
         T(test_payload_that_looks_like_a_header),
         T(test_fail_the_kth_read),
+        T(test_an_unread_sector_of_zeroes),
         T(test_the_middle_of_a_filler_is_nothing),
         T(test_reset_begins_anew),
     };
