@@ -25,6 +25,8 @@ void cw_history_add(struct cw_history *history, uint64_t epoch, uint64_t reign, 
 {
     CW_ASSERT(epoch > 0);
     CW_ASSERT(history->count == 0 || history->entries[history->count - 1].epoch < epoch);
+    while (history->count > 0 && history->entries[history->count - 1].first_sequence > first_sequence)
+        history->count--; /* adopted, but of that reign no record was ever here */
     if (history->count == CW_HISTORY_MAX) {
         memmove(&history->entries[0], &history->entries[1],
                 sizeof history->entries[0] * (CW_HISTORY_MAX - 1));

@@ -11,7 +11,8 @@
 const struct cw_history_entry *cw_history_find(const struct cw_history *history, uint64_t sequence);
 /* Did (epoch, reign) write this sequence, by this history? */
 bool cw_history_has(const struct cw_history *history, uint64_t sequence, uint64_t epoch, uint64_t reign);
-/* Appends a reign; drops the oldest entry when full. */
+/* Appends a reign that begins at first_sequence; reigns that would begin above it wrote nothing that this log
+ * has, and leave the history. Drops the oldest entry when full. */
 void cw_history_add(struct cw_history *history, uint64_t epoch, uint64_t reign, uint64_t first_sequence);
 const struct cw_history_entry *cw_history_last(const struct cw_history *history); /* NULL: empty */
 bool cw_history_equal(const struct cw_history *a, const struct cw_history *b);
