@@ -130,6 +130,8 @@ void cw_apply_step(struct cw_group *g)
 
     if (g->target.state != CW_TARGET_NONE && g->target.state != CW_TARGET_FILLING)
         return; /* the image is about to change */
+    if (g->target.state == CW_TARGET_NONE && g->super.image_state != CW_IMAGE_WHOLE)
+        return; /* a copy was not finished: the old files stay as they are */
     while (g->apply_used < CW_APPLY_SLOTS && cw_group_can_send(g) && g->role != CW_ROLE_DOWN) {
         if (issue_due_chunk(g))
             return;

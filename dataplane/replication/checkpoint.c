@@ -129,7 +129,8 @@ static bool is_due(const struct cw_group *g)
 {
     uint64_t ring = cw_journal_ring_sectors(g->journal), room = cw_journal_room(g->journal);
 
-    if (g->is_checkpoint_syncing || g->checkpoint_ticket || cw_target_is_filling(g))
+    if (g->is_volumes_syncing || g->checkpoint_ticket || g->target.state != CW_TARGET_NONE ||
+        g->super.image_state != CW_IMAGE_WHOLE)
         return false;
     if (g->applied == g->super.applied_sequence)
         return room < ring / 2 && g->release_sequence < g->applied &&
@@ -139,16 +140,28 @@ static bool is_due(const struct cw_group *g)
     return g->now_ns - g->checkpoint_ns >= g->config.checkpoint_interval_ns;
 }
 
+/* One at a time, so that an answer never is taken for that of another sync. */
+void cw_volumes_sync(struct cw_group *g, bool to_copy)
+{
+    CW_ASSERT(!g->is_volumes_syncing);
+    g->is_volumes_syncing = true;
+    g->is_copy_syncing = to_copy;
+    cw_group_act(g, CW_ACT_VOLUMES_SYNC)->to_copy = to_copy;
+}
+
 static void begin(struct cw_group *g)
 {
     g->checkpoint_mark = g->applied;
     g->is_checkpoint_syncing = true;
     g->checkpoint_ns = g->now_ns;
-    cw_group_act(g, CW_ACT_VOLUMES_SYNC);
+    cw_volumes_sync(g, false);
 }
 
 void cw_group_on_volumes_synced(struct cw_group *g, enum cw_status status)
 {
+    bool of_copy = g->is_copy_syncing;
+
+    g->is_volumes_syncing = false;
     if (status != CW_OK) {
         g->is_checkpoint_syncing = false;
         cw_group_down(g,
@@ -156,8 +169,9 @@ void cw_group_on_volumes_synced(struct cw_group *g, enum cw_status status)
                       "has what was acknowledged");
         return;
     }
-    if (g->target.state == CW_TARGET_SYNCING) {
-        cw_target_on_synced(g, status);
+    if (of_copy) {
+        if (g->target.state == CW_TARGET_SYNCING) /* else it was given up meanwhile */
+            cw_target_on_synced(g);
         return;
     }
     if (!g->is_checkpoint_syncing)
@@ -173,6 +187,21 @@ void cw_group_on_volumes_synced(struct cw_group *g, enum cw_status status)
     g->checkpoint_ticket = cw_super_ask(g);
 }
 
+/* While a copy fills new files a crash starts it over: what is applied need not stay in the ring for redo,
+ * and a long copy must not be stopped by a full one. */
+static void release_while_filling(struct cw_group *g)
+{
+    uint64_t ring = cw_journal_ring_sectors(g->journal);
+
+    if (g->target.state != CW_TARGET_FILLING || g->checkpoint_ticket || g->applied <= g->release_sequence ||
+        cw_journal_room(g->journal) > ring / 2)
+        return;
+    g->super.applied_sequence = g->release_sequence = g->applied;
+    g->super.tail_position = cw_journal_release_position(g->journal, g->release_sequence);
+    g->super.tail_sequence = g->release_sequence;
+    g->checkpoint_ticket = cw_super_ask(g);
+}
+
 static void finish(struct cw_group *g)
 {
     g->checkpoint_ticket = 0;
@@ -183,9 +212,10 @@ static void finish(struct cw_group *g)
 static bool is_quiet(const struct cw_group *g)
 {
     return g->logged == g->head && !g->batches_in_flight && !g->is_syncing && g->apply_used == 0 &&
-           !g->is_super_in_flight && !g->is_checkpoint_syncing && !g->checkpoint_ticket &&
-           !g->is_image_busy && cw_group_durable(g) == cw_group_written(g) &&
-           (g->super.applied_sequence == g->applied || g->target.state != CW_TARGET_NONE);
+           !g->is_super_in_flight && !g->is_volumes_syncing && !g->checkpoint_ticket && !g->is_image_busy &&
+           cw_group_durable(g) == cw_group_written(g) &&
+           (g->super.applied_sequence == g->applied || g->target.state != CW_TARGET_NONE ||
+            g->super.image_state != CW_IMAGE_WHOLE);
 }
 
 /* Stopping: when nothing is under way any more, one last superblock says clean. */
@@ -207,5 +237,6 @@ void cw_checkpoint_step(struct cw_group *g)
         finish(g);
     if (is_due(g))
         begin(g);
+    release_while_filling(g);
     stop_step(g);
 }

@@ -45,10 +45,9 @@ static void release_chunks(struct cw_group *g)
 void cw_target_forget(struct cw_group *g)
 {
     release_chunks(g);
-    if (g->target.state == CW_TARGET_SEALING || g->target.state >= CW_TARGET_SWITCHING)
-        return; /* all is here: it ends by itself */
-    if (g->target.state != CW_TARGET_NONE)
-        g->is_journal_cutting = false;
+    if (g->target.state == CW_TARGET_MARKING || g->target.state == CW_TARGET_SEALING ||
+        g->target.state >= CW_TARGET_SWITCHING)
+        return; /* the superblock may say so already: it ends by itself */
     memset(&g->target, 0, sizeof g->target);
 }
 
@@ -81,7 +80,7 @@ static bool may_begin(struct cw_group *g, const struct cw_message *m)
         cw_count(&g->counters[CW_GROUP_STALE], 1);
         return false;
     }
-    if (g->is_image_busy || g->follow.state == CW_FOLLOW_CUTTING)
+    if (cw_group_is_changing(g))
         return false; /* asked again */
     return g->target.state == CW_TARGET_NONE || g->target.id != m->copy_begin.copy_id;
 }
@@ -100,8 +99,7 @@ void cw_target_on_begin(struct cw_group *g, struct cw_peer *peer, const struct c
     if (!may_begin(g, m))
         return;
     cw_follow_stop(g);
-    if (t->state != CW_TARGET_NONE)
-        return; /* being sealed: it ends first */
+    CW_ASSERT(t->state == CW_TARGET_NONE);
     t->id = m->copy_begin.copy_id;
     t->begin = m->copy_begin;
     t->start_sequence = m->copy_begin.sequence;
@@ -156,8 +154,9 @@ static void mark(struct cw_group *g)
     s->image_state = has_device ? CW_IMAGE_BROKEN : CW_IMAGE_COPYING;
     s->copy_id = g->target.id;
     s->history = g->target.begin.history;
+    s->start_position = s->start_number = 0;
     s->applied_sequence = g->target.start_sequence;
-    s->applied_limit = g->target.start_sequence;
+    s->applied_limit = g->applied_limit = g->target.start_sequence;
     g->follow.super_ticket = cw_super_ask(g);
     g->target.state = CW_TARGET_MARKING;
     g->is_journal_cutting = true;
@@ -186,13 +185,17 @@ static void jump(struct cw_group *g)
 
 static bool is_quiet(const struct cw_group *g)
 {
-    return g->batches_in_flight == 0 && !g->is_syncing && g->apply_used == 0 &&
+    return g->batches_in_flight == 0 && !g->is_syncing && g->apply_used == 0 && !g->is_volumes_syncing &&
            g->reads[0] + g->reads[1] == 0;
 }
 
 static void begin_filling(struct cw_group *g)
 {
     jump(g);
+    if (g->follow.primary == CW_SITES_MAX) { /* it went away while we marked: the next copy starts anew */
+        memset(&g->target, 0, sizeof g->target);
+        return;
+    }
     g->epoch = g->follow.epoch;
     g->reign = g->follow.reign;
     memset(&g->follow.acked, 0, sizeof g->follow.acked);
@@ -285,7 +288,7 @@ static bool is_filled(const struct cw_group *g)
            g->apply_used == 0;
 }
 
-void cw_target_on_synced(struct cw_group *g, enum cw_status status)
+void cw_target_on_synced(struct cw_group *g)
 {
     struct cw_superblock *s = &g->super;
 
@@ -337,9 +340,8 @@ void cw_target_step(struct cw_group *g)
     }
     if (t->state == CW_TARGET_MARKING && is_marked && is_quiet(g)) {
         begin_filling(g);
-    } else if (t->state == CW_TARGET_FILLING && is_filled(g)) {
-        struct cw_action *action = cw_group_act(g, CW_ACT_VOLUMES_SYNC);
-        action->to_copy = true;
+    } else if (t->state == CW_TARGET_FILLING && is_filled(g) && !g->is_volumes_syncing) {
+        cw_volumes_sync(g, true);
         t->state = CW_TARGET_SYNCING;
     } else if (t->state == CW_TARGET_SEALING && is_marked) {
         t->state = CW_TARGET_SWITCHING;

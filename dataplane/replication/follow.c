@@ -22,10 +22,12 @@ void cw_follow_stop(struct cw_group *g)
 {
     if (g->follow.state == CW_FOLLOW_STREAMING)
         cw_log_drop_above(g, g->head); /* what stands beyond a gap is sent again */
-    g->follow.state = CW_FOLLOW_NONE;
     g->follow.primary = CW_SITES_MAX;
-    g->is_journal_cutting = false;
     cw_target_forget(g);
+    if (g->follow.state == CW_FOLLOW_CUTTING)
+        return; /* the superblock may say so already: it ends by itself, with or without a primary */
+    g->follow.state = CW_FOLLOW_NONE;
+    g->is_journal_cutting = g->target.state == CW_TARGET_MARKING;
 }
 
 /* We cannot go on in this stream: say hello without following, and the primary will attach us anew. */
@@ -86,6 +88,31 @@ static void stream(struct cw_group *g)
     reply(g, g->follow.primary, g->follow.epoch, g->follow.reign, CW_ATTACH_OK, g->follow.attach.sequence);
 }
 
+/* The primary may be gone meanwhile: the next one finds the cut made. */
+static void end_cutting(struct cw_group *g)
+{
+    if (g->follow.primary < CW_SITES_MAX) {
+        stream(g);
+        return;
+    }
+    g->follow.state = CW_FOLLOW_NONE;
+    g->is_journal_cutting = false;
+}
+
+/* Between the word and the deed: the history in the superblock does not fit the records in memory. Nothing
+ * true can be said of ourselves. */
+bool cw_group_is_cutting(const struct cw_group *g)
+{
+    return g->follow.state == CW_FOLLOW_CUTTING || g->target.state == CW_TARGET_MARKING;
+}
+
+/* Something was begun that has to end before anything else may begin. */
+bool cw_group_is_changing(const struct cw_group *g)
+{
+    return g->is_image_busy || cw_group_is_cutting(g) || g->target.state == CW_TARGET_SEALING ||
+           g->target.state >= CW_TARGET_SWITCHING;
+}
+
 static void begin_cutting(struct cw_group *g)
 {
     g->super.history = g->follow.attach.history;
@@ -105,10 +132,9 @@ void cw_follow_on_attach(struct cw_group *g, struct cw_peer *peer, const struct 
         }
         cw_group_leave(g, m->epoch); /* another reigns already */
     }
-    if (g->role != CW_ROLE_REPLICA || g->follow.state == CW_FOLLOW_SALVAGING ||
-        g->follow.state == CW_FOLLOW_CUTTING)
+    if (g->role != CW_ROLE_REPLICA)
         return;
-    enum cw_attach_result result = judge(g, m);
+    enum cw_attach_result result = cw_group_is_changing(g) ? CW_ATTACH_FAILED : judge(g, m);
     if (result != CW_ATTACH_OK) {
         if (result == CW_ATTACH_STALE)
             cw_count(&g->counters[CW_GROUP_STALE], 1);
@@ -159,12 +185,13 @@ void cw_group_cut(struct cw_group *g, uint64_t sequence)
     CW_ASSERT(cw_group_applied_limit(g) <= sequence);
     cw_log_drop_above(g, sequence);
     g->head = CW_MIN(g->head, sequence);
-    g->logged = CW_MIN(g->logged, sequence);
     g->commit = CW_MIN(g->commit, sequence);
     g->sync_wanted = CW_MIN(g->sync_wanted, sequence);
 #if CW_PLANTED_BUG != 13 /* the tail stays in the journal's account */
-    cw_journal_cut(g->journal, sequence);
+    if (g->logged > sequence)
+        cw_journal_cut(g->journal, sequence);
 #endif
+    g->logged = CW_MIN(g->logged, sequence);
 }
 
 static bool is_journal_quiet(const struct cw_group *g)
@@ -271,7 +298,7 @@ void cw_follow_step(struct cw_group *g)
 
     if (f->state == CW_FOLLOW_CUTTING && cw_super_is_done(g, f->super_ticket) && is_journal_quiet(g)) {
         cw_group_cut(g, f->attach.sequence);
-        stream(g);
+        end_cutting(g);
     }
     if (f->state == CW_FOLLOW_STREAMING)
         acknowledge(g);

@@ -280,13 +280,14 @@ struct cw_journal *cw_group_journal(struct cw_group *group);
 #define CW_GROUP_COUNTERS(X)                                                                                 \
     X(CW_GROUP_WRITES, "writes")                                                                             \
     X(CW_GROUP_WRITE_BYTES, "write_bytes")                                                                   \
-    X(CW_GROUP_READS, "reads") X(CW_GROUP_FLUSHES, "flushes") X(CW_GROUP_BATCHES, "journal_batches")         \
-        X(CW_GROUP_SYNCS, "journal_syncs") X(CW_GROUP_APPLIED, "records_applied")                            \
-            X(CW_GROUP_RECEIVED, "records_received") X(CW_GROUP_DUPLICATE, "records_duplicate")              \
-                X(CW_GROUP_STALE, "stale_refused") X(CW_GROUP_BAD_HASH, "payload_hash_mismatch")             \
-                    X(CW_GROUP_BAD_FIELD, "impossible_field") X(CW_GROUP_OVER_WINDOW, "over_window")         \
-                        X(CW_GROUP_CATCHUP_READS, "catchup_reads") X(CW_GROUP_COPY_CHUNKS, "copy_chunks")    \
-                            X(CW_GROUP_HELD, "answers_held") X(CW_GROUP_CHECKPOINTS, "checkpoints")
+    X(CW_GROUP_READS, "reads")                                                                               \
+    X(CW_GROUP_FLUSHES, "flushes") X(CW_GROUP_BATCHES, "journal_batches") X(CW_GROUP_SYNCS, "journal_syncs") \
+        X(CW_GROUP_APPLIED, "records_applied") X(CW_GROUP_RECEIVED, "records_received")                      \
+            X(CW_GROUP_DUPLICATE, "records_duplicate") X(CW_GROUP_STALE, "stale_refused")                    \
+                X(CW_GROUP_BAD_HASH, "payload_hash_mismatch") X(CW_GROUP_BAD_FIELD, "impossible_field")      \
+                    X(CW_GROUP_OVER_WINDOW, "over_window") X(CW_GROUP_CATCHUP_READS, "catchup_reads")        \
+                        X(CW_GROUP_COPY_CHUNKS, "copy_chunks") X(CW_GROUP_HELD, "answers_held")              \
+                            X(CW_GROUP_CHECKPOINTS, "checkpoints")
 enum { CW_GROUP_COUNTERS(CW_COUNTER_ENUM) CW_GROUP_COUNTER_COUNT };
 extern const char *const cw_group_counter_names[CW_GROUP_COUNTER_COUNT];
 

@@ -128,6 +128,7 @@ struct cw_peer {
     bool needs_copy;  /* an operator asked, or there is no other way */
     uint16_t session; /* counts sessions: late answers carry another one */
     uint64_t serial_seen;
+    bool owes_hello; /* asked while a cut was under way: said when it is made */
     uint64_t hello_asked_ns;
     struct cw_message_hello hello;
     uint8_t hello_flags;
@@ -286,6 +287,8 @@ struct cw_group {
     uint8_t *super_block;                            /* 4 KiB, in flight */
     uint64_t super_asked, super_writing, super_done; /* tickets */
     bool is_super_in_flight;
+    bool is_volumes_syncing; /* a VOLUMES_SYNC is out, of the copy's files or of the current ones */
+    bool is_copy_syncing;
     bool is_checkpoint_syncing;
     uint64_t checkpoint_mark;   /* applied when the sync began */
     uint64_t checkpoint_ticket; /* superblock that carries the mark; 0: none */
@@ -380,6 +383,7 @@ static inline bool cw_super_is_done(const struct cw_group *g, uint64_t ticket)
 }
 void cw_super_step(struct cw_group *g);
 void cw_checkpoint_step(struct cw_group *g);
+void cw_volumes_sync(struct cw_group *g, bool to_copy);
 bool cw_journal_has_room(struct cw_group *g, uint64_t sectors);
 
 /* source.c */
@@ -400,6 +404,8 @@ bool cw_follow_on_record(struct cw_group *g, struct cw_peer *peer, const struct 
                          uint8_t *body, uint32_t body_length, uint64_t handle);
 void cw_follow_on_commit(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message);
 void cw_follow_stop(struct cw_group *g);
+bool cw_group_is_cutting(const struct cw_group *g);
+bool cw_group_is_changing(const struct cw_group *g);
 /* Moves head over what is unbroken in memory, and puts it under the overlay. */
 void cw_follow_take_unbroken(struct cw_group *g);
 void cw_group_send_hello(struct cw_group *g, struct cw_peer *peer, uint8_t flags);
@@ -421,7 +427,7 @@ bool cw_target_on_chunk(struct cw_group *g, struct cw_peer *peer, const struct c
                         uint8_t *body, uint32_t body_length, uint64_t handle);
 void cw_target_on_end(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message);
 void cw_target_on_salvaged(struct cw_group *g, enum cw_status status);
-void cw_target_on_synced(struct cw_group *g, enum cw_status status);
+void cw_target_on_synced(struct cw_group *g);
 /* The chunk whose place in the order comes before record `next`; NULL: none. */
 struct cw_chunk *cw_target_chunk_due(struct cw_group *g, uint64_t next);
 void cw_target_chunk_applied(struct cw_group *g, uint64_t index);

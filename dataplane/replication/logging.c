@@ -117,7 +117,7 @@ void cw_commit_step(struct cw_group *g)
     if (!cw_group_is_open(g))
         return;
     uint64_t commit = cw_group_durable(g);
-    uint8_t mask = g->config.mode == CW_MODE_ASYNC ? 0 : cw_wait_mask(g);
+    uint8_t mask = cw_wait_mask(g);
 
     for (uint8_t s = 0; s < CW_SITES_MAX; s++)
         if (mask & cw_bit(s))

@@ -44,7 +44,7 @@ enum cw_status cw_group_open(struct cw_group *g, const struct cw_open_request *o
         return refuse(g,
                       "no whole image is here: a full copy was not finished; let it finish, or open what is "
                       "here for salvage with --inconsistent");
-    if (g->is_image_busy || g->follow.state == CW_FOLLOW_CUTTING)
+    if (cw_group_is_changing(g))
         return CW_AGAIN;
     cw_follow_stop(g);
     memset(&g->opening, 0, sizeof g->opening);

@@ -75,6 +75,8 @@ void cw_group_recover_report(struct cw_group *g, const struct cw_recovery_report
         g->is_recovered_damaged = true;
     }
     struct cw_journal_tip tip = report->tip;
+    g->super.start_position = tip.head_position;
+    g->super.start_number = tip.next_number;
     tip.last_sequence = CW_MAX(tip.last_sequence, g->head); /* head may come from the checkpoint alone */
     cw_journal_start(g->journal, &tip);
     if (tip.last_sequence > g->head)

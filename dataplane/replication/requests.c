@@ -115,10 +115,10 @@ enum cw_status cw_group_flush(struct cw_group *g, struct cw_block_request *reque
 
 /* ---------------------------------------------------------------- answers */
 
+/* Whoever the store may take for a member is waited for, in async too: there the set is emptied at once, but
+ * until the store has done so, it would let that site be promoted as one that lacks nothing. */
 uint8_t cw_wait_mask(const struct cw_group *g)
 {
-    if (g->config.mode == CW_MODE_ASYNC && g->role == CW_ROLE_PRIMARY)
-        return 0;
 #if CW_PLANTED_BUG ==                                                                                        \
     7 /* what was asked for counts as granted: waits end before the store has shrunk the set */
     if (g->set.asked)
@@ -127,10 +127,10 @@ uint8_t cw_wait_mask(const struct cw_group *g)
     return (uint8_t)((g->set.members | g->set.asked) & ~cw_bit(g->config.self));
 }
 
-/* A site that is being copied holds nothing, whatever of the live stream it has. */
+/* A site that is being copied, or has to be, holds nothing, whatever of the live stream it has. */
 static bool is_whole(const struct cw_peer *peer)
 {
-    return peer->state != CW_PEER_COPY_BEGIN && peer->state != CW_PEER_COPYING;
+    return !peer->needs_copy && peer->state != CW_PEER_COPY_BEGIN && peer->state != CW_PEER_COPYING;
 }
 
 uint64_t cw_member_holds(const struct cw_group *g, const struct cw_peer *peer)

@@ -28,6 +28,9 @@ void cw_group_send_hello(struct cw_group *g, struct cw_peer *peer, uint8_t flags
     const struct cw_history_entry *last = cw_history_last(&g->super.history);
     bool follows = g->follow.state == CW_FOLLOW_STREAMING && g->follow.primary == peer->site;
 
+    peer->owes_hello = cw_group_is_cutting(g);
+    if (peer->owes_hello)
+        return;
     if (cw_group_is_open(g))
         m.flags |= CW_HELLO_PRIMARY;
     else if (g->role > CW_ROLE_REPLICA)
@@ -140,13 +143,13 @@ static void decide(struct cw_group *g, struct cw_peer *peer)
         cw_group_leave(g, peer->hello_epoch);
         return;
     }
-    bool is_fresh = hello->history.count == 0 && hello->sequences.written == 0;
+    bool is_fresh = hello->history.count == 0 && hello->sequences.received == 0;
     if (peer->needs_copy || (peer->hello_flags & CW_HELLO_NEEDS_COPY) || bases_differ(g, hello)) {
         cw_copy_begin(g, peer);
         return;
     }
     bool shared =
-        cw_history_common(&g->super.history, g->head, &hello->history, hello->sequences.written, &common);
+        cw_history_common(&g->super.history, g->head, &hello->history, hello->sequences.received, &common);
     if (!shared && !is_fresh) {
         set_diverged(g, peer, 0);
         return;
@@ -190,11 +193,12 @@ void cw_source_on_attached(struct cw_group *g, struct cw_peer *peer,
     }
     if (attached->result != CW_ATTACH_OK || attached->sequence != peer->next - 1) {
         cw_source_reset(g, peer, CW_PEER_GREETING);
+        peer->hello_asked_ns = g->now_ns; /* it is busy, or full: not again at once */
         return;
     }
     uint64_t common = attached->sequence;
     peer->acked = (struct cw_sequences){.received = common,
-                                        .written = common,
+                                        .written = CW_MIN(common, peer->hello.sequences.written),
                                         .durable = CW_MIN(common, peer->hello.sequences.durable),
                                         .applied = CW_MIN(common, peer->hello.sequences.applied)};
     peer->state = CW_PEER_STREAMING;
@@ -487,6 +491,8 @@ void cw_source_step(struct cw_group *g)
         struct cw_peer *peer = &g->peers[s];
         if (!peer->is_configured || !peer->is_up)
             continue;
+        if (peer->owes_hello && !cw_group_is_cutting(g))
+            cw_group_send_hello(g, peer, CW_HELLO_ASK);
         if (peer->fetch_last)
             pump(g, peer);
         if (!cw_group_is_open(g))
