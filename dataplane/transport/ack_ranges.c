@@ -99,6 +99,8 @@ bool cw_ack_ranges_take(struct cw_ack_ranges *acks, struct cw_ack *ack, uint64_t
 
 void cw_ack_ranges_forget(struct cw_ack_ranges *acks, uint64_t number)
 {
+    if (acks->unacked > 0) /* what came late may lie below, and has not been told yet */
+        return;
     while (acks->count > 1 && acks->ranges[acks->count - 1].last <= number)
         acks->count--;
 }

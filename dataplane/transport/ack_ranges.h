@@ -31,6 +31,6 @@ void cw_ack_ranges_reset(struct cw_ack_ranges *acks);
 void cw_ack_ranges_add(struct cw_ack_ranges *acks, uint64_t number, bool wants_ack, uint64_t now_ns);
 /* Fills the frame to send; what is pending is thereby done. False when nothing ever came. */
 bool cw_ack_ranges_take(struct cw_ack_ranges *acks, struct cw_ack *ack, uint64_t now_ns);
-/* The peer has heard that everything up to number was acknowledged. */
+/* The peer has heard what was said about all up to number. No effect while something is still to be told. */
 void cw_ack_ranges_forget(struct cw_ack_ranges *acks, uint64_t number);
 bool cw_ack_ranges_is_valid(const struct cw_ack_ranges *acks);

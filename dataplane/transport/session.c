@@ -61,7 +61,7 @@ static void carve(struct cw_session *s, const struct cw_session_config *config, 
     s->events = cw_arena_take(arena, size * sizeof *s->events, alignof(struct cw_session_event));
     carve_lane(&s->lanes[0], config->aead, arena);
     carve_lane(&s->lanes[1], config->aead, arena);
-    cw_inflight_init(&s->inflight, arena, 2 * config->packets_in_flight_max);
+    cw_inflight_init(&s->inflight, arena, CW_RING_OF_SENT * config->packets_in_flight_max);
     cw_send_init(&s->send, arena, config->messages_max);
     cw_receive_init(&s->receive, arena, config->receive_count);
 }

@@ -108,20 +108,21 @@ struct cw_session_event {
     X(CW_SESSION_DATAGRAMS_OUT, "datagrams_out")                                                             \
     X(CW_SESSION_DATAGRAMS_IN, "datagrams_in")                                                               \
     X(CW_SESSION_BYTES_OUT, "bytes_out")                                                                     \
-    X(CW_SESSION_BYTES_IN, "bytes_in") X(CW_SESSION_MESSAGES_OUT, "messages_out")                            \
-        X(CW_SESSION_MESSAGES_IN, "messages_in") X(CW_SESSION_RETRANSMITTED, "packets_retransmitted")        \
-            X(CW_SESSION_LOST, "packets_lost") X(CW_SESSION_SPURIOUS, "losses_spurious")                     \
-                X(CW_SESSION_PROBES, "probe_timeouts") X(CW_SESSION_DROP_SHORT, "drop_short")                \
-                    X(CW_SESSION_DROP_FORMAT, "drop_format") X(CW_SESSION_DROP_SPI, "drop_unknown_spi")      \
-                        X(CW_SESSION_DROP_TAG, "drop_bad_tag") X(CW_SESSION_DROP_REPLAY, "drop_replay")      \
-                            X(CW_SESSION_DROP_HANDSHAKE, "drop_handshake")                                   \
-                                X(CW_SESSION_DROP_COOKIE, "drop_bad_cookie")                                 \
-                                    X(CW_SESSION_DROP_FRAME, "drop_bad_frame")                               \
-                                        X(CW_SESSION_DROP_CREDIT, "drop_over_credit")                        \
-                                            X(CW_SESSION_DUPLICATE, "fragments_duplicate")                   \
-                                                X(CW_SESSION_HANDSHAKES, "handshakes_completed")             \
-                                                    X(CW_SESSION_DOWNS, "sessions_down")                     \
-                                                        X(CW_SESSION_STALE_RELEASES, "stale_releases")
+    X(CW_SESSION_BYTES_IN, "bytes_in")                                                                       \
+    X(CW_SESSION_MESSAGES_OUT, "messages_out")                                                               \
+    X(CW_SESSION_MESSAGES_IN, "messages_in") X(CW_SESSION_RETRANSMITTED, "packets_retransmitted")            \
+        X(CW_SESSION_LOST, "packets_lost") X(CW_SESSION_SPURIOUS, "losses_spurious")                         \
+            X(CW_SESSION_PROBES, "probe_timeouts") X(CW_SESSION_DROP_SHORT, "drop_short")                    \
+                X(CW_SESSION_DROP_FORMAT, "drop_format") X(CW_SESSION_DROP_SPI, "drop_unknown_spi")          \
+                    X(CW_SESSION_DROP_TAG, "drop_bad_tag") X(CW_SESSION_DROP_REPLAY, "drop_replay")          \
+                        X(CW_SESSION_DROP_HANDSHAKE, "drop_handshake")                                       \
+                            X(CW_SESSION_DROP_COOKIE, "drop_bad_cookie")                                     \
+                                X(CW_SESSION_DROP_FRAME, "drop_bad_frame")                                   \
+                                    X(CW_SESSION_DROP_CREDIT, "drop_over_credit")                            \
+                                        X(CW_SESSION_DUPLICATE, "fragments_duplicate")                       \
+                                            X(CW_SESSION_HANDSHAKES, "handshakes_completed")                 \
+                                                X(CW_SESSION_DOWNS, "sessions_down")                         \
+                                                    X(CW_SESSION_STALE_RELEASES, "stale_releases")
 enum { CW_SESSION_COUNTERS(CW_COUNTER_ENUM) CW_SESSION_COUNTER_COUNT };
 extern const char *const cw_session_counter_names[CW_SESSION_COUNTER_COUNT];
 

@@ -23,11 +23,13 @@
 #define CW_KEY_BLOCKS_MAX                                                                                    \
     ((1ull << 35) - (1ull << 20)) /* RFC 9001 appendix B, less what is still in flight */
 #define CW_IN_FLIGHT_RESERVE 4u   /* packets in flight kept from data for control packets */
-#define CW_LOST_REMEMBERED   256u /* losses watched for being none */
-#define CW_EVENTS_OF_STATE   64u  /* UP and DOWN in the queue; when nearly full nothing goes up */
-#define CW_PROBE_PACKETS     2u   /* oldest packets sent again at a probe time-out */
-#define CW_METER_RATE_SHIFT  27u  /* 8 * 2^27 ns = 1.07 s */
-#define CW_METER_LOSS_SHIFT  30u  /* 8 * 2^30 ns = 8.6 s */
+/* Ring entries a packet in flight: acks use up numbers too, where paths reorder as many as there is data. */
+#define CW_RING_OF_SENT     4u
+#define CW_LOST_REMEMBERED  256u /* losses watched for being none */
+#define CW_EVENTS_OF_STATE  64u  /* UP and DOWN in the queue; when nearly full nothing goes up */
+#define CW_PROBE_PACKETS    2u   /* oldest packets sent again at a probe time-out */
+#define CW_METER_RATE_SHIFT 27u  /* 8 * 2^27 ns = 1.07 s */
+#define CW_METER_LOSS_SHIFT 30u  /* 8 * 2^30 ns = 8.6 s */
 
 enum cw_session_state { CW_STATE_DOWN = 0, CW_STATE_UP, CW_STATE_COUNT };
 

@@ -96,6 +96,41 @@ static void many_messages_on_a_good_link(void **state)
     cw_pair_fini(pair);
 }
 
+/* Loss alone, no reordering: what is sent again was lost, but for tails that a probe repeats. */
+static void only_what_was_lost_is_sent_again(void **state)
+{
+    struct cw_link_config link = {
+        .delay_ns = 5 * CW_MS, .rate_bytes_per_second = 125000000, .loss_per_million = 20000};
+    begin(&link, 3);
+    exchange(800, 60 * CW_SECOND);
+    expect_all_once();
+    for (int side = 0; side < 2; side++) {
+        uint64_t again = cw_pair_counter(pair, side, CW_SESSION_RETRANSMITTED);
+        assert_true(again > 100);
+        assert_true(cw_pair_counter(pair, !side, CW_SESSION_DUPLICATE) * 20 < again);
+        assert_true(cw_pair_counter(pair, side, CW_SESSION_SPURIOUS) * 20 < again);
+    }
+    cw_pair_fini(pair);
+}
+
+/* Reordering alone: the window grows until most of what is late is waited for. */
+static void what_is_late_is_mostly_waited_for(void **state)
+{
+    struct cw_link_config link = {.delay_ns = 5 * CW_MS,
+                                  .rate_bytes_per_second = 12500000,
+                                  .jitter_ns = 3 * CW_MS}; /* 25 packets deep */
+    begin(&link, 4);
+    exchange(300, 60 * CW_SECOND);
+    expect_all_once();
+    for (int side = 0; side < 2; side++) {
+        uint64_t out = cw_pair_counter(pair, side, CW_SESSION_DATAGRAMS_OUT);
+        assert_true(cw_pair_counter(pair, side, CW_SESSION_RETRANSMITTED) * 200 < out);
+        assert_true(3 * cw_pair_counter(pair, side, CW_SESSION_SPURIOUS) >=
+                    cw_pair_counter(pair, side, CW_SESSION_LOST));
+    }
+    cw_pair_fini(pair);
+}
+
 /* The seed chooses who is against us. */
 static void adversary(struct cw_link_config *link, struct cw_rng *rng)
 {
@@ -151,6 +186,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_message_each_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_messages_on_a_good_link, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(only_what_was_lost_is_sent_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_late_is_mostly_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(everything_arrives_over_hundreds_of_bad_links, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("transport/pair", tests, NULL, NULL);

@@ -123,6 +123,10 @@ static void the_lowest_range_is_forgotten_when_full(void **state)
     assert_int_equal(acks.ranges[CW_ACK_RANGES_MAX - 1].first, 3);
     cw_ack_ranges_add(&acks, 1, true, 1000); /* no room below */
     assert_int_equal(acks.ranges[CW_ACK_RANGES_MAX - 1].first, 3);
+    cw_ack_ranges_forget(&acks, 50); /* not while something is to be told */
+    assert_int_equal(acks.count, CW_ACK_RANGES_MAX);
+    struct cw_ack ack;
+    assert_true(cw_ack_ranges_take(&acks, &ack, 2000));
     cw_ack_ranges_forget(&acks, 50);
     assert_true(acks.ranges[acks.count - 1].last > 50);
     cw_ack_ranges_forget(&acks, 5000); /* the highest stays */
