@@ -312,7 +312,7 @@ static enum cw_status redo_keep(struct cw_setup *setup, const struct cw_record *
         kept.handle =
             cw_payload_handle((struct cw_handle){.index = slot, .generation = 1}, CW_HANDLE_RECOVERED);
     }
-    cw_group_recover_keep(group->group, record, &kept);
+    cw_group_recover_keep(group->group, record, kept.length > 0 ? &kept : NULL);
     return CW_OK;
 }
 

@@ -63,6 +63,8 @@ bool cw_jobs_start(struct cw_jobs *jobs, int wake_fd)
     pthread_mutex_init(&jobs->lock, NULL);
     pthread_cond_init(&jobs->wanted, NULL);
     sigfillset(&all);
+    sigdelset(&all, SIGSEGV); /* a blocked fault kills without last words */
+    sigdelset(&all, SIGBUS);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&jobs->thread, NULL, worker, jobs);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -212,6 +212,8 @@ static int start_thread(pthread_t *thread, void *(*loop)(void *), struct cw_engi
 {
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGSEGV); /* a blocked fault kills without last words */
+    sigdelset(&all, SIGBUS);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(thread, NULL, loop, engine);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

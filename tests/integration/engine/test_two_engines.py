@@ -1,0 +1,375 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two engines over memif, driven by their sockets and by NBD: what is acknowledged is there, whoever dies.
+
+    test_two_engines.py PATH-OF-causeway-engine [CASE...]
+
+Every engine runs with CAUSEWAY_ABORT_ON_ALLOCATION: an allocation on an lcore ends it, and the case with it.
+"""
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+
+import nbd
+
+from rig import Rig, RpcError, program_from_arguments, wait_for
+
+MIB = 1 << 20
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+class Client:
+    """An NBD client with its own idea of what the volume holds."""
+
+    def __init__(self, engine, group=1, volume=0):
+        uri = engine.group(group)["volumes"][volume]["uri"]
+        assert uri, f"{engine.site} exports no volume {volume}"
+        self.nbd = nbd.NBD()
+        self.nbd.connect_uri(uri)
+        self.size = self.nbd.get_size()
+        self.model = bytearray(self.size)
+
+    def write(self, data, offset, fua=False):
+        self.nbd.pwrite(data, offset, nbd.CMD_FLAG_FUA if fua else 0)
+        self.model[offset:offset + len(data)] = data
+
+    def zero(self, length, offset):
+        self.nbd.zero(length, offset)
+        self.model[offset:offset + length] = bytes(length)
+
+    def trim(self, length, offset):
+        self.nbd.trim(length, offset)
+        self.model[offset:offset + length] = bytes(length)
+
+    def some_writes(self, seed, count):
+        rng = random.Random(seed)
+        for i in range(count):
+            length = 512 * rng.choice([1, 1, 3, 8, 8, 8, 8, 32, 250, 600])
+            offset = 512 * rng.randrange((self.size - length) // 512)
+            kind = rng.randrange(12)
+            if kind == 0:
+                self.zero(length, offset)
+            elif kind == 1:
+                self.trim(length, offset)
+            else:
+                self.write(rng.randbytes(length), offset, fua=kind == 2)
+
+    def check(self):
+        for offset in range(0, self.size, MIB):
+            length = min(MIB, self.size - offset)
+            got = self.nbd.pread(length, offset)
+            if got != self.model[offset:offset + length]:
+                first = next(i for i in range(length) if got[i] != self.model[offset + i])
+                raise AssertionError(f"byte {offset + first} differs: {got[first]} instead of "
+                                     f"{self.model[offset + first]}")
+
+
+def attach_both(rig, **settings):
+    for engine in rig.engines:
+        engine.attach(**settings)
+        engine.volume()
+
+
+def open_at(engine, **more):
+    engine.open(**more)
+    engine.wait_role("primary")
+
+
+def in_sync(engine, state="in-sync"):
+    def there():
+        peers = engine.group()["peers"]
+        return peers and peers[0]["state"] == state
+    wait_for(f"{engine.site} has its replica {state}", there, 15)
+
+
+def level(primary, replica):
+    def there():
+        a, b = primary.group(), replica.group()
+        return a["head"] == b["applied"] == a["applied"] == a["peers"][0]["durable"] or (a, b) and False
+    wait_for(f"{replica.site} has applied all that {primary.site} has", there, 15)
+
+
+def reattach(engine):
+    """As a controller does after a restart: the group tells what it waits for."""
+    missing = engine.attach(create=False)["missing_volumes"]
+    assert missing == [0], missing
+    assert engine.group()["role"] == "attaching"
+    engine.volume(create=False)
+
+
+@case
+def replicates(rig):
+    rig.start()
+    attach_both(rig)
+    open_at(rig.east)
+    in_sync(rig.east)
+    client = Client(rig.east)
+    client.some_writes(1, 300)
+    client.check()
+    client.nbd.flush()
+    level(rig.east, rig.west)
+    assert rig.west.image() == bytes(client.model), "the replica's file differs"
+    assert rig.east.status()["allocations_on_lcore"] == 0
+    client.nbd.shutdown()
+    rig.east.stop()
+    rig.west.stop()
+
+
+@case
+def survives_loss_of_the_primary(rig):
+    rig.start()
+    attach_both(rig)
+    open_at(rig.east)
+    in_sync(rig.east)
+    client = Client(rig.east)
+    client.some_writes(2, 200)
+    rig.east.kill()
+    open_at(rig.west)
+    after = Client(rig.west)
+    after.model = client.model
+    after.check()
+    after.some_writes(3, 50)
+    rig.east.start()
+    reattach(rig.east)
+    in_sync(rig.west)
+    level(rig.west, rig.east)
+    after.check()
+    assert rig.east.image() == bytes(after.model), "the former primary's file differs"
+
+
+@case
+def survives_loss_of_the_replica(rig):
+    rig.start()
+    attach_both(rig)
+    open_at(rig.east)
+    in_sync(rig.east)
+    client = Client(rig.east)
+    client.some_writes(4, 100)
+    rig.west.kill()
+    client.some_writes(5, 100)  # held until the replica is out of the set, then alone
+    assert rig.east.group()["members"] == ["east"]
+    rig.west.start()
+    reattach(rig.west)
+    in_sync(rig.east)
+    client.some_writes(6, 20)
+    level(rig.east, rig.west)
+    client.check()
+    assert rig.west.image() == bytes(client.model), "the replica's file differs"
+
+
+@case
+def restarts_where_it_stood(rig):
+    """kill -9 of the primary in the middle of writes: what was acknowledged is there after it opens again."""
+    rig.start()
+    attach_both(rig)
+    open_at(rig.east)
+    in_sync(rig.east)
+    client = Client(rig.east)
+    client.some_writes(7, 150)
+    rig.east.kill()
+    rig.east.start()
+    reattach(rig.east)
+    wait_for("paths are up", lambda: rig.east.status()["paths"][0]["up"])
+    open_at(rig.east)
+    assert rig.east.group()["epoch"] == 2
+    again = Client(rig.east)
+    again.model = client.model
+    again.check()
+    in_sync(rig.east)
+    again.some_writes(8, 50)
+    level(rig.east, rig.west)
+    assert rig.west.image() == bytes(again.model)
+
+
+@case
+def holds_answers_without_a_lease(rig):
+    rig.store.lease_ms = 1000
+    rig.start()
+    attach_both(rig)
+    open_at(rig.east)
+    client = Client(rig.east)
+    client.write(b"x" * 4096, 0)
+    rig.store.silent.add("east")
+    wait_for("frozen", lambda: rig.east.group()["frozen"], 5)
+    done = []
+    reader = threading.Thread(target=lambda: done.append(client.nbd.pread(4096, 0)))
+    reader.start()
+    time.sleep(1.0)
+    assert not done, "a read was answered without a lease"
+    rig.store.silent.clear()
+    reader.join(10)
+    assert done and done[0] == b"x" * 4096
+    open_epoch = rig.east.group()["epoch"]
+    rig.east.rpc.call("group.fence", group=1, epoch=open_epoch)
+    assert rig.east.group()["role"] == "replica"
+    try:
+        client.nbd.pread(4096, 0)
+    except nbd.Error:
+        pass
+    else:
+        raise AssertionError("a fenced engine answered a read")
+    wait_for("the socket is gone", lambda: not os.path.exists(rig.east.nbd_socket()), 5)
+
+
+@case
+def bears_a_cut(rig):
+    rig.start()
+    attach_both(rig, mode="async")
+    open_at(rig.east)
+    in_sync(rig.east, "streaming")
+    client = Client(rig.east)
+    client.some_writes(9, 50)
+    rig.east.rpc.call("lab.cut", remote="west", receive=True, transmit=True)
+    client.some_writes(10, 200)
+    wait_for("the path is down", lambda: not rig.east.status()["paths"][0]["up"], 10)
+    client.check()
+    rig.east.rpc.call("lab.cut", remote="", receive=False, transmit=False)
+    in_sync(rig.east, "streaming")
+    level(rig.east, rig.west)
+    assert rig.west.image() == bytes(client.model)
+
+
+@case
+def moves_without_loss(rig):
+    rig.start()
+    attach_both(rig)
+    open_at(rig.east)
+    in_sync(rig.east)
+    client = Client(rig.east)
+    client.some_writes(11, 100)
+    rig.east.rpc.call("group.drain", group=1)
+    wait_for("drained", lambda: rig.east.group()["role"] == "drained")
+    epoch = rig.east.group()["epoch"]
+    rig.east.rpc.call("group.fence", group=1, epoch=epoch)
+    rig.store.row(1)["holder"] = "west"  # the controller's transaction of a switchover
+    open_at(rig.west)
+    after = Client(rig.west)
+    after.model = client.model
+    after.check()
+    after.some_writes(12, 50)
+    in_sync(rig.west)
+    level(rig.west, rig.east)
+    assert rig.east.image() == bytes(after.model)
+
+
+@case
+def a_failed_journal_stops_the_group(rig):
+    rig.start()
+    attach_both(rig)
+    open_at(rig.east)
+    in_sync(rig.east)
+    client = Client(rig.east)
+    client.some_writes(13, 30)
+    rig.east.rpc.call("lab.fault", group=1, volume=-1, errno="EIO", after_writes=0)
+    try:
+        client.nbd.pwrite(b"y" * 4096, 0)
+        client.nbd.flush()
+    except nbd.Error:
+        pass
+    else:
+        raise AssertionError("a write was acknowledged by a broken journal")
+    wait_for("down", lambda: rig.east.group()["role"] == "down", 5)
+    assert rig.east.group()["reason"]
+
+
+@case
+def volumes_come_and_go(rig):
+    rig.start()
+    attach_both(rig)
+    open_at(rig.east)
+    for engine in (rig.west, rig.east):
+        engine.volume(volume=3, size=4 * MIB)
+    try:
+        rig.east.volume(volume=3, size=4 * MIB)
+        raise AssertionError("a volume was created twice")
+    except RpcError as error:
+        assert error.status == "exists", error.status
+    wait_for("exported", lambda: len([v for v in rig.east.group()["volumes"] if v["open"]]) == 2)
+    client = Client(rig.east, volume=1)
+    client.some_writes(14, 50)
+    client.check()
+    level(rig.east, rig.west)
+    client.nbd.shutdown()
+    rig.east.rpc.call("volume.detach", group=1, volume=3)
+    assert len(rig.east.group()["volumes"]) == 1
+    rig.east.rpc.call("group.detach", group=1)
+    assert rig.east.status()["groups"] == []
+    rig.east.stop()
+
+
+@case
+def refuses_what_it_must(rig):
+    rig.east.start()
+    second = subprocess.run([rig.program, "--config", rig.east.config], capture_output=True, text=True, timeout=20)
+    assert second.returncode == 1 and "another engine" in second.stderr, second.stderr
+    for params, status in (({"create": False}, "not found"), ({"journal_mb": 1}, "invalid")):
+        try:
+            rig.east.attach(**params)
+            raise AssertionError(f"{params} was taken")
+        except RpcError as error:
+            assert error.status == status, (params, error.status, str(error))
+    rig.east.attach()
+    try:
+        rig.east.rpc.call("group.open", group=1)
+        raise AssertionError("an open without anything was taken")
+    except RpcError:
+        pass
+    try:
+        rig.east.rpc.call("no.such.method")
+        raise AssertionError("a method that is not there was taken")
+    except RpcError as error:
+        assert "no such method" in str(error)
+    rig.east.stop()
+
+
+@case
+def is_quiet_when_idle(rig):
+    rig.start()
+    attach_both(rig)
+    open_at(rig.east)
+    in_sync(rig.east)
+    time.sleep(1)
+    before = [engine.cpu_seconds() for engine in rig.engines]
+    time.sleep(4)
+    shares = [(engine.cpu_seconds() - b) / 4 * 100 for engine, b in zip(rig.engines, before)]
+    print("  idle: " + ", ".join(f"{e.site} {s:.1f} % of a CPU" for e, s in zip(rig.engines, shares)))
+    assert max(shares) < 8, shares  # 2 to 3 on a quiet machine
+
+
+def run(function, program, two_threads):
+    with Rig(program, two_threads) as rig:
+        function(rig)
+
+
+def main():
+    program = program_from_arguments()
+    wanted = sys.argv[2:]
+    failed = 0
+    for function in CASES:
+        if wanted and function.__name__ not in wanted:
+            continue
+        modes = (False, True) if function is replicates or function is survives_loss_of_the_primary else (False,)
+        for two_threads in modes:
+            name = function.__name__ + (" (two threads)" if two_threads else "")
+            began = time.monotonic()
+            try:
+                run(function, program, two_threads)
+                print(f"ok   {name} {time.monotonic() - began:.1f} s", flush=True)
+            except Exception as error:  # the next case may still tell something
+                failed += 1
+                print(f"FAIL {name}: {type(error).__name__}: {error}", flush=True)
+                if os.environ.get("CAUSEWAY_TRACEBACK"):
+                    raise
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
