@@ -20,12 +20,13 @@
 #define SLEEP_NS       (200 * CW_US)
 #define SLEEP_IDLE_NS  CW_MS
 #define QUIET_NS       (2 * CW_MS)
-#define IDLE_NS        (100 * CW_MS)
+#define IDLE_NS        (20 * CW_MS)
 
-/* How long this loop may sleep now; 0: not yet. */
-static uint64_t sleep_for(bool may_be_idle, uint64_t now_ns, uint64_t useful_ns, uint64_t deadline_ns)
+/* How long this loop may sleep now; 0: not yet. worked_ns: when data last moved; heartbeats are no work, or
+ * an idle engine would never come to rest. */
+static uint64_t sleep_for(bool may_be_idle, uint64_t now_ns, uint64_t worked_ns, uint64_t deadline_ns)
 {
-    uint64_t quiet_ns = now_ns - useful_ns;
+    uint64_t quiet_ns = now_ns - worked_ns;
     if (quiet_ns < SPIN_NS || deadline_ns <= now_ns)
         return 0;
     uint64_t ns = quiet_ns < QUIET_NS ? SLEEP_SHORT_NS : SLEEP_NS;
@@ -113,7 +114,7 @@ static void *both_loop(void *argument)
     struct cw_net *net = engine->net;
     struct cw_store *store = engine->store;
     prepare_thread("causeway-lcore", engine, engine->config.lcore_store);
-    uint64_t now_ns = cw_clock_now_ns(), useful_ns = now_ns;
+    uint64_t now_ns = cw_clock_now_ns(), worked_ns = now_ns;
     cw_no_alloc = true;
     while (!store->is_done) {
         uint32_t count = cw_net_receive(net, now_ns);
@@ -122,13 +123,14 @@ static void *both_loop(void *argument)
         uint64_t end_ns = cw_clock_now_ns();
         net->cycle_ns_max = CW_MAX(net->cycle_ns_max, end_ns - now_ns);
         now_ns = end_ns;
-        if (count > 0) {
-            useful_ns = now_ns;
+        if (net->has_worked || store->has_worked)
+            worked_ns = now_ns;
+        net->has_worked = store->has_worked = false;
+        if (count > 0)
             continue;
-        }
         uint64_t deadline_ns = CW_MIN(cw_net_deadline_ns(net), cw_store_deadline_ns(store));
         uint64_t ns =
-            is_dedicated(engine) ? 0 : sleep_for(!cw_net_is_any_up(net), now_ns, useful_ns, deadline_ns);
+            is_dedicated(engine) ? 0 : sleep_for(!cw_net_is_any_up(net), now_ns, worked_ns, deadline_ns);
         if (ns > 0)
             store_sleep(engine, ns);
         else
@@ -145,7 +147,7 @@ static void *store_loop(void *argument)
     struct cw_engine *engine = argument;
     struct cw_store *store = engine->store;
     prepare_thread("causeway-store", engine, engine->config.lcore_store);
-    uint64_t now_ns = cw_clock_now_ns(), useful_ns = now_ns;
+    uint64_t now_ns = cw_clock_now_ns(), worked_ns = now_ns;
     cw_no_alloc = true;
     while (!store->is_done) {
         uint32_t count = cw_store_turn(store, now_ns);
@@ -153,12 +155,13 @@ static void *store_loop(void *argument)
             wake_net(engine);
         store->has_told_net = false;
         now_ns = cw_clock_now_ns();
-        if (count > 0) {
-            useful_ns = now_ns;
+        if (store->has_worked)
+            worked_ns = now_ns;
+        store->has_worked = false;
+        if (count > 0)
             continue;
-        }
         uint64_t deadline_ns = cw_store_deadline_ns(store);
-        bool must_spin = is_dedicated(engine) || now_ns - useful_ns < SPIN_NS || deadline_ns <= now_ns;
+        bool must_spin = is_dedicated(engine) || now_ns - worked_ns < SPIN_NS || deadline_ns <= now_ns;
         if (must_spin)
             relax(engine);
         else
@@ -176,7 +179,7 @@ static void *net_loop(void *argument)
     struct cw_engine *engine = argument;
     struct cw_net *net = engine->net;
     prepare_thread("causeway-net", engine, engine->config.lcore_net);
-    uint64_t now_ns = cw_clock_now_ns(), useful_ns = now_ns;
+    uint64_t now_ns = cw_clock_now_ns(), worked_ns = now_ns;
     cw_no_alloc = true;
     while (!atomic_load_explicit(&engine->must_stop, memory_order_relaxed)) {
         uint32_t count = cw_net_receive(net, now_ns);
@@ -187,13 +190,14 @@ static void *net_loop(void *argument)
         uint64_t end_ns = cw_clock_now_ns();
         net->cycle_ns_max = CW_MAX(net->cycle_ns_max, end_ns - now_ns);
         now_ns = end_ns;
-        if (count > 0) {
-            useful_ns = now_ns;
+        if (net->has_worked)
+            worked_ns = now_ns;
+        net->has_worked = false;
+        if (count > 0)
             continue;
-        }
         uint64_t ns = is_dedicated(engine)
                           ? 0
-                          : sleep_for(!cw_net_is_any_up(net), now_ns, useful_ns, cw_net_deadline_ns(net));
+                          : sleep_for(!cw_net_is_any_up(net), now_ns, worked_ns, cw_net_deadline_ns(net));
         if (ns > 0)
             net_sleep(engine, ns);
         else

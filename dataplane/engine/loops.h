@@ -2,8 +2,8 @@
 /*
  * The lcore threads: one that runs net and store in turn, or one for each.
  *
- * Dedicated: they never sleep. Adaptive: after SPIN_NS without anything to do they sleep, at first 20 us at
- * a time, later 200 us, and 1 ms once nothing has happened for 100 ms or no path is up; never past the next
+ * Dedicated: they never sleep. Adaptive: 50 us after data last moved they sleep, at first 20 us at
+ * a time, later 200 us, and 1 ms once no data has moved for 20 ms or no path is up; never past the next
  * deadline. The store sleeps in its io_uring, where disks, clients and commands end the sleep; a port has no
  * interrupt, so a packet that ends an idle time waits for up to the timer. A net thread of its own sleeps in
  * ppoll on an eventfd.

@@ -218,7 +218,8 @@ static enum cw_status start_dpdk(char *why, size_t why_size)
     /* The same at every start of this node, so that what kill -9 left behind is found and removed; another in
      * every other directory, so that labs do not meet. */
     uint64_t place = cw_hash64(engine.config.directory, strlen(engine.config.directory));
-    snprintf(eal.file_prefix, sizeof eal.file_prefix, "causeway-%s-%08x", engine.config.site, (unsigned)place);
+    snprintf(eal.file_prefix, sizeof eal.file_prefix, "causeway-%s-%08x", engine.config.site,
+             (unsigned)place);
     snprintf(eal.lcores, sizeof eal.lcores, "0@(0-%ld)", sysconf(_SC_NPROCESSORS_ONLN) - 1);
     enum cw_status status = cw_eal_start(&eal, why, why_size);
     return status == CW_OK ? cw_net_open_ports(&net, &engine, why, why_size) : status;

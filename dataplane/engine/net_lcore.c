@@ -188,6 +188,7 @@ static void on_session_event(struct cw_net *net, struct cw_net_path *path,
     case CW_SESSION_RECEIVED:
         element.type = CW_FROM_NET_RECEIVED;
         element.received = event->received;
+        net->has_worked |= event->received.body_length > 0;
         push_to_store(net, &element);
         break;
     case CW_SESSION_SENT:
@@ -265,6 +266,7 @@ static void take_send(struct cw_net *net, struct cw_to_net *message, struct cw_n
 {
     struct cw_net_path *path = &net->paths[message->path];
     node->message = *message;
+    net->has_worked |= message->body_length > 0;
     if (message->head_length > CW_HEAD_INLINE) {
         bool popped = cw_ring_pop(&net->engine->large_heads, node->large_head);
         CW_ASSERT(popped && "the head was pushed before the message");

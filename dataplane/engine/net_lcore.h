@@ -54,6 +54,7 @@ struct cw_net {
     uint64_t now_ns;              /* of this turn */
     uint64_t turns, cycle_ns_max;
     bool has_pushed; /* this turn, for the store */
+    bool has_worked; /* a message with a body came or went */
     int wake_fd;     /* of a net thread of its own */
 };
 

@@ -164,6 +164,7 @@ struct cw_store {
     uint64_t cycle_ns_max;
     bool has_told_control, has_told_net; /* since the last wake-ups */
     bool is_room_wanted;                 /* a front end was told CW_AGAIN */
+    bool has_worked;                     /* data moved since the loop last looked */
     bool is_done;                        /* stopped in order: the loop ends */
     cw_counter counters[CW_STORE_COUNTER_COUNT];
 };

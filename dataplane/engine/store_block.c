@@ -190,6 +190,7 @@ static enum cw_status submit(struct cw_block_volume *block, struct cw_block_requ
     struct cw_store_volume *volume = volume_of(block);
     request->volume = block;
     request->next = NULL;
+    volume->group->store->has_worked = true;
     volume->group->requests++; /* before: a covered read finishes inside */
     enum cw_status status = submit_any(volume, request);
     if (status != CW_OK)
@@ -236,6 +237,7 @@ uint32_t cw_store_answer(struct cw_store_group *group)
             CW_ASSERT(group->requests > 0);
             group->requests--;
             count++;
+            group->store->has_worked = true;
             request->on_complete(request, request->status);
         } else {
             cw_count(&group->store->counters[CW_STORE_HELD_AT_REPLY], 1);

@@ -49,6 +49,7 @@ void cw_store_send(struct cw_store_group *group, const struct cw_action *action)
     element.wants_answer = action->token != 0 || action->body_length > 0;
     element.generation = is_up ? store->paths[path].generation : 0;
     group->sends_in_flight += element.wants_answer;
+    store->has_worked |= action->body_length > 0;
     element.head_length = action->head_length;
     element.body_length = action->body_length;
     element.tag = action->token;
@@ -191,6 +192,7 @@ static void on_received(struct cw_store *store, const struct cw_from_net *elemen
 {
     const struct cw_received *received = &element->received;
     struct cw_message message;
+    store->has_worked |= received->body_length > 0;
     struct cw_store_group *group = group_for(store, element, &message);
     struct cw_handle slot = cw_pool_take(&store->received);
     CW_ASSERT(!cw_handle_is_none(slot) && "as many as all sessions have buffers");
