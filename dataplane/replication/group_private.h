@@ -36,8 +36,12 @@
 #define CW_READ_SLOTS          4u /* journal batches held in memory for catching up */
 #define CW_COPY_SLOTS          8u /* chunks read and not yet delivered, all peers */
 #define CW_COPY_CHUNK          CW_RECORD_PAYLOAD_MAX
+#define CW_JOURNAL_RESERVE     (CW_BATCH_SECTORS_MAX + 64u) /* sectors for what must go on when writes may not */
+#define CW_BATCH_ONE_WRITE     (4u + CW_RECORD_PAYLOAD_MAX / CW_SECTOR_SIZE)
 #define CW_PEER_SENDS_MAX      1024u /* bodies on their way to one peer */
 #define CW_PEER_SEND_BYTES_MAX (16u << 20)
+/* of all peers; a session that ended may still give some back while the next one sends */
+#define CW_HELD_SENDS_MAX      ((CW_SITES_MAX - 1) * CW_PEER_SENDS_MAX)
 #define CW_FLUSHES_MAX         8192u
 #define CW_BATCHES_IN_FLIGHT   4u /* enough to keep a device busy, few enough to let batches grow */
 
@@ -108,7 +112,6 @@ struct cw_copy_source {
     uint64_t id;
     uint16_t volume; /* cursor: next extent to read */
     uint64_t offset;
-    bool is_read_out; /* every extent was read */
     bool is_end_sent;
     uint32_t in_flight; /* slots */
     uint64_t chunks_sent, chunks_acked;
@@ -142,6 +145,7 @@ struct cw_peer {
     uint32_t sends;     /* bodies on their way in this session */
     uint64_t send_bytes;
     uint64_t progress_ns; /* last time it moved, or had nothing to do */
+    uint64_t heard_ns;    /* last ACK, while it is attached or copied */
     uint64_t down_since_ns;
     int32_t read_slot; /* journal batch being sent from, -1: none */
     struct cw_copy_source copy;
@@ -212,6 +216,7 @@ struct cw_opening {
     uint8_t best;            /* site to fetch from */
     uint64_t fetch_to;
     uint64_t fetch_asked_ns;
+    uint64_t progress_ns;       /* a fetched record came */
     uint64_t fetch_piece_end; /* asked for up to here; 0: nothing asked yet */
     uint64_t claim_again_ns;
     uint64_t epoch;
@@ -222,13 +227,15 @@ struct cw_opening {
 struct cw_set {
     uint8_t members; /* site bits, self included */
     uint8_t asked;   /* the set asked for and not yet answered; 0: nothing asked */
-    bool is_in_flight;
+    bool is_in_flight;  /* a SET is not yet answered, of this reign or of an earlier one */
+    uint64_t in_flight_reign;
     uint64_t retry_ns;
     struct cw_identity identities[CW_SITES_MAX];
 };
 
 struct cw_volume {
     bool is_present;
+    bool is_removed; /* what is left of its records is passed over */
     bool is_device;
     uint64_t size;
     uint64_t base;
@@ -240,6 +247,8 @@ struct cw_group {
     uint64_t now_ns;       /* of the current step or event */
     uint64_t epoch, reign; /* of our own reign while primary, else of the history's last */
     uint64_t lease_deadline_ns;
+    uint64_t drain_ends_ns;
+    bool is_claim_in_flight; /* a CLAIM is not yet answered, of this opening or of one that was left */
     bool is_stopping, is_stopped;
     char reason[160], refusal[160];
 
@@ -252,6 +261,8 @@ struct cw_group {
     struct cw_pool held;
     struct cw_overlay overlay;
     uint64_t payload_bytes; /* of entries in memory */
+    uint64_t unlogged_bytes; /* primary: payload of records that are in no batch yet */
+    uint32_t held_sends;     /* references that sends have, of all sessions */
 
     /* sequences */
     uint64_t head;      /* primary: last given out; replica: last received unbroken */
@@ -325,7 +336,6 @@ struct cw_group {
 
 #define CW_SHORT_HEAD        192u
 #define CW_LONG_HEADS        32u
-#define CW_ACTIONS_PER_ENTRY 4u
 
 /* group.c */
 struct cw_action *cw_group_act(struct cw_group *g, enum cw_action_type type);
@@ -383,6 +393,7 @@ static inline bool cw_super_is_done(const struct cw_group *g, uint64_t ticket)
 }
 void cw_super_step(struct cw_group *g);
 void cw_checkpoint_step(struct cw_group *g);
+bool cw_group_is_idle(const struct cw_group *g);
 void cw_volumes_sync(struct cw_group *g, bool to_copy);
 bool cw_journal_has_room(struct cw_group *g, uint64_t sectors);
 
@@ -399,11 +410,13 @@ uint64_t cw_source_deadline(const struct cw_group *g);
 
 /* follow.c */
 void cw_follow_step(struct cw_group *g);
+uint64_t cw_follow_deadline(const struct cw_group *g);
 void cw_follow_on_attach(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message);
 bool cw_follow_on_record(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message,
                          uint8_t *body, uint32_t body_length, uint64_t handle);
 void cw_follow_on_commit(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message);
 void cw_follow_stop(struct cw_group *g);
+void cw_forget_cursors(struct cw_group *g);
 bool cw_group_is_cutting(const struct cw_group *g);
 bool cw_group_is_changing(const struct cw_group *g);
 /* Moves head over what is unbroken in memory, and puts it under the overlay. */

@@ -17,6 +17,7 @@ static void ask(struct cw_group *g, uint8_t members)
 
     g->set.asked = members;
     g->set.is_in_flight = true;
+    g->set.in_flight_reign = g->reign;
     action->from_epoch = g->epoch;
     action->epoch = g->epoch;
     action->reign = g->reign;
@@ -30,8 +31,8 @@ void cw_group_on_set_changed(struct cw_group *g, bool ok, uint64_t now_ns)
 {
     g->now_ns = now_ns;
     g->set.is_in_flight = false;
-    if (!cw_group_is_open(g) || !g->set.asked)
-        return;
+    if (!cw_group_is_open(g) || !g->set.asked || g->set.in_flight_reign != g->reign)
+        return; /* the answer to an earlier reign says nothing of this one */
     if (!ok) {
         g->set.retry_ns = now_ns + ASK_AGAIN_NS;
         return;
@@ -40,8 +41,10 @@ void cw_group_on_set_changed(struct cw_group *g, bool ok, uint64_t now_ns)
     g->set.members = g->set.asked;
     g->set.asked = 0;
     for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
-        if (joined & cw_bit(s))
+        if (joined & cw_bit(s)) {
+            g->peers[s].progress_ns = now_ns;
             cw_group_event(g, 0, "site %llu is in sync", s, 0, 0);
+        }
         if (left & cw_bit(s))
             cw_group_event(g, 1, "site %llu is out of the in-sync set: writes go on without it", s, 0, 0);
     }

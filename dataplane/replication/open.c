@@ -16,13 +16,17 @@
 
 #define GATHER_UNREACHABLE_NS (300 * CW_MS) /* a site without a session is not waited for longer */
 #define FETCH_AGAIN_NS        CW_SECOND
+#define FETCH_GIVE_UP_NS      (5 * CW_SECOND) /* nothing came for so long */
 #define CLAIM_AGAIN_NS        (100 * CW_MS)
+#define DRAINING_MAX_NS       (10 * CW_SECOND)
+#define DRAINED_MAX_NS        (30 * CW_SECOND) /* whoever was to take over has not fenced us */
 
 static enum cw_status refuse(struct cw_group *g, const char *why)
 {
     snprintf(g->refusal, sizeof g->refusal, "%s", why);
     if (g->role != CW_ROLE_REPLICA)
         cw_group_role_set(g, CW_ROLE_REPLICA);
+    cw_log_drop_above(g, g->head); /* what was fetched beyond a gap */
     cw_group_event(g, 1, "opening for writes was refused (see status)", 0, 0, 0);
     return CW_REFUSED;
 }
@@ -44,7 +48,7 @@ enum cw_status cw_group_open(struct cw_group *g, const struct cw_open_request *o
         return refuse(g,
                       "no whole image is here: a full copy was not finished; let it finish, or open what is "
                       "here for salvage with --inconsistent");
-    if (cw_group_is_changing(g))
+    if (cw_group_is_changing(g) || g->is_claim_in_flight)
         return CW_AGAIN;
     cw_follow_stop(g);
     memset(&g->opening, 0, sizeof g->opening);
@@ -99,13 +103,17 @@ static bool is_safe(const struct cw_group *g)
     bool is_same_journal =
         own->journal_id[0] == known->journal_id[0] && own->journal_id[1] == known->journal_id[1];
 
-    if (r->store_epoch == 0 || has_valid_other(g))
+    bool is_same_boot = cw_identity_equal(own, known, false);
+
+    if ((r->store_epoch == 0 && g->super.history.count == 0) || has_valid_other(g))
         return true;
     if (g->is_recovered_damaged)
         return false;
     if (is_valid_member(g, g->config.self, own))
         return true;
-    return r->holder == g->config.self && is_alone && is_same_journal;
+    /* The holder's own journal has all it acknowledged, in every mode; after a reboot only what was durable.
+     */
+    return r->holder == g->config.self && (is_same_boot || (is_alone && is_same_journal));
 }
 
 /* Picks the longest run beyond ours. false: somebody holds a newer reign that our tail does not fit. */
@@ -123,13 +131,13 @@ static bool choose_best(struct cw_group *g)
             continue;
         if (!is_valid_member(g, s, &hello->identity) && !o->request.accept_loss)
             continue;
-        bool shared =
-            cw_history_common(&g->super.history, g->head, &hello->history, hello->sequences.written, &common);
+        bool shared = cw_history_common(&g->super.history, g->head, &hello->history,
+                                        hello->sequences.received, &common);
         bool is_prefix = common == g->head && (shared || g->head == 0);
         if (!is_prefix && own_last && last->epoch > own_last->epoch)
             return false;
-        if (is_prefix && hello->sequences.written > o->fetch_to) {
-            o->fetch_to = hello->sequences.written;
+        if (is_prefix && hello->sequences.received > o->fetch_to) { /* in semi-sync memory counts */
+            o->fetch_to = hello->sequences.received;
             o->best = s;
         }
     }
@@ -179,8 +187,9 @@ static void gather(struct cw_group *g)
     }
     const struct cw_peer *best = &g->peers[o->best];
     g->super.history = best->hello.history;
-    g->commit = CW_MAX(g->commit, CW_MIN(best->hello.sequences.commit, o->fetch_to));
-    cw_super_ask(g);
+    g->commit = CW_MAX(CW_MIN(g->commit, g->head), CW_MIN(best->hello.sequences.commit, o->fetch_to));
+    o->super_ticket = cw_super_ask(g);
+    o->progress_ns = g->now_ns;
     cw_group_event(g, 0, "fetching records %llu to %llu from site %llu", g->head + 1, o->fetch_to, o->best);
     cw_group_role_set(g, CW_ROLE_FETCHING);
 }
@@ -197,7 +206,7 @@ bool cw_open_on_fetched(struct cw_group *g, struct cw_peer *peer, const struct c
         return false;
     if (r->sequence <= g->head || cw_log_has(g, r->sequence) || r->sequence > g->log_first + g->log_mask)
         return false;
-    if (!cw_history_has(&g->super.history, r->sequence, r->epoch, r->reign) ||
+    if (!cw_history_has(&g->super.history, r->sequence, r->epoch, r->reign) || r->group != g->config.group ||
         (length > 0 && cw_hash64(body, length) != r->payload_hash)) {
         cw_count(&g->counters[CW_GROUP_BAD_HASH], 1);
         return false;
@@ -205,6 +214,7 @@ bool cw_open_on_fetched(struct cw_group *g, struct cw_peer *peer, const struct c
     struct cw_payload payload = {.handle = handle, .data = body, .length = length};
     cw_log_add(g, r, length > 0 ? &payload : NULL);
     cw_follow_take_unbroken(g);
+    g->opening.progress_ns = g->now_ns;
     return length > 0;
 }
 
@@ -219,6 +229,11 @@ static void fetch(struct cw_group *g)
     }
     if (g->head >= o->fetch_to) {
         cw_group_role_set(g, CW_ROLE_CLAIMING);
+        return;
+    }
+    if (g->now_ns - o->progress_ns >= FETCH_GIVE_UP_NS) {
+        refuse(g,
+               "the site that holds the newest writes sends none of them; look at its state, then try again");
         return;
     }
     bool is_stalled = g->now_ns - o->fetch_asked_ns >= FETCH_AGAIN_NS;
@@ -255,8 +270,9 @@ static void claim(struct cw_group *g)
     struct cw_opening *o = &g->opening;
 
     g->sync_wanted = CW_MAX(g->sync_wanted, g->head);
+    /* What the store is told must outlive us: the records, and the history by which they count. */
     if (o->is_claim_sent || g->now_ns < o->claim_again_ns || cw_group_durable(g) < g->head ||
-        !cw_group_can_send(g))
+        !cw_super_is_done(g, o->super_ticket) || !cw_group_can_send(g))
         return;
     o->epoch = next_epoch(g);
 #if CW_PLANTED_BUG == 4 /* the reign of before the restart goes on */
@@ -266,7 +282,7 @@ static void claim(struct cw_group *g)
         o->request.reign = last->reign;
     }
 #endif
-    o->is_claim_sent = true;
+    o->is_claim_sent = g->is_claim_in_flight = true;
     g->set.identities[g->config.self] = g->config.identity;
     struct cw_action *action = cw_group_act(g, CW_ACT_CLAIM);
     action->from_epoch = o->request.store_epoch;
@@ -283,8 +299,9 @@ void cw_group_on_claimed(struct cw_group *g, enum cw_claim_result result, const 
     struct cw_opening *o = &g->opening;
 
     g->now_ns = now_ns;
+    g->is_claim_in_flight = false;
     if (g->role != CW_ROLE_CLAIMING || !o->is_claim_sent)
-        return;
+        return; /* of an opening that was left: whatever the store has now, the next one asks anew */
     o->is_claim_sent = false;
     if (result == CW_CLAIM_AGAIN) {
         o->claim_again_ns = now_ns + CLAIM_AGAIN_NS;
@@ -322,16 +339,20 @@ static void begin_reign(struct cw_group *g)
 {
     g->set.members = cw_bit(g->config.self);
     g->set.asked = 0;
-    g->set.is_in_flight = false;
     g->set.retry_ns = 0;
     g->completed = g->flushed = g->head;
+    g->unlogged_bytes = 0;
+    g->commit = CW_MIN(g->commit, g->head); /* more may have been committed in a history that was lost */
+    g->sync_wanted = CW_MIN(g->sync_wanted, g->head);
     g->is_recovered_damaged = false;
     g->super.is_damaged = false;
     cw_group_role_set(g, CW_ROLE_PRIMARY);
     append_marker(g);
     for (uint8_t s = 0; s < CW_SITES_MAX; s++)
-        if (g->peers[s].is_configured)
+        if (g->peers[s].is_configured) {
             cw_source_reset(g, &g->peers[s], CW_PEER_GREETING);
+            memset(&g->peers[s].acked, 0, sizeof g->peers[s].acked);
+        }
     cw_group_event(g, 0, "open for writes in epoch %llu from sequence %llu", g->epoch, g->head, 0);
 }
 
@@ -352,6 +373,7 @@ void cw_open_step(struct cw_group *g)
             begin_reign(g);
         return;
     case CW_ROLE_DRAINING:
+    case CW_ROLE_DRAINED:
         cw_drain_step(g);
         return;
     default:
@@ -369,8 +391,8 @@ void cw_group_leave(struct cw_group *g, uint64_t seen_epoch)
         return;
     cw_group_event(g, 1, "no longer primary in epoch %llu (epoch %llu was seen)", g->epoch, seen_epoch, 0);
     cw_group_role_set(g, CW_ROLE_REPLICA);
+    cw_log_drop_above(g, g->head); /* fetched beyond a gap */
     g->set.members = g->set.asked = 0;
-    g->set.is_in_flight = false;
     g->epoch = last ? last->epoch : 0;
     g->reign = last ? last->reign : 0;
     for (uint8_t s = 0; s < CW_SITES_MAX; s++)
@@ -404,14 +426,23 @@ enum cw_status cw_group_drain(struct cw_group *g, uint64_t now_ns)
     if (!is_any_peer_streaming(g))
         return CW_REFUSED;
     cw_group_role_set(g, CW_ROLE_DRAINING);
+    g->drain_ends_ns = now_ns + DRAINING_MAX_NS;
     return CW_OK;
 }
 
-/* Level: everything is durable at every member, and every member knows that it is committed. */
+/* Level: everything is durable at every member, and every member knows that it is committed. A drain that
+ * does not get there, and one that nobody follows up with a fence, ends: we were and are the only holder. */
 void cw_drain_step(struct cw_group *g)
 {
     uint8_t others = g->set.members & ~cw_bit(g->config.self);
 
+    if (g->now_ns >= g->drain_ends_ns) {
+        cw_group_event(g, 1, "the drain was given up: requests are taken again", 0, 0, 0);
+        cw_group_role_set(g, CW_ROLE_PRIMARY);
+        return;
+    }
+    if (g->role == CW_ROLE_DRAINED)
+        return;
     g->sync_wanted = CW_MAX(g->sync_wanted, g->head);
     if (g->commit < g->head || g->set.asked || others == 0)
         return;
@@ -421,5 +452,6 @@ void cw_drain_step(struct cw_group *g)
             return;
     }
     cw_group_role_set(g, CW_ROLE_DRAINED);
+    g->drain_ends_ns = g->now_ns + DRAINED_MAX_NS;
     cw_group_event(g, 0, "drained at sequence %llu: every member holds everything", g->head, 0, 0);
 }
