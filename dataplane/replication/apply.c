@@ -68,7 +68,7 @@ static bool issue_record(struct cw_group *g, uint64_t sequence)
     const struct cw_record *r = &entry->record;
 
     CW_ASSERT(entry->is_present && r->sequence == sequence);
-    if (r->kind == CW_RECORD_MARKER) {
+    if (r->kind == CW_RECORD_MARKER || g->volumes[r->volume].is_removed) {
         entry->is_applied = true;
     } else {
         struct cw_apply_slot *slot = free_slot(g);

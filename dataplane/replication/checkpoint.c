@@ -59,6 +59,18 @@ void cw_group_on_super_written(struct cw_group *g, enum cw_status status)
 
 /* ---------------------------------------------------------------- what may go */
 
+/* What this peer still needs is above it. A copy under way needs its live stream, but only in this life. */
+static uint64_t cursor_of(const struct cw_group *g, const struct cw_peer *peer)
+{
+    if (!peer->is_configured)
+        return UINT64_MAX;
+    if (peer->state == CW_PEER_COPY_BEGIN || peer->state == CW_PEER_COPYING)
+        return peer->acked.durable;
+    if (g->super.peers[peer->site].needs_copy || !g->super.peers[peer->site].is_used)
+        return UINT64_MAX;
+    return g->super.peers[peer->site].sequence;
+}
+
 static uint64_t lowest_cursor(struct cw_group *g, struct cw_peer **who)
 {
     uint64_t lowest = UINT64_MAX;
@@ -68,10 +80,8 @@ static uint64_t lowest_cursor(struct cw_group *g, struct cw_peer **who)
         return lowest;
     for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
         struct cw_peer *peer = &g->peers[s];
-        if (!peer->is_configured || g->super.peers[s].needs_copy || !g->super.peers[s].is_used)
-            continue;
-        if (g->super.peers[s].sequence < lowest) {
-            lowest = g->super.peers[s].sequence;
+        if (cursor_of(g, peer) < lowest) {
+            lowest = cursor_of(g, peer);
             *who = peer;
         }
     }
@@ -112,13 +122,14 @@ static uint64_t choose_release(struct cw_group *g, uint64_t applied)
     uint64_t ring = cw_journal_ring_sectors(g->journal), room = cw_journal_room(g->journal);
     struct cw_peer *slowest;
     uint64_t cursor = lowest_cursor(g, &slowest);
+    uint64_t low = CW_MAX(ring / 6, CW_JOURNAL_RESERVE + CW_BATCH_ONE_WRITE); /* below it writes soon wait */
 
-    if (room > ring / 2)
+    if (room > CW_MAX(ring / 2, low))
         return g->release_sequence;
-    if (slowest && cursor < applied && room < ring / 6) {
+    if (slowest && cursor < applied && room < low) {
         uint64_t gain =
             cw_journal_release_position(g->journal, cursor) - cw_journal_tail_position(g->journal);
-        if (room + gain < ring / 4)
+        if (room + gain < CW_MAX(ring / 4, low))
             give_up_on(g, slowest);
         cursor = lowest_cursor(g, &slowest);
     }
@@ -209,10 +220,19 @@ static void finish(struct cw_group *g)
     cw_count(&g->counters[CW_GROUP_CHECKPOINTS], 1);
 }
 
+/* Nothing of ours is in the hands of a device. */
+bool cw_group_is_idle(const struct cw_group *g)
+{
+    for (uint32_t i = 0; i < CW_READ_SLOTS; i++)
+        if (g->read_slots[i].state == CW_SLOT_READING)
+            return false;
+    return !g->batches_in_flight && !g->is_syncing && !g->is_super_in_flight && !g->is_volumes_syncing &&
+           !g->is_image_busy && g->apply_used == 0 && g->reads[0] + g->reads[1] == 0;
+}
+
 static bool is_quiet(const struct cw_group *g)
 {
-    return g->logged == g->head && !g->batches_in_flight && !g->is_syncing && g->apply_used == 0 &&
-           !g->is_super_in_flight && !g->is_volumes_syncing && !g->checkpoint_ticket && !g->is_image_busy &&
+    return g->logged == g->head && cw_group_is_idle(g) && !g->checkpoint_ticket && !cw_group_is_changing(g) &&
            cw_group_durable(g) == cw_group_written(g) &&
            (g->super.applied_sequence == g->applied || g->target.state != CW_TARGET_NONE ||
             g->super.image_state != CW_IMAGE_WHOLE);
@@ -223,7 +243,7 @@ static void stop_step(struct cw_group *g)
 {
     if (!g->is_stopping || g->is_stopped)
         return;
-    if (g->role == CW_ROLE_DOWN || (g->super.is_clean && is_quiet(g))) {
+    if (g->super.is_clean && is_quiet(g)) {
         g->is_stopped = true;
         return;
     }

@@ -228,6 +228,7 @@ void cw_copy_on_ack(struct cw_group *g, struct cw_peer *peer, const struct cw_me
     case CW_COPY_BEGUN:
         if (peer->state == CW_PEER_COPY_BEGIN)
             peer->state = CW_PEER_COPYING;
+        peer->heard_ns = g->now_ns;
         return;
     case CW_COPY_CHUNKS:
         if (ack->chunks_received <= copy->chunks_sent)

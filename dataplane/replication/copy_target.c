@@ -148,6 +148,7 @@ static void mark(struct cw_group *g)
     uint64_t mix[2] = {g->next_journal_id[0], g->target.id};
     s->journal_id[0] = g->next_journal_id[0] = cw_hash64(mix, sizeof mix);
     s->journal_id[1] = g->next_journal_id[1];
+    cw_forget_cursors(g);
     s->tail_position = 0;
     s->tail_sequence = g->target.start_sequence;
     s->is_damaged = false;

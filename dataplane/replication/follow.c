@@ -72,8 +72,17 @@ static enum cw_attach_result judge(struct cw_group *g, const struct cw_message *
     return CW_ATTACH_OK;
 }
 
+/* What we noted of peers is of our own last reign; under another primary they moved on. */
+void cw_forget_cursors(struct cw_group *g)
+{
+    memset(g->super.peers, 0, sizeof g->super.peers);
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++)
+        g->peers[s].needs_copy = false;
+}
+
 static void adopt(struct cw_group *g, uint8_t site, uint64_t epoch, uint64_t reign)
 {
+    cw_forget_cursors(g);
     g->follow.primary = site;
     g->follow.epoch = g->epoch = epoch;
     g->follow.reign = g->reign = reign;
@@ -227,7 +236,7 @@ bool cw_follow_on_record(struct cw_group *g, struct cw_peer *peer, const struct 
         leave_stream(g);
         return false;
     }
-    if (!cw_history_has(&g->super.history, r->sequence, r->epoch, r->reign)) {
+    if (!cw_history_has(&g->super.history, r->sequence, r->epoch, r->reign) || r->group != g->config.group) {
         cw_count(&g->counters[CW_GROUP_BAD_FIELD], 1);
         leave_stream(g);
         return false;
@@ -268,6 +277,18 @@ static bool ack_is_due(const struct cw_group *g, const struct cw_sequences *now)
     if (now->applied > said->applied)
         return since >= 10 * ACK_DELAY_NS || now->applied - said->applied > g->log_mask / 8;
     return false;
+}
+
+/* An acknowledgement that is put off for company is due then. */
+uint64_t cw_follow_deadline(const struct cw_group *g)
+{
+    const struct cw_sequences *said = &g->follow.acked;
+
+    if (g->follow.state != CW_FOLLOW_STREAMING)
+        return CW_NEVER;
+    if (cw_group_written(g) > said->written || cw_group_durable(g) > said->durable)
+        return g->follow.ack_ns + ACK_DELAY_NS;
+    return g->follow.ack_ns + (g->applied > said->applied ? 10 * ACK_DELAY_NS : HEARTBEAT_NS);
 }
 
 static void acknowledge(struct cw_group *g)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define ACTIONS_MAX     16384u
+#define DEADLINE_MIN_NS (100 * CW_US)
 #define ACTIONS_RESERVE 2048u /* the facts of one turn add fewer than this between two drains */
 
 const char *const cw_group_counter_names[CW_GROUP_COUNTER_COUNT] = {CW_GROUP_COUNTERS(CW_COUNTER_NAME)};
@@ -56,6 +57,10 @@ static void carve(struct cw_group *g, struct cw_arena *arena, const struct cw_gr
     g->log = cw_arena_take(arena, sizeof(struct cw_log_entry) * config->log_entries, 64);
     cw_pool_init(&g->held, arena, held_count, sizeof(struct cw_held), 64);
     cw_overlay_init(&g->overlay, arena, config->log_entries);
+    uint32_t action_count = ACTIONS_MAX;
+    while (action_count <
+           ACTIONS_MAX + 2 * config->log_entries) /* a cut may give every payload back at once */
+        action_count *= 2;
     carve_queue(&g->writes, arena, config->log_entries);
     carve_queue(&g->flushes, arena, CW_FLUSHES_MAX);
     g->super_block = cw_arena_take(arena, CW_SECTOR_SIZE, CW_SECTOR_SIZE);
@@ -64,8 +69,8 @@ static void carve(struct cw_group *g, struct cw_arena *arena, const struct cw_gr
             cw_arena_take(arena, (size_t)CW_BATCH_SECTORS_MAX * CW_SECTOR_SIZE, CW_SECTOR_SIZE);
     for (uint32_t i = 0; i < CW_COPY_SLOTS; i++)
         g->copy_slots[i].memory = cw_arena_take(arena, CW_COPY_CHUNK, CW_SECTOR_SIZE);
-    g->actions = cw_arena_take(arena, sizeof(struct cw_action) * ACTIONS_MAX, 64);
-    g->action_mask = ACTIONS_MAX - 1;
+    g->actions = cw_arena_take(arena, sizeof(struct cw_action) * action_count, 64);
+    g->action_mask = action_count - 1;
     g->short_heads = cw_arena_take(arena, (size_t)CW_SHORT_HEAD * ACTIONS_MAX, 64);
     g->heads = cw_arena_take(arena, (size_t)CW_MESSAGE_HEAD_MAX * CW_LONG_HEADS, 64);
 }
@@ -142,6 +147,7 @@ void cw_group_volume_remove(struct cw_group *g, uint16_t volume)
     struct cw_superblock *s = &g->super;
 
     g->volumes[volume].is_present = false;
+    g->volumes[volume].is_removed = true;
     for (uint32_t i = 0; i < s->volume_count; i++)
         if (s->volumes[i].volume == volume) {
             memmove(&s->volumes[i], &s->volumes[i + 1], sizeof s->volumes[0] * (s->volume_count - i - 1));
@@ -156,8 +162,15 @@ void cw_group_set_mode(struct cw_group *g, enum cw_mode mode, uint8_t min_in_syn
     g->config.mode = mode;
     g->config.min_in_sync = min_in_sync;
     g->config.sites = sites;
-    for (uint8_t s = 0; s < CW_SITES_MAX; s++)
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
+        bool was_configured = g->peers[s].is_configured;
         g->peers[s].is_configured = s != g->config.self && (sites & cw_bit(s));
+        if (!was_configured || g->peers[s].is_configured)
+            continue;
+        cw_source_reset(g, &g->peers[s], CW_PEER_GREETING);
+        if (g->follow.primary == s)
+            cw_follow_stop(g);
+    }
 }
 
 /* ---------------------------------------------------------------- actions */
@@ -269,6 +282,7 @@ void cw_group_on_peer_down(struct cw_group *g, uint8_t site, uint64_t now_ns)
     peer->is_up = false;
     peer->has_hello = false;
     peer->down_since_ns = now_ns;
+    g->opening.answered &= ~cw_bit(site);
     cw_source_reset(g, peer, CW_PEER_DISCONNECTED);
     if (g->follow.primary == site)
         cw_follow_stop(g);
@@ -422,7 +436,7 @@ void cw_group_step(struct cw_group *g, uint64_t now_ns)
         cw_members_step(g);
         cw_checkpoint_step(g);
     } else if (g->is_stopping) {
-        g->is_stopped = true;
+        g->is_stopped = cw_group_is_idle(g);
     }
     cw_requests_complete(g);
     cw_log_retire(g);
@@ -436,23 +450,28 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t cw_group_deadline_ns(const struct cw_group *g)
 {
-    uint64_t deadline = g->now_ns + 20 * CW_MS; /* slow timers: greetings, members, checkpoints */
-    bool is_behind = cw_journal_durable_commit(g->journal) < g->commit ||
-                     cw_journal_durable_sequence(g->journal) < g->head || g->applied < g->commit;
+    uint64_t deadline = g->now_ns + 20 * CW_MS; /* slow timers: heartbeats, greetings, members, checkpoints */
+    uint64_t commit = CW_MIN(g->commit, g->head);
+    bool is_behind = cw_journal_durable_commit(g->journal) < commit || cw_group_durable(g) < g->head ||
+                     g->applied < commit;
 
-    if (g->role == CW_ROLE_DOWN)
-        return CW_NEVER;
     if (g->action_head != g->action_tail)
         return g->now_ns;
-    if (is_behind)
+    if (g->role == CW_ROLE_DOWN)
+        return CW_NEVER;
+    if (is_behind || g->is_stopping)
         deadline = earlier(deadline, g->now_ns + 2 * CW_MS);
-    return earlier(deadline, cw_source_deadline(g));
+    deadline = earlier(deadline, cw_source_deadline(g));
+    deadline = earlier(deadline, cw_follow_deadline(g));
+    return CW_MAX(deadline, g->now_ns + DEADLINE_MIN_NS); /* what is overdue now waits for something else */
 }
 
 void cw_group_stop(struct cw_group *g, uint64_t now_ns)
 {
     g->now_ns = now_ns;
     g->is_stopping = true;
+    if (g->role > CW_ROLE_REPLICA && !cw_group_is_open(g))
+        cw_group_leave(g, g->epoch);
 }
 
 bool cw_group_is_stopped(const struct cw_group *g)

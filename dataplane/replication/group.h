@@ -108,6 +108,7 @@ enum cw_status cw_group_flush(struct cw_group *group, struct cw_block_request *r
  */
 struct cw_group_read {
     uint64_t ticket; /* internal */
+    uint64_t reign;  /* internal: in which it began */
     uint16_t volume;
     uint64_t offset, length;
     bool is_covered; /* begin says: no need to read the file */
@@ -118,6 +119,10 @@ void cw_group_read_end(struct cw_group *group, struct cw_group_read *read, uint8
                        uint32_t slice_count);
 /* Checked last, right before data leaves: CW_OK, CW_AGAIN (held: lease), CW_SHUTDOWN (fenced since). */
 enum cw_status cw_group_may_answer(const struct cw_group *group, uint64_t now_ns) CW_MUST_CHECK;
+/* The same for a read that has ended: SHUTDOWN also when the group was fenced and opened anew since it began;
+ * the bytes may be of before. */
+enum cw_status cw_group_read_may_answer(const struct cw_group *group, const struct cw_group_read *read,
+                                        uint64_t now_ns) CW_MUST_CHECK;
 
 /* ---------------------------------------------------------------- actions */
 
@@ -219,7 +224,8 @@ enum cw_status cw_group_open(struct cw_group *group, const struct cw_open_reques
 enum cw_claim_result { CW_CLAIM_OK, CW_CLAIM_AGAIN, CW_CLAIM_REFUSED };
 void cw_group_on_claimed(struct cw_group *group, enum cw_claim_result result, const char *why,
                          uint64_t now_ns);
-/* ok = false: refused or unreachable: nothing changed as far as we know, asked again in 1 s */
+/* ok = false: refused or unreachable: nothing changed as far as we know, asked again in 1 s.
+ * The same question may come twice: a set that is already as asked is ok. */
 void cw_group_on_set_changed(struct cw_group *group, bool ok, uint64_t now_ns);
 /* The node's lease covers this group until deadline_ns of our monotonic clock (already with its margin). */
 void cw_group_lease(struct cw_group *group, uint64_t deadline_ns);
@@ -269,7 +275,7 @@ bool cw_group_superblock_wants_switch(const struct cw_superblock *superblock);
 
 void cw_group_step(struct cw_group *group, uint64_t now_ns);
 uint64_t cw_group_deadline_ns(const struct cw_group *group);
-/* Closed in order: nothing in flight, everything synced; the last superblock says clean. Step until true. */
+/* What still waits for others is answered SHUTDOWN. Closed in order: nothing in flight, everything synced; the last superblock says clean. Step until true. */
 void cw_group_stop(struct cw_group *group, uint64_t now_ns);
 bool cw_group_is_stopped(const struct cw_group *group);
 

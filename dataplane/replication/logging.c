@@ -32,6 +32,13 @@ static bool add_record(struct cw_group *g, uint64_t sequence, bool *has_fua)
     return true;
 }
 
+static void note_logged(struct cw_group *g, uint64_t sequence)
+{
+    uint64_t length = cw_record_payload_length(&cw_log_at(g, sequence)->record);
+
+    g->unlogged_bytes -= CW_MIN(length, g->unlogged_bytes); /* a replica does not count them */
+}
+
 static void issue_batch(struct cw_group *g, bool dsync)
 {
     const struct cw_journal_batch *batch = cw_journal_close(g->journal, commit_to_log(g, g->logged), dsync);
@@ -60,7 +67,7 @@ static void write_records(struct cw_group *g)
         uint64_t first = g->logged + 1;
         bool has_fua = false;
         while (g->logged < g->head && add_record(g, g->logged + 1, &has_fua))
-            g->logged++;
+            note_logged(g, ++g->logged);
         CW_ASSERT(g->logged >= first && "a batch of its own was asked for");
         if (has_fua)
             g->sync_wanted = CW_MAX(g->sync_wanted, g->logged);
@@ -80,7 +87,7 @@ static bool wants_commit_batch(const struct cw_group *g)
 
 static void write_commit(struct cw_group *g)
 {
-    if (!wants_commit_batch(g) || !may_open_batch(g) || cw_journal_room(g->journal) < 4)
+    if (!wants_commit_batch(g) || !may_open_batch(g))
         return;
     if (cw_journal_begin(g->journal))
         issue_batch(g, false);
@@ -146,6 +153,9 @@ void cw_group_on_journal_synced(struct cw_group *g, enum cw_status status)
 {
     g->is_syncing = false;
     if (status != CW_OK) {
+        g->super.is_damaged =
+            true; /* what was only written may be gone: no member, whatever the store says */
+        cw_super_ask(g);
         cw_group_down(g,
                       "a sync of the journal failed; what it held before may be lost in its cache; repair or "
                       "replace its device, then start this site again");

@@ -6,8 +6,6 @@
 
 #include "base/hash.h"
 
-#define JOURNAL_RESERVE_SECTORS (CW_BATCH_SECTORS_MAX + 64u) /* for what must go on when writes may not */
-
 static bool queue_is_empty(const struct cw_waiter_queue *q)
 {
     return q->head == q->tail;
@@ -41,7 +39,7 @@ static uint64_t record_count(const struct cw_group_write *write)
 
 static enum cw_status may_enter(struct cw_group *g, uint64_t records, uint64_t bytes)
 {
-    uint64_t sectors = records + bytes / CW_SECTOR_SIZE + 2 * records;
+    uint64_t sectors = 3 * (records + g->head - g->logged) + (bytes + g->unlogged_bytes) / CW_SECTOR_SIZE;
 
     if (g->is_stopping || !cw_group_is_open(g))
         return CW_SHUTDOWN;
@@ -49,7 +47,7 @@ static enum cw_status may_enter(struct cw_group *g, uint64_t records, uint64_t b
         return CW_AGAIN;
     if (!cw_log_has_room(g, records) || queue_is_full(&g->writes) || queue_is_full(&g->flushes))
         return CW_AGAIN;
-    if (cw_journal_room(g->journal) < sectors + JOURNAL_RESERVE_SECTORS + (g->head - g->logged) * 3)
+    if (cw_journal_room(g->journal) < sectors + CW_JOURNAL_RESERVE)
         return CW_AGAIN;
     return CW_OK;
 }
@@ -72,6 +70,7 @@ static void enter_record(struct cw_group *g, const struct cw_group_write *write,
         .group = g->config.group,
     };
     cw_log_add(g, &record, payload);
+    g->unlogged_bytes += cw_record_payload_length(&record);
     cw_overlay_insert(&g->overlay, record.volume, offset, length, record.sequence);
 }
 
@@ -170,12 +169,18 @@ uint64_t cw_requests_written_by_all(struct cw_group *g)
     return held_by_all(g, cw_group_written(g), cw_member_holds);
 }
 
+/* While a question is out the store may have either set. */
+static uint8_t surely_members(const struct cw_group *g)
+{
+    return g->set.asked ? g->set.members & g->set.asked : g->set.members;
+}
+
 static bool may_complete(const struct cw_group *g)
 {
     if (!cw_group_is_open(g) || g->now_ns >= g->lease_deadline_ns)
         return false;
     if (g->config.min_in_sync > 0 && g->config.mode != CW_MODE_ASYNC)
-        return (g->set.members & ~cw_bit(g->config.self)) != 0;
+        return (surely_members(g) & ~cw_bit(g->config.self)) != 0;
     return true;
 }
 
@@ -205,7 +210,7 @@ static void fail_all(struct cw_group *g, struct cw_waiter_queue *q)
 
 void cw_requests_complete(struct cw_group *g)
 {
-    if (!cw_group_is_open(g)) {
+    if (!cw_group_is_open(g) || g->is_stopped) {
         fail_all(g, &g->writes);
         fail_all(g, &g->flushes);
         return;
@@ -235,6 +240,12 @@ enum cw_status cw_group_may_answer(const struct cw_group *g, uint64_t now_ns)
     return now_ns < g->lease_deadline_ns ? CW_OK : CW_AGAIN;
 }
 
+enum cw_status cw_group_read_may_answer(const struct cw_group *g, const struct cw_group_read *read,
+                                        uint64_t now_ns)
+{
+    return g->reign == read->reign ? cw_group_may_answer(g, now_ns) : CW_SHUTDOWN;
+}
+
 /* ---------------------------------------------------------------- reads */
 
 enum cw_status cw_group_read_begin(struct cw_group *g, struct cw_group_read *read)
@@ -242,6 +253,7 @@ enum cw_status cw_group_read_begin(struct cw_group *g, struct cw_group_read *rea
     if (!cw_group_is_open(g))
         return CW_SHUTDOWN;
     read->ticket = g->read_phase;
+    read->reign = g->reign;
     g->reads[g->read_phase]++;
     read->is_covered = cw_overlay_covers(&g->overlay, read->volume, read->offset, read->length);
     cw_count(&g->counters[CW_GROUP_READS], 1);

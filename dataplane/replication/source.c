@@ -81,7 +81,6 @@ void cw_source_reset(struct cw_group *g, struct cw_peer *peer, enum cw_peer_stat
     peer->told_commit = 0;
     peer->told_commit_ns = 0;
     peer->told_sync = 0;
-    peer->progress_ns = g->now_ns;
     if (state == CW_PEER_GREETING)
         peer->hello_asked_ns = 0;
 }
@@ -202,7 +201,7 @@ void cw_source_on_attached(struct cw_group *g, struct cw_peer *peer,
                                         .durable = CW_MIN(common, peer->hello.sequences.durable),
                                         .applied = CW_MIN(common, peer->hello.sequences.applied)};
     peer->state = CW_PEER_STREAMING;
-    peer->progress_ns = g->now_ns;
+    peer->heard_ns = g->now_ns;
     cw_group_event(g, 0, "site %llu is attached at sequence %llu and catches up to %llu", peer->site, common,
                    g->head);
 }
@@ -218,6 +217,7 @@ void cw_source_on_ack(struct cw_group *g, struct cw_peer *peer, const struct cw_
         cw_count(&g->counters[CW_GROUP_BAD_FIELD], 1);
         return;
     }
+    peer->heard_ns = g->now_ns;
     if (ack->sequences.written > peer->acked.written || ack->sequences.durable > peer->acked.durable ||
         ack->sequences.received > peer->acked.received)
         peer->progress_ns = g->now_ns;
@@ -269,8 +269,10 @@ static void send_from_memory(struct cw_group *g, struct cw_peer *peer)
     struct cw_log_entry *entry = cw_log_at(g, peer->next);
     struct cw_held *held = cw_pool_get(&g->held, entry->held);
 
-    if (held)
+    if (held) {
         held->references++;
+        g->held_sends++;
+    }
     send_record(g, peer, &entry->record, held ? held->payload.data : NULL,
                 held ? cw_tag(peer, CW_TAG_HELD, entry->held.index) : 0);
 }
@@ -278,6 +280,10 @@ static void send_from_memory(struct cw_group *g, struct cw_peer *peer)
 static void journal_is_unreadable(struct cw_group *g, struct cw_peer *peer)
 {
     drop_read_slot(g, peer);
+    if (!cw_group_is_open(g)) { /* it was fetching: it asks again, or gives up */
+        peer->fetch_last = 0;
+        return;
+    }
     peer->needs_copy = true;
     cw_group_event(g, 2, "the journal could not be read at sequence %llu: site %llu must be copied in full",
                    peer->next, peer->site, 0);
@@ -361,7 +367,14 @@ static bool send_from_journal(struct cw_group *g, struct cw_peer *peer)
                     payload ? cw_tag(peer, CW_TAG_READ_SLOT, (uint32_t)peer->read_slot) : 0);
         return true;
     }
+    uint64_t position = slot->position, next_position;
+    uint32_t sectors;
     drop_read_slot(g, peer);
+    if (cw_journal_find(g->journal, peer->next, &next_position, &sectors) == CW_OK &&
+        next_position == position) {
+        journal_is_unreadable(g, peer); /* it should have been in there, and counts no longer */
+        return false;
+    }
     return true;
 }
 
@@ -385,6 +398,7 @@ void cw_group_on_sent(struct cw_group *g, uint8_t site, uint64_t tag, bool deliv
         struct cw_handle handle = {.index = index, .generation = g->held.generations[index]};
         const struct cw_held *held = cw_pool_get(&g->held, handle);
         CW_ASSERT(held != NULL && "a send keeps what it sends");
+        g->held_sends--;
         cw_source_sent(g, peer, session, held->payload.length);
         cw_held_unref(g, handle);
         return;
@@ -418,7 +432,7 @@ static void pump(struct cw_group *g, struct cw_peer *peer)
     uint64_t limit = send_limit(g, peer);
 
     while (peer->next <= limit && cw_group_can_send(g) && peer->sends < CW_PEER_SENDS_MAX &&
-           peer->send_bytes < CW_PEER_SEND_BYTES_MAX) {
+           peer->send_bytes < CW_PEER_SEND_BYTES_MAX && g->held_sends < CW_HELD_SENDS_MAX) {
         if (cw_log_has(g, peer->next)) {
             drop_read_slot(g, peer);
             send_from_memory(g, peer);
@@ -435,10 +449,11 @@ static void pump(struct cw_group *g, struct cw_peer *peer)
 void cw_source_on_fetch(struct cw_group *g, struct cw_peer *peer, const struct cw_message *m)
 {
     if (g->role != CW_ROLE_REPLICA || m->fetch.first == 0 || m->fetch.first > m->fetch.last ||
-        m->fetch.last > cw_group_written(g)) {
+        m->fetch.last > g->head) {
         cw_count(&g->counters[CW_GROUP_STALE], 1);
         return;
     }
+    drop_read_slot(g, peer);
     peer->next = m->fetch.first;
     peer->fetch_last = m->fetch.last;
 }
@@ -475,7 +490,7 @@ static void tell_commit(struct cw_group *g, struct cw_peer *peer)
 
 static void greet(struct cw_group *g, struct cw_peer *peer)
 {
-    if (g->now_ns - peer->hello_asked_ns < GREETING_AGAIN_NS || !cw_group_can_send(g))
+    if (g->now_ns < peer->hello_asked_ns + GREETING_AGAIN_NS || !cw_group_can_send(g))
         return;
     if (peer->state == CW_PEER_ATTACHING || peer->state == CW_PEER_COPY_BEGIN) {
         if (g->now_ns - peer->hello_asked_ns < 20 * GREETING_AGAIN_NS)
@@ -483,6 +498,16 @@ static void greet(struct cw_group *g, struct cw_peer *peer)
         cw_source_reset(g, peer, CW_PEER_GREETING);
     }
     cw_group_send_hello(g, peer, CW_HELLO_ASK);
+}
+
+/* A session may live on when the replica behind it does not follow any more. */
+static bool is_silent(struct cw_group *g, struct cw_peer *peer)
+{
+    if (g->now_ns < peer->heard_ns + CW_MAX(g->config.replica_timeout_ns, 10 * HEARTBEAT_NS))
+        return false;
+    cw_group_event(g, 1, "site %llu is connected but silent: it is greeted anew", peer->site, 0, 0);
+    cw_source_reset(g, peer, CW_PEER_GREETING);
+    return true;
 }
 
 void cw_source_step(struct cw_group *g)
@@ -501,7 +526,7 @@ void cw_source_step(struct cw_group *g)
             greet(g, peer);
         if (peer->state == CW_PEER_COPYING)
             cw_copy_step(g, peer);
-        if (peer->state == CW_PEER_STREAMING || peer->state == CW_PEER_COPYING) {
+        if ((peer->state == CW_PEER_STREAMING || peer->state == CW_PEER_COPYING) && !is_silent(g, peer)) {
             pump(g, peer);
             tell_commit(g, peer);
         }
