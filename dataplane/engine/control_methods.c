@@ -329,6 +329,78 @@ static void lab_fault(struct cw_call *call)
     post(call, command);
 }
 
+/* ---------------------------------------------------------------- the load generator */
+
+static void on_direct_started(struct cw_command *command)
+{
+    struct cw_call *call = command->context;
+    if (command->status == CW_OK)
+        cw_call_reply(call, json_pack("{s:I}", "run", (json_int_t)command->direct.result.run));
+    else
+        cw_call_refuse(call, command->status, "%s", command->why);
+    cw_control_free_command(command);
+}
+
+static bool read_direct(const struct cw_call *call, struct cw_direct_request *request)
+{
+    char op[16];
+    uint64_t size = 0, depth = 0, duration_ms = 0;
+    *request = (struct cw_direct_request){.seed = 1};
+    bool is_good = cw_call_text(call, "op", op, sizeof op) && cw_call_u64(call, "size", &size) &&
+                   cw_call_u64(call, "depth", &depth);
+    (void)cw_call_u64(call, "count", &request->count);
+    (void)cw_call_u64(call, "duration_ms", &duration_ms);
+    (void)cw_call_u64(call, "seed", &request->seed);
+    (void)cw_call_u64(call, "span", &request->span);
+    if (!is_good || size > UINT32_MAX || depth > UINT32_MAX || duration_ms > UINT32_MAX)
+        return false;
+    request->op = strcmp(op, "write") == 0 ? CW_BLOCK_WRITE : CW_BLOCK_READ;
+    request->is_sequential = json_is_true(json_object_get(call->params, "sequential"));
+    request->size = (uint32_t)size;
+    request->depth = (uint32_t)depth;
+    request->duration_ns = duration_ms * CW_MS;
+    return strcmp(op, "write") == 0 || strcmp(op, "read") == 0;
+}
+
+static void direct_start(struct cw_call *call)
+{
+    uint64_t volume = CW_VOLUMES_PER_GROUP_MAX;
+    struct cw_command *command =
+        cw_control_command(CW_COMMAND_DIRECT_START, call->slot, on_direct_started, call);
+    (void)cw_call_u64(call, "volume", &volume);
+    if (volume < CW_VOLUMES_PER_GROUP_MAX && read_direct(call, &command->direct.request)) {
+        command->volume = (uint16_t)volume;
+        post(call, command);
+        return;
+    }
+    cw_control_free_command(command);
+    bad_params(call, "direct.start needs volume, op write or read, size, depth, and count or duration_ms");
+}
+
+static void on_direct_stats(struct cw_command *command)
+{
+    struct cw_call *call = command->context;
+    const struct cw_direct_result *r = &command->direct.result;
+    if (command->status == CW_OK)
+        cw_call_reply(call, json_pack("{s:b, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "done", r->is_done,
+                                      "ops", (json_int_t)r->ops, "bytes", (json_int_t)r->bytes, "errors",
+                                      (json_int_t)r->errors, "seconds", (double)r->elapsed_ns / 1e9, "p50_us",
+                                      (double)r->p50_ns / 1e3, "p99_us", (double)r->p99_ns / 1e3, "p999_us",
+                                      (double)r->p999_ns / 1e3, "max_us", (double)r->max_ns / 1e3));
+    else
+        cw_call_refuse(call, command->status, "%s", command->why);
+    cw_control_free_command(command);
+}
+
+static void direct_stats(struct cw_call *call)
+{
+    uint64_t run = 0;
+    struct cw_command *command = cw_control_command(CW_COMMAND_DIRECT_STATS, 0, on_direct_stats, call);
+    (void)cw_call_u64(call, "run", &run);
+    command->direct.request.run = (uint32_t)run;
+    post(call, command);
+}
+
 /* ---------------------------------------------------------------- the table */
 
 enum group_need { NEEDS_NOTHING, NEEDS_GROUP, NEEDS_RUNNING };
@@ -353,6 +425,8 @@ static const struct {
     {"group.fence", group_fence, NEEDS_RUNNING},
     {"group.resync", group_resync, NEEDS_RUNNING},
     {"lab.fault", lab_fault, NEEDS_RUNNING},
+    {"direct.start", direct_start, NEEDS_RUNNING},
+    {"direct.stats", direct_stats, NEEDS_NOTHING},
 };
 
 /* A group that has not started acknowledges nothing: it is fenced as it is. */

@@ -8,6 +8,7 @@
  *   store_net.c       messages from peers
  *   store_block.c     the seam to front ends: requests, buffers, reads, the last check before an answer
  *   store_commands.c  what control asks for
+ *   store_direct.c    runs of the load generator
  */
 #pragma once
 
@@ -15,6 +16,7 @@
 #include "engine/lease.h"
 #include "engine/memory.h"
 #include "engine/snapshot.h"
+#include "frontend/direct.h"
 #include "frontend/nbd.h"
 #include "io/disk.h"
 
@@ -25,6 +27,7 @@
 #define CW_STORE_COMMANDS_MAX  16u
 #define CW_STORE_ACTIONS_MAX   1024u /* of one group in one turn */
 #define CW_STORE_URING_ENTRIES 1024u
+#define CW_STORE_RUNS          4u
 #define CW_BATCH_SLOTS_MAX     32u
 #define CW_ROLE_CHECK_NS       (5 * CW_MS)
 
@@ -44,6 +47,7 @@ struct cw_store_volume {
     uint8_t export_state;   /* enum cw_export_state */
     bool export_has_failed; /* said once, tried again each time the role changes */
     uint32_t in_flight;     /* kernel operations on its files */
+    uint32_t runs;          /* of the load generator */
     uint64_t size, base;
     struct cw_store_group *group;
     struct cw_command *removal; /* waits until nothing refers to the volume */
@@ -131,6 +135,15 @@ struct cw_store_piece {
     struct cw_store_piece *next;
 };
 
+struct cw_store_run {
+    bool is_active;
+    uint8_t op;
+    uint32_t number; /* 0: never used */
+    uint64_t started_ns;
+    struct cw_store_volume *volume;
+    struct cw_direct direct;
+};
+
 struct cw_store_path {
     bool is_up;
     uint8_t peer;
@@ -159,6 +172,8 @@ struct cw_store {
     struct cw_store_piece *pieces, *pieces_free;
     uint32_t pieces_free_count;
 
+    struct cw_store_run *runs;
+    uint32_t last_run;
     struct cw_command *stop;
     uint64_t now_ns;
     uint64_t cycle_ns_max;
@@ -202,6 +217,12 @@ extern const struct cw_block_ops cw_store_block_ops;
 void cw_store_finish(struct cw_store_group *group, struct cw_block_request *request, enum cw_status status);
 /* With a fresh clock: answers what may be answered. Returns how many. */
 uint32_t cw_store_answer(struct cw_store_group *group);
+
+/* ---- store_direct.c ---- */
+void cw_store_direct_init(struct cw_store *store, struct cw_arena *arena);
+void cw_store_direct_start(struct cw_store_group *group, struct cw_command *command);
+void cw_store_direct_stats(struct cw_store *store, struct cw_command *command);
+uint32_t cw_store_direct_turn(struct cw_store *store, bool has_room);
 
 /* ---- store_commands.c ---- */
 uint32_t cw_store_commands(struct cw_store *store);

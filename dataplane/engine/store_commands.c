@@ -78,7 +78,7 @@ static void volume_finish_removal(struct cw_store_volume *volume, const struct c
 {
     struct cw_store_group *group = volume->group;
     struct cw_command *command = volume->removal;
-    bool is_free = volume->export_state == CW_EXPORT_CLOSED && !group->is_image_lent;
+    bool is_free = volume->export_state == CW_EXPORT_CLOSED && volume->runs == 0 && !group->is_image_lent;
     bool is_in_place = status->sequences.applied >= volume->removal_sequence;
     if (is_free && is_in_place && volume->in_flight == 0) {
         cw_group_volume_remove(group->group, volume->index);
@@ -98,7 +98,8 @@ static void volume_finish_removal(struct cw_store_volume *volume, const struct c
 static bool group_is_free(const struct cw_store_group *group)
 {
     for (unsigned i = 0; i < CW_VOLUMES_PER_GROUP_MAX; i++) {
-        if (group->volumes[i].is_used && group->volumes[i].export_state != CW_EXPORT_CLOSED)
+        const struct cw_store_volume *volume = &group->volumes[i];
+        if (volume->is_used && (volume->export_state != CW_EXPORT_CLOSED || volume->runs > 0))
             return false;
     }
     return cw_group_is_stopped(group->group) && group->ops_in_flight == 0 && group->sends_in_flight == 0 &&
@@ -466,6 +467,9 @@ static bool on_group_command(struct cw_store_group *group, struct cw_command *co
     case CW_COMMAND_FAULT:
         fault(group, command);
         return true;
+    case CW_COMMAND_DIRECT_START:
+        cw_store_direct_start(group, command);
+        return true;
     default:
         CW_ASSERT(!"no other command names a group");
     }
@@ -484,6 +488,9 @@ static bool on_command(struct cw_store *store, struct cw_command *command)
     case CW_COMMAND_SNAPSHOT:
         snapshot(store, command->snapshot);
         return false; /* goes on to the net lcore */
+    case CW_COMMAND_DIRECT_STATS:
+        cw_store_direct_stats(store, command);
+        return true;
     case CW_COMMAND_STOP:
         stop(store, command);
         return false;

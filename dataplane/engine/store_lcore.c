@@ -49,6 +49,7 @@ enum cw_status cw_store_init(struct cw_store *store, struct cw_engine *engine, s
     store->ops = cw_arena_take(arena, sizeof *store->ops * CW_STORE_OPS, 64);
     store->pieces = cw_arena_take(arena, sizeof *store->pieces * CW_STORE_OPS, 64);
     store->reads = cw_arena_take(arena, sizeof *store->reads * CW_STORE_READS, 64);
+    cw_store_direct_init(store, arena);
     cw_nbd_init(&store->nbd, arena, arena->memory != NULL ? &store->uring : NULL, &nbd);
     if (arena->memory == NULL)
         return CW_OK;
@@ -164,11 +165,13 @@ static uint32_t turn_groups(struct cw_store *store)
 /* Replies last: everything that was answered in this turn leaves in one submission. */
 static uint32_t turn_frontends(struct cw_store *store, bool has_progress)
 {
-    if (store->is_room_wanted && has_progress) {
+    bool has_room = store->is_room_wanted && has_progress;
+    if (has_room) {
         store->is_room_wanted = false;
         cw_nbd_on_room(&store->nbd);
     }
-    return cw_nbd_flush(&store->nbd) ? 1 : 0;
+    uint32_t count = cw_store_direct_turn(store, has_room);
+    return count + (cw_nbd_flush(&store->nbd) ? 1 : 0);
 }
 
 uint32_t cw_store_turn(struct cw_store *store, uint64_t now_ns)

@@ -331,6 +331,21 @@ def refuses_what_it_must(rig):
 
 
 @case
+def measures_itself(rig):
+    rig.start()
+    attach_both(rig)
+    open_at(rig.east)
+    in_sync(rig.east)
+    for op in ("write", "read"):
+        run = rig.east.rpc.call("direct.start", group=1, volume=0, op=op, size=4096, depth=4, count=2000, seed=3)
+        stats = wait_for(f"{op} run", lambda r=run["run"]: (s := rig.east.rpc.call("direct.stats", run=r))["done"] and s, 30)
+        assert stats["ops"] == 2000 and stats["errors"] == 0, stats
+        print(f"  {op}: {stats['ops'] / stats['seconds']:.0f}/s, p50 {stats['p50_us']:.0f} us, p99 {stats['p99_us']:.0f} us")
+    level(rig.east, rig.west)
+    assert rig.west.image() == rig.east.image()
+
+
+@case
 def is_quiet_when_idle(rig):
     rig.start()
     attach_both(rig)
