@@ -299,8 +299,19 @@ class Rig:
                 engine.process.wait()
             if kind is not None and os.path.exists(engine.log):
                 print(f"---- {engine.site}\n{engine.tail()}", file=sys.stderr)
+        bad = self.sanitizer_lines() if kind is None else []
         if kind is None or not os.environ.get("CAUSEWAY_KEEP"):
             shutil.rmtree(self.directory, ignore_errors=True)
+        if bad:
+            raise AssertionError("a sanitizer spoke up: " + "; ".join(bad[:5]))
+
+    def sanitizer_lines(self):
+        lines = []
+        for engine in self.engines:
+            if os.path.exists(engine.log):
+                with open(engine.log, errors="replace") as log:
+                    lines += [line.strip() for line in log if "runtime error" in line or "Sanitizer" in line]
+        return lines
 
 
 def program_from_arguments():

@@ -281,6 +281,57 @@ def a_failed_journal_stops_the_group(rig):
 
 
 @case
+def copies_in_full(rig):
+    """An operator orders a full copy while clients write; the replica switches to the new files and is equal."""
+    rig.start()
+    attach_both(rig)
+    open_at(rig.east)
+    in_sync(rig.east)
+    client = Client(rig.east)
+    client.some_writes(15, 100)
+    before = os.stat(f"{rig.west.directory}/storage/g1v0.img").st_ino
+    rig.east.rpc.call("group.resync", group=1, site="west")
+    client.some_writes(16, 100)
+    wait_for("copied", lambda: os.stat(f"{rig.west.directory}/storage/g1v0.img").st_ino != before, 20)
+    in_sync(rig.east)
+    client.some_writes(17, 20)
+    level(rig.east, rig.west)
+    assert rig.west.image() == bytes(client.model), "the copy differs"
+    assert rig.west.group()["image"] == "whole"
+    rig.west.kill()
+    rig.west.start()
+    reattach(rig.west)
+    in_sync(rig.east)
+    level(rig.east, rig.west)
+    assert rig.west.image() == bytes(client.model), "the copy differs after a restart"
+
+
+@case
+def bears_load_in_two_groups(rig):
+    rig.start()
+    for group in (1, 2):
+        for engine in rig.engines:
+            engine.attach(group=group, mode="semi-sync" if group == 2 else "sync")
+            engine.volume(group=group, size=64 * MIB)
+        rig.east.open(group=group)
+        rig.east.wait_role("primary", group)
+    runs = [rig.east.rpc.call("direct.start", group=group, volume=0, op="write", size=size, depth=32,
+                              duration_ms=3000, seed=group)["run"] for group, size in ((1, 4096), (2, 1 << 20), (1, 131072))]
+    for run in runs:
+        stats = wait_for("run", lambda r=run: (s := rig.east.rpc.call("direct.stats", run=r))["done"] and s, 60)
+        assert stats["errors"] == 0, stats
+        print(f"  {stats['ops'] / stats['seconds']:.0f}/s, {stats['bytes'] / stats['seconds'] / MIB:.0f} MiB/s, "
+              f"p50 {stats['p50_us']:.0f} us, max {stats['max_us']:.0f} us")
+    for group in (1, 2):
+        def there():
+            a, b = rig.east.group(group), rig.west.group(group)
+            return a["head"] == b["applied"] == a["applied"]
+        wait_for("level", there, 20)
+        assert rig.west.image(group) == rig.east.image(group), f"group {group} differs"
+    assert rig.east.status()["allocations_on_lcore"] == 0
+
+
+@case
 def volumes_come_and_go(rig):
     rig.start()
     attach_both(rig)
