@@ -274,7 +274,7 @@ static void ask_authority(struct cw_store_group *group, const struct cw_action *
     mail.claim.epoch = action->epoch;
     mail.claim.reign = action->reign;
     mail.claim.first_sequence = action->first_sequence;
-    mail.claim.highest_seen_epoch = action->epoch;
+    mail.claim.highest_seen_epoch = action->epoch - 1;
     mail.claim.members_from = action->members_from;
     mail.claim.members_to = action->members_to;
     for (unsigned i = 0; i < CW_SITES_MAX; i++)
