@@ -181,7 +181,7 @@ static void io_ends(struct world *w, void *data, uint64_t stage)
     }
     io_unlink(io);
     io->fact->status = io->fail ? CW_IO : CW_OK;
-    note(w, site, "io", io->fact->type, io->fact->token, io->fail);
+    note(w, site, "io", io->fact->type, io->fact->type == FACT_CLIENT_READ ? 0 : io->fact->token, io->fail);
     site_post(site, io->fact);
     io->fact = NULL;
     io_free(io);
