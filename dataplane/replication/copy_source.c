@@ -59,11 +59,13 @@ static void send_begin(struct cw_group *g, struct cw_peer *peer)
 
 void cw_copy_begin(struct cw_group *g, struct cw_peer *peer)
 {
-    if (!cw_group_can_send(g))
+    peer->needs_copy = true;
+    /* A copy begins by dropping the log over there: not while the store believes that it holds everything. */
+    bool may_count = ((g->set.members | g->set.asked) & cw_bit(peer->site)) != 0;
+    if (may_count || !cw_group_can_send(g))
         return;
     cw_source_reset(g, peer, CW_PEER_COPY_BEGIN);
     uint64_t start = g->head;
-    peer->needs_copy = true;
     peer->copy = (struct cw_copy_source){.id = fresh_copy_id(g),
                                          .volume = next_volume(g, 0),
                                          .start_sequence = start,

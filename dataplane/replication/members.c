@@ -77,7 +77,7 @@ static bool must_leave(struct cw_group *g, struct cw_peer *peer)
     if (peer->has_hello && !cw_identity_equal(&peer->hello.identity, &g->set.identities[peer->site],
                                               g->config.mode == CW_MODE_SEMI_SYNC))
         return true;
-    if (peer->state == CW_PEER_COPY_BEGIN || peer->state == CW_PEER_COPYING ||
+    if (peer->needs_copy || peer->state == CW_PEER_COPY_BEGIN || peer->state == CW_PEER_COPYING ||
         peer->state == CW_PEER_DIVERGED)
         return true;
     if (!is_in_the_way(g, peer))
