@@ -364,6 +364,8 @@ static void image(struct site *site, const struct cw_action *a)
         }
     }
     w->copies += a->kind == CW_IMAGE_SWITCH;
+    if (a->kind == CW_IMAGE_PREPARE)
+        truth_forget(site); /* its log begins anew, at some later sequence */
     site_post(site, fact_new(FACT_IMAGE));
 }
 

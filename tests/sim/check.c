@@ -91,6 +91,7 @@ void check_ack(struct site *site, struct client_op *op)
         if (members >> i & 1)
             check_member(site, op, &w->sites[i], durably);
     op->hold = (uint8_t)(1u << site->id | members);
+    op->is_covered = members != 0;
     if (durably)
         op->durable = (uint8_t)(1u << site->id | (w->mode == CW_MODE_SYNC ? members : 0));
     if (durably)
@@ -105,8 +106,16 @@ void check_joined(struct world *w, uint8_t joined)
 {
     if (joined)
         for (struct client_op *op = w->oracle.ops; op; op = op->next)
-            if (!op->is_lost)
+            if (!op->is_lost) {
                 op->hold |= joined;
+                op->is_covered = true;
+            }
+}
+
+void check_alone(struct world *w)
+{
+    for (struct client_op *op = w->oracle.ops; op; op = op->next)
+        op->is_covered = false;
 }
 
 void check_power_loss(struct site *site)
@@ -129,9 +138,12 @@ static bool must_survive(struct site *site, const struct client_op *op)
         return has != 0;
     if (w->mode == CW_MODE_ASYNC || site->last_open_accept_loss)
         return has & self;
-    if (w->mode == CW_MODE_SEMI_SYNC)
-        return has & self; /* memory of a member goes with its process */
-    return has != 0;
+    bool is_tainted = false;
+    for (uint8_t i = 0; i < w->site_count; i++)
+        is_tainted |= w->sites[i].is_journal_tainted;
+    if (op->is_covered && !is_tainted)
+        return true; /* whoever lost it had to ask for the loss to be accepted */
+    return w->mode == CW_MODE_SEMI_SYNC ? has & self : has != 0;
 }
 
 void check_opened(struct site *site)
@@ -168,6 +180,7 @@ void check_opened(struct site *site)
         w->oracle.lost_ops++;
     }
     s->was_drained = false;
+    check_alone(w); /* an opening begins with a set of one */
     site->want_check = true;
 }
 

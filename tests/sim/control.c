@@ -28,7 +28,11 @@ struct claim {
 
 static uint64_t store_travel(struct world *w)
 {
-    return w->options.is_story ? 2 * CW_MS : world_between(w, 200 * CW_US, 15 * CW_MS);
+    if (w->options.is_story)
+        return 2 * CW_MS;
+    if (w->phase == PHASE_SAFETY && world_chance(w, 10))
+        return world_between(w, 100 * CW_MS, 3 * CW_SECOND);
+    return world_between(w, 200 * CW_US, 15 * CW_MS);
 }
 
 static bool is_lost(struct world *w, const struct site *site)
@@ -37,13 +41,10 @@ static bool is_lost(struct world *w, const struct site *site)
            ((w->faults & FAULT_STORE_LOST_REPLY) && w->phase == PHASE_SAFETY && world_chance(w, 50));
 }
 
-static uint64_t lease_deadline(struct site *site, uint64_t before_ns)
+uint64_t control_lease_deadline(struct site *site, uint64_t before_ns)
 {
     struct world *w = site->world;
 
-#if CW_PLANTED_BUG == 10
-    before_ns = site_clock(site, w->now_ns);
-#endif
     return before_ns + w->lease_ns * 99 / 100 - 100 * CW_MS;
 }
 
@@ -72,6 +73,8 @@ static void store_set(struct world *w, struct claim *c)
     memcpy(s->identities, c->identities, sizeof s->identities);
     tell_store(w);
     check_joined(w, joined);
+    if (s->members == 1u << c->site->id)
+        check_alone(w);
     c->result = CW_CLAIM_OK;
 }
 
@@ -130,8 +133,8 @@ static void reply_lease(struct site *site, uint64_t before_ns)
 {
     struct fact *fact = fact_new(FACT_LEASE);
 
-    fact->a = lease_deadline(site, before_ns);
-    note(site->world, site, "lease", fact->a, 0, 0);
+    fact->a = before_ns;
+    note(site->world, site, "lease", before_ns, 0, 0);
     site_post(site, fact);
 }
 

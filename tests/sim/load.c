@@ -265,7 +265,9 @@ void load_turn(struct site *site)
     w->load_due[site->id] = false;
     if (site->status.role != CW_ROLE_PRIMARY && site->status.role != CW_ROLE_DRAINING)
         return;
-    while (w->in_flight[site->id] < w->depth && world_chance(w, 600))
+    /* While answers are held, applications that do not wait send more. */
+    uint32_t depth = site->status.is_frozen ? 8 * w->depth : w->depth;
+    while (w->in_flight[site->id] < depth && world_chance(w, 600))
         submit_random(site);
 }
 

@@ -252,7 +252,7 @@ bool truth_holds(struct site *site, uint64_t epoch, uint64_t reign, uint64_t seq
     return true;
 }
 
-void truth_power_loss(struct site *site)
+void truth_forget(struct site *site)
 {
     free(site->truth);
     site->truth = NULL;

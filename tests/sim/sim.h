@@ -241,6 +241,8 @@ struct client_op {
     struct cw_block_request request;
     uint64_t id; /* 1.. names its content for ever */
     uint8_t kind;
+    bool is_covered; /* others of the set have it, and who opens without accepting loss must find one of them
+                      */
     bool fua, is_done, is_acked, is_lost, is_dead;
     uint8_t site;
     uint64_t life;
@@ -455,6 +457,8 @@ void control_claim(struct site *site, const struct cw_action *action);
 void control_set(struct site *site, const struct cw_action *action);
 void control_turn(struct site *site);
 void control_tick(struct world *w, void *data, uint64_t a);
+/* From the site's clock before the request: what a lease may be relied on until. */
+uint64_t control_lease_deadline(struct site *site, uint64_t before_ns);
 void control_open(struct site *site, bool accept_loss);
 
 /* ------------------------------------------------------------------ load.c */
@@ -490,7 +494,7 @@ void oracle_fini(struct world *w);
 
 void truth_written(struct site *site, const struct truth_entry *entry);
 bool truth_holds(struct site *site, uint64_t epoch, uint64_t reign, uint64_t sequence, bool durably);
-void truth_power_loss(struct site *site);
+void truth_forget(struct site *site);
 
 void check_ack(struct site *site, struct client_op *op);
 void check_authority(struct site *site, uint64_t epoch, uint64_t reign, const char *what);
@@ -499,6 +503,7 @@ void check_opened(struct site *site);
 void check_turn(struct site *site);
 void check_files(struct site *site);
 void check_primary_state(struct site *site);
+void check_alone(struct world *w); /* the set has shrunk to the primary */
 void check_joined(struct world *w, uint8_t joined);
 void check_power_loss(struct site *site);
 void check_apply(struct site *site, const struct cw_action *action);

@@ -115,7 +115,7 @@ void world_init(struct world *w, const struct sim_options *options)
     w->min_in_sync = w->mode != CW_MODE_ASYNC && world_chance(w, 150);
     w->lease_ns = 5 * CW_SECOND;
     w->volume_blocks[0] = 64;
-    w->volume_blocks[1] = world_chance(w, 200) ? 512 : 64;
+    w->volume_blocks[1] = world_chance(w, 400) ? 512 : 64;
     w->is_device = world_chance(w, 250);
     w->log_entries = 256u << world_random(w, 3);
     w->ring_sectors = CW_JOURNAL_RING_SECTORS_MIN + world_random(w, 500);
@@ -193,6 +193,15 @@ static struct site *the_primary(struct world *w)
     return NULL;
 }
 
+static void crash_one(struct world *w, struct site *site, bool power)
+{
+    site_crash(site, power);
+    queue_at(w,
+             w->now_ns + (world_chance(w, 500) ? world_between(w, 10 * CW_MS, CW_SECOND)
+                                               : world_between(w, CW_SECOND, 20 * CW_SECOND)),
+             restart, site, 0);
+}
+
 static void fault_crash(struct world *w, bool power)
 {
     struct site *site = some_site(w);
@@ -200,11 +209,9 @@ static void fault_crash(struct world *w, bool power)
 
     if (primary && world_chance(w, 400))
         site = primary;
-    site_crash(site, power);
-    queue_at(w,
-             w->now_ns + (world_chance(w, 500) ? world_between(w, 10 * CW_MS, CW_SECOND)
-                                               : world_between(w, CW_SECOND, 20 * CW_SECOND)),
-             restart, site, 0);
+    if (power && world_chance(w, 250)) /* two at once, and one of them stays away */
+        crash_one(w, &w->sites[(site->id + 1) % w->site_count], true);
+    crash_one(w, site, power);
 }
 
 static void fault_cut(struct world *w)
@@ -261,8 +268,10 @@ static void store_is_back(struct world *w, void *data, uint64_t a)
 
 static void fault_store(struct world *w)
 {
-    struct site *site = some_site(w);
+    struct site *site = the_primary(w);
 
+    if (!site || world_chance(w, 400))
+        site = some_site(w);
     site->is_store_cut = true;
     note(w, site, "cut from the store", 0, 0, 0);
     queue_at(w, w->now_ns + world_between(w, 100 * CW_MS, 15 * CW_SECOND), store_is_back, site, 0);
@@ -322,8 +331,7 @@ static void fault_one(struct world *w, enum fault_class class_)
         fault_switchover(w);
         break;
     case FAULT_RESYNC:
-        if (world_chance(w, 200))
-            fault_resync(w);
+        fault_resync(w);
         break;
     default:
         break; /* a property of the whole run */
