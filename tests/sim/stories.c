@@ -10,7 +10,7 @@
  *     $ write A 4 2 [fua]     blocks 4..5 of volume 0 through site A; flush A
  *     $ lose record A B       the next such message needs another 20 ms
  *     $ cut A B | heal | kill A | power A | start A | pause A 3s
- *     $ promote B | switchover A B
+ *     $ promote B | switchover A B | resync A B
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -100,6 +100,8 @@ static void order(struct story *s)
         site_of(s, 1)->paused_until_ns = w->now_ns + duration(s->words[2]);
     else if (strcmp(verb, "promote") == 0)
         site_of(s, 1)->want_open = 1;
+    else if (strcmp(verb, "resync") == 0)
+        site_of(s, 1)->want_resync = (uint8_t)(site_of(s, 2)->id + 1u);
     else if (strcmp(verb, "switchover") == 0) {
         site_of(s, 1)->drain_target = site_of(s, 2)->id + 1u;
         site_of(s, 1)->drain_deadline_ns = CW_NEVER;

@@ -1,0 +1,86 @@
+A replica leaves the in-sync set, and returns
+
+The sites are cut from each other. Writes wait for the replica, until it has made no progress for five seconds;
+then the store is asked to take it out, and only when the store has said so do they go on alone.
+
+$ world sync 2
+$ quiet 3s
+$ cut A B
+$ write A 4 2
+$ run 6s
+[      1us] A > B  RECORD 2 of epoch 1
+[      1us] A journal 2..2, commit 1
+[    102us] A journal synced
+[  24154us] B > A  ACK: written 1, durable 1
+[ 103083us] A > B  COMMIT 1, sync to 0
+[ 124154us] B > A  ACK: written 1, durable 1
+[ 203083us] A > B  COMMIT 1, sync to 0
+[ 224154us] B > A  ACK: written 1, durable 1
+[ 316464us] A > B  COMMIT 1, sync to 0
+[ 324154us] B > A  ACK: written 1, durable 1
+[ 416464us] A > B  COMMIT 1, sync to 0
+[ 424154us] B > A  ACK: written 1, durable 1
+[ 516464us] A > B  COMMIT 1, sync to 0
+[ 524154us] B > A  ACK: written 1, durable 1
+[ 617964us] A > B  COMMIT 1, sync to 0
+[ 624154us] B > A  ACK: written 1, durable 1
+[ 717964us] A > B  COMMIT 1, sync to 0
+[ 724154us] B > A  ACK: written 1, durable 1
+[ 824154us] B > A  ACK: written 1, durable 1
+[ 834427us] A > B  COMMIT 1, sync to 0
+[ 924154us] B > A  ACK: written 1, durable 1
+[ 934427us] A > B  COMMIT 1, sync to 0
+[1024154us] B > A  ACK: written 1, durable 1
+[1034427us] A > B  COMMIT 1, sync to 0
+[1124154us] B > A  ACK: written 1, durable 1
+[1146985us] A > B  COMMIT 1, sync to 0
+[1224154us] B > A  ACK: written 1, durable 1
+[1246985us] A > B  COMMIT 1, sync to 0
+[1324154us] B > A  ACK: written 1, durable 1
+[1346985us] A > B  COMMIT 1, sync to 0
+[1424154us] B > A  ACK: written 1, durable 1
+[1460970us] A > B  COMMIT 1, sync to 0
+[1524154us] B > A  ACK: written 1, durable 1
+[1571881us] A > B  COMMIT 1, sync to 0
+[1624154us] B > A  ACK: written 1, durable 1
+[1671881us] A > B  COMMIT 1, sync to 0
+[1724154us] B > A  ACK: written 1, durable 1
+[1775318us] A > B  COMMIT 1, sync to 0
+[1824154us] B > A  ACK: written 1, durable 1
+[1875318us] A > B  COMMIT 1, sync to 0
+[1924154us] B > A  ACK: written 1, durable 1
+[1986941us] A > B  COMMIT 1, sync to 0
+[2024154us] B > A  ACK: written 1, durable 1
+[2050000us] A session with B is down
+[2050000us] B session with A is down
+[2050001us] A ! site 1 disconnected
+[4997187us]   the store: epoch 1 of A, set A
+[4999188us] A ! site 1 is out of the in-sync set: writes go on without it
+[4999188us] A write 2: acknowledged
+[5001289us] A journal synced
+[5001290us] A applies to volume 0, blocks 4..5
+
+When the link is back the replica catches up from the journal, and is a member again when it holds everything.
+
+$ heal
+$ run 120ms
+[  51000us] A session with B is up
+[  51001us] A > B  HELLO
+[  52000us] B session with A is up
+[  52001us] B > A  HELLO
+[  52001us] B > A  HELLO
+[  53002us] A > B  HELLO
+[  53002us] A > B  ATTACH: keep up to 1, epoch 1 follows
+[  54003us] B > A  ATTACHED: stands at 1, result 0
+[  54003us] B > A  ACK: written 1, durable 1
+[  55004us] A ! site 1 is attached at sequence 1 and catches up to 2
+[  55004us] A > B  COMMIT 2, sync to 0
+[  55055us] A > B  RECORD 2 of epoch 1
+[  56056us] B journal 2..2, commit 2
+[  56107us] B > A  ACK: written 2, durable 1
+[  56157us] B journal synced
+[  56158us] B > A  ACK: written 2, durable 2
+[  56158us] B applies to volume 0, blocks 4..5
+[  59108us]   the store: epoch 1 of A, set A B
+[  61109us] A ! site 1 is in sync
+[  66158us] B > A  ACK: written 2, durable 2
