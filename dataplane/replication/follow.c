@@ -189,10 +189,23 @@ void cw_group_on_salvaged(struct cw_group *g, enum cw_status status)
     begin_cutting(g);
 }
 
+/* What the tail covered comes to light again. */
+static void put_under_overlay_anew(struct cw_group *g, uint64_t last)
+{
+    cw_overlay_clear(&g->overlay);
+    for (uint64_t s = g->log_first; s <= last; s++) {
+        const struct cw_record *r = &cw_log_at(g, s)->record;
+        if (cw_log_has(g, s) && r->kind != CW_RECORD_MARKER)
+            cw_overlay_insert(&g->overlay, r->volume, r->offset, r->length, s);
+    }
+}
+
 void cw_group_cut(struct cw_group *g, uint64_t sequence)
 {
     CW_ASSERT(cw_group_applied_limit(g) <= sequence);
     cw_log_drop_above(g, sequence);
+    if (g->head > sequence)
+        put_under_overlay_anew(g, sequence);
     g->head = CW_MIN(g->head, sequence);
     g->commit = CW_MIN(g->commit, sequence);
     g->sync_wanted = CW_MIN(g->sync_wanted, sequence);

@@ -14,13 +14,17 @@ void cw_overlay_init(struct cw_overlay *overlay, struct cw_arena *arena, uint32_
     overlay->record_first = cw_arena_take(arena, sizeof(uint32_t) * record_count, 64);
     overlay->mask = record_count - 1;
     overlay->seed = 2463534242u;
+    if (arena->memory)
+        cw_overlay_clear(overlay);
+}
+
+void cw_overlay_clear(struct cw_overlay *overlay)
+{
     overlay->used = 0;
-    if (!arena->memory)
-        return;
     for (uint32_t i = 0; i < overlay->node_count; i++)
         overlay->nodes[i].next = i + 1 < overlay->node_count ? i + 1 : NONE;
     overlay->free_first = 0;
-    for (uint32_t i = 0; i < record_count; i++)
+    for (uint32_t i = 0; i <= overlay->mask; i++)
         overlay->record_first[i] = NONE;
     for (uint32_t i = 0; i < CW_VOLUMES_PER_GROUP_MAX; i++)
         overlay->roots[i] = NONE;

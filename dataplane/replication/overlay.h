@@ -41,7 +41,9 @@ void cw_overlay_init(struct cw_overlay *overlay, struct cw_arena *arena, uint32_
 /* sequence is above every one inserted before. */
 void cw_overlay_insert(struct cw_overlay *overlay, uint16_t volume, uint64_t offset, uint64_t length,
                        uint64_t sequence);
-/* Forgets what is left of a record. */
+void cw_overlay_clear(struct cw_overlay *overlay);
+/* Forgets what is left of a record: the oldest. What a newer one covered does not come back, so after a cut
+ * the overlay is cleared and what is left goes in anew. */
 void cw_overlay_remove(struct cw_overlay *overlay, uint64_t sequence);
 
 typedef void cw_overlay_visit(void *context, uint64_t start, uint64_t end, uint64_t sequence);
