@@ -206,38 +206,56 @@ bool cw_lab_wait_ready(const struct cw_cli *cli, const struct cw_lab *lab, const
 
 /* ---------------------------------------------------------------- stopping */
 
-static bool is_gone_after(const struct cw_lab *lab, const char *site, enum cw_lab_program program,
-                          int limit_ms)
+/* A process that was killed loses its command line first and its files and locks last; it has really gone when
+ * it is not there any more, or a zombie. */
+static bool has_gone(int pid)
 {
-    for (int waited_ms = 0; waited_ms <= limit_ms; waited_ms += 20) {
+    char path[64], line[512] = {0};
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *from = fopen(path, "re");
+    if (!from)
+        return true;
+    size_t n = fread(line, 1, sizeof line - 1, from);
+    fclose(from);
+    const char *state = n > 0 ? strrchr(line, ')') : NULL;
+    return !state || state[1] == 0 || state[2] == 'Z' || state[2] == 'X';
+}
+
+static bool is_gone_after(int pid, int limit_ms)
+{
+    for (int waited_ms = 0; waited_ms <= limit_ms; waited_ms += 5) {
         (void)waitpid(-1, NULL, WNOHANG);
-        if (!cw_lab_is_running(lab, site, program))
+        if (has_gone(pid))
             return true;
-        cw_pause_ms(20);
+        cw_pause_ms(5);
     }
     return false;
 }
 
-static bool send_signal(const struct cw_lab *lab, const char *site, enum cw_lab_program program, int signal)
-{
-    int pid = running_pid(lab, site, program);
-    return pid > 1 && kill(pid, signal) == 0;
-}
-
 bool cw_lab_kill_site(const struct cw_lab *lab, const char *site)
 {
-    bool engine = send_signal(lab, site, CW_LAB_ENGINE, SIGKILL);
-    bool control = send_signal(lab, site, CW_LAB_CONTROL, SIGKILL);
-    (void)is_gone_after(lab, site, CW_LAB_ENGINE, STOP_MS);
-    (void)is_gone_after(lab, site, CW_LAB_CONTROL, STOP_MS);
-    return engine || control;
+    int pids[CW_LAB_PROGRAMS];
+    bool any = false;
+    for (int program = 0; program < CW_LAB_PROGRAMS; program++) {
+        pids[program] = running_pid(lab, site, (enum cw_lab_program)program);
+        if (pids[program] > 1)
+            any |= kill(pids[program], SIGKILL) == 0;
+    }
+    for (int program = 0; program < CW_LAB_PROGRAMS; program++)
+        if (pids[program] > 1)
+            (void)is_gone_after(pids[program], STOP_MS);
+    return any;
 }
 
 static void stop_program(const struct cw_lab *lab, const char *site, enum cw_lab_program program)
 {
-    if (send_signal(lab, site, program, SIGTERM) && !is_gone_after(lab, site, program, STOP_MS)) {
-        send_signal(lab, site, program, SIGKILL);
-        (void)is_gone_after(lab, site, program, STOP_MS);
+    int pid = running_pid(lab, site, program);
+    if (pid <= 1)
+        return;
+    kill(pid, SIGTERM);
+    if (!is_gone_after(pid, STOP_MS)) {
+        kill(pid, SIGKILL);
+        (void)is_gone_after(pid, STOP_MS);
     }
 }
 
@@ -246,11 +264,12 @@ void cw_lab_stop_site(const struct cw_cli *cli, const struct cw_lab *lab, const 
     char path[CW_LAB_PATH_SIZE];
     struct cw_rpc_failure failure;
     cw_progress(cli, "stopping %s", site);
-    if (cw_lab_is_running(lab, site, CW_LAB_ENGINE)) {
+    int engine = running_pid(lab, site, CW_LAB_ENGINE);
+    if (engine > 1) {
         cw_lab_site_file(lab, site, "engine.sock", path, sizeof path);
         json_t *answer = cw_ask_socket(path, "engine.stop", NULL, STOP_ENGINE_MS, &failure);
         if (answer)
-            (void)is_gone_after(lab, site, CW_LAB_ENGINE, STOP_ENGINE_MS);
+            (void)is_gone_after(engine, STOP_ENGINE_MS);
         json_decref(answer);
     }
     stop_program(lab, site, CW_LAB_ENGINE);

@@ -22,7 +22,7 @@ unmount_all() {
     if [ -n "$fuse_pid" ]; then
         fusermount3 -uz "$fuse" 2>/dev/null
         kill "$fuse_pid" 2>/dev/null
-        wait "$fuse_pid" 2>/dev/null
+        { wait "$fuse_pid"; } 2>/dev/null
         fuse_pid=''
     fi
 }
@@ -47,7 +47,7 @@ uri_at() { # SITE: the URI of demo/data there, once it is exported
 
 attach() { # URI: the volume as a loop device, and its file system
     mkdir -p "$fuse" "$mount_point"
-    nbdfuse "$fuse" "$1" &
+    nbdfuse "$fuse" "$1" 2>>"$work/nbdfuse.log" & # it aborts when its server dies: known, and cleaned up
     fuse_pid=$!
     for _ in $(seq 100); do [ -e "$image" ] && break; sleep 0.05; done
     [ -e "$image" ] || die "nbdfuse did not start"
@@ -117,7 +117,7 @@ unmount_all
 committed=$(tail -n 1 "$work/acknowledged.txt")
 
 head_line "4. The second takes over"
-"$causeway" promote demo --site west || die "promotion failed"
+"$causeway" promote demo --site west >/dev/null || die "promotion failed"
 uri=$(uri_at west) || die "demo/data is not exported at west"
 took=$(awk -v a="$killed" -v b="$(date +%s.%N)" 'BEGIN {printf "%.2f", b - a}')
 say "west is primary; $took s after the kill, of which the old lease had to run out"
