@@ -8,9 +8,9 @@
 #include "engine/config/node_config.h"
 #include "engine/mail.h"
 
-/* A sleeping thread says so; whoever pushed something for it then wakes it. The consumer's seq_cst store of
- * is_sleeping comes before it looks at its ring a last time; the producer's push comes before its seq_cst
- * fence and load: one of the two sees the other. */
+/* A thread that goes to sleep exchanges true in, then looks at its rings a last time; whoever has pushed
+ * something exchanges false in, and wakes it if that was true. Both are read-modify-writes of one word:
+ * either the sleeper's comes second and sees the push, or the pusher's does and sees the sleeper. */
 struct cw_sleeper {
     _Atomic bool is_sleeping;
 };

@@ -69,7 +69,7 @@ static void prepare_thread(const char *name, const struct cw_engine *engine, uin
 static void store_sleep(struct cw_engine *engine, uint64_t ns)
 {
     struct cw_store *store = engine->store;
-    atomic_store(&engine->store_sleeper.is_sleeping, true);
+    (void)atomic_exchange(&engine->store_sleeper.is_sleeping, true);
     bool is_empty = cw_ring_is_empty(&engine->commands) && cw_ring_is_empty(&engine->from_net);
     cw_count(&store->counters[CW_STORE_SLEEPS], 1);
     cw_uring_sleep(&store->uring, is_empty ? ns : 0);
@@ -78,7 +78,7 @@ static void store_sleep(struct cw_engine *engine, uint64_t ns)
 
 static void net_sleep(struct cw_engine *engine, uint64_t ns)
 {
-    atomic_store(&engine->net_sleeper.is_sleeping, true);
+    (void)atomic_exchange(&engine->net_sleeper.is_sleeping, true);
     if (cw_ring_is_empty(&engine->to_net)) {
         struct pollfd wake = {.fd = engine->net->wake_fd, .events = POLLIN};
         struct timespec timeout = {.tv_sec = (time_t)(ns / CW_SECOND), .tv_nsec = (long)(ns % CW_SECOND)};
@@ -91,8 +91,7 @@ static void net_sleep(struct cw_engine *engine, uint64_t ns)
 
 static void wake_net(struct cw_engine *engine)
 {
-    atomic_thread_fence(memory_order_seq_cst); /* pairs with net_sleep: its flag, or our push, is seen */
-    if (!atomic_load(&engine->net_sleeper.is_sleeping))
+    if (!atomic_exchange(&engine->net_sleeper.is_sleeping, false))
         return;
     uint64_t one = 1;
     ssize_t written = write(engine->net->wake_fd, &one, sizeof one);
@@ -101,8 +100,7 @@ static void wake_net(struct cw_engine *engine)
 
 void cw_loops_wake_store(struct cw_engine *engine)
 {
-    atomic_thread_fence(memory_order_seq_cst); /* pairs with store_sleep */
-    if (atomic_load(&engine->store_sleeper.is_sleeping))
+    if (atomic_exchange(&engine->store_sleeper.is_sleeping, false))
         cw_uring_wake(&engine->store->uring);
 }
 
