@@ -38,7 +38,6 @@ struct cw_control_group {
     uint8_t state; /* enum cw_attach_state */
     uint8_t slot;
     bool is_busy;       /* a request that changes it is under way */
-    bool is_gone_wrong; /* its last start failed; reason says why, and the next attach tries again */
     uint32_t id;
     char name[64];
     enum cw_mode mode;
