@@ -277,6 +277,11 @@ static void volume_add(struct cw_store_group *group, struct cw_command *command)
         refuse(command, CW_EXISTS, "volume %u is attached already", command->volume);
         return;
     }
+    if (group->is_image_lent) { /* a job goes through the volumes now */
+        refuse(command, CW_AGAIN,
+               "files of a full copy are being made or switched; attach the volume again in a moment");
+        return;
+    }
     *volume = *command->add;
     volume->group = group;
     volume->block.engine = volume;
