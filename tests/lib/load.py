@@ -79,12 +79,7 @@ class Writer(threading.Thread):
         self.join(30)
 
     def close(self):
-        for h in self.handles:
-            try:
-                h.close()
-            except nbd.Error:
-                pass
-        self.handles = []
+        self.handles = []  # libnbd closes a connection when its handle is dropped
 
 
 def read_blocks(uris, first, count):
