@@ -39,6 +39,9 @@ class Lab:
     def __exit__(self, kind, value, trace):
         if kind is not None:
             self.show_logs()
+            if os.environ.get("CW_KEEP"):  # for whoever looks into a failure: the lab stays as it is
+                print(f"kept: CAUSEWAY_LAB={self.env['CAUSEWAY_LAB']} {self.cli}")
+                return
         self.down()
 
     def down(self):
