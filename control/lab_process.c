@@ -206,8 +206,8 @@ bool cw_lab_wait_ready(const struct cw_cli *cli, const struct cw_lab *lab, const
 
 /* ---------------------------------------------------------------- stopping */
 
-/* A process that was killed loses its command line first and its files and locks last; it has really gone when
- * it is not there any more, or a zombie. */
+/* A process that was killed loses its command line first and its files and locks last; it has really gone
+ * when it is not there any more, or a zombie. */
 static bool has_gone(int pid)
 {
     char path[64], line[512] = {0};
@@ -217,8 +217,13 @@ static bool has_gone(int pid)
         return true;
     size_t n = fread(line, 1, sizeof line - 1, from);
     fclose(from);
-    const char *state = n > 0 ? strrchr(line, ')') : NULL;
-    return !state || state[1] == 0 || state[2] == 'Z' || state[2] == 'X';
+    const char *rest = n > 0 ? strrchr(line, ')') : NULL;
+    char state = 'X';
+    long threads = 0;
+    if (rest)
+        (void)sscanf(rest, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld", &state,
+                     &threads);
+    return (state == 'Z' || state == 'X') && threads <= 1; /* a first thread may end before the others */
 }
 
 static bool is_gone_after(int pid, int limit_ms)

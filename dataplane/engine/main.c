@@ -127,7 +127,9 @@ static enum cw_status make_identity(char *why, size_t why_size)
     return CW_OK;
 }
 
-/* Held until the process ends. */
+/* Held until the process ends. A predecessor that was killed keeps its lock until the kernel has put its
+ * memory and rings away, which takes a moment: it is waited for. */
+#define LOCK_WAIT_MS 3000
 static enum cw_status lock_directory(const char *directory, char *why, size_t why_size)
 {
     char path[CW_CONFIG_PATH_SIZE + 16];
@@ -140,8 +142,11 @@ static enum cw_status lock_directory(const char *directory, char *why, size_t wh
         snprintf(why, why_size, "%s: %s", path, strerror(errno));
         return CW_IO;
     }
-    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-        return CW_OK;
+    for (int waited_ms = 0; waited_ms < LOCK_WAIT_MS; waited_ms += 20) {
+        if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+            return CW_OK;
+        usleep(20 * 1000);
+    }
     snprintf(why, why_size, "another engine holds %s: stop that one first", path);
     close(fd);
     return CW_REFUSED;
