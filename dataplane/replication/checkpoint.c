@@ -88,6 +88,17 @@ static uint64_t lowest_cursor(struct cw_group *g, struct cw_peer **who)
     return lowest;
 }
 
+/* Goes into the next superblock. A replica that has just started calls nothing durable yet; what it once did
+ * still is. */
+void cw_note_cursor(struct cw_group *g, const struct cw_peer *peer)
+{
+    uint64_t before = g->super.peers[peer->site].is_used ? g->super.peers[peer->site].sequence : 0;
+
+    g->super.peers[peer->site].is_used = true;
+    g->super.peers[peer->site].needs_copy = peer->needs_copy;
+    g->super.peers[peer->site].sequence = CW_MAX(before, peer->acked.durable);
+}
+
 static void note_cursors(struct cw_group *g)
 {
     if (!cw_group_is_open(g))
@@ -96,9 +107,7 @@ static void note_cursors(struct cw_group *g)
         struct cw_peer *peer = &g->peers[s];
         if (!peer->is_configured || peer->state != CW_PEER_STREAMING)
             continue;
-        g->super.peers[s].is_used = true;
-        g->super.peers[s].needs_copy = peer->needs_copy;
-        g->super.peers[s].sequence = peer->acked.durable;
+        cw_note_cursor(g, peer);
     }
 }
 

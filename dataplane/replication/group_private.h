@@ -393,6 +393,7 @@ static inline bool cw_super_is_done(const struct cw_group *g, uint64_t ticket)
 }
 void cw_super_step(struct cw_group *g);
 void cw_checkpoint_step(struct cw_group *g);
+void cw_note_cursor(struct cw_group *g, const struct cw_peer *peer);
 bool cw_group_is_idle(const struct cw_group *g);
 void cw_volumes_sync(struct cw_group *g, bool to_copy);
 bool cw_journal_has_room(struct cw_group *g, uint64_t sectors);

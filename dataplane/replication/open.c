@@ -352,6 +352,8 @@ static void begin_reign(struct cw_group *g)
         if (g->peers[s].is_configured) {
             cw_source_reset(g, &g->peers[s], CW_PEER_GREETING);
             memset(&g->peers[s].acked, 0, sizeof g->peers[s].acked);
+            g->super.peers[s].sequence =
+                CW_MIN(g->super.peers[s].sequence, g->head - 1); /* not of a lost branch */
         }
     cw_group_event(g, 0, "open for writes in epoch %llu from sequence %llu", g->epoch, g->head, 0);
 }

@@ -202,6 +202,7 @@ void cw_source_on_attached(struct cw_group *g, struct cw_peer *peer,
                                         .applied = CW_MIN(common, peer->hello.sequences.applied)};
     peer->state = CW_PEER_STREAMING;
     peer->heard_ns = g->now_ns;
+    cw_note_cursor(g, peer);
     cw_group_event(g, 0, "site %llu is attached at sequence %llu and catches up to %llu", peer->site, common,
                    g->head);
 }
