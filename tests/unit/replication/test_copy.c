@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The full copy: with live writes, interrupted at every state of both sides, and what brings it about. */
+#include "story.h"
+
+static struct pair p;
+static uint8_t next_value;
+
+static bool is_level(struct pair *pair)
+{
+    return pair_is_level(pair);
+}
+
+static void settle(void)
+{
+    assert_true(pair_until(&p, is_level));
+}
+
+/* A has data of an epoch that B never saw the beginning of in the journal; B is to be copied. */
+static void begin_with_data(enum cw_mode mode)
+{
+    begin(&p, 2, mode);
+    write_some(&p, A, PAIR_BLOCKS, 1);
+    settle();
+}
+
+static void write_on(uint32_t turns)
+{
+    for (uint32_t i = 0; i < turns; i++) {
+        pair_write(&p, A, (i * 7) % PAIR_BLOCKS, next_value++, false);
+        pair_turn(&p);
+    }
+}
+
+static void test_copy_with_live_writes(void **state)
+{
+    begin_with_data(CW_MODE_SYNC);
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    write_on(400);
+    settle();
+    assert_int_equal(p.sites[B].copies, 1);
+    assert_true(pair_until(&p, is_protected));
+    assert_true(pair_until(&p, all_done));
+    pair_fini(&p);
+}
+
+/* Nothing that the copied site says counts as held until it is whole. */
+static void test_a_site_being_copied_holds_nothing(void **state)
+{
+    begin_with_data(CW_MODE_SYNC);
+    p.store.is_away = true;
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    uint32_t write = pair_write(&p, A, 1, 99, false);
+    pair_run(&p, 3 * CW_SECOND);
+    pair_link(&p, A, B, false);
+    pair_link(&p, A, B, true);
+    pair_run(&p, 3 * CW_SECOND);
+    assert_false(pair_is_done(&p, write));
+    p.store.is_away = false;
+    pair_run(&p, 3 * CW_SECOND);
+    assert_true(pair_is_done(&p, write));
+    settle();
+    pair_fini(&p);
+}
+
+static uint8_t wanted_state;
+
+static bool is_target_there(struct pair *pair)
+{
+    return pair->sites[B].group->target.state == wanted_state;
+}
+
+static void hold_all(bool hold)
+{
+    static const enum pair_fact facts[] = {PAIR_SALVAGED, PAIR_IMAGE, PAIR_SUPER_WRITTEN, PAIR_VOLUMES_SYNCED,
+                                           PAIR_APPLIED};
+
+    for (uint32_t i = 0; i < CW_COUNT_OF(facts); i++)
+        p.sites[B].holds[facts[i]] = hold;
+}
+
+static void interrupt_at(uint8_t state, bool with_death, enum cw_device_crash how)
+{
+    begin_with_data(CW_MODE_ASYNC);
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    wanted_state = state;
+    assert_true(pair_until(&p, is_target_there));
+    if (with_death) {
+        pair_kill(&p, B, how);
+        pair_start(&p, B);
+    } else {
+        hold_all(true); /* what is under way ends after the session is back */
+        pair_link(&p, A, B, false);
+        write_on(20);
+        pair_link(&p, A, B, true);
+        write_on(20);
+        hold_all(false);
+    }
+    write_on(20);
+    settle();
+    assert_true(p.sites[B].copies >= 1);
+    pair_kill(&p, B, CW_DEVICE_POWER_FAILS);
+    pair_start(&p, B);
+    settle();
+    pair_fini(&p);
+}
+
+static void test_session_lost_in_each_state(void **state)
+{
+    for (uint8_t s = CW_TARGET_PREPARING; s <= CW_TARGET_FINISHING; s++)
+        interrupt_at(s, false, CW_DEVICE_PROCESS_DIES);
+}
+
+static void test_death_in_each_state(void **state)
+{
+    for (uint8_t s = CW_TARGET_PREPARING; s <= CW_TARGET_FINISHING; s++) {
+        interrupt_at(s, true, CW_DEVICE_PROCESS_DIES);
+        interrupt_at(s, true, CW_DEVICE_POWER_FAILS);
+    }
+}
+
+/* The old whole image is not touched by records of a copy that was given up. */
+static void test_old_image_stays(void **state)
+{
+    uint8_t before[PAIR_BLOCKS];
+
+    begin_with_data(CW_MODE_ASYNC);
+    pair_link(&p, A, B, false);
+    for (uint32_t i = 0; i < PAIR_BLOCKS; i++)
+        before[i] = pair_on_disk(&p, B, i);
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    p.sites[A].holds[PAIR_COPY_READ] = true;
+    pair_link(&p, A, B, true);
+    wanted_state = CW_TARGET_FILLING;
+    assert_true(pair_until(&p, is_target_there));
+    write_on(30);
+    pair_run(&p, CW_SECOND);
+    pair_link(&p, A, B, false);
+    pair_run(&p, 2 * CW_SECOND);
+    for (uint32_t i = 0; i < PAIR_BLOCKS; i++)
+        assert_int_equal(pair_on_disk(&p, B, i), before[i]);
+    assert_false(pair_open(&p, B, true)); /* no whole image of now */
+    p.sites[A].holds[PAIR_COPY_READ] = false;
+    pair_link(&p, A, B, true);
+    settle();
+    pair_fini(&p);
+}
+
+static void test_primary_leaves_while_copying(void **state)
+{
+    begin_with_data(CW_MODE_ASYNC);
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    wanted_state = CW_TARGET_FILLING;
+    assert_true(pair_until(&p, is_target_there));
+    write_on(3);
+    cw_group_fence(p.sites[A].group, p.store.epoch, p.now_ns);
+    pair_run(&p, CW_SECOND);
+    assert_true(pair_open(&p, A, false));
+    write_on(50);
+    settle();
+    pair_fini(&p);
+}
+
+static void test_no_space_for_a_copy(void **state)
+{
+    begin_with_data(CW_MODE_ASYNC);
+    p.sites[B].fails[PAIR_IMAGE] = CW_NO_SPACE;
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    pair_run(&p, 20 * CW_SECOND);
+    assert_true(strstr(pair_peer(&p, A, B)->reason, "space") != NULL);
+    assert_true(p.sites[B].events < 40); /* now and then, not all the time */
+    p.sites[B].fails[PAIR_IMAGE] = CW_OK;
+    settle();
+    pair_fini(&p);
+}
+
+/* B is away for longer than the journal lasts: it is given up, writes go on, and it is copied at its return.
+ */
+static void test_journal_full_gives_up(void **state)
+{
+    begin_with_data(CW_MODE_ASYNC);
+    pair_link(&p, A, B, false);
+    for (uint32_t i = 0; i < 3000; i++) {
+        uint32_t write = pair_write(&p, A, i % PAIR_BLOCKS, (uint8_t)i, false);
+        assert_true(!pair_is_done(&p, write) || p.requests[write].status == CW_OK);
+        pair_turn(&p);
+    }
+    assert_true(pair_until(&p, all_done));
+    assert_true(pair_peer(&p, A, B)->needs_copy);
+    pair_link(&p, A, B, true);
+    settle();
+    assert_int_equal(p.sites[B].copies, 1);
+    pair_fini(&p);
+}
+
+/* Shorter than that: from the journal, without a copy. */
+static void test_catch_up_from_the_journal(void **state)
+{
+    begin_with_data(CW_MODE_ASYNC);
+    pair_link(&p, A, B, false);
+    write_on(600);
+    pair_run(&p, 2 * CW_SECOND);
+    pair_link(&p, A, B, true);
+    write_on(50);
+    settle();
+    assert_int_equal(p.sites[B].copies, 0);
+    assert_true(cw_counter_read(&p.sites[A].group->counters[CW_GROUP_CATCHUP_READS]) > 0);
+    pair_fini(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_copy_with_live_writes),
+        cmocka_unit_test(test_a_site_being_copied_holds_nothing),
+        cmocka_unit_test(test_session_lost_in_each_state),
+        cmocka_unit_test(test_death_in_each_state),
+        cmocka_unit_test(test_old_image_stays),
+        cmocka_unit_test(test_primary_leaves_while_copying),
+        cmocka_unit_test(test_no_space_for_a_copy),
+        cmocka_unit_test(test_journal_full_gives_up),
+        cmocka_unit_test(test_catch_up_from_the_journal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What fails, what ends, what must not spin: errors of disks, drain, stop, volumes, timers. */
+#include "story.h"
+
+static struct pair p;
+
+static bool is_level(struct pair *pair)
+{
+    return pair_is_level(pair);
+}
+
+static void settle(void)
+{
+    assert_true(pair_until(&p, is_level));
+}
+
+static void test_failed_journal_write_stops_the_primary(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    settle();
+    p.sites[A].fails[PAIR_JOURNAL_WRITTEN] = CW_IO;
+    uint32_t write = pair_write(&p, A, 1, 7, false);
+    pair_run(&p, CW_SECOND);
+    assert_int_equal(p.sites[A].group->role, CW_ROLE_DOWN);
+    assert_int_equal(p.requests[write].status, CW_SHUTDOWN);
+    assert_true(strstr(p.sites[A].group->reason, "journal") != NULL);
+    assert_true(pair_open(&p, B, false));
+    pair_fini(&p);
+}
+
+/* After a failed sync nobody knows what the device holds: this journal is no member's, whatever the store
+ * says. */
+static void test_failed_sync_is_remembered(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    settle();
+    p.sites[B].fails[PAIR_JOURNAL_SYNCED] = CW_IO;
+    pair_write(&p, A, 1, 7, true);
+    pair_run(&p, CW_SECOND);
+    assert_int_equal(p.sites[B].group->role, CW_ROLE_DOWN);
+    pair_kill(&p, A, CW_DEVICE_PROCESS_DIES);
+    pair_kill(&p, B, CW_DEVICE_PROCESS_DIES);
+    pair_start(&p, B);
+    p.store.members = cw_bit(A) | cw_bit(B); /* as if it had not been taken out yet */
+    assert_false(pair_open(&p, B, false));
+    pair_start(&p, A);
+    assert_true(pair_open(&p, A, false));
+    settle();
+    assert_int_equal(p.sites[B].copies, 1);
+    pair_fini(&p);
+}
+
+static void test_failed_apply_stops_a_replica(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    settle();
+    p.sites[B].fails[PAIR_APPLIED] = CW_IO;
+    uint32_t write = pair_write(&p, A, 1, 7, false);
+    pair_run(&p, CW_SECOND);
+    assert_int_equal(p.sites[B].group->role, CW_ROLE_DOWN);
+    pair_write(&p, A, 2, 8, false);
+    pair_run(&p, 7 * CW_SECOND);
+    assert_true(pair_is_done(&p, write));
+    assert_true(all_done(&p)); /* A went on alone */
+    assert_int_equal(p.store.members, cw_bit(A));
+    assert_int_not_equal(pair_peer(&p, A, B)->state, CW_PEER_STREAMING); /* the truth about a silent site */
+    pair_kill(&p, B, CW_DEVICE_PROCESS_DIES);
+    pair_start(&p, B);
+    settle();
+    pair_fini(&p);
+}
+
+static bool is_drained(struct pair *pair)
+{
+    return pair->sites[A].group->role == CW_ROLE_DRAINED;
+}
+
+static bool is_primary_again(struct pair *pair)
+{
+    return pair->sites[A].group->role == CW_ROLE_PRIMARY;
+}
+
+static void switchover(enum cw_mode mode)
+{
+    begin(&p, 2, mode);
+    for (uint32_t i = 0; i < 50; i++)
+        pair_write(&p, A, i % PAIR_BLOCKS, (uint8_t)i, false);
+    assert_int_equal(cw_group_drain(p.sites[A].group, p.now_ns), CW_OK);
+    assert_true(pair_until(&p, is_drained));
+    assert_true(all_done(&p));
+    assert_int_equal(p.store.members, cw_bit(A) | cw_bit(B));
+    cw_group_fence(p.sites[A].group, p.store.epoch, p.now_ns);
+    assert_true(pair_open(&p, B, false));
+    for (uint32_t i = 0; i < 50; i++)
+        assert_int_equal(pair_read(&p, B, i), i);
+    settle();
+    assert_int_equal(p.sites[A].salvages, 0);
+    pair_fini(&p);
+}
+
+static void test_switchover(void **state)
+{
+    for (enum cw_mode mode = CW_MODE_ASYNC; mode < CW_MODE_COUNT; mode++)
+        switchover(mode);
+}
+
+static void test_drain_without_a_peer_ends(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    p.is_held[A][B] = true;
+    uint32_t write = pair_write(&p, A, 1, 7, false);
+    pair_run(&p, CW_MS);
+    assert_int_equal(cw_group_drain(p.sites[A].group, p.now_ns), CW_OK);
+    pair_link(&p, A, B, false);
+    p.is_held[A][B] = false;
+    assert_true(pair_until(&p, is_primary_again));
+    assert_true(pair_is_done(&p, write));
+    pair_write(&p, A, 1, 8, false);
+    assert_true(pair_until(&p, all_done));
+    pair_fini(&p);
+}
+
+static void test_drained_and_forgotten_ends(void **state)
+{
+    begin(&p, 2, CW_MODE_ASYNC);
+    assert_int_equal(cw_group_drain(p.sites[A].group, p.now_ns), CW_OK);
+    assert_true(pair_until(&p, is_drained));
+    assert_true(pair_until(&p, is_primary_again));
+    pair_write(&p, A, 1, 8, false);
+    assert_true(pair_until(&p, all_done));
+    pair_fini(&p);
+}
+
+static bool are_stopped(struct pair *pair)
+{
+    for (uint8_t s = 0; s < pair->site_count; s++)
+        if (!cw_group_is_stopped(pair->sites[s].group))
+            return false;
+    return true;
+}
+
+static void stop_all(void)
+{
+    for (uint8_t s = 0; s < p.site_count; s++)
+        cw_group_stop(p.sites[s].group, p.now_ns);
+    uint64_t began = p.turns;
+    assert_true(pair_until(&p, are_stopped));
+    assert_true(p.turns - began < 2000);
+    assert_true(pair_until(&p, all_done));
+}
+
+static void test_stop_with_load(void **state)
+{
+    for (enum cw_mode mode = CW_MODE_ASYNC; mode < CW_MODE_COUNT; mode++) {
+        begin(&p, 2, mode);
+        write_some(&p, A, 100, 3);
+        stop_all();
+        assert_true(p.sites[A].group->super.is_clean && p.sites[B].group->super.is_clean);
+        pair_fini(&p);
+    }
+}
+
+static void test_stop_with_held_requests(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    pair_link(&p, A, B, false);
+    uint32_t write = pair_write(&p, A, 1, 7, false);
+    stop_all();
+    assert_int_equal(p.requests[write].status, CW_SHUTDOWN);
+    pair_fini(&p);
+}
+
+static void test_stop_in_each_role(void **state)
+{
+    for (uint32_t turns = 0; turns < 12; turns++) {
+        pair_init(&p, 2, CW_MODE_SYNC);
+        struct cw_open_request open = {.holder = CW_SITES_MAX, .reign = 5};
+        assert_int_equal(cw_group_open(p.sites[A].group, &open, p.now_ns), CW_OK);
+        for (uint32_t i = 0; i < turns; i++)
+            pair_turn(&p);
+        stop_all();
+        pair_fini(&p);
+    }
+    begin(&p, 2, CW_MODE_SYNC);
+    p.sites[A].fails[PAIR_JOURNAL_WRITTEN] = CW_IO;
+    pair_write(&p, A, 1, 7, false);
+    pair_run(&p, CW_SECOND);
+    stop_all();
+    pair_fini(&p);
+}
+
+static void test_stop_while_copying(void **state)
+{
+    for (uint32_t turns = 0; turns < 40; turns++) {
+        begin(&p, 2, CW_MODE_ASYNC);
+        write_some(&p, A, PAIR_BLOCKS, 1);
+        assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+        for (uint32_t i = 0; i < turns; i++)
+            pair_turn(&p);
+        stop_all();
+        pair_fini(&p);
+    }
+}
+
+/* With nothing to do a group wakes up for its timers, and for nothing else. */
+static void test_idle_is_quiet(void **state)
+{
+    begin(&p, 3, CW_MODE_SYNC);
+    write_some(&p, A, 20, 1);
+    settle();
+    pair_run(&p, 2 * CW_SECOND);
+    uint64_t before = p.turns;
+    pair_run(&p, 10 * CW_SECOND);
+    assert_true(p.turns - before < 2000);
+    for (uint8_t s = 0; s < 3; s++) {
+        assert_true(cw_group_deadline_ns(p.sites[s].group) > p.now_ns - CW_SECOND);
+        assert_true(cw_group_deadline_ns(p.sites[s].group) != CW_NEVER);
+    }
+    pair_fini(&p);
+}
+
+/* A held group does not spin either. */
+static void test_held_is_quiet(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    p.store.is_away = true;
+    pair_link(&p, A, B, false);
+    pair_write(&p, A, 1, 7, false);
+    pair_run(&p, 10 * CW_SECOND);
+    uint64_t before = p.turns;
+    pair_run(&p, 10 * CW_SECOND);
+    assert_true(p.turns - before < 2000);
+    pair_fini(&p);
+}
+
+static void test_volume_is_added_and_removed(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    settle();
+    for (uint8_t s = 0; s < 2; s++)
+        cw_group_volume_add(p.sites[s].group, 1, PAIR_BLOCK * PAIR_BLOCKS, 0, false);
+    assert_true(pair_until(&p, is_protected));
+    p.sites[B].holds[PAIR_APPLIED] = true;
+    write_some(&p, A, 3, 1);
+    struct cw_group_write write = {.request = (struct cw_block_request *)(uintptr_t)(p.request_count + 1),
+                                   .kind = CW_RECORD_ZEROES,
+                                   .volume = 1,
+                                   .length = PAIR_BLOCK};
+    p.request_count++;
+    assert_int_equal(cw_group_write(p.sites[A].group, &write, p.now_ns), CW_OK);
+    pair_run(&p, CW_SECOND);
+    cw_group_volume_remove(p.sites[B].group, 1); /* its record is not in place yet */
+    p.sites[B].holds[PAIR_APPLIED] = false;
+    settle();
+    pair_fini(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_failed_journal_write_stops_the_primary),
+        cmocka_unit_test(test_failed_sync_is_remembered),
+        cmocka_unit_test(test_failed_apply_stops_a_replica),
+        cmocka_unit_test(test_switchover),
+        cmocka_unit_test(test_drain_without_a_peer_ends),
+        cmocka_unit_test(test_drained_and_forgotten_ends),
+        cmocka_unit_test(test_stop_with_load),
+        cmocka_unit_test(test_stop_with_held_requests),
+        cmocka_unit_test(test_stop_in_each_role),
+        cmocka_unit_test(test_stop_while_copying),
+        cmocka_unit_test(test_idle_is_quiet),
+        cmocka_unit_test(test_held_is_quiet),
+        cmocka_unit_test(test_volume_is_added_and_removed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

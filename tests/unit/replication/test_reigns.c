@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Deaths, promotions, returns: who holds what afterwards. */
+#include "story.h"
+
+static struct pair p;
+
+static bool is_level(struct pair *pair)
+{
+    return pair_is_level(pair);
+}
+
+static void settle(void)
+{
+    assert_true(pair_until(&p, is_level));
+}
+
+static void expect_values(uint8_t site, uint32_t count, uint8_t value)
+{
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(pair_read(&p, site, i), (uint8_t)(value + i));
+}
+
+static void test_primary_dies_and_returns(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    write_some(&p, A, 40, 10);
+    assert_true(pair_until(&p, all_done));
+    pair_kill(&p, A, CW_DEVICE_PROCESS_DIES);
+    pair_start(&p, A);
+    uint64_t epoch = p.store.epoch;
+    assert_true(pair_open(&p, A, false));
+    assert_int_equal(p.store.epoch, epoch + 1);
+    expect_values(A, 40, 10);
+    settle();
+    pair_fini(&p);
+}
+
+static void test_flushed_survives_power_loss(void **state)
+{
+    begin(&p, 2, CW_MODE_ASYNC);
+    pair_link(&p, A, B, false);
+    write_some(&p, A, 20, 10);
+    uint32_t flush = pair_flush(&p, A);
+    assert_true(pair_until(&p, all_done));
+    assert_int_equal(p.requests[flush].status, CW_OK);
+    write_some(&p, A, 5, 90);
+    pair_run(&p, CW_MS);
+    pair_kill(&p, A, CW_DEVICE_POWER_FAILS);
+    pair_start(&p, A);
+    assert_true(pair_open(&p, A, false));
+    for (uint32_t i = 5; i < 20; i++)
+        assert_int_equal(pair_read(&p, A, i), 10 + i);
+    pair_fini(&p);
+}
+
+static void test_promotion_keeps_what_was_acknowledged(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    write_some(&p, A, 40, 10);
+    assert_true(pair_until(&p, all_done));
+    pair_kill(&p, A, CW_DEVICE_POWER_FAILS);
+    assert_true(pair_open(&p, B, false));
+    expect_values(B, 40, 10);
+    write_some(&p, B, 10, 100);
+    assert_true(pair_until(&p, all_done));
+    pair_start(&p, A);
+    settle();
+    assert_int_equal(p.sites[A].group->role, CW_ROLE_REPLICA);
+    pair_fini(&p);
+}
+
+/* A's last records reach nobody and are not acknowledged: cut at its return, kept in the salvage file. */
+static void old_primary_with_a_tail(void)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    write_some(&p, A, 10, 10);
+    assert_true(pair_until(&p, all_done));
+    pair_run(&p, CW_SECOND);
+    p.is_held[A][B] = true;
+    write_some(&p, A, 5, 200);
+    pair_run(&p, 20 * CW_MS);
+    pair_kill(&p, A, CW_DEVICE_PROCESS_DIES);
+    p.is_held[A][B] = false;
+    assert_true(pair_open(&p, B, false));
+    write_some(&p, B, 3, 100);
+    pair_run(&p, 100 * CW_MS);
+}
+
+static void test_tail_is_salvaged_and_cut(void **state)
+{
+    old_primary_with_a_tail();
+    uint64_t common = p.sites[B].group->super.history.entries[1].first_sequence - 1;
+    pair_start(&p, A);
+    settle();
+    assert_int_equal(p.sites[A].salvages, 1);
+    assert_int_equal(p.sites[A].salvaged_above, common);
+    assert_int_equal(p.sites[A].copies, 0);
+    assert_int_equal(pair_on_disk(&p, A, 0), 100);
+    assert_int_equal(pair_on_disk(&p, A, 4), 14);
+    /* and it stays cut */
+    pair_kill(&p, A, CW_DEVICE_POWER_FAILS);
+    pair_start(&p, A);
+    settle();
+    assert_int_equal(p.sites[A].salvages, 1);
+    pair_fini(&p);
+}
+
+static bool is_cutting(struct pair *pair)
+{
+    return pair->sites[A].group->follow.state == CW_FOLLOW_CUTTING;
+}
+
+/* The superblock says cut, the session goes away before the cut is made: it is made all the same. */
+static void test_session_lost_while_cutting(void **state)
+{
+    old_primary_with_a_tail();
+    pair_start(&p, A);
+    assert_true(pair_until(&p, is_cutting));
+    pair_link(&p, A, B, false);
+    pair_link(&p, A, B, true);
+    settle();
+    assert_int_equal(pair_on_disk(&p, A, 0), 100);
+    assert_int_equal(pair_on_disk(&p, A, 4), 14);
+    pair_fini(&p);
+}
+
+static void test_death_while_cutting(void **state)
+{
+    old_primary_with_a_tail();
+    pair_start(&p, A);
+    assert_true(pair_until(&p, is_cutting));
+    pair_kill(&p, A, CW_DEVICE_POWER_FAILS);
+    pair_start(&p, A);
+    settle();
+    assert_int_equal(pair_on_disk(&p, A, 0), 100);
+    pair_fini(&p);
+}
+
+static void test_no_salvage_no_cut(void **state)
+{
+    old_primary_with_a_tail();
+    pair_start(&p, A);
+    p.sites[A].fails[PAIR_SALVAGED] = CW_NO_SPACE;
+    pair_run(&p, 5 * CW_SECOND);
+    assert_int_equal(p.sites[A].group->follow.state, CW_FOLLOW_NONE);
+    assert_true(p.sites[A].events < 60); /* tried again now and then, not at once */
+    p.sites[A].fails[PAIR_SALVAGED] = CW_OK;
+    settle();
+    assert_int_equal(p.sites[A].salvages, 1);
+    pair_fini(&p);
+}
+
+/* A replica is cut above a record that is committed and not in place, then promoted: what the tail covered
+ * must be read again. */
+static void test_cut_uncovers(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    pair_run(&p, CW_SECOND);
+    p.sites[A].holds[PAIR_APPLIED] = true;
+    pair_write(&p, A, 1, 11, false);
+    pair_run(&p, CW_SECOND);
+    p.is_held[A][B] = true;
+    pair_write(&p, A, 1, 99, false);
+    pair_run(&p, CW_MS);
+    p.is_held[A][B] = false;
+    pair_link(&p, A, B, false); /* 99 is lost on the way */
+    cw_group_fence(p.sites[A].group, p.store.epoch, p.now_ns);
+    assert_true(pair_open(&p, B, false));
+    pair_link(&p, A, B, true);
+    pair_run(&p, CW_SECOND);
+    assert_int_equal(p.sites[A].salvages, 1);
+    assert_int_equal(p.store.members, cw_bit(A) | cw_bit(B));
+    cw_group_fence(p.sites[B].group, p.store.epoch, p.now_ns);
+    assert_true(pair_open(&p, A, false));
+    assert_int_equal(pair_on_disk(&p, A, 1), 0);
+    assert_int_equal(pair_read(&p, A, 1), 11);
+    p.sites[A].holds[PAIR_APPLIED] = false;
+    settle();
+    pair_fini(&p);
+}
+
+static bool b_is_diverged(struct pair *pair)
+{
+    return pair_peer(pair, B, A)->state == CW_PEER_DIVERGED;
+}
+
+/* async: A applied what B never got, B is promoted with the loss accepted. */
+static void test_applied_tail_is_diverged_until_resync(void **state)
+{
+    begin(&p, 2, CW_MODE_ASYNC);
+    write_some(&p, A, 10, 10);
+    settle();
+    pair_link(&p, A, B, false);
+    write_some(&p, A, 10, 200);
+    pair_run(&p, 2 * CW_SECOND);
+    pair_kill(&p, A, CW_DEVICE_PROCESS_DIES);
+    assert_false(pair_open(&p, B, false));
+    assert_true(strlen(p.sites[B].group->refusal) > 0);
+    assert_true(pair_open(&p, B, true));
+    write_some(&p, B, 3, 100);
+    pair_start(&p, A);
+    pair_link(&p, A, B, true);
+    assert_true(pair_until(&p, b_is_diverged));
+    pair_run(&p, 5 * CW_SECOND);
+    assert_true(b_is_diverged(&p));
+    assert_int_equal(pair_on_disk(&p, A, 5), 205);
+    assert_int_equal(cw_group_resync(p.sites[B].group, A), CW_OK);
+    settle();
+    assert_int_equal(p.sites[A].salvages, 1);
+    assert_int_equal(p.sites[A].copies, 1);
+    assert_int_equal(pair_on_disk(&p, A, 5), 15);
+    pair_fini(&p);
+}
+
+/* What a member has received in semi-sync was acknowledged; an opening fetches it though it is not written.
+ */
+static void test_semi_sync_fetches_what_is_in_memory(void **state)
+{
+    begin(&p, 3, CW_MODE_SEMI_SYNC);
+    pair_run(&p, CW_SECOND);
+    p.is_held[A][C] = true;
+    p.sites[B].holds[PAIR_JOURNAL_WRITTEN] = true;
+    pair_write(&p, A, 1, 77, false);
+    pair_run(&p, 20 * CW_MS);
+    pair_kill(&p, A, CW_DEVICE_POWER_FAILS);
+    p.is_held[A][C] = false;
+    assert_true(pair_open(&p, C, false));
+    assert_int_equal(pair_read(&p, C, 1), 77);
+    p.sites[B].holds[PAIR_JOURNAL_WRITTEN] = false;
+    pair_fini(&p);
+}
+
+/* The claim is answered after a fence and another opening: it must not count for that one. */
+static void test_late_claim(void **state)
+{
+    pair_init(&p, 2, CW_MODE_SYNC);
+    pair_run(&p, 100 * CW_MS);
+    struct cw_open_request open = {.holder = CW_SITES_MAX, .reign = 5};
+    struct cw_group *g = p.sites[A].group;
+    p.sites[A].holds[PAIR_CLAIMED] = true;
+    assert_int_equal(cw_group_open(g, &open, p.now_ns), CW_OK);
+    pair_run(&p, CW_SECOND);
+    assert_int_equal(g->role, CW_ROLE_CLAIMING);
+    cw_group_fence(g, 0, p.now_ns);
+    open.reign = 6;
+    assert_int_equal(cw_group_open(g, &open, p.now_ns), CW_AGAIN);
+    p.sites[A].holds[PAIR_CLAIMED] = false;
+    pair_run(&p, CW_MS);
+    assert_int_equal(g->role, CW_ROLE_REPLICA);
+    assert_true(pair_open(&p, A, false));
+    assert_int_equal(p.store.reign, g->reign);
+    pair_fini(&p);
+}
+
+/* The set's question of one reign is answered in the next. */
+static void test_late_set(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    struct cw_group *g = p.sites[A].group;
+    p.sites[A].holds[PAIR_SET] = true;
+    pair_link(&p, A, B, false);
+    pair_write(&p, A, 1, 7, false);
+    pair_run(&p, 6 * CW_SECOND);
+    assert_true(g->set.is_in_flight);
+    cw_group_fence(g, p.store.epoch, p.now_ns);
+    pair_link(&p, A, B, true);
+    assert_true(pair_open(&p, A, false));
+    pair_run(&p, 100 * CW_MS);
+    assert_int_equal(g->set.asked, 0); /* one question at a time: B cannot be asked in yet */
+    p.sites[A].holds[PAIR_SET] = false;
+    assert_true(pair_until(&p, is_protected));
+    pair_fini(&p);
+}
+
+/* The records fetched are durable, the history that makes them count must be too before the store is told. */
+static void test_death_between_claim_and_superblock(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    write_some(&p, A, 20, 10);
+    assert_true(pair_until(&p, all_done));
+    /* a second reign of A, in which B holds everything */
+    cw_group_fence(p.sites[A].group, p.store.epoch, p.now_ns);
+    assert_true(pair_open(&p, A, false));
+    assert_true(pair_until(&p, is_protected));
+    pair_kill(&p, B, CW_DEVICE_PROCESS_DIES);
+    pair_run(&p, 7 * CW_SECOND);
+    cw_group_fence(p.sites[A].group, p.store.epoch, p.now_ns);
+    assert_true(pair_open(&p, A, false));
+    write_some(&p, A, 20, 60);
+    assert_true(pair_until(&p, all_done));
+    cw_group_fence(p.sites[A].group, p.store.epoch, p.now_ns);
+    pair_run(&p, CW_SECOND);
+    /* B comes back behind; it may open because A can be reached, and dies right after the claim */
+    pair_start(&p, B);
+    pair_run(&p, 10 * CW_MS);
+    p.sites[B].holds[PAIR_SUPER_WRITTEN] = true;
+    struct cw_open_request open = {
+        .store_epoch = p.store.epoch, .holder = p.store.holder, .members = p.store.members, .reign = 99};
+    memcpy(open.identities, p.store.identities, sizeof open.identities);
+    uint64_t epoch = p.store.epoch;
+    assert_int_equal(cw_group_open(p.sites[B].group, &open, p.now_ns), CW_OK);
+    pair_run(&p, 2 * CW_SECOND);
+    assert_int_equal(p.store.epoch, epoch); /* not claimed while the history is not durable */
+    p.sites[B].holds[PAIR_SUPER_WRITTEN] = false;
+    pair_run(&p, CW_SECOND);
+    assert_int_equal(p.sites[B].group->role, CW_ROLE_PRIMARY);
+    expect_values(B, 20, 60);
+    pair_fini(&p);
+}
+
+/* The site fetched from goes away in the middle; what came beyond a gap does not stay. */
+static void test_fetch_that_ends(void **state)
+{
+    begin(&p, 2, CW_MODE_ASYNC);
+    settle();
+    pair_link(&p, A, B, false);
+    write_some(&p, A, 30, 10);
+    pair_run(&p, 2 * CW_SECOND); /* applied, and no longer in memory */
+    cw_group_fence(p.sites[A].group, p.store.epoch, p.now_ns);
+    pair_run(&p, CW_SECOND);
+    pair_link(&p, A, B, true);
+    pair_run(&p, 10 * CW_MS);
+    p.sites[A].holds[PAIR_JOURNAL_READ] = true; /* A cannot read what it is asked for */
+    assert_false(pair_open(&p, B, false));
+    assert_int_equal(p.sites[B].group->role, CW_ROLE_REPLICA);
+    p.sites[A].holds[PAIR_JOURNAL_READ] = false;
+    assert_true(pair_open(&p, B, false));
+    expect_values(B, 30, 10);
+    pair_fini(&p);
+}
+
+/* B adopted A's newer history and fetched nothing; its own reign then begins below that of A. */
+static void test_adopted_history_without_records(void **state)
+{
+    begin(&p, 2, CW_MODE_ASYNC);
+    settle();
+    pair_link(&p, A, B, false);
+    write_some(&p, A, 10, 10);
+    cw_group_fence(p.sites[A].group, p.store.epoch, p.now_ns);
+    assert_true(pair_open(&p, A, false));
+    cw_group_fence(p.sites[A].group, p.store.epoch, p.now_ns);
+    pair_run(&p, CW_SECOND);
+    pair_link(&p, A, B, true);
+    pair_run(&p, 10 * CW_MS);
+    p.sites[A].holds[PAIR_JOURNAL_READ] = true;
+    assert_false(pair_open(&p, B, false));
+    pair_link(&p, A, B, false);
+    assert_true(pair_open(&p, B, true)); /* the check of each turn looks at the history */
+    p.sites[A].holds[PAIR_JOURNAL_READ] = false;
+    pair_link(&p, A, B, true);
+    assert_true(pair_until(&p, b_is_diverged));
+    pair_fini(&p);
+}
+
+/* A session blinks while records are in memory and batches on their way: no copy, no divergence. */
+static void test_blink_with_records_in_flight(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    for (uint32_t i = 0; i < 20; i++) {
+        p.sites[B].holds[PAIR_JOURNAL_WRITTEN] = i % 2;
+        write_some(&p, A, 8, (uint8_t)(i * 8));
+        pair_run(&p, (1 + i % 7) * CW_MS);
+        pair_link(&p, A, B, false);
+        pair_link(&p, A, B, true);
+        pair_run(&p, 3 * CW_MS);
+        p.sites[B].holds[PAIR_JOURNAL_WRITTEN] = false;
+        assert_int_not_equal(pair_peer(&p, A, B)->state, CW_PEER_DIVERGED);
+    }
+    assert_true(pair_until(&p, all_done));
+    settle();
+    assert_int_equal(p.sites[B].copies, 0);
+    assert_int_equal(p.sites[B].salvages, 0);
+    pair_fini(&p);
+}
+
+/* The replica loses the tail of its journal with the power: the same reign goes on from what it has. */
+static void test_replica_loses_its_tail(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    pair_run(&p, CW_SECOND);
+    p.sites[B].holds[PAIR_JOURNAL_SYNCED] = true;
+    write_some(&p, A, 20, 10);
+    assert_true(pair_until(&p, all_done));
+    pair_kill(&p, B, CW_DEVICE_POWER_FAILS);
+    pair_run(&p, 10 * CW_MS);
+    pair_start(&p, B);
+    assert_true(p.sites[B].group->head < p.sites[A].group->head);
+    settle();
+    assert_int_equal(p.sites[B].copies, 0);
+    assert_int_equal(p.store.identities[B].boot_id[0], p.sites[B].boot);
+    pair_fini(&p);
+}
+
+/* A rebooted member alone is no member: its journal may lack what was acknowledged. */
+static void test_rebooted_member_is_refused(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    write_some(&p, A, 20, 10);
+    assert_true(pair_until(&p, all_done));
+    pair_kill(&p, A, CW_DEVICE_POWER_FAILS);
+    pair_kill(&p, B, CW_DEVICE_POWER_FAILS);
+    pair_start(&p, B);
+    assert_false(pair_open(&p, B, false));
+    assert_true(pair_open(&p, B, true));
+    pair_fini(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_primary_dies_and_returns),
+        cmocka_unit_test(test_flushed_survives_power_loss),
+        cmocka_unit_test(test_promotion_keeps_what_was_acknowledged),
+        cmocka_unit_test(test_tail_is_salvaged_and_cut),
+        cmocka_unit_test(test_session_lost_while_cutting),
+        cmocka_unit_test(test_death_while_cutting),
+        cmocka_unit_test(test_no_salvage_no_cut),
+        cmocka_unit_test(test_cut_uncovers),
+        cmocka_unit_test(test_applied_tail_is_diverged_until_resync),
+        cmocka_unit_test(test_semi_sync_fetches_what_is_in_memory),
+        cmocka_unit_test(test_late_claim),
+        cmocka_unit_test(test_late_set),
+        cmocka_unit_test(test_death_between_claim_and_superblock),
+        cmocka_unit_test(test_fetch_that_ends),
+        cmocka_unit_test(test_adopted_history_without_records),
+        cmocka_unit_test(test_blink_with_records_in_flight),
+        cmocka_unit_test(test_replica_loses_its_tail),
+        cmocka_unit_test(test_rebooted_member_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
