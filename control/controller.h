@@ -37,6 +37,7 @@ struct cw_engine_call {
     uint32_t group;
     int32_t volume;
     uint64_t epoch;
+    uint64_t asked_ns;
     json_t *kept; /* the caller's, e.g. a client's request id; dropped after the answer */
     int client;   /* for forwarded calls: which connection, by its serial */
 };
@@ -48,9 +49,11 @@ struct cw_engine_link {
     json_int_t last_id;
     struct cw_engine_call calls[CW_CALLS_MAX];
     json_t *status;        /* the engine's last word, or NULL */
+    json_t *status_kept;   /* the same, kept when the engine is gone: the last known */
     uint64_t status_at_ns; /* when that status was asked for */
     uint64_t status_asked_ns;
     bool is_status_asked;
+    bool is_status_stale; /* asked for again while one was on its way */
 };
 
 /* What this controller does about one group, beyond what the store and the engine say. */
@@ -59,8 +62,10 @@ struct cw_work {
     bool is_busy;           /* a call about it is out */
     char attached[1024];    /* the parameters that the engine has */
     uint64_t not_before_ns; /* after an error: try again then */
+    uint64_t changed_ns;    /* a status asked for before this says nothing about what was done since */
     uint64_t open_sent_ns;  /* 0: not since it last was a replica with nothing wrong */
     uint64_t opened_epoch;  /* for telling once */
+    uint64_t down_ns;       /* since when an error has stopped it; 0: it has not */
     struct cw_lease_watch lease;
     struct cw_lease_watch request; /* the taker's heartbeat, watched in the same way */
 };
@@ -147,6 +152,8 @@ void cw_reconcile(struct cw_controller *controller);
 /* Is a call out, an opening or an operation under way? Then everything is looked at more often. */
 bool cw_is_in_transition(const struct cw_controller *controller);
 struct cw_work *cw_work_of(struct cw_controller *controller, uint32_t group);
+/* The call about the group has been answered: what the engine is now is asked for. */
+struct cw_work *cw_work_answered(struct cw_controller *controller, uint32_t group);
 bool cw_group_is_level(const struct cw_controller *controller, const struct cw_store_group *group);
 /* roles.c */
 void cw_reconcile_role(struct cw_controller *controller, const struct cw_store_group *group,

@@ -227,9 +227,11 @@ static struct cw_verdict decide_numbers(const struct cw_authority *now, const st
     if (claim->from_epoch != now->epoch)
         return no("group %s is at epoch %lu, held by %s, not %lu any more: look again with causeway status",
                   candidate->group, now->epoch, now->holder[0] ? now->holder : "nobody", claim->from_epoch);
-    if (claim->epoch != 1 + CW_MAX(now->epoch, claim->highest_seen_epoch))
-        return no("epoch %lu was asked for where %lu is next", claim->epoch,
-                  1 + CW_MAX(now->epoch, claim->highest_seen_epoch));
+    /* The engine chose 1 + the highest that store or any reachable superblock has; it may name its choice as
+     * seen. */
+    if (claim->epoch <= now->epoch || claim->epoch < claim->highest_seen_epoch)
+        return no("epoch %lu was asked for where the store has %lu and %lu was seen", claim->epoch,
+                  now->epoch, claim->highest_seen_epoch);
     if (claim->reign == 0 || claim->reign == now->reign)
         return no("a reign must have a name of its own");
     if (!self || !cw_member_equal(self, &candidate->identity))

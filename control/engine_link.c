@@ -11,6 +11,8 @@
 #include "control/controller.h"
 
 #define RETRY_NS (200 * CW_MS)
+#define STATUS_LIMIT_NS                                                                                      \
+    (3 * CW_SECOND) /* then it is asked for again: nothing waits for one answer for ever */
 
 static void end_call(struct cw_controller *controller, struct cw_engine_call *slot, const json_t *result,
                      const char *status, const char *words)
@@ -41,6 +43,7 @@ void cw_engine_lost(struct cw_controller *controller, const char *why)
         work->is_busy = false;
         work->attached[0] = 0;
         work->open_sent_ns = 0;
+        work->changed_ns = 0;
     }
     if (was_registered)
         cw_event(controller, 2, "", "the engine of %s is gone: %s", controller->config.site, why);
@@ -80,17 +83,24 @@ static void on_status(struct cw_controller *controller, const struct cw_engine_c
         controller->facts_due_ns = 0;
     json_decref(engine->status);
     engine->status = json_incref((json_t *)result);
-    engine->status_at_ns = engine->status_asked_ns;
+    json_decref(engine->status_kept);
+    engine->status_kept = json_incref(engine->status);
+    engine->status_at_ns = call->asked_ns;
+    if (engine->is_status_stale)
+        cw_engine_status_refresh(controller);
 }
 
 void cw_engine_status_refresh(struct cw_controller *controller)
 {
     struct cw_engine_link *engine = &controller->engine;
-    if (!engine->is_registered || engine->is_status_asked)
+    uint64_t now_ns = cw_monotonic_ns();
+    bool is_waiting = engine->is_status_asked && now_ns - engine->status_asked_ns < STATUS_LIMIT_NS;
+    engine->is_status_stale = is_waiting;
+    if (!engine->is_registered || is_waiting)
         return;
-    engine->status_asked_ns = controller->now_ns;
-    engine->is_status_asked =
-        cw_engine_ask(controller, "status", NULL, (struct cw_engine_call){.answer = on_status});
+    engine->status_asked_ns = now_ns;
+    engine->is_status_asked = cw_engine_ask(controller, "status", NULL,
+                                            (struct cw_engine_call){.answer = on_status, .asked_ns = now_ns});
 }
 
 const json_t *cw_engine_group(const struct cw_controller *controller, uint32_t group)

@@ -229,8 +229,20 @@ static bool remove_tree(const char *path)
     return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0 || errno == ENOENT;
 }
 
+/* What DPDK keeps for an engine that was killed; the name is the engine's (start_dpdk in engine/main.c). */
+static void remove_runtime(const struct cw_lab *lab, const char *site)
+{
+    char directory[CW_LAB_PATH_SIZE], path[CW_LAB_PATH_SIZE];
+    cw_lab_site_file(lab, site, "", directory, sizeof directory);
+    snprintf(path, sizeof path, "/var/run/dpdk/causeway-%s-%08x", site,
+             (unsigned)cw_hash64(directory, strlen(directory)));
+    (void)remove_tree(path);
+}
+
 bool cw_lab_remove_files(const struct cw_lab *lab, char *why, size_t why_size)
 {
+    for (uint32_t i = 0; i < lab->site_count; i++)
+        remove_runtime(lab, lab->sites[i]);
     bool is_data_gone = !lab->storage_root[0] || remove_tree(lab->storage_root);
     if (is_data_gone && remove_tree(lab->directory))
         return true;

@@ -271,6 +271,7 @@ static void stop(struct cw_controller *controller)
     cw_engine_lost(controller, "the controller stops");
     for (uint32_t i = 0; i < CW_SET_MAX; i++)
         json_decref(controller->seen[i].facts);
+    json_decref(controller->engine.status_kept);
     cw_store_close(controller->store);
     free(controller->view);
 }

@@ -14,6 +14,7 @@
 #include "control/controller.h"
 
 #define HEARTBEAT_NS (1 * CW_SECOND)
+#define REFUSED_NS   (20 * CW_SECOND)
 
 struct cw_operation *cw_operation_start(struct cw_controller *controller, enum cw_operation_kind kind,
                                         uint32_t group, uint64_t limit_ns)
@@ -106,8 +107,10 @@ void cw_operation_end(struct cw_controller *controller, struct cw_operation *ope
 static void open_taken(struct cw_controller *controller, struct cw_operation *operation,
                        const struct cw_store_group *group, struct cw_work *work)
 {
+    const json_t *engine = cw_engine_group(controller, group->id);
     say(operation, "opening %s at %s", group->name, controller->config.site);
-    if (!work->is_busy && cw_group_is_level(controller, group))
+    if (!work->is_busy && strcmp(cw_json_text(engine, "role", ""), "replica") == 0 &&
+        cw_group_is_level(controller, group))
         operation->is_open_sent =
             cw_role_open(controller, group, work, operation->accept_loss, operation->inconsistent);
 }
@@ -263,6 +266,9 @@ static void run_group_create(struct cw_controller *controller, struct cw_operati
     else if (!cw_site_is_alive(controller, group->first))
         cw_operation_end(controller, operation, 0, "%s is made; it opens when %s is there", group->name,
                          group->first);
+    else if (refusal[0] && controller->now_ns - operation->started_ns > REFUSED_NS)
+        cw_operation_end(controller, operation, 1, "%s is made, but %s does not open it: %s", group->name,
+                         group->first, refusal);
     else
         say(operation, "waiting for %s to open %s%s%s", group->first, group->name, refusal[0] ? ": " : "",
             refusal);

@@ -16,6 +16,8 @@
 #include "control/controller.h"
 
 #define RETRY_NS       (2 * CW_SECOND)
+#define AGAIN_NS       (100 * CW_MS)
+#define RESTART_NS     (10 * CW_SECOND)
 #define STATUS_BUSY_NS (60 * CW_MS)
 #define STATUS_IDLE_NS (500 * CW_MS)
 
@@ -23,14 +25,25 @@ struct cw_work *cw_work_of(struct cw_controller *controller, uint32_t group)
 {
     struct cw_work *free_one = NULL;
     for (uint32_t i = 0; i < CW_STORE_GROUPS_MAX; i++) {
-        if (controller->works[i].group == group)
-            return &controller->works[i];
-        if (controller->works[i].group == 0 && !free_one)
-            free_one = &controller->works[i];
+        struct cw_work *work = &controller->works[i];
+        if (work->group == group)
+            return work;
+        bool is_over = !work->is_busy && !cw_view_group_by_id(controller->view, work->group);
+        if (is_over && !free_one)
+            free_one = work;
     }
     if (free_one)
         *free_one = (struct cw_work){.group = group};
     return free_one;
+}
+
+struct cw_work *cw_work_answered(struct cw_controller *controller, uint32_t group)
+{
+    struct cw_work *work = cw_work_of(controller, group);
+    work->is_busy = false;
+    work->changed_ns = cw_monotonic_ns();
+    cw_engine_status_refresh(controller);
+    return work;
 }
 
 static void try_later(struct cw_controller *controller, struct cw_work *work)
@@ -38,20 +51,39 @@ static void try_later(struct cw_controller *controller, struct cw_work *work)
     work->not_before_ns = controller->now_ns + RETRY_NS;
 }
 
-/* Remembers at a place how an attach went. */
+/* Remembers at a place how an attach went; what is new is told. */
 static void note_place(struct cw_controller *controller, uint32_t group, int32_t volume, bool is_made,
                        const char *error)
 {
     const struct cw_store_place *found =
         cw_view_place(controller->view, group, volume, controller->config.site);
-    if (!found || (found->is_made == (found->is_made || is_made) && strcmp(found->error, error) == 0))
+    if (!found || (found->is_made == (found->is_made || is_made) &&
+                   strncmp(found->error, error, sizeof found->error - 1) == 0))
         return;
     struct cw_store_place place = *found;
+    const struct cw_store_group *named = cw_view_group_by_id(controller->view, group);
     place.is_made = place.is_made || is_made;
     snprintf(place.error, sizeof place.error, "%s", error);
+    if (*error)
+        cw_event(controller, 2, named ? named->name : "", "%s cannot attach %s: %s", place.site, place.path,
+                 error);
     if (cw_store_place_put(controller->store, &place) != CW_OK)
         fprintf(stderr, "the store did not take the state of %s\n", place.path);
     (void)cw_view_refresh(controller);
+}
+
+/* A failed attach: "again" and a lost engine are no failures of the disk. */
+static void note_failure(struct cw_controller *controller, const struct cw_engine_call *call,
+                         struct cw_work *work, const char *status, const char *words)
+{
+    if (strcmp(status, "disconnected") == 0)
+        return;
+    if (strcmp(status, "again") == 0) {
+        work->not_before_ns = controller->now_ns + AGAIN_NS;
+        return;
+    }
+    note_place(controller, call->group, call->volume, false, *words ? words : status);
+    try_later(controller, work);
 }
 
 /* ---------------------------------------------------------------- attaching groups */
@@ -71,23 +103,18 @@ static json_t *group_parameters(const struct cw_store_group *group, const struct
 static void on_group_attached(struct cw_controller *controller, const struct cw_engine_call *call,
                               const json_t *result, const char *status, const char *words)
 {
-    struct cw_work *work = cw_work_of(controller, call->group);
+    struct cw_work *work = cw_work_answered(controller, call->group);
     const struct cw_store_group *group = cw_view_group_by_id(controller->view, call->group);
-    work->is_busy = false;
     if (!group)
         return;
     if (result) {
         snprintf(work->attached, sizeof work->attached, "%s", json_string_value(call->kept));
         note_place(controller, call->group, CW_STORE_JOURNAL, true, "");
-        cw_engine_status_refresh(controller);
     } else if (strcmp(status, "exists") == 0) {
         /* Made, but we were stopped before that was remembered. */
         note_place(controller, call->group, CW_STORE_JOURNAL, true, "");
-    } else if (strcmp(status, "disconnected") != 0) {
-        cw_event(controller, 2, group->name, "%s cannot attach the journal: %s", controller->config.site,
-                 words);
-        note_place(controller, call->group, CW_STORE_JOURNAL, false, *words ? words : status);
-        try_later(controller, work);
+    } else {
+        note_failure(controller, call, work, status, words);
     }
 }
 
@@ -120,17 +147,11 @@ static bool attach_group(struct cw_controller *controller, const struct cw_store
 static void on_volume_attached(struct cw_controller *controller, const struct cw_engine_call *call,
                                const json_t *result, const char *status, const char *words)
 {
-    struct cw_work *work = cw_work_of(controller, call->group);
-    const struct cw_store_group *group = cw_view_group_by_id(controller->view, call->group);
-    work->is_busy = false;
+    struct cw_work *work = cw_work_answered(controller, call->group);
     if (result || strcmp(status, "exists") == 0) {
         note_place(controller, call->group, call->volume, true, "");
-        cw_engine_status_refresh(controller);
-    } else if (group && strcmp(status, "disconnected") != 0) {
-        cw_event(controller, 2, group->name, "%s cannot attach volume %d: %s", controller->config.site,
-                 call->volume, words);
-        note_place(controller, call->group, call->volume, false, *words ? words : status);
-        try_later(controller, work);
+    } else {
+        note_failure(controller, call, work, status, words);
     }
 }
 
@@ -223,11 +244,9 @@ static void forget_volume(struct cw_controller *controller, uint32_t group, int3
 static void on_volume_detached(struct cw_controller *controller, const struct cw_engine_call *call,
                                const json_t *result, const char *status, const char *words)
 {
-    struct cw_work *work = cw_work_of(controller, call->group);
-    work->is_busy = false;
+    struct cw_work *work = cw_work_answered(controller, call->group);
     if (result || strcmp(status, "not found") == 0) {
         forget_volume(controller, call->group, call->volume);
-        cw_engine_status_refresh(controller);
     } else {
         try_later(controller, work);
     }
@@ -268,12 +287,10 @@ static void forget_group(struct cw_controller *controller, uint32_t id)
 static void on_group_detached(struct cw_controller *controller, const struct cw_engine_call *call,
                               const json_t *result, const char *status, const char *words)
 {
-    struct cw_work *work = cw_work_of(controller, call->group);
-    work->is_busy = false;
+    struct cw_work *work = cw_work_answered(controller, call->group);
     if (result || strcmp(status, "not found") == 0) {
         forget_group(controller, call->group);
         *work = (struct cw_work){0};
-        cw_engine_status_refresh(controller);
     } else {
         try_later(controller, work);
     }
@@ -301,6 +318,38 @@ static void delete_group(struct cw_controller *controller, const struct cw_store
                       (struct cw_engine_call){.answer = on_deleted_group_fenced, .group = group->id});
 }
 
+/* ---------------------------------------------------------------- after a failed disk */
+
+static void on_group_restarted(struct cw_controller *controller, const struct cw_engine_call *call,
+                               const json_t *result, const char *status, const char *words)
+{
+    struct cw_work *work = cw_work_answered(controller, call->group);
+    work->attached[0] = 0;
+}
+
+/* A group that an I/O error stopped is detached from time to time, so that it is recovered from its journal
+ * and comes back when its disk does. The first pause is whole: its reason is to be seen. */
+static bool restart_if_down(struct cw_controller *controller, const struct cw_store_group *group,
+                            struct cw_work *work, const json_t *engine)
+{
+    if (strcmp(cw_json_text(engine, "role", ""), "down") != 0) {
+        work->down_ns = 0;
+        return false;
+    }
+    if (work->down_ns == 0) {
+        work->down_ns = controller->now_ns;
+        cw_event(controller, 2, group->name, "%s has stopped it: %s", controller->config.site,
+                 cw_json_text(engine, "reason", "no reason given"));
+    }
+    if (controller->now_ns - work->down_ns < RESTART_NS)
+        return false;
+    work->down_ns = 0;
+    cw_event(controller, 1, group->name, "%s tries it again", controller->config.site);
+    work->is_busy = cw_engine_ask(controller, "group.detach", json_pack("{s:i}", "group", (int)group->id),
+                                  (struct cw_engine_call){.answer = on_group_restarted, .group = group->id});
+    return work->is_busy;
+}
+
 /* ---------------------------------------------------------------- the step */
 
 /* One volume that is not as wanted is taken in hand: true. */
@@ -319,6 +368,7 @@ static bool step_volumes(struct cw_controller *controller, const struct cw_store
             if (attach_volume(controller, group, work, volume))
                 return true;
         } else {
+            note_place(controller, group->id, volume->volume, true, "");
             follow_base(controller, group, volume, there);
         }
     }
@@ -344,13 +394,15 @@ static void step_group(struct cw_controller *controller, const struct cw_store_g
 {
     struct cw_work *work = cw_work_of(controller, group->id);
     const json_t *engine = cw_engine_group(controller, group->id);
-    if (!work || work->is_busy || controller->now_ns < work->not_before_ns)
+    if (!work || work->is_busy || controller->now_ns < work->not_before_ns ||
+        controller->engine.status_at_ns < work->changed_ns)
         return;
     if (group->is_deleting)
         delete_group(controller, group, work, engine);
     else if (attach_group(controller, group, work, engine))
         return;
-    else if (engine && !step_volumes(controller, group, work, engine))
+    else if (engine && !restart_if_down(controller, group, work, engine) &&
+             !step_volumes(controller, group, work, engine))
         cw_reconcile_role(controller, group, work, engine);
 }
 
@@ -388,7 +440,7 @@ void cw_reconcile(struct cw_controller *controller)
     if (!engine->is_registered)
         return;
     uint64_t pause_ns = cw_is_in_transition(controller) ? STATUS_BUSY_NS : STATUS_IDLE_NS;
-    if (controller->now_ns - engine->status_asked_ns >= pause_ns)
+    if (cw_monotonic_ns() - engine->status_asked_ns >= pause_ns)
         cw_engine_status_refresh(controller);
     if (!engine->status)
         return;

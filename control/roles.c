@@ -67,9 +67,8 @@ bool cw_candidate_here(const struct cw_controller *controller, const struct cw_s
 static void on_open_answered(struct cw_controller *controller, const struct cw_engine_call *call,
                              const json_t *result, const char *status, const char *words)
 {
-    struct cw_work *work = cw_work_of(controller, call->group);
+    struct cw_work *work = cw_work_answered(controller, call->group);
     struct cw_operation *operation = cw_operation_taking(controller, call->group);
-    work->is_busy = false;
     cw_engine_status_refresh(controller);
     if (result) {
         if (operation)
@@ -145,14 +144,12 @@ static void confirm_fence(struct cw_controller *controller, const struct cw_engi
 static void on_fenced(struct cw_controller *controller, const struct cw_engine_call *call,
                       const json_t *result, const char *status, const char *words)
 {
-    struct cw_work *work = cw_work_of(controller, call->group);
-    work->is_busy = false;
+    struct cw_work *work = cw_work_answered(controller, call->group);
     work->open_sent_ns = 0;
     if (result && json_is_object(call->kept))
         confirm_fence(controller, call);
     else if (!result)
         work->not_before_ns = controller->now_ns + CW_SECOND;
-    cw_engine_status_refresh(controller);
 }
 
 /* confirm: NULL, or the handover ({} for none) to write with the confirmation. Taken. */
@@ -172,11 +169,9 @@ static void fence(struct cw_controller *controller, const struct cw_store_group 
 static void on_draining(struct cw_controller *controller, const struct cw_engine_call *call,
                         const json_t *result, const char *status, const char *words)
 {
-    struct cw_work *work = cw_work_of(controller, call->group);
-    work->is_busy = false;
+    struct cw_work *work = cw_work_answered(controller, call->group);
     if (!result)
         work->not_before_ns = controller->now_ns + CW_SECOND;
-    cw_engine_status_refresh(controller);
 }
 
 static const json_t *find_peer(const json_t *engine, const char *site)

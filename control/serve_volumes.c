@@ -20,7 +20,7 @@
 
 #include "control/serve.h"
 
-#define VOLUME_BYTES_MAX (64ull * 1024 * CW_GIB)
+#define VOLUME_BYTES_MAX (1024ull * 1024 * CW_GIB)
 #define CREATE_LIMIT_NS  (600 * CW_SECOND)
 
 /* ---------------------------------------------------------------- create */
@@ -154,7 +154,7 @@ static json_t *check_size(const struct cw_rpc_message *message, const struct cw_
     if (volume->size == 0)
         return cw_misuse(message, "--size is missing, such as --size 10G");
     if (volume->size % volume->block_size || volume->size > VOLUME_BYTES_MAX)
-        return cw_answer(message, 2, "--size wants a multiple of %u bytes up to 64T", volume->block_size);
+        return cw_answer(message, 2, "--size wants a multiple of %u bytes up to 1024T", volume->block_size);
     return NULL;
 }
 
