@@ -85,6 +85,7 @@ struct cw_operation {
     int32_t volume;
     bool accept_loss, inconsistent;
     bool is_open_sent;
+    bool is_undoing; /* making it failed: it ends when what was begun is gone */
     bool is_done;
     int exit;
     uint64_t started_ns, deadline_ns, next_heartbeat_ns, open_answered_ns;

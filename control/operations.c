@@ -13,8 +13,9 @@
 
 #include "control/controller.h"
 
-#define HEARTBEAT_NS (1 * CW_SECOND)
-#define REFUSED_NS   (20 * CW_SECOND)
+#define UNDO_LIMIT_NS (10 * CW_SECOND)
+#define HEARTBEAT_NS  (1 * CW_SECOND)
+#define REFUSED_NS    (20 * CW_SECOND)
 
 struct cw_operation *cw_operation_start(struct cw_controller *controller, enum cw_operation_kind kind,
                                         uint32_t group, uint64_t limit_ns)
@@ -241,6 +242,33 @@ static bool is_made_everywhere(struct cw_controller *controller, struct cw_opera
     return true;
 }
 
+/* What was begun goes again; the command ends when it is gone. status: of the store's taking that. */
+static void undo(struct cw_controller *controller, struct cw_operation *operation,
+                 const struct cw_store_place *failed, enum cw_status status)
+{
+    if (status != CW_OK)
+        return; /* the store did not take it: again at the next turn */
+    operation->is_undoing = true;
+    operation->deadline_ns = controller->now_ns + UNDO_LIMIT_NS;
+    say(operation, "%s: %s", failed->site, failed->error);
+    (void)cw_view_refresh(controller);
+}
+
+static void run_undo(struct cw_controller *controller, struct cw_operation *operation)
+{
+    const struct cw_store_view *view = controller->view;
+    bool is_there = operation->kind == CW_OP_GROUP_CREATE && cw_view_group_by_id(view, operation->group);
+    for (uint32_t i = 0; i < view->volume_count && operation->kind == CW_OP_VOLUME_CREATE; i++)
+        is_there = is_there || (view->volumes[i].group == operation->group &&
+                                view->volumes[i].volume == operation->volume);
+    if (is_there && controller->now_ns < operation->deadline_ns)
+        return;
+    char words[sizeof operation->words];
+    snprintf(words, sizeof words, "%s", operation->words);
+    cw_operation_end(controller, operation, 1, "%.440s (%s)", words,
+                     is_there ? "a site has not undone it yet" : "nothing was kept");
+}
+
 static void run_group_create(struct cw_controller *controller, struct cw_operation *operation)
 {
     const struct cw_store_group *group = cw_view_group_by_id(controller->view, operation->group);
@@ -252,9 +280,7 @@ static void run_group_create(struct cw_controller *controller, struct cw_operati
     if (failed) {
         struct cw_store_group gone = *group;
         gone.is_deleting = true;
-        cw_operation_end(controller, operation, 1, "%s: %s (nothing was kept)", failed->site, failed->error);
-        if (cw_store_group_update(controller->store, &gone) == CW_OK)
-            (void)cw_view_refresh(controller);
+        undo(controller, operation, failed, cw_store_group_update(controller->store, &gone));
         return;
     }
     if (!is_made_everywhere(controller, operation, CW_STORE_JOURNAL))
@@ -283,9 +309,8 @@ static void run_volume_create(struct cw_controller *controller, struct cw_operat
         return;
     }
     if (failed) {
-        cw_operation_end(controller, operation, 1, "%s: %s (nothing was kept)", failed->site, failed->error);
-        if (cw_store_volume_deleting(controller->store, operation->group, operation->volume) == CW_OK)
-            (void)cw_view_refresh(controller);
+        undo(controller, operation, failed,
+             cw_store_volume_deleting(controller->store, operation->group, operation->volume));
         return;
     }
     if (!is_made_everywhere(controller, operation, operation->volume))
@@ -306,7 +331,9 @@ void cw_operations_run(struct cw_controller *controller)
         struct cw_operation *operation = &controller->operations[i];
         if (operation->kind == CW_OP_NONE || operation->is_done)
             continue;
-        if (controller->now_ns > operation->deadline_ns) {
+        if (operation->is_undoing) {
+            run_undo(controller, operation);
+        } else if (controller->now_ns > operation->deadline_ns) {
             char waited[sizeof operation->words];
             snprintf(waited, sizeof waited, "%.400s", operation->words);
             cw_operation_end(controller, operation, 1, "gave up after %.0f s: %s",
