@@ -137,14 +137,15 @@ def main():
     p.add_argument("--kills", type=int, default=100)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--link", default="memif")
+    p.add_argument("--only", default="", help="one kind of cycle")
     a = p.parse_args()
     done, acknowledged = {}, 0
     with Lab(a.build, link=a.link) as lab:
         test = Test(lab, a.seed)
-        weights = {"replica": 4, "restart": 4, "failover": 1, "both": 2}
+        weights = {"replica": 3, "restart": 3, "failover": 2, "both": 2}
         kills = 0
         while kills < a.kills:
-            what = test.rng.choices(list(weights), list(weights.values()))[0]
+            what = a.only or test.rng.choices(list(weights), list(weights.values()))[0]
             started = time.monotonic()
             try:
                 test.cycle(what)
