@@ -42,6 +42,7 @@ struct cw_control_group {
     char name[64];
     enum cw_mode mode;
     uint8_t min_in_sync, sites;
+    uint64_t volumes; /* bit of each that is attached: the control thread's own record */
     char reason[CW_WHY_SIZE];
     struct cw_setup setup;
 };

@@ -354,6 +354,7 @@ static void attach_new(struct cw_call *call, const struct attach_params *params)
     group->mode = params->mode;
     group->min_in_sync = (uint8_t)params->min_in_sync;
     group->sites = params->sites;
+    group->volumes = 0;
     group->reason[0] = 0;
     snprintf(group->name, sizeof group->name, "%s", params->name);
     call->group = group;
@@ -436,14 +437,14 @@ static const char *read_volume(const struct cw_call *call, struct cw_volume_para
         return "volume: an index from 0 to 63";
     if (!cw_call_text(call, "name", params->name, sizeof params->name))
         return "name: at most 63 characters";
-    if (!cw_call_u64(call, "size", &params->size) || params->size == 0 || params->size % 4096 != 0)
-        return "size: bytes, a multiple of 4096";
+    if (block_size != 512 && block_size != 4096)
+        return "block_size: 512 or 4096";
+    if (!cw_call_u64(call, "size", &params->size) || params->size == 0 || params->size % block_size != 0)
+        return "size: bytes, a multiple of block_size";
     if (!cw_call_text(call, "path", params->path, sizeof params->path) || params->path[0] != '/')
         return "path: an absolute path";
     if (!cw_json_hex(json_object_get(call->params, "base"), &params->base))
         return "base: a hexadecimal string";
-    if (block_size != 512 && block_size != 4096)
-        return "block_size: 512 or 4096";
     if (json_is_string(json_object_get(call->params, "socket")) && params->socket[0] == 0 &&
         json_string_length(json_object_get(call->params, "socket")) > 0)
         return "socket: at most 107 bytes";
@@ -468,6 +469,8 @@ static void on_volume_added(struct cw_command *command)
     cw_control_free_command(command);
     if (job->status != CW_OK)
         cw_setup_volume_close(job->opened);
+    else
+        job->group->volumes |= 1ull << job->volume.index;
     free(job->opened);
     finish(job);
 }
@@ -477,20 +480,13 @@ static void keep_volume(struct attach_job *job)
 {
     struct cw_control_group *group = job->group;
     struct cw_store_volume *place = &group->setup.group->volumes[job->volume.index];
-    if (place->is_used) {
-        cw_setup_volume_close(job->opened);
-        free(job->opened);
-        job->status = CW_EXISTS;
-        snprintf(job->why, sizeof job->why, "volume %u is attached already", job->volume.index);
-        finish(job);
-        return;
-    }
     *place = *job->opened;
     free(job->opened);
     place->group = group->setup.group;
     place->block.engine = place;
     place->file.fault = &place->fault;
     group->setup.missing &= ~(1ull << job->volume.index);
+    group->volumes |= 1ull << job->volume.index;
     start_or_wait(job);
 }
 
@@ -521,6 +517,10 @@ void cw_method_volume_attach(struct cw_call *call)
     }
     if (is_busy(call))
         return;
+    if (call->group->volumes & 1ull << params.index) { /* else its lock would be blamed on another engine */
+        cw_call_refuse(call, CW_EXISTS, "volume %u is attached already", params.index);
+        return;
+    }
     struct attach_job *job = job_new(call, run_volume, done_volume);
     job->volume = params;
     job->opened = calloc(1, sizeof *job->opened);
@@ -550,6 +550,7 @@ static void on_volume_removed(struct cw_command *command)
     memcpy(job->why, command->why, sizeof job->why);
     cw_control_free_command(command);
     if (job->status == CW_OK) {
+        job->group->volumes &= ~(1ull << job->volume.index);
         submit(job);
         return;
     }
@@ -575,6 +576,7 @@ void cw_method_volume_detach(struct cw_call *call)
     struct attach_job *job = job_new(call, run_volume_close, done_volume_close);
     job->opened = calloc(1, sizeof *job->opened);
     CW_ASSERT(job->opened != NULL);
+    job->volume.index = (uint16_t)index;
     job->group->is_busy = true;
     struct cw_command *command =
         cw_control_command(CW_COMMAND_VOLUME_REMOVE, call->slot, on_volume_removed, job);

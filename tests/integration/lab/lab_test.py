@@ -28,7 +28,8 @@ def shell(*args, timeout=300):
 
 
 def group(lab, name, mode="sync", volumes=(("data", "64M"),), primary="east", replica="west", *more):
-    lab.run("group", "create", name, "--mode", mode, "--primary", primary, "--replica", replica, *more)
+    lab.run("group", "create", name, "--mode", mode, "--primary", primary, "--replica", replica,
+            "--journal-size", "64M", *more)
     for volume, size in volumes:
         lab.run("volume", "create", f"{name}/{volume}", "--size", size)
     lab.wait_state(name, "streaming" if mode == "async" else "in-sync")
@@ -181,8 +182,8 @@ def test_journal_full(build):
         lab.wait_state("db", "streaming")
         lab.run("lab", "cut", "east", "west")
         uri = lab.uri("db", "a", "east")
-        shell("fio", "--name=fill", "--ioengine=nbd", f"--uri={uri}", "--rw=randwrite", "--bs=64k", "--size=32M",
-              "--io_size=128M", "--iodepth=8")
+        shell("fio", "--name=fill", "--ioengine=nbd", f"--uri={uri}", "--rw=randwrite", "--bs=64k", "--size=24M",
+              "--offset=8M", "--io_size=128M", "--iodepth=8")
         lab.wait("degraded, with a reason", lambda: lab.group("db")["health"] in ("degraded", "unprotected")
                  and lab.group("db")["reason"] != "")
         w = load.Writer(17).connect([uri])
@@ -250,7 +251,7 @@ def test_full_disk_refused(build):
     """A volume that does not fit is refused at creation, and nothing is left behind."""
     with Lab(build) as lab:
         group(lab, "db", volumes=(("a", "8M"),))
-        p = lab.try_run("volume", "create", "db/huge", "--size", "100000G")
+        p = lab.try_run("volume", "create", "db/huge", "--size", "60000G")
         expect(p.returncode in (1, 3) and p.stderr.strip(), f"exit {p.returncode}: {p.stderr}")
         expect([v["name"] for v in lab.group("db")["volumes"]] == ["a"], "the volume does not exist")
         return p.stderr.strip().splitlines()[-1][:100]
