@@ -25,7 +25,7 @@ static bool is_within_objective(const struct cw_health_facts *facts, const struc
 {
     if (facts->mode != CW_WORD_ASYNC)
         return replica->is_member;
-    return replica->is_promotable && replica->lag_seconds <= facts->max_loss_seconds;
+    return replica->is_promotable && !replica->needs_copy && replica->lag_seconds <= facts->max_loss_seconds;
 }
 
 static bool is_of_use(const struct cw_health_facts *facts, const struct cw_health_replica *replica)

@@ -15,6 +15,7 @@
 
 #define UNDO_LIMIT_NS (10 * CW_SECOND)
 #define HEARTBEAT_NS  (1 * CW_SECOND)
+#define LEVEL_NS      (3 * CW_SECOND)
 #define REFUSED_NS    (20 * CW_SECOND)
 
 struct cw_operation *cw_operation_start(struct cw_controller *controller, enum cw_operation_kind kind,
@@ -161,6 +162,30 @@ static bool keep_asking(struct cw_controller *controller, struct cw_operation *o
            strcmp(group->request.taker, controller->config.site) == 0;
 }
 
+/* Both sides level: nothing is lost, or nothing is done. What is known of it here may be a moment old, so a
+ * replica that became level just now is waited for; nobody has been asked for anything yet. */
+static bool is_level_for_switchover(struct cw_controller *controller, struct cw_operation *operation,
+                                    const struct cw_store_group *group, const struct cw_candidate *candidate)
+{
+    const char *site = controller->config.site;
+    bool is_whole = candidate->image == CW_WORD_WHOLE && !candidate->is_foreign;
+    bool is_in = group->mode == CW_WORD_ASYNC ||
+                 cw_decide_candidate(&group->authority, candidate).answer != CW_ANSWER_NO;
+    if (operation->next_heartbeat_ns || (is_whole && is_in))
+        return true;
+    if (is_whole)
+        say(operation, "%s is not in the in-sync set of %s: wait until causeway status says in-sync", site,
+            group->name);
+    else
+        say(operation, "%s is still being copied to: wait until causeway status says in-sync", site);
+    if (controller->now_ns - operation->started_ns > LEVEL_NS) {
+        char words[sizeof operation->words];
+        memcpy(words, operation->words, sizeof words);
+        cw_operation_end(controller, operation, 3, "%s", words);
+    }
+    return false;
+}
+
 static void wait_for_holder(struct cw_controller *controller, struct cw_operation *operation,
                             const struct cw_store_group *group, struct cw_work *work)
 {
@@ -210,7 +235,8 @@ static void run_taking(struct cw_controller *controller, struct cw_operation *op
         watch_opening(controller, operation, &group, engine);
     else if (!group.authority.holder[0] || strcmp(group.authority.holder, controller->config.site) == 0)
         open_taken(controller, operation, &group, work);
-    else
+    else if (operation->kind == CW_OP_PROMOTE ||
+             is_level_for_switchover(controller, operation, &group, &candidate))
         wait_for_holder(controller, operation, &group, work);
 }
 

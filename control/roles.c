@@ -31,24 +31,21 @@ static bool is_opening(const json_t *engine)
            is_role(engine, "opening");
 }
 
-/*
- * Did a volume begin here with other data than at the first primary, and no full copy has ended since? The
- * copy gives this site the history of its source in its last step; until then the engine has none, or says
- * "copying".
- */
+/* Did a volume begin here with other data than at the first primary, and no full copy has ended since? The
+ * copy gives a volume the base of its source; the engine's word is newer than the store's. */
 static bool has_other_data(const struct cw_controller *controller, const struct cw_store_group *group,
                            const json_t *engine)
 {
-    if (strcmp(cw_json_text(engine, "image", "whole"), "whole") == 0 &&
-        json_array_size(json_object_get(engine, "history")) > 0)
-        return false;
     for (uint32_t i = 0; i < controller->view->volume_count; i++) {
         const struct cw_store_volume *volume = &controller->view->volumes[i];
         const struct cw_store_place *first =
             cw_view_place(controller->view, group->id, volume->volume, group->first);
         const struct cw_store_place *here =
             cw_view_place(controller->view, group->id, volume->volume, controller->config.site);
-        if (volume->group == group->id && !volume->is_deleting && first && here && first->base != here->base)
+        if (volume->group != group->id || volume->is_deleting || !first || !here)
+            continue;
+        const json_t *there = cw_engine_volume(engine, volume->volume);
+        if (first->base != cw_json_hex(there, "base", here->base))
             return true;
     }
     return false;

@@ -67,9 +67,9 @@ json_t *cw_serve_promote(struct cw_controller *controller, const struct cw_rpc_m
                         controller->config.lease_ms * CW_MS + PROMOTE_LIMIT_NS);
 }
 
-/* Both sides must be there and level: nothing is lost, or nothing is done. */
+/* Both sides must be there; whether they are level is the operation's question, which asks more than once. */
 static json_t *check_switchover(struct cw_controller *controller, const struct cw_rpc_message *message,
-                                const struct cw_store_group *group, const struct cw_candidate *candidate)
+                                const struct cw_store_group *group)
 {
     const char *holder = group->authority.holder, *site = controller->config.site;
     if (!holder[0])
@@ -82,14 +82,6 @@ static json_t *check_switchover(struct cw_controller *controller, const struct c
                          "%s does not answer, and a switchover needs both sides. Bring it back "
                          "(causeway lab start %s), or take over without it: causeway promote %s --site %s",
                          holder, holder, group->name, site);
-    if (candidate->image != CW_WORD_WHOLE || candidate->is_foreign)
-        return cw_answer(message, 3, "%s is still being copied to: wait until causeway status says in-sync",
-                         site);
-    if (group->mode != CW_WORD_ASYNC &&
-        cw_decide_candidate(&group->authority, candidate).answer == CW_ANSWER_NO)
-        return cw_answer(message, 3,
-                         "%s is not in the in-sync set of %s: wait until causeway status says in-sync", site,
-                         group->name);
     return NULL;
 }
 
@@ -103,7 +95,7 @@ json_t *cw_serve_switchover(struct cw_controller *controller, const struct cw_rp
     if (!cw_candidate_here(controller, &group, &candidate))
         return cw_answer(message, 1, "the engine of %s does not have group %s: see causeway events",
                          controller->config.site, group.name);
-    reply = check_switchover(controller, message, &group, &candidate);
+    reply = check_switchover(controller, message, &group);
     if (reply)
         return reply;
     return start_taking(controller, message, CW_OP_SWITCHOVER, &group, SWITCHOVER_LIMIT_NS);

@@ -153,8 +153,11 @@ static json_t *check_size(const struct cw_rpc_message *message, const struct cw_
 {
     if (volume->size == 0)
         return cw_misuse(message, "--size is missing, such as --size 10G");
-    if (volume->size % volume->block_size || volume->size > VOLUME_BYTES_MAX)
-        return cw_answer(message, 2, "--size wants a multiple of %u bytes up to 1024T", volume->block_size);
+    if (volume->size % volume->block_size)
+        return cw_answer(message, 2, "a size of %lu bytes is not a multiple of the block size, %u",
+                         volume->size, volume->block_size);
+    if (volume->size > VOLUME_BYTES_MAX)
+        return cw_answer(message, 2, "a volume has at most 1024T");
     return NULL;
 }
 

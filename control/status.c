@@ -116,6 +116,7 @@ static void learn_replica(struct view_of *of, const char *site)
         .is_streaming = strcmp(state, "streaming") == 0 || strcmp(state, "in-sync") == 0,
         .is_promotable = peer && own && !is_resync && strcmp(state, "diverged") != 0 &&
                          strcmp(cw_json_text(own, "image", "whole"), "whole") == 0,
+        .needs_copy = cw_json_bool(peer, "needs_copy", false),
         .lag_seconds = cw_json_number(peer, "lag_seconds", 0),
         .lag_bytes = cw_json_u64(peer, "lag_bytes", 0)};
 }

@@ -355,7 +355,7 @@ static void snapshot_volume(struct cw_store *store, const struct cw_store_volume
     to->is_used = true;
     to->volume = volume->index;
     to->size = volume->size;
-    to->base = volume->base;
+    to->base = cw_group_volume_base(volume->group->group, volume->index);
     to->is_open = volume->export_state == CW_EXPORT_OPEN;
     to->connections = to->is_open ? cw_nbd_export_connections(&store->nbd, &volume->block) : 0;
     memcpy(to->name, volume->block.name, sizeof to->name);

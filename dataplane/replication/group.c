@@ -141,6 +141,12 @@ void cw_group_volume_add(struct cw_group *g, uint16_t volume, uint64_t size, uin
             cw_source_reset(g, &g->peers[p], CW_PEER_GREETING);
 }
 
+uint64_t cw_group_volume_base(const struct cw_group *g, uint16_t volume)
+{
+    CW_ASSERT(volume < CW_VOLUMES_PER_GROUP_MAX);
+    return g->volumes[volume].base;
+}
+
 void cw_group_volume_remove(struct cw_group *g, uint16_t volume)
 {
     CW_ASSERT(volume < CW_VOLUMES_PER_GROUP_MAX);

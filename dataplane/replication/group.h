@@ -240,6 +240,8 @@ void cw_group_set_mode(struct cw_group *group, enum cw_mode mode, uint8_t min_in
 void cw_group_volume_add(struct cw_group *group, uint16_t volume, uint64_t size, uint64_t base,
                          bool is_device);
 void cw_group_volume_remove(struct cw_group *group, uint16_t volume);
+/* The name of the data that the volume began with; a full copy changes it to its source's. */
+uint64_t cw_group_volume_base(const struct cw_group *group, uint16_t volume);
 
 /* ---------------------------------------------------------------- starting */
 
