@@ -375,7 +375,7 @@ void check_turn(struct site *site)
     if (role != site->last_role) {
         note(w, site, "role", role, site->status.epoch, site->status.head);
         tell(w, site, "is %s", cw_role_name((enum cw_role)role));
-        if (role == CW_ROLE_PRIMARY)
+        if (role == CW_ROLE_PRIMARY && site->last_role != CW_ROLE_DRAINING) /* else a drain was given up */
             check_opened(site);
         site->last_role = role;
     }

@@ -367,6 +367,13 @@ void control_tick(struct world *w, void *data, uint64_t a)
         c->is_lease = true;
         c->epoch = site->status.epoch;
         site->lease_request_pending = true;
+        /* Asleep between the question and its answer: when it wakes, the answer is old. */
+        if ((w->faults & FAULT_PAUSE) && w->phase == PHASE_SAFETY && world_chance(w, 10)) {
+            site->paused_until_ns = w->now_ns + world_between(w, 4 * CW_SECOND, 14 * CW_SECOND);
+            note(w, site, "pause", site->paused_until_ns, 0, 0);
+            w->pauses++;
+            return;
+        }
     }
     site_turn_soon(site);
     if (site->drain_target)

@@ -212,7 +212,42 @@ void link_send(struct site *site, const struct cw_action *action)
     m->next = site->unacked[m->to];
     site->unacked[m->to] = m;
     uint64_t late = w->options.is_story && tell_send(site, action) ? 20 * CW_MS : 0;
+    if ((w->faults & FAULT_LINK_NOISE) && w->phase == PHASE_SAFETY && world_chance(w, 3))
+        late = world_between(w, 500 * CW_MS, 8 * CW_SECOND); /* legal, and maybe of another reign by then */
     queue_owned_at(w, w->now_ns + late + travel(w, m->from, m->to), message_moves, m, 0, message_free);
+}
+
+void link_ghost(struct world *w)
+{
+    struct site *to = &w->sites[world_random(w, w->site_count)];
+    uint8_t from = (uint8_t)world_random(w, w->site_count);
+    bool is_up = w->has_sessions ? net_is_up(to, from) : to->ends[from].is_up;
+
+    if (from == to->id || to->state != SITE_RUNNING || to->status.role != CW_ROLE_REPLICA || !is_up)
+        return;
+    if (to->status.history.count < 2 || to->status.primary == from)
+        return;
+    const struct cw_history_entry *old = &to->status.history.entries[to->status.history.count - 2];
+    struct cw_message m = {.type = CW_MSG_RECORD,
+                           .from_site = from,
+                           .group = SIM_GROUP,
+                           .epoch = old->epoch,
+                           .reign = old->reign,
+                           .serial = 1};
+    m.record.record = (struct cw_record){.kind = CW_RECORD_ZEROES,
+                                         .length = SIM_BLOCK,
+                                         .group = SIM_GROUP,
+                                         .sequence = to->status.sequences.received + 1,
+                                         .epoch = old->epoch,
+                                         .reign = old->reign};
+    struct fact *fact = fact_new(FACT_MESSAGE);
+    fact->peer = from;
+    fact->delivered = true;
+    fact->head = malloc(CW_MESSAGE_HEAD_MAX);
+    CW_ASSERT(fact->head != NULL);
+    fact->head_length = cw_message_encode(&m, fact->head);
+    note(w, to, "a record of a deposed primary", from, old->epoch, m.record.record.sequence);
+    site_post(to, fact);
 }
 
 /* ------------------------------------------------------------------ up and down */

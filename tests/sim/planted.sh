@@ -9,7 +9,7 @@ set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 out=${1:-/tmp/causeway-planted}
 shift || true
-seconds=${PLANTED_SECONDS:-60} # for each, to be caught in
+seconds=${PLANTED_SECONDS:-120} # for each, to be caught in
 declare -A what=(
     [1]="acknowledge before the journal" [2]="acknowledge over a hole" [3]="apply beyond the commit sequence"
     [4]="go on in an epoch after a restart" [5]="skip an epoch check on a record" [6]="count a rebooted member"

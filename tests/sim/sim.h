@@ -329,6 +329,7 @@ struct world {
     struct queue queue;
     uint64_t trace_hash;
     bool narrates;
+    bool is_ghost; /* the message being taken is one that must be refused */
     uint64_t story_began_ns;
     uint32_t lose_type; /* stories: the next message of this type is late by a second... */
     uint8_t lose_from, lose_to;
@@ -432,6 +433,9 @@ void site_image_switch(struct site *site);
 
 void link_init(struct world *w);
 void link_send(struct site *site, const struct cw_action *action);
+/* A deposed primary that has not heard goes on writing: one record of its old reign to somebody who follows
+ * another. */
+void link_ghost(struct world *w);
 void link_crash(struct site *site); /* its ends are gone */
 
 bool link_is_cut(struct world *w, uint32_t from, uint32_t to);

@@ -147,7 +147,7 @@ void site_message(struct site *site, uint8_t from, const uint8_t *head, uint32_t
         return;
     }
     note(w, site, "message", message.type, from, message.serial);
-    if (message.type == CW_MSG_RECORD)
+    if (message.type == CW_MSG_RECORD && !w->is_ghost)
         oracle_seen(w, site, &message.record.record, body_length ? body : NULL);
     if (body_length && buffer) {
         handle = payload_slot(site);
@@ -239,7 +239,9 @@ static void dispatch(struct site *site, struct fact *fact)
 {
     switch (fact->type) {
     case FACT_MESSAGE:
+        site->world->is_ghost = fact->delivered;
         site_message(site, fact->peer, fact->head, fact->head_length, fact->body, fact->body_length, NULL);
+        site->world->is_ghost = false;
         break;
     case FACT_DATAGRAM:
         net_on_datagram(site, fact);

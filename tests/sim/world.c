@@ -363,6 +363,8 @@ static void check_tick(struct world *w, void *data, uint64_t a)
 
     queue_at(w, w->now_ns + world_between(w, 50 * CW_MS, 500 * CW_MS), check_tick, NULL, 0);
     site->want_check = true;
+    if (w->phase == PHASE_SAFETY)
+        link_ghost(w);
     /* An engine whose group is down is restarted by its operator, sooner or later. */
     if (site->state == SITE_RUNNING && site->status.role == CW_ROLE_DOWN && world_chance(w, 100)) {
         site_crash(site, false);
