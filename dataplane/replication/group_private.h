@@ -228,7 +228,6 @@ struct cw_set {
     uint8_t members; /* site bits, self included */
     uint8_t asked;   /* the set asked for and not yet answered; 0: nothing asked */
     bool is_in_flight;  /* a SET is not yet answered, of this reign or of an earlier one */
-    uint64_t in_flight_reign;
     uint64_t retry_ns;
     struct cw_identity identities[CW_SITES_MAX];
 };

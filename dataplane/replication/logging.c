@@ -153,8 +153,8 @@ void cw_group_on_journal_synced(struct cw_group *g, enum cw_status status)
 {
     g->is_syncing = false;
     if (status != CW_OK) {
-        g->super.is_damaged =
-            true; /* what was only written may be gone: no member, whatever the store says */
+        /* What was only written may be gone: no member, whatever the store says. */
+        g->super.is_damaged = true;
         cw_super_ask(g);
         cw_group_down(g,
                       "a sync of the journal failed; what it held before may be lost in its cache; repair or "

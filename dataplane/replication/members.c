@@ -17,7 +17,6 @@ static void ask(struct cw_group *g, uint8_t members)
 
     g->set.asked = members;
     g->set.is_in_flight = true;
-    g->set.in_flight_reign = g->reign;
     action->from_epoch = g->epoch;
     action->epoch = g->epoch;
     action->reign = g->reign;
@@ -31,8 +30,8 @@ void cw_group_on_set_changed(struct cw_group *g, bool ok, uint64_t now_ns)
 {
     g->now_ns = now_ns;
     g->set.is_in_flight = false;
-    if (!cw_group_is_open(g) || !g->set.asked || g->set.in_flight_reign != g->reign)
-        return; /* the answer to an earlier reign says nothing of this one */
+    if (!cw_group_is_open(g) || !g->set.asked)
+        return; /* of an earlier reign: this one has asked nothing yet, it waited for this answer */
     if (!ok) {
         g->set.retry_ns = now_ns + ASK_AGAIN_NS;
         return;

@@ -132,10 +132,13 @@ static void test_old_image_stays(void **state)
     pair_link(&p, A, B, true);
     wanted_state = CW_TARGET_FILLING;
     assert_true(pair_until(&p, is_target_there));
-    write_on(30);
+    p.sites[B].holds[PAIR_APPLIED] = true;
+    write_on(3 * CW_APPLY_SLOTS);
     pair_run(&p, CW_SECOND);
     pair_link(&p, A, B, false);
+    p.sites[B].holds[PAIR_APPLIED] = false;
     pair_run(&p, 2 * CW_SECOND);
+    assert_true(p.sites[B].group->applied < p.sites[B].group->commit);
     for (uint32_t i = 0; i < PAIR_BLOCKS; i++)
         assert_int_equal(pair_on_disk(&p, B, i), before[i]);
     assert_false(pair_open(&p, B, true)); /* no whole image of now */

@@ -240,17 +240,19 @@ static void test_volume_is_added_and_removed(void **state)
     for (uint8_t s = 0; s < 2; s++)
         cw_group_volume_add(p.sites[s].group, 1, PAIR_BLOCK * PAIR_BLOCKS, 0, false);
     assert_true(pair_until(&p, is_protected));
-    p.sites[B].holds[PAIR_APPLIED] = true;
+    p.sites[B].holds[PAIR_JOURNAL_SYNCED] = true;
     write_some(&p, A, 3, 1);
     struct cw_group_write write = {.request = (struct cw_block_request *)(uintptr_t)(p.request_count + 1),
                                    .kind = CW_RECORD_ZEROES,
                                    .volume = 1,
+                                   .offset =
+                                       40 * PAIR_BLOCK, /* a block that the other volume has as zeroes */
                                    .length = PAIR_BLOCK};
     p.request_count++;
     assert_int_equal(cw_group_write(p.sites[A].group, &write, p.now_ns), CW_OK);
     pair_run(&p, CW_SECOND);
     cw_group_volume_remove(p.sites[B].group, 1); /* its record is not in place yet */
-    p.sites[B].holds[PAIR_APPLIED] = false;
+    p.sites[B].holds[PAIR_JOURNAL_SYNCED] = false;
     settle();
     pair_fini(&p);
 }

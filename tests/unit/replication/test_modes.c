@@ -220,6 +220,26 @@ static void test_min_in_sync_holds(void **state)
     pair_fini(&p);
 }
 
+/* The store has taken B out and we do not know it yet: what B holds then is held by no member. */
+static void test_min_in_sync_while_a_question_is_out(void **state)
+{
+    pair_init(&p, 2, CW_MODE_SEMI_SYNC);
+    for (uint8_t s = 0; s < 2; s++)
+        cw_group_set_mode(p.sites[s].group, CW_MODE_SEMI_SYNC, 1, 3);
+    assert_true(pair_open(&p, A, false));
+    assert_true(pair_until(&p, is_protected));
+    p.store.is_stuck = true;
+    pair_kill(&p, B, CW_DEVICE_PROCESS_DIES);
+    pair_start(&p, B);
+    pair_run(&p, CW_SECOND);
+    assert_int_equal(p.store.members, cw_bit(A));
+    assert_int_equal(pair_peer(&p, A, B)->state, CW_PEER_STREAMING);
+    uint32_t write = pair_write(&p, A, 1, 7, false);
+    pair_run(&p, CW_SECOND);
+    assert_false(pair_is_done(&p, write));
+    pair_fini(&p);
+}
+
 /* While the store still calls B a member, B must not lack an answered write: not in async either. */
 static void test_to_async_and_back(void **state)
 {
@@ -255,6 +275,7 @@ int main(void)
         cmocka_unit_test(test_member_is_waited_for_first),
         cmocka_unit_test(test_flapping_is_no_progress),
         cmocka_unit_test(test_min_in_sync_holds),
+        cmocka_unit_test(test_min_in_sync_while_a_question_is_out),
         cmocka_unit_test(test_to_async_and_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

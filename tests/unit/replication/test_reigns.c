@@ -209,6 +209,8 @@ static void test_applied_tail_is_diverged_until_resync(void **state)
     assert_int_equal(p.sites[A].salvages, 1);
     assert_int_equal(p.sites[A].copies, 1);
     assert_int_equal(pair_on_disk(&p, A, 5), 15);
+    pair_run(&p, CW_SECOND);
+    assert_int_equal(pair_peer(&p, B, A)->state, CW_PEER_STREAMING); /* and is no longer so */
     pair_fini(&p);
 }
 
@@ -353,12 +355,15 @@ static void test_adopted_history_without_records(void **state)
 }
 
 /* A session blinks while records are in memory and batches on their way: no copy, no divergence. */
-static void test_blink_with_records_in_flight(void **state)
+static void blink(enum cw_mode mode)
 {
-    begin(&p, 2, CW_MODE_SYNC);
+    begin(&p, 2, mode);
     for (uint32_t i = 0; i < 20; i++) {
         p.sites[B].holds[PAIR_JOURNAL_WRITTEN] = i % 2;
-        write_some(&p, A, 8, (uint8_t)(i * 8));
+        for (uint32_t n = 0; n < 3; n++) { /* durable and committed at A, on its way to B's disk */
+            pair_write(&p, A, n, (uint8_t)(i * 3 + n), true);
+            pair_run(&p, CW_MS);
+        }
         pair_run(&p, (1 + i % 7) * CW_MS);
         pair_link(&p, A, B, false);
         pair_link(&p, A, B, true);
@@ -371,6 +376,12 @@ static void test_blink_with_records_in_flight(void **state)
     assert_int_equal(p.sites[B].copies, 0);
     assert_int_equal(p.sites[B].salvages, 0);
     pair_fini(&p);
+}
+
+static void test_blink_with_records_in_flight(void **state)
+{
+    for (enum cw_mode mode = CW_MODE_ASYNC; mode < CW_MODE_COUNT; mode++)
+        blink(mode);
 }
 
 /* The replica loses the tail of its journal with the power: the same reign goes on from what it has. */
