@@ -31,6 +31,7 @@ struct cw_disk_file {
     bool is_device;
     bool is_direct;
     bool is_locked;
+    bool is_memory;      /* on tmpfs */
     bool can_zero_range; /* FALLOC_FL_ZERO_RANGE works here */
     bool can_punch;
     uint32_t alignment;

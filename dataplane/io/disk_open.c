@@ -243,6 +243,7 @@ static void find_abilities(struct cw_disk_file *file)
     struct statfs where;
     bool is_tmpfs = fstatfs(file->fd, &where) == 0 && where.f_type == TMPFS_MAGIC;
     file->can_zero_range = file->is_device || !is_tmpfs;
+    file->is_memory = !file->is_device && is_tmpfs;
     file->can_punch = true;
     try_direct(file);
 }

@@ -198,6 +198,21 @@ void cw_uring_fdatasync(struct cw_uring *uring, struct cw_uring_op *op, int fd)
     cw_uring_bind(uring, sqe, op);
 }
 
+void cw_uring_finish(struct cw_uring *uring, struct cw_uring_op *op, int result)
+{
+    CW_ASSERT(op->done != NULL);
+    op->expected = 0;
+    op->forced = 0;
+    op->result = result;
+    op->next = NULL;
+    if (uring->finished_last != NULL)
+        uring->finished_last->next = op;
+    else
+        uring->finished_first = op;
+    uring->finished_last = op;
+    uring->in_flight++;
+}
+
 /* Enables the ring and keeps a read of the wake fd pending. */
 static void make_ready(struct cw_uring *uring)
 {
@@ -247,10 +262,30 @@ static int checked_result(const struct cw_uring_op *op, int result)
     return result;
 }
 
+/* What was finished before this call; what is finished inside of it waits for the next. */
+static uint32_t reap_finished(struct cw_uring *uring, uint32_t max)
+{
+    struct cw_uring_op *last = uring->finished_last;
+    uint32_t count = 0;
+    while (uring->finished_first != NULL && count < max) {
+        struct cw_uring_op *op = uring->finished_first;
+        uring->finished_first = op->next;
+        if (op->next == NULL)
+            uring->finished_last = NULL;
+        CW_ASSERT(uring->in_flight > 0);
+        uring->in_flight--;
+        count++;
+        op->done(op, checked_result(op, op->result), 0);
+        if (op == last)
+            break;
+    }
+    return count;
+}
+
 uint32_t cw_uring_reap(struct cw_uring *uring, uint32_t max)
 {
     cw_uring_enable(uring);
-    uint32_t count = 0;
+    uint32_t count = reap_finished(uring, max);
     while (count < max) {
         struct io_uring_cqe *cqe = next_cqe(uring);
         if (cqe == NULL)
@@ -277,7 +312,7 @@ uint32_t cw_uring_reap(struct cw_uring *uring, uint32_t max)
 void cw_uring_sleep(struct cw_uring *uring, uint64_t timeout_ns)
 {
     make_ready(uring);
-    if (timeout_ns == 0) {
+    if (timeout_ns == 0 || uring->finished_first != NULL) {
         submit_once(uring);
         return;
     }

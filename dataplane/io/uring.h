@@ -29,6 +29,9 @@ struct cw_uring_op {
     uint32_t
         expected;   /* a result >= 0 that differs becomes -EIO: no partial transfer passes; 0: any will do */
     int32_t forced; /* an injected fault: this -errno replaces the result; 0: none */
+    /* Set by cw_uring_finish: */
+    struct cw_uring_op *next;
+    int32_t result;
 };
 
 struct cw_uring {
@@ -43,7 +46,8 @@ struct cw_uring {
     struct cw_uring_op wake_op;
     uint64_t wake_value;
     bool wake_is_armed;
-    bool is_enabled; /* bound to its thread */
+    bool is_enabled;                                    /* bound to its thread */
+    struct cw_uring_op *finished_first, *finished_last; /* by cw_uring_finish; they count in in_flight */
 };
 
 /* entries: submission queue, power of two. The text of a failure goes to `why`. */
@@ -71,6 +75,9 @@ void cw_uring_read(struct cw_uring *uring, struct cw_uring_op *op, int fd, void 
 void cw_uring_write(struct cw_uring *uring, struct cw_uring_op *op, int fd, const void *data, uint32_t length,
                     uint64_t offset, bool dsync);
 void cw_uring_fdatasync(struct cw_uring *uring, struct cw_uring_op *op, int fd);
+/* An operation that was done without the kernel's ring: its done function gets result from a later reap, as
+ * always; no sleep comes before that. */
+void cw_uring_finish(struct cw_uring *uring, struct cw_uring_op *op, int result);
 
 void cw_uring_submit(struct cw_uring *uring);
 /* Runs the done functions of finished operations, at most max of them; returns how many. */
