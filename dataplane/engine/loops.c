@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -15,12 +16,15 @@
 #include "engine/clock.h"
 #include "engine/no_alloc.h"
 
-#define SPIN_NS        (50 * CW_US)
+#define SPIN_NS        (20 * CW_US)
 #define SLEEP_SHORT_NS (20 * CW_US)
 #define SLEEP_NS       (200 * CW_US)
 #define SLEEP_IDLE_NS  CW_MS
 #define QUIET_NS       (2 * CW_MS)
 #define IDLE_NS        (20 * CW_MS)
+#define NAP_REQUESTS   8u
+#define NAP_EACH_NS    (5 * CW_US)
+#define NAP_NS_MAX     (200 * CW_US)
 
 /* How long this loop may sleep now; 0: not yet. worked_ns: when data last moved; heartbeats are no work, or
  * an idle engine would never come to rest. */
@@ -38,14 +42,6 @@ static uint64_t sleep_for(bool may_be_idle, uint64_t now_ns, uint64_t worked_ns,
 static bool is_dedicated(const struct cw_engine *engine)
 {
     return engine->config.poll == CW_CONFIG_POLL_DEDICATED;
-}
-
-static void relax(const struct cw_engine *engine)
-{
-    if (is_dedicated(engine))
-        __builtin_ia32_pause();
-    else
-        (void)sched_yield();
 }
 
 static void prepare_thread(const char *name, const struct cw_engine *engine, uint32_t cpu)
@@ -106,6 +102,32 @@ void cw_loops_wake_store(struct cw_engine *engine)
 
 /* ---------------------------------------------------------------- the loops */
 
+/* Many requests are out and a turn had nothing to do: they trickle, with a wake-up of client and peer for
+ * each. A nap that nothing ends lets them gather; then one turn serves many. */
+static void nap(uint32_t requests)
+{
+    uint64_t ns = CW_MIN(requests * NAP_EACH_NS, NAP_NS_MAX);
+    (void)nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
+}
+
+/* A primary that owes no answer waits for its clients only: their sockets end the sleep, and they need this
+ * CPU to go on. */
+static void rest_both(struct cw_engine *engine, uint64_t now_ns, uint64_t worked_ns)
+{
+    const struct cw_net *net = engine->net;
+    uint32_t requests = cw_store_requests(engine->store);
+    uint64_t deadline_ns = CW_MIN(cw_net_deadline_ns(net), cw_store_deadline_ns(engine->store));
+    uint64_t ns = sleep_for(!cw_net_is_any_up(net), now_ns, worked_ns, deadline_ns);
+    if (requests == 0 && deadline_ns > now_ns && cw_store_is_primary(engine->store))
+        ns = CW_MIN(SLEEP_IDLE_NS, deadline_ns - now_ns);
+    if (is_dedicated(engine) || (ns == 0 && requests < NAP_REQUESTS))
+        __builtin_ia32_pause();
+    else if (requests >= NAP_REQUESTS)
+        nap(requests);
+    else
+        store_sleep(engine, ns);
+}
+
 static void *both_loop(void *argument)
 {
     struct cw_engine *engine = argument;
@@ -126,13 +148,7 @@ static void *both_loop(void *argument)
         net->has_worked = store->has_worked = false;
         if (count > 0)
             continue;
-        uint64_t deadline_ns = CW_MIN(cw_net_deadline_ns(net), cw_store_deadline_ns(store));
-        uint64_t ns =
-            is_dedicated(engine) ? 0 : sleep_for(!cw_net_is_any_up(net), now_ns, worked_ns, deadline_ns);
-        if (ns > 0)
-            store_sleep(engine, ns);
-        else
-            relax(engine);
+        rest_both(engine, now_ns, worked_ns);
         now_ns = cw_clock_now_ns();
     }
     cw_net_close_sessions(net, now_ns);
@@ -161,7 +177,7 @@ static void *store_loop(void *argument)
         uint64_t deadline_ns = cw_store_deadline_ns(store);
         bool must_spin = is_dedicated(engine) || now_ns - worked_ns < SPIN_NS || deadline_ns <= now_ns;
         if (must_spin)
-            relax(engine);
+            __builtin_ia32_pause();
         else
             store_sleep(engine, deadline_ns - now_ns);
         now_ns = cw_clock_now_ns();
@@ -199,7 +215,7 @@ static void *net_loop(void *argument)
         if (ns > 0)
             net_sleep(engine, ns);
         else
-            relax(engine);
+            __builtin_ia32_pause();
         now_ns = cw_clock_now_ns();
     }
     cw_net_close_sessions(net, now_ns);

@@ -190,6 +190,10 @@ enum cw_status cw_store_init(struct cw_store *store, struct cw_engine *engine, s
                              uint32_t receive_slots, char *why, size_t why_size) CW_MUST_CHECK;
 uint32_t cw_store_turn(struct cw_store *store, uint64_t now_ns);
 uint64_t cw_store_deadline_ns(struct cw_store *store);
+/* Submitted by front ends and not answered yet, of all groups. */
+uint32_t cw_store_requests(const struct cw_store *store);
+/* Of any group. */
+bool cw_store_is_primary(const struct cw_store *store);
 /* Wakes the threads that were told something in this turn. */
 void cw_store_wake_others(struct cw_store *store);
 /* Mail to control. The caller has seen that there is room; false only for events, which are counted. */

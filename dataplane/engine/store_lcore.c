@@ -208,3 +208,22 @@ uint64_t cw_store_deadline_ns(struct cw_store *store)
     }
     return deadline_ns;
 }
+
+uint32_t cw_store_requests(const struct cw_store *store)
+{
+    uint32_t count = 0;
+    for (unsigned i = 0; i < CW_GROUPS_MAX; i++) {
+        if (store->groups[i] != NULL)
+            count += store->groups[i]->requests;
+    }
+    return count;
+}
+
+bool cw_store_is_primary(const struct cw_store *store)
+{
+    for (unsigned i = 0; i < CW_GROUPS_MAX; i++) {
+        if (store->groups[i] != NULL && store->groups[i]->role == CW_ROLE_PRIMARY)
+            return true;
+    }
+    return false;
+}
