@@ -103,6 +103,11 @@ struct cw_site_seen {
     json_t *facts;
 };
 
+struct cw_path_seen {
+    uint64_t refused; /* handshakes, when it last was up */
+    bool is_told;
+};
+
 struct cw_nbdkit {
     uint32_t group; /* 0: free */
     int32_t volume;
@@ -124,6 +129,7 @@ struct cw_controller {
     struct cw_client clients[CW_CLIENTS_MAX];
     int last_serial;
     struct cw_site_seen seen[CW_SET_MAX]; /* in the order of view->sites */
+    struct cw_path_seen paths[CW_CONFIG_PATHS_MAX]; /* in the engine's order */
     struct cw_nbdkit nbdkits[CW_NBDKITS_MAX];
     uint64_t now_ns;
     uint64_t facts_due_ns;
@@ -188,6 +194,9 @@ double cw_site_age_seconds(const struct cw_controller *controller, const char *s
 /* Into the shared event log; any failure is only said on stderr. */
 void cw_event(struct cw_controller *controller, int level, const char *group, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* paths.c: after every status of the engine */
+void cw_paths_look(struct cw_controller *controller);
 
 /* status.c: what `causeway status --json` shows, new reference */
 json_t *cw_status_public(struct cw_controller *controller);

@@ -86,6 +86,7 @@ static void on_status(struct cw_controller *controller, const struct cw_engine_c
     json_decref(engine->status_kept);
     engine->status_kept = json_incref(engine->status);
     engine->status_at_ns = call->asked_ns;
+    cw_paths_look(controller);
     if (engine->is_status_stale)
         cw_engine_status_refresh(controller);
 }

@@ -70,6 +70,7 @@ struct view_of {
     const struct cw_store_group *group;
     const json_t *primary; /* the holder's engine on it, maybe old; NULL */
     struct cw_health_facts facts;
+    char commands[CW_SET_MAX][200]; /* what to type about a replica */
 };
 
 static bool is_engine_open(const json_t *engine)
@@ -119,6 +120,14 @@ static void learn_replica(struct view_of *of, const char *site)
         .needs_copy = cw_json_bool(peer, "needs_copy", false),
         .lag_seconds = cw_json_number(peer, "lag_seconds", 0),
         .lag_bytes = cw_json_u64(peer, "lag_bytes", 0)};
+    if (strcmp(state, "diverged") != 0)
+        return;
+    char *command = of->commands[of->facts.replica_count - 1];
+    snprintf(command, sizeof of->commands[0],
+             "it applied writes that %s does not have. To keep them in a file and copy it in full: causeway "
+             "resync %s --site %s",
+             of->group->authority.holder, of->group->name, site);
+    replica->reason = command;
 }
 
 static json_t *show_replica(const struct view_of *of, const struct cw_health_replica *replica)

@@ -122,11 +122,40 @@ void cw_control_event(struct cw_control *control, uint8_t level, uint32_t group,
     event_add(control, level, group, text);
 }
 
+/* The pure parts know sites and paths by number; people know them by name: "site 1" becomes "west", "path 0"
+ * "path wan0 to west". Returns the length of what was written, 0: there is no such number at this place. */
+static size_t put_name(const struct cw_engine *engine, const char *from, int *taken, char *to, size_t size)
+{
+    unsigned number = 0;
+    int length = 0;
+    if (sscanf(from, "site %3u%n", &number, taken) == 1 && number < CW_SITES_MAX)
+        length = snprintf(to, size, "%s", cw_engine_site_name(engine, (uint8_t)number));
+    else if (sscanf(from, "path %3u%n", &number, taken) == 1 && number < engine->config.path_count)
+        length = snprintf(to, size, "path %s to %s", engine->config.paths[number].name,
+                          engine->config.paths[number].remote);
+    return CW_MIN((size_t)CW_MAX(length, 0), size - 1);
+}
+
+static void put_names(const struct cw_engine *engine, const char *from, char *to, size_t size)
+{
+    size_t used = 0;
+    while (*from && used + 1 < size) {
+        int taken = 0;
+        size_t length = put_name(engine, from, &taken, to + used, size - used);
+        if (length == 0)
+            to[used] = *from;
+        used += length > 0 ? length : 1;
+        from += length > 0 ? taken : 1;
+    }
+    to[used] = 0;
+}
+
 static void on_event_mail(struct cw_control *control, const struct cw_mail *mail)
 {
-    char text[CW_EVENT_TEXT];
-    snprintf(text, sizeof text, mail->event.text, (unsigned long long)mail->event.values[0],
+    char numbered[CW_EVENT_TEXT], text[CW_EVENT_TEXT];
+    snprintf(numbered, sizeof numbered, mail->event.text, (unsigned long long)mail->event.values[0],
              (unsigned long long)mail->event.values[1], (unsigned long long)mail->event.values[2]);
+    put_names(control->engine, numbered, text, sizeof text);
     event_add(control, mail->event.level, mail->event.group, text);
 }
 

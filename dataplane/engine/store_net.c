@@ -143,11 +143,21 @@ static void on_path_up(struct cw_store *store, const struct cw_from_net *element
         choose_path(store, path->peer);
 }
 
+static const char *const down_texts[CW_DOWN_COUNT] = {
+    [CW_DOWN_NONE] = "path %llu is down",
+    [CW_DOWN_IDLE] = "path %llu is down: nothing is heard from there",
+    [CW_DOWN_CLOSED_BY_PEER] = "path %llu is down: its other end closed it",
+    [CW_DOWN_PEER_RESTARTED] = "path %llu is down: its other end was restarted",
+    [CW_DOWN_KEYS_WORN] = "path %llu is down: its keys are used up, new ones are made",
+    [CW_DOWN_LOCAL] = "path %llu is down: it was closed here",
+};
+
 static void on_path_down(struct cw_store *store, const struct cw_from_net *element)
 {
     struct cw_store_path *path = &store->paths[element->path];
     path->is_up = false;
-    cw_store_event(store, 1, 0, "path %llu is down (reason %llu)", element->path, element->why, 0);
+    CW_ASSERT(element->why < CW_DOWN_COUNT);
+    cw_store_event(store, 1, 0, down_texts[element->why], element->path, 0, 0);
     if (store->active_path[path->peer] != (int8_t)element->path)
         return;
     store->active_path[path->peer] = -1;

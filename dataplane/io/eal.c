@@ -12,11 +12,13 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -105,6 +107,17 @@ static bool are_hugepages_free(uint32_t megabytes)
     return true;
 }
 
+/* Several engines may start at once and each see the same pages free: they look and take one after the other.
+ * sysfs is there wherever hugepages are, may be read and so locked by everybody, and forgets the lock with
+ * its holder. Whoever holds it for longer than that is none of ours. */
+static int lock_hugepages(void)
+{
+    int fd = open("/sys/kernel/mm/hugepages", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int tries = 0; fd >= 0 && tries < 200 && flock(fd, LOCK_EX | LOCK_NB) != 0; tries++)
+        usleep(50 * 1000);
+    return fd;
+}
+
 static void add_memory(struct arguments *arguments, const struct cw_eal_config *config)
 {
     char megabytes[16];
@@ -164,12 +177,16 @@ enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_
     add_pair(&arguments, "--file-prefix", config->file_prefix);
     add_lcores(&arguments, config->lcores);
     add_pair(&arguments, "--log-level", "*:error");
-    add_memory(&arguments, config);
     enum cw_status status = add_devices(&arguments, config, why, why_size);
     if (status != CW_OK)
         return status;
     (void)signal(SIGPIPE, SIG_IGN); /* memif's driver writes to peers that may be gone */
-    if (rte_eal_init(arguments.count, arguments.vector) < 0) {
+    int lock = lock_hugepages();
+    add_memory(&arguments, config);
+    int started = rte_eal_init(arguments.count, arguments.vector);
+    if (lock >= 0)
+        close(lock);
+    if (started < 0) {
         snprintf(why, why_size, "DPDK does not start: %s; its own words are above", rte_strerror(rte_errno));
         runtime_folder_remove();
         return CW_IO;

@@ -13,8 +13,35 @@ import tempfile
 import time
 
 
+MIB = 1 << 20
+
+
 class Failed(Exception):
     pass
+
+
+def shell(*args, timeout=300):
+    p = subprocess.run(args, capture_output=True, text=True, timeout=timeout)
+    if p.returncode != 0:
+        raise Failed(f"{' '.join(args)}: exit {p.returncode}\n{p.stdout}{p.stderr}")
+    return p.stdout
+
+
+def group(lab, name, mode="sync", volumes=(("data", "64M"),), primary="east", replica="west", *more):
+    lab.run("group", "create", name, "--mode", mode, "--primary", primary, "--replica", replica,
+            "--journal-size", "64M", *more)
+    for volume, size in volumes:
+        lab.run("volume", "create", f"{name}/{volume}", "--size", size)
+    lab.wait_state(name, "streaming" if mode == "async" else "in-sync")
+
+
+def socket_of(uri):
+    return uri.split("socket=", 1)[1]
+
+
+def expect(condition, words):
+    if not condition:
+        raise AssertionError(words)
 
 
 class Lab:
@@ -108,6 +135,17 @@ class Lab:
                     return v["uri"]
             return None
         return self.wait(f"{group}/{volume} exported at {site}", check, limit)
+
+    def rpc(self, site, method, **params):
+        """A method of the site's engine (dataplane/engine/RPC.md)."""
+        return json.loads(self.run("--site", site, "rpc", method, json.dumps(params)))
+
+    def engine_group(self, site, name):
+        return next(g for g in self.rpc(site, "status")["groups"] if g["name"] == name)
+
+    def settings(self):
+        with open(self.dir + "/lab/lab.json") as f:
+            return json.load(f)
 
     def pids(self, site):
         """Processes of a site, by their command line, which names the lab's directory and the site."""

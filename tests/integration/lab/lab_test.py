@@ -12,36 +12,15 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import load  # noqa: E402
-from lab import Failed, Lab  # noqa: E402
+from lab import Failed, Lab, expect, group, shell, socket_of  # noqa: E402
+from hostile import *  # noqa: E402,F401,F403
+from traces import *  # noqa: E402,F401,F403
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NBD_TESTS = os.path.join(HERE, "..", "nbd")
 MIB = 1 << 20
-
-
-def shell(*args, timeout=300):
-    p = subprocess.run(args, capture_output=True, text=True, timeout=timeout)
-    if p.returncode != 0:
-        raise Failed(f"{' '.join(args)}: exit {p.returncode}\n{p.stdout}{p.stderr}")
-    return p.stdout
-
-
-def group(lab, name, mode="sync", volumes=(("data", "64M"),), primary="east", replica="west", *more):
-    lab.run("group", "create", name, "--mode", mode, "--primary", primary, "--replica", replica,
-            "--journal-size", "64M", *more)
-    for volume, size in volumes:
-        lab.run("volume", "create", f"{name}/{volume}", "--size", size)
-    lab.wait_state(name, "streaming" if mode == "async" else "in-sync")
-
-
-def socket_of(uri):
-    return uri.split("socket=", 1)[1]
-
-
-def expect(condition, words):
-    if not condition:
-        raise AssertionError(words)
 
 
 # ---------------------------------------------------------------- tests
@@ -79,12 +58,14 @@ def test_status_and_usage(build):
 def test_real_clients(build):
     """nbdinfo, nbdcopy, qemu-img, fio with verify, the protocol cases; in all three modes."""
     with Lab(build) as lab:
-        for mode in ("sync", "semi-sync", "async"):
+        for mode, mib in (("sync", 64), ("semi-sync", 24), ("async", 24)):
             name = mode.replace("-", "")
-            group(lab, name, mode, (("v", "64M"),))
+            group(lab, name, mode, (("v", f"{mib}M"),))
             uri = lab.uri(name, "v", "east")
+            shell("bash", os.path.join(NBD_TESTS, "clients.sh"), socket_of(uri), "v", "1", timeout=300)
             shell("bash", os.path.join(NBD_TESTS, "clients.sh"), socket_of(uri), "v", timeout=600)
-            shell("/usr/bin/python3", os.path.join(NBD_TESTS, "protocol.py"), socket_of(uri), "v", str(64 * MIB), timeout=300)
+            shell("/usr/bin/python3", os.path.join(NBD_TESTS, "protocol.py"), socket_of(uri), "v", str(mib * MIB),
+                  "--connects", "500", timeout=300)
         return "clients and protocol in sync, semi-sync, async"
 
 
@@ -272,7 +253,10 @@ def test_veth(build):
         w.stop()
         lab.run("promote", "db", "--site", "west")
         load.check(w, [lab.uri("db", v, "west") for v in ("a", "b")], w.acknowledged)
-        return f"{w.acknowledged} operations"
+        shell("bash", os.path.join(NBD_TESTS, "clients.sh"), socket_of(lab.uri("db", "a", "west")), "a", "1")
+        lab.run("lab", "start", "east")
+        lab.wait_state("db", "in-sync", "east", site="west")
+        return f"{w.acknowledged} operations, real clients, back in sync"
 
 
 def test_idle(build):

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A path that does not come up because the two ends do not share a key looks, from afar, like one that is
+ * cut. The end that listens can tell: handshakes arrive and are refused. It says so, once, until the path is
+ * up. (The end that asks hears nothing: a stranger is not answered.)
+ */
+#include "control/controller.h"
+
+#define REFUSED_MIN 3 /* single ones are left over from a restart */
+
+static void look_at(struct cw_controller *controller, struct cw_path_seen *seen, const json_t *path)
+{
+    uint64_t refused = cw_json_u64(json_object_get(path, "counters"), "drop_handshake", 0);
+    if (cw_json_bool(path, "up", false) || refused < seen->refused)
+        *seen = (struct cw_path_seen){.refused = refused};
+    if (seen->is_told || refused - seen->refused < REFUSED_MIN)
+        return;
+    seen->is_told = true;
+    cw_event(controller, 2, "",
+             "path %s: handshakes from %s are refused: it has another cluster_key than the file %s here, or "
+             "somebody else sends to this address",
+             cw_json_text(path, "name", ""), cw_json_text(path, "remote", ""),
+             controller->config.cluster_key_file);
+}
+
+void cw_paths_look(struct cw_controller *controller)
+{
+    size_t index;
+    json_t *path;
+    json_array_foreach(json_object_get(controller->engine.status, "paths"), index, path)
+    {
+        if (index < CW_CONFIG_PATHS_MAX)
+            look_at(controller, &controller->paths[index], path);
+    }
+}
