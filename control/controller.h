@@ -108,6 +108,12 @@ struct cw_path_seen {
     bool is_told;
 };
 
+/* A symbolic link that leads clients to an NBD socket of this site. */
+struct cw_link {
+    char address[CW_STORE_PATH_SIZE]; /* "": free */
+    char target[CW_STORE_PATH_SIZE];
+};
+
 struct cw_nbdkit {
     uint32_t group; /* 0: free */
     int32_t volume;
@@ -128,8 +134,9 @@ struct cw_controller {
     int listen_fd;
     struct cw_client clients[CW_CLIENTS_MAX];
     int last_serial;
-    struct cw_site_seen seen[CW_SET_MAX]; /* in the order of view->sites */
+    struct cw_site_seen seen[CW_SET_MAX];           /* in the order of view->sites */
     struct cw_path_seen paths[CW_CONFIG_PATHS_MAX]; /* in the engine's order */
+    struct cw_link links[CW_STORE_VOLUMES_MAX];
     struct cw_nbdkit nbdkits[CW_NBDKITS_MAX];
     uint64_t now_ns;
     uint64_t facts_due_ns;

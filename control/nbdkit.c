@@ -30,18 +30,62 @@ static bool is_open_here(const struct cw_controller *controller, uint32_t group,
 
 /* ---------------------------------------------------------------- links */
 
-static void keep_link(const struct cw_store_place *place, const char *link)
+/* Remembers a link of ours, so that it goes with its attachment. */
+static void remember_link(struct cw_controller *controller, const struct cw_store_place *place,
+                          const char *address)
+{
+    struct cw_link *free_one = NULL;
+    for (uint32_t i = 0; i < CW_STORE_VOLUMES_MAX; i++) {
+        struct cw_link *link = &controller->links[i];
+        if (strcmp(link->address, address) == 0)
+            free_one = link;
+        else if (!link->address[0] && !free_one)
+            free_one = link;
+    }
+    if (!free_one)
+        return;
+    snprintf(free_one->address, sizeof free_one->address, "%s", address);
+    snprintf(free_one->target, sizeof free_one->target, "%s", place->socket);
+}
+
+static void keep_link(struct cw_controller *controller, const struct cw_store_place *place,
+                      const char *address)
 {
     char target[CW_STORE_PATH_SIZE] = "", fresh[CW_STORE_PATH_SIZE + 8];
-    ssize_t length = readlink(link, target, sizeof target - 1);
-    if (length > 0 && strcmp(target, place->socket) == 0)
-        return;
+    ssize_t length = readlink(address, target, sizeof target - 1);
     if (length < 0 && errno != ENOENT)
         return; /* not a link: not ours to replace */
-    snprintf(fresh, sizeof fresh, "%s.new", link);
+    remember_link(controller, place, address);
+    if (length > 0 && strcmp(target, place->socket) == 0)
+        return;
+    snprintf(fresh, sizeof fresh, "%s.new", address);
     (void)unlink(fresh);
-    if (symlink(place->socket, fresh) < 0 || rename(fresh, link) < 0)
-        fprintf(stderr, "%s: %s\n", link, strerror(errno));
+    if (symlink(place->socket, fresh) < 0 || rename(fresh, address) < 0)
+        fprintf(stderr, "%s: %s\n", address, strerror(errno));
+}
+
+static bool is_link_wanted(const struct cw_controller *controller, const char *address)
+{
+    for (uint32_t i = 0; i < controller->view->attachment_count; i++) {
+        const struct cw_store_attachment *attachment = &controller->view->attachments[i];
+        if (strcmp(attachment->kind, "nbd") == 0 && strcmp(attachment->address, address) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Links whose attachment is gone; one that leads elsewhere by now is another site's. */
+static void drop_links(struct cw_controller *controller)
+{
+    for (uint32_t i = 0; i < CW_STORE_VOLUMES_MAX; i++) {
+        struct cw_link *link = &controller->links[i];
+        char target[CW_STORE_PATH_SIZE] = "";
+        if (!link->address[0] || is_link_wanted(controller, link->address))
+            continue;
+        if (readlink(link->address, target, sizeof target - 1) > 0 && strcmp(target, link->target) == 0)
+            (void)unlink(link->address);
+        *link = (struct cw_link){0};
+    }
 }
 
 /* ---------------------------------------------------------------- nbdkit */
@@ -128,6 +172,7 @@ void cw_nbdkits_run(struct cw_controller *controller)
 {
     for (uint32_t i = 0; i < CW_NBDKITS_MAX; i++)
         controller->nbdkits[i].is_wanted = false;
+    drop_links(controller);
     for (uint32_t i = 0; i < controller->view->attachment_count; i++) {
         const struct cw_store_attachment *attachment = &controller->view->attachments[i];
         const struct cw_store_place *place =
@@ -135,7 +180,7 @@ void cw_nbdkits_run(struct cw_controller *controller)
         if (!place || !is_open_here(controller, attachment->group, attachment->volume))
             continue;
         if (strcmp(attachment->kind, "nbd") == 0)
-            keep_link(place, attachment->address);
+            keep_link(controller, place, attachment->address);
         else
             keep_nbdkit(controller, attachment, place);
     }

@@ -94,7 +94,8 @@ def test_attachments(build):
         events = lab.run("events")
         for words in ("created", "switchover", "west is primary", "volume a created"):
             expect(words in events, f"{words} is not in:\n{events}")
-        json.loads(lab.run("--json", "events"))
+        lines = [json.loads(line) for line in lab.run("--json", "events").splitlines()]
+        expect(len(lines) >= 8, f"{len(lines)} events as JSON lines")
         p = lab.try_run("group", "delete", "db")
         expect(p.returncode in (1, 3) and "a" in p.stderr, f"a group with volumes: {p.returncode} {p.stderr}")
         lab.wait("no client any more", lambda: all(v["connections"] == 0 for v in lab.group("db")["volumes"]))
