@@ -302,8 +302,6 @@ static void done_journal(struct cw_job *base)
     finish(job);
 }
 
-static void change_settings(struct cw_call *call, const struct attach_params *params);
-
 static void on_set(struct cw_command *command)
 {
     struct cw_call *call = command->context;

@@ -21,7 +21,6 @@ struct group_line {
 struct path_line {
     char name[32];
     bool is_up;
-    uint64_t rtt_ns;
 };
 
 static struct {
@@ -110,7 +109,6 @@ void cw_telemetry_update(struct cw_control *control, const struct cw_snapshot *s
     for (uint32_t i = 0; i < config->path_count; i++) {
         snprintf(seen.paths[i].name, sizeof seen.paths[i].name, "%s", config->paths[i].name);
         seen.paths[i].is_up = snapshot->paths[i].is_up;
-        seen.paths[i].rtt_ns = snapshot->paths[i].session.rtt_ns_smoothed;
     }
     memcpy(seen.counters, snapshot->store_counters, sizeof seen.counters);
     memcpy(seen.nbd, snapshot->nbd_counters, sizeof seen.nbd);

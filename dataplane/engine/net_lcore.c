@@ -48,15 +48,6 @@ enum cw_status cw_net_open_ports(struct cw_net *net, struct cw_engine *engine, c
     return CW_OK;
 }
 
-void cw_net_close_ports(struct cw_net *net)
-{
-    for (uint32_t i = 0; i < net->path_count; i++) {
-        if (net->paths[i].port != NULL)
-            cw_port_close(net->paths[i].port);
-        net->paths[i].port = NULL;
-    }
-}
-
 void cw_net_receive_counts(const struct cw_node_config *config, uint32_t counts[CW_CLASS_COUNT])
 {
     static const uint32_t eighths[CW_CLASS_COUNT] = {2, 2, 4};

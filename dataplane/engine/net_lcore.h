@@ -68,7 +68,6 @@ enum cw_status cw_net_open_ports(struct cw_net *net, struct cw_engine *engine, c
 void cw_net_receive_counts(const struct cw_node_config *config, uint32_t counts[CW_CLASS_COUNT]);
 /* Carves sessions and nodes; run twice, as cw_arena_measure tells. */
 void cw_net_init(struct cw_net *net, struct cw_arena *arena, const struct cw_aead_ops *aead, uint64_t now_ns);
-void cw_net_close_ports(struct cw_net *net);
 
 /* One turn is receive, then transmit; with one thread the store's turn stands between them. Each returns how
  * much it did. */

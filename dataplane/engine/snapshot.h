@@ -15,7 +15,6 @@
     X(CW_STORE_BAD_MESSAGE, "message_malformed")                                                             \
     X(CW_STORE_WRONG_SITE, "message_wrong_site")                                                             \
     X(CW_STORE_UNKNOWN_GROUP, "message_unknown_group")                                                       \
-    X(CW_STORE_NOT_STARTED, "message_before_path_up")                                                        \
     X(CW_STORE_HELD_AT_REPLY, "replies_held_at_last_check")                                                  \
     X(CW_STORE_NO_BUFFER, "requests_waited_for_buffer")                                                      \
     X(CW_STORE_NO_ROOM, "requests_waited_for_room")

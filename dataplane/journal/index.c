@@ -36,25 +36,6 @@ static uint64_t last_sequence_of(const struct cw_journal_index_entry *entry)
     return entry->first_sequence + entry->count - 1;
 }
 
-bool cw_journal_index_valid(const struct cw_journal_index *index)
-{
-    if (index->count > index->capacity || index->first >= index->capacity)
-        return false;
-    for (uint64_t i = 0; i < index->count; i++) {
-        const struct cw_journal_index_entry *entry = entry_at(index, i);
-
-        if (entry->count == 0 || entry->sectors == 0)
-            return false;
-        if (i == 0)
-            continue;
-        const struct cw_journal_index_entry *before = entry_at(index, i - 1);
-        if (before->position + before->sectors > entry->position ||
-            last_sequence_of(before) >= entry->first_sequence)
-            return false;
-    }
-    return true;
-}
-
 void cw_journal_index_cut(struct cw_journal_index *index, uint64_t sequence)
 {
     while (index->count > 0) {

@@ -29,7 +29,6 @@ struct cw_journal_index {
 
 void cw_journal_index_init(struct cw_journal_index *index, uint64_t capacity, struct cw_arena *arena);
 void cw_journal_index_clear(struct cw_journal_index *index);
-bool cw_journal_index_valid(const struct cw_journal_index *index);
 /* Positions rise. Whatever stands at or above first_sequence was cut: the newer batch wins. */
 void cw_journal_index_push(struct cw_journal_index *index, const struct cw_journal_index_entry *entry);
 void cw_journal_index_cut(struct cw_journal_index *index, uint64_t sequence);

@@ -41,11 +41,6 @@ const struct cw_history_entry *cw_history_last(const struct cw_history *history)
     return history->count ? &history->entries[history->count - 1] : NULL;
 }
 
-bool cw_history_equal(const struct cw_history *a, const struct cw_history *b)
-{
-    return a->count == b->count && memcmp(a->entries, b->entries, sizeof a->entries[0] * a->count) == 0;
-}
-
 /* Where entry i's reign ends in a log that holds 1..end. */
 static uint64_t end_of(const struct cw_history *history, uint32_t i, uint64_t end)
 {

@@ -15,7 +15,6 @@ bool cw_history_has(const struct cw_history *history, uint64_t sequence, uint64_
  * has, and leave the history. Drops the oldest entry when full. */
 void cw_history_add(struct cw_history *history, uint64_t epoch, uint64_t reign, uint64_t first_sequence);
 const struct cw_history_entry *cw_history_last(const struct cw_history *history); /* NULL: empty */
-bool cw_history_equal(const struct cw_history *a, const struct cw_history *b);
 
 /*
  * The highest sequence up to which two logs are the same: a holds 1..a_end, b holds 1..b_end. false: they
