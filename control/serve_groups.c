@@ -10,6 +10,9 @@
 #define JOURNAL_BYTES_MIN     (16 * CW_MIB)
 #define CREATE_LIMIT_NS       (600 * CW_SECOND)
 
+#define REPLICA_TIMEOUT_MS_MAX 600000ul /* the engine takes no more, and would not attach the group again */
+#define MAX_LOSS_MS_MAX        86400000ul
+
 /* ---------------------------------------------------------------- create */
 
 /* params.sites, the primary first; NULL when good. */
@@ -149,8 +152,9 @@ static json_t *set_one(const struct cw_rpc_message *message, struct cw_store_gro
         return NULL;
     }
     if (strcmp(key, "replica_timeout") == 0 || strcmp(key, "max_loss") == 0) {
-        if (!cw_quantity_milliseconds(value, &number) || number < 100 || number > 86400000)
-            return cw_answer(message, 2, "%s wants a time such as 5s, 500ms or 2m", key);
+        uint64_t most = key[0] == 'r' ? REPLICA_TIMEOUT_MS_MAX : MAX_LOSS_MS_MAX;
+        if (!cw_quantity_milliseconds(value, &number) || number < 100 || number > most)
+            return cw_answer(message, 2, "%s wants a time from 100ms to %lum, such as 5s", key, most / 60000);
         *(key[0] == 'r' ? &group->replica_timeout_ms : &group->max_loss_ms) = number;
         return NULL;
     }

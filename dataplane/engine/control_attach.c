@@ -323,6 +323,7 @@ static void change_settings(struct cw_call *call, const struct attach_params *pa
     group->setup.config.mode = params->mode;
     group->setup.config.min_in_sync = (uint8_t)params->min_in_sync;
     group->setup.config.sites = params->sites;
+    group->setup.config.replica_timeout_ns = params->timeout_ms * CW_MS;
     if (group->state != CW_ATTACH_RUNNING) {
         group->setup.group->sites = params->sites;
         reply_attached(group, call);
@@ -332,6 +333,7 @@ static void change_settings(struct cw_call *call, const struct attach_params *pa
     command->set.mode = params->mode;
     command->set.min_in_sync = (uint8_t)params->min_in_sync;
     command->set.sites = params->sites;
+    command->set.replica_timeout_ns = params->timeout_ms * CW_MS;
     cw_control_post(call->control, command);
 }
 

@@ -37,7 +37,7 @@ struct cw_snapshot;
 enum cw_command_type {
     CW_COMMAND_GROUP_ADD = 1, /* a started group; the store lcore owns it from now on */
     CW_COMMAND_GROUP_REMOVE,  /* stopped in order, then given back */
-    CW_COMMAND_GROUP_SET,     /* mode, min_in_sync, sites */
+    CW_COMMAND_GROUP_SET,     /* mode, min_in_sync, sites, replica_timeout */
     CW_COMMAND_VOLUME_ADD,
     CW_COMMAND_VOLUME_REMOVE, /* front ends closed, nothing in flight, then given back */
     CW_COMMAND_OPEN,
@@ -91,6 +91,7 @@ struct cw_command {
         struct {
             enum cw_mode mode;
             uint8_t min_in_sync, sites;
+            uint64_t replica_timeout_ns;
         } set;
         struct cw_store_volume *add; /* VOLUME_ADD: borrowed, copied; VOLUME_REMOVE: filled */
         struct cw_open_request open;

@@ -199,6 +199,7 @@ static void group_set(struct cw_store_group *group, const struct cw_command *com
     struct cw_store *store = group->store;
     uint8_t before = group->sites, after = command->set.sites;
     cw_group_set_mode(group->group, command->set.mode, command->set.min_in_sync, after);
+    cw_group_set_replica_timeout(group->group, command->set.replica_timeout_ns);
     group->sites = after;
     for (uint8_t peer = 0; peer < CW_SITES_MAX; peer++) {
         bool was = before & 1u << peer, is = after & 1u << peer;

@@ -179,6 +179,12 @@ void cw_group_set_mode(struct cw_group *g, enum cw_mode mode, uint8_t min_in_syn
     }
 }
 
+void cw_group_set_replica_timeout(struct cw_group *g, uint64_t timeout_ns)
+{
+    CW_ASSERT(timeout_ns > 0);
+    g->config.replica_timeout_ns = timeout_ns;
+}
+
 /* ---------------------------------------------------------------- actions */
 
 struct cw_action *cw_group_act(struct cw_group *g, enum cw_action_type type)

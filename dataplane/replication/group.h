@@ -236,6 +236,8 @@ enum cw_status cw_group_drain(struct cw_group *group, uint64_t now_ns) CW_MUST_C
 /* Primary: copy this peer in full. */
 enum cw_status cw_group_resync(struct cw_group *group, uint8_t peer) CW_MUST_CHECK;
 void cw_group_set_mode(struct cw_group *group, enum cw_mode mode, uint8_t min_in_sync, uint8_t sites);
+/* Counts for waits that are under way, too. */
+void cw_group_set_replica_timeout(struct cw_group *group, uint64_t timeout_ns);
 /* Tells the group of a volume (before records for it can be applied). Volume ids are never used again. */
 void cw_group_volume_add(struct cw_group *group, uint16_t volume, uint64_t size, uint64_t base,
                          bool is_device);

@@ -202,6 +202,24 @@ static void test_flapping_is_no_progress(void **state)
     pair_fini(&p);
 }
 
+/* Told anew while a write already waits: it counts from the last progress. */
+static void test_another_replica_timeout(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    pair_run(&p, CW_SECOND);
+    pair_link(&p, A, B, false);
+    uint32_t write = pair_write(&p, A, 1, 7, false);
+    cw_group_set_replica_timeout(p.sites[A].group, 60 * CW_SECOND);
+    pair_run(&p, 20 * CW_SECOND);
+    assert_false(pair_is_done(&p, write));
+    assert_int_equal(p.store.members, cw_bit(A) | cw_bit(B));
+    cw_group_set_replica_timeout(p.sites[A].group, 100 * CW_MS);
+    pair_run(&p, CW_SECOND);
+    expect_ok(write);
+    assert_int_equal(p.store.members, cw_bit(A));
+    pair_fini(&p);
+}
+
 static void test_min_in_sync_holds(void **state)
 {
     pair_init(&p, 2, CW_MODE_SYNC);
@@ -274,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_member_leaves_only_by_the_store),
         cmocka_unit_test(test_member_is_waited_for_first),
         cmocka_unit_test(test_flapping_is_no_progress),
+        cmocka_unit_test(test_another_replica_timeout),
         cmocka_unit_test(test_min_in_sync_holds),
         cmocka_unit_test(test_min_in_sync_while_a_question_is_out),
         cmocka_unit_test(test_to_async_and_back),
