@@ -274,7 +274,7 @@ def test_idle(build):
         huge = int(status.get("HugetlbPages", "0 kB").split()[0]) // 1024
         expect(rss + huge < 512, f"{rss} MiB and {huge} MiB of hugepages")
         s = json.loads(lab.run("--site", "east", "rpc", "status", "{}"))
-        expect(s.get("counters", {}).get("allocations_on_lcore", 0) == 0, "no allocation on lcores after start")
+        expect(s["allocations_on_lcore"] == 0, "no allocation on lcores after start")
         return f"{rss} MiB + {huge} MiB hugepages, {cpu:.1f} % of a core"
 
 
