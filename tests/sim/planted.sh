@@ -42,7 +42,7 @@ build() { # N
 }
 
 escaped=0
-rm -rf "$out"
+rm -rf "$out"/common "$out"/[0-9]* # only what a run makes: OUT may be a folder with other things
 printf '%3s  %-45s %-12s %8s  %s\n' N what 'at seed' seconds 'by rule'
 for n in "${bugs[@]}"; do
     if ! build "$n"; then
