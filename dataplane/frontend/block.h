@@ -5,10 +5,11 @@
  * allocates or locks.
  *
  * Life of a request: the front end embeds a cw_block_request in its own, takes buffers for its data
- * (cw_block_buffers_take: all or nothing, first come first served), fills them from its client (the private
- * copy), submits. The engine answers once, by calling on_complete, now or later, never from inside another
- * front-end call of the same request than submit. The front end then sends data or an error, and gives the
- * buffers of a READ back; the buffers of a WRITE belong to the engine from submit on, whatever its outcome.
+ * (buffers_take: all or nothing, first come first served), fills them from its client (the private copy),
+ * submits. The engine answers once, by calling on_complete, now or later, never from inside another front-end
+ * call of the same request than submit. The front end then sends data or an error, and gives the buffers of a
+ * READ back. A submit that returned CW_OK has taken the buffers of a WRITE, whatever on_complete says later;
+ * one that did not has taken nothing.
  */
 #pragma once
 
