@@ -133,6 +133,7 @@ static enum cw_status submit_read(struct cw_store_volume *volume, struct cw_bloc
         read_give(group->store, read);
         return status;
     }
+    request->reign = read->read.reign;
     group->reads_in_flight++;
     if (read->read.is_covered)
         read_finish(read);
@@ -220,7 +221,10 @@ static bool may_leave(struct cw_store_group *group, struct cw_block_request *req
 {
     if (request->status != CW_OK)
         return true;
-    enum cw_status status = cw_group_may_answer(group->group, now_ns);
+    struct cw_group_read read = {.reign = request->reign};
+    enum cw_status status = request->op == CW_BLOCK_READ
+                                ? cw_group_read_may_answer(group->group, &read, now_ns)
+                                : cw_group_may_answer(group->group, now_ns);
     if (status == CW_AGAIN)
         return false;
     request->status = status;

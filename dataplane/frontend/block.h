@@ -46,7 +46,7 @@ struct cw_block_request {
 
     /* The engine's, from submit to completion. */
     struct cw_block_request *next;
-    uint64_t first_sequence, last_sequence;
+    uint64_t reign; /* READ: of the group when it began */
     uint64_t submitted_ns;
     uint32_t pending;
     uint8_t stage;
