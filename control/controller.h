@@ -88,7 +88,7 @@ struct cw_operation {
     bool is_undoing; /* making it failed: it ends when what was begun is gone */
     bool is_done;
     int exit;
-    uint64_t started_ns, deadline_ns, next_heartbeat_ns, open_answered_ns;
+    uint64_t started_ns, deadline_ns, next_heartbeat_ns, open_answered_ns, made_ns;
     char words[512]; /* what it waits for; at the end, what came of it */
 };
 

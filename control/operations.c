@@ -13,10 +13,11 @@
 
 #include "control/controller.h"
 
-#define UNDO_LIMIT_NS (10 * CW_SECOND)
-#define HEARTBEAT_NS  (1 * CW_SECOND)
-#define LEVEL_NS      (3 * CW_SECOND)
-#define REFUSED_NS    (20 * CW_SECOND)
+#define UNDO_LIMIT_NS  (10 * CW_SECOND)
+#define LEVEL_LIMIT_NS (5 * CW_SECOND)
+#define COPY_SEEN_NS   (3 * CW_SECOND)
+#define HEARTBEAT_NS   (1 * CW_SECOND)
+#define REFUSED_NS     (20 * CW_SECOND)
 
 struct cw_operation *cw_operation_start(struct cw_controller *controller, enum cw_operation_kind kind,
                                         uint32_t group, uint64_t limit_ns)
@@ -32,7 +33,7 @@ struct cw_operation *cw_operation_start(struct cw_controller *controller, enum c
     *slot = (struct cw_operation){.id = ++controller->last_operation,
                                   .kind = kind,
                                   .group = group,
-                                  .started_ns = controller->now_ns,
+                                  .started_ns = cw_monotonic_ns(),
                                   .deadline_ns = controller->now_ns + limit_ns};
     return slot;
 }
@@ -162,30 +163,6 @@ static bool keep_asking(struct cw_controller *controller, struct cw_operation *o
            strcmp(group->request.taker, controller->config.site) == 0;
 }
 
-/* Both sides level: nothing is lost, or nothing is done. What is known of it here may be a moment old, so a
- * replica that became level just now is waited for; nobody has been asked for anything yet. */
-static bool is_level_for_switchover(struct cw_controller *controller, struct cw_operation *operation,
-                                    const struct cw_store_group *group, const struct cw_candidate *candidate)
-{
-    const char *site = controller->config.site;
-    bool is_whole = candidate->image == CW_WORD_WHOLE && !candidate->is_foreign;
-    bool is_in = group->mode == CW_WORD_ASYNC ||
-                 cw_decide_candidate(&group->authority, candidate).answer != CW_ANSWER_NO;
-    if (operation->next_heartbeat_ns || (is_whole && is_in))
-        return true;
-    if (is_whole)
-        say(operation, "%s is not in the in-sync set of %s: wait until causeway status says in-sync", site,
-            group->name);
-    else
-        say(operation, "%s is still being copied to: wait until causeway status says in-sync", site);
-    if (controller->now_ns - operation->started_ns > LEVEL_NS) {
-        char words[sizeof operation->words];
-        memcpy(words, operation->words, sizeof words);
-        cw_operation_end(controller, operation, 3, "%s", words);
-    }
-    return false;
-}
-
 static void wait_for_holder(struct cw_controller *controller, struct cw_operation *operation,
                             const struct cw_store_group *group, struct cw_work *work)
 {
@@ -205,6 +182,41 @@ static void wait_for_holder(struct cw_controller *controller, struct cw_operatio
         say(operation, "waiting for %s to let go of %s", holder, group->name);
     else
         say(operation, "waiting for the lease of %s to run out: %.1f s left", holder, (double)left_ns / 1e9);
+}
+
+/* What a switchover needs beside both sites: a target that is level, or will be at once. */
+static struct cw_verdict judge_level(const struct cw_store_group *group, const struct cw_candidate *candidate)
+{
+    const char *site = candidate->identity.site;
+    struct cw_verdict verdict = {.answer = CW_ANSWER_NO};
+    if (is_let_go(group))
+        return cw_decide_candidate(&group->authority, candidate);
+    if (candidate->image != CW_WORD_WHOLE || candidate->is_foreign)
+        snprintf(verdict.words, sizeof verdict.words,
+                 "%s is still being copied to: wait until causeway status says in-sync", site);
+    else if (group->mode != CW_WORD_ASYNC &&
+             cw_decide_candidate(&group->authority, candidate).answer != CW_ANSWER_YES)
+        snprintf(verdict.words, sizeof verdict.words,
+                 "%s is not in the in-sync set of %s: wait until causeway status says in-sync", site,
+                 group->name);
+    else
+        verdict.answer = CW_ANSWER_YES;
+    return verdict;
+}
+
+/* false: not now (the words say why), or refused for good. What passes by itself is waited for a little. */
+static bool may_go_on(struct cw_controller *controller, struct cw_operation *operation,
+                      const struct cw_store_group *group, const struct cw_candidate *candidate)
+{
+    bool is_switchover = operation->kind == CW_OP_SWITCHOVER;
+    struct cw_verdict verdict =
+        is_switchover ? judge_level(group, candidate) : cw_decide_candidate(&group->authority, candidate);
+    if (verdict.answer == CW_ANSWER_YES)
+        return true;
+    say(operation, "%s", verdict.words);
+    if (!is_switchover || controller->now_ns - operation->started_ns > LEVEL_LIMIT_NS)
+        cw_operation_end(controller, operation, 3, "%s", verdict.words);
+    return false;
 }
 
 static void run_taking(struct cw_controller *controller, struct cw_operation *operation)
@@ -227,16 +239,15 @@ static void run_taking(struct cw_controller *controller, struct cw_operation *op
         say(operation, "waiting for the engine of %s", controller->config.site);
         return;
     }
-    /* Once handed over nothing can change: until then, look at the rules each time. */
-    struct cw_verdict verdict = cw_decide_candidate(&group.authority, &candidate);
-    if (verdict.answer == CW_ANSWER_NO && operation->kind == CW_OP_PROMOTE && !operation->is_open_sent)
-        cw_operation_end(controller, operation, 3, "%s", verdict.words);
-    else if (operation->is_open_sent)
+    if (controller->engine.status_at_ns < operation->started_ns)
+        return; /* judged by what the engine says now, not by what it said before */
+    if (!operation->is_open_sent && !may_go_on(controller, operation, &group, &candidate))
+        return;
+    if (operation->is_open_sent)
         watch_opening(controller, operation, &group, engine);
     else if (!group.authority.holder[0] || strcmp(group.authority.holder, controller->config.site) == 0)
         open_taken(controller, operation, &group, work);
-    else if (operation->kind == CW_OP_PROMOTE ||
-             is_level_for_switchover(controller, operation, &group, &candidate))
+    else
         wait_for_holder(controller, operation, &group, work);
 }
 
@@ -326,6 +337,34 @@ static void run_group_create(struct cw_controller *controller, struct cw_operati
             refusal);
 }
 
+/* A replica that began with other data is copied to in full. Until its primary says so, it still looks level:
+ * that is waited out, so that who looks next sees the truth. */
+static bool is_copy_due(struct cw_controller *controller, struct cw_operation *operation,
+                        const struct cw_store_group *group)
+{
+    const char *holder = group->authority.holder;
+    const struct cw_store_place *there =
+        cw_view_place(controller->view, group->id, operation->volume, holder);
+    const json_t *peers = json_object_get(cw_facts_group(controller, holder, group->id), "peers");
+    bool is_due = false, is_level = true;
+    size_t index;
+    json_t *peer;
+    json_array_foreach(peers, index, peer)
+    {
+        const char *site = cw_json_text(peer, "site", ""), *state = cw_json_text(peer, "state", "");
+        const struct cw_store_place *here =
+            cw_view_place(controller->view, group->id, operation->volume, site);
+        is_due = is_due || (there && here && here->base != there->base);
+        is_level = is_level && (strcmp(state, "in-sync") == 0 || strcmp(state, "streaming") == 0);
+    }
+    if (!is_due || !is_level)
+        return false;
+    if (operation->made_ns == 0)
+        operation->made_ns = controller->now_ns;
+    say(operation, "waiting for the full copy to begin");
+    return controller->now_ns - operation->made_ns < COPY_SEEN_NS;
+}
+
 static void run_volume_create(struct cw_controller *controller, struct cw_operation *operation)
 {
     const struct cw_store_group *group = cw_view_group_by_id(controller->view, operation->group);
@@ -343,7 +382,8 @@ static void run_volume_create(struct cw_controller *controller, struct cw_operat
         return;
     const char *holder = group->authority.holder;
     const json_t *primary = cw_facts_group(controller, holder, group->id);
-    if (cw_json_bool(cw_engine_volume(primary, operation->volume), "open", false))
+    if (cw_json_bool(cw_engine_volume(primary, operation->volume), "open", false) &&
+        !is_copy_due(controller, operation, group))
         cw_operation_end(controller, operation, 0, "exported at %s", holder);
     else if (!cw_site_is_alive(controller, holder))
         cw_operation_end(controller, operation, 0, "made; it is exported when the group has a primary");

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* promote, switchover, operation. What is unsafe is refused here at once, in words, before anything moves. */
+/*
+ * promote, switchover, operation. They begin an operation; what is unsafe is refused by
+ * it, in words, before anything moves (operations.c).
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -26,6 +29,9 @@ static json_t *look_first(struct cw_controller *controller, const struct cw_rpc_
         return cw_answer(message, 1, "%s is already taking %s", site, group->name);
     if (group->is_deleting)
         return cw_answer(message, 1, "group %s is being deleted", group->name);
+    if (!controller->engine.is_registered)
+        return cw_answer(message, 1, "the engine of %s does not answer: see its log in %s",
+                         controller->config.site, controller->config.directory);
     return NULL;
 }
 
@@ -48,56 +54,29 @@ static json_t *start_taking(struct cw_controller *controller, const struct cw_rp
 json_t *cw_serve_promote(struct cw_controller *controller, const struct cw_rpc_message *message)
 {
     struct cw_store_group group;
-    struct cw_candidate candidate;
     json_t *reply = look_first(controller, message, &group);
     if (reply)
         return reply;
-    if (!cw_candidate_here(controller, &group, &candidate))
-        return cw_answer(message, 1,
-                         "the engine of %s does not have group %s: see causeway events and its log in %s",
-                         controller->config.site, group.name, controller->config.directory);
-    candidate.accept_loss = cw_json_bool(message->params, "accept_loss", false);
-    candidate.inconsistent = cw_json_bool(message->params, "inconsistent", false);
-    struct cw_verdict verdict = cw_decide_candidate(&group.authority, &candidate);
-    if (verdict.answer == CW_ANSWER_NO) {
-        cw_store_audit_add(controller->store, controller->config.site, "promote refused", verdict.words);
-        return cw_refuse(message, verdict.words);
-    }
     return start_taking(controller, message, CW_OP_PROMOTE, &group,
                         controller->config.lease_ms * CW_MS + PROMOTE_LIMIT_NS);
-}
-
-/* Both sides must be there; whether they are level is the operation's question, which asks more than once. */
-static json_t *check_switchover(struct cw_controller *controller, const struct cw_rpc_message *message,
-                                const struct cw_store_group *group)
-{
-    const char *holder = group->authority.holder, *site = controller->config.site;
-    if (!holder[0])
-        return cw_answer(message, 3, "group %s was never open: causeway promote %s --site %s", group->name,
-                         group->name, site);
-    if (strcmp(holder, site) == 0)
-        return NULL;
-    if (!cw_site_is_alive(controller, holder))
-        return cw_answer(message, 3,
-                         "%s does not answer, and a switchover needs both sides. Bring it back "
-                         "(causeway lab start %s), or take over without it: causeway promote %s --site %s",
-                         holder, holder, group->name, site);
-    return NULL;
 }
 
 json_t *cw_serve_switchover(struct cw_controller *controller, const struct cw_rpc_message *message)
 {
     struct cw_store_group group;
-    struct cw_candidate candidate;
     json_t *reply = look_first(controller, message, &group);
     if (reply)
         return reply;
-    if (!cw_candidate_here(controller, &group, &candidate))
-        return cw_answer(message, 1, "the engine of %s does not have group %s: see causeway events",
-                         controller->config.site, group.name);
-    reply = check_switchover(controller, message, &group);
-    if (reply)
-        return reply;
+    const char *holder = group.authority.holder, *site = controller->config.site;
+    if (!holder[0])
+        return cw_answer(message, 3, "group %s was never open: causeway promote %s --site %s", group.name,
+                         group.name, site);
+    if (strcmp(holder, site) != 0 && !cw_site_is_alive(controller, holder))
+        return cw_answer(
+            message, 3,
+            "%s does not answer, and a switchover needs both sides. Bring it back (causeway lab start "
+            "%s), or take over without it: causeway promote %s --site %s",
+            holder, holder, group.name, site);
     return start_taking(controller, message, CW_OP_SWITCHOVER, &group, SWITCHOVER_LIMIT_NS);
 }
 
