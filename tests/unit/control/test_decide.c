@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The rules of authority: tables of who may and who may not, and a seeded model of sites with clocks of their
+ * own that pause, renew, fence and take, in which at no instant two engines believe that they may answer.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/numbers.h"
+#include "base/rng.h"
+#include "control/decide.h"
+
+#define LEASE_NS (5 * CW_SECOND)
+
+static struct cw_member member(const char *site, const char *boot, const char *journal, const char *start)
+{
+    struct cw_member m = {0};
+    snprintf(m.site, sizeof m.site, "%s", site);
+    snprintf(m.boot_id, sizeof m.boot_id, "%s", boot);
+    snprintf(m.journal_id, sizeof m.journal_id, "%s", journal);
+    snprintf(m.process_start, sizeof m.process_start, "%s", start);
+    return m;
+}
+
+static struct cw_authority held(uint64_t epoch, const char *holder)
+{
+    struct cw_authority a = {.epoch = epoch, .reign = 7};
+    struct cw_member east = member("east", "b1", "j1", "p1"), west = member("west", "b2", "j2", "p2");
+    snprintf(a.holder, sizeof a.holder, "%s", holder);
+    cw_set_put(&a.set, &west);
+    cw_set_put(&a.set, &east);
+    return a;
+}
+
+static struct cw_candidate candidate(struct cw_member identity)
+{
+    return (struct cw_candidate){.group = "db", .identity = identity, .mode = CW_WORD_SYNC};
+}
+
+/* ---------------------------------------------------------------- who may */
+
+static void test_candidates(void **state)
+{
+    static const struct {
+        const char *site, *boot, *journal, *start;
+        enum cw_mode_word mode;
+        enum cw_image_word image;
+        bool is_foreign, accept_loss, inconsistent;
+        enum cw_answer answer;
+        const char *words; /* part of them */
+    } rows[] = {
+        {"west", "b2", "j2", "p2", CW_WORD_SYNC, 0, 0, 0, 0, CW_ANSWER_YES, ""},
+        {"west", "b2", "j2", "other", CW_WORD_SYNC, 0, 0, 0, 0, CW_ANSWER_YES, ""},
+        {"west", "b2", "j2", "other", CW_WORD_SEMI_SYNC, 0, 0, 0, 0, CW_ANSWER_NO, "been restarted"},
+        {"west", "b2", "j2", "other", CW_WORD_SEMI_SYNC, 0, 0, 1, 0, CW_ANSWER_YES, ""},
+        {"west", "other", "j2", "p2", CW_WORD_SYNC, 0, 0, 0, 0, CW_ANSWER_NO, "been rebooted"},
+        {"west", "b2", "other", "p2", CW_WORD_SYNC, 0, 0, 0, 0, CW_ANSWER_NO, "repaired its journal"},
+        {"north", "b3", "j3", "p3", CW_WORD_SYNC, 0, 0, 0, 0, CW_ANSWER_NO, "not in the in-sync set"},
+        {"north", "b3", "j3", "p3", CW_WORD_SYNC, 0, 0, 1, 0, CW_ANSWER_YES, ""},
+        {"west", "b2", "j2", "p2", CW_WORD_SYNC, CW_WORD_BROKEN, 0, 0, 0, CW_ANSWER_NO, "--inconsistent"},
+        {"west", "b2", "j2", "p2", CW_WORD_SYNC, CW_WORD_BROKEN, 0, 1, 0, CW_ANSWER_NO, "no whole image"},
+        {"west", "b2", "j2", "p2", CW_WORD_SYNC, CW_WORD_BROKEN, 0, 0, 1, CW_ANSWER_YES, ""},
+        {"west", "b2", "j2", "p2", CW_WORD_SYNC, 0, 1, 1, 0, CW_ANSWER_NO, "first copy has not ended"},
+        {"north", "b3", "j3", "p3", CW_WORD_SYNC, CW_WORD_COPYING, 0, 1, 0, CW_ANSWER_YES, ""},
+        {"east", "other", "other", "other", CW_WORD_SEMI_SYNC, 0, 0, 0, 0, CW_ANSWER_YES,
+         ""}, /* it is the holder */
+    };
+    struct cw_authority now = held(3, "east");
+    for (size_t i = 0; i < CW_COUNT_OF(rows); i++) {
+        struct cw_candidate who =
+            candidate(member(rows[i].site, rows[i].boot, rows[i].journal, rows[i].start));
+        who.mode = rows[i].mode;
+        who.image = rows[i].image;
+        who.is_foreign = rows[i].is_foreign;
+        who.accept_loss = rows[i].accept_loss;
+        who.inconsistent = rows[i].inconsistent;
+        struct cw_verdict verdict = cw_decide_candidate(&now, &who);
+        if (verdict.answer != rows[i].answer || !strstr(verdict.words, rows[i].words))
+            fail_msg("row %zu: %d %s", i, verdict.answer, verdict.words);
+    }
+}
+
+static void test_first_opening(void **state)
+{
+    struct cw_authority nobody = {0};
+    struct cw_candidate who = candidate(member("west", "b", "j", "p"));
+    assert_int_equal(cw_decide_candidate(&nobody, &who).answer, CW_ANSWER_NO);
+    who.is_first = true;
+    assert_int_equal(cw_decide_candidate(&nobody, &who).answer, CW_ANSWER_YES);
+}
+
+static void test_handover(void **state)
+{
+    struct cw_authority now = held(3, "east"), next;
+    struct cw_member north = member("north", "b3", "j3", "p3"), later = member("north", "b4", "j3", "p3");
+    struct cw_candidate who = candidate(north);
+    assert_int_equal(cw_decide_fence(&now, "west", 3, &north, &next).answer, CW_ANSWER_NO);
+    assert_int_equal(cw_decide_fence(&now, "east", 2, &north, &next).answer, CW_ANSWER_NO);
+    assert_int_equal(cw_decide_fence(&now, "east", 3, &north, &next).answer, CW_ANSWER_YES);
+    assert_int_equal(cw_decide_candidate(&next, &who).answer, CW_ANSWER_YES);
+    who.identity = later; /* rebooted since it was drained to */
+    assert_int_equal(cw_decide_candidate(&next, &who).answer, CW_ANSWER_NO);
+    assert_false(cw_decide_renew(&next, "east", 3));
+    assert_true(cw_decide_renew(&now, "east", 3));
+    assert_false(cw_decide_renew(&now, "east", 2));
+    assert_false(cw_decide_renew(&now, "west", 3));
+}
+
+/* ---------------------------------------------------------------- claims */
+
+static struct cw_claim claim_of(const struct cw_authority *now, const struct cw_candidate *who)
+{
+    struct cw_claim claim = {
+        .from_epoch = now->epoch, .epoch = now->epoch + 1, .reign = 99, .first_sequence = 11};
+    cw_set_put(&claim.members, &who->identity);
+    return claim;
+}
+
+static void test_claims(void **state)
+{
+    struct cw_authority now = held(3, "east"), next;
+    struct cw_candidate who = candidate(member("west", "b2", "j2", "p2"));
+    struct cw_claim claim = claim_of(&now, &who), bad;
+    struct cw_lease_watch watch = {0};
+    bool compare = false;
+    cw_lease_watch_see(&watch, 3, 50, 1000);
+    assert_int_equal(cw_decide_claim(&now, &who, &claim, &watch, LEASE_NS, 1000, &next, &compare).answer,
+                     CW_ANSWER_LATER);
+    /* --accept-loss and --inconsistent never shorten the wait. */
+    who.accept_loss = who.inconsistent = true;
+    uint64_t almost = 1000 + LEASE_NS + LEASE_NS / 100;
+    assert_int_equal(cw_decide_claim(&now, &who, &claim, &watch, LEASE_NS, almost, &next, &compare).answer,
+                     CW_ANSWER_LATER);
+    who.accept_loss = who.inconsistent = false;
+    assert_int_equal(
+        cw_decide_claim(&now, &who, &claim, &watch, LEASE_NS, almost + 1, &next, &compare).answer,
+        CW_ANSWER_YES);
+    assert_true(compare);
+    assert_int_equal(next.epoch, 4);
+    assert_string_equal(next.holder, "west");
+    assert_int_equal(next.set.count, 1);
+    /* A counter that has moved begins the wait anew. */
+    cw_lease_watch_see(&watch, 3, 51, almost);
+    assert_int_equal(
+        cw_decide_claim(&now, &who, &claim, &watch, LEASE_NS, almost + 1, &next, &compare).answer,
+        CW_ANSWER_LATER);
+    now.fenced_epoch = 3;
+    assert_int_equal(
+        cw_decide_claim(&now, &who, &claim, &watch, LEASE_NS, almost + 1, &next, &compare).answer,
+        CW_ANSWER_YES);
+    assert_false(compare);
+    bad = claim;
+    bad.from_epoch = 2;
+    assert_int_equal(cw_decide_claim(&now, &who, &bad, &watch, LEASE_NS, almost, &next, &compare).answer,
+                     CW_ANSWER_NO);
+    bad = claim;
+    bad.epoch = 3;
+    assert_int_equal(cw_decide_claim(&now, &who, &bad, &watch, LEASE_NS, almost, &next, &compare).answer,
+                     CW_ANSWER_NO);
+    bad = claim;
+    bad.highest_seen_epoch = 9;
+    assert_int_equal(cw_decide_claim(&now, &who, &bad, &watch, LEASE_NS, almost, &next, &compare).answer,
+                     CW_ANSWER_NO);
+    bad = claim;
+    bad.reign = now.reign;
+    assert_int_equal(cw_decide_claim(&now, &who, &bad, &watch, LEASE_NS, almost, &next, &compare).answer,
+                     CW_ANSWER_NO);
+    bad = claim;
+    bad.members.count = 0;
+    assert_int_equal(cw_decide_claim(&now, &who, &bad, &watch, LEASE_NS, almost, &next, &compare).answer,
+                     CW_ANSWER_NO);
+}
+
+/* The holder opens again without waiting; rebooted, it may not leave out one who may have more. */
+static void test_holder_reopens(void **state)
+{
+    struct cw_authority now = held(3, "east"), next;
+    struct cw_candidate who = candidate(member("east", "b1", "j1", "new process"));
+    struct cw_claim claim = claim_of(&now, &who);
+    struct cw_lease_watch never = {0};
+    struct cw_member west = member("west", "b2", "j2", "p2");
+    bool compare = true;
+    assert_int_equal(cw_decide_claim(&now, &who, &claim, &never, LEASE_NS, 0, &next, &compare).answer,
+                     CW_ANSWER_YES);
+    assert_false(compare);
+    who.identity = member("east", "rebooted", "j1", "new process");
+    claim = claim_of(&now, &who);
+    assert_int_equal(cw_decide_claim(&now, &who, &claim, &never, LEASE_NS, 0, &next, &compare).answer,
+                     CW_ANSWER_NO);
+    cw_set_put(&claim.members, &west);
+    assert_int_equal(cw_decide_claim(&now, &who, &claim, &never, LEASE_NS, 0, &next, &compare).answer,
+                     CW_ANSWER_YES);
+    claim = claim_of(&now, &who);
+    who.accept_loss = true;
+    assert_int_equal(cw_decide_claim(&now, &who, &claim, &never, LEASE_NS, 0, &next, &compare).answer,
+                     CW_ANSWER_YES);
+}
+
+static void test_sets(void **state)
+{
+    struct cw_authority now = held(3, "east"), next;
+    struct cw_set both = now.set, alone = {0}, none = {0};
+    cw_set_put(&alone, cw_set_find(&now.set, "east"));
+    assert_int_equal(cw_decide_set(&now, "east", 3, &both, &alone, &next).answer, CW_ANSWER_YES);
+    assert_null(cw_set_find(&next.set, "west"));
+    assert_int_equal(cw_decide_set(&now, "east", 3, &both, &none, &next).answer, CW_ANSWER_YES);
+    assert_non_null(cw_set_find(&next.set, "east")); /* the holder is always in */
+    assert_int_equal(cw_decide_set(&now, "east", 3, &alone, &both, &next).answer, CW_ANSWER_NO);
+    assert_int_equal(cw_decide_set(&now, "east", 2, &both, &alone, &next).answer, CW_ANSWER_NO);
+    assert_int_equal(cw_decide_set(&now, "west", 3, &both, &alone, &next).answer, CW_ANSWER_NO);
+    now.fenced_epoch = 3;
+    assert_int_equal(cw_decide_set(&now, "east", 3, &both, &alone, &next).answer, CW_ANSWER_NO);
+}
+
+/* ---------------------------------------------------------------- the model */
+
+#define SITES 3u
+#define STEPS 4000u
+
+/* An engine and its controller: a clock of their own rate, and pauses in which nothing is done or noticed. */
+struct model_site {
+    char name[8];
+    struct cw_member identity;
+    double rate;          /* of its clock, 0.995 to 1.005: any two differ by less than 1 % */
+    double paused_until;  /* true seconds */
+    uint64_t epoch;       /* it believes that it holds this; 0: nothing */
+    uint64_t deadline_ns; /* on its clock: answers until then */
+    struct cw_lease_watch watch;
+    bool wants; /* an operator asked for promotion here */
+    /* A renewal on its way: the clock was read, the store not yet asked; then the reply not yet seen. */
+    int renewal;
+    uint64_t renewal_asked_ns;
+    bool renewal_ok;
+    /* A claim whose reply is not yet seen. */
+    uint64_t claimed_epoch, claim_asked_ns;
+};
+
+struct model {
+    struct cw_rng rng;
+    double now;
+    struct cw_authority authority;
+    uint64_t counters[SITES];
+    struct model_site sites[SITES];
+    uint32_t takeovers;
+};
+
+static uint64_t clock_of(const struct model *m, const struct model_site *s)
+{
+    return (uint64_t)((m->now + 1000) * s->rate * 1e9);
+}
+
+static uint32_t index_of(const struct model *m, const char *name)
+{
+    for (uint32_t i = 0; i < SITES; i++) {
+        if (strcmp(m->sites[i].name, name) == 0)
+            return i;
+    }
+    return SITES;
+}
+
+static bool answers(const struct model *m, const struct model_site *s)
+{
+    return s->epoch != 0 && clock_of(m, s) < s->deadline_ns;
+}
+
+static uint64_t lease_deadline(uint64_t asked_ns)
+{
+    return asked_ns + LEASE_NS / 100 * 99 - 100 * CW_MS;
+}
+
+/* The three halves of a renewal may be any time apart. */
+static void model_renew(struct model *m, uint32_t i)
+{
+    struct model_site *s = &m->sites[i];
+    if (s->renewal == 0 && s->epoch) {
+        s->renewal_asked_ns = clock_of(m, s);
+        s->renewal = 1;
+    } else if (s->renewal == 1) {
+        s->renewal_ok = cw_decide_renew(&m->authority, s->name, s->epoch);
+        m->counters[i] += s->renewal_ok;
+        s->renewal = 2;
+    } else if (s->renewal == 2) {
+        if (s->renewal_ok && s->epoch)
+            s->deadline_ns = CW_MAX(s->deadline_ns, lease_deadline(s->renewal_asked_ns));
+        else
+            s->epoch = 0;
+        s->renewal = 0;
+    }
+}
+
+static void model_claim(struct model *m, uint32_t i)
+{
+    struct model_site *s = &m->sites[i];
+    struct cw_candidate who = {
+        .group = "g", .identity = s->identity, .mode = CW_WORD_SYNC, .accept_loss = true};
+    struct cw_claim claim = {
+        .from_epoch = m->authority.epoch, .epoch = m->authority.epoch + 1, .reign = cw_rng_next(&m->rng) | 1};
+    struct cw_authority next;
+    bool compare = false;
+    uint32_t holder = index_of(m, m->authority.holder);
+    cw_set_put(&claim.members, &s->identity);
+    s->claim_asked_ns = clock_of(m, s);
+    struct cw_verdict verdict =
+        cw_decide_claim(&m->authority, &who, &claim, &s->watch, LEASE_NS, s->claim_asked_ns, &next, &compare);
+    if (verdict.answer != CW_ANSWER_YES || (compare && m->counters[holder] != s->watch.counter))
+        return;
+    m->takeovers += holder != i;
+    m->authority = next;
+    s->claimed_epoch = next.epoch;
+    s->wants = false;
+}
+
+static void model_site_step(struct model *m, uint32_t i)
+{
+    struct model_site *s = &m->sites[i];
+    uint32_t holder = index_of(m, m->authority.holder);
+    if (m->now < s->paused_until)
+        return;
+    if (s->claimed_epoch) { /* the reply arrives now; the lease counts from the request */
+        s->epoch = s->claimed_epoch;
+        s->deadline_ns = lease_deadline(s->claim_asked_ns);
+        s->claimed_epoch = 0;
+        s->renewal = 0;
+        return;
+    }
+    if (holder < SITES)
+        cw_lease_watch_see(&s->watch, m->authority.epoch, m->counters[holder], clock_of(m, s));
+    if (s->epoch && clock_of(m, s) >= s->deadline_ns && cw_rng_chance(&m->rng, 100000))
+        s->epoch = 0; /* the process was restarted */
+    if (s->epoch || s->renewal)
+        model_renew(m, i);
+    else if (s->wants || holder == i || holder == SITES)
+        model_claim(m, i);
+    if (s->epoch && cw_rng_chance(&m->rng, 5000)) { /* fenced by request, and confirmed */
+        struct cw_authority next;
+        uint64_t epoch = s->epoch;
+        s->epoch = 0;
+        if (cw_decide_fence(&m->authority, s->name, epoch, NULL, &next).answer == CW_ANSWER_YES)
+            m->authority = next;
+    }
+}
+
+static void model_run(uint64_t seed, uint32_t *takeovers)
+{
+    static const char *const names[SITES] = {"east", "west", "north"};
+    struct model m = {.rng = {seed}};
+    for (uint32_t i = 0; i < SITES; i++) {
+        m.sites[i].identity = member(names[i], "b", "j", "p");
+        snprintf(m.sites[i].name, sizeof m.sites[i].name, "%s", names[i]);
+        m.sites[i].rate = 0.9955 + (double)cw_rng_below(&m.rng, 90) / 10000;
+    }
+    for (uint32_t step = 0; step < STEPS; step++) {
+        struct model_site *s = &m.sites[cw_rng_below(&m.rng, SITES)];
+        m.now += (double)cw_rng_below(&m.rng, 200) / 1000;
+        if (cw_rng_chance(&m.rng, 20000))
+            s->paused_until = m.now + (double)cw_rng_below(&m.rng, 15);
+        if (cw_rng_chance(&m.rng, 10000))
+            s->wants = true;
+        model_site_step(&m, (uint32_t)(s - m.sites));
+        uint32_t answering = 0;
+        for (uint32_t i = 0; i < SITES; i++)
+            answering += answers(&m, &m.sites[i]);
+        if (answering > 1)
+            fail_msg("seed %lu step %u: %u engines answer", seed, step, answering);
+    }
+    *takeovers += m.takeovers;
+}
+
+static void test_model(void **state)
+{
+    uint32_t takeovers = 0;
+    for (uint64_t seed = 1; seed <= 400; seed++)
+        model_run(seed, &takeovers);
+    assert_true(takeovers > 1000); /* the model does what it is for */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_candidates),     cmocka_unit_test(test_first_opening),
+        cmocka_unit_test(test_handover),       cmocka_unit_test(test_claims),
+        cmocka_unit_test(test_holder_reopens), cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_model)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

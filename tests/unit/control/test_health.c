@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Health and RPO: what facts give which word, row by row. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/numbers.h"
+#include "control/health.h"
+
+/* member, streaming, promotable, lag in seconds, lag in bytes */
+struct replica_row {
+    bool is_there, is_member, is_streaming, is_promotable;
+    double lag_seconds;
+    uint64_t lag_bytes;
+};
+
+static const struct row {
+    enum cw_mode_word mode;
+    bool alive, primary, opening, frozen;
+    struct replica_row replicas[2];
+    enum cw_health_level level;
+    const char *reason; /* part of it; NULL: none at all */
+    double rpo_seconds; /* negative: unknown */
+    uint64_t rpo_bytes;
+} rows[] = {
+    {CW_WORD_SYNC, 1, 1, 0, 0, {{1, 1, 1, 1, 0.5, 100}}, CW_HEALTH_PROTECTED, NULL, 0, 0},
+    {CW_WORD_SYNC,
+     1,
+     1,
+     0,
+     0,
+     {{1, 1, 1, 1, 0, 0}, {1, 0, 1, 1, 2, 9}},
+     CW_HEALTH_DEGRADED,
+     "B is not in",
+     0,
+     0},
+    {CW_WORD_SYNC, 1, 1, 0, 0, {{1, 0, 1, 1, 2, 50}}, CW_HEALTH_UNPROTECTED, "catching up", 2, 50},
+    {CW_WORD_SYNC, 1, 1, 0, 0, {{1, 0, 0, 0, 2, 50}}, CW_HEALTH_UNPROTECTED, "not connected", -1, 0},
+    {CW_WORD_SYNC, 1, 1, 0, 0, {{0}}, CW_HEALTH_UNPROTECTED, "no replica", -1, 0},
+    {CW_WORD_ASYNC, 1, 1, 0, 0, {{1, 0, 1, 1, 3, 300}}, CW_HEALTH_PROTECTED, NULL, 3, 300},
+    {CW_WORD_ASYNC, 1, 1, 0, 0, {{1, 0, 0, 1, 61, 300}}, CW_HEALTH_DEGRADED, "lags by 61.0 s", 61, 300},
+    {CW_WORD_ASYNC, 1, 1, 0, 0, {{1, 0, 0, 0, 61, 300}}, CW_HEALTH_UNPROTECTED, "A", -1, 0},
+    {CW_WORD_ASYNC,
+     1,
+     1,
+     0,
+     0,
+     {{1, 0, 1, 1, 3, 300}, {1, 0, 1, 1, 1, 10}},
+     CW_HEALTH_PROTECTED,
+     NULL,
+     1,
+     10},
+    {CW_WORD_ASYNC, 1, 1, 0, 0, {{1, 1, 1, 1, 3, 300}}, CW_HEALTH_PROTECTED, NULL, 3, 300}, /* member: no RPO
+                                                                                               0 */
+    {CW_WORD_SYNC, 1, 1, 0, 1, {{1, 1, 1, 1, 0, 0}}, CW_HEALTH_FROZEN, "writes are held", 0, 0},
+    {CW_WORD_SYNC, 1, 0, 1, 0, {{1, 1, 1, 1, 0, 0}}, CW_HEALTH_FROZEN, "is opening it", 0, 0},
+    {CW_WORD_SYNC, 1, 0, 0, 0, {{1, 1, 1, 1, 0, 0}}, CW_HEALTH_DOWN, "the engine's words", 0, 0},
+    {CW_WORD_SYNC,
+     0,
+     1,
+     0,
+     0,
+     {{1, 1, 1, 1, 0, 0}},
+     CW_HEALTH_DOWN,
+     "last seen 12 s ago: causeway promote",
+     0,
+     0},
+};
+
+static struct cw_health compute(const struct row *row)
+{
+    static const char *const sites[] = {"A", "B"};
+    struct cw_health_facts facts = {.group = "db",
+                                    .holder = "east",
+                                    .holder_reason = row->primary ? "" : "the engine's words",
+                                    .holder_age_seconds = 12,
+                                    .is_holder_alive = row->alive,
+                                    .is_primary = row->primary,
+                                    .is_opening = row->opening,
+                                    .is_frozen = row->frozen,
+                                    .mode = row->mode,
+                                    .max_loss_seconds = 60};
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct replica_row *r = &row->replicas[i];
+        if (r->is_there)
+            facts.replicas[facts.replica_count++] =
+                (struct cw_health_replica){.site = sites[i],
+                                           .reason = "",
+                                           .is_member = r->is_member,
+                                           .is_streaming = r->is_streaming,
+                                           .is_promotable = r->is_promotable,
+                                           .lag_seconds = r->lag_seconds,
+                                           .lag_bytes = r->lag_bytes};
+    }
+    return cw_health_compute(&facts);
+}
+
+static void test_rows(void **state)
+{
+    for (size_t i = 0; i < CW_COUNT_OF(rows); i++) {
+        struct cw_health health = compute(&rows[i]);
+        bool is_rpo_right = health.is_rpo_known == (rows[i].rpo_seconds >= 0) &&
+                            health.rpo_bytes == rows[i].rpo_bytes &&
+                            (!health.is_rpo_known || health.rpo_seconds == rows[i].rpo_seconds);
+        bool is_reason_right =
+            rows[i].reason ? strstr(health.reason, rows[i].reason) != NULL : !health.reason[0];
+        if (health.level != rows[i].level || !is_rpo_right || !is_reason_right)
+            fail_msg("row %zu: %s, \"%s\", rpo %d %f %lu", i, cw_health_name(health.level), health.reason,
+                     health.is_rpo_known, health.rpo_seconds, health.rpo_bytes);
+    }
+}
+
+static void test_never_opened(void **state)
+{
+    struct cw_health_facts facts = {
+        .group = "db", .holder = "", .holder_reason = "", .holder_age_seconds = -1};
+    struct cw_health health = cw_health_compute(&facts);
+    assert_int_equal(health.level, CW_HEALTH_DOWN);
+    assert_non_null(strstr(health.reason, "never opened"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_never_opened)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

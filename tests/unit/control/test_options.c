@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The command line: what is understood, and what is wrong usage (exit 2), before anybody is asked. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/numbers.h"
+#include "control/cli.h"
+
+#define WORDS_MAX 32
+
+/* Splits at spaces into argv; returns argc. */
+static int split(char *text, char **argv)
+{
+    int argc = 0;
+    argv[argc++] = (char *)"causeway";
+    for (char *word = strtok(text, " "); word && argc < WORDS_MAX; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    return argc;
+}
+
+/* Runs the command line without its words; there is no lab where it looks. */
+static int run(const char *line)
+{
+    char text[256], *argv[WORDS_MAX];
+    snprintf(text, sizeof text, "%s", line);
+    fflush(NULL);
+    int out = dup(1), err = dup(2), none = open("/dev/null", O_WRONLY);
+    dup2(none, 1);
+    dup2(none, 2);
+    int code = cw_cli_main(split(text, argv), argv);
+    fflush(NULL);
+    dup2(out, 1);
+    dup2(err, 2);
+    close(out);
+    close(err);
+    close(none);
+    return code;
+}
+
+static const struct {
+    const char *line;
+    int code;
+} lines[] = {
+    {"", 2},
+    {"--help", 0},
+    {"nonsense", 2},
+    {"group", 2},
+    {"group nonsense", 2},
+    {"status --help", 0},
+    {"group create --help", 0},
+    {"version", 0},
+    {"version --json", 0},
+    {"version more", 2},
+    {"status --nonsense", 2},
+    {"status --watch=1", 2},
+    {"status --site", 2},
+    {"group create", 2},
+    {"group create db", 2},
+    {"group create db --mode sync --primary east", 2},
+    {"group create db --mode sync --primary east --replica west --journal-size big", 2},
+    {"group set db", 2},
+    {"group set db mode", 2},
+    {"group set db =1", 2},
+    {"volume create db", 2},
+    {"volume create db/ --size 1G", 2},
+    {"volume create db/v --size huge", 2},
+    {"volume attach db/v", 2},
+    {"volume attach db/v --ublk", 2},
+    {"volume attach db/v --vhost /x", 2},
+    {"volume attach db/v --nbd --nbd-tls 1", 2},
+    {"promote", 2},
+    {"promote db", 2},
+    {"promote db --site east --break-glass x", 2},
+    {"switchover db", 2},
+    {"resync db", 2},
+    {"lab up --wan rtt=1ms", 2},
+    {"lab up --witness north", 2},
+    {"lab up --sites east", 2},
+    {"lab up --sites a,b,c,d", 2},
+    {"lab up --sites east,east", 2},
+    {"lab up --link tin", 2},
+    {"lab up --storage tape", 2},
+    {"lab up --mtu 100", 2},
+    {"lab up --link veth --mtu 3499", 2},
+    {"lab up --lab relative", 2},
+    {"lab up --lab /a/directory/so/long/that/no/socket/would/have/room/below/it/at/all/here/and/so/on", 2},
+    {"rpc status nonsense", 2},
+    {"failback db", 2},
+    {"evacuate east", 2},
+    {"verify db", 2},
+    {"checkpoint db --label x", 2},
+    {"rewind db --to 5", 2},
+    {"drill start db", 2},
+    {"capacity", 2},
+    {"audit", 2},
+    {"explain db", 2},
+    {"losses db", 2},
+    {"perf path", 2},
+    {"nic show", 2},
+    /* understood, and then nobody is there */
+    {"status", 1},
+    {"--site east status", 1},
+    {"status --json --check", 1},
+    {"group create db --mode sync --primary east --replica west --journal-size 1G", 1},
+    {"volume create db/v --size=10G --path east=/x --overwrite west", 1},
+    {"promote db --site east --accept-loss", 1},
+    {"resync db --site west", 1},
+    {"lab kill east", 1},
+    {"lab down", 1},
+    {"events", 1},
+    {"rpc status", 1},
+    {"--socket /nowhere/control.sock status", 1},
+};
+
+static void test_exit_codes(void **state)
+{
+    setenv("CAUSEWAY_LAB", "/tmp/cw-test-no-lab-here", 1);
+    for (size_t i = 0; i < CW_COUNT_OF(lines); i++) {
+        int code = run(lines[i].line);
+        if (code != lines[i].code)
+            fail_msg("\"%s\" gave %d, wanted %d", lines[i].line, code, lines[i].code);
+    }
+}
+
+static void test_values(void **state)
+{
+    char text[] = "volume create db/v --path east=/dev/a --path /dev/b --path west=/dev/c=d --overwrite a,b "
+                  "--overwrite c "
+                  "--size 1G --json --size 2G";
+    char *argv[WORDS_MAX];
+    struct cw_cli cli;
+    bool is_help;
+    assert_int_equal(cw_cli_parse(cw_commands, split(text, argv), argv, &cli, &is_help), 0);
+    assert_true(cli.is_json);
+    assert_string_equal(cw_cli_value(&cli, "size"), "2G");
+    json_t *paths = cw_cli_by_site(&cli, "path"), *sites = cw_cli_list(&cli, "overwrite");
+    assert_string_equal(cw_json_text(paths, "east", ""), "/dev/a");
+    assert_string_equal(cw_json_text(paths, "", ""), "/dev/b");
+    assert_string_equal(cw_json_text(paths, "west", ""), "/dev/c=d");
+    assert_int_equal(json_array_size(sites), 3);
+    json_decref(paths);
+    json_decref(sites);
+}
+
+static void test_optional_value(void **state)
+{
+    char text[] = "volume attach db/v --nbd --json";
+    char *argv[WORDS_MAX];
+    struct cw_cli cli;
+    bool is_help;
+    assert_int_equal(cw_cli_parse(cw_commands, split(text, argv), argv, &cli, &is_help), 0);
+    assert_true(cw_cli_has(&cli, "nbd"));
+    assert_false(cw_cli_has(&cli, "nbd-tls"));
+    assert_null(cw_cli_value(&cli, "nbd"));
+    assert_true(cli.is_json);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_exit_codes), cmocka_unit_test(test_values),
+                                       cmocka_unit_test(test_optional_value)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
