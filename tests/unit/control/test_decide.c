@@ -329,7 +329,9 @@ static void model_site_step(struct model *m, uint32_t i)
         s->renewal = 0;
         return;
     }
-    if (holder < SITES)
+    /* Between its look and its claim a renewal may come: the store's comparison of the counter is for that.
+     */
+    if (holder < SITES && cw_rng_chance(&m->rng, 500000))
         cw_lease_watch_see(&s->watch, m->authority.epoch, m->counters[holder], clock_of(m, s));
     if (s->epoch && clock_of(m, s) >= s->deadline_ns && cw_rng_chance(&m->rng, 100000))
         s->epoch = 0; /* the process was restarted */
