@@ -61,6 +61,7 @@ const struct cw_store_group *cw_asked_group(struct cw_controller *controller,
 {
     const char *name = cw_json_text(message->params, "group", "");
     (void)cw_view_refresh(controller);
+    cw_facts_look(controller);
     const struct cw_store_group *group = cw_view_group(controller->view, name);
     if (!group)
         *reply = cw_answer(message, 1, "there is no group %.40s: see causeway status", name);

@@ -161,8 +161,8 @@ static json_t *check_size(const struct cw_rpc_message *message, const struct cw_
     return NULL;
 }
 
-static json_t *read_volume(const struct cw_rpc_message *message, const struct cw_store_group *group,
-                           struct cw_store_volume *volume)
+static json_t *read_volume(struct cw_controller *controller, const struct cw_rpc_message *message,
+                           const struct cw_store_group *group, struct cw_store_volume *volume)
 {
     const char *name = cw_json_text(message->params, "volume", "");
     *volume =
@@ -177,6 +177,9 @@ static json_t *read_volume(const struct cw_rpc_message *message, const struct cw
         return cw_misuse(message, "--block-size wants 512 or 4096");
     if (group->is_deleting)
         return cw_answer(message, 1, "group %s is being deleted", group->name);
+    if (cw_view_volume(controller->view, group->id, name))
+        return cw_answer(message, 1, "there is a volume %s/%s already (or it is still being deleted)",
+                         group->name, name);
     snprintf(volume->name, sizeof volume->name, "%s", name);
     return NULL;
 }
@@ -204,7 +207,7 @@ json_t *cw_serve_volume_create(struct cw_controller *controller, const struct cw
     if (!found)
         return reply;
     struct cw_store_group group = *found;
-    reply = read_volume(message, &group, &making.volume);
+    reply = read_volume(controller, message, &group, &making.volume);
     if (!reply)
         reply = plan_places(controller, message, &group, &making);
     if (!reply)

@@ -7,7 +7,7 @@ of the contract (dataplane/engine/RPC.md): journals and images are files, a leas
 opening claims through the controller and asks again on "again". Replicas are always level with their primary:
 what a primary "wrote" is a number in a file that both read.
 
-Command line as the real one: fake_engine --config FILE. Environment: FAKE_FAIL_ATTACH=1 refuses volumes with
+Command line as the real one: fake_engine --config FILE. Environment: FAKE_FAIL_ATTACH=1 refuses new volumes with
 "no space"; FAKE_REBOOTED=1 reports another boot id.
 """
 import json, os, random, re, select, signal, socket, sys, time
@@ -90,7 +90,7 @@ class Engine:
 
     def volume_attach(self, p):
         group = self.group(p)
-        if os.environ.get('FAKE_FAIL_ATTACH'):
+        if os.environ.get('FAKE_FAIL_ATTACH') and p['create']:
             raise Refused('no space', 'no space for ' + p['path'])
         if p['create']:
             with open(p['path'], 'xb') as f:

@@ -1,0 +1,180 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""The flows of controllers and command line, over engines that only talk (fake_engine.py): who holds what, what
+is refused, what a crash of a controller changes (nothing), what a failed creation leaves (nothing).
+
+test_flows.py CAUSEWAY CONTROL
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Lab:
+    def __init__(self, cli, control):
+        self.cli, self.top = cli, tempfile.mkdtemp(prefix="cwf-", dir="/tmp")
+        self.env = dict(os.environ, CAUSEWAY_LAB=self.top + "/lab", CAUSEWAY_CONTROL=control,
+                        CAUSEWAY_ENGINE=os.path.join(HERE, "fake_engine.py"))
+
+    def try_run(self, *args, **extra):
+        return subprocess.run([self.cli, *args], env=dict(self.env, **extra), capture_output=True, text=True,
+                              timeout=90)
+
+    def run(self, *args, code=0, **extra):
+        p = self.try_run(*args, **extra)
+        assert p.returncode == code, f"{' '.join(args)}: exit {p.returncode}, wanted {code}: {p.stdout}{p.stderr}"
+        return p.stdout + p.stderr
+
+    def group(self, site, name="db"):
+        status = json.loads(self.run("--site", site, "status", "--json"))
+        return next(g for g in status["groups"] if g["name"] == name)
+
+    def wait(self, what, check, limit=20):
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            if check():
+                return
+            time.sleep(0.05)
+        raise AssertionError("waited for: " + what)
+
+    def kill_controller(self, site):
+        pid = int(open(f"{self.top}/lab/{site}/control.pid").read())
+        assert f"{self.top}/lab/{site}/node.yaml" in open(f"/proc/{pid}/cmdline").read()
+        os.kill(pid, signal.SIGKILL)
+        self.wait("it is gone", lambda: not os.path.exists(f"/proc/{pid}/exe"))
+
+    def down(self):
+        self.try_run("lab", "down")
+        shutil.rmtree(self.top, ignore_errors=True)
+
+
+def make(lab):
+    lab.run("lab", "up", "--storage", "disk")
+    assert "is up" in lab.run("lab", "up"), "a lab that runs is left as it is"
+    lab.run("lab", "up", "--mtu", "9000", code=2)
+    lab.run("group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west", "--journal-size", "16M")
+    lab.run("volume", "create", "db/data", "--size", "1M")
+    lab.wait("protected", lambda: lab.group("east")["health"] == "protected")
+    east, west = lab.group("east"), lab.group("west")
+    assert east["volumes"][0]["uri"].startswith("nbd+unix:///data?socket="), east
+    assert west["volumes"][0]["uri"] == "", west
+    assert east["rpo_bytes"] == 0 and east["primary"] == "east" and east["epoch"] == 1, east
+    lab.run("status", "--check")
+
+
+def creation_that_fails(lab):
+    lab.run("group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west", code=1)
+    lab.run("volume", "create", "db/data", "--size", "1M", code=1)
+    lab.run("volume", "create", "none/data", "--size", "1M", code=1)
+    existing = lab.top + "/existing"
+    with open(existing, "wb") as f:
+        f.write(bytes(1 << 20))
+    words = lab.run("volume", "create", "db/over", "--size", "1M", "--path", "west=" + existing, code=3)
+    assert "--overwrite west" in words, words
+    lab.run("group", "set", "db", "failover=auto", code=2)
+    lab.run("group", "set", "db", "min_in_sync=1", "max_loss=30s")
+    assert lab.group("east")["min_in_sync"] == 1
+    lab.run("group", "set", "db", "min_in_sync=0")
+    lab.run("group", "delete", "db", code=3)
+
+
+def roles(lab):
+    lab.run("promote", "db", "--site", "west")
+    assert lab.group("west")["primary"] == "west" and lab.group("west")["epoch"] == 2
+    lab.wait("both in the set", lambda: lab.group("west")["health"] == "protected")
+    lab.run("switchover", "db", "--site", "east")
+    assert lab.group("east")["epoch"] == 3
+    lab.wait("both in the set", lambda: lab.group("east")["health"] == "protected")
+    lab.run("resync", "db", "--site", "west")
+    lab.run("resync", "db", "--site", "east", code=3)
+    lab.run("promote", "db", "--site", "nowhere", code=2)
+
+
+def controller_dies(lab):
+    lab.kill_controller("east")
+    lab.run("lab", "start", "east")
+    lab.wait("as it was", lambda: lab.group("east")["health"] == "protected")
+    assert lab.group("east")["epoch"] == 3, "the engine lived: it is primary still, and nothing was opened anew"
+
+
+def site_is_lost(lab):
+    lab.run("lab", "kill", "east")
+    began = time.monotonic()
+    lab.run("promote", "db", "--site", "west")
+    assert time.monotonic() - began > 3.5, "the old lease was waited for"
+    lab.wait("unprotected", lambda: lab.group("west")["health"] == "unprotected")
+    lab.run("status", "--check", code=1)
+    lab.run("lab", "start", "east")
+    lab.wait("it is back", lambda: lab.group("west")["health"] == "protected")
+    assert lab.group("east")["primary"] == "west"
+
+
+def cut_replica_is_refused(lab):
+    lab.run("lab", "cut", "east", "west")
+    lab.wait("out of the set", lambda: lab.group("west")["health"] == "unprotected")
+    words = lab.run("promote", "db", "--site", "east", code=3)
+    assert "--accept-loss" in words and "in-sync set" in words, words
+    assert lab.group("west")["primary"] == "west"
+    lab.run("promote", "db", "--site", "east", "--accept-loss")
+    assert lab.group("east")["primary"] == "east"
+    lab.run("lab", "heal")
+    lab.wait("whole", lambda: lab.group("east")["health"] == "protected")
+
+
+def rebooted_member_is_refused(lab):
+    lab.run("lab", "kill", "east")
+    lab.run("lab", "kill", "west")
+    lab.run("lab", "start", "west", FAKE_REBOOTED="1")
+    words = lab.run("promote", "db", "--site", "west", code=3)
+    assert "rebooted" in words, words
+    lab.run("lab", "start", "east")
+    lab.wait("its holder opens it", lambda: lab.group("east")["health"] == "protected")
+
+
+def no_space(lab):
+    lab.run("lab", "kill", "west")
+    lab.run("lab", "start", "west", FAKE_FAIL_ATTACH="1")
+    lab.wait("west is seen", lambda: lab.group("east")["health"] == "protected")
+    words = lab.run("volume", "create", "db/more", "--size", "1M", code=1)
+    assert "no space" in words, words
+    assert [v["name"] for v in lab.group("east")["volumes"]] == ["data"]
+    assert not os.path.exists(lab.top + "/lab/storage/east/db-more.img"), "nothing is left"
+
+
+def delete_all(lab):
+    lab.run("lab", "kill", "west")
+    lab.run("lab", "start", "west")
+    lab.run("volume", "delete", "db/data")
+    lab.run("group", "delete", "db")
+    assert json.loads(lab.run("status", "--json"))["groups"] == []
+    assert os.listdir(lab.top + "/lab/storage/east") == []
+    assert "promotion" in lab.run("events")
+    lab.run("lab", "down")
+    assert not os.path.exists(lab.top + "/lab")
+
+
+def main():
+    lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
+    try:
+        for step in (make, creation_that_fails, roles, controller_dies, site_is_lost, cut_replica_is_refused,
+                     rebooted_member_is_refused, no_space, delete_all):
+            began = time.monotonic()
+            step(lab)
+            print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)
+    except BaseException:
+        print(lab.try_run("events").stdout)
+        print(lab.try_run("status").stdout)
+        raise
+    finally:
+        lab.down()
+
+
+if __name__ == "__main__":
+    main()
