@@ -71,10 +71,7 @@ static void read_finish(struct cw_store_read *read)
         slices[i] = request->slices[i].data;
     cw_group_read_end(group->group, &read->read, slices, request->slice_count);
     enum cw_status status = read->has_failed ? CW_IO : CW_OK;
-    /* Of a reign that has ended, maybe with another since: the bytes may be of before. A lease that is only
-     * late is looked at when the answer leaves. */
-    if (cw_group_read_may_answer(group->group, &read->read, cw_clock_now_ns()) == CW_SHUTDOWN)
-        status = CW_SHUTDOWN;
+
     read_give(group->store, read);
     group->reads_in_flight--;
     cw_store_finish(group, request, status);
