@@ -22,6 +22,8 @@
 #define SLEEP_IDLE_NS  CW_MS
 #define QUIET_NS       (2 * CW_MS)
 #define IDLE_NS        (20 * CW_MS)
+#define SLEEP_LONG_NS  (3 * CW_MS)
+#define LONG_NS        CW_SECOND
 #define NAP_REQUESTS   8u
 #define NAP_EACH_NS    (5 * CW_US)
 #define NAP_NS_MAX     (200 * CW_US)
@@ -35,7 +37,7 @@ static uint64_t sleep_for(bool may_be_idle, uint64_t now_ns, uint64_t worked_ns,
         return 0;
     uint64_t ns = quiet_ns < QUIET_NS ? SLEEP_SHORT_NS : SLEEP_NS;
     if (quiet_ns >= IDLE_NS || (may_be_idle && quiet_ns >= QUIET_NS))
-        ns = SLEEP_IDLE_NS;
+        ns = quiet_ns >= LONG_NS ? SLEEP_LONG_NS : SLEEP_IDLE_NS;
     return CW_MIN(ns, deadline_ns - now_ns);
 }
 
@@ -119,7 +121,7 @@ static void rest_both(struct cw_engine *engine, uint64_t now_ns, uint64_t worked
     uint64_t deadline_ns = CW_MIN(cw_net_deadline_ns(net), cw_store_deadline_ns(engine->store));
     uint64_t ns = sleep_for(!cw_net_is_any_up(net), now_ns, worked_ns, deadline_ns);
     if (requests == 0 && deadline_ns > now_ns && cw_store_is_primary(engine->store))
-        ns = CW_MIN(SLEEP_IDLE_NS, deadline_ns - now_ns);
+        ns = CW_MIN(CW_MAX(ns, SLEEP_IDLE_NS), deadline_ns - now_ns);
     if (is_dedicated(engine) || (ns == 0 && requests < NAP_REQUESTS))
         __builtin_ia32_pause();
     else if (requests >= NAP_REQUESTS)

@@ -3,12 +3,13 @@
  * The lcore threads: one that runs net and store in turn, or one for each.
  *
  * Dedicated: they never sleep. Adaptive, for CPUs that others need, too: 20 us after data last moved they
- * sleep, at first 20 us at a time, later 200 us, and 1 ms once no data has moved for 20 ms or no path is up;
- * never past the next deadline. One thread for both also sleeps at once, up to 1 ms, when it is primary and
- * owes nobody an answer; and when 8 or more requests are out, it naps 5 us for each, at most 200, whenever
- * there is nothing to do: on a machine of few cores that is what makes batches. The store sleeps in its
- * io_uring, where disks, clients and commands end the sleep; a port has no interrupt, so a packet that ends
- * an idle time waits for up to the timer. A net thread of its own sleeps in ppoll on an eventfd.
+ * sleep, at first 20 us at a time, later 200 us, and 1 ms once no data has moved for 20 ms or no path is up,
+ * 3 ms after a whole second; never past the next deadline. One thread for both also sleeps at once, up to 1
+ * ms, when it is primary and owes nobody an answer; and when 8 or more requests are out, it naps 5 us for
+ * each, at most 200, whenever there is nothing to do: on a machine of few cores that is what makes batches.
+ * The store sleeps in its io_uring, where disks, clients and commands end the sleep; a port has no interrupt,
+ * so a packet that ends an idle time waits for up to the timer. A net thread of its own sleeps in ppoll on an
+ * eventfd.
  */
 #pragma once
 
