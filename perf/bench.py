@@ -28,7 +28,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, "tests", "lib"))
 from lab import Lab  # noqa: E402
 
-BUILD = os.path.join(TOP, "build", "gcc")
+BUILD = os.environ.get("CAUSEWAY_BUILD", os.path.join(TOP, "build", "gcc"))
 SIZES = {"4k": 4096, "1m": 1 << 20}
 VOLUME_MIB = 512
 
@@ -155,7 +155,14 @@ def memif():
     p = subprocess.run([f"{BUILD}/perf/bench-memif"], capture_output=True, text=True, timeout=300)
     if p.returncode != 0:
         raise RuntimeError(f"bench-memif: {p.stderr}")
-    return json.loads(p.stdout.strip().splitlines()[-1])
+    m = json.loads(p.stdout.strip().splitlines()[-1])["memif"]
+    found = {}
+    for mtu in (1500, 9000):
+        found[f"{mtu}/packets_per_second"] = m[f"packets_per_second_{mtu}"]
+        found[f"{mtu}/gbps"] = m[f"gigabits_per_second_{mtu}"]
+    for size in (64, 4096):
+        found[f"{size}/rtt_us"] = m[f"round_trip_us_{size}"]["p50"]
+    return found
 
 
 def disk(seconds):
@@ -221,9 +228,10 @@ def replicate(results, mode, mtu, a, limits):
             m = median(runs[front, key])
             name = f"replicate/{mode}/{key}/{front}"
             qemu = lambda what: (theirs[what], "QEMU mirror") if theirs and front == "nbd" else None
+            rtt = (limits.get("memif/4096/rtt_us"), "memif ping-pong") if size == "4k" else (None, None)
             wire = limits.get(f"memif/{mtu}/gbps")
-            results.add(f"{name}/p50{last}", m["p50"], "us", *(qemu("p50") or (limits.get(f"memif/{mtu}/rtt_us"), "memif ping-pong")))
-            results.add(f"{name}/p99{last}", m["p99"], "us", *(qemu("p99") or (limits.get(f"memif/{mtu}/rtt_us"), "memif ping-pong")))
+            results.add(f"{name}/p50{last}", m["p50"], "us", *(qemu("p50") or rtt))
+            results.add(f"{name}/p99{last}", m["p99"], "us", *(qemu("p99") or rtt))
             results.add(f"{name}/iops{last}", m["iops"], "1/s", *(qemu("iops") or (None, None)))
             results.add(f"{name}/throughput{last}", m["mbps"], "MB/s",
                         *(qemu("mbps") or ((wire * 1000 / 8, "bare memif") if wire else (None, None))))
