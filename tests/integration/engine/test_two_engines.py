@@ -419,6 +419,8 @@ def main():
     program = program_from_arguments()
     wanted = sys.argv[2:]
     failed = 0
+    if unknown := set(wanted) - {function.__name__ for function in CASES}:
+        sys.exit(f"no such case: {', '.join(sorted(unknown))}")
     for function in CASES:
         if wanted and function.__name__ not in wanted:
             continue
