@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,6 +30,13 @@ static bool is_open_here(const struct cw_controller *controller, uint32_t group,
 }
 
 /* ---------------------------------------------------------------- links */
+
+static bool leads_to(const char *address, const char *wanted)
+{
+    char target[CW_STORE_PATH_SIZE];
+    ssize_t length = readlink(address, target, sizeof target);
+    return length > 0 && (size_t)length == strlen(wanted) && memcmp(target, wanted, (size_t)length) == 0;
+}
 
 /* Remembers a link of ours, so that it goes with its attachment. */
 static void remember_link(struct cw_controller *controller, const struct cw_store_place *place,
@@ -51,12 +59,12 @@ static void remember_link(struct cw_controller *controller, const struct cw_stor
 static void keep_link(struct cw_controller *controller, const struct cw_store_place *place,
                       const char *address)
 {
-    char target[CW_STORE_PATH_SIZE] = "", fresh[CW_STORE_PATH_SIZE + 8];
-    ssize_t length = readlink(address, target, sizeof target - 1);
-    if (length < 0 && errno != ENOENT)
-        return; /* not a link: not ours to replace */
+    char fresh[CW_STORE_PATH_SIZE + 8];
+    struct stat about;
+    if (lstat(address, &about) == 0 && !S_ISLNK(about.st_mode))
+        return; /* not ours to replace */
     remember_link(controller, place, address);
-    if (length > 0 && strcmp(target, place->socket) == 0)
+    if (leads_to(address, place->socket))
         return;
     snprintf(fresh, sizeof fresh, "%s.new", address);
     (void)unlink(fresh);
@@ -79,10 +87,9 @@ static void drop_links(struct cw_controller *controller)
 {
     for (uint32_t i = 0; i < CW_STORE_VOLUMES_MAX; i++) {
         struct cw_link *link = &controller->links[i];
-        char target[CW_STORE_PATH_SIZE] = "";
         if (!link->address[0] || is_link_wanted(controller, link->address))
             continue;
-        if (readlink(link->address, target, sizeof target - 1) > 0 && strcmp(target, link->target) == 0)
+        if (leads_to(link->address, link->target))
             (void)unlink(link->address);
         *link = (struct cw_link){0};
     }
