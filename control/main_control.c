@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * causeway-control --config FILE [--check]
+ * causeway-control --config FILE [--check] [--version] [--help]
  *
  * One thread around poll(2): the engine's socket, the command line's sockets, signals; and a tick every 100
  * ms. Exit codes: 0 stopped in order, 1 failed, 2 wrong usage or configuration, 3 refused as unsafe.
@@ -293,7 +293,7 @@ static int serve(const struct cw_node_config *config)
 
 static int usage(FILE *to)
 {
-    fprintf(to, "usage: causeway-control --config FILE [--check]\n\n"
+    fprintf(to, "usage: causeway-control --config FILE [--check] | --version | --help\n\n"
                 "The controller of one site: keeps its engine as the store wants it, and answers the "
                 "causeway command.\n"
                 "  --config FILE  the node's configuration\n"
@@ -308,7 +308,9 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0)
             return usage(stdout);
-        else if (strcmp(argv[i], "--check") == 0)
+        if (strcmp(argv[i], "--version") == 0)
+            return printf("causeway-control %s\n", CW_VERSION) < 0;
+        if (strcmp(argv[i], "--check") == 0)
             is_check = true;
         else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
             file = argv[++i];
