@@ -146,10 +146,13 @@ int cw_run_volume_create(struct cw_cli *cli)
     json_t *params = read_volume(cli, &code);
     if (!params)
         return code;
-    if ((size && !cw_quantity_bytes(size, &bytes)) ||
-        (block_size && !cw_quantity_bytes(block_size, &block))) {
+    if (size && !cw_quantity_bytes(size, &bytes))
+        code = cw_failed(cli, CW_EXIT_USAGE, "--size wants a size such as 10G or 512M, not %s", size);
+    else if (block_size && !cw_quantity_bytes(block_size, &block))
+        code = cw_failed(cli, CW_EXIT_USAGE, "--block-size wants 512 or 4096, not %s", block_size);
+    if (code) {
         json_decref(params);
-        return cw_failed(cli, CW_EXIT_USAGE, "--size wants a size such as 10G or 512M");
+        return code;
     }
     json_object_set_new(params, "size", json_integer((json_int_t)bytes));
     json_object_set_new(params, "block_size", json_integer((json_int_t)block));

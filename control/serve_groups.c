@@ -74,7 +74,7 @@ static json_t *place_journal(struct cw_controller *controller, const struct cw_r
     if (length < 0 || (size_t)length >= sizeof place->path || place->path[0] != '/')
         return cw_misuse(message, "a journal wants an absolute path of at most 255 bytes");
     if (stat(place->path, &about) == 0) {
-        place->is_ours = S_ISREG(about.st_mode) ? true : false;
+        place->is_ours = false; /* a device stays when the group is deleted */
         if (S_ISREG(about.st_mode))
             return cw_answer(message, 3,
                              "%s is there already: remove it, or name another with --journal %s=PATH",
