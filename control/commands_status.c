@@ -141,10 +141,13 @@ static void print_paths(const json_t *paths)
     json_array_foreach(paths, index, path)
     {
         bool is_up = cw_json_bool(path, "up", false);
-        printf("path %s > %s  %-8s %s%-5s%s rtt %.0f us  loss %.2f %%\n", cw_json_text(path, "local", ""),
+        printf("path %s > %s  %-8s %s%-5s%s", cw_json_text(path, "local", ""),
                cw_json_text(path, "remote", ""), cw_json_text(path, "name", ""),
-               colour(is_up ? "up" : "down"), is_up ? "up" : "down", plain(),
-               cw_json_number(path, "rtt_us", 0), cw_json_number(path, "loss", 0) * 100);
+               colour(is_up ? "up" : "down"), is_up ? "up" : "down", plain());
+        if (is_up)
+            printf(" rtt %.0f us  loss %.2f %%", cw_json_number(path, "rtt_us", 0),
+                   cw_json_number(path, "loss", 0) * 100);
+        printf("\n");
     }
 }
 

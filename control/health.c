@@ -24,7 +24,7 @@ __attribute__((format(printf, 3, 4))) static void say(struct cw_health *health, 
 static bool is_within_objective(const struct cw_health_facts *facts, const struct cw_health_replica *replica)
 {
     if (facts->mode != CW_WORD_ASYNC)
-        return replica->is_member;
+        return replica->is_member && replica->is_reachable;
     return replica->is_promotable && !replica->needs_copy && replica->lag_seconds <= facts->max_loss_seconds;
 }
 
@@ -60,6 +60,8 @@ static void say_replica(struct cw_health *health, enum cw_health_level level,
     else if (facts->mode == CW_WORD_ASYNC && replica->is_promotable)
         say(health, level, "%s lags by %.1f s, more than max_loss (%.1f s)", replica->site,
             replica->lag_seconds, facts->max_loss_seconds);
+    else if (facts->mode != CW_WORD_ASYNC && replica->is_member)
+        say(health, level, "%s cannot be reached; it holds everything so far", replica->site);
     else
         say(health, level, "%s is not in the in-sync set%s", replica->site,
             replica->is_streaming ? ": it is catching up" : ": it is not connected");

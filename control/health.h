@@ -33,6 +33,7 @@ struct cw_health_replica {
     bool is_member;
     bool is_streaming;  /* receives live records */
     bool is_promotable; /* holds a whole image of this history */
+    bool is_reachable;  /* its site lives and a path of the primary leads there */
     bool needs_copy;    /* what it lacks is no longer in its primary's journal */
     double lag_seconds;
     uint64_t lag_bytes;

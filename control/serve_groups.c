@@ -199,6 +199,11 @@ json_t *cw_serve_group_delete(struct cw_controller *controller, const struct cw_
         return reply;
     struct cw_store_group group = *found;
     for (uint32_t i = 0; i < controller->view->volume_count; i++) {
+        if (controller->view->volumes[i].group == group.id && controller->view->volumes[i].is_deleting)
+            return cw_answer(message, 1,
+                             "volume %s/%s is still being deleted, which wants every site of the group: see "
+                             "causeway status",
+                             group.name, controller->view->volumes[i].name);
         if (controller->view->volumes[i].group == group.id)
             return cw_answer(message, 3,
                              "group %s has volumes; delete them first: causeway volume delete %s/%s",

@@ -103,6 +103,28 @@ static const char *replica_state(const struct view_of *of, const json_t *peer, c
     return cw_json_bool(copy, "active", false) ? "resync" : state;
 }
 
+/* Does the site live, and has the primary a path to it? A session that is made anew is no change of health.
+ */
+static bool is_reachable(const struct view_of *of, const char *site)
+{
+    const char *holder = of->group->authority.holder;
+    const struct cw_site_seen *seen = cw_site_seen(of->controller, holder);
+    bool is_self = strcmp(holder, of->controller->config.site) == 0;
+    const json_t *engine = is_self && of->controller->engine.status ? of->controller->engine.status
+                           : seen                                   ? json_object_get(seen->facts, "engine")
+                                                                    : NULL;
+    size_t index;
+    json_t *path;
+    if (!cw_site_is_alive(of->controller, site))
+        return false;
+    json_array_foreach(json_object_get(engine, "paths"), index, path)
+    {
+        if (strcmp(cw_json_text(path, "remote", ""), site) == 0 && cw_json_bool(path, "up", false))
+            return true;
+    }
+    return false;
+}
+
 static void learn_replica(struct view_of *of, const char *site)
 {
     const json_t *peer = find_by_site(json_object_get(of->primary, "peers"), site);
@@ -117,6 +139,7 @@ static void learn_replica(struct view_of *of, const char *site)
         .is_streaming = strcmp(state, "streaming") == 0 || strcmp(state, "in-sync") == 0,
         .is_promotable = peer && own && !is_resync && strcmp(state, "diverged") != 0 &&
                          strcmp(cw_json_text(own, "image", "whole"), "whole") == 0,
+        .is_reachable = is_reachable(of, site),
         .needs_copy = cw_json_bool(peer, "needs_copy", false),
         .lag_seconds = cw_json_number(peer, "lag_seconds", 0),
         .lag_bytes = cw_json_u64(peer, "lag_bytes", 0)};

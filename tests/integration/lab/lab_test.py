@@ -107,6 +107,11 @@ def test_promote_and_return(build):
         lab.run("lab", "start", "east")
         lab.wait_state("db", "in-sync", "east", site="west")
         lab.wait_health("db", "protected", site="east")
+        lab.run("lab", "kill", "east")
+        lab.wait("idle, and its replica's site is dead", lambda: lab.group("db", "west")["health"] == "degraded"
+                 and "east" in lab.group("db", "west")["reason"])
+        lab.run("lab", "start", "east")
+        lab.wait_health("db", "protected", site="west")
         expect(lab.group("db")["primary"] == "west", "the survivor stays primary")
         return f"{w.acknowledged} operations acknowledged, state ends with {end}"
 
@@ -207,6 +212,7 @@ def test_device_errors(build):
             for site in ("west", "east"):
                 with Lab(build) as lab:
                     group(lab, "db", volumes=(("a", "16M"),))
+                    lab.run("group", "set", "db", "replica_timeout=2s")
                     w = load.Writer(19).connect([lab.uri("db", "a", "east")])
                     w.start()
                     time.sleep(0.2)
