@@ -11,6 +11,8 @@ limit for times, and the share of the limit for rates.
 Result names: replicate/MODE/SIZE/qdN/FRONT/METRIC[/mtuN]; FRONT is nbd (fio's nbd engine on the Unix socket) or
 direct (a load generator inside the engine). peer/qemu-mirror/... is QEMU's write-blocking mirror doing the same
 NBD work: memory-backed files at both sides, a stock nbdkit as its far side over TCP on loopback, in clear.
+limit/nbd-alone/... is the same client at a server that keeps blocks in memory and does nothing else: no server
+gets more out of it on this machine.
 """
 import argparse
 import json
@@ -102,6 +104,22 @@ class QemuMirror:
         for p in (self.near, self.far):
             p.terminate()
             p.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Alone:
+    """nbdkit's memory plugin on a Unix socket: no journal, no peer, no crypto. What the client itself can do."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="cw-alone-", dir="/dev/shm")
+        self.server = subprocess.Popen(["nbdkit", "-f", "-U", f"{self.dir}/sock", "memory", f"{VOLUME_MIB}M"],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        self.uri = f"nbd+unix:///?socket={self.dir}/sock"
+
+    def close(self):
+        self.server.terminate()
+        self.server.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
@@ -207,9 +225,10 @@ def replicate(results, mode, mtu, a, limits):
     """One mode at one MTU, NBD and direct, rounds interleaved with the peer's where the work is the same."""
     last = f"/mtu{mtu}"
     with_peer = mode == "sync" and mtu == 1500
-    ours, peer, runs = Ours(mode, mtu), None, {}
+    ours, peer, alone, runs = Ours(mode, mtu), None, None, {}
     try:
         peer = QemuMirror() if with_peer else None
+        alone = Alone() if with_peer else None
         for _ in range(a.rounds):
             for size, depth in CASES:
                 key = f"{size}/qd{depth}"
@@ -217,10 +236,13 @@ def replicate(results, mode, mtu, a, limits):
                 runs.setdefault(("direct", key), []).append(ours.direct(SIZES[size], depth, a.seconds))
                 if peer:
                     runs.setdefault(("peer", key), []).append(fio(peer.uri, SIZES[size], depth, a.seconds))
+                if alone:
+                    runs.setdefault(("alone", key), []).append(fio(alone.uri, SIZES[size], depth, a.seconds))
     finally:
         ours.close()
-        if peer:
-            peer.close()
+        for other in (peer, alone):
+            if other:
+                other.close()
     for size, depth in CASES:
         key = f"{size}/qd{depth}"
         theirs = median(runs["peer", key]) if peer else None
@@ -238,6 +260,7 @@ def replicate(results, mode, mtu, a, limits):
         if theirs:
             for what, unit in (("p50", "us"), ("p99", "us"), ("iops", "1/s"), ("mbps", "MB/s")):
                 results.add(f"peer/qemu-mirror/{key}/{what}", theirs[what], unit)
+                results.add(f"limit/nbd-alone/{key}/{what}", median(runs["alone", key])[what], unit)
 
 
 def measure_limits(results, a):
