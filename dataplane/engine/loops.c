@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #include "engine/no_alloc.h"
 
 #define SPIN_NS        (20 * CW_US)
+#define SLICE_NS       (100 * CW_US)
 #define SLEEP_SHORT_NS (20 * CW_US)
 #define SLEEP_NS       (200 * CW_US)
 #define SLEEP_IDLE_NS  CW_MS
@@ -46,14 +48,33 @@ static bool is_dedicated(const struct cw_engine *engine)
     return engine->config.poll == CW_CONFIG_POLL_DEDICATED;
 }
 
+/* The kernel's struct sched_attr, which no header of libc has. */
+struct slice_request {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t slice_ns, deadline_ns, period_ns;
+};
+
+/* A thread that asks for short slices may go before those with long ones when it wakes (Linux 6.12 and later;
+ * elsewhere nothing changes): between two sleeps a loop needs tens of microseconds. */
+static void ask_for_short_slices(void)
+{
+    struct slice_request request = {.size = sizeof request, .slice_ns = SLICE_NS};
+    (void)syscall(SYS_sched_setattr, 0, &request, 0);
+}
+
 static void prepare_thread(const char *name, const struct cw_engine *engine, uint32_t cpu)
 {
     (void)pthread_setname_np(pthread_self(), name);
     (void)prctl(PR_SET_TIMERSLACK, 1);
     if (rte_thread_register() != 0) /* gives the port's buffer pool a cache of this thread's own */
         fprintf(stderr, "causeway-engine: %s runs without a DPDK lcore id: slower, but well\n", name);
-    if (!is_dedicated(engine))
+    if (!is_dedicated(engine)) {
+        ask_for_short_slices();
         return;
+    }
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);
