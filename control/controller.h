@@ -172,6 +172,10 @@ bool cw_group_is_level(const struct cw_controller *controller, const struct cw_s
 /* roles.c */
 void cw_reconcile_role(struct cw_controller *controller, const struct cw_store_group *group,
                        struct cw_work *work, const json_t *engine);
+/* Held here, asked for elsewhere, and not started by the engine (engine: its entry, or NULL where it has
+ * none): it acknowledges nothing, so the fence is confirmed at once. true: that was done or asked for. */
+bool cw_role_let_go_unstarted(struct cw_controller *controller, const struct cw_store_group *group,
+                              struct cw_work *work, const json_t *engine);
 bool cw_role_open(struct cw_controller *controller, const struct cw_store_group *group, struct cw_work *work,
                   bool accept_loss, bool inconsistent);
 /* This site as a candidate for the group, from the engine's last status; false: the engine does not say. */

@@ -236,7 +236,8 @@ static void run_taking(struct cw_controller *controller, struct cw_operation *op
         return;
     }
     if (!cw_candidate_here(controller, &group, &candidate)) {
-        say(operation, "waiting for the engine of %s", controller->config.site);
+        const char *why = cw_view_place_error(controller->view, operation->group, controller->config.site);
+        say(operation, "waiting for the engine of %s%s%s", controller->config.site, why[0] ? ": " : "", why);
         return;
     }
     if (controller->engine.status_at_ns < operation->started_ns)

@@ -399,7 +399,8 @@ static void step_group(struct cw_controller *controller, const struct cw_store_g
         return;
     if (group->is_deleting)
         delete_group(controller, group, work, engine);
-    else if (attach_group(controller, group, work, engine))
+    else if (cw_role_let_go_unstarted(controller, group, work, engine) ||
+             attach_group(controller, group, work, engine))
         return;
     else if (engine && !restart_if_down(controller, group, work, engine) &&
              !step_volumes(controller, group, work, engine))

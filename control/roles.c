@@ -232,11 +232,35 @@ static bool taker_is_silent(const struct cw_controller *controller, const struct
 
 /* ---------------------------------------------------------------- the step */
 
+/* Another site asks for this group in the epoch that it is in. */
+static bool is_asked_for(const struct cw_controller *controller, const struct cw_store_group *group)
+{
+    return group->request.taker[0] && group->request.epoch == group->authority.epoch &&
+           strcmp(group->request.taker, controller->config.site) != 0;
+}
+
+bool cw_role_let_go_unstarted(struct cw_controller *controller, const struct cw_store_group *group,
+                              struct cw_work *work, const json_t *engine)
+{
+    const struct cw_authority *authority = &group->authority;
+    if (strcmp(authority->holder, controller->config.site) != 0 || !is_asked_for(controller, group) ||
+        taker_is_silent(controller, work) || authority->fenced_epoch == authority->epoch ||
+        (engine && !is_role(engine, "attaching")))
+        return false;
+    if (engine) {
+        fence(controller, group, work, json_object());
+        return work->is_busy;
+    }
+    struct cw_engine_call call = {.group = group->id, .epoch = authority->epoch, .kept = json_object()};
+    confirm_fence(controller, &call);
+    json_decref(call.kept);
+    return true;
+}
+
 static void step_holder(struct cw_controller *controller, const struct cw_store_group *group,
                         struct cw_work *work, const json_t *engine)
 {
-    bool is_asked = group->request.taker[0] && group->request.epoch == group->authority.epoch &&
-                    strcmp(group->request.taker, controller->config.site) != 0;
+    bool is_asked = is_asked_for(controller, group);
     if (is_asked && taker_is_silent(controller, work)) {
         if (cw_store_request_clear(controller->store, group->id, group->request.taker) == CW_OK)
             (void)cw_view_refresh(controller);

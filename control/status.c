@@ -86,10 +86,13 @@ static bool is_engine_opening(const json_t *engine)
            strcmp(role, "opening") == 0;
 }
 
-static const char *words_of_holder(const json_t *engine)
+static const char *words_of_holder(const struct view_of *of, const char *holder)
 {
-    const char *reason = cw_json_text(engine, "reason", "");
-    return reason[0] ? reason : cw_json_text(engine, "refusal", "");
+    const char *reason = cw_json_text(of->primary, "reason", "");
+    const char *error = cw_view_place_error(of->controller->view, of->group->id, holder);
+    if (error[0] && (!of->primary || strcmp(cw_json_text(of->primary, "role", ""), "attaching") == 0))
+        return error;
+    return reason[0] ? reason : cw_json_text(of->primary, "refusal", "");
 }
 
 /* The state that others rely on: one of five. */
@@ -200,7 +203,7 @@ static void learn(struct view_of *of)
     of->facts = (struct cw_health_facts){
         .group = group->name,
         .holder = holder,
-        .holder_reason = words_of_holder(of->primary),
+        .holder_reason = words_of_holder(of, holder),
         .holder_age_seconds = holder[0] ? cw_site_age_seconds(of->controller, holder) : -1,
         .is_holder_alive = holder[0] && cw_site_is_alive(of->controller, holder),
         .is_primary = is_engine_open(of->primary),

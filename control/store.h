@@ -183,6 +183,8 @@ const struct cw_store_group *cw_view_group(const struct cw_store_view *view, con
 const struct cw_store_group *cw_view_group_by_id(const struct cw_store_view *view, uint32_t id);
 const struct cw_store_volume *cw_view_volume(const struct cw_store_view *view, uint32_t group,
                                              const char *name);
+/* Why a site could not attach what it has of a group, as far as it told; "". */
+const char *cw_view_place_error(const struct cw_store_view *view, uint32_t group, const char *site);
 const struct cw_store_place *cw_view_place(const struct cw_store_view *view, uint32_t group, int32_t volume,
                                            const char *site);
 bool cw_group_has_site(const struct cw_store_group *group, const char *site);

@@ -41,6 +41,16 @@ const struct cw_store_volume *cw_view_volume(const struct cw_store_view *view, u
     return NULL;
 }
 
+const char *cw_view_place_error(const struct cw_store_view *view, uint32_t group, const char *site)
+{
+    for (uint32_t i = 0; i < view->place_count; i++) {
+        const struct cw_store_place *place = &view->places[i];
+        if (place->group == group && strcmp(place->site, site) == 0 && place->error[0])
+            return place->error;
+    }
+    return "";
+}
+
 const struct cw_store_place *cw_view_place(const struct cw_store_view *view, uint32_t group, int32_t volume,
                                            const char *site)
 {

@@ -231,6 +231,27 @@ def test_device_errors(build):
     return ", ".join(told)
 
 
+def test_journal_unreadable(build):
+    """A primary that cannot attach its journal says why, and lets go of that group alone: the other site takes it."""
+    with Lab(build) as lab:
+        group(lab, "db", volumes=(("a", "16M"),))
+        group(lab, "other", volumes=(("a", "16M"),))
+        w = load.Writer(29).connect([lab.uri("db", "a", "east")])
+        for _ in range(300):
+            w.one()
+        s = json.loads(lab.run("--site", "east", "rpc", "status", "{}"))
+        journal = next(g["journal"]["path"] for g in s["groups"] if g["name"] == "db")
+        lab.run("lab", "kill", "east")
+        os.truncate(journal, os.path.getsize(journal) - 100)
+        lab.run("lab", "start", "east")
+        lab.uri("other", "a", "east")
+        lab.wait("a reason in words", lambda: "cut short" in lab.group("db", "west")["reason"])
+        lab.run("promote", "db", "--site", "west")
+        load.check(w, [lab.uri("db", "a", "west")], w.acknowledged)
+        expect(lab.group("other")["primary"] == "east", "the other group stays")
+        return "a journal cut short, promoted while its site lives"
+
+
 def test_full_disk_refused(build):
     """A volume that does not fit is refused at creation, and nothing is left behind."""
     with Lab(build) as lab:
