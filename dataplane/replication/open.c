@@ -36,6 +36,15 @@ static bool is_image_usable(struct cw_group *g, const struct cw_open_request *op
     return g->super.image_state == CW_IMAGE_WHOLE || open->inconsistent;
 }
 
+static const char *words_of_image(const struct cw_group *g)
+{
+    if (g->super.image_state == CW_IMAGE_BROKEN && (g->super.is_damaged || g->is_recovered_damaged))
+        return "the journal here is damaged: promote another site that is whole, and this one is copied from "
+               "it; or open what is here for salvage with --inconsistent";
+    return "no whole image is here: a full copy was not finished; let it finish, or open what is here for "
+           "salvage with --inconsistent";
+}
+
 enum cw_status cw_group_open(struct cw_group *g, const struct cw_open_request *open, uint64_t now_ns)
 {
     g->now_ns = now_ns;
@@ -45,9 +54,7 @@ enum cw_status cw_group_open(struct cw_group *g, const struct cw_open_request *o
     if (g->role != CW_ROLE_REPLICA)
         return CW_EXISTS;
     if (!is_image_usable(g, open))
-        return refuse(g,
-                      "no whole image is here: a full copy was not finished; let it finish, or open what is "
-                      "here for salvage with --inconsistent");
+        return refuse(g, words_of_image(g));
     if (cw_group_is_changing(g) || g->is_claim_in_flight)
         return CW_AGAIN;
     cw_follow_stop(g);
