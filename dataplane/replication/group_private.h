@@ -246,6 +246,7 @@ struct cw_group {
     uint64_t now_ns;       /* of the current step or event */
     uint64_t epoch, reign; /* of our own reign while primary, else of the history's last */
     uint64_t lease_deadline_ns;
+    uint64_t opened_ns; /* when our reign began */
     uint64_t drain_ends_ns;
     bool is_claim_in_flight; /* a CLAIM is not yet answered, of this opening or of one that was left */
     bool is_stopping, is_stopped;

@@ -354,6 +354,7 @@ static void begin_reign(struct cw_group *g)
     g->is_recovered_damaged = false;
     g->super.is_damaged = false;
     cw_group_role_set(g, CW_ROLE_PRIMARY);
+    g->opened_ns = g->now_ns;
     append_marker(g);
     for (uint8_t s = 0; s < CW_SITES_MAX; s++)
         if (g->peers[s].is_configured) {

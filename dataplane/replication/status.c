@@ -26,15 +26,20 @@ static uint64_t lag_bytes(struct cw_group *g, uint64_t durable)
     return bytes;
 }
 
-/* Age of the oldest write that the peer has not made durable; at least the time since it last moved. */
+/* Age, by our clock, of the oldest write that the peer has not made durable. A record of an earlier reign
+ * bears a time of whoever wrote it, on a clock that is not ours: then the age of our own reign is what can be
+ * said. One that has left memory is at least as old as the peer has not moved. */
 static uint64_t lag_ns(struct cw_group *g, const struct cw_peer *peer, uint64_t now_ns)
 {
     uint64_t oldest = peer->acked.durable + 1;
 
     if (peer->acked.durable >= g->head)
         return 0;
-    if (cw_log_has(g, oldest))
-        return now_ns - CW_MIN(now_ns, cw_log_at(g, oldest)->record.time_ns);
+    if (cw_log_has(g, oldest)) {
+        const struct cw_record *record = &cw_log_at(g, oldest)->record;
+        uint64_t since = record->reign == g->reign ? record->time_ns : g->opened_ns;
+        return now_ns - CW_MIN(now_ns, since);
+    }
     return now_ns - CW_MIN(now_ns, peer->progress_ns);
 }
 
