@@ -108,11 +108,12 @@ static bool are_hugepages_free(uint32_t megabytes)
 }
 
 /* Several engines may start at once and each see the same pages free: they look and take one after the other.
- * sysfs is there wherever hugepages are, may be read and so locked by everybody, and forgets the lock with
- * its holder. Whoever holds it for longer than that is none of ours. */
+ * This directory of procfs is there wherever hugepages are and the same in every network namespace (ip netns
+ * exec mounts a /sys of its own), may be read and so locked by everybody, and forgets the lock with its
+ * holder. Whoever holds it for longer than that is none of ours. */
 static int lock_hugepages(void)
 {
-    int fd = open("/sys/kernel/mm/hugepages", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open("/proc/sys/vm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (int tries = 0; fd >= 0 && tries < 200 && flock(fd, LOCK_EX | LOCK_NB) != 0; tries++)
         usleep(50 * 1000);
     return fd;
