@@ -153,10 +153,29 @@ void cw_store_close(struct cw_store *store)
 
 /* ---------------------------------------------------------------- changes */
 
+/*
+ * Every change begins here. A file that was deleted or replaced under us is the store no more: whoever opened
+ * the one that is there now decides without us. So nothing is written, no lease renewed, and the engine stops
+ * in time: its last renewal was asked for before the file went, and a taker has watched the new file for a
+ * whole lease.
+ */
+static enum cw_status begin_immediate(struct cw_store *store)
+{
+    int has_moved = 0;
+    CW_TRY(cw_sql_run(store->db, "BEGIN IMMEDIATE", ""));
+    if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved) == SQLITE_OK &&
+        !has_moved)
+        return CW_OK;
+    fprintf(stderr,
+            "the store's file was deleted or replaced: nothing is decided until this is started anew\n");
+    (void)cw_sql_run(store->db, "ROLLBACK", "");
+    return CW_IO;
+}
+
 enum cw_status cw_store_begin(struct cw_store *store)
 {
     CW_ASSERT(!store->is_open);
-    CW_TRY(cw_sql_run(store->db, "BEGIN IMMEDIATE", ""));
+    CW_TRY(begin_immediate(store));
     store->is_open = true;
     return CW_OK;
 }
@@ -283,7 +302,7 @@ enum cw_status cw_store_renew(struct cw_store *store, const char *site, struct c
 {
     bool is_any = false;
     CW_ASSERT(!store->is_open);
-    CW_TRY(cw_sql_run(store->db, "BEGIN IMMEDIATE", ""));
+    CW_TRY(begin_immediate(store));
     enum cw_status status = CW_OK;
     for (uint32_t i = 0; i < count && status == CW_OK; i++) {
         struct cw_authority now;

@@ -220,6 +220,22 @@ static void test_facts_and_events(void **state)
     cw_store_close(store);
 }
 
+static void test_replaced_file(void **state)
+{
+    char aside[128];
+    struct cw_store *store = open_store();
+    uint32_t group = put_group(store, "db");
+    struct cw_store_lease lease = {.group = group, .epoch = 1};
+    assert_int_equal(cw_store_renew(store, "east", &lease, 1), CW_OK);
+    snprintf(aside, sizeof aside, "%s/aside", directory);
+    assert_int_equal(rename(file, aside), 0);
+    assert_int_equal(cw_store_renew(store, "east", &lease, 1), CW_IO);
+    assert_int_equal(cw_store_begin(store), CW_IO);
+    assert_int_equal(rename(aside, file), 0);
+    assert_int_equal(cw_store_renew(store, "east", &lease, 1), CW_OK);
+    cw_store_close(store);
+}
+
 static void test_garbage_file(void **state)
 {
     char why[256] = "";
@@ -234,8 +250,8 @@ static void test_garbage_file(void **state)
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_directory, remove_directory)
-    const struct CMUnitTest tests[] = {TEST(test_two_processes),    TEST(test_lease_and_swap),
-                                       TEST(test_requests),         TEST(test_wanted),
-                                       TEST(test_facts_and_events), TEST(test_garbage_file)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_two_processes),    TEST(test_lease_and_swap), TEST(test_requests),    TEST(test_wanted),
+        TEST(test_facts_and_events), TEST(test_replaced_file),  TEST(test_garbage_file)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
