@@ -18,6 +18,7 @@
 #define COPY_SEEN_NS   (3 * CW_SECOND)
 #define HEARTBEAT_NS   (1 * CW_SECOND)
 #define REFUSED_NS     (20 * CW_SECOND)
+#define OPEN_LOST_NS   (2 * CW_SECOND) /* an opening answered so long ago shows in the status, or is lost */
 
 struct cw_operation *cw_operation_start(struct cw_controller *controller, enum cw_operation_kind kind,
                                         uint32_t group, uint64_t limit_ns)
@@ -131,6 +132,12 @@ static void watch_opening(struct cw_controller *controller, struct cw_operation 
     else if (strcmp(role, "down") == 0)
         cw_operation_end(controller, operation, 1, "%s is down at %s: %s", group->name,
                          controller->config.site, cw_json_text(engine, "reason", "no reason given"));
+    else if (strcmp(role, "replica") == 0 &&
+             controller->engine.status_at_ns - operation->open_answered_ns > OPEN_LOST_NS) {
+        operation->is_open_sent =
+            false; /* the engine was started anew, or another site was faster: ask again */
+        operation->open_answered_ns = 0;
+    }
 }
 
 static bool is_primary_here(struct cw_controller *controller, const struct cw_store_group *group,

@@ -89,7 +89,9 @@ static void on_open_answered(struct cw_controller *controller, const struct cw_e
     }
     work->open_sent_ns = 0;
     work->not_before_ns = controller->now_ns + REOPEN_NS;
-    if (operation && strcmp(status, "disconnected") != 0)
+    if (operation && strcmp(status, "disconnected") == 0)
+        operation->is_open_sent = false; /* the next engine knows nothing of it */
+    else if (operation)
         cw_operation_end(controller, operation, strcmp(status, "refused") == 0 ? 3 : 1, "%s", words);
 }
 
