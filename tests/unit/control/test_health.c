@@ -16,6 +16,7 @@ struct replica_row {
     bool is_there, is_member, is_streaming, is_promotable;
     double lag_seconds;
     uint64_t lag_bytes;
+    bool is_cut; /* nothing leads there any more */
 };
 
 static const struct row {
@@ -28,6 +29,7 @@ static const struct row {
     uint64_t rpo_bytes;
 } rows[] = {
     {CW_WORD_SYNC, 1, 1, 0, 0, {{1, 1, 1, 1, 0.5, 100}}, CW_HEALTH_PROTECTED, NULL, 0, 0},
+    {CW_WORD_SYNC, 1, 1, 0, 0, {{1, 1, 1, 1, 0.5, 100, 1}}, CW_HEALTH_DEGRADED, "cannot be reached", 0, 0},
     {CW_WORD_SYNC,
      1,
      1,
@@ -91,6 +93,7 @@ static struct cw_health compute(const struct row *row)
                 (struct cw_health_replica){.site = sites[i],
                                            .reason = "",
                                            .is_member = r->is_member,
+                                           .is_reachable = !r->is_cut,
                                            .is_streaming = r->is_streaming,
                                            .is_promotable = r->is_promotable,
                                            .lag_seconds = r->lag_seconds,
