@@ -8,6 +8,9 @@
 #include "base/assert.h"
 #include "base/numbers.h"
 
+#define BLOCKED_UP_NS (20 * CW_US)
+#define BLOCKED_DOWN_NS CW_MS
+
 #define IDLE_TIMEOUT_NS (2 * CW_SECOND)
 
 static_assert(CW_NET_NODES > CW_NET_MESSAGES_MAX, "what a session holds leaves nodes for what waits");
@@ -342,10 +345,13 @@ uint32_t cw_net_receive(struct cw_net *net, uint64_t now_ns)
 static uint32_t transmit_path(struct cw_net_path *path, uint64_t now_ns)
 {
     uint32_t count = 0;
+    path->is_blocked = false;
     while (count < CW_NET_DATAGRAMS_PER_TURN) {
         uint8_t *datagram = cw_port_transmit_next(path->port);
-        if (datagram == NULL)
+        if (datagram == NULL) {
+            path->is_blocked = true;
             break;
+        }
         size_t length = cw_session_transmit(path->session, datagram, now_ns);
         if (length == 0) {
             cw_port_transmit_abandon(path->port);
@@ -401,8 +407,13 @@ uint32_t cw_net_transmit(struct cw_net *net, uint64_t now_ns)
 uint64_t cw_net_deadline_ns(const struct cw_net *net)
 {
     uint64_t deadline_ns = CW_NEVER;
-    for (uint32_t i = 0; i < net->path_count; i++)
-        deadline_ns = CW_MIN(deadline_ns, cw_session_deadline_ns(net->paths[i].session));
+    for (uint32_t i = 0; i < net->path_count; i++) {
+        const struct cw_net_path *path = &net->paths[i];
+        uint64_t due_ns = cw_session_deadline_ns(path->session);
+        if (path->is_blocked) /* what is due cannot leave: no reason to burn a CPU over it */
+            due_ns = CW_MAX(due_ns, net->now_ns + (path->is_up ? BLOCKED_UP_NS : BLOCKED_DOWN_NS));
+        deadline_ns = CW_MIN(deadline_ns, due_ns);
+    }
     return deadline_ns;
 }
 

@@ -37,6 +37,7 @@ struct cw_net_path {
     uint64_t now_ns; /* of this turn */
     uint8_t index;
     bool is_up;
+    bool is_blocked;     /* the port had no room in the last turn, as when nobody is at its other end */
     uint32_t generation; /* counts UP events; 0: never up */
     struct cw_net_node *nodes;
     struct cw_net_list free;
