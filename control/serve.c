@@ -200,6 +200,7 @@ json_t *cw_serve(struct cw_controller *controller, struct cw_client *client,
     for (size_t i = 0; i < CW_COUNT_OF(methods); i++) {
         if (strcmp(methods[i].name, message->method) != 0)
             continue;
+        (void)cw_view_refresh(controller); /* another controller may just have written: a site, a group */
         return methods[i].method ? methods[i].method(controller, message)
                                  : methods[i].method_with_client(controller, client, message);
     }

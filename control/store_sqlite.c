@@ -90,6 +90,12 @@ static sqlite3 *open_one(const char *file, const char *synchronous, char *why, s
     snprintf(pragmas, sizeof pragmas, "PRAGMA journal_mode=WAL; PRAGMA synchronous=%s;", synchronous);
     if (result == SQLITE_OK)
         result = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
+    /* Two controllers that make a store WAL at once: SQLite tells one of them busy without asking the
+     * time-out. */
+    for (int waited_ms = 0; result == SQLITE_BUSY && waited_ms < BUSY_TIMEOUT_MS; waited_ms += 10) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+        result = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
+    }
     if (result == SQLITE_OK)
         return db;
     snprintf(why, why_size, "the store %s: %s", file, sqlite3_errmsg(db));
