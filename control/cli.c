@@ -45,8 +45,8 @@ const struct cw_command cw_commands[] = {
      "  --block-size N           512 (default) or 4096"},
     {"volume delete", "GROUP/NAME [--force]", 1, 1, "force", cw_run_volume_delete,
      "delete a volume and its files",
-     "Deletes the volume at all sites, and the files that were made for it; devices and files named by "
-     "--path stay.\n"
+     "Deletes the volume at all sites, and the files that were made for it; a device or file that was\n"
+     "named at its creation stays.\n"
      "  --force   also when clients are connected"},
     {"volume attach", "GROUP/NAME --nbd [SOCKET] | --nbd-tls ADDRESS --certificates DIR", 1, 1,
      "nbd=? nbd-tls= certificates= vhost=? ublk", cw_run_volume_attach, "one more way in to a volume",
@@ -99,9 +99,6 @@ const struct cw_command cw_commands[] = {
     LATER("verify"),
     LATER("checkpoint"),
     LATER("rewind"),
-    LATER("drill start"),
-    LATER("drill stop"),
-    LATER("drill report"),
     LATER("drill"),
     LATER("capacity"),
     LATER("audit"),
@@ -121,7 +118,7 @@ static int print_overview(FILE *to)
     }
     fprintf(to, "\nOf later versions: ");
     for (const struct cw_command *command = cw_commands; command->words; command++) {
-        if (command->run == cw_run_later && !strchr(command->words, ' '))
+        if (command->run == cw_run_later)
             fprintf(to, "%s ", command->words);
     }
     fprintf(
@@ -135,6 +132,35 @@ static int print_overview(FILE *to)
     return to == stdout ? CW_EXIT_DONE : CW_EXIT_USAGE;
 }
 
+/* The commands that begin with one word, and how they are used together. */
+static int print_family(FILE *to, const char *family)
+{
+    static const struct {
+        const char *family, *example;
+    } examples[] = {
+        {"group", "  causeway group create db --mode sync --primary east --replica west\n"
+                  "  causeway group set db min_in_sync=1\n"},
+        {"volume", "  causeway volume create db/data --size 1G\n"
+                   "  causeway volume attach db/data --nbd /run/db-data.sock\n"},
+        {"lab", "  causeway lab up --sites east,west\n"
+                "  causeway lab kill east\n"
+                "  causeway lab start east\n"
+                "  causeway lab down\n"},
+    };
+    size_t length = strlen(family);
+    fprintf(to, "usage: causeway %s COMMAND [OPERANDS] [OPTIONS]\n\n", family);
+    for (const struct cw_command *command = cw_commands; command->words; command++) {
+        if (strncmp(command->words, family, length) == 0 && command->words[length] == ' ')
+            fprintf(to, "  %-15s %s\n", command->words, command->summary);
+    }
+    for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++) {
+        if (strcmp(examples[i].family, family) == 0)
+            fprintf(to, "\nFor example:\n%s", examples[i].example);
+    }
+    fprintf(to, "\ncauseway %s COMMAND --help tells more.\n", family);
+    return to == stdout ? CW_EXIT_DONE : CW_EXIT_USAGE;
+}
+
 int cw_cli_main(int argc, char **argv)
 {
     struct cw_cli cli;
@@ -143,10 +169,12 @@ int cw_cli_main(int argc, char **argv)
     if (argc < 2)
         return print_overview(stderr);
     int code = cw_cli_parse(cw_commands, argc, argv, &cli, &is_help);
-    if (is_help && !cli.command)
-        return print_overview(stdout);
     if (code)
         return code;
+    if (!cli.command && cli.family)
+        return print_family(is_help ? stdout : stderr, cli.family);
+    if (!cli.command)
+        return print_overview(stdout);
     if (is_help) {
         cw_cli_help(cli.command);
         return CW_EXIT_DONE;

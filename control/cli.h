@@ -34,8 +34,9 @@ struct cw_command {
 };
 
 struct cw_cli {
-    const struct cw_command *command;
-    const char *site, *lab, *socket; /* NULL: not given */
+    const char *family;               /* "group" of "group create"; NULL: a command of one word */
+    const struct cw_command *command; /* NULL: none given, or a family without a command of it */
+    const char *site, *lab, *socket;  /* NULL: not given */
     bool is_json;
     uint32_t operand_count;
     const char *operands[CW_ARGUMENTS_MAX];
@@ -46,7 +47,10 @@ struct cw_cli {
     } options[CW_ARGUMENTS_MAX];
 };
 
-/* options.c: 0, or an exit code with words said. --help makes command->run be skipped: *is_help. */
+/*
+ * options.c: 0, or an exit code with words said. --help makes command->run be skipped: *is_help. Without it
+ * command is there, or else family: a first word alone.
+ */
 int cw_cli_parse(const struct cw_command *commands, int argc, char **argv, struct cw_cli *cli, bool *is_help);
 bool cw_cli_has(const struct cw_cli *cli, const char *option);
 /* The last one given, or NULL. */

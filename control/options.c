@@ -33,7 +33,8 @@ static int misuse(const struct cw_cli *cli, const char *what, const char *name)
         fprintf(stderr, "usage: causeway %s %s   (causeway %s --help tells more)\n", cli->command->words,
                 cli->command->operands, cli->command->words);
     else
-        fprintf(stderr, "causeway --help lists the commands\n");
+        fprintf(stderr, "causeway %s%s--help lists the commands\n", cli->family ? cli->family : "",
+                cli->family ? " " : "");
     return CW_EXIT_USAGE;
 }
 
@@ -89,37 +90,45 @@ static int take_option(struct cw_cli *cli, int argc, char **argv, int *at, bool 
     return 0;
 }
 
-/* The command of one or two words that begins at argv[at]; *used says how many. */
-static const struct cw_command *find_command(const struct cw_command *commands, int argc, char **argv, int at,
-                                             int *used)
+/* Whether commands of two words begin with this one. */
+static bool is_family(const struct cw_command *commands, const char *word)
 {
+    size_t length = strlen(word);
     for (const struct cw_command *command = commands; command->words; command++) {
-        const char *space = strchr(command->words, ' ');
-        size_t first = space ? (size_t)(space - command->words) : strlen(command->words);
-        if (strlen(argv[at]) != first || strncmp(argv[at], command->words, first) != 0)
-            continue;
-        if (space && (at + 1 >= argc || strcmp(argv[at + 1], space + 1) != 0))
-            continue;
-        *used = space ? 2 : 1;
-        return command;
+        if (strncmp(command->words, word, length) == 0 && command->words[length] == ' ')
+            return true;
+    }
+    return false;
+}
+
+static const struct cw_command *find_command(const struct cw_command *commands, const char *family,
+                                             const char *word)
+{
+    size_t skip = family ? strlen(family) + 1 : 0;
+    for (const struct cw_command *command = commands; command->words; command++) {
+        bool is_in =
+            !family || (strncmp(command->words, family, skip - 1) == 0 && command->words[skip - 1] == ' ');
+        if (is_in && strcmp(command->words + skip, word) == 0)
+            return command;
     }
     return NULL;
 }
 
-static int take_command(const struct cw_command *commands, struct cw_cli *cli, int argc, char **argv, int *at)
+/* One word of the command, the first of two or the last. */
+static int take_word(const struct cw_command *commands, struct cw_cli *cli, const char *word)
 {
-    int used = 0;
-    cli->command = find_command(commands, argc, argv, *at, &used);
-    if (!cli->command)
-        return misuse(cli, "there is no command ", argv[*at]);
-    *at += used - 1;
-    return 0;
+    if (!cli->family && is_family(commands, word)) {
+        cli->family = word;
+        return 0;
+    }
+    cli->command = find_command(commands, cli->family, word);
+    return cli->command ? 0 : misuse(cli, "there is no command ", word);
 }
 
 static int check_count(const struct cw_cli *cli)
 {
     if (!cli->command)
-        return misuse(cli, "which command?", "");
+        return cli->family ? 0 : misuse(cli, "which command?", "");
     if (cli->operand_count < cli->command->operands_min)
         return misuse(cli, "something is missing: ", cli->command->operands);
     if (cli->operand_count > cli->command->operands_max)
@@ -136,16 +145,18 @@ int cw_cli_parse(const struct cw_command *commands, int argc, char **argv, struc
         int code = 0;
         if (!is_over && strcmp(argv[at], "--") == 0)
             is_over = true;
+        else if (!is_over && strcmp(argv[at], "-h") == 0)
+            *is_help = true;
         else if (!is_over && strncmp(argv[at], "--", 2) == 0)
             code = take_option(cli, argc, argv, &at, is_help);
         else if (!cli->command)
-            code = take_command(commands, cli, argc, argv, &at);
+            code = take_word(commands, cli, argv[at]);
         else if (cli->operand_count == CW_ARGUMENTS_MAX)
             code = misuse(cli, "too much: ", argv[at]);
         else
             cli->operands[cli->operand_count++] = argv[at];
         if (code)
-            return *is_help && !cli->command ? 0 : code;
+            return code;
     }
     return *is_help ? 0 : check_count(cli);
 }

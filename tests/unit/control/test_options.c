@@ -14,7 +14,8 @@
 #include "base/numbers.h"
 #include "control/cli.h"
 
-#define WORDS_MAX 32
+#define WORDS_MAX      32
+#define OPTION_LETTERS "abcdefghijklmnopqrstuvwxyz-"
 
 /* Splits at spaces into argv; returns argc. */
 static int split(char *text, char **argv)
@@ -52,8 +53,23 @@ static const struct {
     {"", 2},
     {"--help", 0},
     {"nonsense", 2},
+    {"-h", 0},
     {"group", 2},
+    {"--help nonsense", 2},
+    {"group --help", 0},
+    {"group -h", 0},
+    {"--help group", 0},
+    {"group --nonsense", 2},
     {"group nonsense", 2},
+    {"group nonsense --help", 2},
+    {"volume", 2},
+    {"volume --help", 0},
+    {"lab", 2},
+    {"lab --help", 0},
+    {"lab --json", 2},
+    {"drill", 2},
+    {"drill --help", 0},
+    {"create", 2},
     {"status --help", 0},
     {"group create --help", 0},
     {"version", 0},
@@ -114,6 +130,7 @@ static const struct {
     {"promote db --site east --accept-loss", 1},
     {"resync db --site west", 1},
     {"lab kill east", 1},
+    {"lab --json kill east", 1},
     {"lab down", 1},
     {"events", 1},
     {"rpc status", 1},
@@ -163,9 +180,67 @@ static void test_optional_value(void **state)
     assert_true(cli.is_json);
 }
 
+/* "--name" stands in the text, not as the beginning of a longer one. */
+static bool names(const char *text, const char *name, size_t length)
+{
+    for (const char *at = text; (at = strstr(at, "--")) != NULL; at += 2) {
+        if (strncmp(at + 2, name, length) == 0 && strspn(at + 2, OPTION_LETTERS) == length)
+            return true;
+    }
+    return false;
+}
+
+/* What comes later is understood, so that it can be refused by name, and is not in the help. */
+static bool is_later(const char *name, size_t length)
+{
+    static const char *const later[] = {"wan", "witness", "vhost", "ublk", "break-glass"};
+    for (size_t i = 0; i < CW_COUNT_OF(later); i++) {
+        if (strlen(later[i]) == length && strncmp(later[i], name, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void expect_options_told(const struct cw_command *command)
+{
+    for (const char *at = command->options; *at; at += strcspn(at, " "), at += strspn(at, " ")) {
+        size_t length = strspn(at, OPTION_LETTERS);
+        bool is_told = names(command->help, at, length) || names(command->operands, at, length);
+        if (!is_told && !is_later(at, length))
+            fail_msg("%s: the help does not tell of --%.*s", command->words, (int)length, at);
+    }
+}
+
+static void expect_told_options(const struct cw_command *command, const char *text)
+{
+    char options[256];
+    snprintf(options, sizeof options, " %s site= ", command->options);
+    for (const char *at = text; (at = strstr(at, "--")) != NULL; at += 2) {
+        char word[64], flag[68], value[68];
+        snprintf(word, sizeof word, "%.*s", (int)strspn(at + 2, OPTION_LETTERS), at + 2);
+        snprintf(flag, sizeof flag, " %s ", word);
+        snprintf(value, sizeof value, " %s=", word);
+        if (!strstr(options, flag) && !strstr(options, value))
+            fail_msg("%s: its help tells of --%s, which it does not understand", command->words, word);
+    }
+}
+
+/* What the help of a command tells is what it understands, and the other way round. */
+static void test_help_is_true(void **state)
+{
+    for (const struct cw_command *command = cw_commands; command->words; command++) {
+        if (command->run == cw_run_later)
+            continue;
+        expect_options_told(command);
+        expect_told_options(command, command->help);
+        expect_told_options(command, command->operands);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_exit_codes), cmocka_unit_test(test_values),
-                                       cmocka_unit_test(test_optional_value)};
+                                       cmocka_unit_test(test_optional_value),
+                                       cmocka_unit_test(test_help_is_true)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
