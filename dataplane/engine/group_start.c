@@ -289,9 +289,12 @@ static enum cw_status redo_apply(struct cw_setup *setup, const struct cw_record 
     setup->records_applied++;
     if (record->offset + record->length > volume->size)
         return CW_RANGE;
-    if (record->kind == CW_RECORD_WRITE)
-        return cw_disk_pwrite(file, payload, record->length, record->offset);
-    return zero_extent(file, record->offset, record->length);
+    enum cw_status status = record->kind == CW_RECORD_WRITE
+                                ? cw_disk_pwrite(file, payload, record->length, record->offset)
+                                : zero_extent(file, record->offset, record->length);
+    if (status != CW_OK)
+        setup->failed_path = file->path;
+    return status;
 }
 
 static enum cw_status redo_keep(struct cw_setup *setup, const struct cw_record *record,
@@ -358,6 +361,10 @@ static enum cw_status recover(struct cw_setup *setup, char *why, size_t why_size
         return CW_OK;
     if (status == CW_NOT_FOUND)
         snprintf(why, why_size, "the journal holds writes for a volume that is not attached");
+    else if (setup->failed_path)
+        snprintf(why, why_size, "%s: a record of the journal cannot be put in place: %s", setup->failed_path,
+                 status == CW_NO_SPACE ? "its device is full; free space, it is tried again"
+                                       : cw_status_name(status));
     else
         snprintf(why, why_size, "recovery of journal %s: %s", group->journal.path, cw_status_name(status));
     return status;
@@ -420,6 +427,7 @@ enum cw_status cw_setup_start(struct cw_setup *setup, char *why, size_t why_size
     struct cw_store_group *group = setup->group;
     uint64_t new_journal_id[2];
     setup->records_applied = setup->records_kept = 0;
+    setup->failed_path = NULL;
     enum cw_status status = settle_images(setup, why, why_size);
     if (status != CW_OK)
         return status;

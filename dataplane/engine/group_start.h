@@ -22,6 +22,7 @@ struct cw_setup {
     bool is_fresh;
     uint64_t missing; /* bits: volumes to attach before it can start */
     uint64_t records_applied, records_kept;
+    const char *failed_path; /* a record could not be put in place there; NULL */
 };
 
 /* Creates (if asked) or opens the journal. On failure nothing is left open. */

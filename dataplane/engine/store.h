@@ -61,7 +61,7 @@ struct cw_store_volume {
 /* A batch being written, or the superblock. */
 struct cw_store_flight {
     uint32_t pending;
-    bool has_failed;
+    enum cw_status status; /* CW_OK, or that of the first part that failed */
 };
 
 /* Built by control, owned by the store lcore from GROUP_ADD until GROUP_REMOVE comes back. */

@@ -53,13 +53,9 @@ static void op_give(struct cw_store_op *op)
 static bool flight_land(struct cw_store_flight *flight, enum cw_status status)
 {
     CW_ASSERT(flight->pending > 0);
-    flight->has_failed |= status != CW_OK;
+    if (flight->status == CW_OK)
+        flight->status = status;
     return --flight->pending == 0;
-}
-
-static enum cw_status flight_status(const struct cw_store_flight *flight)
-{
-    return flight->has_failed ? CW_IO : CW_OK;
 }
 
 static void super_sync(struct cw_store_group *group)
@@ -77,8 +73,8 @@ static void on_super_part(struct cw_store_group *group, bool is_sync, enum cw_st
     }
     if (!flight_land(&group->super, status))
         return;
-    if (group->super.has_failed)
-        cw_group_on_super_written(group->group, CW_IO);
+    if (group->super.status != CW_OK)
+        cw_group_on_super_written(group->group, group->super.status);
     else
         super_sync(group);
 }
@@ -87,13 +83,13 @@ static void on_batch_part(struct cw_store_group *group, uint32_t slot, enum cw_s
 {
     struct cw_store_flight *batch = &group->batches[slot];
     if (flight_land(batch, status))
-        cw_group_on_journal_written(group->group, slot, flight_status(batch));
+        cw_group_on_journal_written(group->group, slot, batch->status);
 }
 
 static void on_volume_synced(struct cw_store_group *group, enum cw_status status)
 {
     if (flight_land(&group->volumes_sync, status))
-        cw_group_on_volumes_synced(group->group, flight_status(&group->volumes_sync));
+        cw_group_on_volumes_synced(group->group, group->volumes_sync.status);
 }
 
 static void on_finished(struct cw_store_group *group, uint8_t type, uint32_t slot, uint64_t token,
@@ -128,7 +124,9 @@ static void on_finished(struct cw_store_group *group, uint8_t type, uint32_t slo
 
 static enum cw_status status_of(int result)
 {
-    return result >= 0 ? CW_OK : result == -ENOSPC ? CW_NO_SPACE : CW_IO;
+    if (result >= 0)
+        return CW_OK;
+    return result == -ENOSPC || result == -EDQUOT ? CW_NO_SPACE : CW_IO;
 }
 
 static void on_done(struct cw_uring_op *uring_op, int result, uint32_t flags)

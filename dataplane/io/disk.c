@@ -94,8 +94,9 @@ enum cw_status cw_disk_pread(const struct cw_disk_file *file, void *data, size_t
 enum cw_status cw_disk_pwrite(const struct cw_disk_file *file, const void *data, size_t length,
                               uint64_t offset)
 {
-    if (fault_check(file, FAULT_WRITE) != 0)
-        return CW_IO;
+    int error = fault_check(file, FAULT_WRITE);
+    if (error != 0)
+        return error == -ENOSPC ? CW_NO_SPACE : CW_IO;
     int fd = descriptor_for(file, data, length, offset);
     for (size_t done = 0; done < length;) {
         ssize_t n = pwrite(fd, (const uint8_t *)data + done, CW_MIN(length - done, TRANSFER_BYTES_MAX),
@@ -103,7 +104,7 @@ enum cw_status cw_disk_pwrite(const struct cw_disk_file *file, const void *data,
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return CW_IO;
+            return n < 0 && (errno == ENOSPC || errno == EDQUOT) ? CW_NO_SPACE : CW_IO;
         done += (size_t)n;
     }
     return CW_OK;
@@ -156,6 +157,7 @@ void cw_disk_write(struct cw_uring *uring, struct cw_disk_file *file, struct cw_
     else
         cw_uring_write(uring, op, fd, data, length, offset, dsync);
     op->expected = length;
+    op->if_partial = -ENOSPC; /* there was room for a part only */
 }
 
 void cw_disk_fdatasync(struct cw_uring *uring, struct cw_disk_file *file, struct cw_uring_op *op)

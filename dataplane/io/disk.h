@@ -55,7 +55,8 @@ enum cw_status cw_disk_open(struct cw_disk_file *file, const char *path, char *w
                             size_t why_size) CW_MUST_CHECK;
 void cw_disk_close(struct cw_disk_file *file);
 
-/* Blocking, exact: a short read or write is an error. For recovery, superblocks at start, tests. */
+/* Blocking, exact: a short read or write is an error. CW_IO, or CW_NO_SPACE (a write only). For recovery,
+ * superblocks at start, tests. */
 enum cw_status cw_disk_pread(const struct cw_disk_file *file, void *data, size_t length,
                              uint64_t offset) CW_MUST_CHECK;
 enum cw_status cw_disk_pwrite(const struct cw_disk_file *file, const void *data, size_t length,

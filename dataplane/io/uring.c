@@ -159,6 +159,7 @@ void cw_uring_bind(struct cw_uring *uring, struct io_uring_sqe *sqe, struct cw_u
 {
     CW_ASSERT(op->done != NULL);
     op->expected = 0;
+    op->if_partial = 0;
     op->forced = 0;
     io_uring_sqe_set_data(sqe, op);
     uring->prepared++;
@@ -202,6 +203,7 @@ void cw_uring_finish(struct cw_uring *uring, struct cw_uring_op *op, int result)
 {
     CW_ASSERT(op->done != NULL);
     op->expected = 0;
+    op->if_partial = 0;
     op->forced = 0;
     op->result = result;
     op->next = NULL;
@@ -258,7 +260,7 @@ static int checked_result(const struct cw_uring_op *op, int result)
     if (op->forced != 0)
         return op->forced;
     if (op->expected != 0 && result >= 0 && (uint32_t)result != op->expected)
-        return -EIO;
+        return op->if_partial != 0 ? op->if_partial : -EIO;
     return result;
 }
 

@@ -27,8 +27,9 @@ struct cw_uring_op {
     cw_uring_done *done;
     /* Set by cw_uring_bind (to 0) and disk.c, never by the owner of the op: */
     uint32_t
-        expected;   /* a result >= 0 that differs becomes -EIO: no partial transfer passes; 0: any will do */
-    int32_t forced; /* an injected fault: this -errno replaces the result; 0: none */
+        expected; /* no partial transfer passes: a result >= 0 that differs is an error; 0: any will do */
+    int32_t if_partial; /* which one; 0: -EIO */
+    int32_t forced;     /* an injected fault: this -errno replaces the result; 0: none */
     /* Set by cw_uring_finish: */
     struct cw_uring_op *next;
     int32_t result;

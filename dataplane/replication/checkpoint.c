@@ -50,8 +50,12 @@ void cw_group_on_super_written(struct cw_group *g, enum cw_status status)
     g->is_super_in_flight = false;
     if (status != CW_OK) {
         cw_group_down(
-            g, "the superblock could not be written; repair or replace the journal's device, then start "
-               "this site again");
+            g,
+            status == CW_NO_SPACE
+                ? "the journal's device is full: the superblock could not be written; free space, then "
+                  "start this site again"
+                : "the superblock could not be written; repair or replace the journal's device, then start "
+                  "this site again");
         return;
     }
     g->super_done = g->super_writing;
@@ -184,9 +188,12 @@ void cw_group_on_volumes_synced(struct cw_group *g, enum cw_status status)
     g->is_volumes_syncing = false;
     if (status != CW_OK) {
         g->is_checkpoint_syncing = false;
-        cw_group_down(g,
-                      "a sync of a volume failed; repair its device, then start this site again: the journal "
-                      "has what was acknowledged");
+        cw_group_down(
+            g, status == CW_NO_SPACE
+                   ? "a volume's device is full: a sync failed; free space, then start this site again: "
+                     "the journal has what was acknowledged"
+                   : "a sync of a volume failed; repair its device, then start this site again: the "
+                     "journal has what was acknowledged");
         return;
     }
     if (of_copy) {

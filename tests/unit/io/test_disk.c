@@ -228,6 +228,28 @@ static void check_transfers(const char *where)
     close_and_remove(&file);
 }
 
+/* A thin file on a disk that fills up: also the write that finds room for a part of it says so. */
+static void no_room_is_told_from_a_broken_disk(void **state)
+{
+    struct cw_disk_file file;
+    const size_t size = 3 * CW_MIB;
+    if (!has_small) {
+        print_message("skipped: may not mount a tmpfs here\n");
+        skip();
+    }
+    uint8_t *data = aligned_alloc(4096, size);
+    assert_non_null(data);
+    memset(data, 0xab, size);
+    open_fresh(&file, small_folder, 16 * CW_MIB, CW_DISK_THIN);
+    assert_int_equal(sync_write(&file, data, (uint32_t)size, 0), (int)size);
+    assert_int_equal(sync_write(&file, data, (uint32_t)size, size), -ENOSPC); /* a third of it fits */
+    assert_int_equal(sync_write(&file, data, 4096, 8 * CW_MIB), -ENOSPC);
+    assert_int_equal(cw_disk_pwrite(&file, data, size, size), CW_NO_SPACE);
+    assert_int_equal(sync_write(&file, data, (uint32_t)size, 0), (int)size);
+    free(data);
+    close_and_remove(&file);
+}
+
 static void transfers_of_any_alignment(void **state)
 {
     check_transfers(folder);
@@ -323,7 +345,7 @@ static void faults_strike_when_told(void **state)
     assert_int_equal(sync_write(&file, data, 4096, 0), 4096);
     assert_int_equal(cw_disk_pwrite(&file, data, 4096, 4096), CW_OK);
     assert_int_equal(sync_write(&file, data, 4096, 8192), -ENOSPC);
-    assert_int_equal(cw_disk_pwrite(&file, data, 4096, 8192), CW_IO);
+    assert_int_equal(cw_disk_pwrite(&file, data, 4096, 8192), CW_NO_SPACE);
     assert_int_equal(sync_zeroes(&file, 0, 4096, false), -ENOSPC);
     assert_int_equal(sync_zeroes(&file, 0, CW_MIB, true), -ENOSPC);
     assert_int_equal(fault.hits, 4);
@@ -370,6 +392,7 @@ int main(void)
         cmocka_unit_test(full_disk_refuses_and_leaves_nothing),
         cmocka_unit_test(second_opener_is_refused),
         cmocka_unit_test(transfers_of_any_alignment),
+        cmocka_unit_test(no_room_is_told_from_a_broken_disk),
         cmocka_unit_test(zeroes_exactly_the_extent),
         cmocka_unit_test(zeroes_by_writing_when_nothing_else_works),
         cmocka_unit_test(extents_tell_data_from_holes),
