@@ -95,13 +95,35 @@ static const char *words_of_holder(const struct view_of *of, const char *holder)
     return reason[0] ? reason : cw_json_text(of->primary, "refusal", "");
 }
 
+/* Has a living site stopped the group, or could it not start it? Its primary only sees that it is silent. */
+static bool has_stopped(const struct view_of *of, const char *site)
+{
+    const json_t *own = cw_facts_group(of->controller, site, of->group->id);
+    const char *role = cw_json_text(own, "role", "");
+    bool is_unstarted = !own || strcmp(role, "attaching") == 0;
+    return cw_site_is_alive(of->controller, site) &&
+           (strcmp(role, "down") == 0 ||
+            (is_unstarted && cw_view_place_error(of->controller->view, of->group->id, site)[0]));
+}
+
+/* Why a replica is not what it should be: its own word if it has stopped, else its primary's. */
+static const char *words_of_replica(const struct view_of *of, const json_t *peer, const char *site)
+{
+    const json_t *own = cw_facts_group(of->controller, site, of->group->id);
+    if (!has_stopped(of, site))
+        return cw_json_text(peer, "reason", "");
+    return strcmp(cw_json_text(own, "role", ""), "down") == 0
+               ? cw_json_text(own, "reason", "")
+               : cw_view_place_error(of->controller->view, of->group->id, site);
+}
+
 /* The state that others rely on: one of five. */
 static const char *replica_state(const struct view_of *of, const json_t *peer, const char *site)
 {
     bool is_seen = of->facts.is_holder_alive && of->facts.is_primary;
     const char *state = cw_json_text(peer, "state", "disconnected");
     const json_t *copy = json_object_get(peer, "copy");
-    if (!is_seen || !cw_site_is_alive(of->controller, site))
+    if (!is_seen || !cw_site_is_alive(of->controller, site) || has_stopped(of, site))
         return strcmp(state, "diverged") == 0 ? "diverged" : "disconnected";
     return cw_json_bool(copy, "active", false) ? "resync" : state;
 }
@@ -118,7 +140,7 @@ static bool is_reachable(const struct view_of *of, const char *site)
                                                                     : NULL;
     size_t index;
     json_t *path;
-    if (!cw_site_is_alive(of->controller, site))
+    if (!cw_site_is_alive(of->controller, site) || has_stopped(of, site))
         return false;
     json_array_foreach(json_object_get(engine, "paths"), index, path)
     {
@@ -137,7 +159,7 @@ static void learn_replica(struct view_of *of, const char *site)
     struct cw_health_replica *replica = &of->facts.replicas[of->facts.replica_count++];
     *replica = (struct cw_health_replica){
         .site = site,
-        .reason = cw_json_text(peer, "reason", ""),
+        .reason = words_of_replica(of, peer, site),
         .is_member = cw_set_find(&of->group->authority.set, site) != NULL,
         .is_streaming = strcmp(state, "streaming") == 0 || strcmp(state, "in-sync") == 0,
         .is_promotable = peer && own && !is_resync && strcmp(state, "diverged") != 0 &&
