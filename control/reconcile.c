@@ -132,10 +132,11 @@ static bool attach_group(struct cw_controller *controller, const struct cw_store
     if (is_needed) {
         bool create = !engine && !journal->is_made;
         json_object_set_new(json_object_get(parameters, "journal"), "create", json_boolean(create));
-        work->is_busy =
-            cw_engine_ask(controller, "group.attach", json_incref(parameters),
-                          (struct cw_engine_call){
-                              .answer = on_group_attached, .group = group->id, .kept = json_string(text)});
+        work->is_busy = cw_engine_ask(controller, "group.attach", json_incref(parameters),
+                                      (struct cw_engine_call){.answer = on_group_attached,
+                                                              .group = group->id,
+                                                              .volume = CW_STORE_JOURNAL,
+                                                              .kept = json_string(text)});
     }
     free(text);
     json_decref(parameters);
