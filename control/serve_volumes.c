@@ -266,6 +266,23 @@ json_t *cw_serve_volume_delete(struct cw_controller *controller, const struct cw
     return cw_rpc_result(message->id, NULL);
 }
 
+/* nbdkit would end at once without them, again and again; NULL when all are there. */
+static json_t *check_certificates(const struct cw_rpc_message *message, const char *directory)
+{
+    static const char *const names[] = {"ca-cert.pem", "server-cert.pem", "server-key.pem"};
+    if (directory[0] != '/')
+        return cw_misuse(message,
+                         "--nbd-tls wants --certificates DIR, an absolute directory with ca-cert.pem, "
+                         "server-cert.pem, server-key.pem (see nbdkit-tls(1))");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[CW_STORE_PATH_SIZE + 32];
+        snprintf(path, sizeof path, "%s/%s", directory, names[i]);
+        if (access(path, R_OK) < 0)
+            return cw_answer(message, 2, "%s: %s (see nbdkit-tls(1))", path, strerror(errno));
+    }
+    return NULL;
+}
+
 static json_t *check_attachment(const struct cw_rpc_message *message,
                                 const struct cw_store_attachment *attachment)
 {
@@ -282,12 +299,7 @@ static json_t *check_attachment(const struct cw_rpc_message *message,
     if (strcmp(attachment->kind, "nbd-tls") != 0)
         return cw_misuse(message,
                          "--nbd and --nbd-tls can be attached; --vhost and --ublk come with a later version");
-    if (attachment->certificates[0] != '/' || stat(attachment->certificates, &about) < 0 ||
-        !S_ISDIR(about.st_mode))
-        return cw_misuse(
-            message, "--nbd-tls wants --certificates DIR, with ca-cert.pem, server-cert.pem, server-key.pem "
-                     "(see nbdkit-tls(1))");
-    return NULL;
+    return check_certificates(message, attachment->certificates);
 }
 
 json_t *cw_serve_volume_attach(struct cw_controller *controller, const struct cw_rpc_message *message)
