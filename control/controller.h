@@ -119,6 +119,7 @@ struct cw_nbdkit {
     int32_t volume;
     int pid; /* 0: not running */
     uint64_t not_before_ns, backoff_ns, started_ns;
+    uint64_t ending_ns; /* since when it is told to end; 0: it is not */
     char address[CW_STORE_PATH_SIZE];
     bool is_wanted;
 };

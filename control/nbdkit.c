@@ -2,9 +2,10 @@
 /*
  * Attachments beyond a volume's own NBD socket, kept by the controller of the site that is primary:
  *   nbd      a symbolic link at the path that was asked for, to this site's socket
- *   nbd-tls  a stock nbdkit with its nbd plugin in front: TCP and TLS are not ours to write
+ *   nbd-tls  a stock nbdkit with its nbd plugin in front: TCP and TLS are not ours to write.
  * nbdkit ends with its controller (--exit-with-parent), and is started again after a growing pause if it
- * dies.
+ * dies. Told to end it first waits for what its clients asked; what is held here may be held for long, so it
+ * is killed after a while.
  */
 #include <errno.h>
 #include <signal.h>
@@ -13,12 +14,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "control/controller.h"
 
 #define BACKOFF_MIN_NS (500 * CW_MS)
 #define BACKOFF_MAX_NS (30 * CW_SECOND)
+#define END_NS         (2 * CW_SECOND)
 
 /* Is this volume open for clients at this site? */
 static bool is_open_here(const struct cw_controller *controller, uint32_t group, int32_t volume)
@@ -114,28 +117,41 @@ static struct cw_nbdkit *nbdkit_of(struct cw_controller *controller,
     return free_one;
 }
 
-/* In the child: becomes nbdkit, or ends. "HOST:PORT" or "PORT". */
+/* "HOST:PORT", "[IPV6]:PORT" or "PORT"; host: "" for any. The text is cut up in place. */
+static void split_address(char *address, const char **host, const char **port)
+{
+    char *colon = strrchr(address, ':');
+    *host = "";
+    *port = address;
+    if (!colon)
+        return;
+    *colon = 0;
+    *port = colon + 1;
+    *host = address;
+    if (address[0] == '[' && colon[-1] == ']') {
+        colon[-1] = 0;
+        *host = address + 1;
+    }
+}
+
+/* In the child: becomes nbdkit, or ends. */
 __attribute__((noreturn)) static void become_nbdkit(const struct cw_store_attachment *attachment,
                                                     const char *socket, const char *export)
 {
     char certificates[CW_STORE_PATH_SIZE + 32], upstream[CW_STORE_PATH_SIZE + 16], name[64];
-    char host[CW_STORE_PATH_SIZE];
+    char address[CW_STORE_PATH_SIZE];
+    const char *host, *port;
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    snprintf(host, sizeof host, "%s", attachment->address);
+    snprintf(address, sizeof address, "%s", attachment->address);
+    split_address(address, &host, &port);
     snprintf(certificates, sizeof certificates, "--tls-certificates=%s", attachment->certificates);
     snprintf(upstream, sizeof upstream, "socket=%s", socket);
     snprintf(name, sizeof name, "export=%s", export);
-    char *colon = strrchr(host, ':');
-    if (colon) {
-        *colon = 0;
-        execlp("nbdkit", "nbdkit", "-f", "--exit-with-parent", "--tls=require", certificates, "-i", host,
-               "-p", colon + 1, "nbd", upstream, name, (char *)NULL);
-    } else {
-        execlp("nbdkit", "nbdkit", "-f", "--exit-with-parent", "--tls=require", certificates, "-p", host,
-               "nbd", upstream, name, (char *)NULL);
-    }
+    /* Without -i it listens on all addresses; an empty host would be looked up as a name. */
+    execlp("nbdkit", "nbdkit", "-f", "--exit-with-parent", "--tls=require", certificates, "-p", port, "nbd",
+           upstream, name, host[0] ? "-i" : NULL, host, (char *)NULL);
     fprintf(stderr, "nbdkit cannot be started: %s\n", strerror(errno));
     _exit(127);
 }
@@ -175,6 +191,17 @@ static void keep_nbdkit(struct cw_controller *controller, const struct cw_store_
         start(controller, nbdkit, attachment, place);
 }
 
+static void end_nbdkit(struct cw_controller *controller, struct cw_nbdkit *nbdkit)
+{
+    if (nbdkit->pid == 0) {
+        *nbdkit = (struct cw_nbdkit){0};
+        return;
+    }
+    if (nbdkit->ending_ns == 0)
+        nbdkit->ending_ns = controller->now_ns;
+    kill(nbdkit->pid, controller->now_ns - nbdkit->ending_ns < END_NS ? SIGTERM : SIGKILL);
+}
+
 void cw_nbdkits_run(struct cw_controller *controller)
 {
     for (uint32_t i = 0; i < CW_NBDKITS_MAX; i++)
@@ -193,10 +220,8 @@ void cw_nbdkits_run(struct cw_controller *controller)
     }
     for (uint32_t i = 0; i < CW_NBDKITS_MAX; i++) {
         struct cw_nbdkit *nbdkit = &controller->nbdkits[i];
-        if (nbdkit->group && !nbdkit->is_wanted && nbdkit->pid)
-            kill(nbdkit->pid, SIGTERM);
-        else if (nbdkit->group && !nbdkit->is_wanted)
-            *nbdkit = (struct cw_nbdkit){0};
+        if (nbdkit->group && !nbdkit->is_wanted)
+            end_nbdkit(controller, nbdkit);
     }
 }
 
@@ -206,6 +231,7 @@ static void note_death(struct cw_controller *controller, struct cw_nbdkit *nbdki
     nbdkit->backoff_ns = was_long ? BACKOFF_MIN_NS : CW_MIN(nbdkit->backoff_ns * 2, BACKOFF_MAX_NS);
     nbdkit->not_before_ns = controller->now_ns + nbdkit->backoff_ns;
     nbdkit->pid = 0;
+    nbdkit->ending_ns = 0;
     if (nbdkit->is_wanted)
         cw_event(controller, 1, "", "nbdkit at %s has ended (%s %d); again in %.1f s", nbdkit->address,
                  WIFSIGNALED(status) ? "signal" : "exit code",
@@ -225,10 +251,17 @@ void cw_nbdkits_died(struct cw_controller *controller)
 
 void cw_nbdkits_stop(struct cw_controller *controller)
 {
+    uint64_t end_ns = cw_monotonic_ns() + END_NS;
     for (uint32_t i = 0; i < CW_NBDKITS_MAX; i++) {
-        if (controller->nbdkits[i].pid == 0)
-            continue;
-        kill(controller->nbdkits[i].pid, SIGTERM);
-        waitpid(controller->nbdkits[i].pid, NULL, 0);
+        if (controller->nbdkits[i].pid)
+            kill(controller->nbdkits[i].pid, SIGTERM);
+    }
+    for (uint32_t i = 0; i < CW_NBDKITS_MAX; i++) {
+        int pid = controller->nbdkits[i].pid;
+        while (pid && waitpid(pid, NULL, WNOHANG) == 0) {
+            if (cw_monotonic_ns() >= end_ns)
+                kill(pid, SIGKILL);
+            (void)nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+        }
     }
 }
