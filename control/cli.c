@@ -52,8 +52,9 @@ const struct cw_command cw_commands[] = {
      "nbd=? nbd-tls= certificates= vhost=? ublk", cw_run_volume_attach, "one more way in to a volume",
      "Every volume has an NBD socket at whichever site is primary (see status). This adds:\n"
      "  --nbd SOCKET             a link at this path to it\n"
-     "  --nbd-tls [HOST:]PORT    NBD over TCP with TLS, by nbdkit\n"
-     "  --certificates DIR       for it: ca-cert.pem, server-cert.pem, server-key.pem"},
+     "  --nbd-tls [HOST:]PORT    NBD over TCP with TLS, by nbdkit; clients must show a certificate of the\n"
+     "                           same authority\n"
+     "  --certificates DIR       for it: ca-cert.pem, server-cert.pem, server-key.pem (nbdkit-tls(1))"},
     {"volume detach", "GROUP/NAME --nbd | --nbd-tls", 1, 1, "nbd=? nbd-tls=? vhost=? ublk",
      cw_run_volume_detach, "take such a way in away", "The volume's own NBD socket stays."},
     {"promote", "GROUP --site S [--accept-loss] [--inconsistent]", 1, 1,

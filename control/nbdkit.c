@@ -2,7 +2,8 @@
 /*
  * Attachments beyond a volume's own NBD socket, kept by the controller of the site that is primary:
  *   nbd      a symbolic link at the path that was asked for, to this site's socket
- *   nbd-tls  a stock nbdkit with its nbd plugin in front: TCP and TLS are not ours to write.
+ *   nbd-tls  a stock nbdkit with its nbd plugin in front: TCP and TLS are not ours to write. A client must
+ *            show a certificate of the same authority: who can reach the port is not who may read the volume
  * nbdkit ends with its controller (--exit-with-parent), and is started again after a growing pause if it
  * dies. Told to end it first waits for what its clients asked; what is held here may be held for long, so it
  * is killed after a while.
@@ -150,8 +151,8 @@ __attribute__((noreturn)) static void become_nbdkit(const struct cw_store_attach
     snprintf(upstream, sizeof upstream, "socket=%s", socket);
     snprintf(name, sizeof name, "export=%s", export);
     /* Without -i it listens on all addresses; an empty host would be looked up as a name. */
-    execlp("nbdkit", "nbdkit", "-f", "--exit-with-parent", "--tls=require", certificates, "-p", port, "nbd",
-           upstream, name, host[0] ? "-i" : NULL, host, (char *)NULL);
+    execlp("nbdkit", "nbdkit", "-f", "--exit-with-parent", "--tls=require", "--tls-verify-peer", certificates,
+           "-p", port, "nbd", upstream, name, host[0] ? "-i" : NULL, host, (char *)NULL);
     fprintf(stderr, "nbdkit cannot be started: %s\n", strerror(errno));
     _exit(127);
 }

@@ -18,6 +18,7 @@ from lab import Failed, Lab, expect, group, shell, socket_of  # noqa: E402
 from hostile import *  # noqa: E402,F401,F403
 from traces import *  # noqa: E402,F401,F403
 from space import *  # noqa: E402,F401,F403
+from tls import *  # noqa: E402,F401,F403
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NBD_TESTS = os.path.join(HERE, "..", "nbd")
