@@ -78,9 +78,10 @@ static void print_replicas(const json_t *replicas)
     {
         const char *state = cw_json_text(replica, "state", ""), *reason = cw_json_text(replica, "reason", "");
         char lag[32];
-        printf("    replica %-10s %s%-13s%s durable %lu  applied %lu  lag %s, %.3f s%s%s\n",
+        printf("    replica %-10s %s%-13s%s durable %lu  applied %lu  lag %s%s, %.3f s%s%s\n",
                cw_json_text(replica, "site", ""), colour(state), state, plain(),
                cw_json_u64(replica, "durable_sequence", 0), cw_json_u64(replica, "applied_sequence", 0),
+               cw_json_bool(replica, "lag_known", true) ? "" : "at least ",
                cw_size_words(cw_json_number(replica, "lag_bytes", 0), lag, sizeof lag),
                cw_json_number(replica, "lag_seconds", 0), *reason ? "  " : "", reason);
         print_copy(json_object_get(replica, "copy"));

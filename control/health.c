@@ -25,7 +25,8 @@ static bool is_within_objective(const struct cw_health_facts *facts, const struc
 {
     if (facts->mode != CW_WORD_ASYNC)
         return replica->is_member && replica->is_reachable;
-    return replica->is_promotable && !replica->needs_copy && replica->lag_seconds <= facts->max_loss_seconds;
+    return replica->is_promotable && !replica->needs_copy && replica->is_lag_known &&
+           replica->lag_seconds <= facts->max_loss_seconds;
 }
 
 static bool is_of_use(const struct cw_health_facts *facts, const struct cw_health_replica *replica)
@@ -42,7 +43,7 @@ static void compute_rpo(const struct cw_health_facts *facts, struct cw_health *h
         bool has_all = facts->mode != CW_WORD_ASYNC && replica->is_member;
         double seconds = has_all ? 0 : replica->lag_seconds;
         uint64_t bytes = has_all ? 0 : replica->lag_bytes;
-        if (!has_all && !replica->is_promotable)
+        if (!has_all && !(replica->is_promotable && replica->is_lag_known))
             continue;
         if (health->is_rpo_known && bytes >= health->rpo_bytes)
             continue;
@@ -57,6 +58,9 @@ static void say_replica(struct cw_health *health, enum cw_health_level level,
 {
     if (replica->reason[0])
         say(health, level, "%s: %s", replica->site, replica->reason);
+    else if (facts->mode == CW_WORD_ASYNC && replica->is_promotable && !replica->is_lag_known)
+        say(health, level, "%s has not been heard since the group was opened: what it holds is not known",
+            replica->site);
     else if (facts->mode == CW_WORD_ASYNC && replica->is_promotable)
         say(health, level, "%s lags by %.1f s, more than max_loss (%.1f s)", replica->site,
             replica->lag_seconds, facts->max_loss_seconds);

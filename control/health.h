@@ -35,6 +35,8 @@ struct cw_health_replica {
     bool is_promotable; /* holds a whole image of this history */
     bool is_reachable;  /* its site lives and a path of the primary leads there */
     bool needs_copy;    /* what it lacks is no longer in its primary's journal */
+    bool is_lag_known;  /* false: it has not attached since the group was opened; it lacks at least what
+                           follows */
     double lag_seconds;
     uint64_t lag_bytes;
 };

@@ -166,6 +166,7 @@ static void learn_replica(struct view_of *of, const char *site)
                          strcmp(cw_json_text(own, "image", "whole"), "whole") == 0,
         .is_reachable = is_reachable(of, site),
         .needs_copy = cw_json_bool(peer, "needs_copy", false),
+        .is_lag_known = cw_json_bool(peer, "lag_known", true),
         .lag_seconds = cw_json_number(peer, "lag_seconds", 0),
         .lag_bytes = cw_json_u64(peer, "lag_bytes", 0)};
     if (strcmp(state, "diverged") != 0)
@@ -183,13 +184,13 @@ static json_t *show_replica(const struct view_of *of, const struct cw_health_rep
     const json_t *peer = find_by_site(json_object_get(of->primary, "peers"), replica->site);
     const json_t *own = cw_facts_group(of->controller, replica->site, of->group->id);
     const json_t *best = own ? own : peer; /* its own word is nearer than its primary's */
-    json_t *shown =
-        json_pack("{s:s,s:s,s:b,s:s,s:I,s:I,s:I,s:f,s:n,s:n,s:s}", "site", replica->site, "state",
-                  replica_state(of, peer, replica->site), "member", replica->is_member, "reason",
-                  replica->reason, "durable_sequence", (json_int_t)cw_json_u64(best, "durable", 0),
-                  "applied_sequence", (json_int_t)cw_json_u64(best, "applied", 0), "lag_bytes",
-                  (json_int_t)replica->lag_bytes, "lag_seconds", replica->lag_seconds, "verified_seconds",
-                  "drill_seconds", "image", cw_json_text(own, "image", ""));
+    json_t *shown = json_pack(
+        "{s:s,s:s,s:b,s:s,s:I,s:I,s:I,s:f,s:b,s:n,s:n,s:s}", "site", replica->site, "state",
+        replica_state(of, peer, replica->site), "member", replica->is_member, "reason", replica->reason,
+        "durable_sequence", (json_int_t)cw_json_u64(best, "durable", 0), "applied_sequence",
+        (json_int_t)cw_json_u64(best, "applied", 0), "lag_bytes", (json_int_t)replica->lag_bytes,
+        "lag_seconds", replica->lag_seconds, "lag_known", replica->is_lag_known, "verified_seconds",
+        "drill_seconds", "image", cw_json_text(own, "image", ""));
     const json_t *copy = json_object_get(peer, "copy");
     if (cw_json_bool(copy, "active", false))
         json_object_set(shown, "copy", (json_t *)copy);

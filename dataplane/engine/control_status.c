@@ -81,6 +81,7 @@ static json_t *peer_json(const struct cw_engine *engine, uint8_t site, const str
     set(object, "applied", peer->sequences.applied);
     set(object, "lag_bytes", peer->lag_bytes);
     json_object_set_new(object, "lag_seconds", json_real((double)peer->lag_ns / 1e9));
+    json_object_set_new(object, "lag_known", json_boolean(peer->is_lag_known));
     set(object, "cursor", peer->cursor);
     json_object_set_new(object, "copy", copy_json(peer, now_ns));
     json_object_set_new(object, "identity", cw_json_identity(engine, site, &peer->identity));

@@ -75,6 +75,7 @@ void cw_copy_begin(struct cw_group *g, struct cw_peer *peer)
     peer->next = start + 1;
     peer->acked =
         (struct cw_sequences){.received = start, .written = start, .durable = start, .applied = start};
+    peer->is_measured = false; /* until it is whole it holds an old image, or none */
     peer->hello_asked_ns = g->now_ns;
     g->super.peers[peer->site].is_used = true;
     g->super.peers[peer->site].needs_copy = true;

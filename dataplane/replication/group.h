@@ -308,7 +308,8 @@ struct cw_peer_status {
     struct cw_sequences sequences;
     struct cw_identity identity;
     uint64_t lag_bytes; /* acknowledged payload it has not made durable */
-    uint64_t lag_ns;
+    uint64_t lag_ns;    /* age of the oldest write of a client that it has not made durable; 0: none */
+    bool is_lag_known;  /* false: it has not attached since we opened, and the two count our reign only */
     uint64_t cursor;
     uint64_t copy_done_bytes, copy_total_bytes, copy_started_ns;
     char reason[160];

@@ -24,6 +24,7 @@
 #include "base/fsm.h"
 #include "base/numbers.h"
 #include "base/pool.h"
+#include "replication/ages.h"
 #include "replication/group.h"
 #include "replication/history.h"
 #include "replication/overlay.h"
@@ -137,6 +138,7 @@ struct cw_peer {
     uint8_t hello_flags;
     uint64_t hello_epoch, hello_reign;
     struct cw_sequences acked;
+    bool is_measured;    /* acked is of our reign: what it holds is known */
     uint64_t next;       /* next sequence to send */
     uint64_t fetch_last; /* we are no primary: it asked for next..fetch_last to open for writes; 0: nothing */
     uint64_t told_commit; /* highest commit sequence sent */
@@ -246,7 +248,7 @@ struct cw_group {
     uint64_t now_ns;       /* of the current step or event */
     uint64_t epoch, reign; /* of our own reign while primary, else of the history's last */
     uint64_t lease_deadline_ns;
-    uint64_t opened_ns; /* when our reign began */
+    struct cw_ages ages; /* of what our reign wrote */
     uint64_t drain_ends_ns;
     bool is_claim_in_flight; /* a CLAIM is not yet answered, of this opening or of one that was left */
     bool is_stopping, is_stopped;

@@ -21,6 +21,13 @@ bool cw_history_has(const struct cw_history *history, uint64_t sequence, uint64_
     return entry && entry->epoch == epoch && entry->reign == reign;
 }
 
+bool cw_history_is_first(const struct cw_history *history, uint64_t sequence)
+{
+    const struct cw_history_entry *entry = cw_history_find(history, sequence);
+
+    return entry && entry->first_sequence == sequence;
+}
+
 void cw_history_add(struct cw_history *history, uint64_t epoch, uint64_t reign, uint64_t first_sequence)
 {
     CW_ASSERT(epoch > 0);

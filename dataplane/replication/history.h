@@ -14,6 +14,8 @@ bool cw_history_has(const struct cw_history *history, uint64_t sequence, uint64_
 /* Appends a reign that begins at first_sequence; reigns that would begin above it wrote nothing that this log
  * has, and leave the history. Drops the oldest entry when full. */
 void cw_history_add(struct cw_history *history, uint64_t epoch, uint64_t reign, uint64_t first_sequence);
+/* Is it the first of a reign, and so a marker that no client wrote? */
+bool cw_history_is_first(const struct cw_history *history, uint64_t sequence);
 const struct cw_history_entry *cw_history_last(const struct cw_history *history); /* NULL: empty */
 
 /*

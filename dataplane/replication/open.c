@@ -354,12 +354,13 @@ static void begin_reign(struct cw_group *g)
     g->is_recovered_damaged = false;
     g->super.is_damaged = false;
     cw_group_role_set(g, CW_ROLE_PRIMARY);
-    g->opened_ns = g->now_ns;
+    cw_ages_begin(&g->ages, g->head, g->now_ns);
     append_marker(g);
     for (uint8_t s = 0; s < CW_SITES_MAX; s++)
         if (g->peers[s].is_configured) {
             cw_source_reset(g, &g->peers[s], CW_PEER_GREETING);
             memset(&g->peers[s].acked, 0, sizeof g->peers[s].acked);
+            g->peers[s].is_measured = false;
             g->super.peers[s].sequence =
                 CW_MIN(g->super.peers[s].sequence, g->head - 1); /* not of a lost branch */
         }

@@ -86,6 +86,7 @@ enum cw_status cw_group_write(struct cw_group *g, const struct cw_group_write *w
     enum cw_status status = may_enter(g, records, write->kind == CW_RECORD_WRITE ? left : 0);
     if (status != CW_OK)
         return status;
+    cw_ages_note(&g->ages, g->head, now_ns);
     for (uint32_t i = 0; i < records; i++) {
         uint64_t length = write->kind == CW_RECORD_WRITE ? write->payloads[i].length
                                                          : CW_MIN(left, (uint64_t)CW_RECORD_EXTENT_MAX);

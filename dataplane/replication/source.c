@@ -200,6 +200,7 @@ void cw_source_on_attached(struct cw_group *g, struct cw_peer *peer,
                                         .written = CW_MIN(common, peer->hello.sequences.written),
                                         .durable = CW_MIN(common, peer->hello.sequences.durable),
                                         .applied = CW_MIN(common, peer->hello.sequences.applied)};
+    peer->is_measured = true;
     peer->state = CW_PEER_STREAMING;
     peer->heard_ns = g->now_ns;
     cw_note_cursor(g, peer);

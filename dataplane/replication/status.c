@@ -5,18 +5,29 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Payload of acknowledged records above `durable`: what is still in memory is counted, the rest estimated by
- * the journal's own density, which is exact enough for a warning. */
-static uint64_t lag_bytes(struct cw_group *g, uint64_t durable)
+/* What a record holds on the average: as this process's writes did, else, before the first, by the journal's
+ * own density, which is more than the truth. */
+static uint64_t average_bytes(struct cw_group *g)
+{
+    uint64_t writes = cw_counter_read(&g->counters[CW_GROUP_WRITES]);
+    uint64_t oldest = cw_journal_oldest_sequence(g->journal), ring = cw_journal_ring_sectors(g->journal);
+    uint64_t used = ring - CW_MIN(ring, cw_journal_room(g->journal));
+
+    if (writes)
+        return cw_counter_read(&g->counters[CW_GROUP_WRITE_BYTES]) / writes;
+    return oldest && g->logged >= oldest ? used * CW_SECTOR_SIZE / (g->logged - oldest + 1) : 0;
+}
+
+/* Payload of acknowledged records from `first` on: what is still in memory is counted, the rest estimated,
+ * which is exact enough for a warning. */
+static uint64_t lag_bytes(struct cw_group *g, uint64_t first)
 {
     uint64_t bytes = 0;
 
-    for (uint64_t s = durable + 1; s <= g->completed; s++) {
+    for (uint64_t s = first; s <= g->completed; s++) {
         if (s < g->log_first) { /* gone from memory: skip to what is there */
             uint64_t older = CW_MIN(g->log_first - 1, g->completed) - s + 1;
-            uint64_t writes = cw_counter_read(&g->counters[CW_GROUP_WRITES]);
-            uint64_t average = writes ? cw_counter_read(&g->counters[CW_GROUP_WRITE_BYTES]) / writes : 0;
-            bytes += older * average;
+            bytes += older * average_bytes(g);
             s += older - 1;
             continue;
         }
@@ -26,21 +37,28 @@ static uint64_t lag_bytes(struct cw_group *g, uint64_t durable)
     return bytes;
 }
 
-/* Age, by our clock, of the oldest write that the peer has not made durable. A record of an earlier reign
- * bears a time of whoever wrote it, on a clock that is not ours: then the age of our own reign is what can be
- * said. One that has left memory is at least as old as the peer has not moved. */
-static uint64_t lag_ns(struct cw_group *g, const struct cw_peer *peer, uint64_t now_ns)
+/* The first record of a client that the peer has not made durable: a reign's first record is its marker. Of
+ * one that has not attached since we opened we only know that it lacks what we wrote. */
+static uint64_t first_lacked(const struct cw_group *g, const struct cw_peer *peer)
 {
-    uint64_t oldest = peer->acked.durable + 1;
+    const struct cw_history_entry *reign = cw_history_last(&g->super.history);
+    uint64_t first = peer->is_measured ? peer->acked.durable + 1 : reign ? reign->first_sequence : 1;
 
-    if (peer->acked.durable >= g->head)
+    while (first <= g->head && cw_history_is_first(&g->super.history, first))
+        first++;
+    return first;
+}
+
+/* Its age by our clock. A record of an earlier reign bears a time of whoever wrote it, on a clock that is not
+ * ours: then the age of our own reign is what can be said. */
+static uint64_t lag_ns(struct cw_group *g, uint64_t first, uint64_t now_ns)
+{
+    const struct cw_record *record = cw_log_has(g, first) ? &cw_log_at(g, first)->record : NULL;
+
+    if (first > g->head)
         return 0;
-    if (cw_log_has(g, oldest)) {
-        const struct cw_record *record = &cw_log_at(g, oldest)->record;
-        uint64_t since = record->reign == g->reign ? record->time_ns : g->opened_ns;
-        return now_ns - CW_MIN(now_ns, since);
-    }
-    return now_ns - CW_MIN(now_ns, peer->progress_ns);
+    bool is_exact = record && record->reign == g->reign;
+    return now_ns - CW_MIN(now_ns, is_exact ? record->time_ns : cw_ages_since(&g->ages, first));
 }
 
 static void peer_status(struct cw_group *g, struct cw_peer *peer, uint64_t now_ns,
@@ -59,8 +77,10 @@ static void peer_status(struct cw_group *g, struct cw_peer *peer, uint64_t now_n
     status->copy_started_ns = peer->copy.started_ns;
     memcpy(status->reason, peer->reason, sizeof status->reason);
     if (cw_group_is_open(g)) {
-        status->lag_bytes = lag_bytes(g, peer->acked.durable);
-        status->lag_ns = lag_ns(g, peer, now_ns);
+        uint64_t first = first_lacked(g, peer);
+        status->is_lag_known = peer->is_measured;
+        status->lag_bytes = lag_bytes(g, first);
+        status->lag_ns = lag_ns(g, first, now_ns);
     }
 }
 

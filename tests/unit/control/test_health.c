@@ -16,7 +16,8 @@ struct replica_row {
     bool is_there, is_member, is_streaming, is_promotable;
     double lag_seconds;
     uint64_t lag_bytes;
-    bool is_cut; /* nothing leads there any more */
+    bool is_cut;     /* nothing leads there any more */
+    bool is_unheard; /* it has not attached since the opening */
 };
 
 static const struct row {
@@ -46,6 +47,19 @@ static const struct row {
     {CW_WORD_ASYNC, 1, 1, 0, 0, {{1, 0, 1, 1, 3, 300}}, CW_HEALTH_PROTECTED, NULL, 3, 300},
     {CW_WORD_ASYNC, 1, 1, 0, 0, {{1, 0, 0, 1, 61, 300}}, CW_HEALTH_DEGRADED, "lags by 61.0 s", 61, 300},
     {CW_WORD_ASYNC, 1, 1, 0, 0, {{1, 0, 0, 0, 61, 300}}, CW_HEALTH_UNPROTECTED, "A", -1, 0},
+    /* not heard since the opening: nothing is known of what it holds */
+    {CW_WORD_ASYNC,
+     1,
+     1,
+     0,
+     0,
+     {{1, 0, 0, 1, 0, 0, 0, 1}},
+     CW_HEALTH_DEGRADED,
+     "A has not been heard",
+     -1,
+     0},
+    {CW_WORD_SYNC, 1, 1, 0, 0, {{1, 0, 0, 1, 0, 0, 0, 1}}, CW_HEALTH_UNPROTECTED, "not connected", -1, 0},
+    {CW_WORD_SYNC, 1, 1, 0, 0, {{1, 1, 0, 1, 2, 9, 0, 1}}, CW_HEALTH_PROTECTED, NULL, 0, 0},
     {CW_WORD_ASYNC,
      1,
      1,
@@ -96,6 +110,7 @@ static struct cw_health compute(const struct row *row)
                                            .is_reachable = !r->is_cut,
                                            .is_streaming = r->is_streaming,
                                            .is_promotable = r->is_promotable,
+                                           .is_lag_known = !r->is_unheard,
                                            .lag_seconds = r->lag_seconds,
                                            .lag_bytes = r->lag_bytes};
     }
