@@ -89,7 +89,8 @@ struct cw_operation {
     bool is_done;
     int exit;
     uint64_t started_ns, deadline_ns, next_heartbeat_ns, open_answered_ns, made_ns;
-    char words[512]; /* what it waits for; at the end, what came of it */
+    char lacked[200]; /* --accept-loss: what the taker lacked when the holder was last seen */
+    char words[512];  /* what it waits for; at the end, what came of it */
 };
 
 struct cw_client {
@@ -200,6 +201,8 @@ void cw_facts_look(struct cw_controller *controller);
 bool cw_site_is_alive(const struct cw_controller *controller, const char *site);
 /* This group as a site's engine last said, borrowed; NULL. */
 const json_t *cw_facts_group(const struct cw_controller *controller, const char *site, uint32_t group);
+/* What a group, as an engine said, says of another site; borrowed; NULL. */
+const json_t *cw_facts_peer(const json_t *group, const char *site);
 const struct cw_site_seen *cw_site_seen(const struct cw_controller *controller, const char *site);
 /* Seconds since the site was last seen to move; by the facts' wall clock when not in this life. */
 double cw_site_age_seconds(const struct cw_controller *controller, const char *site);

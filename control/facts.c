@@ -123,3 +123,15 @@ void cw_event(struct cw_controller *controller, int level, const char *group, co
     if (cw_store_event_add(controller->store, level, controller->config.site, group, text) != CW_OK)
         fprintf(stderr, "the store did not take that event\n");
 }
+
+const json_t *cw_facts_peer(const json_t *group, const char *site)
+{
+    size_t index;
+    json_t *peer;
+    json_array_foreach(json_object_get(group, "peers"), index, peer)
+    {
+        if (strcmp(cw_json_text(peer, "site", ""), site) == 0)
+            return peer;
+    }
+    return NULL;
+}

@@ -148,6 +148,28 @@ static bool is_primary_here(struct cw_controller *controller, const struct cw_st
            cw_json_u64(engine, "epoch", 0) == group->authority.epoch;
 }
 
+/* Who accepts a loss is told how large it was when the holder was last seen; afterwards nobody can say. */
+static void note_lacked(struct cw_controller *controller, struct cw_operation *operation,
+                        const struct cw_store_group *group)
+{
+    const char *holder = group->authority.holder, *self = controller->config.site;
+    const json_t *peer = cw_facts_peer(cw_facts_group(controller, holder, group->id), self);
+    bool is_told = operation->lacked[0] || !operation->accept_loss || operation->kind != CW_OP_PROMOTE;
+    bool has_all = group->mode != CW_WORD_ASYNC && cw_set_find(&group->authority.set, self);
+    if (is_told || has_all || !holder[0] || strcmp(holder, self) == 0)
+        return;
+    if (!peer || !cw_json_bool(peer, "lag_known", true))
+        snprintf(operation->lacked, sizeof operation->lacked,
+                 "; how much of what %s acknowledged is missing is not known", holder);
+    else
+        snprintf(
+            operation->lacked, sizeof operation->lacked,
+            "; when %s was last seen, %.1f s before this was asked for, %s lacked %lu bytes of what it had "
+            "acknowledged, the oldest %.3f s old",
+            holder, cw_site_age_seconds(controller, holder), self, cw_json_u64(peer, "lag_bytes", 0),
+            cw_json_number(peer, "lag_seconds", 0));
+}
+
 static bool is_let_go(const struct cw_store_group *group)
 {
     return group->authority.epoch != 0 && group->authority.fenced_epoch == group->authority.epoch;
@@ -238,10 +260,11 @@ static void run_taking(struct cw_controller *controller, struct cw_operation *op
     }
     struct cw_store_group group = *found; /* what follows may load the view anew */
     if (is_primary_here(controller, &group, engine)) {
-        cw_operation_end(controller, operation, 0, "%s is primary of %s, epoch %lu", controller->config.site,
-                         group.name, group.authority.epoch);
+        cw_operation_end(controller, operation, 0, "%s is primary of %s, epoch %lu%s",
+                         controller->config.site, group.name, group.authority.epoch, operation->lacked);
         return;
     }
+    note_lacked(controller, operation, &group);
     if (!cw_candidate_here(controller, &group, &candidate)) {
         const char *why = cw_view_place_error(controller->view, operation->group, controller->config.site);
         say(operation, "waiting for the engine of %s%s%s", controller->config.site, why[0] ? ": " : "", why);

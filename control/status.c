@@ -10,18 +10,6 @@
 #include "control/health.h"
 #include "control/words.h"
 
-static const json_t *find_by_site(const json_t *list, const char *site)
-{
-    size_t index;
-    json_t *entry;
-    json_array_foreach(list, index, entry)
-    {
-        if (strcmp(cw_json_text(entry, "site", ""), site) == 0)
-            return entry;
-    }
-    return NULL;
-}
-
 static json_t *seconds_or_null(double seconds)
 {
     return seconds < 0 ? json_null() : json_real((double)(int64_t)(seconds * 1000) / 1000);
@@ -152,7 +140,7 @@ static bool is_reachable(const struct view_of *of, const char *site)
 
 static void learn_replica(struct view_of *of, const char *site)
 {
-    const json_t *peer = find_by_site(json_object_get(of->primary, "peers"), site);
+    const json_t *peer = cw_facts_peer(of->primary, site);
     const json_t *own = cw_facts_group(of->controller, site, of->group->id);
     const char *state = replica_state(of, peer, site);
     bool is_resync = strcmp(state, "resync") == 0;
@@ -181,7 +169,7 @@ static void learn_replica(struct view_of *of, const char *site)
 
 static json_t *show_replica(const struct view_of *of, const struct cw_health_replica *replica)
 {
-    const json_t *peer = find_by_site(json_object_get(of->primary, "peers"), replica->site);
+    const json_t *peer = cw_facts_peer(of->primary, replica->site);
     const json_t *own = cw_facts_group(of->controller, replica->site, of->group->id);
     const json_t *best = own ? own : peer; /* its own word is nearer than its primary's */
     json_t *shown = json_pack(

@@ -122,7 +122,8 @@ def cut_replica_is_refused(lab):
     words = lab.run("promote", "db", "--site", "east", code=3)
     assert "--accept-loss" in words and "in-sync set" in words, words
     assert lab.group("west")["primary"] == "west"
-    lab.run("promote", "db", "--site", "east", "--accept-loss")
+    words = lab.run("promote", "db", "--site", "east", "--accept-loss")
+    assert "when west was last seen" in words and "east lacked 0 bytes" in words, words
     assert lab.group("east")["primary"] == "east"
     lab.run("lab", "heal")
     lab.wait("whole", lambda: lab.group("east")["health"] == "protected")
