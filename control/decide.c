@@ -198,7 +198,8 @@ struct cw_verdict cw_decide_candidate(const struct cw_authority *now, const stru
     return yes();
 }
 
-/* A holder whose own journal may lack acknowledged writes cannot leave out one who may have them. */
+/* A holder whose own journal may lack acknowledged writes cannot leave out all who may have them. What was
+ * acknowledged, every member has: one that was reached will do. */
 static struct cw_verdict decide_left_out(const struct cw_authority *now, const struct cw_candidate *candidate,
                                          const struct cw_claim *claim)
 {
@@ -208,6 +209,11 @@ static struct cw_verdict decide_left_out(const struct cw_authority *now, const s
     if (strcmp(own->boot_id, candidate->identity.boot_id) == 0 &&
         strcmp(own->journal_id, candidate->identity.journal_id) == 0)
         return yes();
+    for (uint32_t i = 0; i < claim->reached.count; i++) {
+        if (cw_set_find(&now->set, claim->reached.list[i].site) &&
+            strcmp(claim->reached.list[i].site, own->site) != 0)
+            return yes();
+    }
     for (uint32_t i = 0; i < now->set.count; i++) {
         const char *other = now->set.list[i].site;
         if (!cw_set_find(&claim->members, other))
@@ -285,7 +291,8 @@ struct cw_verdict cw_decide_set(const struct cw_authority *now, const char *site
     if (!cw_decide_renew(now, site, epoch))
         return no("%s does not hold epoch %lu any more: epoch %lu is %s's", site, epoch, now->epoch,
                   now->holder[0] ? now->holder : "nobody");
-    if (!same_sites(&now->set, from, site))
+    /* The store may have it already: the answer to the same question got lost. */
+    if (!same_sites(&now->set, from, site) && !same_sites(&now->set, to, site))
         return no("the set is not what this engine believes it to be");
     *next = *now;
     next->set = *to;

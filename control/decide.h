@@ -81,6 +81,7 @@ struct cw_candidate {
 struct cw_claim {
     uint64_t from_epoch, epoch, reign, first_sequence, highest_seen_epoch;
     struct cw_set members;
+    struct cw_set reached; /* names only: members, known by their identity, whose records it has taken in */
 };
 
 void cw_lease_watch_see(struct cw_lease_watch *watch, uint64_t epoch, uint64_t counter, uint64_t now_ns);

@@ -68,7 +68,9 @@ static bool read_claim(const json_t *params, struct cw_claim *claim)
                                .reign = cw_json_hex(params, "reign", 0),
                                .first_sequence = cw_json_u64(params, "first_sequence", 0),
                                .highest_seen_epoch = cw_json_u64(params, "highest_seen_epoch", 0)};
-    return cw_set_from_json(json_object_get(params, "members"), &claim->members);
+    const json_t *reached = json_object_get(params, "reached");
+    return (!reached || cw_set_from_names(reached, &claim->reached)) &&
+           cw_set_from_json(json_object_get(params, "members"), &claim->members);
 }
 
 static struct cw_verdict claim_from_store(struct cw_controller *controller,

@@ -63,6 +63,16 @@ static json_t *members_json(const struct cw_control *control, const struct cw_ma
     return members;
 }
 
+static json_t *names_json(const struct cw_control *control, uint8_t sites)
+{
+    json_t *names = json_array();
+    for (uint8_t site = 0; site < CW_SITES_MAX; site++) {
+        if (sites & 1u << site)
+            json_array_append_new(names, json_string(cw_engine_site_name(control->engine, site)));
+    }
+    return names;
+}
+
 static void answer_claim(struct cw_control *control, uint8_t slot, uint64_t serial,
                          enum cw_claim_result result, const char *why)
 {
@@ -89,12 +99,12 @@ void cw_control_ask_claim(struct cw_control *control, const struct cw_mail *mail
         answer_claim(control, mail->slot, mail->claim.serial, CW_CLAIM_AGAIN, "no controller is connected");
         return;
     }
-    json_t *params =
-        json_pack("{s:I, s:I, s:I, s:o, s:I, s:o, s:I}", "group", (json_int_t)group->id, "from_epoch",
-                  (json_int_t)mail->claim.from_epoch, "epoch", (json_int_t)mail->claim.epoch, "reign",
-                  cw_json_from_hex(mail->claim.reign), "first_sequence",
-                  (json_int_t)mail->claim.first_sequence, "members", members_json(control, mail),
-                  "highest_seen_epoch", (json_int_t)mail->claim.highest_seen_epoch);
+    json_t *params = json_pack(
+        "{s:I, s:I, s:I, s:o, s:I, s:o, s:o, s:I}", "group", (json_int_t)group->id, "from_epoch",
+        (json_int_t)mail->claim.from_epoch, "epoch", (json_int_t)mail->claim.epoch, "reign",
+        cw_json_from_hex(mail->claim.reign), "first_sequence", (json_int_t)mail->claim.first_sequence,
+        "members", members_json(control, mail), "reached", names_json(control, mail->claim.reached),
+        "highest_seen_epoch", (json_int_t)mail->claim.highest_seen_epoch);
     struct cw_ask *slot = ask(control, CW_ASK_CLAIM, "store.claim", params);
     slot->slot = mail->slot;
     slot->group = group->id;
@@ -108,14 +118,9 @@ void cw_control_ask_set(struct cw_control *control, const struct cw_mail *mail)
         answer_set(control, mail->slot, mail->claim.serial, false);
         return;
     }
-    json_t *from = json_array();
-    for (uint8_t site = 0; site < CW_SITES_MAX; site++) {
-        if (mail->claim.members_from & 1u << site)
-            json_array_append_new(from, json_string(cw_engine_site_name(control->engine, site)));
-    }
-    json_t *params =
-        json_pack("{s:I, s:I, s:o, s:o}", "group", (json_int_t)group->id, "epoch",
-                  (json_int_t)mail->claim.epoch, "from", from, "to", members_json(control, mail));
+    json_t *params = json_pack(
+        "{s:I, s:I, s:o, s:o}", "group", (json_int_t)group->id, "epoch", (json_int_t)mail->claim.epoch,
+        "from", names_json(control, mail->claim.members_from), "to", members_json(control, mail));
     struct cw_ask *slot = ask(control, CW_ASK_SET, "store.set", params);
     slot->slot = mail->slot;
     slot->group = group->id;

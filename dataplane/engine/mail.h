@@ -151,7 +151,7 @@ struct cw_mail {
         struct {
             uint64_t serial;
             uint64_t from_epoch, epoch, reign, first_sequence, highest_seen_epoch;
-            uint8_t members_from, members_to;
+            uint8_t members_from, members_to, reached;
             struct cw_identity identities[CW_SITES_MAX];
         } claim; /* SET too */
         struct {

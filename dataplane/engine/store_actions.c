@@ -275,6 +275,7 @@ static void ask_authority(struct cw_store_group *group, const struct cw_action *
     mail.claim.highest_seen_epoch = action->epoch - 1;
     mail.claim.members_from = action->members_from;
     mail.claim.members_to = action->members_to;
+    mail.claim.reached = action->reached;
     for (unsigned i = 0; i < CW_SITES_MAX; i++)
         mail.claim.identities[i] = action->identities[i];
     cw_store_mail(group->store, &mail);

@@ -176,6 +176,7 @@ struct cw_action {
     /* CLAIM and SET */
     uint64_t from_epoch, epoch, reign, first_sequence;
     uint8_t members_from, members_to;     /* site bits */
+    uint8_t reached; /* CLAIM: members, known by their identity, whose records are all here now */
     const struct cw_identity *identities; /* CW_SITES_MAX of them, indexed by site id; valid until answered */
     const char *text;                     /* EVENT: static, with %llu for a, b, c in order */
     uint64_t a, b, c;

@@ -215,6 +215,7 @@ struct cw_opening {
     struct cw_open_request request;
     uint64_t started_ns;
     uint8_t asked, answered; /* site bits */
+    uint8_t reached;         /* valid members among those: all they hold is here when it is claimed */
     uint8_t best;            /* site to fetch from */
     uint64_t fetch_to;
     uint64_t fetch_asked_ns;

@@ -92,13 +92,15 @@ static bool is_valid_member(const struct cw_group *g, uint8_t site, const struct
            cw_identity_equal(identity, &r->identities[site], g->config.mode == CW_MODE_SEMI_SYNC);
 }
 
-static bool has_valid_other(const struct cw_group *g)
+static uint8_t valid_others(const struct cw_group *g)
 {
+    uint8_t bits = 0;
+
     for (uint8_t s = 0; s < CW_SITES_MAX; s++)
         if ((g->opening.answered & cw_bit(s)) && !(g->peers[s].hello_flags & CW_HELLO_NEEDS_COPY) &&
             is_valid_member(g, s, &g->peers[s].hello.identity))
-            return true;
-    return false;
+            bits |= cw_bit(s);
+    return bits;
 }
 
 /* May this site open with what it can reach, without accepting a loss? */
@@ -112,7 +114,7 @@ static bool is_safe(const struct cw_group *g)
 
     bool is_same_boot = cw_identity_equal(own, known, false);
 
-    if ((r->store_epoch == 0 && g->super.history.count == 0) || has_valid_other(g))
+    if ((r->store_epoch == 0 && g->super.history.count == 0) || valid_others(g) != 0)
         return true;
     if (g->is_recovered_damaged)
         return false;
@@ -188,6 +190,7 @@ static void gather(struct cw_group *g)
                   "up first");
         return;
     }
+    o->reached = valid_others(g);
     if (o->best == CW_SITES_MAX) {
         cw_group_role_set(g, CW_ROLE_CLAIMING);
         return;
@@ -298,6 +301,7 @@ static void claim(struct cw_group *g)
     action->first_sequence = g->head + 1;
     action->members_from = o->request.members;
     action->members_to = cw_bit(g->config.self);
+    action->reached = o->reached;
     action->identities = g->set.identities;
 }
 
