@@ -184,6 +184,48 @@ void check_opened(struct site *site)
     site->want_check = true;
 }
 
+/* Could this site open with what it holds and nothing lost? */
+static bool is_sure_of_all(const struct site *site)
+{
+    const struct world *w = site->world;
+    const struct cw_group_status *st = &site->status;
+    const struct cw_identity *known = &w->store.identities[site->id];
+
+    if (site->state != SITE_RUNNING || !(w->store.members >> site->id & 1) ||
+        st->image_state != CW_IMAGE_WHOLE || st->is_damaged || !same_boot(known, &st->identity))
+        return false;
+    return w->mode != CW_MODE_SEMI_SYNC || w->store.holder == site->id ||
+           known->process_start == st->identity.process_start;
+}
+
+void check_loss_is_needed(struct site *site)
+{
+    struct world *w = site->world;
+
+    for (uint8_t i = 0; i < w->site_count; i++)
+        if (is_sure_of_all(&w->sites[i]))
+            world_fail(w,
+                       "liveness: site %u would open accepting a loss, though site %u surely has everything",
+                       site->id, i);
+}
+
+/* Its own data or a member's is all there, so nobody else is needed to make it primary again. */
+void check_holder_is_back(struct world *w)
+{
+    const struct store *s = &w->store;
+    const struct site *holder = s->holder < w->site_count ? &w->sites[s->holder] : NULL;
+    bool is_possible = false;
+
+    if (!holder || s->row.fenced_epoch == s->epoch || holder->status.image_state != CW_IMAGE_WHOLE ||
+        holder->status.is_damaged || holder->status.role != CW_ROLE_REPLICA)
+        return;
+    for (uint32_t i = 0; i < w->site_count; i++)
+        is_possible |= is_sure_of_all(&w->sites[i]);
+    if (is_possible)
+        world_fail(w, "liveness: site %u holds epoch %llu, everything is there, and it does not open: %s",
+                   holder->id, (ull)s->epoch, holder->status.refusal);
+}
+
 /* ------------------------------------------------------------------ states */
 
 static bool was_between(struct world *w, const struct cw_group_status *st, uint64_t low, uint64_t high,

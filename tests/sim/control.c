@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The store with its compare-and-swaps, the lease, and a small controller at each site. The store is truth
- * and never fails; a site may be cut from it, and a request or a reply may get lost, so a site may be wrong
+ * The store, and a small controller at each site. The store is truth and never fails: rows, lease counters
+ * and "write this row if that one still stands". Everything that is decided about a row is decided by the
+ * rules that the product has (control/decide.c), at the site that asks, on its own clock and on what it read
+ * before; a site may be cut from the store, and a request or a reply may get lost, so a site may be wrong
  * about what the store did.
  *
- * Lease: a renewal bumps the holder's counter; the deadline counts from the site's clock before the request.
- * A taker writes only after it saw the counter unchanged for lease * 1.01 on its own clock.
+ *     READ (row and counter, at the store) -> DECIDE (at the site) -> SWAP (at the store) -> ANSWER
+ *
+ * A renewal is one transaction: READ -> ANSWER.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,38 +17,109 @@
 
 #define CLAIM_TRIES_MAX 150u
 
+enum ask_kind { ASK_LEASE, ASK_CLAIM, ASK_SET, ASK_FENCE };
+enum ask_stage { STAGE_READ, STAGE_DECIDE, STAGE_SWAP, STAGE_ANSWER };
+
 struct claim {
     struct site *site;
-    uint64_t life, before_ns; /* site's clock before the request */
-    bool is_set, is_lease, was_lost;
-    uint64_t from_epoch, epoch, reign, first_sequence;
-    uint8_t members_from, members_to;
-    struct cw_identity identities[CW_SITES_MAX];
-    int result;
-    uint8_t holder;
+    uint64_t life, before_ns; /* site's clock before the request that the lease counts from */
+    uint8_t kind, stage;
+    bool was_lost;
+    int result; /* enum cw_claim_result */
+    uint64_t epoch;
+    uint8_t members_to;
+    struct cw_claim want;
+    struct cw_set from;
+    struct cw_member handover;
+    struct cw_candidate candidate;
+    struct cw_authority now, next;
     uint64_t counter;
+    bool compare_counter;
 };
 
-static uint64_t store_travel(struct world *w)
-{
-    if (w->options.is_story)
-        return 2 * CW_MS;
-    if (w->phase == PHASE_SAFETY && world_chance(w, 10))
-        return world_between(w, 100 * CW_MS, 3 * CW_SECOND);
-    return world_between(w, 200 * CW_US, 15 * CW_MS);
-}
-
-static bool is_lost(struct world *w, const struct site *site)
-{
-    return site->is_store_cut ||
-           ((w->faults & FAULT_STORE_LOST_REPLY) && w->phase == PHASE_SAFETY && world_chance(w, 50));
-}
+static const char *const names[SIM_SITES_MAX] = {"A", "B", "C"};
 
 uint64_t control_lease_deadline(struct site *site, uint64_t before_ns)
 {
-    struct world *w = site->world;
+    return before_ns + site->world->lease_ns * 99 / 100 - 100 * CW_MS;
+}
 
-    return before_ns + w->lease_ns * 99 / 100 - 100 * CW_MS;
+/* ------------------------------------------------------------------ names and numbers */
+
+static void put_words(char *text, size_t size, const uint64_t words[2])
+{
+    snprintf(text, size, "%016llx%016llx", (unsigned long long)words[0], (unsigned long long)words[1]);
+}
+
+static void take_words(const char *text, uint64_t words[2])
+{
+    unsigned long long a = 0, b = 0;
+
+    if (sscanf(text, "%16llx%16llx", &a, &b) == 2)
+        words[0] = a, words[1] = b;
+}
+
+static struct cw_member member_of(uint8_t site, const struct cw_identity *identity)
+{
+    struct cw_member m = {0};
+
+    CW_ASSERT(site < SIM_SITES_MAX);
+    snprintf(m.site, sizeof m.site, "%s", names[site]);
+    put_words(m.boot_id, sizeof m.boot_id, identity->boot_id);
+    put_words(m.journal_id, sizeof m.journal_id, identity->journal_id);
+    snprintf(m.process_start, sizeof m.process_start, "%016llx", (unsigned long long)identity->process_start);
+    return m;
+}
+
+static struct cw_identity identity_of(const struct cw_member *m)
+{
+    struct cw_identity identity = {0};
+
+    take_words(m->boot_id, identity.boot_id);
+    take_words(m->journal_id, identity.journal_id);
+    identity.process_start = strtoull(m->process_start, NULL, 16);
+    return identity;
+}
+
+static uint8_t number_of(const char *name)
+{
+    for (uint8_t i = 0; i < SIM_SITES_MAX; i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    return CW_SITES_MAX;
+}
+
+static struct cw_set set_of(uint8_t bits, const struct cw_identity *identities)
+{
+    struct cw_set set = {0};
+
+    for (uint8_t i = 0; i < SIM_SITES_MAX; i++)
+        if (bits >> i & 1) {
+            struct cw_member m = member_of(i, &identities[i]);
+            CW_ASSERT(cw_set_put(&set, &m));
+        }
+    return set;
+}
+
+/* The row in the simulator's numbers, for the oracles. */
+static void mirror(struct store *s)
+{
+    s->epoch = s->row.epoch;
+    s->reign = s->row.reign;
+    s->first_sequence = s->row.first_sequence;
+    s->holder = number_of(s->row.holder);
+    s->members = 0;
+    for (uint32_t i = 0; i < s->row.set.count; i++) {
+        uint8_t site = number_of(s->row.set.list[i].site);
+        CW_ASSERT(site < SIM_SITES_MAX);
+        s->members |= (uint8_t)(1u << site);
+        s->identities[site] = identity_of(&s->row.set.list[i]);
+    }
+}
+
+static bool is_let_go(const struct store *s)
+{
+    return s->epoch != 0 && s->row.fenced_epoch == s->epoch;
 }
 
 /* ------------------------------------------------------------------ at the store */
@@ -58,76 +132,96 @@ static void tell_store(struct world *w)
          s -> members & 1 ? " A" : "", s->members & 2 ? " B" : "", s->members & 4 ? " C" : "");
 }
 
-static void store_set(struct world *w, struct claim *c)
+static void store_read(struct world *w, struct claim *c)
 {
     struct store *s = &w->store;
 
-    c->result = CW_CLAIM_REFUSED;
-    if (s->epoch != c->epoch || s->holder != c->site->id)
+    c->now = s->row;
+    c->counter = s->holder < SIM_SITES_MAX ? s->counters[s->holder] : 0;
+    if (c->kind != ASK_LEASE)
         return;
-    if (s->members != c->members_from && s->members != c->members_to)
-        return;
-    uint8_t joined = (uint8_t)(c->members_to & ~s->members);
-    note(w, c->site, "store: set", s->members, c->members_to, s->epoch);
-    s->members = c->members_to;
-    memcpy(s->identities, c->identities, sizeof s->identities);
-    tell_store(w);
-    check_joined(w, joined);
-    if (s->members == 1u << c->site->id)
-        check_alone(w);
-    c->result = CW_CLAIM_OK;
+    c->result = cw_decide_renew(&c->now, names[c->site->id], c->epoch) ? CW_CLAIM_OK : CW_CLAIM_REFUSED;
+    if (c->result == CW_CLAIM_OK)
+        s->counters[c->site->id]++;
 }
 
-static void store_claim(struct world *w, struct claim *c)
+static void wrote_claim(struct world *w, struct claim *c, uint8_t holder_before, uint64_t epoch_before)
+{
+    note(w, c->site, "store: claimed", w->store.epoch, w->store.first_sequence, w->store.members);
+    if (c->next.epoch <= epoch_before)
+        world_fail(w, "site %u claims epoch %llu, the store had %llu", c->site->id,
+                   (unsigned long long)c->next.epoch, (unsigned long long)epoch_before);
+    if (holder_before != c->site->id && epoch_before != 0)
+        w->promotions++;
+    tell_store(w);
+}
+
+static void wrote_set(struct world *w, struct claim *c, uint8_t before)
+{
+    note(w, c->site, "store: set", before, w->store.members, w->store.epoch);
+    tell_store(w);
+    check_joined(w, (uint8_t)(w->store.members & ~before));
+    if (w->store.members == 1u << c->site->id)
+        check_alone(w);
+}
+
+static void wrote_fence(struct world *w, struct claim *c)
+{
+    note(w, c->site, "store: let go", w->store.epoch, c->handover.site[0] != 0, 0);
+    w->store.was_drained = c->handover.site[0] != 0;
+    w->switchovers += c->handover.site[0] != 0;
+}
+
+static void store_swap(struct world *w, struct claim *c)
 {
     struct store *s = &w->store;
-    struct site *site = c->site;
+    uint64_t counter = s->holder < SIM_SITES_MAX ? s->counters[s->holder] : 0, epoch = s->epoch;
+    uint8_t holder = s->holder, members = s->members;
 
-    c->holder = s->holder;
-    c->counter = s->holder < SIM_SITES_MAX ? s->counters[s->holder] : 0;
-    c->result = CW_CLAIM_OK;
-    if (s->epoch == c->epoch && s->reign == c->reign && s->holder == site->id)
-        return; /* it was written; the reply got lost */
-    c->result = CW_CLAIM_REFUSED;
-    if (s->epoch != c->from_epoch || s->members != c->members_from)
-        return;
-    if (c->epoch <= s->epoch) {
-        world_fail(w, "site %u claims epoch %llu, the store has %llu", site->id, (unsigned long long)c->epoch,
-                   (unsigned long long)s->epoch);
+    if (!cw_authority_equal(&s->row, &c->now) || (c->compare_counter && counter != c->counter)) {
+        c->result = c->kind == ASK_SET ? CW_CLAIM_REFUSED : CW_CLAIM_AGAIN; /* somebody moved: look again */
         return;
     }
-    bool is_free = s->holder == site->id || s->holder >= SIM_SITES_MAX;
-    bool ran_out = site->has_seen && site->seen_holder == s->holder && site->seen_counter == c->counter &&
-                   c->before_ns - site->seen_at_ns >= w->lease_ns * 101 / 100;
-    c->result = CW_CLAIM_AGAIN;
-    if (!is_free && !ran_out)
-        return;
-    note(w, site, "store: claimed", c->epoch, c->first_sequence, c->members_to);
-    if (s->holder != site->id && s->epoch != 0)
-        w->promotions++;
-    s->epoch = c->epoch;
-    s->reign = c->reign;
-    s->first_sequence = c->first_sequence;
-    s->holder = site->id;
-    s->members = c->members_to;
-    memcpy(s->identities, c->identities, sizeof s->identities);
-    s->counters[site->id]++;
+    s->row = c->next;
+    mirror(s);
     c->result = CW_CLAIM_OK;
-    tell_store(w);
+    if (c->kind == ASK_CLAIM)
+        wrote_claim(w, c, holder, epoch);
+    else if (c->kind == ASK_SET)
+        wrote_set(w, c, members);
+    else
+        wrote_fence(w, c);
 }
 
-static void store_renew(struct world *w, struct claim *c)
+/* ------------------------------------------------------------------ at the site that asks */
+
+/* true: the swap is to be made */
+static bool decide(struct world *w, struct claim *c)
 {
-    struct store *s = &w->store;
+    struct site *site = c->site;
+    uint64_t now = site_clock(site, w->now_ns);
+    struct cw_verdict verdict;
 
-    c->result = CW_CLAIM_REFUSED;
-    if (s->epoch != c->epoch || s->holder != c->site->id)
-        return;
-    s->counters[c->site->id]++;
-    c->result = CW_CLAIM_OK;
+    cw_lease_watch_see(&site->watch, c->now.epoch, c->counter, now);
+    switch (c->kind) {
+    case ASK_CLAIM:
+        verdict = cw_decide_claim(&c->now, &c->candidate, &c->want, &site->watch, w->lease_ns, now, &c->next,
+                                  &c->compare_counter);
+        break;
+    case ASK_SET:
+        verdict = cw_decide_set(&c->now, names[site->id], c->epoch, &c->from, &c->want.members, &c->next);
+        break;
+    default:
+        verdict = cw_decide_fence(&c->now, names[site->id], c->epoch,
+                                  c->handover.site[0] ? &c->handover : NULL, &c->next);
+        break;
+    }
+    c->before_ns = now;
+    c->result = verdict.answer == CW_ANSWER_LATER ? CW_CLAIM_AGAIN : CW_CLAIM_REFUSED;
+    if (verdict.answer == CW_ANSWER_NO && w->options.trace)
+        fprintf(w->options.out, "      ! %s: %s\n", names[site->id], verdict.words);
+    return verdict.answer == CW_ANSWER_YES;
 }
-
-/* ------------------------------------------------------------------ the way there and back */
 
 static void reply_lease(struct site *site, uint64_t before_ns)
 {
@@ -138,108 +232,160 @@ static void reply_lease(struct site *site, uint64_t before_ns)
     site_post(site, fact);
 }
 
-static void answer_claim(struct world *w, struct claim *c)
+static void reply_fence(struct site *site, uint64_t epoch)
+{
+    struct fact *fact = fact_new(FACT_FENCE);
+
+    fact->a = epoch;
+    site_post(site, fact);
+}
+
+static void answer_claim(struct claim *c)
 {
     struct site *site = c->site;
-    uint64_t now = site_clock(site, w->now_ns);
+    struct fact *fact = fact_new(FACT_CLAIMED);
 
-    if (c->was_lost)
-        c->result = CW_CLAIM_AGAIN;
-    else if (!site->has_seen || site->seen_holder != c->holder || site->seen_counter != c->counter) {
-        site->has_seen = true;
-        site->seen_holder = c->holder;
-        site->seen_counter = c->counter;
-        site->seen_at_ns = now;
-    }
     if (c->result == CW_CLAIM_AGAIN && ++site->claim_tries > CLAIM_TRIES_MAX && !c->was_lost)
         c->result = CW_CLAIM_REFUSED;
-    struct fact *fact = fact_new(FACT_CLAIMED);
     fact->claim = c->result;
     site_post(site, fact);
     if (c->result == CW_CLAIM_OK)
         reply_lease(site, c->before_ns);
 }
 
-static void reply_arrives(struct world *w, void *data, uint64_t a)
+static void answer(struct claim *c)
 {
-    struct claim *c = data;
     struct site *site = c->site;
 
-    if (site->life != c->life || site->state != SITE_RUNNING) {
+    if (site->life != c->life || site->state != SITE_RUNNING)
+        return; /* another process by now */
+    if (c->was_lost)
+        c->result = CW_CLAIM_AGAIN;
+    if (c->kind == ASK_CLAIM) {
+        answer_claim(c);
+    } else if (c->kind == ASK_SET) {
+        struct fact *fact = fact_new(FACT_SET);
+        fact->delivered = c->result == CW_CLAIM_OK;
+        site_post(site, fact);
+    } else if (c->kind == ASK_LEASE) {
+        site->lease_request_pending = false;
+        if (c->result == CW_CLAIM_OK)
+            reply_lease(site, c->before_ns);
+        else if (c->result == CW_CLAIM_REFUSED)
+            reply_fence(site, c->epoch);
+    }
+}
+
+/* ------------------------------------------------------------------ the way there and back */
+
+static uint64_t store_travel(struct world *w)
+{
+    if (w->options.is_story)
+        return CW_MS;
+    if (w->phase == PHASE_SAFETY && world_chance(w, 10))
+        return world_between(w, 100 * CW_MS, 3 * CW_SECOND);
+    return world_between(w, 200 * CW_US, 10 * CW_MS);
+}
+
+static bool is_lost(struct world *w, const struct site *site)
+{
+    return site->is_store_cut ||
+           ((w->faults & FAULT_STORE_LOST_REPLY) && w->phase == PHASE_SAFETY && world_chance(w, 30));
+}
+
+static void ask_moves(struct world *w, void *data, uint64_t a)
+{
+    struct claim *c = data;
+    bool is_at_store = c->stage == STAGE_READ || c->stage == STAGE_SWAP;
+
+    if (!is_at_store && w->now_ns < c->site->paused_until_ns) { /* the controller sleeps, too */
+        queue_owned_at(w, c->site->paused_until_ns, ask_moves, c, 0, free);
+        return;
+    }
+    c->was_lost = c->was_lost || is_lost(w, c->site);
+    if (c->stage == STAGE_ANSWER) {
+        answer(c);
         free(c);
         return;
     }
-    if (c->is_lease) {
-        site->lease_request_pending = false;
-        if (!c->was_lost && c->result == CW_CLAIM_OK)
-            reply_lease(site, c->before_ns);
-        if (!c->was_lost && c->result == CW_CLAIM_REFUSED) {
-            struct fact *fact = fact_new(FACT_FENCE);
-            fact->a = c->epoch;
-            site_post(site, fact);
-        }
-    } else if (c->is_set) {
-        struct fact *fact = fact_new(FACT_SET);
-        fact->delivered = !c->was_lost && c->result == CW_CLAIM_OK;
-        site_post(site, fact);
+    uint64_t travel = c->was_lost ? CW_SECOND : store_travel(w);
+    if (c->was_lost) {
+        c->stage = STAGE_ANSWER;
+    } else if (c->stage == STAGE_READ) {
+        store_read(w, c);
+        c->stage = c->kind == ASK_LEASE ? STAGE_ANSWER : STAGE_DECIDE;
+    } else if (c->stage == STAGE_DECIDE) {
+        c->stage = decide(w, c) ? STAGE_SWAP : STAGE_ANSWER;
     } else {
-        answer_claim(w, c);
+        store_swap(w, c);
+        c->stage = STAGE_ANSWER;
     }
-    free(c);
+    queue_owned_at(w, w->now_ns + travel, ask_moves, c, 0, free);
 }
 
-static void request_arrives(struct world *w, void *data, uint64_t a)
-{
-    struct claim *c = data;
-    uint64_t back = store_travel(w);
-
-    c->was_lost = is_lost(w, c->site);
-    if (!c->was_lost) {
-        if (c->is_lease)
-            store_renew(w, c);
-        else if (c->is_set)
-            store_set(w, c);
-        else
-            store_claim(w, c);
-        c->was_lost = is_lost(w, c->site);
-    }
-    if (c->was_lost)
-        back = CW_SECOND;
-    queue_owned_at(w, w->now_ns + back, reply_arrives, c, 0, free);
-}
-
-static struct claim *ask(struct site *site, const struct cw_action *a)
+static struct claim *ask(struct site *site, enum ask_kind kind, uint64_t epoch)
 {
     struct claim *c = calloc(1, sizeof *c);
 
     CW_ASSERT(c != NULL);
     c->site = site;
     c->life = site->life;
+    c->kind = (uint8_t)kind;
+    c->epoch = epoch;
     c->before_ns = site_clock(site, site->world->now_ns);
-    if (a) {
-        c->from_epoch = a->from_epoch;
-        c->epoch = a->epoch;
-        c->reign = a->reign;
-        c->first_sequence = a->first_sequence;
-        c->members_from = a->members_from;
-        c->members_to = a->members_to;
-        memcpy(c->identities, a->identities, sizeof c->identities);
-    }
-    queue_owned_at(site->world, site->world->now_ns + store_travel(site->world), request_arrives, c, 0, free);
+    queue_owned_at(site->world, site->world->now_ns + store_travel(site->world), ask_moves, c, 0, free);
     return c;
+}
+
+static struct cw_candidate candidate_of(struct site *site, bool accept_loss)
+{
+    static const enum cw_image_word images[] = {[CW_IMAGE_WHOLE] = CW_WORD_WHOLE,
+                                                [CW_IMAGE_COPYING] = CW_WORD_COPYING,
+                                                [CW_IMAGE_BROKEN] = CW_WORD_BROKEN};
+    static const enum cw_mode_word modes[] = {[CW_MODE_ASYNC] = CW_WORD_ASYNC,
+                                              [CW_MODE_SEMI_SYNC] = CW_WORD_SEMI_SYNC,
+                                              [CW_MODE_SYNC] = CW_WORD_SYNC};
+
+    return (struct cw_candidate){.group = "g",
+                                 .identity = member_of(site->id, &site->status.identity),
+                                 .mode = modes[site->world->mode],
+                                 .image = images[site->status.image_state],
+                                 .is_first = site->id == 0,
+                                 .accept_loss = accept_loss};
 }
 
 void control_claim(struct site *site, const struct cw_action *a)
 {
     note(site->world, site, "claim", a->epoch, a->first_sequence,
          (uint64_t)a->members_from << 8 | a->members_to);
-    ask(site, a);
+    struct claim *c = ask(site, ASK_CLAIM, a->epoch);
+    c->want = (struct cw_claim){.from_epoch = a->from_epoch,
+                                .epoch = a->epoch,
+                                .reign = a->reign,
+                                .first_sequence = a->first_sequence,
+                                .highest_seen_epoch = a->epoch - 1,
+                                .members = set_of(a->members_to, a->identities),
+                                .reached = set_of(a->reached, a->identities)};
+    c->candidate = candidate_of(site, site->last_open_accept_loss);
+    c->candidate.identity = *cw_set_find(&c->want.members, names[site->id]);
 }
 
 void control_set(struct site *site, const struct cw_action *a)
 {
     note(site->world, site, "ask for set", a->epoch, a->members_from, a->members_to);
-    ask(site, a)->is_set = true;
+    struct claim *c = ask(site, ASK_SET, a->epoch);
+    c->from = set_of(a->members_from, a->identities);
+    c->want.members = set_of(a->members_to, a->identities);
+}
+
+/* The engine has said that nothing of this epoch is answered any more. */
+void control_fenced(struct site *site, uint64_t epoch)
+{
+    if (!site->let_go)
+        return;
+    struct claim *c = ask(site, ASK_FENCE, epoch);
+    c->handover = site->handover;
+    site->let_go = false;
 }
 
 /* ------------------------------------------------------------------ the controller of a site */
@@ -259,10 +405,15 @@ void control_open(struct site *site, bool accept_loss)
                                    .members = s->members,
                                    .reign = cw_rng_next(&w->rng) | 1,
                                    .accept_loss = accept_loss};
+    uint8_t handed = number_of(s->row.handover.site);
 
     if (s->holder >= SIM_SITES_MAX)
         open.holder = CW_SITES_MAX;
     memcpy(open.identities, s->identities, sizeof open.identities);
+    if (is_let_go(s) && handed < SIM_SITES_MAX) { /* as good as a member */
+        open.members |= (uint8_t)(1u << handed);
+        open.identities[handed] = identity_of(&s->row.handover);
+    }
     note(w, site, "open", s->epoch, s->members, accept_loss);
     site->last_open_accept_loss = accept_loss;
     site->open_tries++;
@@ -288,30 +439,29 @@ void control_turn(struct site *site)
     site->want_resync = 0;
 }
 
-/* The planned move: drained, then fenced, and only then let go. */
+/* The planned move: drained, then fenced, and only then let go, in favour of a taker who has everything.
+ * A promotion while the holder still lives: it is fenced, and lets go in nobody's favour. */
 static void switchover_tick(struct site *site)
 {
     struct world *w = site->world;
-    struct store *s = &w->store;
+    uint8_t target = (uint8_t)(site->drain_target - 1);
+    const struct cw_peer_status *peer = &site->status.peers[target];
 
-    if (site->status.role == CW_ROLE_DRAINED) {
-        struct fact *fact = fact_new(FACT_FENCE);
-        fact->a = site->status.epoch;
-        site_post(site, fact);
-        if (s->holder == site->id && s->epoch == site->status.epoch) {
-            note(w, site, "store: let go", s->epoch, site->drain_target - 1, 0);
-            s->holder = CW_SITES_MAX;
-            s->was_drained = true;
-            w->switch_target = (uint8_t)site->drain_target;
-            w->switchovers++;
-        }
-        site->drain_target = 0;
-    } else if (w->now_ns > site->drain_deadline_ns) {
-        struct fact *fact = fact_new(FACT_FENCE);
-        fact->a = site->status.epoch;
-        site_post(site, fact);
-        site->drain_target = 0;
+    site->let_go = false;
+    if (site->status.role == CW_ROLE_DRAINED && peer->sequences.durable >= site->status.head) {
+        site->let_go = true;
+        site->handover = member_of(target, &peer->identity);
+        w->switch_target = (uint8_t)site->drain_target;
+    } else if (site->gives_up_undrained) {
+        site->let_go = true;
+        site->handover = (struct cw_member){0};
+        w->switch_target = (uint8_t)site->drain_target;
+    } else if (w->now_ns <= site->drain_deadline_ns) {
+        return;
     }
+    site->gives_up_undrained = false;
+    reply_fence(site, site->status.epoch);
+    site->drain_target = 0;
 }
 
 static void watch(struct site *site)
@@ -319,39 +469,50 @@ static void watch(struct site *site)
     struct store *s = &site->world->store;
     uint64_t counter = s->holder < SIM_SITES_MAX ? s->counters[s->holder] : 0;
 
-    if (site->has_seen && site->seen_holder == s->holder && site->seen_counter == counter)
-        return;
-    site->has_seen = true;
-    site->seen_holder = s->holder;
-    site->seen_counter = counter;
-    site->seen_at_ns = site_clock(site, site->world->now_ns);
+    cw_lease_watch_see(&site->watch, s->epoch, counter, site_clock(site, site->world->now_ns));
 }
 
-/* Whether a replica should ask to open, and how. */
-static int wants_to_open(struct site *site)
+/* Whether somebody would ask this replica to open, and how. */
+static int would_open(struct site *site)
 {
     struct world *w = site->world;
     struct store *s = &w->store;
     bool is_member = s->members >> site->id & 1;
-    bool may_lose = (w->faults & FAULT_LOSSY) || w->phase == PHASE_HEALING;
+    bool is_given_up = w->phase == PHASE_HEALING && w->now_ns - w->healing_since_ns > 60 * CW_SECOND;
+    bool may_lose = w->phase == PHASE_SAFETY ? (w->faults & FAULT_LOSSY) != 0 : is_given_up;
     int how = site->open_tries > 6 && may_lose && world_chance(w, 200) ? 2 : 1;
 
+    if (s->epoch == 0)
+        return site->id == 0;
+    if (is_let_go(s))
+        return w->switch_target == site->id + 1 || world_chance(w, 50) ? how : 0;
     if (s->holder == site->id)
         return how;
-    if (s->holder >= SIM_SITES_MAX) {
-        if (s->epoch == 0)
-            return site->id == 0;
-        if (w->switch_target == site->id + 1 || world_chance(w, 50))
-            return how;
+    if (w->phase == PHASE_HEALING && w->now_ns < w->healing_since_ns + HOLDER_FIRST_NS)
         return 0;
-    }
-    uint64_t silent = site_clock(site, w->now_ns) - site->seen_at_ns;
-    bool looks_dead = site->has_seen && silent > w->lease_ns;
+    uint64_t silent = site_clock(site, w->now_ns) - site->watch.since_ns;
+    bool looks_dead = site->watch.is_seen && silent > w->lease_ns;
     if (!looks_dead || !(w->faults & FAULT_PROMOTE || w->phase == PHASE_HEALING))
         return 0;
     if (!is_member)
         return may_lose && silent > 4 * w->lease_ns && world_chance(w, 30) ? 2 : 0;
     return world_chance(w, 100) ? how : 0;
+}
+
+/* The controller asks its rules first; now and then somebody speaks to the engine past them. */
+static int wants_to_open(struct site *site)
+{
+    struct world *w = site->world;
+    int how = would_open(site);
+
+    if (how == 2 && w->phase == PHASE_HEALING)
+        check_loss_is_needed(site);
+    struct cw_candidate candidate = candidate_of(site, how == 2);
+
+    if (how == 0 || cw_decide_candidate(&w->store.row, &candidate).answer == CW_ANSWER_YES)
+        return how;
+    site->open_tries++;
+    return w->phase == PHASE_SAFETY && world_chance(w, 100) ? how : 0;
 }
 
 void control_tick(struct world *w, void *data, uint64_t a)
@@ -363,9 +524,7 @@ void control_tick(struct world *w, void *data, uint64_t a)
     if (site->state != SITE_RUNNING || w->now_ns < site->paused_until_ns)
         return;
     if (is_reigning(site) && !site->lease_request_pending) {
-        struct claim *c = ask(site, NULL);
-        c->is_lease = true;
-        c->epoch = site->status.epoch;
+        ask(site, ASK_LEASE, site->status.epoch);
         site->lease_request_pending = true;
         /* Asleep between the question and its answer: when it wakes, the answer is old. */
         if ((w->faults & FAULT_PAUSE) && w->phase == PHASE_SAFETY && world_chance(w, 10)) {
@@ -383,11 +542,8 @@ void control_tick(struct world *w, void *data, uint64_t a)
     watch(site);
     if (is_reigning(site)) {
         site->open_tries = 0;
-        if (s->epoch > site->status.epoch) {
-            struct fact *fact = fact_new(FACT_FENCE);
-            fact->a = site->status.epoch;
-            site_post(site, fact);
-        }
+        if (s->epoch > site->status.epoch)
+            reply_fence(site, site->status.epoch);
     } else if (site->status.role == CW_ROLE_REPLICA) {
         site->want_open = wants_to_open(site);
     }
@@ -395,7 +551,7 @@ void control_tick(struct world *w, void *data, uint64_t a)
 
 void control_init(struct world *w)
 {
-    w->store = (struct store){.holder = CW_SITES_MAX};
+    mirror(&w->store);
     for (uint32_t i = 0; i < w->site_count; i++)
         queue_at(w, world_between(w, CW_MS, 300 * CW_MS), control_tick, &w->sites[i], 0);
 }

@@ -23,7 +23,7 @@ bugs=("$@")
 build() { # N
     local dir=$out/$1 files=() f
     mkdir -p "$dir"
-    for f in "$root"/dataplane/{base,wire,transport,journal,replication}/*.c "$root"/tests/sim/*.c; do
+    for f in "$root"/dataplane/{base,wire,transport,journal,replication}/*.c "$root"/tests/sim/*.c "$root"/control/decide.c; do
         [ "$(basename "$f")" = stories.c ] || files+=("$f")
     done
     printf '%s\n' "${files[@]}" | CW_N=$1 CW_DIR=$dir CW_ROOT=$root xargs -P "$(nproc)" -I{} bash -c '

@@ -17,6 +17,7 @@
 
 #include "base/numbers.h"
 #include "base/rng.h"
+#include "control/decide.h"
 #include "replication/group.h"
 
 #define SIM_SITES_MAX  3u
@@ -193,20 +194,20 @@ struct site {
     uint32_t sends_unanswered;
 
     /* controller of this site */
-    uint64_t lease_deadline_ns;
-    uint64_t seen_counter, seen_at_ns, seen_holder;
-    bool has_seen;
+    struct cw_lease_watch watch;
     bool is_store_cut;
+    bool let_go;               /* when it is fenced, the store is told so, */
+    struct cw_member handover; /* and to whom it was drained; site "": to nobody */
     bool lease_request_pending;
     uint64_t drain_target; /* site id + 1 while a switchover is under way */
     uint64_t drain_deadline_ns;
+    bool gives_up_undrained; /* a promotion at drain_target was asked for, no switchover */
     uint64_t open_tries, claim_tries;
     int want_open; /* 1: open, 2: with accept_loss; done in the next turn */
     bool want_drain, want_check;
     uint8_t want_resync; /* peer + 1 */
     struct message *unacked[SIM_SITES_MAX];
     struct net_end *net[SIM_SITES_MAX]; /* real sessions, when the world uses them */
-    struct claim *claim;                /* the question that is under way */
 
     uint8_t last_role;
     bool last_open_accept_loss;
@@ -220,12 +221,14 @@ struct site {
 /* ------------------------------------------------------------------ store (control.c) */
 
 struct store {
+    struct cw_authority row;
+    uint64_t counters[SIM_SITES_MAX];
+    bool was_drained; /* holder let go after a drain */
+    /* the row, in numbers */
     uint64_t epoch, reign, first_sequence;
     uint8_t holder;
     uint8_t members;
     struct cw_identity identities[CW_SITES_MAX];
-    uint64_t counters[SIM_SITES_MAX];
-    bool was_drained; /* holder let go after a drain */
 };
 
 /* ------------------------------------------------------------------ what clients do (load.c) */
@@ -320,6 +323,9 @@ enum fault_class {
     FAULT_STORE_LOST_REPLY = 16384
 };
 
+/* When all is repaired only the holder opens, for so long: it must not need anybody to be promoted. */
+#define HOLDER_FIRST_NS (40 * CW_SECOND)
+
 enum phase { PHASE_SAFETY, PHASE_HEALING, PHASE_DONE };
 
 struct world {
@@ -335,6 +341,7 @@ struct world {
     uint8_t lose_from, lose_to;
     uint64_t events;
     enum phase phase;
+    uint64_t healing_since_ns;
     bool failed;
     char failure[512];
 
@@ -460,6 +467,7 @@ void control_init(struct world *w);
 void control_claim(struct site *site, const struct cw_action *action);
 void control_set(struct site *site, const struct cw_action *action);
 void control_turn(struct site *site);
+void control_fenced(struct site *site, uint64_t epoch);
 void control_tick(struct world *w, void *data, uint64_t a);
 /* From the site's clock before the request: what a lease may be relied on until. */
 uint64_t control_lease_deadline(struct site *site, uint64_t before_ns);
@@ -509,5 +517,9 @@ void check_files(struct site *site);
 void check_primary_state(struct site *site);
 void check_alone(struct world *w); /* the set has shrunk to the primary */
 void check_joined(struct world *w, uint8_t joined);
+/* Everybody is up and well connected, and still somebody thinks of accepting a loss. */
+void check_loss_is_needed(struct site *site);
+/* All was repaired HOLDER_FIRST_NS ago. */
+void check_holder_is_back(struct world *w);
 void check_power_loss(struct site *site);
 void check_apply(struct site *site, const struct cw_action *action);

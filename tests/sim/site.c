@@ -191,6 +191,7 @@ static void on_authority(struct site *site, struct fact *fact)
     case FACT_FENCE:
         note(site->world, site, "fenced", fact->a, 0, 0);
         cw_group_fence(site->group, fact->a, now);
+        control_fenced(site, fact->a);
         break;
     default:
         break;
@@ -418,8 +419,8 @@ void site_start(struct site *site)
     CW_ASSERT(site->state == SITE_OFF);
     site->life++;
     site->state = SITE_STARTING;
-    site->has_seen = false;
-    site->lease_deadline_ns = 0;
+    site->watch = (struct cw_lease_watch){0};
+    site->let_go = site->gives_up_undrained = false;
     site->lease_request_pending = false;
     site->drain_target = 0;
     queue_at(w, CW_MAX(w->now_ns, site->paused_until_ns) + world_between(w, CW_MS, 100 * CW_MS),

@@ -2,7 +2,7 @@
 /*
  * Stories: a file of prose, commands and what happened. Lines that begin with '$' are commands; the lines up
  * to the next command or prose are what the group did; everything else is kept. The runner plays the commands
- * in a plain world (1 ms between sites, 50 us a disk operation, 2 ms to the store) and compares; with
+ * in a plain world (1 ms between sites, 50 us a disk operation, 1 ms to the store) and compares; with
  * --update it writes the file anew, and the difference is what a reviewer reads.
  *
  *     $ world sync 2          mode and number of sites; first

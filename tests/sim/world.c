@@ -287,7 +287,8 @@ static void fault_switchover(struct world *w)
     note(w, primary, "switchover", target, 0, 0);
     primary->drain_target = target + 1;
     primary->drain_deadline_ns = w->now_ns + 12 * CW_SECOND;
-    primary->want_drain = true;
+    primary->gives_up_undrained = (w->faults & FAULT_PROMOTE) && world_chance(w, 250);
+    primary->want_drain = !primary->gives_up_undrained;
     site_turn_soon(primary);
 }
 
@@ -377,6 +378,7 @@ static void check_tick(struct world *w, void *data, uint64_t a)
 static void heal(struct world *w)
 {
     w->phase = PHASE_HEALING;
+    w->healing_since_ns = w->now_ns;
     note(w, NULL, "healing", 0, 0, 0);
     memset(w->cut_until_ns, 0, sizeof w->cut_until_ns);
     w->loss_ppm = w->corrupt_ppm = 100;
@@ -495,6 +497,8 @@ bool world_run(const struct sim_options *options, struct world *w)
     while (!w->failed && w->phase == PHASE_HEALING) {
         world_run_until(w, w->now_ns + CW_SECOND);
         tend(w);
+        if (w->now_ns - w->healing_since_ns == HOLDER_FIRST_NS)
+            check_holder_is_back(w);
         if (w->now_ns >= quiet)
             w->load_on = false;
         if (!w->load_on && world_has_converged(w, why, sizeof why))

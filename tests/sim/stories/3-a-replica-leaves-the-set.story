@@ -12,53 +12,53 @@ $ run 6s
 [      1us] A journal 2..2, commit 1
 [    102us] A journal synced
 [  24154us] B > A  ACK: written 1, durable 1
-[ 103083us] A > B  COMMIT 1, sync to 0
+[ 101083us] A > B  COMMIT 1, sync to 0
 [ 124154us] B > A  ACK: written 1, durable 1
-[ 203083us] A > B  COMMIT 1, sync to 0
+[ 201083us] A > B  COMMIT 1, sync to 0
 [ 224154us] B > A  ACK: written 1, durable 1
-[ 316464us] A > B  COMMIT 1, sync to 0
+[ 314464us] A > B  COMMIT 1, sync to 0
 [ 324154us] B > A  ACK: written 1, durable 1
-[ 416464us] A > B  COMMIT 1, sync to 0
+[ 414464us] A > B  COMMIT 1, sync to 0
 [ 424154us] B > A  ACK: written 1, durable 1
-[ 516464us] A > B  COMMIT 1, sync to 0
+[ 514464us] A > B  COMMIT 1, sync to 0
 [ 524154us] B > A  ACK: written 1, durable 1
-[ 617964us] A > B  COMMIT 1, sync to 0
+[ 615964us] A > B  COMMIT 1, sync to 0
 [ 624154us] B > A  ACK: written 1, durable 1
-[ 717964us] A > B  COMMIT 1, sync to 0
+[ 715964us] A > B  COMMIT 1, sync to 0
 [ 724154us] B > A  ACK: written 1, durable 1
+[ 815964us] A > B  COMMIT 1, sync to 0
 [ 824154us] B > A  ACK: written 1, durable 1
-[ 834427us] A > B  COMMIT 1, sync to 0
 [ 924154us] B > A  ACK: written 1, durable 1
-[ 934427us] A > B  COMMIT 1, sync to 0
+[ 928508us] A > B  COMMIT 1, sync to 0
 [1024154us] B > A  ACK: written 1, durable 1
-[1034427us] A > B  COMMIT 1, sync to 0
+[1028508us] A > B  COMMIT 1, sync to 0
 [1124154us] B > A  ACK: written 1, durable 1
-[1146985us] A > B  COMMIT 1, sync to 0
+[1129912us] A > B  COMMIT 1, sync to 0
 [1224154us] B > A  ACK: written 1, durable 1
-[1246985us] A > B  COMMIT 1, sync to 0
+[1229912us] A > B  COMMIT 1, sync to 0
 [1324154us] B > A  ACK: written 1, durable 1
-[1346985us] A > B  COMMIT 1, sync to 0
+[1331648us] A > B  COMMIT 1, sync to 0
 [1424154us] B > A  ACK: written 1, durable 1
-[1460970us] A > B  COMMIT 1, sync to 0
+[1431648us] A > B  COMMIT 1, sync to 0
 [1524154us] B > A  ACK: written 1, durable 1
-[1571881us] A > B  COMMIT 1, sync to 0
+[1531648us] A > B  COMMIT 1, sync to 0
 [1624154us] B > A  ACK: written 1, durable 1
-[1671881us] A > B  COMMIT 1, sync to 0
+[1631663us] A > B  COMMIT 1, sync to 0
 [1724154us] B > A  ACK: written 1, durable 1
-[1775318us] A > B  COMMIT 1, sync to 0
+[1731663us] A > B  COMMIT 1, sync to 0
 [1824154us] B > A  ACK: written 1, durable 1
-[1875318us] A > B  COMMIT 1, sync to 0
+[1839993us] A > B  COMMIT 1, sync to 0
 [1924154us] B > A  ACK: written 1, durable 1
-[1986941us] A > B  COMMIT 1, sync to 0
+[1939993us] A > B  COMMIT 1, sync to 0
 [2024154us] B > A  ACK: written 1, durable 1
 [2050000us] A session with B is down
 [2050000us] B session with A is down
 [2050001us] A ! site 1 disconnected
-[4997187us]   the store: epoch 1 of A, set A
-[4999188us] A ! site 1 is out of the in-sync set: writes go on without it
-[4999188us] A write 2: acknowledged
-[5001289us] A journal synced
-[5001290us] A applies to volume 0, blocks 4..5
+[5005867us]   the store: epoch 1 of A, set A
+[5006868us] A ! site 1 is out of the in-sync set: writes go on without it
+[5006868us] A write 2: acknowledged
+[5008969us] A journal synced
+[5008970us] A applies to volume 0, blocks 4..5
 
 When the link is back the replica catches up from the journal, and is a member again when it holds everything.
 
@@ -81,6 +81,6 @@ $ run 120ms
 [  56157us] B journal synced
 [  56158us] B > A  ACK: written 2, durable 2
 [  56158us] B applies to volume 0, blocks 4..5
-[  59108us]   the store: epoch 1 of A, set A B
+[  60108us]   the store: epoch 1 of A, set A B
 [  61109us] A ! site 1 is in sync
 [  66158us] B > A  ACK: written 2, durable 2

@@ -16,13 +16,13 @@ $ run 8s
 [      1us] B is gathering
 [2007900us] B is claiming
 [2040000us] B session with A is down
-[5171791us]   the store: epoch 2 of B, set B
-[5173792us] B is opening
-[5173893us] B ! open for writes in epoch 2 from sequence 2
-[5173893us] B journal 2..2, commit 1
-[5173893us] B is primary
-[5173994us] B journal synced
-[5224291us] B journal synced
+[5107790us]   the store: epoch 2 of B, set B
+[5108791us] B is opening
+[5108892us] B ! open for writes in epoch 2 from sequence 2
+[5108892us] B journal 2..2, commit 1
+[5108892us] B is primary
+[5108993us] B journal synced
+[5159095us] B journal synced
 $ write B 8 1
 $ run 10ms
 [      1us] B journal 3..3, commit 2
@@ -56,5 +56,5 @@ $ run 120ms
 [  85207us] A > B  ACK: written 2, durable 1
 [  85207us] A journal 3..3, commit 3
 [  85258us] A > B  ACK: written 3, durable 1
-[  88259us]   the store: epoch 2 of B, set A B
+[  89259us]   the store: epoch 2 of B, set A B
 [  90260us] B ! site 0 is in sync

@@ -23,7 +23,7 @@ $ run 1s
 [ 424520us] B is gathering
 [ 425521us] A > B  HELLO
 [ 426522us] B is claiming
-[ 448522us]   the store: epoch 2 of B, set B
+[ 449522us]   the store: epoch 2 of B, set B
 [ 450523us] B is opening
 [ 450624us] B ! open for writes in epoch 2 from sequence 3
 [ 450624us] B > A  HELLO
@@ -40,7 +40,7 @@ $ run 1s
 [ 455781us] A > B  ACK: written 3, durable 2
 [ 455831us] A journal synced
 [ 455832us] A > B  ACK: written 3, durable 3
-[ 458782us]   the store: epoch 2 of B, set A B
+[ 459782us]   the store: epoch 2 of B, set A B
 [ 460783us] B ! site 0 is in sync
 [ 465832us] A > B  ACK: written 3, durable 3
 [ 500934us] B journal synced

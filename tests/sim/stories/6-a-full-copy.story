@@ -11,7 +11,7 @@ $ resync A B
 $ run 600ms
 [      1us] A > B  HELLO
 [   1002us] B > A  HELLO
-[   2001us]   the store: epoch 1 of A, set A
+[   3001us]   the store: epoch 1 of A, set A
 [   4002us] A ! site 1 is out of the in-sync set: writes go on without it
 [  51259us] B > A  ACK: written 2, durable 2
 [ 151259us] B > A  ACK: written 2, durable 2
@@ -48,5 +48,5 @@ $ run 600ms
 [ 521829us] B > A  ACK: written 2, durable 2
 [ 522830us] A ! site 1 is attached at sequence 2 and catches up to 2
 [ 522830us] A > B  COMMIT 2, sync to 0
-[ 524830us]   the store: epoch 1 of A, set A B
+[ 525830us]   the store: epoch 1 of A, set A B
 [ 526831us] A ! site 1 is in sync
