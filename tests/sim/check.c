@@ -136,7 +136,7 @@ static bool must_survive(struct site *site, const struct client_op *op)
             has &= (uint8_t) ~(1u << i);
     if (w->store.was_drained)
         return has != 0;
-    if (w->mode == CW_MODE_ASYNC || site->last_open_accept_loss)
+    if (w->mode == CW_MODE_ASYNC || w->store.is_loss_accepted)
         return has & self;
     bool is_tainted = false;
     for (uint8_t i = 0; i < w->site_count; i++)
@@ -162,7 +162,7 @@ void check_opened(struct site *site)
     if (s->epoch == st->epoch && s->first_sequence != last->first_sequence)
         world_fail(w, "site %u: first sequence %llu, the store has %llu", site->id, (ull)last->first_sequence,
                    (ull)s->first_sequence);
-    w->oracle.lossy_opens += site->last_open_accept_loss;
+    w->oracle.lossy_opens += s->is_loss_accepted;
     for (struct client_op *op = w->oracle.ops; op; op = op->next) {
         struct branch *b;
         oracle_line(w, st->epoch, st->reign, op->last_sequence, &b);
@@ -175,11 +175,11 @@ void check_opened(struct site *site)
                        "in epoch %llu opened by site %u at %llu%s",
                        (ull)op->id, (ull)op->epoch, (ull)op->last_sequence, op->hold, op->durable,
                        (ull)st->epoch, site->id, (ull)last->first_sequence,
-                       site->last_open_accept_loss ? " (accepting loss)" : "");
+                       s->is_loss_accepted ? " (accepting loss)" : "");
         op->is_lost = true;
         w->oracle.lost_ops++;
     }
-    s->was_drained = false;
+    s->was_drained = s->is_loss_accepted = false;
     check_alone(w); /* an opening begins with a set of one */
     site->want_check = true;
 }

@@ -147,6 +147,7 @@ static void store_read(struct world *w, struct claim *c)
 
 static void wrote_claim(struct world *w, struct claim *c, uint8_t holder_before, uint64_t epoch_before)
 {
+    w->store.is_loss_accepted |= c->candidate.accept_loss;
     note(w, c->site, "store: claimed", w->store.epoch, w->store.first_sequence, w->store.members);
     if (c->next.epoch <= epoch_before)
         world_fail(w, "site %u claims epoch %llu, the store had %llu", c->site->id,

@@ -223,7 +223,8 @@ struct site {
 struct store {
     struct cw_authority row;
     uint64_t counters[SIM_SITES_MAX];
-    bool was_drained; /* holder let go after a drain */
+    bool was_drained;      /* holder let go after a drain */
+    bool is_loss_accepted; /* by a claim since the last opening that ended well */
     /* the row, in numbers */
     uint64_t epoch, reign, first_sequence;
     uint8_t holder;
@@ -379,7 +380,7 @@ struct world {
 
     /* numbers for the summary */
     uint64_t acked_writes, acked_flushes, acked_reads, promotions, crashes, power_losses, cuts, pauses,
-        switchovers, rejected, copies;
+        switchovers, rejected, copies, dead_ends;
 };
 
 bool world_run(const struct sim_options *options, struct world *w); /* true: nothing wrong was seen */

@@ -443,6 +443,20 @@ bool world_has_converged(struct world *w, char *why, size_t why_size)
     return true;
 }
 
+/* Media lied where the only whole image was: what is left is for an operator to look at (--inconsistent). */
+static bool is_dead_end(struct world *w)
+{
+    bool has_liar = false;
+
+    for (uint32_t i = 0; i < w->site_count; i++) {
+        const struct site *s = &w->sites[i];
+        if (s->state != SITE_RUNNING || s->status.image_state == CW_IMAGE_WHOLE)
+            return false;
+        has_liar |= s->is_journal_tainted;
+    }
+    return has_liar;
+}
+
 static void print_who_waits(struct world *w)
 {
     for (uint32_t i = 0; i < w->site_count; i++) {
@@ -503,6 +517,8 @@ bool world_run(const struct sim_options *options, struct world *w)
             w->load_on = false;
         if (!w->load_on && world_has_converged(w, why, sizeof why))
             w->phase = PHASE_DONE;
+        else if (w->now_ns > give_up && is_dead_end(w))
+            w->phase = PHASE_DONE, w->dead_ends++;
         else if (w->now_ns > give_up)
             world_fail(w, "liveness: not together after %llu s: %s",
                        (unsigned long long)(HEAL_NS / CW_SECOND), why);
