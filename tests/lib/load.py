@@ -7,6 +7,9 @@ group's write order. Every 512-byte block it writes carries the number of the op
     P = the highest operation found anywhere;
     every block must carry the last operation <= P that wrote it          (prefix, across the volumes)
     P >= the last operation that the promise of the mode protects        (nothing acknowledged is lost)
+
+The history begins with a base: what every block carries after an operation that no site can go back behind any
+more. Without a base moving up, checks would take longer and longer.
 """
 import random
 import struct
@@ -30,12 +33,30 @@ class Writer(threading.Thread):
         self.first, self.count = first, count
         self.flush_every = flush_every
         self.next_op = start_op
-        self.history = []          # (op, volume, first block, blocks, is zeroes)
+        self.base_op = 0           # no site goes back behind this one
+        self.base = {}             # (volume, block) -> operation it carries after base_op; not there: 0
+        self.history = []          # (op, volume, first block, blocks, is zeroes), above base_op
         self.acknowledged = 0      # highest operation answered
         self.flushed = 0           # highest operation covered by an answered flush or FUA
         self.stopping = threading.Event()
         self.error = None
         self.handles = []
+
+    def next(self, seed, end):
+        """The writer that goes on after a check said `end`: what came later is on no site any more."""
+        w = Writer(seed, self.first, self.count, self.flush_every, self.next_op)
+        w.base_op, w.base = self.base_op, self.base
+        w.history = [h for h in self.history if h[0] <= end]
+        w.acknowledged, w.flushed = min(self.acknowledged, end), min(self.flushed, end)
+        return w
+
+    def rebase(self, op):
+        """Every site has all up to `op` for good: from now on a state that ends before it is a loss."""
+        for number, volume, first, blocks, zero in self.history:
+            if number <= op:
+                self.base.update(((volume, b), 0 if zero else number) for b in range(first, first + blocks))
+        self.history = [h for h in self.history if h[0] > op]
+        self.base_op = max(self.base_op, op)
 
     def connect(self, uris):
         self.handles = []
@@ -112,14 +133,24 @@ def check(writer, uris, at_least):
                 raise AssertionError(f"volume {volume} block {writer.first + i} is neither zero nor written")
             found[volume, writer.first + i] = op
             highest = max(highest, op)
-    # Zeroes leave no number: the prefix may end with operations that only zeroed. Try the shortest that fits.
-    expected, prefix_end = {}, None
-    mismatches = {k: v for k, v in found.items() if v != 0}
-    for op, volume, first, blocks, zero in [(0, 0, 0, 0, False), *writer.history]:
-        for b in range(first, first + blocks):
-            key = (volume, b)
-            value = 0 if zero else op
-            expected[key] = value
+    prefix_end, mismatches = shortest_prefix(writer, found, highest, at_least)
+    if prefix_end is None:
+        sample = list(mismatches.items())[:5]
+        raise AssertionError(f"not a prefix above operation {writer.base_op}, which every site had: highest operation "
+                             f"found {highest}, blocks that do not fit: {sample}")
+    if prefix_end < at_least:
+        raise AssertionError(f"lost: the state ends with operation {prefix_end}, {at_least} was promised")
+    return prefix_end
+
+
+def shortest_prefix(writer, found, highest, at_least):
+    """Zeroes leave no number, so several prefixes may fit: the shortest that has at_least, else the longest. And what
+    does not fit when there is none."""
+    mismatches = {k: v for k, v in found.items() if v != writer.base.get(k, 0)}
+    prefix_end = None
+    for op, volume, first, blocks, zero in [(writer.base_op, 0, 0, 0, False), *writer.history]:
+        value = 0 if zero else op
+        for key in ((volume, b) for b in range(first, first + blocks)):
             if found[key] == value:
                 mismatches.pop(key, None)
             else:
@@ -128,9 +159,4 @@ def check(writer, uris, at_least):
             prefix_end = op
             if op >= at_least:
                 break
-    if prefix_end is None:
-        sample = list(mismatches.items())[:5]
-        raise AssertionError(f"not a prefix: highest operation found {highest}, blocks that do not fit: {sample}")
-    if prefix_end < at_least:
-        raise AssertionError(f"lost: the state ends with operation {prefix_end}, {at_least} was promised")
-    return prefix_end
+    return prefix_end, mismatches

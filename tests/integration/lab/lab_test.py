@@ -132,10 +132,7 @@ def test_switchover_under_load(build):
             w.stop()
             here, there = there, here
             end = load.check(w, [lab.uri("db", v, here) for v in ("a", "b")], w.acknowledged)
-            fresh = load.Writer(w.rng.random(), start_op=w.next_op)
-            fresh.history = [h for h in w.history if h[0] <= end]
-            fresh.acknowledged = min(w.acknowledged, end)
-            w = fresh
+            w = w.next(w.rng.random(), end)
             lab.wait_state("db", "in-sync", there)
         return f"4 moves, {w.next_op} operations"
 
