@@ -26,6 +26,7 @@
 #include "base/numbers.h"
 #include "engine/clock.h"
 #include "engine/control.h"
+#include "engine/leaks.h"
 #include "engine/loops.h"
 #include "engine/no_alloc.h"
 #include "io/aead.h"
@@ -203,6 +204,7 @@ static enum cw_status make_memory(char *why, size_t why_size)
                  "%zu bytes of memory are not to be had: lower memory.payload_mb or receive_mb", size);
         return CW_NO_SPACE;
     }
+    cw_leaks_root(memory, size);
     cw_arena_init(&arena, memory, size);
     status = carve(&arena, why, why_size);
     cw_arena_seal(&arena);
@@ -271,6 +273,7 @@ static int run_engine(const char *file)
     explicit_bzero(engine.config.cluster_key, sizeof engine.config.cluster_key);
     /* Nothing of ours is open any more. Ports are left to the kernel: DPDK 22.11's memif frees what its own
      * interrupt thread still looks at, and an orderly stop must not end in a fault. */
+    cw_leaks_check();
     fflush(NULL);
     _exit(0);
 }

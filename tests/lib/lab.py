@@ -52,7 +52,10 @@ class Lab:
         self.sites = sites.split(",")
         self.options = ["--sites", sites, "--link", link, "--storage", storage, *extra]
         self.env = dict(os.environ, CAUSEWAY_LAB=self.dir + "/lab")
-        self.env.setdefault("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=1")
+        # In ASan builds: a process that finds something writes it to a file of its own, and the lab fails.
+        self.env.setdefault("ASAN_OPTIONS", f"detect_leaks=1:abort_on_error=1:log_path={self.dir}/asan")
+        self.env.setdefault("LSAN_OPTIONS", f"suppressions={os.path.dirname(os.path.abspath(__file__))}/lsan.supp:"
+                                            "print_suppressions=0")
 
     def __enter__(self):
         signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
@@ -69,11 +72,25 @@ class Lab:
             if os.environ.get("CW_KEEP"):  # for whoever looks into a failure: the lab stays as it is
                 print(f"kept: CAUSEWAY_LAB={self.env['CAUSEWAY_LAB']} {self.cli}")
                 return
-        self.down()
+        found = self.down()
+        if found and kind is None:
+            raise Failed("a sanitizer found something\n" + found)
+        if found:
+            print(found)
 
     def down(self):
+        """Takes it down, and gives back what sanitizers wrote until then."""
         subprocess.run([self.cli, "lab", "down"], env=self.env, capture_output=True, timeout=120)
+        found = self.sanitizer_reports()
         shutil.rmtree(self.dir, ignore_errors=True)
+        return found
+
+    def sanitizer_reports(self):
+        found = ""
+        for name in sorted(n for n in os.listdir(self.dir) if n.startswith("asan.")):
+            with open(os.path.join(self.dir, name), errors="replace") as f:
+                found += f"--- {name}\n" + "".join(f.readlines()[:60])
+        return found
 
     def show_logs(self):
         print("--- status --json", subprocess.run([self.cli, "status", "--json"], env=self.env, capture_output=True,
