@@ -6,6 +6,8 @@
 #include "base/assert.h"
 #include "base/numbers.h"
 
+#define WORDS_MAX 240
+
 void cw_trace_init(struct cw_trace *trace, struct cw_arena *arena, uint32_t entry_count)
 {
     CW_ASSERT(cw_is_power_of_two(entry_count));
@@ -14,26 +16,39 @@ void cw_trace_init(struct cw_trace *trace, struct cw_arena *arena, uint32_t entr
     trace->entries = cw_arena_take(arena, sizeof(struct cw_trace_entry) * entry_count, 64);
 }
 
-void cw_trace_add(struct cw_trace *trace, uint64_t time_ns, uint32_t code, uint32_t object, uint64_t a,
+void cw_trace_add(struct cw_trace *trace, uint64_t time_ns, uint64_t object, const char *text, uint64_t a,
                   uint64_t b, uint64_t c)
 {
     trace->entries[trace->count++ & trace->mask] =
-        (struct cw_trace_entry){.time_ns = time_ns, .code = code, .object = object, .values = {a, b, c}};
+        (struct cw_trace_entry){.time_ns = time_ns, .text = text, .object = object, .values = {a, b, c}};
 }
 
-void cw_trace_print(const struct cw_trace *trace, FILE *out, const char *const *names, uint32_t name_count)
+uint32_t cw_trace_last(const struct cw_trace *trace, struct cw_trace_entry *entries, uint32_t max)
 {
-    uint64_t size = (uint64_t)trace->mask + 1;
-    uint64_t first = trace->count > size ? trace->count - size : 0;
+    uint64_t end = trace->count, held = CW_MIN(end, (uint64_t)trace->mask + 1);
+    uint32_t count = (uint32_t)CW_MIN(held, (uint64_t)max);
 
-    for (uint64_t i = first; i < trace->count; i++) {
-        const struct cw_trace_entry *e = &trace->entries[i & trace->mask];
-        fprintf(out, "[%14" PRIu64 "ns] ", e->time_ns);
-        if (e->code < name_count)
-            fprintf(out, "%-24s", names[e->code]);
-        else
-            fprintf(out, "code %-19" PRIu32, e->code);
-        fprintf(out, " #%" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", e->object, e->values[0],
-                e->values[1], e->values[2]);
+    for (uint32_t i = 0; i < count; i++)
+        entries[i] = trace->entries[(end - count + i) & trace->mask];
+    return count;
+}
+
+void cw_trace_words(const struct cw_trace_entry *entry, char *words, size_t size)
+{
+    snprintf(words, size, entry->text, (unsigned long long)entry->values[0],
+             (unsigned long long)entry->values[1], (unsigned long long)entry->values[2]);
+}
+
+void cw_trace_print(const struct cw_trace *trace, FILE *out, uint32_t max, uint64_t now_ns)
+{
+    uint64_t end = trace->count, held = CW_MIN(end, (uint64_t)trace->mask + 1);
+
+    for (uint64_t i = end - CW_MIN(held, (uint64_t)max); i < end; i++) {
+        const struct cw_trace_entry entry = trace->entries[i & trace->mask];
+        uint64_t age_ns = now_ns - CW_MIN(now_ns, entry.time_ns);
+        char words[WORDS_MAX];
+        cw_trace_words(&entry, words, sizeof words);
+        fprintf(out, "  -%" PRIu64 ".%06" PRIu64 " s  #%" PRIu64 " %s\n", age_ns / 1000000000,
+                age_ns / 1000 % 1000000, entry.object, words);
     }
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A fixed ring of binary trace entries, the last thing written before a crash and the first thing read
- * after it. One writer. An entry is a time, a code and four numbers; the text belongs to whoever prints.
+ * A fixed ring of trace entries, the last thing written before a crash and the first thing read after it. One
+ * writer. An entry is a time, a constant text and four numbers: nothing is formatted until somebody reads, so
+ * that an entry costs a few stores.
  */
 #pragma once
 
@@ -13,8 +14,8 @@
 
 struct cw_trace_entry {
     uint64_t time_ns;
-    uint32_t code;   /* index into the names given at print time */
-    uint32_t object; /* which group, session, ... */
+    const char *text; /* lives as long as the program; at most three %llu, for the values */
+    uint64_t object;  /* which group, path, ...; 0: none */
     uint64_t values[3];
 };
 
@@ -26,7 +27,12 @@ struct cw_trace {
 
 /* entry_count is a power of two. */
 void cw_trace_init(struct cw_trace *trace, struct cw_arena *arena, uint32_t entry_count);
-void cw_trace_add(struct cw_trace *trace, uint64_t time_ns, uint32_t code, uint32_t object, uint64_t a,
+void cw_trace_add(struct cw_trace *trace, uint64_t time_ns, uint64_t object, const char *text, uint64_t a,
                   uint64_t b, uint64_t c);
-/* Oldest first, one line each; codes at or past name_count print as numbers. */
-void cw_trace_print(const struct cw_trace *trace, FILE *out, const char *const *names, uint32_t name_count);
+/* Copies the last `max`, oldest first; how many there were. The writer's thread, or one that accepts that an
+ * entry being written is half of each. */
+uint32_t cw_trace_last(const struct cw_trace *trace, struct cw_trace_entry *entries, uint32_t max);
+/* The entry's text with its numbers. No allocation. */
+void cw_trace_words(const struct cw_trace_entry *entry, char *words, size_t size);
+/* The last `max`, oldest first, a line each with how long before now_ns it was. From a failing thread too. */
+void cw_trace_print(const struct cw_trace *trace, FILE *out, uint32_t max, uint64_t now_ns);

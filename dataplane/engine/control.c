@@ -136,7 +136,7 @@ static size_t put_name(const struct cw_engine *engine, const char *from, int *ta
     return CW_MIN((size_t)CW_MAX(length, 0), size - 1);
 }
 
-static void put_names(const struct cw_engine *engine, const char *from, char *to, size_t size)
+void cw_control_put_names(const struct cw_engine *engine, const char *from, char *to, size_t size)
 {
     size_t used = 0;
     while (*from && used + 1 < size) {
@@ -155,7 +155,7 @@ static void on_event_mail(struct cw_control *control, const struct cw_mail *mail
     char numbered[CW_EVENT_TEXT], text[CW_EVENT_TEXT];
     snprintf(numbered, sizeof numbered, mail->event.text, (unsigned long long)mail->event.values[0],
              (unsigned long long)mail->event.values[1], (unsigned long long)mail->event.values[2]);
-    put_names(control->engine, numbered, text, sizeof text);
+    cw_control_put_names(control->engine, numbered, text, sizeof text);
     event_add(control, mail->event.level, mail->event.group, text);
 }
 

@@ -37,7 +37,7 @@ enum cw_attach_state {
 struct cw_control_group {
     uint8_t state; /* enum cw_attach_state */
     uint8_t slot;
-    bool is_busy;       /* a request that changes it is under way */
+    bool is_busy; /* a request that changes it is under way */
     uint32_t id;
     char name[64];
     enum cw_mode mode;
@@ -99,6 +99,8 @@ void cw_control_post(struct cw_control *control, struct cw_command *command);
 void cw_control_free_command(struct cw_command *command);
 void cw_control_event(struct cw_control *control, uint8_t level, uint32_t group, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* "site 1" and "path 0" in `from` become names. */
+void cw_control_put_names(const struct cw_engine *engine, const char *from, char *to, size_t size);
 json_t *cw_control_event_json(const struct cw_event *event);
 struct cw_control_group *cw_control_find(struct cw_control *control, uint32_t group);
 void cw_control_stop(struct cw_control *control);

@@ -181,6 +181,46 @@ static void status(struct cw_call *call)
     cw_control_post(call->control, command);
 }
 
+static json_t *trace_json(const struct cw_control *control, const struct cw_snapshot *snapshot,
+                          enum cw_trace_ring ring)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < snapshot->trace->counts[ring]; i++) {
+        const struct cw_trace_entry *entry = &snapshot->trace->entries[ring][i];
+        char numbered[CW_EVENT_TEXT], words[CW_EVENT_TEXT];
+        uint64_t age_ns = snapshot->taken_ns - CW_MIN(snapshot->taken_ns, entry->time_ns);
+        cw_trace_words(entry, numbered, sizeof numbered);
+        cw_control_put_names(control->engine, numbered, words, sizeof words);
+        json_array_append_new(list, json_pack("{s:f, s:I, s:s}", "seconds_ago", (double)age_ns / 1e9, "group",
+                                              (json_int_t)entry->object, "text", words));
+    }
+    return list;
+}
+
+static void on_trace(struct cw_command *command)
+{
+    struct cw_call *call = command->context;
+    const struct cw_snapshot *snapshot = command->snapshot;
+    cw_call_reply(call,
+                  json_pack("{s:o, s:o, s:o}", "store", trace_json(call->control, snapshot, CW_TRACE_STORE),
+                            "journals", trace_json(call->control, snapshot, CW_TRACE_DISKS), "net",
+                            trace_json(call->control, snapshot, CW_TRACE_NET)));
+    free(snapshot->trace);
+    free(command->snapshot);
+    cw_control_free_command(command);
+}
+
+static void trace_dump(struct cw_call *call)
+{
+    struct cw_command *command = cw_control_command(CW_COMMAND_SNAPSHOT, 0, on_trace, call);
+    command->snapshot = calloc(1, sizeof *command->snapshot);
+    struct cw_trace_copy *trace = calloc(1, sizeof *trace);
+    CW_ASSERT(command->snapshot != NULL && trace != NULL && "on the control thread, and given back at once");
+    command->snapshot->trace = trace;
+    command->snapshot->command = command;
+    cw_control_post(call->control, command);
+}
+
 static void events(struct cw_call *call)
 {
     const struct cw_control *control = call->control;
@@ -414,6 +454,7 @@ static const struct {
     {"control.register", control_register, NEEDS_NOTHING},
     {"status", status, NEEDS_NOTHING},
     {"events", events, NEEDS_NOTHING},
+    {"trace.dump", trace_dump, NEEDS_NOTHING},
     {"engine.stop", engine_stop, NEEDS_NOTHING},
     {"lab.cut", lab_cut, NEEDS_NOTHING},
     {"group.attach", cw_method_group_attach, NEEDS_NOTHING},

@@ -60,7 +60,10 @@ const char *cw_engine_site_name(const struct cw_engine *of, uint8_t id)
 
 /* ---------------------------------------------------------------- what goes wrong */
 
-/* Where every group stands, from whatever thread failed: good enough for the last words. */
+#define LAST_ENTRIES 40u
+
+/* Where every group stands and what came before, from whatever thread failed: other threads go on meanwhile,
+ * which is good enough for the last words. */
 static void last_words(void)
 {
     fprintf(
@@ -75,6 +78,13 @@ static void last_words(void)
                     group->name, cw_role_name(group->role), (unsigned long long)group->epoch, group->requests,
                     group->ops_in_flight, group->sends_in_flight);
     }
+    uint64_t now_ns = cw_clock_now_ns();
+    fprintf(stderr, "what the store did last (seconds before now, #group):\n");
+    cw_trace_print(&store.trace, stderr, LAST_ENTRIES, now_ns);
+    fprintf(stderr, "what its journals did last:\n");
+    cw_trace_print(&store.disks, stderr, LAST_ENTRIES, now_ns);
+    fprintf(stderr, "what the network did last:\n");
+    cw_trace_print(&net.trace, stderr, LAST_ENTRIES, now_ns);
 }
 
 static void on_fault(int number)

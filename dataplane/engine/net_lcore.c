@@ -8,7 +8,7 @@
 #include "base/assert.h"
 #include "base/numbers.h"
 
-#define BLOCKED_UP_NS (20 * CW_US)
+#define BLOCKED_UP_NS   (20 * CW_US)
 #define BLOCKED_DOWN_NS CW_MS
 
 #define IDLE_TIMEOUT_NS (2 * CW_SECOND)
@@ -107,6 +107,7 @@ static struct cw_net_node *list_pop(struct cw_net_list *list)
 
 void cw_net_init(struct cw_net *net, struct cw_arena *arena, const struct cw_aead_ops *aead, uint64_t now_ns)
 {
+    cw_trace_init(&net->trace, arena, CW_TRACE_ENTRIES);
     for (uint32_t i = 0; i < net->path_count; i++) {
         struct cw_net_path *path = &net->paths[i];
         struct cw_session_config config;
@@ -157,6 +158,8 @@ static void give_back_undelivered(struct cw_net *net, struct cw_net_path *path)
 static void on_down(struct cw_net *net, struct cw_net_path *path, uint8_t why)
 {
     path->is_up = false;
+    cw_trace_add(&net->trace, net->now_ns, 0,
+                 "path %llu: the session ends, reason %llu of enum cw_session_down", path->index, why, 0);
     for (unsigned s = 0; s < CW_STREAM_COUNT; s++) {
         for (struct cw_net_node *node; (node = list_pop(&path->pending[s])) != NULL;)
             list_push(&path->undelivered, node);
@@ -174,6 +177,8 @@ static void on_session_event(struct cw_net *net, struct cw_net_path *path,
         path->is_up = true;
         element.type = CW_FROM_NET_UP;
         element.generation = ++path->generation;
+        cw_trace_add(&net->trace, net->now_ns, 0, "path %llu: the session is up, number %llu", path->index,
+                     path->generation, 0);
         push_to_store(net, &element);
         break;
     case CW_SESSION_DOWN:
@@ -249,6 +254,9 @@ static uint32_t send_pending(struct cw_net_path *path)
 static struct cw_net_node *node_for(struct cw_net *net, struct cw_net_path *path)
 {
     if (path->free.first == NULL) {
+        cw_trace_add(&net->trace, net->now_ns, 0,
+                     "path %llu: cut off, %llu messages wait for a peer that takes none", path->index,
+                     CW_NET_NODES, 0);
         cw_session_close(path->session, net->now_ns);
         (void)drain_events(net, path);
         give_back_undelivered(net, path);
@@ -377,6 +385,9 @@ static void fill_snapshot(struct cw_net *net, struct cw_snapshot *snapshot)
             to->port[c] = cw_port_counter(path->port, c);
     }
     snapshot->net_turns = net->turns;
+    if (snapshot->trace != NULL)
+        snapshot->trace->counts[CW_TRACE_NET] =
+            cw_trace_last(&net->trace, snapshot->trace->entries[CW_TRACE_NET], CW_TRACE_ENTRIES);
     snapshot->net_cycle_ns_max = net->cycle_ns_max;
     net->cycle_ns_max = 0;
 }

@@ -57,6 +57,7 @@ struct cw_net {
     bool has_pushed; /* this turn, for the store */
     bool has_worked; /* a message with a body came or went */
     int wake_fd;     /* of a net thread of its own */
+    struct cw_trace trace;
 };
 
 void cw_net_port_config(const struct cw_config_path *path, struct cw_port_config *port);

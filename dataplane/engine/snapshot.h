@@ -49,6 +49,15 @@ struct cw_path_snapshot {
     uint64_t port[CW_PORT_COUNTER_COUNT];
 };
 
+#define CW_TRACE_ENTRIES 512u /* a ring */
+
+/* Copies of the rings of base/trace.h, each made by the thread that writes it. */
+enum cw_trace_ring { CW_TRACE_STORE, CW_TRACE_DISKS, CW_TRACE_NET, CW_TRACE_RINGS };
+struct cw_trace_copy {
+    uint32_t counts[CW_TRACE_RINGS];
+    struct cw_trace_entry entries[CW_TRACE_RINGS][CW_TRACE_ENTRIES];
+};
+
 struct cw_snapshot {
     uint64_t taken_ns;
     uint64_t lease_deadline_ns;
@@ -59,5 +68,6 @@ struct cw_snapshot {
     uint64_t payload_free[CW_CLASS_COUNT];
     struct cw_group_snapshot groups[CW_GROUPS_MAX];
     struct cw_path_snapshot paths[CW_PATHS_MAX];
-    struct cw_command *command; /* the SNAPSHOT command it travels with */
+    struct cw_command *command;  /* the SNAPSHOT command it travels with */
+    struct cw_trace_copy *trace; /* NULL: not asked for */
 };

@@ -182,9 +182,17 @@ struct cw_store {
     bool has_worked;                     /* data moved since the loop last looked */
     bool is_done;                        /* stopped in order: the loop ends */
     cw_counter counters[CW_STORE_COUNTER_COUNT];
+    struct cw_trace trace; /* what does not happen often: roles, paths, commands, errors */
+    struct cw_trace disks; /* batches and syncs of journals, which would push all that out */
 };
 
 /* ---- store_lcore.c ---- */
+/* An entry of the trace at the time of this turn; group 0: of the node. */
+static inline void cw_store_trace(struct cw_store *store, uint32_t group, const char *text, uint64_t a,
+                                  uint64_t b, uint64_t c)
+{
+    cw_trace_add(&store->trace, store->now_ns, group, text, a, b, c);
+}
 /* Carves everything; run twice. The ring is initialised when carving. */
 enum cw_status cw_store_init(struct cw_store *store, struct cw_engine *engine, struct cw_arena *arena,
                              uint32_t receive_slots, char *why, size_t why_size) CW_MUST_CHECK;

@@ -92,6 +92,28 @@ static void on_volume_synced(struct cw_store_group *group, enum cw_status status
         cw_group_on_volumes_synced(group->group, group->volumes_sync.status);
 }
 
+/* Positive errno. */
+static void trace_failed(struct cw_store_group *group, uint8_t type, uint32_t slot, int error)
+{
+    static const char *const texts[CW_ACT_TYPE_COUNT] = {
+        [CW_ACT_JOURNAL_WRITE] = "a write to the journal failed: errno %llu, batch %llu",
+        [CW_ACT_JOURNAL_SYNC] = "a sync of the journal failed: errno %llu",
+        [CW_ACT_JOURNAL_READ] = "a read of the journal failed: errno %llu",
+        [CW_ACT_SUPER_WRITE] = "a write of the superblock failed: errno %llu, part %llu",
+        [CW_ACT_APPLY] = "a write to a volume failed: errno %llu",
+        [CW_ACT_VOLUMES_SYNC] = "a sync of a volume failed: errno %llu",
+        [CW_ACT_COPY_READ] = "a read for a copy failed: errno %llu"};
+    cw_store_trace(group->store, group->id, texts[type], (uint64_t)error, slot, 0);
+}
+
+static void trace_synced(struct cw_store_group *group)
+{
+    const struct cw_journal *journal = cw_group_journal(group->group);
+    cw_trace_add(&group->store->disks, group->store->now_ns, group->id,
+                 "the journal is durable up to %llu, commit %llu", cw_journal_durable_sequence(journal),
+                 cw_journal_durable_commit(journal), 0);
+}
+
 static void on_finished(struct cw_store_group *group, uint8_t type, uint32_t slot, uint64_t token,
                         enum cw_status status)
 {
@@ -101,6 +123,7 @@ static void on_finished(struct cw_store_group *group, uint8_t type, uint32_t slo
         break;
     case CW_ACT_JOURNAL_SYNC:
         cw_group_on_journal_synced(group->group, status);
+        trace_synced(group);
         break;
     case CW_ACT_JOURNAL_READ:
         cw_group_on_journal_read(group->group, token, status);
@@ -139,6 +162,8 @@ static void on_done(struct cw_uring_op *uring_op, int result, uint32_t flags)
     if (op->volume != NULL)
         op->volume->in_flight--;
     op_give(op); /* before the group hears of it: a superblock takes one more */
+    if (result < 0)
+        trace_failed(group, type, slot, -result);
     on_finished(group, type, slot, token, status_of(result));
 }
 
@@ -162,6 +187,9 @@ static void journal_write(struct cw_store_group *group, const struct cw_action *
     struct cw_store_flight *flight = &group->batches[action->slot];
     CW_ASSERT(flight->pending == 0);
     *flight = (struct cw_store_flight){.pending = batch->segment_count};
+    cw_trace_add(&group->store->disks, group->store->now_ns, group->id,
+                 "batch %llu is written, up to record %llu, commit %llu", action->slot, batch->last_sequence,
+                 batch->commit);
     for (uint32_t i = 0; i < batch->segment_count; i++) {
         struct cw_store_op *op = cw_store_op_take(group, CW_ACT_JOURNAL_WRITE);
         op->slot = action->slot;
@@ -266,6 +294,9 @@ static void copy_read(struct cw_store_group *group, const struct cw_action *acti
 static void ask_authority(struct cw_store_group *group, const struct cw_action *action)
 {
     bool is_claim = action->type == CW_ACT_CLAIM;
+    cw_store_trace(group->store, group->id,
+                   is_claim ? "asks for epoch %llu, with members %llx" : "epoch %llu asks for members %llx",
+                   action->epoch, action->members_to, 0);
     struct cw_mail mail = {.type = is_claim ? CW_MAIL_CLAIM : CW_MAIL_SET, .slot = group->slot};
     mail.claim.serial = is_claim ? ++group->claim_serial : ++group->set_serial;
     mail.claim.from_epoch = action->from_epoch;

@@ -140,11 +140,24 @@ static void finish_removal(struct cw_store_group *group)
     cw_store_answer_command(group->store, command);
 }
 
+static void trace_role(struct cw_store_group *group, uint8_t role, uint64_t epoch)
+{
+    static const char *const texts[CW_ROLE_COUNT] = {
+        [CW_ROLE_REPLICA] = "is replica, epoch %llu",   [CW_ROLE_GATHERING] = "is gathering, epoch %llu",
+        [CW_ROLE_FETCHING] = "is fetching, epoch %llu", [CW_ROLE_CLAIMING] = "is claiming, epoch %llu",
+        [CW_ROLE_OPENING] = "is opening, epoch %llu",   [CW_ROLE_PRIMARY] = "is primary, epoch %llu",
+        [CW_ROLE_DRAINING] = "is draining, epoch %llu", [CW_ROLE_DRAINED] = "is drained, epoch %llu",
+        [CW_ROLE_DOWN] = "is down, epoch %llu"};
+    cw_store_trace(group->store, group->id, texts[role], epoch, 0, 0);
+}
+
 void cw_store_look(struct cw_store_group *group)
 {
     struct cw_group_status status;
     struct cw_store *store = group->store;
     cw_group_status(group->group, store->now_ns, &status);
+    if (status.role != group->role)
+        trace_role(group, status.role, status.epoch);
     if (status.role != group->role && status.role >= CW_ROLE_OPENING)
         cw_lease_hurry(&store->lease, store->now_ns);
     group->role = status.role;
@@ -395,8 +408,16 @@ static void snapshot_group(struct cw_store_group *group, struct cw_group_snapsho
     }
 }
 
+static void snapshot_trace(const struct cw_store *store, struct cw_trace_copy *to)
+{
+    to->counts[CW_TRACE_STORE] = cw_trace_last(&store->trace, to->entries[CW_TRACE_STORE], CW_TRACE_ENTRIES);
+    to->counts[CW_TRACE_DISKS] = cw_trace_last(&store->disks, to->entries[CW_TRACE_DISKS], CW_TRACE_ENTRIES);
+}
+
 static void snapshot(struct cw_store *store, struct cw_snapshot *to)
 {
+    if (to->trace != NULL)
+        snapshot_trace(store, to->trace);
     to->taken_ns = store->now_ns;
     to->lease_deadline_ns = store->lease.deadline_ns;
     to->store_cycle_ns_max = store->cycle_ns_max;
@@ -421,6 +442,7 @@ static void snapshot(struct cw_store *store, struct cw_snapshot *to)
 
 static void stop(struct cw_store *store, struct cw_command *command)
 {
+    cw_store_trace(store, 0, "stops in order", 0, 0, 0);
     store->stop = command;
     for (unsigned i = 0; i < CW_GROUPS_MAX; i++) {
         if (store->groups[i] != NULL)
@@ -429,9 +451,31 @@ static void stop(struct cw_store *store, struct cw_command *command)
     cw_nbd_stop(&store->nbd);
 }
 
+static void trace_command(struct cw_store_group *group, const struct cw_command *command)
+{
+    static const char *const texts[CW_COMMAND_TYPE_COUNT] = {
+        [CW_COMMAND_GROUP_REMOVE] = "control takes it away",
+        [CW_COMMAND_GROUP_SET] = "control changes its settings",
+        [CW_COMMAND_VOLUME_ADD] = "control gives it volume %llu",
+        [CW_COMMAND_VOLUME_REMOVE] = "control takes volume %llu away",
+        [CW_COMMAND_OPEN] = "control wants it opened",
+        [CW_COMMAND_DRAIN] = "control wants it drained",
+        [CW_COMMAND_FENCE] = "control fences it",
+        [CW_COMMAND_RESYNC] = "control wants a replica copied in full",
+        [CW_COMMAND_CLAIMED] = "control has answered to the claim",
+        [CW_COMMAND_SET_CHANGED] = "control has answered about the set",
+        [CW_COMMAND_IMAGE_DONE] = "the copy's files are ready",
+        [CW_COMMAND_SALVAGE_DONE] = "the tail is salvaged",
+        [CW_COMMAND_FAULT] = "lab: disk errors are set",
+        [CW_COMMAND_DIRECT_START] = "the load generator starts on volume %llu"};
+    CW_ASSERT(command->type < CW_COMMAND_TYPE_COUNT && texts[command->type] != NULL);
+    cw_store_trace(group->store, group->id, texts[command->type], command->volume, 0, 0);
+}
+
 /* True when the answer can go back now. */
 static bool on_group_command(struct cw_store_group *group, struct cw_command *command)
 {
+    trace_command(group, command);
     switch ((enum cw_command_type)command->type) {
     case CW_COMMAND_GROUP_REMOVE:
         group->removal = command;

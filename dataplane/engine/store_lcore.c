@@ -49,6 +49,8 @@ enum cw_status cw_store_init(struct cw_store *store, struct cw_engine *engine, s
     store->ops = cw_arena_take(arena, sizeof *store->ops * CW_STORE_OPS, 64);
     store->pieces = cw_arena_take(arena, sizeof *store->pieces * CW_STORE_OPS, 64);
     store->reads = cw_arena_take(arena, sizeof *store->reads * CW_STORE_READS, 64);
+    cw_trace_init(&store->trace, arena, CW_TRACE_ENTRIES);
+    cw_trace_init(&store->disks, arena, CW_TRACE_ENTRIES);
     cw_store_direct_init(store, arena);
     cw_nbd_init(&store->nbd, arena, arena->memory != NULL ? &store->uring : NULL, &nbd);
     if (arena->memory == NULL)
@@ -79,6 +81,7 @@ void cw_store_event(struct cw_store *store, uint8_t level, uint32_t group, const
     mail.event.values[0] = a;
     mail.event.values[1] = b;
     mail.event.values[2] = c;
+    cw_store_trace(store, group, text, a, b, c);
     if (cw_ring_room(&store->engine->mails) > CW_COMMANDS_MAX) /* what is left is for answers */
         (void)cw_store_mail(store, &mail);
 }

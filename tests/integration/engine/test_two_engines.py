@@ -6,8 +6,10 @@
 
 Every engine runs with CAUSEWAY_ABORT_ON_ALLOCATION: an allocation on an lcore ends it, and the case with it.
 """
+import contextlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -394,6 +396,38 @@ def measures_itself(rig):
         print(f"  {op}: {stats['ops'] / stats['seconds']:.0f}/s, p50 {stats['p50_us']:.0f} us, p99 {stats['p99_us']:.0f} us")
     level(rig.east, rig.west)
     assert rig.west.image() == rig.east.image()
+
+
+@case
+def a_fault_tells_what_came_before(rig):
+    """What the trace says on demand, and what the last words of an engine say that ends by a fault of its own."""
+    rig.start()
+    attach_both(rig)
+    open_at(rig.east)
+    in_sync(rig.east)
+    client = Client(rig.east)
+    client.some_writes(3, 50)
+    trace = rig.east.rpc.call("trace.dump")
+    store = [entry["text"] for entry in trace["store"] if entry["group"] == 1]
+    ways = ("control wants it opened", "is primary, epoch 1", "west is in sync")
+    assert [w for w in ways if w in store] == list(ways), store
+    assert store.index(ways[0]) < store.index(ways[1]), store
+    assert any("path wan0 to west is up" == entry["text"] for entry in trace["store"]), trace["store"]
+    assert "durable up to" in trace["journals"][-1]["text"] or "is written" in trace["journals"][-1]["text"], trace
+    assert "the session is up" in trace["net"][0]["text"], trace["net"]
+    ages = [entry["seconds_ago"] for entry in trace["store"]]
+    assert ages == sorted(ages, reverse=True), ages
+    rig.east.rpc.call("lab.fault", group=1, volume=-1, errno="EIO", after_writes=0)
+    with contextlib.suppress(nbd.Error):
+        client.write(b"y" * 4096, 0)
+    wait_for("down", lambda: rig.east.group()["role"] == "down")
+    rig.east.process.send_signal(signal.SIGSEGV)
+    assert rig.east.process.wait(timeout=20) == -signal.SIGSEGV
+    words = rig.east.tail(200)
+    for want in ("last words of site east", "group 1 g1: role down", "#1 is primary, epoch 1",
+                 "#1 a write to the journal failed: errno 5", "#1 is down, epoch 1", "#1 the journal is durable up to",
+                 "path 0: the session is up"):
+        assert want in words, f"{want!r} is not in the last words:\n{words}"
 
 
 @case
