@@ -8,9 +8,9 @@
  * worker thread (a wake-up) and leaves unwritten extents, each of which costs a metadata update later.
  *
  * On tmpfs the transfer is a copy that never waits, yet io_uring hands it to a kernel worker, since tmpfs
- * knows no NOWAIT: two wake-ups of other threads for one copy. There the plain system call is made at once,
- * and the operation finished by the ring's own list. (Where such pages are swapped out the lcore waits for
- * them, as every process does.)
+ * knows no NOWAIT: two wake-ups of other threads for one copy. There the plain system call is made by the
+ * ring's next reap, after what this turn has for peers and clients has left. (Where such pages are swapped
+ * out the lcore waits for them, as every process does.)
  *
  * A partial transfer is an error, not something to continue: with O_DIRECT and reserved space it only
  * happens when the medium failed in the middle.
@@ -117,12 +117,6 @@ enum cw_status cw_disk_sync(const struct cw_disk_file *file)
     return fdatasync(file->fd) == 0 ? CW_OK : CW_IO;
 }
 
-/* Of a system call that has just returned. EINTR does not come: lcores take no signals, tests none here. */
-static void finish_at_once(struct cw_uring *uring, struct cw_uring_op *op, ssize_t result)
-{
-    cw_uring_finish(uring, op, result < 0 ? -errno : (int)result);
-}
-
 void cw_disk_read(struct cw_uring *uring, struct cw_disk_file *file, struct cw_uring_op *op, void *data,
                   uint32_t length, uint64_t offset)
 {
@@ -135,7 +129,7 @@ void cw_disk_read(struct cw_uring *uring, struct cw_disk_file *file, struct cw_u
     }
     int fd = descriptor_for(file, data, length, offset);
     if (file->is_memory)
-        finish_at_once(uring, op, pread(fd, data, length, (off_t)offset));
+        cw_uring_transfer(uring, op, &(struct cw_uring_transfer){data, offset, length, fd, false});
     else
         cw_uring_read(uring, op, fd, data, length, offset);
     op->expected = length;
@@ -153,7 +147,7 @@ void cw_disk_write(struct cw_uring *uring, struct cw_disk_file *file, struct cw_
     }
     int fd = descriptor_for(file, data, length, offset);
     if (file->is_memory)
-        finish_at_once(uring, op, pwrite(fd, data, length, (off_t)offset));
+        cw_uring_transfer(uring, op, &(struct cw_uring_transfer){(void *)data, offset, length, fd, true});
     else
         cw_uring_write(uring, op, fd, data, length, offset, dsync);
     op->expected = length;

@@ -23,6 +23,15 @@ struct cw_uring_op;
 /* result: as the system call's: >= 0 or -errno. Called from cw_uring_reap only. flags: CQE flags. */
 typedef void cw_uring_done(struct cw_uring_op *op, int result, uint32_t flags);
 
+/* One plain system call between memory and a file, made by a later reap. length 0: none. */
+struct cw_uring_transfer {
+    void *data; /* the caller's, until done is called */
+    uint64_t offset;
+    uint32_t length;
+    int fd;
+    bool is_write;
+};
+
 struct cw_uring_op {
     cw_uring_done *done;
     /* Set by cw_uring_bind (to 0) and disk.c, never by the owner of the op: */
@@ -30,9 +39,10 @@ struct cw_uring_op {
         expected; /* no partial transfer passes: a result >= 0 that differs is an error; 0: any will do */
     int32_t if_partial; /* which one; 0: -EIO */
     int32_t forced;     /* an injected fault: this -errno replaces the result; 0: none */
-    /* Set by cw_uring_finish: */
+    /* Set by cw_uring_finish and cw_uring_transfer: */
     struct cw_uring_op *next;
     int32_t result;
+    struct cw_uring_transfer transfer;
 };
 
 struct cw_uring {
@@ -47,8 +57,9 @@ struct cw_uring {
     struct cw_uring_op wake_op;
     uint64_t wake_value;
     bool wake_is_armed;
-    bool is_enabled;                                    /* bound to its thread */
-    struct cw_uring_op *finished_first, *finished_last; /* by cw_uring_finish; they count in in_flight */
+    bool is_enabled; /* bound to its thread */
+    struct cw_uring_op *finished_first,
+        *finished_last; /* by cw_uring_finish and _transfer; counted in in_flight */
 };
 
 /* entries: submission queue, power of two. The text of a failure goes to `why`. */
@@ -79,6 +90,10 @@ void cw_uring_fdatasync(struct cw_uring *uring, struct cw_uring_op *op, int fd);
 /* An operation that was done without the kernel's ring: its done function gets result from a later reap, as
  * always; no sleep comes before that. */
 void cw_uring_finish(struct cw_uring *uring, struct cw_uring_op *op, int result);
+/* The same for a transfer that never waits (a file in memory): the next reap makes the system call, so that
+ * what was prepared for others in this turn leaves first. */
+void cw_uring_transfer(struct cw_uring *uring, struct cw_uring_op *op,
+                       const struct cw_uring_transfer *transfer);
 
 void cw_uring_submit(struct cw_uring *uring);
 /* Runs the done functions of finished operations, at most max of them; returns how many. */

@@ -165,6 +165,32 @@ static void reap_obeys_its_limit(void **state)
     cw_uring_fini(&uring);
 }
 
+/* Made by the reap and not before it; a sleep in between returns at once. A file that fails is told. */
+static void transfers_are_made_by_the_next_reap(void **state)
+{
+    struct cw_uring uring;
+    struct waiting ops[3] = {{.op = {.done = on_done}}, {.op = {.done = on_done}}, {.op = {.done = on_done}}};
+    uint8_t data[64] = "what is written", seen[64] = {0}, check[64];
+    int fd = memfd_create("transfer", MFD_CLOEXEC);
+    assert_true(fd >= 0);
+    ring_start(&uring, 8);
+    cw_uring_transfer(&uring, &ops[0].op, &(struct cw_uring_transfer){data, 0, sizeof data, fd, true});
+    cw_uring_transfer(&uring, &ops[1].op, &(struct cw_uring_transfer){seen, 0, sizeof seen, fd, false});
+    cw_uring_transfer(&uring, &ops[2].op, &(struct cw_uring_transfer){data, 0, sizeof data, -1, true});
+    assert_int_equal(uring.in_flight, 3);
+    cw_uring_submit(&uring);
+    cw_uring_sleep(&uring, 3600 * CW_SECOND);
+    assert_int_equal(pread(fd, check, sizeof check, 0), 0);
+    assert_int_equal(cw_uring_reap(&uring, 8), 3);
+    assert_memory_equal(seen, data, sizeof data); /* in the order they were given */
+    assert_int_equal(ops[0].result, (int)sizeof data);
+    assert_int_equal(ops[1].result, (int)sizeof seen);
+    assert_int_equal(ops[2].result, -EBADF);
+    assert_int_equal(uring.in_flight, 0);
+    cw_uring_fini(&uring);
+    close(fd);
+}
+
 static void sleep_ends_by_timeout(void **state)
 {
     struct cw_uring uring;
@@ -320,6 +346,7 @@ int main(void)
         cmocka_unit_test(registered_memory_takes_the_fixed_form),
         cmocka_unit_test(more_operations_than_entries),
         cmocka_unit_test(reap_obeys_its_limit),
+        cmocka_unit_test(transfers_are_made_by_the_next_reap),
         cmocka_unit_test(sleep_ends_by_timeout),
         cmocka_unit_test(sleep_ends_by_completion),
         cmocka_unit_test(reap_alone_sees_completions),
