@@ -17,7 +17,9 @@
 #include "engine/clock.h"
 #include "engine/no_alloc.h"
 
-#define SPIN_NS        (20 * CW_US)
+#define SPIN_NS (100 * CW_US)
+/* Of a loop with a thread of its own for the other half: a wake-up away, and not given away meanwhile. */
+#define SPIN_ALONE_NS  (20 * CW_US)
 #define SLICE_NS       (100 * CW_US)
 #define SLEEP_SHORT_NS (20 * CW_US)
 #define SLEEP_NS       (200 * CW_US)
@@ -26,16 +28,14 @@
 #define IDLE_NS        (20 * CW_MS)
 #define SLEEP_LONG_NS  (3 * CW_MS)
 #define LONG_NS        CW_SECOND
-#define NAP_REQUESTS   8u
-#define NAP_EACH_NS    (5 * CW_US)
-#define NAP_NS_MAX     (200 * CW_US)
 
 /* How long this loop may sleep now; 0: not yet. worked_ns: when data last moved; heartbeats are no work, or
  * an idle engine would never come to rest. */
-static uint64_t sleep_for(bool may_be_idle, uint64_t now_ns, uint64_t worked_ns, uint64_t deadline_ns)
+static uint64_t sleep_for(uint64_t spin_ns, bool may_be_idle, uint64_t now_ns, uint64_t worked_ns,
+                          uint64_t deadline_ns)
 {
     uint64_t quiet_ns = now_ns - worked_ns;
-    if (quiet_ns < SPIN_NS || deadline_ns <= now_ns)
+    if (quiet_ns < spin_ns || deadline_ns <= now_ns)
         return 0;
     uint64_t ns = quiet_ns < QUIET_NS ? SLEEP_SHORT_NS : SLEEP_NS;
     if (quiet_ns >= IDLE_NS || (may_be_idle && quiet_ns >= QUIET_NS))
@@ -125,30 +125,34 @@ void cw_loops_wake_store(struct cw_engine *engine)
 
 /* ---------------------------------------------------------------- the loops */
 
-/* Many requests are out and a turn had nothing to do: they trickle, with a wake-up of client and peer for
- * each. A nap that nothing ends lets them gather; then one turn serves many. */
-static void nap(uint32_t requests)
-{
-    uint64_t ns = CW_MIN(requests * NAP_EACH_NS, NAP_NS_MAX);
-    (void)nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
-}
-
-/* A primary that owes no answer waits for its clients only: their sockets end the sleep, and they need this
- * CPU to go on. */
+/* While it spins the CPU is everybody's: on few cores the client, or the other engine, is what it waits for.
+ * A primary that owes no answer waits for its clients only, and their sockets end the sleep. */
 static void rest_both(struct cw_engine *engine, uint64_t now_ns, uint64_t worked_ns)
 {
     const struct cw_net *net = engine->net;
-    uint32_t requests = cw_store_requests(engine->store);
     uint64_t deadline_ns = CW_MIN(cw_net_deadline_ns(net), cw_store_deadline_ns(engine->store));
-    uint64_t ns = sleep_for(!cw_net_is_any_up(net), now_ns, worked_ns, deadline_ns);
-    if (requests == 0 && deadline_ns > now_ns && cw_store_is_primary(engine->store))
+    uint64_t ns = sleep_for(SPIN_NS, !cw_net_is_any_up(net), now_ns, worked_ns, deadline_ns);
+    bool owes_nothing = cw_store_requests(engine->store) == 0 && cw_store_is_primary(engine->store);
+    if (owes_nothing && ns > 0)
         ns = CW_MIN(CW_MAX(ns, SLEEP_IDLE_NS), deadline_ns - now_ns);
-    if (is_dedicated(engine) || (ns == 0 && requests < NAP_REQUESTS))
+    if (is_dedicated(engine))
         __builtin_ia32_pause();
-    else if (requests >= NAP_REQUESTS)
-        nap(requests);
+    else if (ns == 0)
+        (void)sched_yield();
     else
         store_sleep(engine, ns);
+}
+
+/* Replies leave before anything else is begun, and whoever waited for the last of them shall run. What is
+ * prepared for the disk and for the next request can wait until the peers have theirs. */
+static uint32_t transmit_both(struct cw_engine *engine)
+{
+    struct cw_store *store = engine->store;
+    if (store->has_replied && !is_dedicated(engine) && cw_store_requests(store) == 0)
+        (void)sched_yield();
+    uint32_t count = cw_net_transmit(engine->net, cw_clock_now_ns());
+    cw_store_submit(store);
+    return count;
 }
 
 static void *both_loop(void *argument)
@@ -162,7 +166,7 @@ static void *both_loop(void *argument)
     while (!store->is_done) {
         uint32_t count = cw_net_receive(net, now_ns);
         count += cw_store_turn(store, now_ns);
-        count += cw_net_transmit(net, cw_clock_now_ns());
+        count += transmit_both(engine);
         uint64_t end_ns = cw_clock_now_ns();
         net->cycle_ns_max = CW_MAX(net->cycle_ns_max, end_ns - now_ns);
         now_ns = end_ns;
@@ -188,6 +192,7 @@ static void *store_loop(void *argument)
     cw_no_alloc = true;
     while (!store->is_done) {
         uint32_t count = cw_store_turn(store, now_ns);
+        cw_store_submit(store);
         if (store->has_told_net)
             wake_net(engine);
         store->has_told_net = false;
@@ -198,7 +203,7 @@ static void *store_loop(void *argument)
         if (count > 0)
             continue;
         uint64_t deadline_ns = cw_store_deadline_ns(store);
-        bool must_spin = is_dedicated(engine) || now_ns - worked_ns < SPIN_NS || deadline_ns <= now_ns;
+        bool must_spin = is_dedicated(engine) || now_ns - worked_ns < SPIN_ALONE_NS || deadline_ns <= now_ns;
         if (must_spin)
             __builtin_ia32_pause();
         else
@@ -232,9 +237,9 @@ static void *net_loop(void *argument)
         net->has_worked = false;
         if (count > 0)
             continue;
-        uint64_t ns = is_dedicated(engine)
-                          ? 0
-                          : sleep_for(!cw_net_is_any_up(net), now_ns, worked_ns, cw_net_deadline_ns(net));
+        uint64_t ns = is_dedicated(engine) ? 0
+                                           : sleep_for(SPIN_ALONE_NS, !cw_net_is_any_up(net), now_ns,
+                                                       worked_ns, cw_net_deadline_ns(net));
         if (ns > 0)
             net_sleep(engine, ns);
         else

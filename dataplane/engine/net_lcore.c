@@ -8,6 +8,9 @@
 #include "base/assert.h"
 #include "base/numbers.h"
 
+/* The peer opens the first datagrams of a message while the rest is being sealed. */
+#define FLUSH_EACH 2u
+
 #define BLOCKED_UP_NS   (20 * CW_US)
 #define BLOCKED_DOWN_NS CW_MS
 
@@ -366,7 +369,8 @@ static uint32_t transmit_path(struct cw_net_path *path, uint64_t now_ns)
             break;
         }
         cw_port_transmit_commit(path->port, length);
-        count++;
+        if (++count % FLUSH_EACH == 0)
+            cw_port_flush(path->port);
     }
     cw_port_flush(path->port);
     return count;

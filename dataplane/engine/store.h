@@ -179,6 +179,7 @@ struct cw_store {
     uint64_t cycle_ns_max;
     bool has_told_control, has_told_net; /* since the last wake-ups */
     bool is_room_wanted;                 /* a front end was told CW_AGAIN */
+    bool has_replied;                    /* the last turn submitted replies to clients */
     bool has_worked;                     /* data moved since the loop last looked */
     bool is_done;                        /* stopped in order: the loop ends */
     cw_counter counters[CW_STORE_COUNTER_COUNT];
@@ -197,6 +198,8 @@ static inline void cw_store_trace(struct cw_store *store, uint32_t group, const 
 enum cw_status cw_store_init(struct cw_store *store, struct cw_engine *engine, struct cw_arena *arena,
                              uint32_t receive_slots, char *why, size_t why_size) CW_MUST_CHECK;
 uint32_t cw_store_turn(struct cw_store *store, uint64_t now_ns);
+/* Passes to the kernel what turns prepared and did not submit themselves; before any sleep. */
+void cw_store_submit(struct cw_store *store);
 uint64_t cw_store_deadline_ns(struct cw_store *store);
 /* Submitted by front ends and not answered yet, of all groups. */
 uint32_t cw_store_requests(const struct cw_store *store);

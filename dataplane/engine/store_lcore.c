@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The store lcore's turn: commands, messages, completions, timers, steps, actions, answers, replies, submit.
+ * The store lcore's turn: commands, messages, completions, timers, steps, actions, answers, replies. Replies
+ * are submitted at once, everything else by cw_store_submit.
  */
 #include <stdio.h>
 #include <string.h>
@@ -187,10 +188,18 @@ uint32_t cw_store_turn(struct cw_store *store, uint64_t now_ns)
     timers(store);
     count += turn_groups(store);
     count += turn_frontends(store, count > 0);
-    cw_uring_submit(&store->uring);
+    store->has_replied = store->nbd.has_sends;
+    store->nbd.has_sends = false;
+    if (store->has_replied)
+        cw_store_submit(store);
     cw_store_wake_others(store);
     store->cycle_ns_max = CW_MAX(store->cycle_ns_max, cw_clock_now_ns() - now_ns);
     return count;
+}
+
+void cw_store_submit(struct cw_store *store)
+{
+    cw_uring_submit(&store->uring);
 }
 
 uint64_t cw_store_deadline_ns(struct cw_store *store)

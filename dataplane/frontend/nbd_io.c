@@ -53,6 +53,7 @@ static void send_next(struct cw_nbd_connection *connection)
     connection->send_op.done = on_send;
     cw_uring_bind(uring, sqe, &connection->send_op);
     connection->is_sending = true;
+    connection->server->has_sends = true;
     cw_count(&connection->server->counters[CW_NBD_SENDS], 1);
 }
 
