@@ -17,6 +17,7 @@
 #define CW_ARGUMENTS_MAX 32u
 #define CW_LAB_DEFAULT   "/run/causeway-lab"
 #define CW_LAB_PATH_SIZE 256u
+#define CW_JSON_DIGITS   9 /* of numbers that are shown: 0.005 and not 0.0050000000000000001 */
 
 enum { CW_EXIT_DONE = 0, CW_EXIT_FAILED = 1, CW_EXIT_USAGE = 2, CW_EXIT_REFUSED = 3 };
 

@@ -21,7 +21,9 @@ json_t *cw_ask_socket(const char *path, const char *method, json_t *params, int 
     int fd = cw_rpc_connect(path);
     *failure = (struct cw_rpc_failure){.exit = CW_EXIT_FAILED};
     if (fd < 0) {
-        snprintf(failure->words, sizeof failure->words, "nobody answers at %s: %s", path, strerror(errno));
+        snprintf(failure->words, sizeof failure->words,
+                 "nobody answers at %s: %s. Does causeway-control run there, and may you open its socket?",
+                 path, strerror(errno));
         json_decref(params);
         return NULL;
     }
@@ -57,7 +59,7 @@ static bool find_socket(const struct cw_cli *cli, const char *site, char *path, 
                         struct cw_rpc_failure *failure)
 {
     struct cw_lab lab;
-    char why[320];
+    char why[320], sites[CW_LAB_LIST_SIZE];
     *failure = (struct cw_rpc_failure){.exit = CW_EXIT_FAILED};
     if (cli->socket) {
         snprintf(path, size, "%s", cli->socket);
@@ -74,7 +76,8 @@ static bool find_socket(const struct cw_cli *cli, const char *site, char *path, 
         return find_in_lab(&lab, path, size, failure);
     if (!cw_lab_has_site(&lab, site)) {
         failure->exit = CW_EXIT_USAGE;
-        snprintf(failure->words, sizeof failure->words, "the lab %s has no site %s", lab.directory, site);
+        snprintf(failure->words, sizeof failure->words, "the lab %s has no site %s, but %s", lab.directory,
+                 site, cw_lab_site_list(&lab, sites, sizeof sites));
         return false;
     }
     snprintf(path, size, "%s/%s/control.sock", lab.directory, site);

@@ -140,12 +140,10 @@ static int start_all(const struct cw_cli *cli, const struct cw_lab *lab, char *w
 
 static int told_up(const struct cw_cli *cli, const struct cw_lab *lab)
 {
-    char sites[128] = "";
-    size_t used = 0;
-    for (uint32_t i = 0; i < lab->site_count; i++)
-        used += (size_t)snprintf(sites + used, sizeof sites - used, "%s%s", i ? ", " : "", lab->sites[i]);
-    return cw_done(cli, "the lab %s is up: %s by %s, MTU %u, data in %s", lab->directory, sites,
-                   lab->is_veth ? "veth" : "memif", lab->mtu, lab->storage_root);
+    char sites[CW_LAB_LIST_SIZE];
+    return cw_done(cli, "the lab %s is up: %s by %s, MTU %u, data in %s", lab->directory,
+                   cw_lab_site_list(lab, sites, sizeof sites), lab->is_veth ? "veth" : "memif", lab->mtu,
+                   lab->storage_root);
 }
 
 int cw_run_lab_up(struct cw_cli *cli)
@@ -181,10 +179,11 @@ static int load(const struct cw_cli *cli, struct cw_lab *lab)
 /* The lab, and operand `index` as one of its sites. */
 static int load_with_site(const struct cw_cli *cli, struct cw_lab *lab, uint32_t index)
 {
+    char sites[CW_LAB_LIST_SIZE];
     int code = load(cli, lab);
     if (!code && !cw_lab_has_site(lab, cli->operands[index]))
-        code =
-            cw_failed(cli, CW_EXIT_USAGE, "the lab %s has no site %s", lab->directory, cli->operands[index]);
+        code = cw_failed(cli, CW_EXIT_USAGE, "the lab %s has no site %s, but %s", lab->directory,
+                         cli->operands[index], cw_lab_site_list(lab, sites, sizeof sites));
     return code;
 }
 

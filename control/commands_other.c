@@ -36,8 +36,14 @@ int cw_run_events(struct cw_cli *cli)
         json_t *event;
         json_t *answer = cw_ask(cli, cli->site, "events",
                                 json_pack("{s:I,s:i}", "after", (json_int_t)after, "limit", 1000), &failure);
-        if (!answer)
+        if (!answer && !(after && cw_cli_has(cli, "follow")))
             return cw_say_failure(cli, &failure);
+        if (!answer) { /* who follows waits for a site to come back */
+            cw_progress(cli, "%s; trying again", failure.words);
+            cw_pause_ms(1000);
+            continue;
+        }
+        cw_progress_end();
         json_t *events = json_object_get(answer, "events");
         json_array_foreach(events, index, event)
         {
@@ -46,7 +52,8 @@ int cw_run_events(struct cw_cli *cli)
         }
         bool is_more = json_array_size(events) == 1000;
         json_decref(answer);
-        fflush(stdout);
+        if (fflush(stdout) != 0)
+            return CW_EXIT_FAILED; /* nobody reads any more */
         if (!is_more && !cw_cli_has(cli, "follow"))
             return CW_EXIT_DONE;
         if (!is_more)
@@ -77,7 +84,8 @@ int cw_run_rpc(struct cw_cli *cli)
                             json_pack("{s:s,s:o}", "method", cli->operands[0], "params", params), &failure);
     if (!answer)
         return cw_say_failure(cli, &failure);
-    json_dumpf(answer, stdout, cli->is_json ? JSON_COMPACT : JSON_INDENT(2));
+    json_dumpf(answer, stdout,
+               (cli->is_json ? JSON_COMPACT : JSON_INDENT(2)) | JSON_REAL_PRECISION(CW_JSON_DIGITS));
     putchar('\n');
     json_decref(answer);
     return CW_EXIT_DONE;

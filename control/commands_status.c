@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "control/cli.h"
 
@@ -126,7 +128,7 @@ static void print_group(const json_t *group)
     printf("    primary %-10s epoch %lu  sequence %lu  ", *primary ? primary : "nobody",
            cw_json_u64(group, "epoch", 0), cw_json_u64(group, "sequence", 0));
     print_rpo(group);
-    printf("  %s/s, %lu IOPS\n",
+    printf("  writing %s/s, %lu IOPS\n",
            cw_size_words(cw_json_number(group, "throughput_bytes_per_second", 0), rate, sizeof rate),
            cw_json_u64(group, "iops", 0));
     print_replicas(json_object_get(group, "replicas"));
@@ -142,11 +144,10 @@ static void print_paths(const json_t *paths)
     json_array_foreach(paths, index, path)
     {
         bool is_up = cw_json_bool(path, "up", false);
-        printf("path %s > %s  %-8s %s%-5s%s", cw_json_text(path, "local", ""),
-               cw_json_text(path, "remote", ""), cw_json_text(path, "name", ""),
-               colour(is_up ? "up" : "down"), is_up ? "up" : "down", plain());
+        printf("path %s > %s  %-8s %s%s%s", cw_json_text(path, "local", ""), cw_json_text(path, "remote", ""),
+               cw_json_text(path, "name", ""), colour(is_up ? "up" : "down"), is_up ? "up" : "down", plain());
         if (is_up)
-            printf(" rtt %.0f us  loss %.2f %%", cw_json_number(path, "rtt_us", 0),
+            printf("    rtt %.0f us  loss %.2f %%", cw_json_number(path, "rtt_us", 0),
                    cw_json_number(path, "loss", 0) * 100);
         printf("\n");
     }
@@ -180,35 +181,64 @@ static int check_health(const struct cw_cli *cli, const json_t *status)
     return code;
 }
 
-static int show_once(const struct cw_cli *cli)
+static int show_once(const struct cw_cli *cli, json_t *status)
 {
-    struct cw_rpc_failure failure;
-    json_t *status = cw_ask(cli, cli->site, "status", NULL, &failure);
     int code = CW_EXIT_DONE;
-    if (!status)
-        return cw_say_failure(cli, &failure);
-    if (cw_cli_has(cli, "watch") && has_colour)
-        printf("\033[H\033[2J");
     if (cli->is_json) {
-        json_dumpf(status, stdout, cw_cli_has(cli, "watch") ? JSON_COMPACT : JSON_INDENT(2));
+        size_t layout = cw_cli_has(cli, "watch") ? JSON_COMPACT : JSON_INDENT(2);
+        json_dumpf(status, stdout, layout | JSON_REAL_PRECISION(CW_JSON_DIGITS));
         putchar('\n');
     } else if (!cw_cli_has(cli, "check")) {
         print_status(status);
     }
     if (cw_cli_has(cli, "check"))
         code = check_health(cli, status);
-    fflush(stdout);
     json_decref(status);
     return code;
 }
 
-int cw_run_status(struct cw_cli *cli)
+/* A frame of --watch on a terminal is one write that begins with clearing: nothing flickers, and a failure
+ * stands in the frame instead of below it. */
+static void begin_frame(const struct cw_cli *cli)
 {
-    has_colour = cw_has_colour();
-    if (!cw_cli_has(cli, "watch"))
-        return show_once(cli);
+    char clock[32];
+    struct tm local;
+    time_t now = time(NULL);
+    localtime_r(&now, &local);
+    strftime(clock, sizeof clock, "%T", &local);
+    printf("\033[H\033[J%scauseway status%s%s%s  %s, every second; Ctrl-C ends\n\n", bold(), plain(),
+           cli->site ? " at " : "", cli->site ? cli->site : "", clock);
+}
+
+/* Until nobody reads any more. A site that is down for a moment does not end the watching. */
+static int watch(const struct cw_cli *cli)
+{
+    static char frame[1 << 16];
+    bool is_drawn = isatty(STDOUT_FILENO) && !cli->is_json;
+    setvbuf(stdout, frame, _IOFBF, sizeof frame);
     for (;;) {
-        (void)show_once(cli); /* a site that is down for a moment does not end the watching */
+        struct cw_rpc_failure failure;
+        json_t *status = cw_ask(cli, cli->site, "status", NULL, &failure);
+        if (is_drawn)
+            begin_frame(cli);
+        if (status)
+            (void)show_once(cli, status);
+        else if (is_drawn)
+            printf("%s\n", failure.words);
+        else
+            (void)cw_say_failure(cli, &failure);
+        if (fflush(stdout) != 0)
+            return CW_EXIT_FAILED;
         cw_pause_ms(1000);
     }
+}
+
+int cw_run_status(struct cw_cli *cli)
+{
+    struct cw_rpc_failure failure;
+    has_colour = cw_has_colour();
+    if (cw_cli_has(cli, "watch"))
+        return watch(cli);
+    json_t *status = cw_ask(cli, cli->site, "status", NULL, &failure);
+    return status ? show_once(cli, status) : cw_say_failure(cli, &failure);
 }

@@ -41,6 +41,9 @@ enum cw_lab_program { CW_LAB_ENGINE = 0, CW_LAB_CONTROL, CW_LAB_PROGRAMS };
 bool cw_lab_load(const char *directory, struct cw_lab *lab, char *why, size_t why_size);
 bool cw_lab_make_files(const struct cw_lab *lab, char *why, size_t why_size);
 bool cw_lab_remove_files(const struct cw_lab *lab, char *why, size_t why_size);
+#define CW_LAB_LIST_SIZE (CW_LAB_SITES_MAX * (CW_NAME_SIZE + 2))
+/* "east, west" */
+const char *cw_lab_site_list(const struct cw_lab *lab, char *text, size_t size);
 bool cw_lab_has_site(const struct cw_lab *lab, const char *site);
 /* Chooses where data goes and the tag, from directory and is_memory. */
 bool cw_lab_plan(struct cw_lab *lab, char *why, size_t why_size);

@@ -22,6 +22,15 @@ void cw_lab_site_file(const struct cw_lab *lab, const char *site, const char *na
     snprintf(path, size, "%s/%s%s%s", lab->directory, site, *name ? "/" : "", name);
 }
 
+const char *cw_lab_site_list(const struct cw_lab *lab, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = 0;
+    for (uint32_t i = 0; i < lab->site_count && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "", lab->sites[i]);
+    return text;
+}
+
 bool cw_lab_has_site(const struct cw_lab *lab, const char *site)
 {
     for (uint32_t i = 0; i < lab->site_count; i++) {

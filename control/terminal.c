@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -56,6 +57,14 @@ int cw_failed(const struct cw_cli *cli, int exit, const char *format, ...)
     return exit;
 }
 
+/* What fits on a line: one that wraps cannot overwrite itself. */
+static int line_width(void)
+{
+    struct winsize size;
+    bool is_known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+    return is_known ? size.ws_col - 1 : 79;
+}
+
 void cw_progress(const struct cw_cli *cli, const char *format, ...)
 {
     char words[512];
@@ -65,7 +74,7 @@ void cw_progress(const struct cw_cli *cli, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(words, sizeof words, format, arguments);
     va_end(arguments);
-    fprintf(stderr, "\r\033[K%.100s", words);
+    fprintf(stderr, "\r\033[K%.*s", line_width(), words);
     fflush(stderr);
     has_progress = true;
 }

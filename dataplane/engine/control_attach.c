@@ -101,8 +101,7 @@ static void on_added(struct cw_command *command)
     cw_control_free_command(command);
     group->state = CW_ATTACH_RUNNING;
     group->reason[0] = 0;
-    cw_control_event(job->control, 0, group->id,
-                     "%s is attached: %llu records put in place, %llu kept for later", group->name,
+    cw_control_event(job->control, 0, group->id, "attached: %llu records put in place, %llu kept for later",
                      (unsigned long long)group->setup.records_applied,
                      (unsigned long long)group->setup.records_kept);
     finish(job);

@@ -4,10 +4,16 @@
 
 lab_test.py BUILD [NAME...] runs all tests or those named; each brings up its own lab.
 """
+import fcntl
 import json
 import os
+import pty
+import select
+import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 import traceback
 
@@ -55,6 +61,49 @@ def test_status_and_usage(build):
         expect(lab.run("version").strip() != "", "version prints nothing")
         lab.run("--help")
         return "fields, exit codes"
+
+
+def on_terminal(lab, seconds, *args):
+    """What the command writes on a terminal of 40 columns until it is interrupted."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.environ.update(lab.env)
+        os.execv(lab.cli, [lab.cli, *args])
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 40, 0, 0))
+    said, end = b"", time.monotonic() + seconds
+    while time.monotonic() < end:
+        if select.select([fd], [], [], 0.2)[0]:
+            try:
+                said += os.read(fd, 65536)
+            except OSError:  # it has ended
+                break
+    os.kill(pid, signal.SIGINT)
+    os.waitpid(pid, 0)
+    os.close(fd)
+    return said.decode()
+
+
+def test_terminal(build):
+    """--watch draws frames, progress never wraps, following goes on; nobody writes into a pipe that was closed."""
+    with Lab(build) as lab:
+        group(lab, "db")
+        frames = on_terminal(lab, 4, "status", "--watch").split("\033[H\033[J")
+        expect(len(frames) > 2 and all("group db" in f and "Ctrl-C" in f for f in frames[1:-1]), f"frames: {frames[:2]}")
+        expect("\033[" not in lab.run("status"), "colour in a pipe")
+        for args in (("status", "--watch"), ("events", "--follow")):
+            p = subprocess.Popen([lab.cli, *args], env=lab.env, stdout=subprocess.PIPE, text=True)
+            expect(p.stdout.readline() != "", f"{args}: nothing said")
+            p.stdout.close()
+            if args[0] == "events":
+                lab.run("volume", "create", "db/more", "--size", "1M")
+            p.wait(timeout=60)
+        lab.run("lab", "kill", "east")
+        said = on_terminal(lab, 30, "promote", "db", "--site", "west")
+        lines = [part for line in said.split("\n") for part in line.split("\r\033[K")]
+        waits = [line for line in lines if "lease" in line]
+        expect(waits and all(len(line) < 40 for line in waits), f"progress: {waits[:3]}")
+        expect("west is primary of db" in said, said)
+        return f"{len(frames) - 1} frames, {len(waits)} lines of progress"
 
 
 def test_real_clients(build):
