@@ -117,16 +117,23 @@ enum cw_status cw_disk_sync(const struct cw_disk_file *file)
     return fdatasync(file->fd) == 0 ? CW_OK : CW_IO;
 }
 
+/* A planted fault ends the operation, by way of the ring. */
+static bool is_failing(struct cw_uring *uring, struct cw_disk_file *file, struct cw_uring_op *op,
+                       enum fault_kind kind)
+{
+    int error = fault_check(file, kind);
+    if (error != 0)
+        fail_later(uring, op, error);
+    return error != 0;
+}
+
 void cw_disk_read(struct cw_uring *uring, struct cw_disk_file *file, struct cw_uring_op *op, void *data,
                   uint32_t length, uint64_t offset)
 {
     CW_ASSERT(length > 0);
     CW_ASSERT(length < TRANSFER_BYTES_MAX);
-    int error = fault_check(file, FAULT_READ);
-    if (error != 0) {
-        fail_later(uring, op, error);
+    if (is_failing(uring, file, op, FAULT_READ))
         return;
-    }
     int fd = descriptor_for(file, data, length, offset);
     if (file->is_memory)
         cw_uring_transfer(uring, op, &(struct cw_uring_transfer){data, offset, length, fd, false});
@@ -140,11 +147,8 @@ void cw_disk_write(struct cw_uring *uring, struct cw_disk_file *file, struct cw_
 {
     CW_ASSERT(length > 0);
     CW_ASSERT(length < TRANSFER_BYTES_MAX);
-    int error = fault_check(file, FAULT_WRITE);
-    if (error != 0) {
-        fail_later(uring, op, error);
+    if (is_failing(uring, file, op, FAULT_WRITE))
         return;
-    }
     int fd = descriptor_for(file, data, length, offset);
     if (file->is_memory)
         cw_uring_transfer(uring, op, &(struct cw_uring_transfer){(void *)data, offset, length, fd, true});
@@ -156,10 +160,9 @@ void cw_disk_write(struct cw_uring *uring, struct cw_disk_file *file, struct cw_
 
 void cw_disk_fdatasync(struct cw_uring *uring, struct cw_disk_file *file, struct cw_uring_op *op)
 {
-    int error = fault_check(file, FAULT_SYNC);
-    if (error != 0)
-        fail_later(uring, op, error);
-    else if (file->is_memory)
+    if (is_failing(uring, file, op, FAULT_SYNC))
+        return;
+    if (file->is_memory)
         cw_uring_finish(uring, op, 0); /* memory has no cache in front of it */
     else
         cw_uring_fdatasync(uring, op, file->fd);
@@ -173,12 +176,9 @@ static bool can_fallocate(const struct cw_disk_zero *zero)
 static void zero_by_fallocate(struct cw_disk_zero *zero)
 {
     int mode = (zero->is_punch ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE) | FALLOC_FL_KEEP_SIZE;
-    int error = fault_check(zero->file, FAULT_WRITE);
     zero->chunk = 0;
-    if (error != 0) {
-        fail_later(zero->uring, &zero->op, error);
+    if (is_failing(zero->uring, zero->file, &zero->op, FAULT_WRITE))
         return;
-    }
     struct io_uring_sqe *sqe = cw_uring_sqe(zero->uring);
     io_uring_prep_fallocate(sqe, zero->file->fd, mode, (off_t)zero->offset, (off_t)zero->length);
     cw_uring_bind(zero->uring, sqe, &zero->op);
