@@ -6,11 +6,17 @@
  * is below the checkpoint and below every peer's cursor may be overwritten, and only after a superblock that
  * says so is durable. Records stay as long as there is room: nothing is released before half the ring is
  * used. When room runs out all the same, the peer that is furthest behind loses its cursor, durably, first.
+ *
+ * What must never be forgotten (the history, which log and which image count, what boot this is) is on the
+ * device when two generations in a row say it, in all four copies: losing both copies of the newest
+ * generation then takes us back to one that says the same. A checkpoint that is lost so is only redone.
  */
 #include "replication/group_private.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#include "base/hash.h"
 
 uint64_t cw_super_ask(struct cw_group *g)
 {
@@ -32,6 +38,35 @@ static void fill_super(struct cw_group *g)
     s->is_clean = g->is_stopping && g->action_head == g->action_tail && !g->batches_in_flight;
 }
 
+/* The name of all that must not be forgotten. */
+static uint64_t name_of(const struct cw_superblock *s)
+{
+    uint64_t parts[] = {s->journal_id[0],
+                        s->journal_id[1],
+                        s->boot_id[0],
+                        s->boot_id[1],
+                        s->process_start,
+                        s->start_position,
+                        s->start_number,
+                        s->image_state,
+                        s->image_sequence,
+                        s->image_epoch,
+                        s->copy_id,
+                        s->is_damaged,
+                        s->history.count,
+                        s->volume_count,
+                        0,
+                        0};
+    uint32_t count = CW_COUNT_OF(parts);
+
+    parts[count - 2] = cw_hash64(s->history.entries, s->history.count * sizeof s->history.entries[0]);
+    for (uint32_t i = 0; i < s->volume_count; i++) {
+        uint64_t volume[] = {parts[count - 1], s->volumes[i].volume, s->volumes[i].size, s->volumes[i].base};
+        parts[count - 1] = cw_hash64(volume, sizeof volume);
+    }
+    return cw_hash64(parts, sizeof parts);
+}
+
 void cw_super_step(struct cw_group *g)
 {
     if (g->is_super_in_flight || g->super_done >= g->super_asked)
@@ -42,6 +77,7 @@ void cw_super_step(struct cw_group *g)
     action->memory = g->super_block;
     cw_superblock_homes(g->super.generation, action->sectors);
     g->super_writing = g->super_asked;
+    g->super_writing_name = name_of(&g->super);
     g->is_super_in_flight = true;
 }
 
@@ -58,6 +94,12 @@ void cw_group_on_super_written(struct cw_group *g, enum cw_status status)
                   "this site again");
         return;
     }
+#if CW_PLANTED_BUG != 15 /* one generation is enough */
+    if (g->super_writing_name != g->super_name) {
+        g->super_name = g->super_writing_name;
+        return; /* once more, into the other two places: it is asked for still */
+    }
+#endif
     g->super_done = g->super_writing;
 }
 

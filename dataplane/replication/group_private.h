@@ -300,6 +300,7 @@ struct cw_group {
     struct cw_superblock super;
     uint8_t *super_block;                            /* 4 KiB, in flight */
     uint64_t super_asked, super_writing, super_done; /* tickets */
+    uint64_t super_name, super_writing_name; /* of what must not be forgotten: in the last generation; in flight */
     bool is_super_in_flight;
     bool is_volumes_syncing; /* a VOLUMES_SYNC is out, of the copy's files or of the current ones */
     bool is_copy_syncing;

@@ -416,6 +416,35 @@ static void test_rebooted_member_is_refused(void **state)
     pair_fini(&p);
 }
 
+/* Bits turn in both copies of the newest superblock while the site is down, once after each write of it from
+ * the opening on: what was begun in this reign is remembered all the same. */
+static void test_newest_superblock_rots(void **state)
+{
+    for (uint32_t ms = 0; ms < 60; ms += 3) {
+        struct cw_superblock newest;
+        enum cw_sector_class classes[CW_SUPERBLOCK_COPIES];
+        uint32_t homes[2];
+
+        begin(&p, 1, CW_MODE_ASYNC);
+        uint32_t request = pair_write(&p, A, 1, 77, true);
+        assert_true(pair_until(&p, all_done));
+        assert_int_equal(p.requests[request].status, CW_OK);
+        pair_run(&p, ms * 50 * CW_MS);
+        pair_kill(&p, A, CW_DEVICE_PROCESS_DIES);
+        uint8_t *sectors = p.sites[A].journal.seen;
+        assert_int_equal(cw_superblock_pick(sectors, &newest, classes), CW_OK);
+        cw_superblock_homes(newest.generation, homes);
+        for (uint32_t i = 0; i < 2; i++)
+            sectors[homes[i] * CW_SECTOR_SIZE + 100] ^= 1;
+        pair_start(&p, A);
+        assert_int_equal(p.sites[A].group->super.history.count, 1);
+        assert_int_equal(p.sites[A].group->super.image_state, CW_IMAGE_WHOLE);
+        assert_true(pair_open(&p, A, false));
+        assert_int_equal(pair_read(&p, A, 1), 77);
+        pair_fini(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,6 +466,7 @@ int main(void)
         cmocka_unit_test(test_blink_with_records_in_flight),
         cmocka_unit_test(test_replica_loses_its_tail),
         cmocka_unit_test(test_rebooted_member_is_refused),
+        cmocka_unit_test(test_newest_superblock_rots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
