@@ -11,23 +11,29 @@
 
 struct disk *site_image(struct site *site, uint16_t volume, bool to_copy)
 {
-    CW_ASSERT(volume < SIM_VOLUMES);
-    if (!to_copy || site->world->is_device)
+    CW_ASSERT(volume < site->world->volume_count);
+    if (!to_copy || site->is_device)
         return &site->volumes[volume];
     CW_ASSERT(site->target_exists[volume] && "prepared before it is written");
     return &site->targets[volume];
 }
 
 /* Renames what is there: again after a crash in the middle, it does the rest. */
+static void site_image_switch_one(struct site *site, uint32_t v)
+{
+    struct disk old = site->volumes[v];
+
+    if (!site->target_exists[v])
+        return;
+    site->volumes[v] = site->targets[v];
+    site->targets[v] = old;
+    site->target_exists[v] = false;
+}
+
 void site_image_switch(struct site *site)
 {
-    for (uint32_t v = 0; v < SIM_VOLUMES; v++)
-        if (site->target_exists[v]) {
-            struct disk old = site->volumes[v];
-            site->volumes[v] = site->targets[v];
-            site->targets[v] = old;
-            site->target_exists[v] = false;
-        }
+    for (uint32_t v = 0; v < site->world->volume_count; v++)
+        site_image_switch_one(site, v);
 }
 
 /* ------------------------------------------------------------------ disk operations */
@@ -43,6 +49,7 @@ static void io_free(void *data)
         free(io->fact);
     }
     free(io->records);
+    free(io->super);
     free(io);
 }
 
@@ -117,15 +124,18 @@ static void io_write_ends(struct io *io)
         if (copy && memcmp(copy, io->segments[i].source, length) != 0)
             world_fail(w, "site %u: memory of a write at %llu changed while it was borrowed", io->site->id,
                        (unsigned long long)offset);
+        if (io->super && !media_super_copy(io->site, i, &offset))
+            continue;
         if (io->fail) {
             disk_write_some(disk, &w->rng, offset, copy, length);
             continue;
         }
         if (disk->misdirect && io->is_journal && length <= 64 * CW_KIB) {
-            uint64_t sectors = (disk->size - length) / CW_SECTOR_SIZE - CW_JOURNAL_RING_SECTOR;
+            uint64_t low = world_chance(w, 250) ? 0 : CW_JOURNAL_RING_SECTOR; /* onto the superblocks, too */
+            uint64_t sectors = low ? (disk->size - length) / CW_SECTOR_SIZE - low : CW_JOURNAL_RING_SECTOR;
             disk->misdirect = false;
-            io->site->is_journal_tainted = true;
-            offset = (CW_JOURNAL_RING_SECTOR + world_random(w, sectors)) * CW_SECTOR_SIZE;
+            io->site->is_journal_tainted = io->site->is_super_doubtful = true;
+            offset = (low + world_random(w, sectors)) * CW_SECTOR_SIZE;
             note(w, io->site, "misdirected write", io->segments[i].offset, offset, length);
         }
         disk_write(disk, offset, copy, length);
@@ -178,6 +188,8 @@ static void io_ends(struct world *w, void *data, uint64_t stage)
             site->truth_durable_serial = CW_MAX(site->truth_durable_serial, io->serial_begin);
         if (io->is_journal && !io->then_sync)
             tell(w, site, "journal synced");
+        if (io->super)
+            media_super_written(site, io->super);
     }
     io_unlink(io);
     io->fact->status = io->fail ? CW_IO : CW_OK;
@@ -185,6 +197,12 @@ static void io_ends(struct world *w, void *data, uint64_t stage)
     site_post(site, io->fact);
     io->fact = NULL;
     io_free(io);
+}
+
+/* What fails by itself, beside writes: syncs, and reads that a group asked for. */
+static bool may_fail(const struct io *io)
+{
+    return io->is_sync || (io->is_read && io->fact->type != FACT_CLIENT_READ);
 }
 
 static void io_begin(struct io *io)
@@ -199,8 +217,14 @@ static void io_begin(struct io *io)
         if (io->is_journal)
             site->is_journal_tainted = true;
     }
-    if (io->is_sync)
+    if ((w->faults & FAULT_IO) && w->phase == PHASE_SAFETY && may_fail(io) && world_chance(w, 4)) {
+        io->fail = true;
+        note(w, site, "i/o fails", io->fact->type, 0, 0);
+    }
+    if (io->is_sync && !io->fail)
         io_sync_begins(io);
+    else if (io->is_sync)
+        ;
     else if (!io->is_read && world_chance(w, 100))
         for (uint32_t i = 0; i < io->segment_count; i++)
             disk_write_some(io->disks[0], &w->rng, io->segments[i].offset, io->segments[i].copy,
@@ -295,6 +319,10 @@ static void super_write(struct site *site, const struct cw_action *a)
     io->disk_count = 1;
     io_segment(io, (uint64_t)a->sectors[0] * CW_SECTOR_SIZE, a->memory, CW_SECTOR_SIZE);
     io_segment(io, (uint64_t)a->sectors[1] * CW_SECTOR_SIZE, a->memory, CW_SECTOR_SIZE);
+    io->super = calloc(1, sizeof *io->super);
+    CW_ASSERT(io->super != NULL);
+    if (cw_superblock_decode(a->memory, a->sectors[0], io->super) != CW_SECTOR_VALID)
+        world_fail(site->world, "site %u writes a superblock that cannot be read", site->id);
     io_begin(io);
 }
 
@@ -315,7 +343,7 @@ static void sync_of(struct site *site, enum fact_type type, bool is_journal, boo
 
     io->is_sync = true;
     io->is_journal = is_journal;
-    io->disk_count = is_journal ? 1 : SIM_VOLUMES;
+    io->disk_count = is_journal ? 1 : site->world->volume_count;
     for (uint32_t i = 0; i < io->disk_count; i++)
         io->disks[i] = is_journal ? &site->journal : site_image(site, (uint16_t)i, to_copy);
     io_begin(io);
@@ -347,26 +375,94 @@ void site_read_volume(struct site *site, struct client_op *op)
     read_of(site, FACT_CLIENT_READ, &site->volumes[op->volume], &a);
 }
 
-static void image(struct site *site, const struct cw_action *a)
+/* Files are made, renamed and removed one by one, and salvage files written, in time; some of it may fail. */
+struct image_op {
+    struct site *site;
+    uint64_t life;
+    struct fact *fact;
+    uint8_t kind;
+    bool is_salvage, fail;
+};
+
+static void image_op_free(void *data)
 {
+    struct image_op *op = data;
+
+    free(op->fact);
+    free(op);
+}
+
+/* per_mille of its files */
+static void image_do(struct image_op *op, uint32_t per_mille)
+{
+    struct site *site = op->site;
     struct world *w = site->world;
 
-    static const char *const ops[] = {"prepared", "switched in", "discarded"};
-    note(w, site, "image", a->kind, 0, 0);
-    tell(w, site, "files of the copy are %s", ops[a->kind]);
-    if (a->kind == CW_IMAGE_SWITCH)
-        site_image_switch(site);
-    for (uint32_t v = 0; v < SIM_VOLUMES && a->kind != CW_IMAGE_SWITCH && !w->is_device; v++) {
-        site->target_exists[v] = a->kind == CW_IMAGE_PREPARE;
-        if (a->kind == CW_IMAGE_PREPARE) {
+    for (uint32_t v = 0; v < w->volume_count && !op->is_salvage; v++) {
+        if (!world_chance(w, per_mille))
+            continue;
+        if (op->kind == CW_IMAGE_SWITCH) {
+            site_image_switch_one(site, v);
+        } else if (!site->is_device) {
+            site->target_exists[v] = op->kind == CW_IMAGE_PREPARE;
             disk_fini(&site->targets[v]);
             disk_init(&site->targets[v], w->volume_blocks[v] * SIM_BLOCK);
         }
     }
-    w->copies += a->kind == CW_IMAGE_SWITCH;
-    if (a->kind == CW_IMAGE_PREPARE)
+}
+
+static void image_op_ends(struct world *w, void *data, uint64_t a)
+{
+    struct image_op *op = data;
+    struct site *site = op->site;
+
+    if (op->life != site->life) {
+        image_op_free(op);
+        return;
+    }
+    site->image_op = NULL;
+    image_do(op, op->fail ? 500 : 1000);
+    op->fact->status = op->fail ? CW_IO : CW_OK;
+    w->copies += op->kind == CW_IMAGE_SWITCH && !op->fail && !op->is_salvage;
+    if (op->kind == CW_IMAGE_PREPARE && !op->fail && !op->is_salvage)
         truth_forget(site); /* its log begins anew, at some later sequence */
-    site_post(site, fact_new(FACT_IMAGE));
+    note(w, site, op->is_salvage ? "salvaged" : "image", op->kind, op->fail, 0);
+    site_post(site, op->fact);
+    op->fact = NULL;
+    image_op_free(op);
+}
+
+static void image_op_begin(struct site *site, enum fact_type type, uint8_t kind)
+{
+    struct world *w = site->world;
+    struct image_op *op = calloc(1, sizeof *op);
+
+    CW_ASSERT(op != NULL && site->image_op == NULL && "one at a time");
+    *op = (struct image_op){.site = site,
+                            .life = site->life,
+                            .fact = fact_new(type),
+                            .kind = kind,
+                            .is_salvage = type == FACT_SALVAGED};
+    op->fail = (w->faults & FAULT_IO) && w->phase == PHASE_SAFETY && world_chance(w, 150);
+    site->image_op = op;
+    uint64_t takes = w->options.is_story ? 50 * CW_US : world_between(w, 20 * CW_US, 40 * CW_MS);
+    queue_owned_at(w, w->now_ns + takes, image_op_ends, op, 0, image_op_free);
+    world_crash_soon(site, 2 * takes);
+}
+
+void site_image_crash(struct site *site)
+{
+    if (site->image_op)
+        image_do(site->image_op, 500);
+    site->image_op = NULL; /* its event frees it */
+}
+
+static void image(struct site *site, const struct cw_action *a)
+{
+    static const char *const ops[] = {"prepared", "switched in", "discarded"};
+
+    tell(site->world, site, "files of the copy are %s", ops[a->kind]);
+    image_op_begin(site, FACT_IMAGE, a->kind);
 }
 
 /* ------------------------------------------------------------------ all of them */
@@ -435,7 +531,7 @@ void site_act(struct site *site, const struct cw_action *a)
     case CW_ACT_SALVAGE:
         note(site->world, site, "salvage", a->sequence, 0, 0);
         tell(site->world, site, "keeps its records above %llu for salvage", (unsigned long long)a->sequence);
-        site_post(site, fact_new(FACT_SALVAGED));
+        image_op_begin(site, FACT_SALVAGED, 0);
         break;
     case CW_ACT_EVENT:
         group_event(site, a);

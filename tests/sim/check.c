@@ -217,7 +217,8 @@ void check_holder_is_back(struct world *w)
     bool is_possible = false;
 
     if (!holder || s->row.fenced_epoch == s->epoch || holder->status.image_state != CW_IMAGE_WHOLE ||
-        holder->status.is_damaged || holder->status.role != CW_ROLE_REPLICA)
+        holder->status.is_damaged || holder->status.role != CW_ROLE_REPLICA ||
+        holder->status.history.count == 0) /* a blank one may find its first records nowhere */
         return;
     for (uint32_t i = 0; i < w->site_count; i++)
         is_possible |= is_sure_of_all(&w->sites[i]);
@@ -300,7 +301,7 @@ void check_primary_state(struct site *site)
                    (ull)st->head, (ull)st->epoch);
         return;
     }
-    for (uint16_t v = 0; v < SIM_VOLUMES && !w->failed; v++) {
+    for (uint16_t v = 0; v < w->volume_count && !w->failed; v++) {
         struct cw_group_read read = {.volume = v, .length = w->volume_blocks[v] * SIM_BLOCK};
         uint8_t *bytes = malloc(read.length), *slices[8];
         uint32_t count = 0;
@@ -334,7 +335,7 @@ void check_files(struct site *site)
         world_fail(w, "site %u applied up to %llu, of which a record is unknown", site->id, (ull)low);
         return;
     }
-    for (uint16_t v = 0; v < SIM_VOLUMES && !w->failed; v++)
+    for (uint16_t v = 0; v < w->volume_count && !w->failed; v++)
         compare(site, &line, &model, low, high, v, 0, w->volume_blocks[v], site->volumes[v].live,
                 "the files");
 }
@@ -419,6 +420,7 @@ void check_turn(struct site *site)
         tell(w, site, "is %s", cw_role_name((enum cw_role)role));
         if (role == CW_ROLE_PRIMARY && site->last_role != CW_ROLE_DRAINING) /* else a drain was given up */
             check_opened(site);
+        world_crash_soon(site, role == CW_ROLE_PRIMARY ? 300 * CW_MS : 5 * CW_MS);
         site->last_role = role;
     }
     if (role == CW_ROLE_PRIMARY && !w->failed)

@@ -521,7 +521,8 @@ void control_tick(struct world *w, void *data, uint64_t a)
     struct site *site = data;
     struct store *s = &w->store;
 
-    queue_at(w, w->now_ns + world_between(w, 150 * CW_MS, 350 * CW_MS), control_tick, site, 0);
+    uint64_t pause = w->options.is_story ? 250 * CW_MS : world_between(w, 150 * CW_MS, 350 * CW_MS);
+    queue_at(w, w->now_ns + pause, control_tick, site, 0);
     if (site->state != SITE_RUNNING || w->now_ns < site->paused_until_ns)
         return;
     if (is_reigning(site) && !site->lease_request_pending) {
@@ -554,5 +555,6 @@ void control_init(struct world *w)
 {
     mirror(&w->store);
     for (uint32_t i = 0; i < w->site_count; i++)
-        queue_at(w, world_between(w, CW_MS, 300 * CW_MS), control_tick, &w->sites[i], 0);
+        queue_at(w, w->options.is_story ? 50 * CW_MS : world_between(w, CW_MS, 300 * CW_MS), control_tick,
+                 &w->sites[i], 0);
 }

@@ -119,7 +119,7 @@ static void message_moves(struct world *w, void *data, uint64_t a)
     message_free(m);
 }
 
-static const char *tell_what(const struct cw_message *m, char *text, size_t size)
+static void tell_what(const struct cw_message *m, char *text, size_t size)
 {
     unsigned long long a = 0, b = 0;
     const char *form = "";
@@ -153,7 +153,17 @@ static const char *tell_what(const struct cw_message *m, char *text, size_t size
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     snprintf(text, size, form, a, b);
 #pragma GCC diagnostic pop
-    return text;
+}
+
+/* Heartbeats: an acknowledgement or a commit that says what the last one said. */
+static bool is_told(struct world *w, uint8_t from, uint8_t to, const struct cw_message *m, const char *what)
+{
+    if (m->type != CW_MSG_ACK && m->type != CW_MSG_COMMIT)
+        return false;
+    char *last = w->told[from][to][m->type == CW_MSG_ACK];
+    bool same = strcmp(last, what) == 0;
+    snprintf(last, sizeof w->told[0][0][0], "%s", what);
+    return same;
 }
 
 /* How a story shows a message; says whether the story wants this one to be lost once. */
@@ -166,8 +176,10 @@ static bool tell_send(struct site *site, const struct cw_action *action)
     if (cw_message_decode(action->head, action->head_length, action->body_length, &m) != CW_MESSAGE_OK)
         return false;
     bool is_lost = w->lose_type == m.type && w->lose_from == site->id && w->lose_to == action->peer;
-    tell(w, site, "> %c  %s%s%s", "ABC"[action->peer], cw_message_type_name((enum cw_message_type)m.type),
-         tell_what(&m, what, sizeof what), is_lost ? "   (lost on the way)" : "");
+    tell_what(&m, what, sizeof what);
+    if (!is_told(w, site->id, action->peer, &m, what) || is_lost)
+        tell(w, site, "> %c  %s%s%s", "ABC"[action->peer], cw_message_type_name((enum cw_message_type)m.type),
+             what, is_lost ? "   (lost on the way)" : "");
     if (is_lost)
         w->lose_type = CW_MSG_NONE;
     return is_lost;

@@ -242,7 +242,7 @@ void load_answers(struct site *site)
 static void submit_random(struct site *site)
 {
     struct world *w = site->world;
-    uint16_t volume = (uint16_t)world_random(w, SIM_VOLUMES);
+    uint16_t volume = (uint16_t)world_random(w, w->volume_count);
     uint64_t size = w->volume_blocks[volume];
     uint64_t dice = world_random(w, 100);
     enum op_kind kind = dice < 55   ? OP_WRITE

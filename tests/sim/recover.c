@@ -108,6 +108,7 @@ static void scan(struct site *site, const struct cw_superblock *super, bool is_f
     if (is_first) {
         note(site->world, site, "recovered", report->tip.last_sequence, report->tip.commit,
              report->is_damaged);
+        site->is_journal_tainted |= report->is_damaged && site->is_super_doubtful;
         if (report->is_damaged && !site->is_journal_tainted)
             world_fail(
                 site->world,
@@ -130,26 +131,31 @@ bool site_recover(struct site *site)
     enum cw_sector_class classes[CW_SUPERBLOCK_COPIES];
     enum cw_status status = cw_superblock_pick(site->journal.live, &super, classes);
 
+    if (status != CW_OK && site->is_journal_tainted) {
+        media_replace(site);
+        status = cw_superblock_pick(site->journal.live, &super, classes);
+    }
     if (status != CW_OK) {
         world_fail(w, "site %u: no superblock can be read: %s", site->id, cw_status_name(status));
         return false;
     }
+    media_super_picked(site, &super);
     if (cw_group_superblock_wants_switch(&super)) {
         note(w, site, "switch at start", super.copy_id, 0, 0);
         site_image_switch(site);
-    } else if (!w->is_device) {
-        for (uint32_t v = 0; v < SIM_VOLUMES; v++)
+    } else if (!site->is_device) {
+        for (uint32_t v = 0; v < site->world->volume_count; v++)
             site->target_exists[v] = false;
     }
     site->group = group_new(site, &super);
-    for (uint16_t v = 0; v < SIM_VOLUMES; v++)
-        cw_group_volume_add(site->group, v, w->volume_blocks[v] * SIM_BLOCK, 0, w->is_device);
+    for (uint16_t v = 0; v < site->world->volume_count; v++)
+        cw_group_volume_add(site->group, v, w->volume_blocks[v] * SIM_BLOCK, 0, site->is_device);
     free(site->truth);
     site->truth = NULL;
     site->truth_capacity = 0;
     scan(site, &super, true);
     scan(site, &super, false);
-    for (uint32_t v = 0; v < SIM_VOLUMES; v++) {
+    for (uint32_t v = 0; v < site->world->volume_count; v++) {
         disk_sync_begin(&site->volumes[v]);
         disk_sync_end(&site->volumes[v]);
     }

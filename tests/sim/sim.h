@@ -21,7 +21,7 @@
 #include "replication/group.h"
 
 #define SIM_SITES_MAX  3u
-#define SIM_VOLUMES    2u
+#define SIM_VOLUMES    4u /* at most */
 #define SIM_BLOCK      512u
 #define SIM_BLOCKS_MAX 512u /* of one volume */
 #define SIM_GROUP      7u
@@ -134,8 +134,9 @@ struct io {
         uint8_t *copy;         /* writes: as it was at submission; NULL: zeroes */
         const uint8_t *source; /* writes: must not change until answered. reads: target */
     } segments[IO_SEGMENTS_MAX];
-    uint64_t serial_begin; /* sync: truth serial when it began */
-    uint32_t record_count; /* journal: what becomes written */
+    uint64_t serial_begin;       /* sync: truth serial when it began */
+    struct cw_superblock *super; /* what it says, of a superblock's write */
+    uint32_t record_count;       /* journal: what becomes written */
     struct truth_entry *records;
 };
 
@@ -153,6 +154,18 @@ struct truth_entry {
     uint64_t sequence, epoch, reign;
     uint64_t serial; /* 0: not there */
     bool dsync;
+};
+
+enum super_fault { SUPER_GOES_WELL, SUPER_LOSE_ONE, SUPER_LOSE_BOTH, SUPER_ELSEWHERE };
+
+/* Of a superblock, what must not be forgotten. */
+struct super_truth {
+    bool is_known;
+    uint64_t generation;
+    struct cw_history history;
+    uint64_t journal_id[2];
+    uint32_t image_state;
+    uint64_t image_sequence, copy_id;
 };
 
 enum site_state { SITE_OFF, SITE_STARTING, SITE_RUNNING };
@@ -181,9 +194,14 @@ struct site {
     struct disk journal;
     struct disk volumes[SIM_VOLUMES], targets[SIM_VOLUMES];
     bool target_exists[SIM_VOLUMES];
+    bool is_device;          /* its volumes are devices: a copy overwrites them */
     bool is_journal_tainted; /* its media lied or lost: what it holds proves nothing */
+    bool is_super_doubtful;  /* a whole generation of its superblock may be gone: damage may be reported */
+    uint8_t super_fault;     /* enum super_fault: of the next superblock */
+    struct super_truth super_last, super_told; /* as the disk has it; what it must remember */
     uint64_t slow_until_ns;
     struct io *ios;
+    struct image_op *image_op; /* under way */
 
     struct cw_group *group;
     void *arena_memory;
@@ -321,8 +339,14 @@ enum fault_class {
     FAULT_LOSSY = 2048,
     FAULT_RESYNC = 4096,
     FAULT_LINK_NOISE = 8192,
-    FAULT_STORE_LOST_REPLY = 16384
+    FAULT_STORE_LOST_REPLY = 16384,
+    FAULT_SUPER = 32768,    /* superblocks rot, get lost, land elsewhere */
+    FAULT_IO = 65536,       /* syncs, reads, image and salvage operations fail */
+    FAULT_REPLACE = 131072, /* a site comes back with blank disks */
+    FAULT_CLOCK = 262144,   /* rates as far apart as the lease allows */
+    FAULT_TWO = 524288      /* two of three sites go, soon after each other */
 };
+#define FAULT_BITS 20u
 
 /* When all is repaired only the holder opens, for so long: it must not need anybody to be promoted. */
 #define HOLDER_FIRST_NS (40 * CW_SECOND)
@@ -340,6 +364,8 @@ struct world {
     uint64_t story_began_ns;
     uint32_t lose_type; /* stories: the next message of this type is late by a second... */
     uint8_t lose_from, lose_to;
+    char told[SIM_SITES_MAX][SIM_SITES_MAX][2]
+             [64]; /* ACK and COMMIT as last told: repeated ones are left out */
     uint64_t events;
     enum phase phase;
     uint64_t healing_since_ns;
@@ -354,8 +380,8 @@ struct world {
     struct oracle oracle;
     uint32_t faults; /* bits that may happen in this seed */
 
+    uint32_t volume_count;
     uint64_t volume_blocks[SIM_VOLUMES];
-    bool is_device;
     uint32_t log_entries;
     uint64_t ring_sectors;
     uint64_t lease_ns;
@@ -384,9 +410,12 @@ struct world {
 };
 
 bool world_run(const struct sim_options *options, struct world *w); /* true: nothing wrong was seen */
+/* Something delicate begins here: now and then a seed that kills does so within `within_ns`. */
+void world_crash_soon(struct site *site, uint64_t within_ns);
 void world_init(struct world *w, const struct sim_options *options);
 void world_fini(struct world *w);
 void world_run_until(struct world *w, uint64_t until_ns);
+void world_final_check(struct world *w); /* every site's files and the primary's view */
 bool world_has_converged(struct world *w, char *why, size_t why_size);
 /* A rule was broken: remembered once, the run ends. */
 void world_fail(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -417,6 +446,7 @@ uint64_t site_clock(const struct site *site, uint64_t true_ns);
 uint64_t site_true_time(const struct site *site, uint64_t local_ns);
 void site_init(struct site *site, struct world *w, uint8_t id);
 void site_fini(struct site *site);
+void site_format(struct site *site); /* a superblock for an empty journal */
 void site_power_on(struct site *site);
 void site_start(struct site *site); /* a new process */
 void site_crash(struct site *site, bool power_loss);
@@ -433,9 +463,19 @@ bool site_recover(struct site *site);
 /* actions.c */
 void site_act(struct site *site, const struct cw_action *action);
 void site_io_crash(struct site *site);
+void site_image_crash(struct site *site);
 void site_read_volume(struct site *site, struct client_op *op);
 struct disk *site_image(struct site *site, uint16_t volume, bool to_copy);
 void site_image_switch(struct site *site);
+
+/* media.c */
+void media_fault(struct world *w, enum fault_class class_);
+bool media_super_copy(struct site *site, uint32_t copy, uint64_t *offset);
+void media_super_written(struct site *site, const struct cw_superblock *super);
+void media_super_picked(struct site *site, const struct cw_superblock *super);
+void media_replace(struct site *site);
+void media_crash(struct site *site); /* it crashes */
+void media_rot_newest(struct site *site);
 
 /* ------------------------------------------------------------------ link.c */
 

@@ -334,16 +334,24 @@ void site_init(struct site *site, struct world *w, uint8_t id)
 {
     *site = (struct site){.world = w, .id = id, .inbox_tail = &site->inbox};
     site->clock_origin_ns = world_between(w, 1, 1000000) * CW_SECOND;
-    site->clock_ppm = w->options.is_story ? 0 : (int64_t)world_random(w, 401) - 200;
+    int64_t ppm = w->faults & FAULT_CLOCK ? 4900 : 200; /* the lease bears 1 % between any two */
+    site->clock_ppm = w->options.is_story ? 0 : (int64_t)world_random(w, (uint64_t)(2 * ppm + 1)) - ppm;
+    site->is_device = !w->options.is_story && world_chance(w, 250);
     disk_init(&site->journal, (CW_JOURNAL_RING_SECTOR + w->ring_sectors) * CW_SECTOR_SIZE);
-    for (uint32_t v = 0; v < SIM_VOLUMES; v++) {
+    for (uint32_t v = 0; v < site->world->volume_count; v++) {
         disk_init(&site->volumes[v], w->volume_blocks[v] * SIM_BLOCK);
         disk_init(&site->targets[v], w->volume_blocks[v] * SIM_BLOCK);
     }
+    site_format(site);
+}
+
+void site_format(struct site *site)
+{
+    struct world *w = site->world;
     struct cw_superblock super;
     uint64_t journal_id[2] = {cw_rng_next(&w->rng), cw_rng_next(&w->rng)};
     uint8_t block[CW_SECTOR_SIZE];
-    cw_group_format(&super, SIM_GROUP, id, w->ring_sectors, journal_id);
+    cw_group_format(&super, SIM_GROUP, site->id, w->ring_sectors, journal_id);
     cw_superblock_encode(&super, block);
     uint32_t homes[2];
     cw_superblock_homes(super.generation, homes);
@@ -380,7 +388,7 @@ void site_fini(struct site *site)
     site_io_crash(site);
     process_gone(site);
     disk_fini(&site->journal);
-    for (uint32_t v = 0; v < SIM_VOLUMES; v++) {
+    for (uint32_t v = 0; v < site->world->volume_count; v++) {
         disk_fini(&site->volumes[v]);
         disk_fini(&site->targets[v]);
     }
@@ -423,7 +431,9 @@ void site_start(struct site *site)
     site->let_go = site->gives_up_undrained = false;
     site->lease_request_pending = false;
     site->drain_target = 0;
-    queue_at(w, CW_MAX(w->now_ns, site->paused_until_ns) + world_between(w, CW_MS, 100 * CW_MS),
+    queue_at(w,
+             CW_MAX(w->now_ns, site->paused_until_ns) +
+                 (w->options.is_story ? 50 * CW_MS : world_between(w, CW_MS, 100 * CW_MS)),
              starting_ends, site, site->life);
 }
 
@@ -437,6 +447,8 @@ void site_crash(struct site *site, bool power_loss)
     tell(w, site, power_loss ? "loses power" : "is killed");
     w->crashes++;
     site_io_crash(site);
+    site_image_crash(site);
+    media_crash(site);
     link_crash(site);
     load_crash(site);
     process_gone(site);
@@ -446,7 +458,7 @@ void site_crash(struct site *site, bool power_loss)
         w->power_losses++;
         site->paused_until_ns = 0;
         disk_power_loss(&site->journal, &w->rng);
-        for (uint32_t v = 0; v < SIM_VOLUMES; v++) {
+        for (uint32_t v = 0; v < site->world->volume_count; v++) {
             disk_power_loss(&site->volumes[v], &w->rng);
             disk_power_loss(&site->targets[v], &w->rng);
         }

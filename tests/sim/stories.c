@@ -11,6 +11,8 @@
  *     $ lose record A B       the next such message needs another 20 ms
  *     $ cut A B | heal | kill A | power A | start A | pause A 3s
  *     $ promote B | switchover A B | resync A B
+ *     $ rot A                 both copies of its newest superblock, while it is down
+ *     $ expect primary B | expect set A B | expect level      how it must stand now; else the story fails
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -75,6 +77,31 @@ static void pass(struct story *s, bool told)
     s->w.narrates = false;
 }
 
+/* The end of a story is more than what was told: it is asked for. */
+static void expect(struct story *s)
+{
+    struct world *w = &s->w;
+    char why[256] = "";
+
+    if (strcmp(s->words[1], "primary") == 0) {
+        for (uint32_t i = 0; i < w->site_count; i++) {
+            bool is_primary = w->sites[i].state == SITE_RUNNING && w->sites[i].status.role == CW_ROLE_PRIMARY;
+            if (is_primary != (i == site_of(s, 2)->id))
+                world_fail(w, "expected: %c is primary, and nobody else", s->words[2][0]);
+        }
+    } else if (strcmp(s->words[1], "set") == 0) {
+        uint8_t members = 0;
+        for (int i = 2; i < s->count; i++)
+            members |= (uint8_t)(1u << site_of(s, i)->id);
+        if (w->store.members != members)
+            world_fail(w, "expected another set than %x", w->store.members);
+    } else if (!world_has_converged(w, why, sizeof why)) {
+        world_fail(w, "expected: everybody level; %s", why);
+    } else {
+        world_final_check(w);
+    }
+}
+
 static void order(struct story *s)
 {
     struct world *w = &s->w;
@@ -96,6 +123,10 @@ static void order(struct story *s)
         site_crash(site_of(s, 1), verb[0] == 'p');
     else if (strcmp(verb, "start") == 0)
         site_start(site_of(s, 1));
+    else if (strcmp(verb, "rot") == 0)
+        media_rot_newest(site_of(s, 1));
+    else if (strcmp(verb, "expect") == 0)
+        expect(s);
     else if (strcmp(verb, "pause") == 0)
         site_of(s, 1)->paused_until_ns = w->now_ns + duration(s->words[2]);
     else if (strcmp(verb, "promote") == 0)

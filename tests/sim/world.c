@@ -54,22 +54,25 @@ void tell(struct world *w, const struct site *site, const char *format, ...)
 
 /* ------------------------------------------------------------------ making a world */
 
+#define FAULT_LIES (FAULT_ROT | FAULT_MISDIRECT | FAULT_SUPER | FAULT_REPLACE)
+
 static void choose_faults(struct world *w)
 {
     static const enum fault_class classes[] = {
         FAULT_KILL,      FAULT_POWER, FAULT_CUT,       FAULT_PAUSE,      FAULT_DISK_SLOW,
         FAULT_DISK_FAIL, FAULT_ROT,   FAULT_MISDIRECT, FAULT_STORE_CUT,  FAULT_SWITCHOVER,
-        FAULT_PROMOTE,   FAULT_LOSSY, FAULT_RESYNC,    FAULT_LINK_NOISE, FAULT_STORE_LOST_REPLY};
+        FAULT_PROMOTE,   FAULT_LOSSY, FAULT_RESYNC,    FAULT_LINK_NOISE, FAULT_STORE_LOST_REPLY,
+        FAULT_SUPER,     FAULT_IO,    FAULT_REPLACE,   FAULT_CLOCK,      FAULT_TWO};
+    const uint32_t rare =
+        FAULT_ROT | FAULT_MISDIRECT | FAULT_DISK_FAIL | FAULT_LOSSY | FAULT_IO | FAULT_REPLACE;
     uint32_t often = (uint32_t)world_random(w, 4) * 250 + 100;
 
     for (uint32_t i = 0; i < CW_COUNT_OF(classes); i++) {
-        bool is_rare = classes[i] == FAULT_ROT || classes[i] == FAULT_MISDIRECT ||
-                       classes[i] == FAULT_DISK_FAIL || classes[i] == FAULT_LOSSY;
-        if (world_chance(w, is_rare ? often / 4 : often))
+        if (world_chance(w, classes[i] & rare ? often / 4 : often))
             w->faults |= classes[i];
     }
     w->faults &= ~w->options.faults_off;
-    w->rot_site = (w->faults & (FAULT_ROT | FAULT_MISDIRECT)) ? (int)world_random(w, w->site_count) : -1;
+    w->rot_site = (w->faults & FAULT_LIES) ? (int)world_random(w, w->site_count) : -1;
 }
 
 static void choose_links(struct world *w)
@@ -94,7 +97,9 @@ static void make_plain(struct world *w)
 {
     w->faults = 0;
     w->rot_site = -1;
-    w->is_device = false;
+    w->volume_count = 2;
+    w->volume_blocks[0] = 64;
+    w->volume_blocks[1] = 512;
     w->min_in_sync = 0;
     w->has_sessions = false;
     w->site_count = w->options.sites;
@@ -114,9 +119,9 @@ void world_init(struct world *w, const struct sim_options *options)
     w->site_count = (uint32_t)world_between(w, 2, 3);
     w->min_in_sync = w->mode != CW_MODE_ASYNC && world_chance(w, 150);
     w->lease_ns = 5 * CW_SECOND;
-    w->volume_blocks[0] = 64;
-    w->volume_blocks[1] = world_chance(w, 400) ? 512 : 64;
-    w->is_device = world_chance(w, 250);
+    w->volume_count = (uint32_t)world_between(w, 1, SIM_VOLUMES);
+    for (uint32_t v = 0; v < w->volume_count; v++)
+        w->volume_blocks[v] = v == 0 ? 64 : world_chance(w, 300) ? SIM_BLOCKS_MAX : world_between(w, 1, 128);
     w->log_entries = 256u << world_random(w, 3);
     w->ring_sectors = CW_JOURNAL_RING_SECTORS_MIN + world_random(w, 500);
     choose_faults(w);
@@ -202,6 +207,22 @@ static void crash_one(struct world *w, struct site *site, bool power)
              restart, site, 0);
 }
 
+static void crash_now(struct world *w, void *data, uint64_t life)
+{
+    struct site *site = data;
+
+    if (w->phase == PHASE_SAFETY && site->life == life && site->state == SITE_RUNNING)
+        crash_one(w, site, (w->faults & FAULT_POWER) && world_chance(w, 500));
+}
+
+void world_crash_soon(struct site *site, uint64_t within_ns)
+{
+    struct world *w = site->world;
+
+    if ((w->faults & (FAULT_KILL | FAULT_POWER)) && w->phase == PHASE_SAFETY && world_chance(w, 120))
+        queue_at(w, w->now_ns + world_random(w, within_ns), crash_now, site, site->life);
+}
+
 static void fault_crash(struct world *w, bool power)
 {
     struct site *site = some_site(w);
@@ -241,24 +262,36 @@ static void fault_pause(struct world *w)
     w->pauses++;
 }
 
-static void fault_media(struct world *w, enum fault_class class_)
+/* The site is lost with all it had; what comes back is empty. */
+static void fault_replace(struct world *w)
 {
-    struct site *site = class_ == FAULT_DISK_FAIL ? some_site(w) : &w->sites[w->rot_site];
+    struct site *site = &w->sites[w->rot_site];
 
-    if (class_ == FAULT_DISK_FAIL) {
-        uint32_t which = (uint32_t)world_random(w, SIM_VOLUMES + 1);
-        struct disk *disk = which == SIM_VOLUMES ? &site->journal : &site->volumes[which];
-        disk->failed_write = true;
-    } else if (class_ == FAULT_MISDIRECT) {
-        site->journal.misdirect = true;
-    } else {
-        uint64_t sector = CW_JOURNAL_RING_SECTOR + world_random(w, w->ring_sectors);
-        if (world_chance(w, 700)) /* where something is */
-            sector = CW_JOURNAL_RING_SECTOR + world_random(w, 64);
-        disk_rot(&site->journal, &w->rng, sector * CW_SECTOR_SIZE, CW_SECTOR_SIZE);
-        site->is_journal_tainted = true;
-        note(w, site, "rot", sector, 0, 0);
-    }
+    if (site->state != SITE_RUNNING)
+        return;
+    crash_one(w, site, true);
+    media_replace(site);
+}
+
+/* A disaster that reaches two of three sites, the second soon after the first; both stay away for a while. */
+static void second_goes(struct world *w, void *data, uint64_t a)
+{
+    if (w->phase == PHASE_SAFETY)
+        crash_one(w, data, a);
+}
+
+static void fault_two(struct world *w)
+{
+    struct site *first = the_primary(w);
+
+    if (w->site_count < 3 || world_chance(w, 500))
+        return;
+    if (!first)
+        first = some_site(w);
+    struct site *second = &w->sites[(first->id + 1 + world_random(w, 2)) % 3];
+    bool power = world_chance(w, 300);
+    queue_at(w, w->now_ns + world_random(w, 8 * CW_SECOND), second_goes, second, power);
+    crash_one(w, first, power);
 }
 
 static void store_is_back(struct world *w, void *data, uint64_t a)
@@ -323,7 +356,17 @@ static void fault_one(struct world *w, enum fault_class class_)
     case FAULT_ROT:
     case FAULT_MISDIRECT:
         if (world_chance(w, 200))
-            fault_media(w, class_);
+            media_fault(w, class_);
+        break;
+    case FAULT_SUPER:
+        media_fault(w, class_);
+        break;
+    case FAULT_REPLACE:
+        if (world_chance(w, 100))
+            fault_replace(w);
+        break;
+    case FAULT_TWO:
+        fault_two(w);
         break;
     case FAULT_STORE_CUT:
         fault_store(w);
@@ -341,7 +384,8 @@ static void fault_one(struct world *w, enum fault_class class_)
 
 #define FAULT_EVENTS                                                                                         \
     (FAULT_KILL | FAULT_POWER | FAULT_CUT | FAULT_PAUSE | FAULT_DISK_SLOW | FAULT_DISK_FAIL | FAULT_ROT |    \
-     FAULT_MISDIRECT | FAULT_STORE_CUT | FAULT_SWITCHOVER | FAULT_RESYNC)
+     FAULT_MISDIRECT | FAULT_STORE_CUT | FAULT_SWITCHOVER | FAULT_RESYNC | FAULT_SUPER | FAULT_REPLACE |     \
+     FAULT_TWO)
 
 static void fault_tick(struct world *w, void *data, uint64_t a)
 {
@@ -353,7 +397,7 @@ static void fault_tick(struct world *w, void *data, uint64_t a)
         return;
     uint32_t class_;
     do
-        class_ = 1u << world_random(w, 15);
+        class_ = 1u << world_random(w, FAULT_BITS);
     while (!(events & class_));
     fault_one(w, (enum fault_class)class_);
 }
@@ -387,7 +431,8 @@ static void heal(struct world *w)
         site->is_store_cut = false;
         site->slow_until_ns = 0;
         site->journal.failed_write = site->journal.misdirect = false;
-        for (uint32_t v = 0; v < SIM_VOLUMES; v++)
+        site->super_fault = SUPER_GOES_WELL;
+        for (uint32_t v = 0; v < w->volume_count; v++)
             site->volumes[v].failed_write = site->targets[v].failed_write = false;
         site->paused_until_ns = CW_MIN(site->paused_until_ns, w->now_ns);
         site->turn_scheduled = false;
@@ -488,7 +533,7 @@ static void print_who_waits(struct world *w)
             (unsigned long long)w->store.epoch, w->store.holder, w->store.members);
 }
 
-static void final_check(struct world *w)
+void world_final_check(struct world *w)
 {
     for (uint32_t i = 0; i < w->site_count && !w->failed; i++) {
         check_files(&w->sites[i]);
@@ -524,7 +569,7 @@ bool world_run(const struct sim_options *options, struct world *w)
                        (unsigned long long)(HEAL_NS / CW_SECOND), why);
     }
     if (!w->failed)
-        final_check(w);
+        world_final_check(w);
     if (w->failed && options->out) {
         fprintf(options->out, "seed %llu (%s, %u sites, faults %x) at %.6f s: %s\n",
                 (unsigned long long)options->seed, cw_mode_name(w->mode), w->site_count, w->faults,

@@ -34,3 +34,6 @@ $ run 8ms
 [   2054us] A write 3: acknowledged
 [   2105us] A > B  COMMIT 3, sync to 3
 [   2105us] A flush after 3: acknowledged
+$ quiet 2s
+$ expect primary A
+$ expect level

@@ -23,3 +23,5 @@ $ run 30ms
 [  22054us] A write 3: acknowledged
 [  22054us] A write 4: acknowledged
 [  22105us] A > B  COMMIT 4, sync to 0
+$ quiet 2s
+$ expect level
