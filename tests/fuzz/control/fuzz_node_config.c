@@ -3,14 +3,17 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/numbers.h"
 #include "engine/config/node_config.h"
-#include "fuzz.h"
+#include "seeds.h"
+
+const size_t cw_fuzz_input_max = CW_FUZZ_TEXT_MAX;
 
 #define HEAD                                                                                                 \
     "site: east\nsites: [{name: east, id: 0, directory: /e}, {name: west, id: 1}]\ndirectory: /lab/east\n"   \
     "store: /lab/store.db\ncluster_key: /lab/key\n"
 
-const char *const cw_fuzz_seeds[] = {
+static const char *const seeds[] = {
     HEAD,
     HEAD "poll: adaptive\nlcores: {net: 0, store: 1}\nmemory: {payload_mb: 64, receive_mb: 64}\n"
          "sockets: {mode: \"0660\", group: disk}\nlease_seconds: 5\nengine_socket: /a\ncontrol_socket: /b\n",
@@ -19,14 +22,14 @@ const char *const cw_fuzz_seeds[] = {
          "    peer: {mac: \"02:ca:00:00:00:02\", ip: 10.77.0.2, port: 7400}\n",
     "a: &x [1, {b: *x}]\n--- |\n text\n...\n",
     "{[}]",
-    NULL};
+};
 
 int cw_fuzz_one(const uint8_t *data, size_t size)
 {
     static struct cw_node_config config;
     static struct cw_config_mistakes mistakes;
     uint32_t lines = 2;
-    if (size > CW_FUZZ_INPUT_MAX)
+    if (size > cw_fuzz_input_max)
         return 0;
     for (size_t i = 0; i < size; i++)
         lines += data[i] == '\n' || data[i] == '\r' || data[i] >= 0x80; /* YAML has more line ends than one */
@@ -42,4 +45,9 @@ int cw_fuzz_one(const uint8_t *data, size_t size)
         CW_ASSERT(cw_config_name_check(config.site));
     }
     return 0;
+}
+
+size_t cw_fuzz_good_input(struct cw_rng *rng, uint8_t *data)
+{
+    return cw_fuzz_pick(rng, seeds, CW_COUNT_OF(seeds), data);
 }

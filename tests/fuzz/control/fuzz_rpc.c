@@ -4,11 +4,14 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/numbers.h"
 #include "control/rpc.h"
 #include "control/words.h"
-#include "fuzz.h"
+#include "seeds.h"
 
-const char *const cw_fuzz_seeds[] = {
+const size_t cw_fuzz_input_max = CW_FUZZ_TEXT_MAX;
+
+static const char *const seeds[] = {
     "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"lease.renew\",\"params\":{\"groups\":[{\"group\":1,\"epoch\":"
     "3}]}}\n",
     "{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"method\":\"store.set\",\"params\":{\"group\":1,\"epoch\":3,\"from\":"
@@ -19,7 +22,7 @@ const char *const cw_fuzz_seeds[] = {
     "\"again\"}}}\n",
     "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{\"level\":\"info\",\"text\":\"x\"}}\n\n{}\n[]"
     "\nx\n",
-    NULL};
+};
 
 static void read_parameters(const json_t *params)
 {
@@ -56,4 +59,9 @@ int cw_fuzz_one(const uint8_t *data, size_t size)
     }
     cw_rpc_lines_free(&lines);
     return 0;
+}
+
+size_t cw_fuzz_good_input(struct cw_rng *rng, uint8_t *data)
+{
+    return cw_fuzz_pick(rng, seeds, CW_COUNT_OF(seeds), data);
 }

@@ -12,6 +12,9 @@
 #include "base/hash.h"
 #include "base/numbers.h"
 #include "journal/batch_format.h"
+#include "sizes.h"
+
+const size_t cw_fuzz_input_max = CW_FUZZ_INPUT_MAX;
 
 static const uint64_t id[2] = {1, 2};
 

@@ -14,6 +14,9 @@
 #include "base/hash.h"
 #include "base/numbers.h"
 #include "journal/batch_format.h"
+#include "sizes.h"
+
+const size_t cw_fuzz_input_max = CW_FUZZ_INPUT_MAX;
 
 #define GROUP 3u
 

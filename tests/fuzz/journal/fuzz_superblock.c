@@ -7,6 +7,9 @@
 #include "base/assert.h"
 #include "base/numbers.h"
 #include "journal/journal.h"
+#include "sizes.h"
+
+const size_t cw_fuzz_input_max = CW_FUZZ_INPUT_MAX;
 
 int cw_fuzz_one(const uint8_t *data, size_t size)
 {

@@ -13,7 +13,7 @@
 
 #include "base/numbers.h"
 #include "base/rng.h"
-#include "fuzz_nbd.h"
+#include "fuzz.h"
 #include "harness.h"
 
 #define FEED_PATIENCE 4u
@@ -78,9 +78,9 @@ static void begin(uint8_t settings)
     h.memory.is_deferred = settings & 4;
 }
 
-int cw_fuzz_nbd(const uint8_t *bytes, size_t length)
+int cw_fuzz_one(const uint8_t *bytes, size_t length)
 {
-    if (length == 0 || length > CW_FUZZ_NBD_MAX)
+    if (length == 0 || length > cw_fuzz_input_max)
         return 0;
     static const size_t pieces[] = {SIZE_MAX, 1, 3, 28, 100, 4096, 65536, SIZE_MAX};
     size_t piece = pieces[bytes[0] >> 3 & 7];

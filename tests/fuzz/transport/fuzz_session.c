@@ -192,6 +192,8 @@ static void step(uint8_t kind, uint8_t more, const uint8_t *bytes, size_t length
     take_events(1);
 }
 
+const size_t cw_fuzz_input_max = 4096;
+
 int cw_fuzz_one(const uint8_t *data, size_t size)
 {
     if (size < 1)
@@ -285,7 +287,7 @@ size_t cw_fuzz_good_input(struct cw_rng *rng, uint8_t *data)
 {
     size_t size = 1;
     data[0] = (uint8_t)cw_rng_next(rng) | (cw_rng_below(rng, 4) ? 1 : 0);
-    while (size + 1600 < CW_FUZZ_INPUT_MAX && cw_rng_below(rng, 12))
+    while (size + 1600 < cw_fuzz_input_max && cw_rng_below(rng, 12))
         size += a_step(rng, data + size);
     return size;
 }

@@ -12,6 +12,8 @@
 #include "base/hash.h"
 #include "samples.h"
 
+const size_t cw_fuzz_input_max = 4096;
+
 enum { RECORD_AT = 40, RECORD_MESSAGE_BYTES = RECORD_AT + CW_RECORD_HEADER_SIZE };
 
 static void decode_and_back(const uint8_t *head, uint32_t head_length, uint32_t body_length)
@@ -33,7 +35,7 @@ int cw_fuzz_one(const uint8_t *data, size_t size)
 {
     uint8_t mended[RECORD_MESSAGE_BYTES];
 
-    if (size < sizeof(uint32_t) || size > CW_FUZZ_INPUT_MAX)
+    if (size < sizeof(uint32_t) || size > cw_fuzz_input_max)
         return 0;
     uint32_t body_length = cw_load32le(data);
     const uint8_t *head = data + sizeof(uint32_t);

@@ -11,6 +11,8 @@
 #include "base/hash.h"
 #include "samples.h"
 
+const size_t cw_fuzz_input_max = 4096;
+
 static void decode_and_back(const uint8_t *bytes)
 {
     uint8_t again[CW_RECORD_HEADER_SIZE];

@@ -1,26 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * The fuzz function without a fuzzer: lives made of well-formed options and requests with odd numbers in
- * them, then with random bytes changed, and plain noise. `fuzz_nbd_driver [SEED [COUNT]]`, or files to
- * replay.
- */
-#include <stdio.h>
-#include <stdlib.h>
+/* Good inputs of fuzz_nbd.c: lives made of well-formed options and requests with odd numbers in them. */
 #include <string.h>
 
 #include "base/numbers.h"
 #include "base/rng.h"
 #include "frontend/nbd_protocol.h"
-#include "fuzz_nbd.h"
+#include "fuzz.h"
 #include "harness.h"
 
-static uint8_t input[CW_FUZZ_NBD_MAX];
+const size_t cw_fuzz_input_max = 65536;
+
+static uint8_t *input;
 static size_t length;
 
 /* A client's bytes, wrapped as the input's format wants them. */
 static void add_client(const uint8_t *bytes, size_t count)
 {
-    while (count > 0 && length + 65 < sizeof input) {
+    while (count > 0 && length + 65 < cw_fuzz_input_max) {
         size_t piece = CW_MIN(count, 64u);
         input[length++] = (uint8_t)(piece - 1);
         memcpy(input + length, bytes, piece);
@@ -32,7 +28,7 @@ static void add_client(const uint8_t *bytes, size_t count)
 
 static void add_event(struct cw_rng *rng)
 {
-    if (length + 2 > sizeof input)
+    if (length + 2 > cw_fuzz_input_max)
         return;
     input[length++] = (uint8_t)(192 + cw_rng_below(rng, 64));
     input[length++] = (uint8_t)cw_rng_next(rng);
@@ -97,53 +93,9 @@ static void compose(struct cw_rng *rng)
     }
 }
 
-static void damage(struct cw_rng *rng)
+size_t cw_fuzz_good_input(struct cw_rng *rng, uint8_t *data)
 {
-    for (uint64_t i = cw_rng_below(rng, 8); i > 0; i--)
-        input[cw_rng_below(rng, length)] = (uint8_t)cw_rng_next(rng);
-    if (cw_rng_chance(rng, 300000))
-        length = 1 + cw_rng_below(rng, length);
-}
-
-static void noise(struct cw_rng *rng)
-{
-    length = 1 + cw_rng_below(rng, 2000);
-    for (size_t i = 0; i < length; i++)
-        input[i] = (uint8_t)cw_rng_next(rng);
-}
-
-static void replay(const char *path)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file) {
-        perror(path);
-        exit(1);
-    }
-    length = fread(input, 1, sizeof input, file);
-    fclose(file);
-    cw_fuzz_nbd(input, length);
-}
-
-int main(int argc, char **argv)
-{
-    char *end = NULL;
-    uint64_t seed = argc > 1 ? strtoull(argv[1], &end, 0) : 1;
-    if (argc > 1 && *end != '\0') {
-        for (int i = 1; i < argc; i++)
-            replay(argv[i]);
-        return 0;
-    }
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 0) : 3000;
-    for (uint64_t i = 0; i < count; i++) {
-        struct cw_rng rng = {.state = seed * 1000003 + i};
-        if (i % 8 == 7)
-            noise(&rng);
-        else
-            compose(&rng);
-        if (i % 2)
-            damage(&rng);
-        cw_fuzz_nbd(input, length);
-    }
-    printf("%llu lives of clients, seed %llu\n", (unsigned long long)count, (unsigned long long)seed);
-    return 0;
+    input = data;
+    compose(rng);
+    return length;
 }
