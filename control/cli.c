@@ -11,6 +11,8 @@
         words, "", 0, CW_ARGUMENTS_MAX, "to= label=", cw_run_later, NULL, "Comes with a later version."      \
     }
 
+#define CERT_DIRECTORY "  --directory DIR   of the authority, default /etc/causeway/authority\n"
+
 const struct cw_command cw_commands[] = {
     {"status", "[--watch] [--check]", 0, 0, "watch check", cw_run_status,
      "every site, group, volume and path",
@@ -90,6 +92,28 @@ const struct cw_command cw_commands[] = {
     {"lab cut", "SITE [SITE]", 1, 2, "", cw_run_lab_cut, "drop all frames of a site, or between two",
      "The store stays reachable: it stands for the quorum. lab heal ends it."},
     {"lab heal", "", 0, 0, "", cw_run_lab_heal, "end all cuts", "All paths are whole again."},
+    {"cert init", "CLUSTER", 1, 1, "directory= days=", cw_run_cert_init, "a certificate authority",
+     "Makes the authority that all nodes of the cluster trust.\n" CERT_DIRECTORY
+     "  --days N          how long it lasts, default 3650"},
+    {"cert issue", "SITE[/NODE] [--host NAME]...", 1, 1, "directory= days= host=", cw_run_cert_issue,
+     "a certificate for a node",
+     "Makes a key and a certificate under issued/SITE/NODE of the authority's directory, with the names of\n"
+     "files that nbdkit, libnbd and QEMU look for (volume attach --nbd-tls). Without NODE it is named as "
+     "the\n"
+     "site.\n" CERT_DIRECTORY "  --days N          default 365\n"
+     "  --host NAME       a name or address by which clients reach the node; may come several times"},
+    {"cert list", "", 0, 0, "directory=", cw_run_cert_list, "every certificate, and when it ends",
+     "One line each: serial, site, node, state, end.\n" CERT_DIRECTORY},
+    {"cert renew", "SITE[/NODE]", 1, 1, "directory= days= host=", cw_run_cert_renew,
+     "the next certificate of a node",
+     "A new key and certificate in place of the old files. The old certificate stays good until it ends or\n"
+     "is revoked by its serial, so that nodes can change over one by one.\n" CERT_DIRECTORY
+     "  --days N          default 365\n"
+     "  --host NAME       default: those of the last one"},
+    {"cert revoke", "SITE[/NODE] | SERIAL", 1, 1, "directory=", cw_run_cert_revoke, "take certificates back",
+     "Writes ca-crl.pem anew, in the authority's directory and under issued/. It works where it is copied "
+     "to\n"
+     "and read again.\n" CERT_DIRECTORY},
     {"version", "", 0, 0, "", cw_run_version, "the version", "Prints the version."},
     {"rpc", "METHOD [JSON]", 1, 2, "", cw_run_rpc, NULL,
      "A debugging aid: forwards a method of dataplane/engine/RPC.md to the site's engine and prints its "
@@ -143,6 +167,9 @@ static int print_family(FILE *to, const char *family)
                   "  causeway group set db min_in_sync=1\n"},
         {"volume", "  causeway volume create db/data --size 1G\n"
                    "  causeway volume attach db/data --nbd /run/db-data.sock\n"},
+        {"cert", "  causeway cert init production\n"
+                 "  causeway cert issue east --host east.example.net\n"
+                 "  causeway cert revoke east\n"},
         {"lab", "  causeway lab up --sites east,west\n"
                 "  causeway lab kill east\n"
                 "  causeway lab start east\n"
