@@ -151,11 +151,18 @@ static json_t *peers_json(const struct cw_engine *engine, const struct cw_contro
     return peers;
 }
 
+/* A name that two modules use would hide the counter of one of them. */
+static void add_counter(json_t *object, const char *name, uint64_t value)
+{
+    CW_ASSERT(json_object_get(object, name) == NULL);
+    set(object, name, value);
+}
+
 static json_t *counters_json(const uint64_t *values, const char *const *names, unsigned count)
 {
     json_t *object = json_object();
     for (unsigned i = 0; i < count; i++)
-        set(object, names[i], values[i]);
+        add_counter(object, names[i], values[i]);
     return object;
 }
 
@@ -248,7 +255,7 @@ static json_t *path_json(const struct cw_engine *engine, uint32_t index,
     const struct cw_session_stats *stats = &snapshot->session;
     json_t *counters = counters_json(stats->counters, cw_session_counter_names, CW_SESSION_COUNTER_COUNT);
     for (unsigned i = 0; i < CW_PORT_COUNTER_COUNT; i++)
-        set(counters, cw_port_counter_names[i], snapshot->port[i]);
+        add_counter(counters, cw_port_counter_names[i], snapshot->port[i]);
     json_t *object = json_object();
     set_text(object, "local", engine->config.site);
     set_text(object, "remote", path->remote);
@@ -270,7 +277,7 @@ static json_t *node_counters(const struct cw_snapshot *snapshot)
         uint64_t sum = 0;
         for (unsigned i = 0; i < CW_GROUPS_MAX; i++)
             sum += snapshot->groups[i].status.counters[c];
-        set(object, cw_group_counter_names[c], sum);
+        add_counter(object, cw_group_counter_names[c], sum);
     }
     set(object, "net_turns", snapshot->net_turns);
     set(object, "store_cycle_ns_max", snapshot->store_cycle_ns_max);

@@ -25,7 +25,7 @@
     X(CW_PORT_TX_PACKETS, "tx_packets") X(CW_PORT_TX_BYTES, "tx_bytes")                                      \
     X(CW_PORT_TX_FULL, "tx_queue_full") X(CW_PORT_TX_NO_BUFFER, "tx_no_buffer")                              \
     X(CW_PORT_DROP_NOT_OURS, "drop_not_ours") X(CW_PORT_DROP_FRAGMENT, "drop_ip_fragment")                   \
-    X(CW_PORT_DROP_CHECKSUM, "drop_checksum") X(CW_PORT_DROP_SHORT, "drop_short")                            \
+    X(CW_PORT_DROP_CHECKSUM, "drop_checksum") X(CW_PORT_DROP_SHORT, "drop_bad_length")                       \
     X(CW_PORT_DROP_CUT, "drop_lab_cut") X(CW_PORT_DROP_LONG, "drop_too_long")                                \
     X(CW_PORT_RECONNECTS, "memif_connect_attempts")
 /* clang-format on */
