@@ -36,7 +36,7 @@ static uint64_t random_base(void)
 }
 
 /* Size of a file or device; false: neither, with words. */
-static bool measure(const char *path, uint64_t *size, char *why, size_t why_size)
+static bool measure(const char *path, uint64_t *size, bool *is_device, char *why, size_t why_size)
 {
     struct stat about;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -49,6 +49,7 @@ static bool measure(const char *path, uint64_t *size, char *why, size_t why_size
         snprintf(why, why_size, "%s is neither a file nor a block device", path);
         ok = false;
     }
+    *is_device = ok && S_ISBLK(about.st_mode);
     if (fd >= 0)
         close(fd);
     return ok;
@@ -93,6 +94,7 @@ static json_t *judge_place(const struct cw_rpc_message *message, const struct cw
                            struct cw_store_place *place)
 {
     uint64_t size = 0;
+    bool is_device;
     char why[320];
     struct stat about;
     place->is_ours = stat(place->path, &about) < 0 && errno == ENOENT;
@@ -102,7 +104,7 @@ static json_t *judge_place(const struct cw_rpc_message *message, const struct cw
         return cw_answer(message, 3,
                          "%s is there already. To keep its data as the volume's: --path %s=%s; or remove it",
                          place->path, place->site, place->path);
-    if (!measure(place->path, &size, why, sizeof why))
+    if (!measure(place->path, &size, &is_device, why, sizeof why))
         return cw_answer(message, 1, "%s: %s", place->site, why);
     if (volume->size == 0 && is_primary)
         volume->size = size / 512 * 512;
@@ -112,9 +114,14 @@ static json_t *judge_place(const struct cw_rpc_message *message, const struct cw
     if (!is_primary && !may_overwrite(message, place->site))
         return cw_answer(
             message, 3,
-            "%s exists at %s, which would be a replica of %s/%s: all its data would be overwritten. "
+            "%s exists at %s, which would be a replica of %s/%s: all its data would be overwritten. %s"
             "If that is meant, say --overwrite %s",
-            place->path, place->site, group->name, volume->name, place->site);
+            place->path, place->site, group->name, volume->name,
+            is_device
+                ? "It is a device, so nothing there is usable until the copy is finished, now and after "
+                  "each later resync. "
+                : "",
+            place->site);
     place->base = random_base();
     return NULL;
 }
