@@ -2,7 +2,10 @@
 """Disks that fill up for true: thin volumes and journals with holes on a small tmpfs, and no room at creation.
 Imported by lab_test.py."""
 import os
+import signal
 import subprocess
+
+import nbd
 
 import load
 from lab import MIB, Lab, expect, shell
@@ -91,3 +94,59 @@ def test_disk_full(build):
             lab.run("switchover", name, "--site", "west")
             load.check(w, [lab.uri(name, "v", "west")], w.acknowledged)
         return f"{sum(w.acknowledged for w in writers.values())} operations"
+
+
+def fill_ring(lab, uri):
+    """Asks for more than the ring takes, in flight all at once, and waits for no answer: what must be kept alive."""
+    clients, buffers = [nbd.NBD() for _ in range(3)], []
+    for i, h in enumerate(clients):
+        h.connect_uri(uri)
+        for k in range(60):
+            buffers.append(nbd.Buffer.from_bytearray(bytearray(bytes([k + 1]) * (128 << 10))))
+            h.aio_pwrite(buffers[-1], (8 + 8 * i) * MIB + k * (128 << 10))
+
+    def full():
+        for h in clients:
+            while h.poll(20) == 1:
+                pass
+        j = lab.engine_group("east", "db")["journal"]
+        return j["used_bytes"] > 0.9 * j["bytes"] and j
+    lab.wait("the ring is full", full, 30)
+    return clients, buffers
+
+
+def test_journal_brim(build):
+    """A ring that is full to the brim, because nothing may be applied, and kill -9: recovered, whatever was
+    acknowledged is there, it goes on; once with the primary killed alone, once with its replica."""
+    with Lab(build) as lab:
+        lab.run("group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west",
+                "--journal-size", "16M")
+        lab.run("volume", "create", "db/a", "--size", "32M")
+        lab.run("group", "set", "db", "replica_timeout=60s")
+        lab.wait_state("db", "in-sync")
+        told, w = [], load.Writer(97).connect([lab.uri("db", "a", "east")])
+        for _ in range(100):
+            w.one()
+        for both in (False, True):
+            engine = lab.pids("west")["causeway-engine"]
+            os.kill(engine, signal.SIGSTOP)
+            try:
+                held = fill_ring(lab, lab.uri("db", "a", "east"))
+                j = lab.engine_group("east", "db")["journal"]
+                told.append(f"{j['used_bytes'] * 100 // j['bytes']} %")
+                lab.run("lab", "kill", "east")
+            finally:
+                os.kill(engine, signal.SIGCONT)
+            if both:
+                lab.run("lab", "kill", "west")
+                lab.run("lab", "start", "west")
+            lab.run("lab", "start", "east")
+            uri = lab.uri("db", "a", "east")
+            load.check(w, [uri], w.acknowledged)
+            w.connect([uri])
+            for _ in range(100):
+                w.one()
+            lab.wait_state("db", "in-sync", "west")
+        lab.run("switchover", "db", "--site", "west")
+        load.check(w, [lab.uri("db", "a", "west")], w.acknowledged)
+        return f"ring {', '.join(told)} full"
