@@ -140,6 +140,7 @@ struct cw_controller {
     struct cw_path_seen paths[CW_CONFIG_PATHS_MAX]; /* in the engine's order */
     struct cw_link links[CW_STORE_VOLUMES_MAX];
     struct cw_nbdkit nbdkits[CW_NBDKITS_MAX];
+    bool is_fault_told; /* of the store */
     uint64_t now_ns;
     uint64_t facts_due_ns;
     uint64_t store_failed_ns; /* since when the store does not answer; 0: it does */
@@ -193,6 +194,8 @@ struct cw_operation *cw_operation_taking(struct cw_controller *controller, uint3
 void cw_operation_end(struct cw_controller *controller, struct cw_operation *operation, int exit,
                       const char *format, ...) __attribute__((format(printf, 4, 5)));
 void cw_operations_run(struct cw_controller *controller);
+/* All that run end with these words: the store can decide nothing any more. */
+void cw_operations_fail(struct cw_controller *controller, const char *words);
 bool cw_operations_are_running(const struct cw_controller *controller);
 
 /* facts.c */

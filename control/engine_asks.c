@@ -40,7 +40,9 @@ static json_t *lease_renew(struct cw_controller *controller, const struct cw_rpc
     if (!read_leases(json_object_get(message->params, "groups"), leases, &count))
         return cw_rpc_error(message->id, CW_RPC_PARAMS, "groups: expected a list of group and epoch", NULL);
     if (count > 0 && cw_store_renew(controller->store, controller->config.site, leases, count) != CW_OK)
-        return refused(message, "i/o error", "the store does not answer");
+        return refused(message, "i/o error",
+                       cw_store_fault(controller->store)[0] ? cw_store_fault(controller->store)
+                                                            : "the store does not answer");
     json_t *lost = json_array();
     for (uint32_t i = 0; i < count; i++) {
         if (leases[i].is_lost)

@@ -86,6 +86,15 @@ static void serve_client(struct cw_controller *controller, struct cw_client *cli
 
 /* ---------------------------------------------------------------- the loop */
 
+static bool has_fault(struct cw_controller *controller)
+{
+    const char *fault = cw_store_fault(controller->store);
+    if (fault[0] && !controller->is_fault_told)
+        cw_event(controller, 2, "", "%s", fault);
+    controller->is_fault_told = fault[0] != 0;
+    return controller->is_fault_told;
+}
+
 static void tick(struct cw_controller *controller)
 {
     uint64_t version = cw_store_version(controller->store);
@@ -95,7 +104,10 @@ static void tick(struct cw_controller *controller)
     cw_facts_tell(controller);
     cw_facts_look(controller);
     cw_engine_poll(controller);
-    cw_operations_run(controller);
+    if (has_fault(controller))
+        cw_operations_fail(controller, cw_store_fault(controller->store));
+    else
+        cw_operations_run(controller);
     cw_reconcile(controller);
     cw_nbdkits_run(controller);
 }

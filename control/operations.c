@@ -422,6 +422,18 @@ static void run_volume_create(struct cw_controller *controller, struct cw_operat
         say(operation, "waiting for %s to export it", holder);
 }
 
+void cw_operations_fail(struct cw_controller *controller, const char *words)
+{
+    for (uint32_t i = 0; i < CW_OPERATIONS_MAX; i++) {
+        struct cw_operation *operation = &controller->operations[i];
+        if (operation->kind == CW_OP_NONE || operation->is_done)
+            continue;
+        snprintf(operation->words, sizeof operation->words, "%s", words);
+        operation->is_done = true;
+        operation->exit = 1;
+    }
+}
+
 void cw_operations_run(struct cw_controller *controller)
 {
     for (uint32_t i = 0; i < CW_OPERATIONS_MAX; i++) {

@@ -444,7 +444,7 @@ void cw_reconcile(struct cw_controller *controller)
     uint64_t pause_ns = cw_is_in_transition(controller) ? STATUS_BUSY_NS : STATUS_IDLE_NS;
     if (cw_monotonic_ns() - engine->status_asked_ns >= pause_ns)
         cw_engine_status_refresh(controller);
-    if (!engine->status)
+    if (!engine->status || cw_store_fault(controller->store)[0])
         return;
     for (uint32_t i = 0; i < controller->view->group_count; i++) {
         /* A copy: a step may load the view anew. */

@@ -176,22 +176,23 @@ static const struct {
     const char *name;
     cw_method *method;
     json_t *(*method_with_client)(struct cw_controller *, struct cw_client *, const struct cw_rpc_message *);
+    bool is_change;
 } methods[] = {
-    {"hello", serve_hello, NULL},
-    {"status", serve_status, NULL},
-    {"events", serve_events, NULL},
-    {"group.create", cw_serve_group_create, NULL},
-    {"group.set", cw_serve_group_set, NULL},
-    {"group.delete", cw_serve_group_delete, NULL},
-    {"volume.create", cw_serve_volume_create, NULL},
-    {"volume.delete", cw_serve_volume_delete, NULL},
-    {"volume.attach", cw_serve_volume_attach, NULL},
-    {"volume.detach", cw_serve_volume_detach, NULL},
-    {"promote", cw_serve_promote, NULL},
-    {"switchover", cw_serve_switchover, NULL},
-    {"operation", cw_serve_operation, NULL},
-    {"resync", NULL, serve_resync},
-    {"engine", NULL, serve_engine},
+    {"hello", serve_hello, NULL, false},
+    {"status", serve_status, NULL, false},
+    {"events", serve_events, NULL, false},
+    {"group.create", cw_serve_group_create, NULL, true},
+    {"group.set", cw_serve_group_set, NULL, true},
+    {"group.delete", cw_serve_group_delete, NULL, true},
+    {"volume.create", cw_serve_volume_create, NULL, true},
+    {"volume.delete", cw_serve_volume_delete, NULL, true},
+    {"volume.attach", cw_serve_volume_attach, NULL, true},
+    {"volume.detach", cw_serve_volume_detach, NULL, true},
+    {"promote", cw_serve_promote, NULL, true},
+    {"switchover", cw_serve_switchover, NULL, true},
+    {"operation", cw_serve_operation, NULL, false},
+    {"resync", NULL, serve_resync, true},
+    {"engine", NULL, serve_engine, false},
 };
 
 json_t *cw_serve(struct cw_controller *controller, struct cw_client *client,
@@ -201,6 +202,8 @@ json_t *cw_serve(struct cw_controller *controller, struct cw_client *client,
         if (strcmp(methods[i].name, message->method) != 0)
             continue;
         (void)cw_view_refresh(controller); /* another controller may just have written: a site, a group */
+        if (methods[i].is_change && cw_store_fault(controller->store)[0])
+            return cw_fail(message, cw_store_fault(controller->store));
         return methods[i].method ? methods[i].method(controller, message)
                                  : methods[i].method_with_client(controller, client, message);
     }

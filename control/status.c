@@ -76,6 +76,8 @@ static bool is_engine_opening(const json_t *engine)
 
 static const char *words_of_holder(const struct view_of *of, const char *holder)
 {
+    if (cw_store_fault(of->controller->store)[0]) /* whatever an engine says of its lease comes of that */
+        return cw_store_fault(of->controller->store);
     const char *reason = cw_json_text(of->primary, "reason", "");
     const char *error = cw_view_place_error(of->controller->view, of->group->id, holder);
     if (error[0] && (!of->primary || strcmp(cw_json_text(of->primary, "role", ""), "attaching") == 0))

@@ -101,6 +101,8 @@ struct cw_store;
 /* Opens, and makes it if it is not there. NULL with words in why. */
 struct cw_store *cw_store_open(const char *file, char *why, size_t why_size);
 void cw_store_close(struct cw_store *store);
+/* Why nothing can be decided with this store any more, until this process is started anew; "": all is well. */
+const char *cw_store_fault(const struct cw_store *store);
 
 /* Moves with every change of what is wanted or held (not with facts, events and leases). 0: no answer. */
 uint64_t cw_store_version(struct cw_store *store);

@@ -18,7 +18,7 @@
 #include "control/words.h"
 
 #define BUSY_TIMEOUT_MS 2000
-#define SCHEMA_VERSION  1
+#define SCHEMA_VERSION  2
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL);"
@@ -33,7 +33,7 @@ static const char schema[] =
     " reign INTEGER NOT NULL DEFAULT 0, holder TEXT NOT NULL DEFAULT '', first_sequence INTEGER NOT NULL "
     "DEFAULT 0,"
     " members TEXT NOT NULL DEFAULT '[]', fenced_epoch INTEGER NOT NULL DEFAULT 0,"
-    " handover TEXT NOT NULL DEFAULT '[]');"
+    " handover TEXT NOT NULL DEFAULT '[]', moves INTEGER NOT NULL DEFAULT 0);"
     "CREATE TABLE IF NOT EXISTS requests(group_id INTEGER PRIMARY KEY, taker TEXT NOT NULL, drain INTEGER "
     "NOT NULL,"
     " epoch INTEGER NOT NULL, heartbeat INTEGER NOT NULL);"
@@ -52,8 +52,10 @@ static const char schema[] =
     " level INTEGER NOT NULL, site TEXT NOT NULL, group_name TEXT NOT NULL, text TEXT NOT NULL);"
     "CREATE TABLE IF NOT EXISTS audit(id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL,"
     " site TEXT NOT NULL, action TEXT NOT NULL, outcome TEXT NOT NULL);"
-    "PRAGMA user_version=1;";
-static_assert(SCHEMA_VERSION == 1, "as the schema says in its last line");
+    "PRAGMA user_version=2;";
+static_assert(SCHEMA_VERSION == 2, "as the schema says in its last line");
+
+static const char from_version_1[] = "ALTER TABLE authority ADD COLUMN moves INTEGER NOT NULL DEFAULT 0";
 
 const char *const cw_store_authority_columns =
     "epoch, reign, holder, first_sequence, members, fenced_epoch, handover";
@@ -113,18 +115,20 @@ static int64_t one_number(sqlite3 *db, const char *sql, int64_t otherwise)
 
 static bool make_schema(struct cw_store *store, const char *file, char *why, size_t why_size)
 {
-    int64_t version = one_number(store->db, "PRAGMA user_version", -1);
-    if (version > SCHEMA_VERSION || version < 0) {
+    bool ok = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
+    int64_t version = ok ? one_number(store->db, "PRAGMA user_version", -1) : -1;
+    if (version > SCHEMA_VERSION) {
         snprintf(why, why_size, "the store %s was made by a newer version (%ld, this one knows %d)", file,
                  (long)version, SCHEMA_VERSION);
         return false;
     }
-    if (sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK &&
-        sqlite3_exec(store->db, schema, NULL, NULL, NULL) == SQLITE_OK &&
-        sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK)
-        return true;
-    snprintf(why, why_size, "the store %s: %s", file, sqlite3_errmsg(store->db));
-    return false;
+    ok = ok && version >= 0;
+    ok = ok && (version != 1 || sqlite3_exec(store->db, from_version_1, NULL, NULL, NULL) == SQLITE_OK);
+    ok = ok && sqlite3_exec(store->db, schema, NULL, NULL, NULL) == SQLITE_OK &&
+         sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
+    if (!ok)
+        snprintf(why, why_size, "the store %s: %s", file, sqlite3_errmsg(store->db));
+    return ok;
 }
 
 struct cw_store *cw_store_open(const char *file, char *why, size_t why_size)
@@ -157,6 +161,72 @@ void cw_store_close(struct cw_store *store)
     free(store);
 }
 
+/* ---------------------------------------------------------------- what must never go back */
+
+/*
+ * An older copy of the file, written over it in place, is the same file to everybody who has it open. It may
+ * bring back a holder, or a member of a set, that is none any more. So this process remembers the version of
+ * the whole and a count of the changes of each authority row: with a copy made page by page, under a log of
+ * newer pages, either may be old alone. Whoever starts later cannot know; who was there when it happened
+ * decides nothing more, and renews no lease.
+ */
+static enum cw_status gone_back(struct cw_store *store, const char *what, uint64_t seen, uint64_t now)
+{
+    snprintf(store->fault, sizeof store->fault,
+             "the store went back: %s was %lu and is %lu. An older copy of its file was put in its place. "
+             "Nothing is decided and no lease is renewed here until engine and controller are started anew",
+             what, seen, now);
+    fprintf(stderr, "%s\n", store->fault);
+    return CW_IO;
+}
+
+static uint64_t moves_seen(const struct cw_store *store, int64_t group)
+{
+    for (uint32_t i = 0; i < store->seen_count; i++) {
+        if (store->seen[i].group == group)
+            return store->seen[i].moves;
+    }
+    return 0;
+}
+
+static enum cw_status look_at_rows(struct cw_store *store)
+{
+    struct cw_store_seen now[CW_STORE_GROUPS_MAX];
+    uint32_t count = 0;
+    int result = SQLITE_ERROR;
+    sqlite3_stmt *row = cw_sql_prepare(store->db, "SELECT group_id, moves FROM authority", "");
+    while (row && (result = sqlite3_step(row)) == SQLITE_ROW && count < CW_STORE_GROUPS_MAX)
+        now[count++] = (struct cw_store_seen){.group = sqlite3_column_int64(row, 0),
+                                              .moves = (uint64_t)sqlite3_column_int64(row, 1)};
+    sqlite3_finalize(row);
+    if (result != SQLITE_DONE && result != SQLITE_ROW)
+        return CW_IO;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t before = moves_seen(store, now[i].group);
+        if (now[i].moves < before)
+            return gone_back(store, "the authority over a group", before, now[i].moves);
+    }
+    memcpy(store->seen, now, count * sizeof now[0]);
+    store->seen_count = count;
+    return CW_OK;
+}
+
+enum cw_status cw_store_look_back(struct cw_store *store)
+{
+    uint64_t version = cw_store_version(store);
+    if (store->fault[0] || version == 0)
+        return CW_IO;
+    if (version < store->version_seen)
+        return gone_back(store, "its version", store->version_seen, version);
+    store->version_seen = version;
+    return look_at_rows(store);
+}
+
+const char *cw_store_fault(const struct cw_store *store)
+{
+    return store->fault;
+}
+
 /* ---------------------------------------------------------------- changes */
 
 /*
@@ -170,10 +240,13 @@ static enum cw_status begin_immediate(struct cw_store *store)
     int has_moved = 0;
     CW_TRY(cw_sql_run(store->db, "BEGIN IMMEDIATE", ""));
     if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved) == SQLITE_OK &&
-        !has_moved)
-        return CW_OK;
-    fprintf(stderr,
-            "the store's file was deleted or replaced: nothing is decided until this is started anew\n");
+        !has_moved) {
+        if (cw_store_look_back(store) == CW_OK)
+            return CW_OK;
+    } else {
+        fprintf(stderr,
+                "the store's file was deleted or replaced: nothing is decided until this is started anew\n");
+    }
     (void)cw_sql_run(store->db, "ROLLBACK", "");
     return CW_IO;
 }
@@ -275,7 +348,7 @@ static enum cw_status write_authority(struct cw_store *store, uint32_t group, co
     if (members && handover)
         status = cw_sql_run(store->db,
                             "UPDATE authority SET epoch=?, reign=?, holder=?, first_sequence=?, members=?,"
-                            " fenced_epoch=?, handover=? WHERE group_id=?",
+                            " fenced_epoch=?, handover=?, moves=moves+1 WHERE group_id=?",
                             "iitititi", (int64_t)next->epoch, (int64_t)next->reign, next->holder,
                             (int64_t)next->first_sequence, members, (int64_t)next->fenced_epoch, handover,
                             (int64_t)group);

@@ -306,8 +306,11 @@ static bool load_all(struct cw_store *store, struct cw_store_view *view)
 enum cw_status cw_store_load(struct cw_store *store, struct cw_store_view *view)
 {
     CW_TRY(cw_sql_run(store->db, "BEGIN", ""));
-    view->version = cw_store_version(store);
-    bool ok = view->version != 0 && load_all(store, view);
+    bool ok = cw_store_look_back(store) == CW_OK;
+    if (ok) {
+        view->version = cw_store_version(store);
+        ok = load_all(store, view);
+    }
     CW_TRY(cw_sql_run(store->db, "COMMIT", ""));
     return ok ? CW_OK : CW_IO;
 }

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <sqlite3.h>
+
 #include "control/store.h"
 
 static char directory[64], file[96];
@@ -236,6 +238,64 @@ static void test_replaced_file(void **state)
     cw_store_close(store);
 }
 
+/* As an older copy of the file under this store would, changes it behind its back. */
+static void put_back(const char *sql)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* Everything that went back is noticed, by a change, a renewal or a look; and for good. */
+static void check_gone_back(const char *back, const char *forth)
+{
+    struct cw_store *store = open_store(), *later;
+    static struct cw_store_view view;
+    struct cw_store_lease lease = {.group = 1, .epoch = 1};
+    assert_int_equal(cw_store_load(store, &view), CW_OK);
+    assert_string_equal(cw_store_fault(store), "");
+    put_back(back);
+    assert_int_equal(cw_store_renew(store, "east", &lease, 1), CW_IO);
+    assert_non_null(strstr(cw_store_fault(store), "went back"));
+    put_back(forth);
+    assert_int_equal(cw_store_load(store, &view), CW_IO);
+    assert_int_equal(cw_store_begin(store), CW_IO);
+    later = open_store(); /* who starts later cannot know */
+    assert_int_equal(cw_store_renew(later, "east", &lease, 1), CW_OK);
+    cw_store_close(later);
+    cw_store_close(store);
+}
+
+static void test_gone_back(void **state)
+{
+    struct cw_store *store = open_store();
+    struct cw_authority first = {0}, next = {.epoch = 1, .reign = 7, .holder = "east"};
+    uint32_t group = put_group(store, "db");
+    put_site(store, "east", 0);
+    assert_int_equal(group, 1);
+    assert_int_equal(cw_store_swap(store, group, &first, &next, false, 0), CW_OK);
+    cw_store_close(store);
+    check_gone_back("UPDATE meta SET value=value-1 WHERE key='version'",
+                    "UPDATE meta SET value=value+1 WHERE key='version'");
+    check_gone_back("UPDATE authority SET moves=moves-1", "UPDATE authority SET moves=moves+1");
+}
+
+/* A store of the version before has no count of changes: it gets one. */
+static void test_older_schema(void **state)
+{
+    struct cw_store *store = open_store();
+    put_group(store, "db");
+    cw_store_close(store);
+    put_back("ALTER TABLE authority DROP COLUMN moves; PRAGMA user_version=1");
+    store = open_store();
+    static struct cw_store_view view;
+    assert_non_null(store);
+    assert_int_equal(cw_store_load(store, &view), CW_OK);
+    assert_int_equal(view.group_count, 1);
+    cw_store_close(store);
+}
+
 static void test_garbage_file(void **state)
 {
     char why[256] = "";
@@ -251,7 +311,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_directory, remove_directory)
     const struct CMUnitTest tests[] = {
-        TEST(test_two_processes),    TEST(test_lease_and_swap), TEST(test_requests),    TEST(test_wanted),
-        TEST(test_facts_and_events), TEST(test_replaced_file),  TEST(test_garbage_file)};
+        TEST(test_two_processes), TEST(test_lease_and_swap),   TEST(test_requests),
+        TEST(test_wanted),        TEST(test_facts_and_events), TEST(test_replaced_file),
+        TEST(test_garbage_file),  TEST(test_gone_back),        TEST(test_older_schema)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
