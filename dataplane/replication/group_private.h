@@ -319,7 +319,7 @@ struct cw_group {
     struct cw_copy_target target;
     bool is_image_busy; /* an IMAGE or SALVAGE action is out */
 
-    uint64_t serial; /* of messages sent */
+    uint64_t serial; /* of the last message sent; begins with the time of the start */
     uint64_t copy_serial;
 
     struct cw_action *actions; /* ring */

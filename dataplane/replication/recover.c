@@ -120,6 +120,7 @@ void cw_group_start(struct cw_group *g, const uint64_t new_journal_id[2], uint64
     uint64_t head = g->head;
 
     g->now_ns = now_ns;
+    g->serial = now_ns; /* above all of an earlier life in this process: sessions outlive a group */
     g->epoch = last ? last->epoch : 0;
     g->reign = last ? last->reign : 0;
     g->applied = g->issued = g->phase_mark = g->commit;

@@ -104,6 +104,36 @@ static void test_switchover(void **state)
         switchover(mode);
 }
 
+/* Detached and attached again within one process: the sessions live on, and the other side hears of nothing. */
+static void reattach(uint8_t id)
+{
+    uint8_t other = id == A ? B : A;
+
+    p.is_linked[id][other] = p.is_linked[other][id] = false;
+    pair_kill(&p, id, CW_DEVICE_PROCESS_DIES);
+    pair_start(&p, id);
+    p.is_linked[id][other] = p.is_linked[other][id] = true;
+    cw_group_on_peer_up(p.sites[id].group, other, p.now_ns);
+}
+
+static void test_reattached_group_is_heard(void **state)
+{
+    begin(&p, 2, CW_MODE_SYNC);
+    settle();
+    for (uint32_t i = 0; i < 300; i++) { /* many messages: their numbers must not be waited for again */
+        pair_write(&p, A, i % PAIR_BLOCKS, (uint8_t)i, false);
+        pair_run(&p, 10 * CW_MS);
+    }
+    reattach(B);
+    settle();
+    reattach(A);
+    pair_run(&p, CW_SECOND);
+    assert_true(pair_open(&p, A, false));
+    settle();
+    assert_int_equal(p.sites[B].copies, 0);
+    pair_fini(&p);
+}
+
 static void test_drain_without_a_peer_ends(void **state)
 {
     begin(&p, 2, CW_MODE_SYNC);
@@ -264,6 +294,7 @@ int main(void)
         cmocka_unit_test(test_failed_sync_is_remembered),
         cmocka_unit_test(test_failed_apply_stops_a_replica),
         cmocka_unit_test(test_switchover),
+        cmocka_unit_test(test_reattached_group_is_heard),
         cmocka_unit_test(test_drain_without_a_peer_ends),
         cmocka_unit_test(test_drained_and_forgotten_ends),
         cmocka_unit_test(test_stop_with_load),
