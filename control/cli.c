@@ -98,7 +98,7 @@ const struct cw_command cw_commands[] = {
     {"cert issue", "SITE[/NODE] [--host NAME]...", 1, 1, "directory= days= host=", cw_run_cert_issue,
      "a certificate for a node",
      "Makes a key and a certificate under issued/SITE/NODE of the authority's directory, with the names of\n"
-     "files that nbdkit, libnbd and QEMU look for (volume attach --nbd-tls). Without NODE it is named as "
+     "files that nbdkit, libnbd and QEMU look for (NBD over TLS). Without NODE it is named as "
      "the\n"
      "site.\n" CERT_DIRECTORY "  --days N          default 365\n"
      "  --host NAME       a name or address by which clients reach the node; may come several times"},
