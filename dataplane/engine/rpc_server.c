@@ -119,6 +119,13 @@ static bool reserve(char **buffer, size_t *size, size_t length, size_t more, siz
     return true;
 }
 
+/* What it has not read will not be read any more. */
+static void hang_up(struct cw_rpc_connection *connection)
+{
+    connection->must_close = true;
+    connection->out_length = connection->out_done = 0;
+}
+
 static void write_out(struct cw_rpc_server *server, struct cw_rpc_connection *connection)
 {
     while (connection->out_done < connection->out_length) {
@@ -127,8 +134,7 @@ static void write_out(struct cw_rpc_server *server, struct cw_rpc_connection *co
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n <= 0) {
-            connection->must_close = true;
-            connection->out_length = connection->out_done = 0;
+            hang_up(connection);
             return;
         }
         connection->out_done += (size_t)n;
@@ -151,8 +157,7 @@ void cw_rpc_send(struct cw_rpc_server *server, uint64_t connection_id, json_t *m
         connection->out_length += length + 1;
         write_out(server, connection);
     } else {
-        connection->must_close = true; /* it does not read what it asked for */
-        connection->out_length = connection->out_done = 0;
+        hang_up(connection); /* it does not read what it asked for */
     }
     free(text);
 }
@@ -209,8 +214,7 @@ static void read_in(struct cw_rpc_server *server, struct cw_rpc_connection *conn
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
-        connection->must_close = true;
-        connection->out_length = connection->out_done = 0;
+        hang_up(connection);
         return;
     }
     connection->in_length += (size_t)n;

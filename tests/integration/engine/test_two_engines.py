@@ -99,6 +99,20 @@ def level(primary, replica):
     wait_for(f"{replica.site} has applied all that {primary.site} has", there, 15)
 
 
+def begin(rig):
+    """Both engines, one group, east its primary and west in its set."""
+    rig.start()
+    attach_both(rig)
+    open_at(rig.east)
+    in_sync(rig.east)
+
+
+def same(primary, replica, client):
+    """The replica has everything in place, and its file is what the client wrote."""
+    level(primary, replica)
+    assert replica.image() == bytes(client.model), f"the file of {replica.site} differs"
+
+
 def reattach(engine):
     """As a controller does after a restart: the group tells what it waits for."""
     missing = engine.attach(create=False)["missing_volumes"]
@@ -109,16 +123,12 @@ def reattach(engine):
 
 @case
 def replicates(rig):
-    rig.start()
-    attach_both(rig)
-    open_at(rig.east)
-    in_sync(rig.east)
+    begin(rig)
     client = Client(rig.east)
     client.some_writes(1, 300)
     client.check()
     client.nbd.flush()
-    level(rig.east, rig.west)
-    assert rig.west.image() == bytes(client.model), "the replica's file differs"
+    same(rig.east, rig.west, client)
     assert rig.east.status()["allocations_on_lcore"] == 0
     client.nbd.shutdown()
     rig.east.stop()
@@ -127,10 +137,7 @@ def replicates(rig):
 
 @case
 def survives_loss_of_the_primary(rig):
-    rig.start()
-    attach_both(rig)
-    open_at(rig.east)
-    in_sync(rig.east)
+    begin(rig)
     client = Client(rig.east)
     client.some_writes(2, 200)
     rig.east.kill()
@@ -142,17 +149,13 @@ def survives_loss_of_the_primary(rig):
     rig.east.start()
     reattach(rig.east)
     in_sync(rig.west)
-    level(rig.west, rig.east)
+    same(rig.west, rig.east, after)
     after.check()
-    assert rig.east.image() == bytes(after.model), "the former primary's file differs"
 
 
 @case
 def survives_loss_of_the_replica(rig):
-    rig.start()
-    attach_both(rig)
-    open_at(rig.east)
-    in_sync(rig.east)
+    begin(rig)
     client = Client(rig.east)
     client.some_writes(4, 100)
     rig.west.kill()
@@ -162,18 +165,14 @@ def survives_loss_of_the_replica(rig):
     reattach(rig.west)
     in_sync(rig.east)
     client.some_writes(6, 20)
-    level(rig.east, rig.west)
+    same(rig.east, rig.west, client)
     client.check()
-    assert rig.west.image() == bytes(client.model), "the replica's file differs"
 
 
 @case
 def restarts_where_it_stood(rig):
     """kill -9 of the primary in the middle of writes: what was acknowledged is there after it opens again."""
-    rig.start()
-    attach_both(rig)
-    open_at(rig.east)
-    in_sync(rig.east)
+    begin(rig)
     client = Client(rig.east)
     client.some_writes(7, 150)
     rig.east.kill()
@@ -187,8 +186,7 @@ def restarts_where_it_stood(rig):
     again.check()
     in_sync(rig.east)
     again.some_writes(8, 50)
-    level(rig.east, rig.west)
-    assert rig.west.image() == bytes(again.model)
+    same(rig.east, rig.west, again)
 
 
 @case
@@ -235,16 +233,12 @@ def bears_a_cut(rig):
     client.check()
     rig.east.rpc.call("lab.cut", remote="", receive=False, transmit=False)
     in_sync(rig.east, "streaming")
-    level(rig.east, rig.west)
-    assert rig.west.image() == bytes(client.model)
+    same(rig.east, rig.west, client)
 
 
 @case
 def moves_without_loss(rig):
-    rig.start()
-    attach_both(rig)
-    open_at(rig.east)
-    in_sync(rig.east)
+    begin(rig)
     client = Client(rig.east)
     client.some_writes(11, 100)
     rig.east.rpc.call("group.drain", group=1)
@@ -258,16 +252,12 @@ def moves_without_loss(rig):
     after.check()
     after.some_writes(12, 50)
     in_sync(rig.west)
-    level(rig.west, rig.east)
-    assert rig.east.image() == bytes(after.model)
+    same(rig.west, rig.east, after)
 
 
 @case
 def a_failed_journal_stops_the_group(rig):
-    rig.start()
-    attach_both(rig)
-    open_at(rig.east)
-    in_sync(rig.east)
+    begin(rig)
     client = Client(rig.east)
     client.some_writes(13, 30)
     rig.east.rpc.call("lab.fault", group=1, volume=-1, errno="EIO", after_writes=0)
@@ -285,10 +275,7 @@ def a_failed_journal_stops_the_group(rig):
 @case
 def copies_in_full(rig):
     """An operator orders a full copy while clients write; the replica switches to the new files and is equal."""
-    rig.start()
-    attach_both(rig)
-    open_at(rig.east)
-    in_sync(rig.east)
+    begin(rig)
     client = Client(rig.east)
     client.some_writes(15, 100)
     before = os.stat(f"{rig.west.directory}/storage/g1v0.img").st_ino
@@ -297,15 +284,13 @@ def copies_in_full(rig):
     wait_for("copied", lambda: os.stat(f"{rig.west.directory}/storage/g1v0.img").st_ino != before, 20)
     in_sync(rig.east)
     client.some_writes(17, 20)
-    level(rig.east, rig.west)
-    assert rig.west.image() == bytes(client.model), "the copy differs"
+    same(rig.east, rig.west, client)
     assert rig.west.group()["image"] == "whole"
     rig.west.kill()
     rig.west.start()
     reattach(rig.west)
     in_sync(rig.east)
-    level(rig.east, rig.west)
-    assert rig.west.image() == bytes(client.model), "the copy differs after a restart"
+    same(rig.east, rig.west, client)
 
 
 @case
@@ -385,10 +370,7 @@ def refuses_what_it_must(rig):
 
 @case
 def measures_itself(rig):
-    rig.start()
-    attach_both(rig)
-    open_at(rig.east)
-    in_sync(rig.east)
+    begin(rig)
     for op in ("write", "read"):
         run = rig.east.rpc.call("direct.start", group=1, volume=0, op=op, size=4096, depth=4, count=2000, seed=3)
         stats = wait_for(f"{op} run", lambda r=run["run"]: (s := rig.east.rpc.call("direct.stats", run=r))["done"] and s, 30)
@@ -401,10 +383,7 @@ def measures_itself(rig):
 @case
 def a_fault_tells_what_came_before(rig):
     """What the trace says on demand, and what the last words of an engine say that ends by a fault of its own."""
-    rig.start()
-    attach_both(rig)
-    open_at(rig.east)
-    in_sync(rig.east)
+    begin(rig)
     client = Client(rig.east)
     client.some_writes(3, 50)
     trace = rig.east.rpc.call("trace.dump")
@@ -432,10 +411,7 @@ def a_fault_tells_what_came_before(rig):
 
 @case
 def is_quiet_when_idle(rig):
-    rig.start()
-    attach_both(rig)
-    open_at(rig.east)
-    in_sync(rig.east)
+    begin(rig)
     time.sleep(1)
     before = [engine.cpu_seconds() for engine in rig.engines]
     time.sleep(4)

@@ -225,3 +225,20 @@ void log_recover(struct log *log, uint64_t floor_sequence, struct log_found *fou
     found->report = *cw_recovery_report(recovery);
     free(own);
 }
+
+struct log log_;
+
+int log_setup(void **state)
+{
+    (void)state;
+    log_init(&log_, LOG_RING_SECTORS);
+    log_start(&log_, NULL);
+    return 0;
+}
+
+int log_teardown(void **state)
+{
+    (void)state;
+    log_fini(&log_);
+    return 0;
+}

@@ -58,3 +58,8 @@ void log_sync(struct log *log);
 void log_release(struct log *log, uint64_t sequence);
 /* Reads the device with fresh memory; every record is checked byte by byte. */
 void log_recover(struct log *log, uint64_t floor_sequence, struct log_found *found);
+
+/* A test that has one log, fresh and started: cmocka's setup and teardown. */
+extern struct log log_;
+int log_setup(void **state);
+int log_teardown(void **state);

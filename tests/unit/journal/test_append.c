@@ -13,23 +13,6 @@
 #include "base/numbers.h"
 #include "log.h"
 
-static struct log log_;
-
-static int setup(void **state)
-{
-    (void)state;
-    log_init(&log_, LOG_RING_SECTORS);
-    log_start(&log_, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    log_fini(&log_);
-    return 0;
-}
-
 static const struct cw_journal_batch *batch_of(uint32_t count, uint32_t length)
 {
     assert_non_null(cw_journal_begin(log_.journal));
@@ -342,7 +325,7 @@ static void test_misuse_stops_the_program(void **state)
     log_complete(&log_, slot);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, log_setup, log_teardown)
 
 int main(void)
 {

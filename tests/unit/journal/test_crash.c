@@ -21,7 +21,6 @@
 
 #define EPOCHS_MAX 64u
 
-static struct log log_;
 static struct log_found found;
 static uint64_t seed_first = 1, seed_count = 24;
 

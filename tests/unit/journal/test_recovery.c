@@ -11,23 +11,7 @@
 #include "base/hash.h"
 #include "log.h"
 
-static struct log log_;
 static struct log_found found;
-
-static int setup(void **state)
-{
-    (void)state;
-    log_init(&log_, LOG_RING_SECTORS);
-    log_start(&log_, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    log_fini(&log_);
-    return 0;
-}
 
 static void expect_run(uint64_t first, uint64_t last)
 {
@@ -583,7 +567,7 @@ static void test_reset_begins_anew(void **state)
     assert_int_equal(found.report.sectors[CW_SECTOR_FOREIGN], 10);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, log_setup, log_teardown)
 
 int main(void)
 {

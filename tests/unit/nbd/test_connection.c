@@ -176,15 +176,21 @@ static void test_slots_are_bounded(void **state)
     harness_stop(&h);
 }
 
-static void test_buffers_first_come_first_served(void **state)
+/* Three clients share two large buffers; nothing that they ask for ends by itself. */
+static void start_three(struct cw_nbd_connection *clients[3])
 {
     start(2, 3, 8);
-    struct cw_nbd_connection *clients[3];
     for (uint32_t i = 0; i < 3; i++) {
         clients[i] = i == 0 ? h.connection : harness_connect(&h);
         harness_negotiate(&h, false);
     }
     h.memory.is_deferred = true;
+}
+
+static void test_buffers_first_come_first_served(void **state)
+{
+    struct cw_nbd_connection *clients[3];
+    start_three(clients);
     h.connection = clients[0];
     say(0, CW_NBD_CMD_READ, 0, 0, 2 * CW_RECORD_PAYLOAD_MAX); /* both buffers */
     h.connection = clients[1];
@@ -209,13 +215,8 @@ static void test_buffers_first_come_first_served(void **state)
 
 static void test_who_leaves_the_queue_frees_it(void **state)
 {
-    start(2, 3, 8);
     struct cw_nbd_connection *clients[3];
-    for (uint32_t i = 0; i < 3; i++) {
-        clients[i] = i == 0 ? h.connection : harness_connect(&h);
-        harness_negotiate(&h, false);
-    }
-    h.memory.is_deferred = true;
+    start_three(clients);
     h.connection = clients[0];
     say(0, CW_NBD_CMD_READ, 0, 0, 512); /* one buffer, and it stays out */
     h.connection = clients[1];
