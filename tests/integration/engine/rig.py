@@ -160,7 +160,7 @@ class Store:
 
 
 class Engine:
-    def __init__(self, rig, site, two_threads=False):
+    def __init__(self, rig, site, two_threads=False, poll="adaptive"):
         self.rig = rig
         self.site = site
         self.directory = os.path.join(rig.directory, site)
@@ -171,9 +171,9 @@ class Engine:
         self.rpc = None
         os.makedirs(os.path.join(self.directory, "storage"), mode=0o700)
         with open(self.config, "w") as file:
-            file.write(self._yaml(two_threads))
+            file.write(self._yaml(two_threads, poll))
 
-    def _yaml(self, two_threads):
+    def _yaml(self, two_threads, poll):
         own = SITES.index(self.site)
         other = 1 - own
         role = "server" if own == 0 else "client"
@@ -181,7 +181,7 @@ class Engine:
                         for i, name in enumerate(SITES))
         return (f"site: {self.site}\nsites:\n{sites}directory: {self.directory}\n"
                 f"store: {self.rig.directory}/store.db\ncluster_key: {self.rig.directory}/cluster.key\n"
-                f"poll: adaptive\nlcores: {{net: {1 if two_threads else 0}, store: 0}}\n"
+                f"poll: {poll}\nlcores: {{net: {1 if two_threads else 0}, store: 0}}\n"
                 f"memory: {{payload_mb: 32, receive_mb: 32}}\n"
                 f"paths:\n  - name: wan0\n    remote: {SITES[other]}\n"
                 f"    device: net_memif0,role={role},id=0,socket={self.rig.directory}/link.sock,socket-abstract=no\n"
@@ -273,13 +273,13 @@ class Engine:
 class Rig:
     """with Rig(program) as rig: rig.east, rig.west"""
 
-    def __init__(self, program, two_threads=False, lease_ms=5000):
+    def __init__(self, program, two_threads=False, poll="adaptive", lease_ms=5000):
         self.program = program
         self.directory = tempfile.mkdtemp(prefix="cw-engine-", dir="/tmp")
         self.store = Store(lease_ms)
         with open(os.open(os.path.join(self.directory, "cluster.key"), os.O_CREAT | os.O_WRONLY, 0o600), "wb") as key:
             key.write(KEY)
-        self.engines = [Engine(self, site, two_threads) for site in SITES]
+        self.engines = [Engine(self, site, two_threads, poll) for site in SITES]
         self.east, self.west = self.engines
 
     def start(self):

@@ -130,6 +130,7 @@ def replicates(rig):
     client.nbd.flush()
     same(rig.east, rig.west, client)
     assert rig.east.status()["allocations_on_lcore"] == 0
+    assert f"poll: {rig.east.status()['poll']}" in open(rig.east.config).read()
     client.nbd.shutdown()
     rig.east.stop()
     rig.west.stop()
@@ -420,8 +421,15 @@ def is_quiet_when_idle(rig):
     assert max(shares) < 6, shares  # 1 to 2 on a quiet machine
 
 
-def run(function, program, two_threads):
-    with Rig(program, two_threads) as rig:
+def ways_of(function):
+    """(two threads an engine, poll). Four threads that never sleep share two CPUs for a minute: that is left out."""
+    if function is replicates:
+        return [(False, "adaptive"), (True, "adaptive"), (False, "dedicated")]
+    return [(False, "adaptive")] + [(True, "adaptive")] * (function is survives_loss_of_the_primary)
+
+
+def run(function, program, two_threads, poll):
+    with Rig(program, two_threads, poll) as rig:
         function(rig)
 
 
@@ -434,12 +442,11 @@ def main():
     for function in CASES:
         if wanted and function.__name__ not in wanted:
             continue
-        modes = (False, True) if function is replicates or function is survives_loss_of_the_primary else (False,)
-        for two_threads in modes:
-            name = function.__name__ + (" (two threads)" if two_threads else "")
+        for two_threads, poll in ways_of(function):
+            name = function.__name__ + " (two threads)" * two_threads + f" ({poll})" * (poll != "adaptive")
             began = time.monotonic()
             try:
-                run(function, program, two_threads)
+                run(function, program, two_threads, poll)
                 print(f"ok   {name} {time.monotonic() - began:.1f} s", flush=True)
             except Exception as error:  # the next case may still tell something
                 failed += 1
