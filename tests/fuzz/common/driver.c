@@ -7,6 +7,7 @@
  */
 #include "fuzz.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,12 +140,10 @@ int main(int argc, char **argv)
     struct cw_rng rng = {.state = argc > 2 ? strtoull(argv[2], NULL, 0) : 1};
 
     make_room(&input);
-    if (end && *end) {
-        for (int i = 1; i < argc; i++)
-            replay(&input, argv[i]);
-        return 0;
-    }
-    for (uint64_t i = 0; i < iterations; i++) {
+    bool is_replay = end && *end;
+    for (int i = 1; is_replay && i < argc; i++)
+        replay(&input, argv[i]);
+    for (uint64_t i = 0; !is_replay && i < iterations; i++) {
         if (i % 16 == 15) {
             noise(&rng, &input);
         } else {
@@ -154,5 +153,6 @@ int main(int argc, char **argv)
         }
         run(&input);
     }
+    free(input.data);
     return 0;
 }
