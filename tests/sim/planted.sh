@@ -38,7 +38,7 @@ build() { # N
         f=$(echo "$f" | tr / _).o
         [ -f "$dir/$f" ] && objects+=("$dir/$f") || objects+=("$out/common/$f")
     done
-    ${CC:-cc} -o "$dir/causeway-sim" "${objects[@]}" -lxxhash -lsodium
+    ${CC:-cc} -o "$dir/causeway-sim" "${objects[@]}" -lxxhash -lsodium -lisal
 }
 
 escaped=0
