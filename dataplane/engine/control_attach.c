@@ -591,7 +591,7 @@ struct file_job {
     struct cw_control *control;
     struct cw_store_group *group;
     uint8_t slot, op;
-    uint64_t sequence;
+    uint64_t sequence, first;
     enum cw_status status;
     char why[CW_WHY_SIZE];
     char path[600];
@@ -642,7 +642,7 @@ static void run_salvage(struct cw_job *base)
 {
     struct file_job *job = CW_CONTAINER_OF(base, struct file_job, job);
     job->status = cw_salvage_do(job->group, job->sequence, job->control->engine->config.storage, job->path,
-                                sizeof job->path, job->why, sizeof job->why);
+                                sizeof job->path, &job->first, job->why, sizeof job->why);
 }
 
 static void done_salvage(struct cw_job *base)
@@ -651,6 +651,11 @@ static void done_salvage(struct cw_job *base)
     if (job->status == CW_OK && job->path[0] != 0)
         cw_control_event(job->control, 1, job->group->id, "writes above %llu, cut off here, are kept in %s",
                          (unsigned long long)job->sequence, job->path);
+    if (job->status == CW_OK && (job->path[0] == 0 || job->first > job->sequence + 1))
+        cw_control_event(job->control, 1, job->group->id,
+                         "writes above %llu%s had been put in place and left the journal: no file has them",
+                         (unsigned long long)job->sequence,
+                         job->path[0] != 0 ? ", but for those in that file," : "");
     answer_file_job(job, CW_COMMAND_SALVAGE_DONE);
 }
 

@@ -124,7 +124,7 @@ struct salvage {
     uint64_t above;
     FILE *file;
     const char *path;
-    uint64_t records;
+    uint64_t records, first;
 };
 
 static enum cw_status salvage_record(void *context, const struct cw_record *record, const uint8_t *payload,
@@ -145,7 +145,8 @@ static enum cw_status salvage_record(void *context, const struct cw_record *reco
     uint32_t length = cw_record_payload_length(record);
     bool is_written = fwrite(header, sizeof header, 1, salvage->file) == 1 &&
                       (length == 0 || fwrite(payload, length, 1, salvage->file) == 1);
-    salvage->records++;
+    if (salvage->records++ == 0)
+        salvage->first = record->sequence;
     return is_written ? CW_OK : CW_IO;
 }
 
@@ -173,7 +174,7 @@ static enum cw_status read_superblock(const struct cw_disk_file *journal, struct
 }
 
 enum cw_status cw_salvage_do(const struct cw_store_group *group, uint64_t sequence, const char *directory,
-                             char *path, size_t path_size, char *why, size_t why_size)
+                             char *path, size_t path_size, uint64_t *first, char *why, size_t why_size)
 {
     struct cw_superblock superblock;
     struct timespec now;
@@ -191,5 +192,6 @@ enum cw_status cw_salvage_do(const struct cw_store_group *group, uint64_t sequen
                  cw_status_name(status));
     if (salvage.records == 0)
         path[0] = 0;
+    *first = salvage.first;
     return status;
 }

@@ -54,10 +54,11 @@ void cw_setup_group_free(struct cw_store_group *group);
 
 enum cw_status cw_image_do(struct cw_store_group *group, enum cw_image_op op, char *why,
                            size_t why_size) CW_MUST_CHECK;
-/* Writes every sound record above sequence to a new file in directory; its name comes back in path. Nothing
- * to keep: no file, path is "". */
+/* Writes every sound record above sequence to a new file in directory; its name comes back in path, the sequence of
+ * the first in first: records in place may have left the journal. Nothing to keep: no file, path is "". */
 enum cw_status cw_salvage_do(const struct cw_store_group *group, uint64_t sequence, const char *directory,
-                             char *path, size_t path_size, char *why, size_t why_size) CW_MUST_CHECK;
+                             char *path, size_t path_size, uint64_t *first, char *why,
+                             size_t why_size) CW_MUST_CHECK;
 
 /* Runs one scan over a journal; on_record gets each record in log order and stops the scan by not CW_OK. */
 typedef enum cw_status cw_scan_record(void *context, const struct cw_record *record, const uint8_t *payload,
