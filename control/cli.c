@@ -64,7 +64,9 @@ const struct cw_command cw_commands[] = {
      "Waits until the old primary has confirmed that it is fenced, or its lease has run out (5 s); nothing "
      "shortens\n"
      "that. Refused (exit 3) where acknowledged writes may be missing at S.\n"
-     "  --accept-loss   go on without writes that only the lost site has\n"
+     "  --accept-loss   go on without writes that only the lost site has; in the middle of a full copy to S, "
+     "from\n"
+     "                  the whole image that S had before it (status says which)\n"
      "  --inconsistent  open what is no whole image, for salvage"},
     {"switchover", "GROUP --site S", 1, 1, "", cw_run_switchover, "move the primary in order, nothing lost",
      "New writes wait, everybody is brought level, the old primary lets go, S opens. If anything fails on "

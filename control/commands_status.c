@@ -72,6 +72,15 @@ static void print_copy(const json_t *copy)
            cw_json_number(copy, "eta_seconds", 0));
 }
 
+static void print_old_image(const json_t *old)
+{
+    char age[32];
+    if (json_is_object(old))
+        printf("      the whole image of before the copy ends with sequence %lu, %s\n",
+               cw_json_u64(old, "sequence", 0),
+               age_words(json_object_get(old, "age_seconds"), age, sizeof age));
+}
+
 static void print_replicas(const json_t *replicas)
 {
     size_t index;
@@ -87,6 +96,7 @@ static void print_replicas(const json_t *replicas)
                cw_size_words(cw_json_number(replica, "lag_bytes", 0), lag, sizeof lag),
                cw_json_number(replica, "lag_seconds", 0), *reason ? "  " : "", reason);
         print_copy(json_object_get(replica, "copy"));
+        print_old_image(json_object_get(replica, "old_image"));
     }
 }
 

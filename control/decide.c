@@ -147,6 +147,21 @@ static struct cw_verdict decide_image(const struct cw_candidate *candidate)
             "primary back), or promote another site; to salvage what is there, inconsistent as it is: "
             "causeway promote %s --site %s --inconsistent",
             site, candidate->group, candidate->group, site);
+    if (candidate->image == CW_WORD_COPYING && !candidate->has_old_image)
+        return no(
+            "%s has no whole image of group %s: a full copy to it has not ended, and nothing whole was there "
+            "before. Let the copy end (bring its primary back), or promote another site; to salvage what is "
+            "there, inconsistent as it is: causeway promote %s --site %s --inconsistent",
+            site, candidate->group, candidate->group, site);
+    if (candidate->image == CW_WORD_COPYING && !candidate->accept_loss)
+        return no(
+            "%s is in the middle of a full copy of group %s. Let the copy end (bring its primary back), or "
+            "promote another site; to go on with the whole image of before the copy, which ends with "
+            "sequence "
+            "%lu and is %lu s old, and without everything after it: causeway promote %s --site %s "
+            "--accept-loss",
+            site, candidate->group, candidate->old_sequence, candidate->old_age_seconds, candidate->group,
+            site);
     if (candidate->is_foreign)
         return no(
             "%s has never held a whole image of group %s: its first copy has not ended. Bring the primary "

@@ -72,6 +72,8 @@ struct cw_candidate {
     struct cw_member identity;
     enum cw_mode_word mode;
     enum cw_image_word image;
+    bool has_old_image; /* COPYING: the whole image of before stands beside the copy */
+    uint64_t old_sequence, old_age_seconds;
     bool is_foreign; /* began with other data than the group has and was never copied in full */
     bool is_first;   /* the configured first primary: may open what was never open */
     bool accept_loss;

@@ -27,8 +27,8 @@ static bool is_role(const json_t *engine, const char *role)
 
 static bool is_opening(const json_t *engine)
 {
-    return is_role(engine, "gathering") || is_role(engine, "fetching") || is_role(engine, "claiming") ||
-           is_role(engine, "opening");
+    return is_role(engine, "gathering") || is_role(engine, "fetching") || is_role(engine, "reverting") ||
+           is_role(engine, "claiming") || is_role(engine, "opening");
 }
 
 /* Did a volume begin here with other data than at the first primary, and no full copy has ended since? The
@@ -62,6 +62,10 @@ bool cw_candidate_here(const struct cw_controller *controller, const struct cw_s
                                        .image = strcmp(image, "broken") == 0    ? CW_WORD_BROKEN
                                                 : strcmp(image, "copying") == 0 ? CW_WORD_COPYING
                                                                                 : CW_WORD_WHOLE};
+    const json_t *old = json_object_get(engine, "old_image");
+    candidate->has_old_image = json_is_object(old);
+    candidate->old_sequence = cw_json_u64(old, "sequence", 0);
+    candidate->old_age_seconds = cw_json_u64(old, "age_seconds", 0);
     for (uint32_t i = 0; i < CW_OPERATIONS_MAX; i++) {
         const struct cw_operation *operation = &controller->operations[i];
         if (operation->kind == CW_OP_PROMOTE && operation->group == group->id && !operation->is_done) {
@@ -91,6 +95,8 @@ static void on_open_answered(struct cw_controller *controller, const struct cw_e
     work->not_before_ns = controller->now_ns + REOPEN_NS;
     if (operation && strcmp(status, "disconnected") == 0)
         operation->is_open_sent = false; /* the next engine knows nothing of it */
+    else if (operation && strcmp(status, "again") == 0)
+        operation->is_open_sent = false; /* files of a copy are being made or switched: that ends by itself */
     else if (operation)
         cw_operation_end(controller, operation, strcmp(status, "refused") == 0 ? 3 : 1, "%s", words);
 }

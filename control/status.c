@@ -70,8 +70,8 @@ static bool is_engine_open(const json_t *engine)
 static bool is_engine_opening(const json_t *engine)
 {
     const char *role = cw_json_text(engine, "role", "");
-    return strcmp(role, "gathering") == 0 || strcmp(role, "fetching") == 0 || strcmp(role, "claiming") == 0 ||
-           strcmp(role, "opening") == 0;
+    return strcmp(role, "gathering") == 0 || strcmp(role, "fetching") == 0 ||
+           strcmp(role, "reverting") == 0 || strcmp(role, "claiming") == 0 || strcmp(role, "opening") == 0;
 }
 
 static const char *words_of_holder(const struct view_of *of, const char *holder)
@@ -181,7 +181,9 @@ static json_t *show_replica(const struct view_of *of, const struct cw_health_rep
         (json_int_t)cw_json_u64(best, "applied", 0), "lag_bytes", (json_int_t)replica->lag_bytes,
         "lag_seconds", replica->lag_seconds, "lag_known", replica->is_lag_known, "verified_seconds",
         "drill_seconds", "image", cw_json_text(own, "image", ""));
-    const json_t *copy = json_object_get(peer, "copy");
+    const json_t *copy = json_object_get(peer, "copy"), *old = json_object_get(own, "old_image");
+    if (json_is_object(old))
+        json_object_set(shown, "old_image", (json_t *)old);
     if (cw_json_bool(copy, "active", false))
         json_object_set(shown, "copy", (json_t *)copy);
     return shown;

@@ -15,6 +15,7 @@
 
 #include "base/assert.h"
 #include "base/numbers.h"
+#include "engine/clock.h"
 #include "engine/control.h"
 
 struct attach_job {
@@ -242,6 +243,9 @@ static struct cw_control_group *unused_group(struct cw_control *control)
 static void fill_config(const struct cw_engine *engine, const struct attach_params *params,
                         struct cw_group_config *config)
 {
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    int64_t wall_ns = wall.tv_sec * (int64_t)CW_SECOND + wall.tv_nsec;
     *config =
         (struct cw_group_config){.group = (uint32_t)params->id,
                                  .self = engine->config.site_id,
@@ -252,6 +256,7 @@ static void fill_config(const struct cw_engine *engine, const struct attach_para
                                  .commit_interval_ns = 100 * CW_MS,
                                  .gather_timeout_ns = 2 * CW_SECOND,
                                  .checkpoint_interval_ns = CW_SECOND,
+                                 .wall_offset_ns = wall_ns - (int64_t)cw_clock_now_ns(),
                                  .log_entries = CW_LOG_ENTRIES,
                                  .payload_bytes_soft = (uint64_t)engine->config.payload_mb * CW_MIB / 4};
     config->identity.boot_id[0] = engine->boot_id[0];

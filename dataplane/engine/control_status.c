@@ -122,6 +122,19 @@ static const char *image_name(uint32_t state)
     return state == CW_IMAGE_COPYING ? "copying" : state == CW_IMAGE_BROKEN ? "broken" : "whole";
 }
 
+/* The image of before a copy that is not finished: what --accept-loss would open. */
+static json_t *old_image_json(const struct cw_group_status *status)
+{
+    struct timespec now;
+    if (status->image_sequence == 0)
+        return json_null();
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t now_s = (uint64_t)now.tv_sec;
+    return json_pack("{s:I, s:I, s:I}", "sequence", (json_int_t)status->image_sequence, "epoch",
+                     (json_int_t)status->image_epoch, "age_seconds",
+                     (json_int_t)(now_s - CW_MIN(now_s, status->image_time_s)));
+}
+
 static const char *role_name(uint8_t role)
 {
     return role == CW_ROLE_OPENING ? "claiming" : cw_role_name(role); /* to others it is one step */
@@ -183,6 +196,7 @@ static void fill_running(const struct cw_engine *engine, const struct cw_control
                         cw_json_identity(engine, engine->config.site_id, &status->identity));
     json_object_set_new(object, "history", history_json(&status->history));
     set_text(object, "image", image_name(status->image_state));
+    json_object_set_new(object, "old_image", old_image_json(status));
     json_object_set_new(object, "journal",
                         json_pack("{s:s, s:I, s:I, s:I, s:b}", "path", group->setup.group->journal.path,
                                   "bytes", (json_int_t)status->journal_bytes, "used_bytes",

@@ -4,7 +4,8 @@
  *
  * A copy fills "PATH.copy" beside each volume's file, so that the old whole state stays until the new one is
  * whole; the switch is a rename over the old, and repeatable: a copy file that is gone has been switched
- * already. A device has no room beside it: it is overwritten, and the superblock says so.
+ * already. A copy that is given up is removed, durably. A device has no room beside it: it is overwritten,
+ * and the superblock says so.
  *
  * A salvage file is the records above a sequence as they stand in the journal, header (64 bytes) and payload
  * one after the other, behind a line of text. It is read by a person's tools, never by the engine.
@@ -40,19 +41,24 @@ static enum cw_status sync_directory(const char *path)
     return status;
 }
 
-static void drop_copy(struct cw_store_volume *volume, const char *path)
+static enum cw_status drop_copy(struct cw_store_volume *volume, const char *path, char *why, size_t why_size)
 {
     if (volume->has_copy)
         cw_disk_close(&volume->copy);
     volume->has_copy = false;
-    (void)unlink(path); /* most often there is none */
+    if (unlink(path) == 0 ? sync_directory(path) == CW_OK : errno == ENOENT) /* most often there is none */
+        return CW_OK;
+    snprintf(why, why_size, "%s, of a full copy that was given up, cannot be removed: %s", path,
+             strerror(errno));
+    return CW_IO;
 }
 
 static enum cw_status prepare(struct cw_store_volume *volume, const char *path, char *why, size_t why_size)
 {
-    drop_copy(volume, path);
     enum cw_disk_fill fill = volume->is_thin ? CW_DISK_THIN : CW_DISK_RESERVE;
-    enum cw_status status = cw_disk_create(path, volume->size, fill, NULL, NULL, why, why_size);
+    enum cw_status status = drop_copy(volume, path, why, why_size);
+    if (status == CW_OK)
+        status = cw_disk_create(path, volume->size, fill, NULL, NULL, why, why_size);
     if (status == CW_OK)
         status = cw_disk_open(&volume->copy, path, why, why_size);
     if (status != CW_OK)
@@ -100,8 +106,7 @@ static enum cw_status image_of(struct cw_store_volume *volume, enum cw_image_op 
     case CW_IMAGE_SWITCH:
         return switch_over(volume, path, why, why_size);
     case CW_IMAGE_DISCARD:
-        drop_copy(volume, path);
-        return CW_OK;
+        return drop_copy(volume, path, why, why_size);
     }
     return CW_INVALID;
 }
@@ -112,8 +117,9 @@ enum cw_status cw_image_do(struct cw_store_group *group, enum cw_image_op op, ch
     for (unsigned i = 0; i < CW_VOLUMES_PER_GROUP_MAX && status == CW_OK; i++)
         status = image_of(&group->volumes[i], op, why, why_size);
     if (status != CW_OK && op == CW_IMAGE_PREPARE) {
+        char unheard[1];
         for (unsigned i = 0; i < CW_VOLUMES_PER_GROUP_MAX; i++)
-            (void)image_of(&group->volumes[i], CW_IMAGE_DISCARD, why, 0);
+            (void)image_of(&group->volumes[i], CW_IMAGE_DISCARD, unheard, sizeof unheard);
     }
     return status;
 }

@@ -225,7 +225,7 @@ static void super_write(struct cw_store_group *group, const struct cw_action *ac
 }
 
 /* The file that an operation of this image goes to. A volume without a copy file is a device, which is
- * overwritten, or came after the copy began and has no older state to keep. */
+ * overwritten; one that came after the copy began has ended it. */
 static struct cw_disk_file *file_of(struct cw_store_volume *volume, bool to_copy)
 {
     return to_copy && volume->has_copy ? &volume->copy : &volume->file;
@@ -249,6 +249,8 @@ static void apply(struct cw_store_group *group, const struct cw_action *action)
     }
     op_of_volume(op, volume);
     struct cw_disk_file *file = file_of(volume, action->to_copy);
+    CW_ASSERT((!action->to_copy || file != &volume->file || file->is_device) &&
+              "the old image is not touched");
     if (action->kind == CW_RECORD_WRITE)
         cw_disk_write(&group->store->uring, file, &op->op, action->memory, (uint32_t)action->length,
                       action->offset, false);

@@ -5,17 +5,17 @@
  * generation are the same bytes; where a block may lie follows from its generation.
  *
  *    0 u64 magic          8 u64 check (XXH3-64 over 16..4095)
- *   16 u32 version       20 u32 group          24 u32 site          28 u32 flags (1 clean, 2 damaged)
- *   32 u64 generation    40 u64 journal_id[2]  56 u64 ring_sectors
- *   64 u64 boot_id[2]    80 u64 process_start  88 u64 applied_sequence
- *   96 u64 applied_limit 104 u64 tail_position 112 u64 tail_sequence
- *  120 u32 image_state   124 u32 primary_site  128 u64 image_sequence 136 u64 image_epoch 144 u64 copy_id
- *  152 u32 member_sites  156 u32 history_count 160 u32 volume_count   164 u32 zero
- *  168 u64 start_position 176 u64 start_number 184 u64 zero
- *  192 peers    8 x (u32 flags (1 used, 2 needs copy), u32 zero, u64 sequence)
- *  320 history 32 x (u64 epoch, u64 reign, u64 first_sequence)
- * 1088 volumes 64 x (u64 size, u64 base, u16 volume, 6 zero)
- * 2624 zero
+ *   16 u32 version       20 u32 group          24 u32 site          28 u32 flags (1 clean, 2 damaged, 4
+ * switch) 32 u64 generation    40 u64 journal_id[2]  56 u64 ring_sectors 64 u64 boot_id[2]    80 u64
+ * process_start  88 u64 applied_sequence 96 u64 applied_limit 104 u64 tail_position 112 u64 tail_sequence 120
+ * u32 image_state   124 u32 primary_site  128 u64 image_sequence 136 u64 image_time_s 144 u64 copy_id 152 u32
+ * member_sites  156 u32 history_count 160 u32 volume_count   164 u32 image_history_count 168 u64
+ * start_position 176 u64 start_number 184 u64 zero 192 peers    8 x (u32 flags (1 used, 2 needs copy), u32
+ * zero, u64 sequence) 320 history 32 x (u64 epoch, u64 reign, u64 first_sequence) 1088 volumes 64 x (u64
+ * size, u64 base, u16 volume, 6 zero) 2624 image_history 32 x (as history) 3392 zero
+ *
+ * Version 1, still read, never written: no image_history, its place is zero; 136 was the epoch of the image;
+ * the switch was an image_sequence of all ones.
  */
 #include "journal/superblock.h"
 
@@ -29,6 +29,7 @@
 #define SUPERBLOCK_MAGIC 0x316b636f6c627763ull /* "cwblock1" as it stands on the device */
 #define FLAG_CLEAN       1u
 #define FLAG_DAMAGED     2u
+#define FLAG_SWITCH      4u
 #define PEER_USED        1u
 #define PEER_NEEDS_COPY  2u
 
@@ -51,11 +52,12 @@ enum {
     AT_IMAGE_STATE = 120,
     AT_PRIMARY_SITE = 124,
     AT_IMAGE_SEQUENCE = 128,
-    AT_IMAGE_EPOCH = 136,
+    AT_IMAGE_TIME = 136,
     AT_COPY_ID = 144,
     AT_MEMBER_SITES = 152,
     AT_HISTORY_COUNT = 156,
     AT_VOLUME_COUNT = 160,
+    AT_IMAGE_HISTORY_COUNT = 164,
     AT_START_POSITION = 168,
     AT_START_NUMBER = 176,
     AT_PEERS = 192,
@@ -64,14 +66,17 @@ enum {
     HISTORY_SIZE = 24,
     AT_VOLUMES = 1088,
     VOLUME_SIZE = 24,
-    AT_END = 2624
+    AT_IMAGE_HISTORY = 2624,
+    AT_END = 3392
 };
 
 static_assert(AT_PEERS + CW_SITES_MAX * PEER_SIZE == AT_HISTORY, "peers end where the history begins");
 static_assert(AT_HISTORY + CW_HISTORY_MAX * HISTORY_SIZE == AT_VOLUMES,
               "the history ends where volumes begin");
-static_assert(AT_VOLUMES + CW_VOLUMES_PER_GROUP_MAX * VOLUME_SIZE == AT_END,
-              "volumes end where zeroes begin");
+static_assert(AT_VOLUMES + CW_VOLUMES_PER_GROUP_MAX * VOLUME_SIZE == AT_IMAGE_HISTORY,
+              "volumes end where the image's history begins");
+static_assert(AT_IMAGE_HISTORY + CW_HISTORY_MAX * HISTORY_SIZE == AT_END,
+              "the image's history ends where zeroes begin");
 static_assert((int)AT_END <= (int)CW_SECTOR_SIZE, "all of it fits a sector");
 
 const char *cw_sector_class_name(enum cw_sector_class class_)
@@ -88,6 +93,24 @@ void cw_superblock_homes(uint64_t generation, uint32_t sectors[2])
     sectors[1] = sectors[0] + 8;
 }
 
+static void encode_history(const struct cw_history *history, uint8_t *to)
+{
+    for (uint32_t i = 0; i < history->count; i++, to += HISTORY_SIZE) {
+        cw_store64le(to, history->entries[i].epoch);
+        cw_store64le(to + 8, history->entries[i].reign);
+        cw_store64le(to + 16, history->entries[i].first_sequence);
+    }
+}
+
+static void decode_history(const uint8_t *from, struct cw_history *history)
+{
+    for (uint32_t i = 0; i < history->count; i++, from += HISTORY_SIZE) {
+        history->entries[i].epoch = cw_load64le(from);
+        history->entries[i].reign = cw_load64le(from + 8);
+        history->entries[i].first_sequence = cw_load64le(from + 16);
+    }
+}
+
 static void encode_tables(const struct cw_superblock *superblock, uint8_t *block)
 {
     for (uint32_t i = 0; i < CW_SITES_MAX; i++) {
@@ -97,13 +120,8 @@ static void encode_tables(const struct cw_superblock *superblock, uint8_t *block
                              (superblock->peers[i].needs_copy ? PEER_NEEDS_COPY : 0));
         cw_store64le(to + 8, superblock->peers[i].sequence);
     }
-    for (uint32_t i = 0; i < superblock->history.count; i++) {
-        uint8_t *to = block + AT_HISTORY + i * HISTORY_SIZE;
-
-        cw_store64le(to, superblock->history.entries[i].epoch);
-        cw_store64le(to + 8, superblock->history.entries[i].reign);
-        cw_store64le(to + 16, superblock->history.entries[i].first_sequence);
-    }
+    encode_history(&superblock->history, block + AT_HISTORY);
+    encode_history(&superblock->image_history, block + AT_IMAGE_HISTORY);
     for (uint32_t i = 0; i < superblock->volume_count; i++) {
         uint8_t *to = block + AT_VOLUMES + i * VOLUME_SIZE;
 
@@ -118,6 +136,7 @@ void cw_superblock_encode(const struct cw_superblock *superblock, uint8_t *block
     CW_ASSERT(superblock->generation > 0);
     CW_ASSERT(superblock->ring_sectors >= CW_JOURNAL_RING_SECTORS_MIN);
     CW_ASSERT(superblock->history.count <= CW_HISTORY_MAX);
+    CW_ASSERT(superblock->image_history.count <= CW_HISTORY_MAX);
     CW_ASSERT(superblock->volume_count <= CW_VOLUMES_PER_GROUP_MAX);
     CW_ASSERT(superblock->image_state >= CW_IMAGE_WHOLE && superblock->image_state <= CW_IMAGE_BROKEN);
     memset(block, 0, CW_SECTOR_SIZE);
@@ -125,8 +144,9 @@ void cw_superblock_encode(const struct cw_superblock *superblock, uint8_t *block
     cw_store32le(block + AT_VERSION, CW_SUPERBLOCK_VERSION);
     cw_store32le(block + AT_GROUP, superblock->group);
     cw_store32le(block + AT_SITE, superblock->site);
-    cw_store32le(block + AT_FLAGS,
-                 (superblock->is_clean ? FLAG_CLEAN : 0) | (superblock->is_damaged ? FLAG_DAMAGED : 0));
+    cw_store32le(block + AT_FLAGS, (superblock->is_clean ? FLAG_CLEAN : 0) |
+                                       (superblock->is_damaged ? FLAG_DAMAGED : 0) |
+                                       (superblock->must_switch ? FLAG_SWITCH : 0));
     cw_store64le(block + AT_GENERATION, superblock->generation);
     cw_store64le(block + AT_JOURNAL_ID, superblock->journal_id[0]);
     cw_store64le(block + AT_JOURNAL_ID + 8, superblock->journal_id[1]);
@@ -141,11 +161,12 @@ void cw_superblock_encode(const struct cw_superblock *superblock, uint8_t *block
     cw_store32le(block + AT_IMAGE_STATE, superblock->image_state);
     cw_store32le(block + AT_PRIMARY_SITE, superblock->primary_site);
     cw_store64le(block + AT_IMAGE_SEQUENCE, superblock->image_sequence);
-    cw_store64le(block + AT_IMAGE_EPOCH, superblock->image_epoch);
+    cw_store64le(block + AT_IMAGE_TIME, superblock->image_time_s);
     cw_store64le(block + AT_COPY_ID, superblock->copy_id);
     cw_store32le(block + AT_MEMBER_SITES, superblock->member_sites);
     cw_store32le(block + AT_HISTORY_COUNT, superblock->history.count);
     cw_store32le(block + AT_VOLUME_COUNT, superblock->volume_count);
+    cw_store32le(block + AT_IMAGE_HISTORY_COUNT, superblock->image_history.count);
     cw_store64le(block + AT_START_POSITION, superblock->start_position);
     cw_store64le(block + AT_START_NUMBER, superblock->start_number);
     encode_tables(superblock, block);
@@ -161,13 +182,8 @@ static void decode_tables(const uint8_t *block, struct cw_superblock *superblock
         superblock->peers[i].needs_copy = (cw_load32le(from) & PEER_NEEDS_COPY) != 0;
         superblock->peers[i].sequence = cw_load64le(from + 8);
     }
-    for (uint32_t i = 0; i < superblock->history.count; i++) {
-        const uint8_t *from = block + AT_HISTORY + i * HISTORY_SIZE;
-
-        superblock->history.entries[i].epoch = cw_load64le(from);
-        superblock->history.entries[i].reign = cw_load64le(from + 8);
-        superblock->history.entries[i].first_sequence = cw_load64le(from + 16);
-    }
+    decode_history(block + AT_HISTORY, &superblock->history);
+    decode_history(block + AT_IMAGE_HISTORY, &superblock->image_history);
     for (uint32_t i = 0; i < superblock->volume_count; i++) {
         const uint8_t *from = block + AT_VOLUMES + i * VOLUME_SIZE;
 
@@ -198,7 +214,9 @@ static void decode_fields(const uint8_t *block, struct cw_superblock *superblock
         .start_number = cw_load64le(block + AT_START_NUMBER),
         .image_state = cw_load32le(block + AT_IMAGE_STATE),
         .image_sequence = cw_load64le(block + AT_IMAGE_SEQUENCE),
-        .image_epoch = cw_load64le(block + AT_IMAGE_EPOCH),
+        .image_time_s = cw_load64le(block + AT_IMAGE_TIME),
+        .image_history.count = cw_load32le(block + AT_IMAGE_HISTORY_COUNT),
+        .must_switch = (flags & FLAG_SWITCH) != 0,
         .copy_id = cw_load64le(block + AT_COPY_ID),
         .is_clean = (flags & FLAG_CLEAN) != 0,
         .is_damaged = (flags & FLAG_DAMAGED) != 0,
@@ -208,11 +226,21 @@ static void decode_fields(const uint8_t *block, struct cw_superblock *superblock
     };
 }
 
+/* What version 1 said of images in our words. It kept no history of the old image: nothing opens from that.
+ */
+static void translate_version_1(struct cw_superblock *superblock)
+{
+    superblock->must_switch = superblock->image_sequence == UINT64_MAX;
+    superblock->image_history.count = 0;
+    superblock->image_sequence = 0;
+    superblock->image_time_s = 0;
+}
+
 static bool fields_make_sense(const struct cw_superblock *superblock)
 {
     return superblock->generation > 0 && superblock->ring_sectors >= CW_JOURNAL_RING_SECTORS_MIN &&
            superblock->ring_sectors <= CW_RING_SECTORS_MAX && superblock->tail_position <= CW_POSITION_MAX &&
-           superblock->history.count <= CW_HISTORY_MAX &&
+           superblock->history.count <= CW_HISTORY_MAX && superblock->image_history.count <= CW_HISTORY_MAX &&
            superblock->volume_count <= CW_VOLUMES_PER_GROUP_MAX &&
            superblock->image_state >= CW_IMAGE_WHOLE && superblock->image_state <= CW_IMAGE_BROKEN;
 }
@@ -224,11 +252,14 @@ enum cw_sector_class cw_superblock_decode(const uint8_t *block, uint32_t sector,
         return cw_sector_is_zero(block) ? CW_SECTOR_EMPTY : CW_SECTOR_FOREIGN;
     if (cw_load64le(block + AT_CHECK) != cw_hash64(block + AT_VERSION, CW_SECTOR_SIZE - AT_VERSION))
         return CW_SECTOR_TORN;
-    if (cw_load32le(block + AT_VERSION) != CW_SUPERBLOCK_VERSION)
+    uint32_t version = cw_load32le(block + AT_VERSION);
+    if (version != CW_SUPERBLOCK_VERSION && version != 1)
         return CW_SECTOR_FOREIGN;
 
     struct cw_superblock found;
     decode_fields(block, &found);
+    if (version == 1)
+        translate_version_1(&found);
     if (!fields_make_sense(&found))
         return CW_SECTOR_FOREIGN;
     uint32_t homes[2];

@@ -16,7 +16,7 @@
 #define CW_SECTOR_SIZE 4096u
 #define CW_SUPERBLOCK_COPIES 4u
 #define CW_JOURNAL_RING_SECTOR 16u /* the ring begins here */
-#define CW_SUPERBLOCK_VERSION 1u
+#define CW_SUPERBLOCK_VERSION 2u
 
 enum cw_image_state {
     CW_IMAGE_WHOLE = 1, /* volumes plus journal give a prefix */
@@ -43,9 +43,13 @@ struct cw_superblock {
     uint64_t start_position;
     uint64_t start_number;
     uint32_t image_state;        /* enum cw_image_state */
-    uint64_t image_sequence;     /* COPYING: the old files are the group's state after this sequence */
-    uint64_t image_epoch;        /* COPYING: and this epoch's history up to it */
+    /* COPYING: the old files are the group's state after this sequence of this history, and have been since
+     * image_time_s (this site's wall clock, for people only). An empty history: nothing whole is there. */
+    uint64_t image_sequence;
+    uint64_t image_time_s;
+    struct cw_history image_history;
     uint64_t copy_id;            /* of the copy under way; 0: none */
+    bool must_switch;            /* the copy is whole: its files are to be renamed over the old ones */
     bool is_clean;               /* closed in order: durable == end of log */
     bool is_damaged;             /* acknowledged records were found unreadable; cleared once refilled by a peer */
     uint32_t volume_count;

@@ -124,14 +124,27 @@ static bool issue_due_chunk(struct cw_group *g)
     return true;
 }
 
+static bool may_apply(const struct cw_group *g)
+{
+    switch (g->target.state) {
+    case CW_TARGET_NONE:
+    case CW_TARGET_SALVAGING:
+    case CW_TARGET_PREPARING:
+    case CW_TARGET_SETTLING: /* when a copy was not finished, the old files stay as they are */
+        return g->super.image_state == CW_IMAGE_WHOLE && g->revert.state == CW_REVERT_NONE;
+    case CW_TARGET_FILLING:
+        return true;
+    default:
+        return false; /* the image is about to change */
+    }
+}
+
 void cw_apply_step(struct cw_group *g)
 {
     uint64_t limit = apply_limit(g);
 
-    if (g->target.state != CW_TARGET_NONE && g->target.state != CW_TARGET_FILLING)
-        return; /* the image is about to change */
-    if (g->target.state == CW_TARGET_NONE && g->super.image_state != CW_IMAGE_WHOLE)
-        return; /* a copy was not finished: the old files stay as they are */
+    if (!may_apply(g))
+        return;
     while (g->apply_used < CW_APPLY_SLOTS && cw_group_can_send(g) && g->role != CW_ROLE_DOWN) {
         if (issue_due_chunk(g))
             return;

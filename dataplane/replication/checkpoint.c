@@ -50,16 +50,20 @@ static uint64_t name_of(const struct cw_superblock *s)
                         s->start_number,
                         s->image_state,
                         s->image_sequence,
-                        s->image_epoch,
+                        s->must_switch,
+                        s->image_history.count,
                         s->copy_id,
                         s->is_damaged,
                         s->history.count,
                         s->volume_count,
                         0,
+                        0,
                         0};
     uint32_t count = CW_COUNT_OF(parts);
 
     parts[count - 2] = cw_hash64(s->history.entries, s->history.count * sizeof s->history.entries[0]);
+    parts[count - 3] =
+        cw_hash64(s->image_history.entries, s->image_history.count * sizeof s->image_history.entries[0]);
     for (uint32_t i = 0; i < s->volume_count; i++) {
         uint64_t volume[] = {parts[count - 1], s->volumes[i].volume, s->volumes[i].size, s->volumes[i].base};
         parts[count - 1] = cw_hash64(volume, sizeof volume);
@@ -196,7 +200,7 @@ static bool is_due(const struct cw_group *g)
     uint64_t ring = cw_journal_ring_sectors(g->journal), room = cw_journal_room(g->journal);
 
     if (g->is_volumes_syncing || g->checkpoint_ticket || g->target.state != CW_TARGET_NONE ||
-        g->super.image_state != CW_IMAGE_WHOLE)
+        g->super.image_state != CW_IMAGE_WHOLE || g->revert.state != CW_REVERT_NONE)
         return false;
     if (g->applied == g->super.applied_sequence)
         return room < ring / 2 && g->release_sequence < g->applied &&
@@ -238,11 +242,12 @@ void cw_group_on_volumes_synced(struct cw_group *g, enum cw_status status)
                      "journal has what was acknowledged");
         return;
     }
-    if (of_copy) {
-        if (g->target.state == CW_TARGET_SYNCING) /* else it was given up meanwhile */
-            cw_target_on_synced(g);
+    if (g->target.state == (of_copy ? CW_TARGET_SYNCING : CW_TARGET_HOLDING) && !g->is_checkpoint_syncing) {
+        cw_target_on_synced(g);
         return;
     }
+    if (of_copy) /* given up meanwhile */
+        return;
     if (!g->is_checkpoint_syncing)
         return;
     g->is_checkpoint_syncing = false;

@@ -2,23 +2,24 @@
 /*
  * The full copy, replica's side.
  *
- *     NONE -> SALVAGING -> PREPARING -> MARKING -> FILLING -> SYNCING -> SEALING -> SWITCHING -> FINISHING ->
- * NONE
+ *     NONE -> SALVAGING -> PREPARING -> SETTLING -> HOLDING -> MARKING ->
+ *             FILLING -> SYNCING -> SEALING -> SWITCHING -> FINISHING -> NONE
  *
  * What we hold that the primary's history does not is kept first (SALVAGING). New files are made, space and
- * all, before anything of the old state is touched (PREPARING). Then the superblock says that a copy is under
- * way and where our log continues (MARKING). Records are received, journaled and applied as always, into the
- * new files; chunks go in at their place in the order (FILLING). When the last is in place the files are
- * synced, the superblock says that the switch is to be made, the switch is made, the superblock says whole.
- * A crash before SEALING starts over; after it, the switch is made at the next start.
+ * all, before anything of the old state is touched (PREPARING). What is committed goes into the old files
+ * while it can (SETTLING), and these are synced (HOLDING): they stay as they are until the new ones are
+ * whole, and can be opened if that never comes (revert.c). Then the superblock says that a copy is under way,
+ * of which sequence and history the old files are, and where our log continues (MARKING). Records are
+ * received, journaled and applied as always, into the new files; chunks go in at their place in the order
+ * (FILLING). When the last is in place the files are synced, the superblock says that the switch is to be
+ * made, the switch is made, the superblock says whole. A crash before SEALING starts over; after it, the
+ * switch is made at the next start.
  */
 #include "replication/group_private.h"
 
 #include <string.h>
 
 #include "base/hash.h"
-
-#define SWITCH_PENDING UINT64_MAX
 
 static void reply(struct cw_group *g, enum cw_copy_state state, enum cw_status reason)
 {
@@ -91,6 +92,17 @@ static void prepare(struct cw_group *g)
     ask_image(g, CW_IMAGE_PREPARE);
 }
 
+/* A volume that came after the copy began has no file beside it: what it holds now would be overwritten. */
+void cw_target_on_volume_added(struct cw_group *g)
+{
+    if (g->target.state == CW_TARGET_NONE || g->target.state >= CW_TARGET_SEALING)
+        return;
+    cw_group_event(g, 0, "a volume was added: the full copy begins anew", 0, 0, 0);
+    if (g->follow.primary < CW_SITES_MAX)
+        reply(g, CW_COPY_FAILED, CW_AGAIN);
+    cw_follow_stop(g);
+}
+
 void cw_target_on_begin(struct cw_group *g, struct cw_peer *peer, const struct cw_message *m)
 {
     struct cw_copy_target *t = &g->target;
@@ -130,6 +142,37 @@ void cw_target_on_salvaged(struct cw_group *g, enum cw_status status)
     prepare(g);
 }
 
+/* Began every volume here with the data that it began with over there? */
+static bool has_same_bases(const struct cw_group *g)
+{
+    const struct cw_message_copy_begin *begin = &g->target.begin;
+
+    for (uint32_t i = 0; i < begin->volume_count; i++) {
+        const struct cw_volume *volume = &g->volumes[begin->volumes[i].volume];
+        if (volume->is_present && volume->base != begin->volumes[i].base)
+            return false;
+    }
+    return true;
+}
+
+/* The old files are whole, and from here on nothing touches them. One that never held anything, or lacks the
+ * data that a volume began with, is nothing to go back to. */
+static void keep_old_image(struct cw_group *g)
+{
+    struct cw_superblock *s = &g->super;
+    struct cw_history *history = &s->image_history;
+
+    CW_ASSERT(g->applied == g->issued && g->apply_used == 0);
+    cw_super_set_whole(s);
+    if (g->applied == 0 || !has_same_bases(g))
+        return;
+    *history = s->history;
+    while (history->count > 0 && history->entries[history->count - 1].first_sequence > g->applied)
+        history->count--;
+    s->image_sequence = g->applied;
+    s->image_time_s = (uint64_t)((int64_t)g->now_ns + g->config.wall_offset_ns) / CW_SECOND;
+}
+
 static void mark(struct cw_group *g)
 {
     struct cw_superblock *s = &g->super;
@@ -137,62 +180,35 @@ static void mark(struct cw_group *g)
 
     for (uint32_t v = 0; v < CW_VOLUMES_PER_GROUP_MAX; v++)
         has_device |= g->volumes[v].is_present && g->volumes[v].is_device;
-    if (has_device)
+    if (has_device) {
         cw_group_event(g, 1, "a volume here is a device: its image is not usable until the copy is finished",
                        0, 0, 0);
-    if (s->image_state == CW_IMAGE_WHOLE) {
-        const struct cw_history_entry *last = cw_history_last(&s->history);
-        s->image_sequence = g->applied;
-        s->image_epoch = last ? last->epoch : 0;
+        cw_super_set_whole(s);
+    } else if (s->image_state == CW_IMAGE_WHOLE) {
+        keep_old_image(g);
     }
-    uint64_t mix[2] = {g->next_journal_id[0], g->target.id};
-    s->journal_id[0] = g->next_journal_id[0] = cw_hash64(mix, sizeof mix);
-    s->journal_id[1] = g->next_journal_id[1];
-    cw_forget_cursors(g);
-    s->tail_position = 0;
-    s->tail_sequence = g->target.start_sequence;
-    s->is_damaged = false;
+    cw_anew_mark(g, g->target.start_sequence, &g->target.begin.history, g->target.id);
     s->image_state = has_device ? CW_IMAGE_BROKEN : CW_IMAGE_COPYING;
     s->copy_id = g->target.id;
-    s->history = g->target.begin.history;
-    s->start_position = s->start_number = 0;
-    s->applied_sequence = g->target.start_sequence;
-    s->applied_limit = g->applied_limit = g->target.start_sequence;
     g->follow.super_ticket = cw_super_ask(g);
     g->target.state = CW_TARGET_MARKING;
-    g->is_journal_cutting = true;
 }
 
-/* Our log begins anew at start_sequence + 1, under a new id; nothing of before is in memory any more. */
-static void jump(struct cw_group *g)
+void cw_target_settle(struct cw_group *g)
 {
-    uint64_t start = g->target.start_sequence;
-
-    cw_log_drop_above(g, 0);
-    cw_journal_reset(g->journal, g->super.journal_id, start);
-    g->config.identity.journal_id[0] = g->super.journal_id[0];
-    g->config.identity.journal_id[1] = g->super.journal_id[1];
-    g->log_first = start + 1;
-    g->head = g->logged = g->commit = g->issued = g->applied = g->applied_limit = start;
-    g->phase_mark = start;
-    g->commit_logged = start;
-    g->sync_wanted = 0;
-    g->is_checkpoint_syncing = false;
-    g->checkpoint_ticket = 0;
-    g->release_sequence = start;
-    g->is_recovered_damaged = false;
-    g->is_journal_cutting = false;
-}
-
-static bool is_quiet(const struct cw_group *g)
-{
-    return g->batches_in_flight == 0 && !g->is_syncing && g->apply_used == 0 && !g->is_volumes_syncing &&
-           g->reads[0] + g->reads[1] == 0;
+    if (g->target.state != CW_TARGET_SETTLING || g->apply_used > 0 || g->is_volumes_syncing)
+        return;
+    if (g->super.image_state != CW_IMAGE_WHOLE) { /* of an earlier copy: not touched since */
+        mark(g);
+        return;
+    }
+    g->target.state = CW_TARGET_HOLDING;
+    cw_volumes_sync(g, false);
 }
 
 static void begin_filling(struct cw_group *g)
 {
-    jump(g);
+    cw_anew_jump(g, g->target.start_sequence);
     if (g->follow.primary == CW_SITES_MAX) { /* it went away while we marked: the next copy starts anew */
         memset(&g->target, 0, sizeof g->target);
         return;
@@ -293,8 +309,12 @@ void cw_target_on_synced(struct cw_group *g)
 {
     struct cw_superblock *s = &g->super;
 
+    if (g->target.state == CW_TARGET_HOLDING) {
+        mark(g);
+        return;
+    }
     s->applied_sequence = g->applied;
-    s->image_sequence = SWITCH_PENDING;
+    s->must_switch = true;
     s->volume_count = g->target.begin.volume_count;
     for (uint32_t i = 0; i < s->volume_count; i++) {
         s->volumes[i].volume = g->target.begin.volumes[i].volume;
@@ -309,22 +329,22 @@ void cw_target_on_synced(struct cw_group *g)
 void cw_group_on_image(struct cw_group *g, enum cw_status status)
 {
     g->is_image_busy = false;
-    if (g->target.state == CW_TARGET_PREPARING) {
+    if (g->revert.state == CW_REVERT_DISCARDING) {
+        cw_revert_on_discarded(g);
+    } else if (g->target.state == CW_TARGET_PREPARING) {
         if (status != CW_OK) {
             cw_group_event(g, 2, "no new files could be made for the copy (status %llu)", status, 0, 0);
             fail(g, status);
             return;
         }
-        mark(g);
+        g->target.state = CW_TARGET_SETTLING;
     } else if (g->target.state == CW_TARGET_SWITCHING) {
         if (status != CW_OK) {
             cw_group_down(
                 g, "the copied files could not be put in place; start this site again, it is tried again");
             return;
         }
-        g->super.image_state = CW_IMAGE_WHOLE;
-        g->super.image_sequence = 0;
-        g->super.copy_id = 0;
+        cw_super_set_whole(&g->super);
         g->follow.super_ticket = cw_super_ask(g);
         g->target.state = CW_TARGET_FINISHING;
     }
@@ -339,7 +359,7 @@ void cw_target_step(struct cw_group *g)
         reply(g, CW_COPY_CHUNKS, CW_OK);
         t->is_ack_due = false;
     }
-    if (t->state == CW_TARGET_MARKING && is_marked && is_quiet(g)) {
+    if (t->state == CW_TARGET_MARKING && is_marked && cw_anew_is_quiet(g)) {
         begin_filling(g);
     } else if (t->state == CW_TARGET_FILLING && is_filled(g) && !g->is_volumes_syncing) {
         cw_volumes_sync(g, true);
@@ -357,5 +377,5 @@ void cw_target_step(struct cw_group *g)
 
 bool cw_group_superblock_wants_switch(const struct cw_superblock *superblock)
 {
-    return superblock->image_state != CW_IMAGE_WHOLE && superblock->image_sequence == SWITCH_PENDING;
+    return superblock->image_state != CW_IMAGE_WHOLE && superblock->must_switch;
 }

@@ -27,7 +27,7 @@ void cw_follow_stop(struct cw_group *g)
     if (g->follow.state == CW_FOLLOW_CUTTING)
         return; /* the superblock may say so already: it ends by itself, with or without a primary */
     g->follow.state = CW_FOLLOW_NONE;
-    g->is_journal_cutting = g->target.state == CW_TARGET_MARKING;
+    g->is_journal_cutting = g->target.state == CW_TARGET_MARKING || g->revert.state == CW_REVERT_MARKING;
 }
 
 /* We cannot go on in this stream: say hello without following, and the primary will attach us anew. */
@@ -112,14 +112,15 @@ static void end_cutting(struct cw_group *g)
  * true can be said of ourselves. */
 bool cw_group_is_cutting(const struct cw_group *g)
 {
-    return g->follow.state == CW_FOLLOW_CUTTING || g->target.state == CW_TARGET_MARKING;
+    return g->follow.state == CW_FOLLOW_CUTTING || g->target.state == CW_TARGET_MARKING ||
+           g->revert.state == CW_REVERT_MARKING;
 }
 
 /* Something was begun that has to end before anything else may begin. */
 bool cw_group_is_changing(const struct cw_group *g)
 {
     return g->is_image_busy || cw_group_is_cutting(g) || g->target.state == CW_TARGET_SEALING ||
-           g->target.state >= CW_TARGET_SWITCHING;
+           g->target.state >= CW_TARGET_SWITCHING || g->revert.state != CW_REVERT_NONE;
 }
 
 static void begin_cutting(struct cw_group *g)
@@ -172,6 +173,10 @@ void cw_follow_on_attach(struct cw_group *g, struct cw_peer *peer, const struct 
 void cw_group_on_salvaged(struct cw_group *g, enum cw_status status)
 {
     g->is_image_busy = false;
+    if (g->revert.state == CW_REVERT_SALVAGING) {
+        cw_revert_on_salvaged(g, status);
+        return;
+    }
     if (g->target.state == CW_TARGET_SALVAGING) {
         cw_target_on_salvaged(g, status);
         return;

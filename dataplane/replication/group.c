@@ -14,8 +14,11 @@ const char *const cw_group_counter_names[CW_GROUP_COUNTER_COUNT] = {CW_GROUP_COU
 static const struct cw_fsm_row role_rows[CW_ROLE_COUNT] = {
     [CW_ROLE_DOWN] = {"down", CW_TO(CW_ROLE_DOWN)},
     [CW_ROLE_REPLICA] = {"replica", CW_TO(CW_ROLE_GATHERING) | CW_TO(CW_ROLE_DOWN)},
-    [CW_ROLE_GATHERING] = {"gathering", CW_TO(CW_ROLE_FETCHING) | CW_TO(CW_ROLE_CLAIMING) |
-                                            CW_TO(CW_ROLE_REPLICA) | CW_TO(CW_ROLE_DOWN)},
+    [CW_ROLE_GATHERING] = {"gathering", CW_TO(CW_ROLE_FETCHING) | CW_TO(CW_ROLE_REVERTING) |
+                                            CW_TO(CW_ROLE_CLAIMING) | CW_TO(CW_ROLE_REPLICA) |
+                                            CW_TO(CW_ROLE_DOWN)},
+    [CW_ROLE_REVERTING] = {"reverting",
+                           CW_TO(CW_ROLE_CLAIMING) | CW_TO(CW_ROLE_REPLICA) | CW_TO(CW_ROLE_DOWN)},
     [CW_ROLE_FETCHING] = {"fetching", CW_TO(CW_ROLE_CLAIMING) | CW_TO(CW_ROLE_REPLICA) | CW_TO(CW_ROLE_DOWN)},
     [CW_ROLE_CLAIMING] = {"claiming", CW_TO(CW_ROLE_OPENING) | CW_TO(CW_ROLE_REPLICA) | CW_TO(CW_ROLE_DOWN)},
     [CW_ROLE_OPENING] = {"opening", CW_TO(CW_ROLE_PRIMARY) | CW_TO(CW_ROLE_REPLICA) | CW_TO(CW_ROLE_DOWN)},
@@ -133,6 +136,7 @@ void cw_group_volume_add(struct cw_group *g, uint16_t volume, uint64_t size, uin
         s->volumes[s->volume_count].size = size;
         s->volumes[s->volume_count++].base = base;
         cw_super_ask(g);
+        cw_target_on_volume_added(g);
     }
     g->volumes[volume] = (struct cw_volume){
         .is_present = true, .is_device = is_device, .size = size, .base = s->volumes[i].base};
@@ -439,12 +443,14 @@ void cw_group_step(struct cw_group *g, uint64_t now_ns)
     g->now_ns = now_ns;
     if (g->role != CW_ROLE_DOWN) {
         cw_open_step(g);
+        cw_revert_step(g);
         cw_follow_step(g);
         cw_target_step(g);
         cw_source_step(g);
         cw_logging_step(g);
         cw_commit_step(g);
         cw_apply_step(g);
+        cw_target_settle(g);
         cw_members_step(g);
         cw_checkpoint_step(g);
     } else if (g->is_stopping) {

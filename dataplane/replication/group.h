@@ -30,6 +30,7 @@ const char *cw_mode_name(enum cw_mode mode);
 
 /*
  *   REPLICA --open--> GATHERING -> FETCHING -> CLAIMING -> OPENING -> PRIMARY --drain--> DRAINING -> DRAINED
+ *      ^                      '--> REVERTING --^                                                      |
  *      ^------------------ refused / fenced / a newer epoch is seen ---------------------/            |
  *      ^---------------------------------------------------------------------------------------------'
  *   any -> DOWN: the journal or a volume of this node failed; the journal keeps what was acknowledged.
@@ -39,6 +40,7 @@ enum cw_role {
     CW_ROLE_REPLICA,
     CW_ROLE_GATHERING, /* ends when every member of the set has answered HELLO, or gather_timeout */
     CW_ROLE_FETCHING,  /* ends when the longest run of a reachable member is here and durable */
+    CW_ROLE_REVERTING, /* ends when the superblock says that the old image of before a copy counts again */
     CW_ROLE_CLAIMING,  /* ends with cw_group_on_claimed */
     CW_ROLE_OPENING,   /* ends when the superblock with the new epoch is durable */
     CW_ROLE_PRIMARY,
@@ -71,6 +73,7 @@ struct cw_group_config {
     uint64_t checkpoint_interval_ns; /* 1 s */
     struct cw_identity identity;     /* journal_id is filled from the superblock */
     uint32_t log_entries;            /* records kept in memory, a power of two; the same at all sites */
+    int64_t wall_offset_ns;          /* wall clock less our monotonic one, at the start; decides nothing */
     uint64_t payload_bytes_soft;     /* above this much unapplied payload the group commits without waiting */
 };
 
@@ -215,8 +218,8 @@ struct cw_open_request {
     uint8_t members;      /* bits: the store's in-sync set, the holder included */
     struct cw_identity identities[CW_SITES_MAX];
     uint64_t reign; /* fresh random, not 0 */
-    bool accept_loss;
-    bool inconsistent;
+    bool accept_loss;  /* also of what a full copy was bringing: the image of before it is opened */
+    bool inconsistent; /* and, without one, whatever is there */
 };
 /* CW_REFUSED: cw_group_status.refusal says why. Else it ends as PRIMARY or back as REPLICA with a refusal. */
 enum cw_status cw_group_open(struct cw_group *group, const struct cw_open_request *open,
@@ -324,6 +327,9 @@ struct cw_group_status {
     bool is_frozen; /* answers are held now */
     bool is_damaged;
     uint32_t image_state;
+    /* COPYING, and an older whole image stands beside the copy: after this sequence, last written in this epoch,
+     * since this second of the wall clock. 0: there is none. */
+    uint64_t image_sequence, image_epoch, image_time_s;
     char reason[160];  /* DOWN, or frozen: why */
     char refusal[160]; /* the last open that was refused: why, and what would help */
     uint64_t head, completed;

@@ -10,6 +10,8 @@
  *     source.c     the primary's side of each peer: greeting, attaching, streaming, acknowledgements
  *     follow.c     the replica's side: attach, records, commit, acknowledgements
  *     copy_source.c, copy_target.c   the full copy
+ *     revert.c     back to the image of before a copy that was not finished
+ *     anew.c       a log that begins anew
  *     members.c    the in-sync set
  *     open.c       opening for writes; fence; drain
  *     recover.c    starting
@@ -159,6 +161,8 @@ enum cw_copy_target_state {
     CW_TARGET_NONE = 0,
     CW_TARGET_SALVAGING, /* ends with on_salvaged */
     CW_TARGET_PREPARING, /* ends with on_image */
+    CW_TARGET_SETTLING,  /* ends when nothing is being applied any more */
+    CW_TARGET_HOLDING,   /* ends with on_volumes_synced, of the old files */
     CW_TARGET_MARKING,   /* ends when the superblock says that a copy is under way */
     CW_TARGET_FILLING,   /* ends when all chunks and records up to the largest S are in place */
     CW_TARGET_SYNCING,   /* ends with on_volumes_synced */
@@ -189,6 +193,23 @@ struct cw_copy_target {
     uint64_t end_chunks, end_sequence;
     bool is_ack_due;
     uint8_t failed; /* enum cw_status, when it ended badly */
+};
+
+/* The way back to the image of before a copy. */
+enum cw_revert_state {
+    CW_REVERT_NONE = 0,
+    CW_REVERT_SETTLING,   /* ends when nothing is on its way to the copy's files */
+    CW_REVERT_SALVAGING,  /* ends with on_salvaged */
+    CW_REVERT_DISCARDING, /* ends with on_image */
+    CW_REVERT_MARKING     /* ends when the superblock says so, with or without an opening */
+};
+
+struct cw_revert {
+    uint8_t state;
+    bool is_whole; /* else --inconsistent was asked for */
+    uint64_t sequence, time_s;
+    struct cw_history history;
+    uint64_t super_ticket;
 };
 
 /* The replica's side of the stream. */
@@ -317,6 +338,7 @@ struct cw_group {
     struct cw_opening opening;
     struct cw_follow follow;
     struct cw_copy_target target;
+    struct cw_revert revert;
     bool is_image_busy; /* an IMAGE or SALVAGE action is out */
 
     uint64_t serial; /* of the last message sent; begins with the time of the start */
@@ -450,16 +472,34 @@ void cw_target_on_synced(struct cw_group *g);
 struct cw_chunk *cw_target_chunk_due(struct cw_group *g, uint64_t next);
 void cw_target_chunk_applied(struct cw_group *g, uint64_t index);
 void cw_target_forget(struct cw_group *g); /* drops chunks held; the superblock keeps saying unfinished */
+/* After apply had its turn: nothing more can be put into the old files. */
+void cw_target_settle(struct cw_group *g);
+void cw_target_on_volume_added(struct cw_group *g);
 static inline bool cw_target_is_filling(const struct cw_group *g)
 {
     return g->target.state >= CW_TARGET_FILLING && g->target.state <= CW_TARGET_SWITCHING;
 }
+
+/* revert.c */
+/* An older whole image stands beside a copy that is not finished. */
+bool cw_group_has_old_image(const struct cw_group *g);
+void cw_revert_begin(struct cw_group *g);
+void cw_revert_step(struct cw_group *g);
+void cw_revert_on_salvaged(struct cw_group *g, enum cw_status status);
+void cw_revert_on_discarded(struct cw_group *g);
+
+/* anew.c */
+/* The superblock to be: an empty log above `sequence` of that history. salt: names what it is for. */
+void cw_anew_mark(struct cw_group *g, uint64_t sequence, const struct cw_history *history, uint64_t salt);
+bool cw_anew_is_quiet(const struct cw_group *g);
+void cw_anew_jump(struct cw_group *g, uint64_t sequence);
 
 /* members.c */
 void cw_members_step(struct cw_group *g);
 
 /* open.c */
 void cw_open_step(struct cw_group *g);
+enum cw_status cw_open_refuse(struct cw_group *g, const char *why);
 void cw_open_on_hello(struct cw_group *g, struct cw_peer *peer);
 bool cw_open_on_fetched(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message,
                         uint8_t *body, uint64_t handle);
@@ -473,6 +513,15 @@ static inline uint64_t cw_tag(const struct cw_peer *peer, enum cw_tag_kind kind,
     return (uint64_t)peer->session << 48 | (uint64_t)kind << 32 | index;
 }
 void cw_source_sent(struct cw_group *g, struct cw_peer *peer, uint16_t session, uint32_t body_length);
+
+/* What stands in the files, with the journal, is a prefix. */
+static inline void cw_super_set_whole(struct cw_superblock *s)
+{
+    s->image_state = CW_IMAGE_WHOLE;
+    s->image_sequence = s->image_time_s = s->copy_id = 0;
+    s->image_history = (struct cw_history){0};
+    s->must_switch = false;
+}
 
 /* Small questions. */
 static inline uint8_t cw_bit(uint8_t site)

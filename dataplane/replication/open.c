@@ -3,9 +3,10 @@
  * Opening for writes, and ceasing to be primary.
  *
  * GATHERING asks every other member of the set what it holds; FETCHING takes the longest unbroken run beyond
- * our own; CLAIMING asks the store, by compare-and-swap, for the next epoch with ourselves as the only
- * member; OPENING makes the new reign durable here; then the reign begins with a marker record. Whatever goes
- * wrong before the claim leaves everything as it was.
+ * our own; REVERTING, instead of it, goes back to the image of before a full copy (revert.c); CLAIMING asks
+ * the store, by compare-and-swap, for the next epoch with ourselves as the only member; OPENING makes the new
+ * reign durable here; then the reign begins with a marker record. Whatever goes wrong before the claim leaves
+ * everything as it was, but that a copy that was given up begins anew.
  */
 #include "replication/group_private.h"
 
@@ -21,19 +22,25 @@
 #define DRAINING_MAX_NS       (10 * CW_SECOND)
 #define DRAINED_MAX_NS        (30 * CW_SECOND) /* whoever was to take over has not fenced us */
 
-static enum cw_status refuse(struct cw_group *g, const char *why)
+enum cw_status cw_open_refuse(struct cw_group *g, const char *why)
 {
+    const struct cw_history_entry *last = cw_history_last(&g->super.history);
+
     snprintf(g->refusal, sizeof g->refusal, "%s", why);
-    if (g->role != CW_ROLE_REPLICA)
+    if (g->role != CW_ROLE_REPLICA) {
         cw_group_role_set(g, CW_ROLE_REPLICA);
-    cw_log_drop_above(g, g->head); /* what was fetched beyond a gap */
+        g->epoch = last ? last->epoch : 0;
+        g->reign = last ? last->reign : 0;
+        cw_log_drop_above(g, g->head); /* what was fetched beyond a gap */
+    }
     cw_group_event(g, 1, "opening for writes was refused (see status)", 0, 0, 0);
     return CW_REFUSED;
 }
 
 static bool is_image_usable(struct cw_group *g, const struct cw_open_request *open)
 {
-    return g->super.image_state == CW_IMAGE_WHOLE || open->inconsistent;
+    return g->super.image_state == CW_IMAGE_WHOLE || open->inconsistent ||
+           (open->accept_loss && cw_group_has_old_image(g));
 }
 
 static const char *words_of_image(const struct cw_group *g)
@@ -45,6 +52,19 @@ static const char *words_of_image(const struct cw_group *g)
            "salvage with --inconsistent";
 }
 
+static enum cw_status refuse_image(struct cw_group *g)
+{
+    char words[sizeof g->refusal];
+
+    snprintf(words, sizeof words,
+             "a full copy is not finished; let it finish, or open the whole image of before it, which ends "
+             "with sequence %llu: --accept-loss",
+             (unsigned long long)g->super.image_sequence);
+    if (cw_group_has_old_image(g))
+        return cw_open_refuse(g, words);
+    return cw_open_refuse(g, words_of_image(g));
+}
+
 enum cw_status cw_group_open(struct cw_group *g, const struct cw_open_request *open, uint64_t now_ns)
 {
     g->now_ns = now_ns;
@@ -54,12 +74,13 @@ enum cw_status cw_group_open(struct cw_group *g, const struct cw_open_request *o
     if (g->role != CW_ROLE_REPLICA)
         return CW_EXISTS;
     if (!is_image_usable(g, open))
-        return refuse(g, words_of_image(g));
+        return refuse_image(g);
     if (cw_group_is_changing(g) || g->is_claim_in_flight)
         return CW_AGAIN;
     cw_follow_stop(g);
     memset(&g->opening, 0, sizeof g->opening);
     g->opening.request = *open;
+    g->opening.request.accept_loss |= open->inconsistent;
     g->opening.started_ns = now_ns;
     g->opening.best = CW_SITES_MAX;
     g->refusal[0] = 0;
@@ -125,13 +146,17 @@ static bool is_safe(const struct cw_group *g)
     return r->holder == g->config.self && (is_same_boot || (is_alone && is_same_journal));
 }
 
-/* Picks the longest run beyond ours. false: somebody holds a newer reign that our tail does not fit. */
+/* Picks the longest run beyond what we open from. false: somebody holds a newer reign that this does not fit.
+ */
 static bool choose_best(struct cw_group *g)
 {
     struct cw_opening *o = &g->opening;
-    const struct cw_history_entry *own_last = cw_history_last(&g->super.history);
+    bool is_old = cw_group_has_old_image(g);
+    const struct cw_history *own = is_old ? &g->super.image_history : &g->super.history;
+    const struct cw_history_entry *own_last = cw_history_last(own);
+    uint64_t head = is_old ? g->super.image_sequence : g->head;
 
-    o->fetch_to = g->head;
+    o->fetch_to = head;
     for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
         const struct cw_message_hello *hello = &g->peers[s].hello;
         const struct cw_history_entry *last = cw_history_last(&hello->history);
@@ -140,9 +165,8 @@ static bool choose_best(struct cw_group *g)
             continue;
         if (!is_valid_member(g, s, &hello->identity) && !o->request.accept_loss)
             continue;
-        bool shared = cw_history_common(&g->super.history, g->head, &hello->history,
-                                        hello->sequences.received, &common);
-        bool is_prefix = common == g->head && (shared || g->head == 0);
+        bool shared = cw_history_common(own, head, &hello->history, hello->sequences.received, &common);
+        bool is_prefix = common == head && (shared || head == 0);
         if (!is_prefix && own_last && last->epoch > own_last->epoch)
             return false;
         if (is_prefix && hello->sequences.received > o->fetch_to) { /* in semi-sync memory counts */
@@ -176,8 +200,8 @@ static void gather(struct cw_group *g)
     if (!is_gathered(g))
         return;
     if (!is_safe(g) && !o->request.accept_loss) {
-        refuse(g,
-               g->is_recovered_damaged
+        cw_open_refuse(
+            g, g->is_recovered_damaged
                    ? "acknowledged records of this journal are unreadable and no other member is reachable; "
                      "bring "
                      "one back, or accept the loss with --accept-loss"
@@ -186,8 +210,20 @@ static void gather(struct cw_group *g)
         return;
     }
     if (!choose_best(g)) {
-        refuse(g, "another site holds newer writes than this one; promote that site, or let this one catch "
-                  "up first");
+        cw_open_refuse(
+            g, "another site holds newer writes than this one; promote that site, or let this one catch "
+               "up first");
+        return;
+    }
+    if (g->super.image_state != CW_IMAGE_WHOLE) {
+        if (o->best < CW_SITES_MAX) {
+            cw_open_refuse(
+                g, "another site is whole and holds newer writes; promote that site, or let the full copy "
+                   "finish");
+            return;
+        }
+        cw_group_role_set(g, CW_ROLE_REVERTING);
+        cw_revert_begin(g);
         return;
     }
     o->reached = valid_others(g);
@@ -234,7 +270,8 @@ static void fetch(struct cw_group *g)
     struct cw_message m = {.type = CW_MSG_FETCH};
 
     if (!g->peers[o->best].is_up) {
-        refuse(g, "the site that holds the newest writes went away while they were fetched; try again");
+        cw_open_refuse(g,
+                       "the site that holds the newest writes went away while they were fetched; try again");
         return;
     }
     if (g->head >= o->fetch_to) {
@@ -242,8 +279,8 @@ static void fetch(struct cw_group *g)
         return;
     }
     if (g->now_ns - o->progress_ns >= FETCH_GIVE_UP_NS) {
-        refuse(g,
-               "the site that holds the newest writes sends none of them; look at its state, then try again");
+        cw_open_refuse(
+            g, "the site that holds the newest writes sends none of them; look at its state, then try again");
         return;
     }
     bool is_stalled = g->now_ns - o->fetch_asked_ns >= FETCH_AGAIN_NS;
@@ -266,6 +303,7 @@ static uint64_t next_epoch(const struct cw_group *g)
 {
     const struct cw_history_entry *last = cw_history_last(&g->super.history);
     uint64_t highest = CW_MAX(g->opening.request.store_epoch, last ? last->epoch : 0);
+    highest = CW_MAX(highest, g->epoch); /* of the copy that was given up: our history no longer says it */
 
     for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
         const struct cw_history_entry *theirs = cw_history_last(&g->peers[s].hello.history);
@@ -319,7 +357,7 @@ void cw_group_on_claimed(struct cw_group *g, enum cw_claim_result result, const 
         return;
     }
     if (result == CW_CLAIM_REFUSED) {
-        refuse(g, why);
+        cw_open_refuse(g, why);
         return;
     }
     g->epoch = o->epoch;
@@ -328,8 +366,7 @@ void cw_group_on_claimed(struct cw_group *g, enum cw_claim_result result, const 
     if (cw_history_last(&g->super.history) == NULL || cw_history_last(&g->super.history)->epoch != g->epoch)
 #endif
         cw_history_add(&g->super.history, g->epoch, g->reign, g->head + 1);
-    g->super.image_state = CW_IMAGE_WHOLE; /* else --inconsistent was asked for */
-    g->super.copy_id = 0;
+    cw_super_set_whole(&g->super); /* else --inconsistent was asked for */
     o->super_ticket = cw_super_ask(g);
     memset(&g->target, 0, sizeof g->target);
     cw_group_role_set(g, CW_ROLE_OPENING);

@@ -126,9 +126,7 @@ void cw_group_start(struct cw_group *g, const uint64_t new_journal_id[2], uint64
     g->applied = g->issued = g->phase_mark = g->commit;
     g->log_first = g->commit + 1;
     if (is_image_whole(g)) {
-        g->super.image_state = CW_IMAGE_WHOLE;
-        g->super.image_sequence = 0;
-        g->super.copy_id = 0;
+        cw_super_set_whole(&g->super);
         g->super.applied_sequence = g->applied;
         g->head = g->commit;
         cw_follow_take_unbroken(g); /* what was kept goes under the overlay */

@@ -102,6 +102,22 @@ static bool is_frozen(struct cw_group *g, uint64_t now_ns, struct cw_group_statu
     return false;
 }
 
+/* Until the superblock that goes back to the old image is durable, what is in memory does not fit it: the
+ * word on ourselves stays as it was. */
+static void image_status(const struct cw_group *g, struct cw_group_status *status)
+{
+    bool is_going_back = g->revert.state == CW_REVERT_MARKING && g->revert.is_whole;
+    const struct cw_history_entry *last =
+        cw_history_last(is_going_back ? &g->revert.history : &g->super.image_history);
+
+    status->image_state = is_going_back ? CW_IMAGE_COPYING : g->super.image_state;
+    if (!is_going_back && !cw_group_has_old_image(g))
+        return;
+    status->image_sequence = is_going_back ? g->revert.sequence : g->super.image_sequence;
+    status->image_epoch = last->epoch;
+    status->image_time_s = is_going_back ? g->revert.time_s : g->super.image_time_s;
+}
+
 void cw_group_status(struct cw_group *g, uint64_t now_ns, struct cw_group_status *status)
 {
     memset(status, 0, sizeof *status);
@@ -114,7 +130,7 @@ void cw_group_status(struct cw_group *g, uint64_t now_ns, struct cw_group_status
     memcpy(status->refusal, g->refusal, sizeof status->refusal);
     status->is_frozen = is_frozen(g, now_ns, status);
     status->is_damaged = g->is_recovered_damaged;
-    status->image_state = g->super.image_state;
+    image_status(g, status);
     status->head = g->head;
     status->completed = g->completed;
     status->sequences = (struct cw_sequences){.received = g->head,

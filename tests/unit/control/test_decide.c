@@ -67,7 +67,14 @@ static void test_candidates(void **state)
         {"west", "b2", "j2", "p2", CW_WORD_SYNC, CW_WORD_BROKEN, 0, 1, 0, CW_ANSWER_NO, "no whole image"},
         {"west", "b2", "j2", "p2", CW_WORD_SYNC, CW_WORD_BROKEN, 0, 0, 1, CW_ANSWER_YES, ""},
         {"west", "b2", "j2", "p2", CW_WORD_SYNC, 0, 1, 1, 0, CW_ANSWER_NO, "first copy has not ended"},
-        {"north", "b3", "j3", "p3", CW_WORD_SYNC, CW_WORD_COPYING, 0, 1, 0, CW_ANSWER_YES, ""},
+        {"north", "b3", "j3", "p3", CW_WORD_SYNC, CW_WORD_COPYING, 0, 1, 0, CW_ANSWER_NO, "nothing whole"},
+        {"north", "b3", "j3", "p3", CW_WORD_SYNC, CW_WORD_COPYING, 0, 0, 0, CW_ANSWER_NO, "--inconsistent"},
+        {"north", "b3", "j3", "p3", CW_WORD_SYNC, CW_WORD_COPYING, 0, 0, 1, CW_ANSWER_YES, ""},
+        {"old", "b3", "j3", "p3", CW_WORD_SYNC, CW_WORD_COPYING, 0, 0, 0, CW_ANSWER_NO,
+         "sequence 77 and is 9 s"},
+        {"old", "b3", "j3", "p3", CW_WORD_SYNC, CW_WORD_COPYING, 0, 1, 0, CW_ANSWER_YES, ""},
+        {"old", "b3", "j3", "p3", CW_WORD_SYNC, CW_WORD_COPYING, 1, 1, 0, CW_ANSWER_NO, "first copy"},
+        {"old", "b3", "j3", "p3", CW_WORD_SYNC, CW_WORD_BROKEN, 0, 1, 0, CW_ANSWER_NO, "no whole image"},
         {"east", "other", "other", "other", CW_WORD_SEMI_SYNC, 0, 0, 0, 0, CW_ANSWER_YES,
          ""}, /* it is the holder */
     };
@@ -80,6 +87,9 @@ static void test_candidates(void **state)
         who.is_foreign = rows[i].is_foreign;
         who.accept_loss = rows[i].accept_loss;
         who.inconsistent = rows[i].inconsistent;
+        who.has_old_image = strcmp(rows[i].site, "old") == 0;
+        who.old_sequence = 77;
+        who.old_age_seconds = 9;
         struct cw_verdict verdict = cw_decide_candidate(&now, &who);
         if (verdict.answer != rows[i].answer || !strstr(verdict.words, rows[i].words))
             fail_msg("row %zu: %d %s", i, verdict.answer, verdict.words);

@@ -36,7 +36,9 @@ static struct cw_superblock sample(uint64_t generation)
         .start_number = 1006,
         .image_state = CW_IMAGE_COPYING,
         .image_sequence = 1007,
-        .image_epoch = 5,
+        .image_time_s = 0x65000001,
+        .image_history = {.count = 3, .entries = {{3, 0xa3a2, 1}, {4, 0xd3d2, 301}, {5, 0xe3e2, 401}}},
+        .must_switch = true,
         .copy_id = 0x7877767574737271,
         .is_clean = true,
         .is_damaged = true,
@@ -56,10 +58,10 @@ static struct cw_superblock sample(uint64_t generation)
 static const struct golden golden[] = {
     {0, 8, 0x316b636f6c627763}, /* "cwblock1" */
 
-    {16, 4, 1},
+    {16, 4, 2},
     {20, 4, 0x34333231},
     {24, 4, 3},
-    {28, 4, 3},
+    {28, 4, 7},
     {32, 8, 9},
     {40, 8, 0x1817161514131211},
     {48, 8, 0x2827262524232221},
@@ -74,11 +76,12 @@ static const struct golden golden[] = {
     {120, 4, 2},
     {124, 4, 2},
     {128, 8, 1007},
-    {136, 8, 5},
+    {136, 8, 0x65000001},
     {144, 8, 0x7877767574737271},
     {152, 4, 6},
     {156, 4, 2},
     {160, 4, 2},
+    {164, 4, 3},
     {168, 8, 0x1005},
     {176, 8, 1006},
     {192 + 16, 4, 1},
@@ -94,9 +97,18 @@ static const struct golden golden[] = {
     {1112, 8, 10ull << 30},
     {1120, 8, 0xc7c6},
     {1128, 2, 63},
+    {2624, 8, 3},
+    {2632, 8, 0xa3a2},
+    {2640, 8, 1},
+    {2648, 8, 4},
+    {2656, 8, 0xd3d2},
+    {2664, 8, 301},
+    {2672, 8, 5},
+    {2680, 8, 0xe3e2},
+    {2688, 8, 401},
 };
 
-#define GOLDEN_CHECK 0xe9f7fae879bf1d39ull
+#define GOLDEN_CHECK 0xe1a8ae188a2d15ecull
 
 static void test_golden(void **state)
 {
@@ -135,9 +147,9 @@ static void test_nonsense_is_refused(void **state)
 {
     (void)state;
     static const struct golden rows[] = {
-        {16, 4, 2},          {32, 8, 0},           {56, 8, CW_JOURNAL_RING_SECTORS_MIN - 1},
-        {56, 8, 1ull << 60}, {104, 8, 1ull << 63}, {120, 4, 0},
-        {120, 4, 4},         {156, 4, 33},         {160, 4, 65},
+        {16, 4, 3},          {16, 4, 0},           {32, 8, 0},   {56, 8, CW_JOURNAL_RING_SECTORS_MIN - 1},
+        {56, 8, 1ull << 60}, {104, 8, 1ull << 63}, {120, 4, 0},  {120, 4, 4},
+        {156, 4, 33},        {160, 4, 65},         {164, 4, 33},
     };
 
     for (uint32_t i = 0; i < CW_COUNT_OF(rows); i++) {
@@ -151,6 +163,36 @@ static void test_nonsense_is_refused(void **state)
             cw_store32le(block + rows[i].at, (uint32_t)rows[i].value);
         cw_store64le(block + 8, cw_hash64(block + 16, 4080));
         assert_int_equal(cw_superblock_decode(block, 0, &picked), CW_SECTOR_FOREIGN);
+    }
+}
+
+/* What an engine of version 1 left: read, the switch among it, but nothing to open the old image by. */
+static void test_version_1(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t image_sequence;
+        bool must_switch;
+    } rows[] = {{1007, false}, {UINT64_MAX, true}};
+
+    for (uint32_t i = 0; i < CW_COUNT_OF(rows); i++) {
+        uint8_t block[CW_SECTOR_SIZE];
+        struct cw_superblock s = sample(9);
+
+        s.must_switch = false;
+        s.image_history = (struct cw_history){0};
+        s.image_sequence = rows[i].image_sequence;
+        s.image_time_s = 5; /* the epoch of the image */
+        cw_superblock_encode(&s, block);
+        cw_store32le(block + 16, 1);
+        cw_store64le(block + 8, cw_hash64(block + 16, 4080));
+        assert_int_equal(cw_superblock_decode(block, 0, &picked), CW_SECTOR_VALID);
+        assert_int_equal(picked.must_switch, rows[i].must_switch);
+        assert_int_equal(picked.image_history.count, 0);
+        assert_int_equal(picked.image_sequence, 0);
+        assert_int_equal(picked.image_time_s, 0);
+        assert_int_equal(picked.image_state, CW_IMAGE_COPYING);
+        assert_memory_equal(&picked.history, &s.history, sizeof s.history);
     }
 }
 
@@ -228,6 +270,43 @@ static void test_pick(void **state)
     expect_pick(CW_NOT_FOUND, 0, "ffff");
 }
 
+/* The superblock that begins a copy, torn in every sector of one or both of its copies: what is picked has
+ * both histories of the one or of the other, in full. */
+static void test_both_histories_or_neither(void **state)
+{
+    (void)state;
+    struct cw_superblock whole = sample(6), copying = sample(7);
+
+    whole.image_state = CW_IMAGE_WHOLE;
+    whole.image_history = (struct cw_history){0};
+    whole.image_sequence = whole.image_time_s = 0;
+    whole.must_switch = copying.must_switch = false;
+    for (uint32_t i = 0; i < CW_HISTORY_MAX; i++) {
+        whole.history.entries[i] = (struct cw_history_entry){i + 1, 0x1000 + i, 10 * i + 1};
+        copying.history.entries[i] = (struct cw_history_entry){i + 7, 0x2000 + i, 20 * i + 1};
+    }
+    whole.history.count = copying.history.count = CW_HISTORY_MAX;
+    copying.image_history = whole.history;
+    for (uint32_t cut = 0; cut <= CW_SECTOR_SIZE; cut += 512) {
+        for (uint32_t both = 0; both < 2; both++) {
+            uint8_t before[CW_SECTOR_SIZE] = {0};
+            memset(disk, 0, sizeof disk);
+            put(whole, true, true);
+            put(copying, true, true);
+            memcpy(disk + cut, before + cut, CW_SECTOR_SIZE - cut); /* sector 0 only got so far */
+            if (both)
+                memcpy(disk + 8 * CW_SECTOR_SIZE + cut, before + cut, CW_SECTOR_SIZE - cut);
+            assert_int_equal(cw_superblock_pick(disk, &picked, classes), CW_OK);
+            bool is_old = both && cut < 3584; /* what is behind is zero anyway */
+            const struct cw_superblock *want = is_old ? &whole : &copying;
+            assert_int_equal(picked.generation, want->generation);
+            assert_memory_equal(&picked.history, &want->history, sizeof want->history);
+            assert_memory_equal(&picked.image_history, &want->image_history, sizeof want->history);
+            assert_int_equal(picked.image_sequence, want->image_sequence);
+        }
+    }
+}
+
 static void test_pick_among_strangers(void **state)
 {
     (void)state;
@@ -278,8 +357,10 @@ int main(void)
         cmocka_unit_test(test_golden),
         cmocka_unit_test(test_every_bit_counts),
         cmocka_unit_test(test_nonsense_is_refused),
+        cmocka_unit_test(test_version_1),
         cmocka_unit_test(test_homes),
         cmocka_unit_test(test_pick),
+        cmocka_unit_test(test_both_histories_or_neither),
         cmocka_unit_test(test_pick_among_strangers),
         cmocka_unit_test(test_two_copies_that_disagree),
         cmocka_unit_test(test_names),

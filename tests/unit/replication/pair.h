@@ -85,6 +85,7 @@ struct pair {
         bool is_stuck; /* does what is asked, does not answer */
     } store;
     bool renews_lease;
+    bool opens_inconsistent; /* pair_open asks for that too */
     struct {
         bool is_done;
         enum cw_status status;

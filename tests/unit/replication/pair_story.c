@@ -13,7 +13,8 @@ bool pair_open(struct pair *p, uint8_t id, bool accept_loss)
                                    .holder = p->store.holder,
                                    .members = p->store.members,
                                    .reign = pair_fresh(p),
-                                   .accept_loss = accept_loss};
+                                   .accept_loss = accept_loss,
+                                   .inconsistent = p->opens_inconsistent};
 
     memcpy(open.identities, p->store.identities, sizeof open.identities);
     for (uint32_t tries = 0;; tries++) {

@@ -310,7 +310,7 @@ static void check_site(struct pair_site *site)
     CW_ASSERT(cw_group_durable(g) <= cw_group_written(g));
     CW_ASSERT(cw_history_valid(&g->super.history));
     CW_ASSERT(cw_pool_is_valid(&g->held));
-    if (g->target.state != CW_TARGET_MARKING) /* the log in memory is the one that the superblock names */
+    if (!cw_group_is_cutting(g)) /* the log in memory is the one that the superblock names */
         CW_ASSERT(memcmp(g->config.identity.journal_id, g->super.journal_id, sizeof g->super.journal_id) ==
                   0);
 }
