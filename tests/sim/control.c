@@ -351,6 +351,7 @@ static struct cw_candidate candidate_of(struct site *site, bool accept_loss)
                                  .identity = member_of(site->id, &site->status.identity),
                                  .mode = modes[site->world->mode],
                                  .image = images[site->status.image_state],
+                                 .has_old_image = site->status.image_sequence > 0,
                                  .is_first = site->id == 0,
                                  .accept_loss = accept_loss};
 }
@@ -493,6 +494,8 @@ static int would_open(struct site *site)
         return 0;
     uint64_t silent = site_clock(site, w->now_ns) - site->watch.since_ns;
     bool looks_dead = site->watch.is_seen && silent > w->lease_ns;
+    if (site->gives_up_copy && looks_dead)
+        return 2;
     if (!looks_dead || !(w->faults & FAULT_PROMOTE || w->phase == PHASE_HEALING))
         return 0;
     if (!is_member)
@@ -544,6 +547,7 @@ void control_tick(struct world *w, void *data, uint64_t a)
     watch(site);
     if (is_reigning(site)) {
         site->open_tries = 0;
+        site->gives_up_copy = false;
         if (s->epoch > site->status.epoch)
             reply_fence(site, site->status.epoch);
     } else if (site->status.role == CW_ROLE_REPLICA) {

@@ -17,7 +17,7 @@ static void on_panic(void)
 
 struct totals {
     uint64_t seeds, failed, sim_ns, events, acked_writes, acked_flushes, acked_reads, promotions, opens,
-        lossy, lost, crashes, power, cuts, pauses, switchovers, copies, states, dead_ends;
+        lossy, lost, crashes, power, cuts, pauses, switchovers, copies, old_images, states, dead_ends;
 };
 
 static void add(struct totals *t, const struct world *w)
@@ -40,6 +40,7 @@ static void add(struct totals *t, const struct world *w)
     t->switchovers += w->switchovers;
     t->copies += w->copies;
     t->dead_ends += w->dead_ends;
+    t->old_images += w->old_images;
     t->states += w->oracle.states_checked;
 }
 
@@ -55,10 +56,11 @@ static void print_totals(const struct totals *t)
         "(%llu acknowledged ops given up)\n",
         (unsigned long long)t->opens, (unsigned long long)t->promotions, (unsigned long long)t->switchovers,
         (unsigned long long)t->lossy, (unsigned long long)t->lost);
-    printf(
-        "%llu crashes, %llu of them power losses, %llu cuts, %llu pauses, %llu full copies, %llu dead ends\n",
-        (unsigned long long)t->crashes, (unsigned long long)t->power, (unsigned long long)t->cuts,
-        (unsigned long long)t->pauses, (unsigned long long)t->copies, (unsigned long long)t->dead_ends);
+    printf("%llu crashes, %llu of them power losses, %llu cuts, %llu pauses, %llu full copies, %llu given up "
+           "for the image before, %llu dead ends\n",
+           (unsigned long long)t->crashes, (unsigned long long)t->power, (unsigned long long)t->cuts,
+           (unsigned long long)t->pauses, (unsigned long long)t->copies, (unsigned long long)t->old_images,
+           (unsigned long long)t->dead_ends);
 }
 
 static bool run_one(struct sim_options *options, struct totals *totals, bool twice)

@@ -16,9 +16,9 @@ declare -A what=(
     [7]="complete before the set has shrunk" [8]="apply out of order" [9]="forget a dirty tail at recovery"
     [10]="lease from the receipt, not the request" [11]="acknowledge a flush when only written"
     [12]="a replica reports received as written" [13]="cut nothing when attaching with a longer tail"
-    [14]="a copy chunk goes in regardless of its place")
+    [14]="a copy chunk goes in regardless of its place" [16]="the old image under the history of the copy")
 bugs=("$@")
-[ ${#bugs[@]} -gt 0 ] || bugs=(1 2 3 4 5 6 7 8 9 10 11 12 13 14)
+[ ${#bugs[@]} -gt 0 ] || bugs=(1 2 3 4 5 6 7 8 9 10 11 12 13 14 16)
 
 build() { # N
     local dir=$out/$1 files=() f

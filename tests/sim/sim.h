@@ -223,6 +223,7 @@ struct site {
     uint64_t open_tries, claim_tries;
     int want_open; /* 1: open, 2: with accept_loss; done in the next turn */
     bool want_drain, want_check;
+    bool gives_up_copy; /* an operator promotes it as it is, accepting the loss */
     uint8_t want_resync; /* peer + 1 */
     struct message *unacked[SIM_SITES_MAX];
     struct net_end *net[SIM_SITES_MAX]; /* real sessions, when the world uses them */
@@ -344,9 +345,10 @@ enum fault_class {
     FAULT_IO = 65536,       /* syncs, reads, image and salvage operations fail */
     FAULT_REPLACE = 131072, /* a site comes back with blank disks */
     FAULT_CLOCK = 262144,   /* rates as far apart as the lease allows */
-    FAULT_TWO = 524288      /* two of three sites go, soon after each other */
+    FAULT_TWO = 524288,     /* two of three sites go, soon after each other */
+    FAULT_GIVE_UP = 1048576 /* the source of a copy goes, and its target is promoted */
 };
-#define FAULT_BITS 20u
+#define FAULT_BITS 21u
 
 /* When all is repaired only the holder opens, for so long: it must not need anybody to be promoted. */
 #define HOLDER_FIRST_NS (40 * CW_SECOND)
@@ -406,7 +408,7 @@ struct world {
 
     /* numbers for the summary */
     uint64_t acked_writes, acked_flushes, acked_reads, promotions, crashes, power_losses, cuts, pauses,
-        switchovers, rejected, copies, dead_ends;
+        switchovers, rejected, copies, old_images, dead_ends;
 };
 
 bool world_run(const struct sim_options *options, struct world *w); /* true: nothing wrong was seen */
@@ -563,4 +565,5 @@ void check_loss_is_needed(struct site *site);
 /* All was repaired HOLDER_FIRST_NS ago. */
 void check_holder_is_back(struct world *w);
 void check_power_loss(struct site *site);
+void check_dropped(struct site *site);
 void check_apply(struct site *site, const struct cw_action *action);

@@ -62,7 +62,8 @@ static void choose_faults(struct world *w)
         FAULT_KILL,      FAULT_POWER, FAULT_CUT,       FAULT_PAUSE,      FAULT_DISK_SLOW,
         FAULT_DISK_FAIL, FAULT_ROT,   FAULT_MISDIRECT, FAULT_STORE_CUT,  FAULT_SWITCHOVER,
         FAULT_PROMOTE,   FAULT_LOSSY, FAULT_RESYNC,    FAULT_LINK_NOISE, FAULT_STORE_LOST_REPLY,
-        FAULT_SUPER,     FAULT_IO,    FAULT_REPLACE,   FAULT_CLOCK,      FAULT_TWO};
+        FAULT_SUPER,     FAULT_IO,    FAULT_REPLACE,   FAULT_CLOCK,      FAULT_TWO,
+        FAULT_GIVE_UP};
     const uint32_t rare =
         FAULT_ROT | FAULT_MISDIRECT | FAULT_DISK_FAIL | FAULT_LOSSY | FAULT_IO | FAULT_REPLACE;
     uint32_t often = (uint32_t)world_random(w, 4) * 250 + 100;
@@ -336,6 +337,38 @@ static void fault_resync(struct world *w)
     site_turn_soon(primary);
 }
 
+/* Whoever is whole goes for a while, once a copy to this site is somewhere on its way. */
+static void lose_the_others(struct world *w, void *data, uint64_t a)
+{
+    struct site *site = data;
+
+    if (w->phase != PHASE_SAFETY || site->state != SITE_RUNNING ||
+        site->status.image_state != CW_IMAGE_COPYING)
+        return;
+    site->gives_up_copy = true;
+    for (uint32_t i = 0; i < w->site_count; i++) {
+        struct site *other = &w->sites[i];
+        if (other == site || other->state != SITE_RUNNING)
+            continue;
+        site_crash(other, world_chance(w, 500));
+        queue_at(w, w->now_ns + world_between(w, 8 * CW_SECOND, 25 * CW_SECOND), restart, other, 0);
+    }
+    if (world_chance(w, 300))
+        crash_one(w, site, world_chance(w, 500));
+}
+
+static void fault_give_up(struct world *w)
+{
+    struct site *primary = the_primary(w);
+
+    if (!primary)
+        return;
+    fault_resync(w);
+    if (primary->want_resync)
+        queue_at(w, w->now_ns + world_between(w, CW_MS, 150 * CW_MS), lose_the_others,
+                 &w->sites[primary->want_resync - 1], 0);
+}
+
 static void fault_one(struct world *w, enum fault_class class_)
 {
     switch (class_) {
@@ -377,6 +410,9 @@ static void fault_one(struct world *w, enum fault_class class_)
     case FAULT_RESYNC:
         fault_resync(w);
         break;
+    case FAULT_GIVE_UP:
+        fault_give_up(w);
+        break;
     default:
         break; /* a property of the whole run */
     }
@@ -385,7 +421,7 @@ static void fault_one(struct world *w, enum fault_class class_)
 #define FAULT_EVENTS                                                                                         \
     (FAULT_KILL | FAULT_POWER | FAULT_CUT | FAULT_PAUSE | FAULT_DISK_SLOW | FAULT_DISK_FAIL | FAULT_ROT |    \
      FAULT_MISDIRECT | FAULT_STORE_CUT | FAULT_SWITCHOVER | FAULT_RESYNC | FAULT_SUPER | FAULT_REPLACE |     \
-     FAULT_TWO)
+     FAULT_TWO | FAULT_GIVE_UP)
 
 static void fault_tick(struct world *w, void *data, uint64_t a)
 {
