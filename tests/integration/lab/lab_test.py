@@ -22,6 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import load  # noqa: E402
 from lab import Failed, Lab, expect, group, shell, socket_of  # noqa: E402
 from hostile import *  # noqa: E402,F401,F403
+from half_copied import *  # noqa: E402,F401,F403
 from traces import *  # noqa: E402,F401,F403
 from space import *  # noqa: E402,F401,F403
 from tls import *  # noqa: E402,F401,F403
