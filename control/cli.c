@@ -75,6 +75,13 @@ const struct cw_command cw_commands[] = {
     {"resync", "GROUP --site S", 1, 1, "", cw_run_resync, "copy a replica in full",
      "For a replica that is diverged or damaged. Its tail is kept in a salvage file; the primary goes on "
      "meanwhile."},
+    {"salvage", "FILE", 1, 1, "volume= to=", cw_run_salvage,
+     "what a salvage file holds, and how to have it back",
+     "Lists the writes that were cut off a site and kept there (the site's events name the file), each one\n"
+     "checked. Nothing else than the file is needed.\n"
+     "  --volume N   puts the writes of this volume in place instead: 0 is the first that was created\n"
+     "  --to IMAGE   there; a copy of the volume from before them, or a new file, which then holds no more\n"
+     "               than they wrote"},
     {"events", "[--follow]", 0, 0, "follow", cw_run_events, "what happened",
      "  --follow   and what happens from now on"},
     {"lab up", "[--sites east,west] [--link memif|veth] [--storage disk|memory] [--mtu N]", 0, 0,

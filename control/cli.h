@@ -114,6 +114,7 @@ int cw_run_cert_issue(struct cw_cli *cli);
 int cw_run_cert_list(struct cw_cli *cli);
 int cw_run_cert_renew(struct cw_cli *cli);
 int cw_run_cert_revoke(struct cw_cli *cli);
+int cw_run_salvage(struct cw_cli *cli);
 int cw_run_events(struct cw_cli *cli);
 int cw_run_version(struct cw_cli *cli);
 int cw_run_rpc(struct cw_cli *cli);

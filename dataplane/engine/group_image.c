@@ -8,7 +8,7 @@
  * and the superblock says so.
  *
  * A salvage file is the records above a sequence as they stand in the journal, header (64 bytes) and payload
- * one after the other, behind a line of text. It is read by a person's tools, never by the engine.
+ * one after the other, behind a line of text. It is read by `causeway salvage`, never by the engine.
  */
 #include <errno.h>
 #include <fcntl.h>

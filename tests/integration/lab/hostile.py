@@ -6,6 +6,7 @@ import json
 import os
 import random
 import socket
+import subprocess
 import threading
 import time
 
@@ -190,6 +191,30 @@ def test_no_whole_image(build):
         return p.stderr.strip()[:100]
 
 
+def had_back(lab, w, kept):
+    """The tail, put onto a copy of the survivor, is the state that the lost primary had acknowledged."""
+    records = [json.loads(line) for line in lab.run("--json", "salvage", kept).splitlines()]
+    expect(len(records) > 5 and all(r["volume"] == 0 for r in records if r["kind"] == "write"), f"{records[:3]}")
+    expect("all sound" in lab.run("salvage", kept), "a list for people")
+    image, server = f"{lab.dir}/had-back.img", f"{lab.dir}/had-back.sock"
+    shell("qemu-img", "convert", "-f", "raw", "-O", "raw", lab.uri("db", "a", "west"), image)
+    lab.run("salvage", kept, "--volume", "0", "--to", image)
+    serving = subprocess.Popen(["nbdkit", "-f", "-U", server, "file", image])
+    try:
+        lab.wait("the image is served", lambda: os.path.exists(server), 20)
+        load.check(w, [f"nbd+unix:///?socket={server}"], w.acknowledged)
+    finally:
+        serving.terminate()
+        serving.wait(20)
+    with open(kept, "r+b") as f:
+        f.seek(os.path.getsize(kept) // 2)
+        byte = f.read(1)[0]
+        f.seek(-1, os.SEEK_CUR)
+        f.write(bytes([byte ^ 16]))
+    p = lab.try_run("salvage", kept)
+    expect(p.returncode == 1 and "records before it are sound" in p.stderr, f"exit {p.returncode}: {p.stderr}")
+
+
 def test_diverged(build):
     """async; the cut-off primary goes on, the replica is promoted without its tail: diverged, with the command to
     type; resync keeps the tail in a salvage file and ends in streaming."""
@@ -216,6 +241,7 @@ def test_diverged(build):
         lab.wait_state("db", "streaming", "east", site="west")
         kept = glob.glob(lab.settings()["storage_root"] + "/east/salvage-*")
         expect(kept and os.path.getsize(kept[0]) > 512, f"the tail of east is kept: {kept}")
+        had_back(lab, w, kept[0])
         lab.run("switchover", "db", "--site", "east")
         load.check(w, [lab.uri("db", "a", "east")], 0)
         return f"{w.acknowledged - end} operations lost and kept: {os.path.basename(kept[0])}"
