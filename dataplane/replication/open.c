@@ -86,7 +86,9 @@ enum cw_status cw_group_open(struct cw_group *g, const struct cw_open_request *o
     g->refusal[0] = 0;
     cw_group_role_set(g, CW_ROLE_GATHERING);
     for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
-        if (s == g->config.self || !(open->members & cw_bit(s)))
+        /* who gives up writes asks everybody he can reach, so that as few as possible are given up */
+        bool may_help = open->accept_loss && g->peers[s].is_configured && g->peers[s].is_up;
+        if (s == g->config.self || (!(open->members & cw_bit(s)) && !may_help))
             continue;
         g->opening.asked |= cw_bit(s);
         if (g->peers[s].is_up)
@@ -167,7 +169,7 @@ static bool choose_best(struct cw_group *g)
             continue;
         bool shared = cw_history_common(own, head, &hello->history, hello->sequences.received, &common);
         bool is_prefix = common == head && (shared || head == 0);
-        if (!is_prefix && own_last && last->epoch > own_last->epoch)
+        if (!is_prefix && own_last && last->epoch > own_last->epoch && (o->request.members & cw_bit(s)))
             return false;
         if (is_prefix && hello->sequences.received > o->fetch_to) { /* in semi-sync memory counts */
             o->fetch_to = hello->sequences.received;
@@ -280,7 +282,8 @@ static void fetch(struct cw_group *g)
     }
     if (g->now_ns - o->progress_ns >= FETCH_GIVE_UP_NS) {
         cw_open_refuse(
-            g, "the site that holds the newest writes sends none of them; look at its state, then try again");
+            g, "the site that holds the newest writes sends none of those that lack here (its journal may "
+               "no longer have them): promote that site, and this one is copied from it");
         return;
     }
     bool is_stalled = g->now_ns - o->fetch_asked_ns >= FETCH_AGAIN_NS;

@@ -445,6 +445,24 @@ static void test_newest_superblock_rots(void **state)
     }
 }
 
+/* In async nobody is a member: who gives up writes still takes what others hold that he can reach. */
+static void test_accepted_loss_is_small(void **state)
+{
+    begin(&p, 3, CW_MODE_ASYNC);
+    write_some(&p, A, 10, 10);
+    assert_true(pair_until(&p, all_done));
+    pair_run(&p, CW_SECOND);
+    pair_link(&p, A, B, false);
+    write_some(&p, A, 30, 100);
+    assert_true(pair_until(&p, all_done));
+    pair_run(&p, CW_SECOND);
+    pair_kill(&p, A, CW_DEVICE_POWER_FAILS);
+    assert_false(pair_open(&p, B, false));
+    assert_true(pair_open(&p, B, true));
+    expect_values(B, 30, 100);
+    pair_fini(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,6 +485,7 @@ int main(void)
         cmocka_unit_test(test_replica_loses_its_tail),
         cmocka_unit_test(test_rebooted_member_is_refused),
         cmocka_unit_test(test_newest_superblock_rots),
+        cmocka_unit_test(test_accepted_loss_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
