@@ -228,7 +228,7 @@ void check_holder_is_back(struct world *w)
 
     if (!holder || s->row.fenced_epoch == s->epoch || holder->status.image_state != CW_IMAGE_WHOLE ||
         holder->status.is_damaged || holder->status.role != CW_ROLE_REPLICA ||
-        holder->status.history.count == 0) /* a blank one may find its first records nowhere */
+        holder->status.sequences.durable == 0) /* a blank one may find its first records nowhere */
         return;
     for (uint32_t i = 0; i < w->site_count; i++)
         is_possible |= is_sure_of_all(&w->sites[i]);
@@ -359,11 +359,11 @@ void check_apply(struct site *site, const struct cw_action *a)
 
     if (a->kind != CW_RECORD_WRITE || a->to_copy)
         return;
-    for (uint32_t i = 0; i < w->site_count; i++)
-        if (w->sites[i].state == SITE_RUNNING)
-            commit = CW_MAX(commit, w->sites[i].status.sequences.commit);
     struct cw_group_status now;
     cw_group_status(site->group, site_clock(site, w->now_ns), &now);
+    for (uint32_t i = 0; i < w->site_count; i++)
+        if (w->sites[i].state == SITE_RUNNING && w->sites[i].status.reign == now.reign)
+            commit = CW_MAX(commit, w->sites[i].status.sequences.commit);
     commit = CW_MAX(commit, now.sequences.commit);
     uint64_t applied = now.sequences.applied;
     line_of(&now, &line);

@@ -496,6 +496,8 @@ static int would_open(struct site *site)
     bool looks_dead = site->watch.is_seen && silent > w->lease_ns;
     if (site->gives_up_copy && looks_dead)
         return 2;
+    if (w->phase == PHASE_SAFETY && (w->faults & FAULT_PROMOTE) && is_member && world_chance(w, 5))
+        return 1; /* somebody in a hurry: the rules must make him wait */
     if (!looks_dead || !(w->faults & FAULT_PROMOTE || w->phase == PHASE_HEALING))
         return 0;
     if (!is_member)
