@@ -131,10 +131,12 @@ static void io_write_ends(struct io *io)
             continue;
         }
         if (disk->misdirect && io->is_journal && length <= 64 * CW_KIB) {
-            uint64_t low = world_chance(w, 250) ? 0 : CW_JOURNAL_RING_SECTOR; /* onto the superblocks, too */
+            /* onto superblocks, too, but never onto both copies of one generation */
+            bool onto_super = length <= 8 * CW_SECTOR_SIZE && world_chance(w, 250);
+            uint64_t low = onto_super ? 0 : CW_JOURNAL_RING_SECTOR;
             uint64_t sectors = low ? (disk->size - length) / CW_SECTOR_SIZE - low : CW_JOURNAL_RING_SECTOR;
             disk->misdirect = false;
-            io->site->is_journal_tainted = io->site->is_super_doubtful = true;
+            io->site->is_journal_tainted = true;
             offset = (low + world_random(w, sectors)) * CW_SECTOR_SIZE;
             note(w, io->site, "misdirected write", io->segments[i].offset, offset, length);
         }

@@ -12,8 +12,12 @@
 
 #include "sim.h"
 
+/* A site may lose the newest generation of its superblock, or what its log ends with, not both: the one is
+ * what tells that the other is missing. */
 static void rot_journal(struct world *w, struct site *site)
 {
+    if (site->is_super_doubtful)
+        return;
     uint64_t sector = CW_JOURNAL_RING_SECTOR + world_random(w, w->ring_sectors);
 
     if (world_chance(w, 700)) /* where something is */
@@ -39,7 +43,7 @@ static void rot_super(struct world *w, struct site *site)
 {
     struct cw_superblock newest;
     uint32_t homes[2];
-    bool both = site->id == w->rot_site && world_chance(w, 600);
+    bool both = site->id == w->rot_site && !site->is_journal_tainted && world_chance(w, 600);
 
     if (!are_all_copies_sound(site, &newest))
         return;
@@ -60,7 +64,7 @@ void media_rot_newest(struct site *site)
     struct cw_superblock newest;
     uint32_t homes[2];
 
-    if (!are_all_copies_sound(site, &newest))
+    if (site->is_journal_tainted || !are_all_copies_sound(site, &newest))
         return;
     cw_superblock_homes(newest.generation, homes);
     for (uint32_t i = 0; i < 2; i++)
@@ -86,7 +90,7 @@ void media_fault(struct world *w, enum fault_class class_)
     if (class_ == FAULT_ROT) {
         rot_journal(w, &w->sites[w->rot_site]);
     } else if (class_ == FAULT_MISDIRECT) {
-        w->sites[w->rot_site].journal.misdirect = true;
+        w->sites[w->rot_site].journal.misdirect = !w->sites[w->rot_site].is_super_doubtful;
     } else if (class_ == FAULT_DISK_FAIL) {
         uint32_t which = (uint32_t)world_random(w, w->volume_count + 1);
         (which == w->volume_count ? &site->journal : &site->volumes[which])->failed_write = true;
@@ -94,7 +98,7 @@ void media_fault(struct world *w, enum fault_class class_)
         rot_super(w, world_chance(w, 500) ? &w->sites[w->rot_site] : site);
     } else {
         site->super_fault = (uint8_t)world_between(w, SUPER_LOSE_ONE, SUPER_ELSEWHERE);
-        if (site->super_fault == SUPER_LOSE_BOTH && site->id != w->rot_site)
+        if (site->super_fault != SUPER_LOSE_ONE && (site->id != w->rot_site || site->is_journal_tainted))
             site->super_fault = SUPER_LOSE_ONE;
     }
 }

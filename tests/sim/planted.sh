@@ -55,6 +55,7 @@ catch() { # N
         "$out/$1/causeway-sim" --seed $from --count 100000 --seconds "$left" > "$out/$1/last" 2>&1 && return 0
         [ -s "$out/$1/told" ] || cp "$out/$1/last" "$out/$1/told" # the first catch is the one that is shown
         caught=$(grep -aoE 'seed [0-9]+' "$out/$1/last" | tail -1 | cut -d' ' -f2)
+        [ -n "$caught" ] || return 0 # it died of something else: not caught
         echo $((caught - from + 1))
         from=$((caught + 1))
     done

@@ -223,7 +223,7 @@ struct site {
     uint64_t open_tries, claim_tries;
     int want_open; /* 1: open, 2: with accept_loss; done in the next turn */
     bool want_drain, want_check;
-    bool gives_up_copy; /* an operator promotes it as it is, accepting the loss */
+    bool gives_up_copy;  /* an operator promotes it as it is, accepting the loss */
     uint8_t want_resync; /* peer + 1 */
     struct message *unacked[SIM_SITES_MAX];
     struct net_end *net[SIM_SITES_MAX]; /* real sessions, when the world uses them */
