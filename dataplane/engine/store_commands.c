@@ -103,7 +103,8 @@ static bool group_is_free(const struct cw_store_group *group)
             return false;
     }
     return cw_group_is_stopped(group->group) && group->ops_in_flight == 0 && group->sends_in_flight == 0 &&
-           group->reads_in_flight == 0 && group->requests == 0 && !group->is_image_lent;
+           group->reads_in_flight == 0 && group->requests == 0 && !group->is_image_lent &&
+           !group->is_backlogged;
 }
 
 static void stop_when_all_have(struct cw_store *store)

@@ -33,7 +33,7 @@ static void reply(struct cw_group *g, enum cw_copy_state state, enum cw_status r
     cw_group_send(g, g->follow.primary, 0, &m, NULL, 0, 0);
 }
 
-static void release_chunks(struct cw_group *g)
+void cw_target_release(struct cw_group *g)
 {
     for (uint32_t i = 0; i < CW_COUNT_OF(g->target.chunks); i++) {
         struct cw_chunk *chunk = &g->target.chunks[i];
@@ -45,7 +45,7 @@ static void release_chunks(struct cw_group *g)
 
 void cw_target_forget(struct cw_group *g)
 {
-    release_chunks(g);
+    cw_target_release(g);
     if (g->target.state == CW_TARGET_MARKING || g->target.state == CW_TARGET_SEALING ||
         g->target.state >= CW_TARGET_SWITCHING)
         return; /* the superblock may say so already: it ends by itself */

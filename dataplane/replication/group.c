@@ -437,6 +437,14 @@ void cw_group_lease(struct cw_group *g, uint64_t deadline_ns)
     g->lease_deadline_ns = deadline_ns;
 }
 
+/* Nothing is under way any more. What is still held (a tail without its commit, all of a group that is down)
+ * is in the journal as far as it counts; the buffers are the node's, and others need them. */
+static void give_back(struct cw_group *g)
+{
+    cw_log_drop_above(g, 0);
+    cw_target_release(g);
+}
+
 void cw_group_step(struct cw_group *g, uint64_t now_ns)
 {
     CW_ASSERT(now_ns >= g->now_ns || g->now_ns - now_ns < CW_SECOND);
@@ -457,7 +465,10 @@ void cw_group_step(struct cw_group *g, uint64_t now_ns)
         g->is_stopped = cw_group_is_idle(g);
     }
     cw_requests_complete(g);
-    cw_log_retire(g);
+    if (g->is_stopped)
+        give_back(g);
+    else
+        cw_log_retire(g);
     cw_super_step(g);
 }
 

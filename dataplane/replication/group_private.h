@@ -472,6 +472,8 @@ void cw_target_on_synced(struct cw_group *g);
 struct cw_chunk *cw_target_chunk_due(struct cw_group *g, uint64_t next);
 void cw_target_chunk_applied(struct cw_group *g, uint64_t index);
 void cw_target_forget(struct cw_group *g); /* drops chunks held; the superblock keeps saying unfinished */
+/* Gives the payloads of all chunks back. */
+void cw_target_release(struct cw_group *g);
 /* After apply had its turn: nothing more can be put into the old files. */
 void cw_target_settle(struct cw_group *g);
 void cw_target_on_volume_added(struct cw_group *g);

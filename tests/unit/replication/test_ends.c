@@ -169,6 +169,15 @@ static bool are_stopped(struct pair *pair)
     return true;
 }
 
+/* Nobody's buffers leave with a group: they are the node's. */
+static bool is_nothing_held(struct pair *pair)
+{
+    for (uint8_t s = 0; s < pair->site_count; s++)
+        if (pair->sites[s].payloads > 0)
+            return false;
+    return true;
+}
+
 static void stop_all(void)
 {
     for (uint8_t s = 0; s < p.site_count; s++)
@@ -177,6 +186,7 @@ static void stop_all(void)
     assert_true(pair_until(&p, are_stopped));
     assert_true(p.turns - began < 2000);
     assert_true(pair_until(&p, all_done));
+    assert_true(pair_until(&p, is_nothing_held));
 }
 
 static void test_stop_with_load(void **state)
