@@ -121,7 +121,7 @@ struct cw_nbdkit {
     int pid; /* 0: not running */
     uint64_t not_before_ns, backoff_ns, started_ns;
     uint64_t ending_ns; /* since when it is told to end; 0: it is not */
-    char address[CW_STORE_PATH_SIZE];
+    char address[CW_STORE_PATH_SIZE], certificates[CW_STORE_PATH_SIZE]; /* as it was started */
     bool is_wanted;
 };
 

@@ -247,6 +247,7 @@ static int open_signals(void)
 static int start(struct cw_controller *controller)
 {
     char why[512];
+    uint64_t lease_ms = 0;
     controller->engine.connection.fd = -1;
     for (uint32_t i = 0; i < CW_CLIENTS_MAX; i++)
         controller->clients[i].connection.fd = -1;
@@ -258,6 +259,18 @@ static int start(struct cw_controller *controller)
     if (!controller->store || !controller->view) {
         fprintf(stderr, "%s\n", controller->view ? why : "no memory");
         return 1;
+    }
+    if (cw_store_agree_lease(controller->store, controller->config.lease_ms, &lease_ms) != CW_OK) {
+        fprintf(stderr, "the store %s does not answer\n", controller->config.store_file);
+        return 1;
+    }
+    if (lease_ms != controller->config.lease_ms) {
+        fprintf(
+            stderr,
+            "refused: lease_seconds is %.3g here, and %.3g at every site that uses the store %s: with two "
+            "minds one site takes over while the other still answers; set the same here\n",
+            (double)controller->config.lease_ms / 1e3, (double)lease_ms / 1e3, controller->config.store_file);
+        return 3;
     }
     if (!put_site(controller)) {
         fprintf(stderr, "the store %s does not answer\n", controller->config.store_file);

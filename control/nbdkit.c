@@ -178,6 +178,7 @@ static void start(struct cw_controller *controller, struct cw_nbdkit *nbdkit,
     nbdkit->pid = pid;
     nbdkit->started_ns = controller->now_ns;
     snprintf(nbdkit->address, sizeof nbdkit->address, "%s", attachment->address);
+    snprintf(nbdkit->certificates, sizeof nbdkit->certificates, "%s", attachment->certificates);
     cw_event(controller, 0, "", "nbdkit %d serves %s by TLS at %s", pid, export, attachment->address);
 }
 
@@ -187,7 +188,9 @@ static void keep_nbdkit(struct cw_controller *controller, const struct cw_store_
     struct cw_nbdkit *nbdkit = nbdkit_of(controller, attachment);
     if (!nbdkit)
         return;
-    nbdkit->is_wanted = strcmp(nbdkit->address, attachment->address) == 0 || nbdkit->pid == 0;
+    bool is_as_wanted = strcmp(nbdkit->address, attachment->address) == 0 &&
+                        strcmp(nbdkit->certificates, attachment->certificates) == 0;
+    nbdkit->is_wanted = is_as_wanted || nbdkit->pid == 0;
     if (nbdkit->pid == 0 && controller->now_ns >= nbdkit->not_before_ns)
         start(controller, nbdkit, attachment, place);
 }

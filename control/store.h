@@ -104,6 +104,11 @@ void cw_store_close(struct cw_store *store);
 /* Why nothing can be decided with this store any more, until this process is started anew; "": all is well. */
 const char *cw_store_fault(const struct cw_store *store);
 
+/* The lease is one for all controllers of a store: the first one to open it says it, the others must be of the
+ * same mind, or one would take over while another still answers. *recorded: what holds. */
+enum cw_status cw_store_agree_lease(struct cw_store *store, uint64_t lease_ms,
+                                    uint64_t *recorded) CW_MUST_CHECK;
+
 /* Moves with every change of what is wanted or held (not with facts, events and leases). 0: no answer. */
 uint64_t cw_store_version(struct cw_store *store);
 enum cw_status cw_store_load(struct cw_store *store, struct cw_store_view *view) CW_MUST_CHECK;

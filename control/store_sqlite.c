@@ -284,6 +284,14 @@ enum cw_status cw_store_change_end(struct cw_store *store, bool is_mine, enum cw
     return status == CW_OK ? ended : status;
 }
 
+enum cw_status cw_store_agree_lease(struct cw_store *store, uint64_t lease_ms, uint64_t *recorded)
+{
+    enum cw_status status =
+        cw_sql_run(store->db, "INSERT OR IGNORE INTO meta VALUES('lease_ms',?)", "i", (int64_t)lease_ms);
+    *recorded = (uint64_t)one_number(store->db, "SELECT value FROM meta WHERE key='lease_ms'", 0);
+    return status == CW_OK && *recorded == 0 ? CW_IO : status;
+}
+
 uint64_t cw_store_version(struct cw_store *store)
 {
     return (uint64_t)one_number(store->db, "SELECT value FROM meta WHERE key='version'", 0);

@@ -293,6 +293,10 @@ static json_t *node_counters(const struct cw_snapshot *snapshot)
             sum += snapshot->groups[i].status.counters[c];
         add_counter(object, cw_group_counter_names[c], sum);
     }
+    uint64_t payloads_free = 0;
+    for (unsigned c = 0; c < CW_CLASS_COUNT; c++)
+        payloads_free += snapshot->payload_free[c];
+    set(object, "payloads_free", payloads_free);
     set(object, "net_turns", snapshot->net_turns);
     set(object, "store_cycle_ns_max", snapshot->store_cycle_ns_max);
     set(object, "net_cycle_ns_max", snapshot->net_cycle_ns_max);

@@ -86,8 +86,8 @@ static enum cw_status switch_over(struct cw_store_volume *volume, const char *pa
         volume->file.fault = &volume->fault;
         return status;
     }
+    memcpy(volume->copy.path, name, sizeof name); /* before: a status may read the file's path meanwhile */
     volume->file = volume->copy;
-    memcpy(volume->file.path, name, sizeof name);
     volume->has_copy = false;
     return CW_OK;
 }

@@ -255,13 +255,13 @@ uint32_t cw_store_answer(struct cw_store_group *group)
 
 /* ---------------------------------------------------------------- extents */
 
-/* What is not in place yet cannot be told from the file: then all is data. */
+/* What is not in place yet cannot be told from the file: then all is data. So it is where a read would have to
+ * wait, or fail: who was deposed meanwhile does not know any more what is zero. */
 static uint64_t extent(struct cw_block_volume *block, uint64_t offset, uint64_t length, bool *is_zero)
 {
     struct cw_store_volume *volume = volume_of(block);
-    struct cw_group_status status;
-    cw_group_status(volume->group->group, volume->group->store->now_ns, &status);
-    if (status.sequences.applied == status.head)
+    const struct cw_group *group = volume->group->group;
+    if (cw_group_is_in_place(group) && cw_group_may_answer(group, cw_clock_now_ns()) == CW_OK)
         return cw_disk_extent(&volume->file, offset, length, is_zero);
     *is_zero = false;
     return length;

@@ -184,6 +184,15 @@ void cw_store_look(struct cw_store_group *group)
 
 /* ---------------------------------------------------------------- commands about groups */
 
+static void group_stop(struct cw_store_group *group)
+{
+    if (group->is_stopping)
+        return;
+    group->is_stopping = true;
+    group->must_look = true;
+    cw_group_stop(group->group, group->store->now_ns);
+}
+
 static void group_add(struct cw_store *store, struct cw_command *command)
 {
     struct cw_store_group *group = command->group;
@@ -196,15 +205,8 @@ static void group_add(struct cw_store *store, struct cw_command *command)
         group->volumes[i].group = group;
     store->groups[command->slot] = group;
     cw_store_tell_peers_up(group);
-}
-
-static void group_stop(struct cw_store_group *group)
-{
-    if (group->is_stopping)
-        return;
-    group->is_stopping = true;
-    group->must_look = true;
-    cw_group_stop(group->group, group->store->now_ns);
+    if (store->stop != NULL) /* it was being recovered when all others were told */
+        group_stop(group);
 }
 
 /* Sites that are peers from now on, and those that no longer are. */

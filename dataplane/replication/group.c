@@ -503,6 +503,11 @@ void cw_group_stop(struct cw_group *g, uint64_t now_ns)
         cw_group_leave(g, g->epoch);
 }
 
+bool cw_group_is_in_place(const struct cw_group *g)
+{
+    return g->applied == g->head;
+}
+
 bool cw_group_is_stopped(const struct cw_group *g)
 {
     return g->is_stopped;

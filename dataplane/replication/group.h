@@ -286,6 +286,8 @@ uint64_t cw_group_deadline_ns(const struct cw_group *group);
 /* What still waits for others is answered SHUTDOWN. Closed in order: nothing in flight, everything synced; the last superblock says clean. Step until true. */
 void cw_group_stop(struct cw_group *group, uint64_t now_ns);
 bool cw_group_is_stopped(const struct cw_group *group);
+/* Every record is applied: the volumes' files say it all. */
+bool cw_group_is_in_place(const struct cw_group *group);
 
 struct cw_journal *cw_group_journal(struct cw_group *group);
 

@@ -35,6 +35,7 @@ class Client:
         uri = engine.group(group)["volumes"][volume]["uri"]
         assert uri, f"{engine.site} exports no volume {volume}"
         self.nbd = nbd.NBD()
+        self.nbd.add_meta_context("base:allocation")
         self.nbd.connect_uri(uri)
         self.size = self.nbd.get_size()
         self.model = bytearray(self.size)
@@ -50,6 +51,12 @@ class Client:
     def trim(self, length, offset):
         self.nbd.trim(length, offset)
         self.model[offset:offset + length] = bytes(length)
+
+    def zero_bytes(self, offset):
+        """How much from there on is said to be zero."""
+        found = []
+        self.nbd.block_status(self.size - offset, offset, lambda name, at, entries, error: found.extend(entries))
+        return sum(length for length, flags in zip(found[::2], found[1::2]) if flags & nbd.STATE_ZERO)
 
     def some_writes(self, seed, count):
         rng = random.Random(seed)
@@ -198,8 +205,10 @@ def holds_answers_without_a_lease(rig):
     open_at(rig.east)
     client = Client(rig.east)
     client.write(b"x" * 4096, 0)
+    wait_for("in place", lambda: client.zero_bytes(MIB) > 0, 5)
     rig.store.silent.add("east")
     wait_for("frozen", lambda: rig.east.group()["frozen"], 5)
+    assert client.zero_bytes(MIB) == 0, "who may have been deposed does not know what is zero"
     done = []
     reader = threading.Thread(target=lambda: done.append(client.nbd.pread(4096, 0)))
     reader.start()

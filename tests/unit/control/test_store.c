@@ -282,6 +282,18 @@ static void test_gone_back(void **state)
 }
 
 /* A store of the version before has no count of changes: it gets one. */
+static void test_one_lease_for_all(void **state)
+{
+    struct cw_store *one = open_store(), *two = open_store();
+    uint64_t recorded = 0;
+    assert_int_equal(cw_store_agree_lease(one, 5000, &recorded), CW_OK);
+    assert_int_equal(recorded, 5000);
+    assert_int_equal(cw_store_agree_lease(two, 10000, &recorded), CW_OK);
+    assert_int_equal(recorded, 5000);
+    cw_store_close(one);
+    cw_store_close(two);
+}
+
 static void test_older_schema(void **state)
 {
     struct cw_store *store = open_store();
@@ -310,9 +322,10 @@ static void test_garbage_file(void **state)
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_directory, remove_directory)
-    const struct CMUnitTest tests[] = {
-        TEST(test_two_processes), TEST(test_lease_and_swap),   TEST(test_requests),
-        TEST(test_wanted),        TEST(test_facts_and_events), TEST(test_replaced_file),
-        TEST(test_garbage_file),  TEST(test_gone_back),        TEST(test_older_schema)};
+    const struct CMUnitTest tests[] = {TEST(test_two_processes),    TEST(test_lease_and_swap),
+                                       TEST(test_requests),         TEST(test_wanted),
+                                       TEST(test_facts_and_events), TEST(test_replaced_file),
+                                       TEST(test_garbage_file),     TEST(test_one_lease_for_all),
+                                       TEST(test_gone_back),        TEST(test_older_schema)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
