@@ -278,8 +278,7 @@ static void image_done(struct cw_store_group *group, struct cw_command *command)
 
 static void claimed(struct cw_store_group *group, struct cw_command *command)
 {
-    if (command->claimed.serial != group->claim_serial)
-        return; /* of an opening that has ended */
+    CW_ASSERT(command->claimed.serial == group->claim_serial && "one claim at a time, and each is answered");
     cw_group_on_claimed(group->group, command->claimed.result, command->why, group->store->now_ns);
     group->must_look = true;
     cw_lease_hurry(&group->store->lease, group->store->now_ns);

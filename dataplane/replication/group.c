@@ -297,7 +297,6 @@ void cw_group_on_peer_down(struct cw_group *g, uint8_t site, uint64_t now_ns)
     g->now_ns = now_ns;
     peer->is_up = false;
     peer->has_hello = false;
-    peer->down_since_ns = now_ns;
     g->opening.answered &= ~cw_bit(site);
     cw_source_reset(g, peer, CW_PEER_DISCONNECTED);
     if (g->follow.primary == site)

@@ -18,7 +18,7 @@
  *     status.c     what it knows of itself
  *     group.c      building, the turn, actions, messages
  *
- * Sequences, always: retired <= applied <= commit; durable <= written <= received <= head.
+ * Sequences, always: retired <= applied <= issued <= commit; durable <= written <= logged <= head.
  */
 #pragma once
 
@@ -66,7 +66,6 @@ struct cw_log_entry {
 struct cw_waiter {
     struct cw_block_request *request;
     uint64_t sequence;
-    uint64_t since_ns;
 };
 
 /* A queue of waiters in order of their sequences. */
@@ -150,7 +149,6 @@ struct cw_peer {
     uint64_t send_bytes;
     uint64_t progress_ns; /* last time it moved, or had nothing to do */
     uint64_t heard_ns;    /* last ACK, while it is attached or copied */
-    uint64_t down_since_ns;
     int32_t read_slot; /* journal batch being sent from, -1: none */
     struct cw_copy_source copy;
     char reason[160];
@@ -396,7 +394,6 @@ void cw_log_drop_above(struct cw_group *g, uint64_t sequence);
 
 /* requests.c */
 void cw_requests_complete(struct cw_group *g);
-void cw_requests_fail(struct cw_group *g, enum cw_status status);
 uint64_t cw_requests_written_by_all(struct cw_group *g); /* what the mode calls held */
 /* How far a member holds things as the mode wants them for a WRITE. */
 uint64_t cw_member_holds(const struct cw_group *g, const struct cw_peer *peer);

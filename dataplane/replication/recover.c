@@ -145,9 +145,7 @@ void cw_group_start(struct cw_group *g, const uint64_t new_journal_id[2], uint64
     g->release_sequence = g->super.tail_sequence;
     g->super.is_clean = false;
     g->checkpoint_ns = g->last_sync_ns = g->last_batch_ns = now_ns;
-    for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
-        g->peers[s].down_since_ns = now_ns;
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++)
         g->peers[s].progress_ns = now_ns;
-    }
     cw_super_ask(g);
 }

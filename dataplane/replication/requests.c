@@ -21,13 +21,11 @@ static struct cw_waiter *queue_first(struct cw_waiter_queue *q)
     return &q->ring[q->head & q->mask];
 }
 
-static void queue_add(struct cw_waiter_queue *q, struct cw_block_request *request, uint64_t sequence,
-                      uint64_t now)
+static void queue_add(struct cw_waiter_queue *q, struct cw_block_request *request, uint64_t sequence)
 {
     CW_ASSERT(!queue_is_full(q));
     CW_ASSERT(queue_is_empty(q) || q->ring[(q->tail - 1) & q->mask].sequence <= sequence);
-    q->ring[q->tail++ & q->mask] =
-        (struct cw_waiter){.request = request, .sequence = sequence, .since_ns = now};
+    q->ring[q->tail++ & q->mask] = (struct cw_waiter){.request = request, .sequence = sequence};
 }
 
 static uint64_t record_count(const struct cw_group_write *write)
@@ -95,7 +93,7 @@ enum cw_status cw_group_write(struct cw_group *g, const struct cw_group_write *w
         left -= length;
     }
     CW_ASSERT(left == 0);
-    queue_add(write->fua ? &g->flushes : &g->writes, write->request, g->head, now_ns);
+    queue_add(write->fua ? &g->flushes : &g->writes, write->request, g->head);
     cw_count(&g->counters[CW_GROUP_WRITES], 1);
     cw_count(&g->counters[CW_GROUP_WRITE_BYTES], write->kind == CW_RECORD_WRITE ? write->length : 0);
     return CW_OK;
@@ -108,7 +106,7 @@ enum cw_status cw_group_flush(struct cw_group *g, struct cw_block_request *reque
         return CW_SHUTDOWN;
     if (g->role != CW_ROLE_PRIMARY || queue_is_full(&g->flushes))
         return CW_AGAIN;
-    queue_add(&g->flushes, request, g->head, now_ns);
+    queue_add(&g->flushes, request, g->head);
     cw_count(&g->counters[CW_GROUP_FLUSHES], 1);
     return CW_OK;
 }
