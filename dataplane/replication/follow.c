@@ -52,6 +52,11 @@ static void reply(struct cw_group *g, uint8_t site, uint64_t epoch, uint64_t rei
 
 /* ---------------------------------------------------------------- attaching */
 
+static bool is_of_reign(const struct cw_history_entry *last, const struct cw_message *m)
+{
+    return last && last->epoch == m->epoch && last->reign == m->reign;
+}
+
 static enum cw_attach_result judge(struct cw_group *g, const struct cw_message *m)
 {
     const struct cw_history_entry *last = cw_history_last(&g->super.history);
@@ -67,7 +72,8 @@ static enum cw_attach_result judge(struct cw_group *g, const struct cw_message *
         return CW_ATTACH_NEEDS_COPY;
     if (m->attach.sequence > g->head)
         return CW_ATTACH_FAILED;
-    if (cw_group_applied_limit(g) > m->attach.sequence)
+    /* Of this very reign nothing is foreign: what came in since our HELLO may be applied already. */
+    if (!is_of_reign(last, m) && cw_group_applied_limit(g) > m->attach.sequence)
         return CW_ATTACH_DIVERGED;
     return CW_ATTACH_OK;
 }
@@ -154,8 +160,7 @@ void cw_follow_on_attach(struct cw_group *g, struct cw_peer *peer, const struct 
     cw_follow_stop(g);
     adopt(g, peer->site, m->epoch, m->reign);
     g->follow.attach = m->attach;
-    bool is_same_reign = last && last->epoch == m->epoch;
-    if (is_same_reign) {
+    if (is_of_reign(last, m)) {
         stream(g); /* what we hold above the common point is of this very reign: it comes again, unneeded */
     } else if (g->head > m->attach.sequence) {
         g->follow.state = CW_FOLLOW_SALVAGING;

@@ -44,6 +44,7 @@ struct pair_answer {
 struct pair_message {
     struct pair_message *next;
     uint8_t from, to;
+    uint8_t stream;
     uint8_t head[CW_MESSAGE_HEAD_MAX];
     uint32_t head_length, body_length;
     const uint8_t *body; /* the sender's, read at delivery */
@@ -76,6 +77,7 @@ struct pair {
     struct pair_site sites[PAIR_SITES_MAX];
     bool is_linked[PAIR_SITES_MAX][PAIR_SITES_MAX];
     bool is_held[PAIR_SITES_MAX][PAIR_SITES_MAX]; /* messages from, to wait */
+    bool has_backlog[PAIR_SITES_MAX][PAIR_SITES_MAX]; /* bulk from, to waits, control does not */
     struct pair_message *messages, **messages_end;
     struct {
         uint64_t epoch, reign;

@@ -27,6 +27,7 @@ static void send(struct pair_site *site, const struct cw_action *a)
     CW_ASSERT(m);
     m->from = site->id;
     m->to = a->peer;
+    m->stream = a->stream;
     memcpy(m->head, a->head, a->head_length);
     m->head_length = a->head_length;
     m->body = a->memory;
@@ -288,7 +289,7 @@ static bool deliver_all(struct pair *p)
         struct pair_message *m = todo;
         todo = m->next;
         m->next = NULL;
-        if (p->is_held[m->from][m->to]) {
+        if (p->is_held[m->from][m->to] || (m->stream > 0 && p->has_backlog[m->from][m->to])) {
             *p->messages_end = m;
             p->messages_end = &m->next;
             continue;

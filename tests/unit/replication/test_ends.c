@@ -297,6 +297,33 @@ static void test_volume_is_added_and_removed(void **state)
     pair_fini(&p);
 }
 
+/* What waits to be sent when both are compared anew comes in, and is applied, behind the replica's HELLO: the
+ * ATTACH names a place below it. */
+static void test_volume_is_added_over_a_backlog(void **state)
+{
+    begin(&p, 2, CW_MODE_ASYNC);
+    write_some(&p, A, 20, 1);
+    settle();
+    uint64_t before = p.sites[B].group->head;
+    p.has_backlog[A][B] = true;
+    write_some(&p, A, 40, 100);
+    pair_run(&p, 300 * CW_MS); /* all is durable here, and B is told what may be applied */
+    assert_true(all_done(&p));
+    assert_int_equal(p.sites[B].group->head, before);
+    p.is_held[B][A] = true;
+    for (uint8_t s = 0; s < 2; s++)
+        cw_group_volume_add(p.sites[s].group, 1, PAIR_BLOCK * PAIR_BLOCKS, 0, false);
+    pair_run(&p, 100 * CW_MS); /* B has said where it stands */
+    p.has_backlog[A][B] = false;
+    pair_run(&p, 200 * CW_MS);
+    assert_true(cw_group_applied_limit(p.sites[B].group) > before);
+    assert_int_equal(pair_peer(&p, A, B)->state, CW_PEER_GREETING);
+    p.is_held[B][A] = false;
+    assert_true(pair_until(&p, is_protected));
+    settle();
+    pair_fini(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_idle_is_quiet),
         cmocka_unit_test(test_held_is_quiet),
         cmocka_unit_test(test_volume_is_added_and_removed),
+        cmocka_unit_test(test_volume_is_added_over_a_backlog),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
