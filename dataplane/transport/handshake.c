@@ -3,10 +3,15 @@
  * The table is below the drawing in handshake.h. Where each message has its fields (after the 40 bytes of
  * packet.h; all little-endian; the rest is zero; the MAC is the last 16 bytes):
  *
- *   HELLO   40 random 32 | 72 share 32 | 104 cookie 32 | 136 spi u32 | 140 datagram bytes u32 | 144 window
- * u32 COOKIE  40 initiator's random 32 | 72 cookie 32 ANSWER  40 initiator's random 32 | 72 random 32 | 104
- * share 32 | 136 spi | 140 bytes | 144 window | 148 confirm 32 CONFIRM 40 initiator's random 32 | 72
- * responder's random 32 | 104 confirm 32
+ *   HELLO    40 random 32 | 72 share 32 | 104 cookie 32 | 136 spi u32 | 140 datagram bytes u32 |
+ *            144 window u32
+ *
+ *   COOKIE   40 initiator's random 32 | 72 cookie 32
+ *
+ *   ANSWER   40 initiator's random 32 | 72 random 32 | 104 share 32 | 136 spi | 140 bytes | 144 window |
+ *            148 confirm 32
+ *
+ *   CONFIRM  40 initiator's random 32 | 72 responder's random 32 | 104 confirm 32
  *
  * Chosen not to do: sending data with CONFIRM. It would save half a round trip once a session, and the
  * responder would have to keep packets it cannot open yet.
