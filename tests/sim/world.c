@@ -357,6 +357,19 @@ static void lose_the_others(struct world *w, void *data, uint64_t a)
         crash_one(w, site, world_chance(w, 500));
 }
 
+/* A copy begins when its target has left the set, and then lasts some milliseconds. */
+static void wait_for_copy(struct world *w, void *data, uint64_t tries)
+{
+    struct site *site = data;
+
+    if (w->phase != PHASE_SAFETY || tries == 0)
+        return;
+    if (site->state == SITE_RUNNING && site->status.image_state == CW_IMAGE_COPYING)
+        queue_at(w, w->now_ns + world_between(w, 0, 10 * CW_MS), lose_the_others, site, 0);
+    else
+        queue_at(w, w->now_ns + CW_MS, wait_for_copy, site, tries - 1);
+}
+
 static void fault_give_up(struct world *w)
 {
     struct site *primary = the_primary(w);
@@ -365,8 +378,7 @@ static void fault_give_up(struct world *w)
         return;
     fault_resync(w);
     if (primary->want_resync)
-        queue_at(w, w->now_ns + world_between(w, CW_MS, 150 * CW_MS), lose_the_others,
-                 &w->sites[primary->want_resync - 1], 0);
+        queue_at(w, w->now_ns + CW_MS, wait_for_copy, &w->sites[primary->want_resync - 1], 2000);
 }
 
 static void fault_one(struct world *w, enum fault_class class_)
