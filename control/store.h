@@ -111,6 +111,7 @@ enum cw_status cw_store_agree_lease(struct cw_store *store, uint64_t lease_ms,
 
 /* Moves with every change of what is wanted or held (not with facts, events and leases). 0: no answer. */
 uint64_t cw_store_version(struct cw_store *store);
+/* All or nothing: when it fails, the view is what it was, its version too. */
 enum cw_status cw_store_load(struct cw_store *store, struct cw_store_view *view) CW_MUST_CHECK;
 
 /* Several changes as one: begin, changes, end. end(false) undoes. */

@@ -140,8 +140,11 @@ struct cw_store *cw_store_open(const char *file, char *why, size_t why_size)
         return NULL;
     }
     struct cw_store *store = calloc(1, sizeof *store);
-    if (!store)
+    if (!store || !(store->loading = calloc(1, sizeof *store->loading))) {
+        snprintf(why, why_size, "no memory");
+        free(store);
         return NULL;
+    }
     mode_t before = umask(0177);
     store->db = open_one(file, "FULL", why, why_size);
     store->facts = store->db ? open_one(file, "NORMAL", why, why_size) : NULL;
@@ -158,6 +161,7 @@ void cw_store_close(struct cw_store *store)
         return;
     sqlite3_close(store->db);
     sqlite3_close(store->facts);
+    free(store->loading);
     free(store);
 }
 

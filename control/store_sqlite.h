@@ -6,9 +6,10 @@
 #include "control/store.h"
 
 struct cw_store {
-    sqlite3 *db;    /* synchronous=FULL: durable when a change returns */
-    sqlite3 *facts; /* the same file, synchronous=NORMAL: for what is told again anyway */
-    bool is_open;   /* between begin and end */
+    sqlite3 *db;                   /* synchronous=FULL: durable when a change returns */
+    sqlite3 *facts;                /* the same file, synchronous=NORMAL: for what is told again anyway */
+    bool is_open;                  /* between begin and end */
+    struct cw_store_view *loading; /* becomes the caller's view when all of it has been read */
     /* what was seen of it, and may never go back: cw_store_look_back */
     uint64_t version_seen;
     uint32_t seen_count;

@@ -308,9 +308,11 @@ enum cw_status cw_store_load(struct cw_store *store, struct cw_store_view *view)
     CW_TRY(cw_sql_run(store->db, "BEGIN", ""));
     bool ok = cw_store_look_back(store) == CW_OK;
     if (ok) {
-        view->version = cw_store_version(store);
-        ok = load_all(store, view);
+        store->loading->version = cw_store_version(store);
+        ok = load_all(store, store->loading);
     }
     CW_TRY(cw_sql_run(store->db, "COMMIT", ""));
+    if (ok)
+        *view = *store->loading;
     return ok ? CW_OK : CW_IO;
 }
