@@ -60,7 +60,7 @@ struct cw_engine_link {
 struct cw_work {
     uint32_t group;         /* 0: free */
     bool is_busy;           /* a call about it is out */
-    char attached[1024];    /* the parameters that the engine has */
+    char attached[2048];    /* the parameters that the engine has */
     uint64_t not_before_ns; /* after an error: try again then */
     uint64_t changed_ns;    /* a status asked for before this says nothing about what was done since */
     uint64_t open_sent_ns;  /* 0: not since it last was a replica with nothing wrong */

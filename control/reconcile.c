@@ -14,6 +14,7 @@
 
 #include "base/assert.h"
 #include "control/controller.h"
+#include "wire/record.h"
 
 #define RETRY_NS       (2 * CW_SECOND)
 #define AGAIN_NS       (100 * CW_MS)
@@ -88,16 +89,48 @@ static void note_failure(struct cw_controller *controller, const struct cw_engin
 
 /* ---------------------------------------------------------------- attaching groups */
 
-static json_t *group_parameters(const struct cw_store_group *group, const struct cw_store_place *journal)
+static bool is_unstarted(const json_t *engine)
+{
+    return !engine || strcmp(cw_json_text(engine, "role", ""), "attaching") == 0;
+}
+
+/* A file or device that stays when its volume is deleted gets what was acknowledged before: a group that
+ * starts has it once more, if it is there. */
+static bool wants_last_writes(const struct cw_controller *controller, const struct cw_store_volume *volume,
+                              const json_t *engine)
+{
+    const struct cw_store_place *place =
+        cw_view_place(controller->view, volume->group, volume->volume, controller->config.site);
+    return is_unstarted(engine) && place && place->is_made && !place->is_ours && !place->error[0];
+}
+
+/* Numbers that were given to volumes which are no more, or shall be no more: what the log has of them, or a
+ * peer still sends, is waited for by nobody. */
+static json_t *removed_volumes(const struct cw_controller *controller, const struct cw_store_group *group,
+                               const json_t *engine)
+{
+    json_t *removed = json_array();
+    int32_t end =
+        CW_MIN(group->next_volume, (int32_t)CW_VOLUMES_PER_GROUP_MAX); /* the engine knows no others */
+    for (int32_t number = 0; number < end; number++) {
+        const struct cw_store_volume *volume = cw_view_volume_by_id(controller->view, group->id, number);
+        if (!volume || (volume->is_deleting && !wants_last_writes(controller, volume, engine)))
+            json_array_append_new(removed, json_integer(number));
+    }
+    return removed;
+}
+
+static json_t *group_parameters(const struct cw_controller *controller, const struct cw_store_group *group,
+                                const struct cw_store_place *journal, const json_t *engine)
 {
     json_t *sites = json_array();
     for (uint32_t i = 0; i < group->site_count; i++)
         json_array_append_new(sites, json_string(group->sites[i]));
-    return json_pack("{s:i,s:s,s:s,s:i,s:I,s:o,s:{s:s,s:I,s:b}}", "group", (int)group->id, "name",
+    return json_pack("{s:i,s:s,s:s,s:i,s:I,s:o,s:o,s:{s:s,s:I,s:b}}", "group", (int)group->id, "name",
                      group->name, "mode", cw_mode_word_name(group->mode), "min_in_sync",
                      (int)group->min_in_sync, "replica_timeout_ms", (json_int_t)group->replica_timeout_ms,
-                     "sites", sites, "journal", "path", journal->path, "size",
-                     (json_int_t)group->journal_bytes, "create", 0);
+                     "sites", sites, "removed_volumes", removed_volumes(controller, group, engine), "journal",
+                     "path", journal->path, "size", (json_int_t)group->journal_bytes, "create", 0);
 }
 
 static void on_group_attached(struct cw_controller *controller, const struct cw_engine_call *call,
@@ -126,7 +159,7 @@ static bool attach_group(struct cw_controller *controller, const struct cw_store
         cw_view_place(controller->view, group->id, CW_STORE_JOURNAL, controller->config.site);
     if (!journal)
         return false;
-    json_t *parameters = group_parameters(group, journal);
+    json_t *parameters = group_parameters(controller, group, journal, engine);
     char *text = json_dumps(parameters, JSON_COMPACT | JSON_SORT_KEYS);
     bool is_needed = text && (!engine || strcmp(text, work->attached) != 0);
     if (is_needed) {
@@ -254,12 +287,12 @@ static void on_volume_detached(struct cw_controller *controller, const struct cw
 }
 
 static bool detach_volume(struct cw_controller *controller, const struct cw_store_group *group,
-                          struct cw_work *work, const struct cw_store_volume *volume, const json_t *engine)
+                          struct cw_work *work, const struct cw_store_volume *volume)
 {
-    if (!cw_view_place(controller->view, group->id, volume->volume, controller->config.site))
-        return false;
-    if (!engine) {
-        forget_volume(controller, group->id, volume->volume);
+    if (!cw_view_place(controller->view, group->id, volume->volume, controller->config.site)) {
+        if (any_place_left(controller->view, group->id, volume->volume))
+            return false;
+        forget_volume(controller, group->id, volume->volume); /* begun, and stopped in between */
         return true;
     }
     work->is_busy = cw_engine_ask(
@@ -362,8 +395,9 @@ static bool step_volumes(struct cw_controller *controller, const struct cw_store
         if (volume->group != group->id)
             continue;
         const json_t *there = cw_engine_volume(engine, volume->volume);
-        if (volume->is_deleting) {
-            if (detach_volume(controller, group, work, volume, there))
+        bool is_to_be_there = !volume->is_deleting || wants_last_writes(controller, volume, engine);
+        if (!is_to_be_there) {
+            if (detach_volume(controller, group, work, volume))
                 return true;
         } else if (!there) {
             if (attach_volume(controller, group, work, volume))

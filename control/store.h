@@ -49,6 +49,7 @@ struct cw_store_group {
     uint32_t site_count;
     char sites[CW_SET_MAX][CW_NAME_SIZE]; /* the first primary first */
     uint64_t journal_bytes;
+    int32_t next_volume; /* all below it have been given away; one that no volume has is never used again */
     bool is_deleting;
     struct cw_authority authority;
     struct cw_store_request request;
@@ -191,6 +192,8 @@ const struct cw_store_group *cw_view_group(const struct cw_store_view *view, con
 const struct cw_store_group *cw_view_group_by_id(const struct cw_store_view *view, uint32_t id);
 const struct cw_store_volume *cw_view_volume(const struct cw_store_view *view, uint32_t group,
                                              const char *name);
+const struct cw_store_volume *cw_view_volume_by_id(const struct cw_store_view *view, uint32_t group,
+                                                   int32_t volume);
 /* Why a site could not attach what it has of a group, as far as it told; "". */
 const char *cw_view_place_error(const struct cw_store_view *view, uint32_t group, const char *site);
 const struct cw_store_place *cw_view_place(const struct cw_store_view *view, uint32_t group, int32_t volume,

@@ -41,6 +41,16 @@ const struct cw_store_volume *cw_view_volume(const struct cw_store_view *view, u
     return NULL;
 }
 
+const struct cw_store_volume *cw_view_volume_by_id(const struct cw_store_view *view, uint32_t group,
+                                                   int32_t volume)
+{
+    for (uint32_t i = 0; i < view->volume_count; i++) {
+        if (view->volumes[i].group == group && view->volumes[i].volume == volume)
+            return &view->volumes[i];
+    }
+    return NULL;
+}
+
 const char *cw_view_place_error(const struct cw_store_view *view, uint32_t group, const char *site)
 {
     for (uint32_t i = 0; i < view->place_count; i++) {

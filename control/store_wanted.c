@@ -217,7 +217,7 @@ static void take_site_names(const char *text, struct cw_store_group *group)
     json_decref(names);
 }
 
-#define GROUP_COLUMNS     9
+#define GROUP_COLUMNS     10
 #define AUTHORITY_COLUMNS 7
 
 static void take_group(sqlite3_stmt *row, struct cw_store_view *view, uint32_t at)
@@ -230,7 +230,8 @@ static void take_group(sqlite3_stmt *row, struct cw_store_view *view, uint32_t a
                                      .replica_timeout_ms = (uint64_t)sqlite3_column_int64(row, 4),
                                      .max_loss_ms = (uint64_t)sqlite3_column_int64(row, 5),
                                      .journal_bytes = (uint64_t)sqlite3_column_int64(row, 7),
-                                     .is_deleting = sqlite3_column_int(row, 8) != 0};
+                                     .is_deleting = sqlite3_column_int(row, 8) != 0,
+                                     .next_volume = sqlite3_column_int(row, 9)};
     cw_sql_text(row, 1, group->name, sizeof group->name);
     cw_sql_text(row, 2, mode, sizeof mode);
     (void)cw_mode_word_parse(mode, &group->mode);
@@ -286,7 +287,7 @@ static bool load_all(struct cw_store *store, struct cw_store_view *view)
                      view, &view->site_count, CW_SET_MAX, take_site) &&
            load_rows(store,
                      "SELECT g.id,g.name,g.mode,g.min_in_sync,g.replica_timeout_ms,g.max_loss_ms,g.sites,"
-                     "g.journal_bytes,g.deleting,"
+                     "g.journal_bytes,g.deleting,g.next_volume,"
                      "a.epoch,a.reign,a.holder,a.first_sequence,a.members,a.fenced_epoch,a.handover,"
                      "r.taker,r.drain,r.epoch,r.heartbeat FROM groups g JOIN authority a ON a.group_id=g.id"
                      " LEFT JOIN requests r ON r.group_id=g.id ORDER BY g.id",

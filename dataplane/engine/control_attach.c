@@ -198,8 +198,24 @@ static bool read_mode(const struct cw_call *call, enum cw_mode *mode)
     return false;
 }
 
+/* Optional; false: something else stands there. */
+static bool read_removed(const struct cw_call *call, uint64_t *removed)
+{
+    size_t i;
+    const json_t *one;
+    *removed = 0;
+    json_array_foreach(json_object_get(call->params, "removed_volumes"), i, one)
+    {
+        json_int_t index = json_is_integer(one) ? json_integer_value(one) : -1;
+        if (index < 0 || index >= CW_VOLUMES_PER_GROUP_MAX)
+            return false;
+        *removed |= 1ull << index;
+    }
+    return true;
+}
+
 struct attach_params {
-    uint64_t id, min_in_sync, timeout_ms, size;
+    uint64_t id, min_in_sync, timeout_ms, size, removed;
     char name[64], path[512];
     enum cw_mode mode;
     uint8_t sites;
@@ -223,6 +239,8 @@ static const char *read_attach(const struct cw_call *call, struct attach_params 
         return "min_in_sync is 0 or 1, replica_timeout_ms from 100 to 600000";
     if (!read_sites(call, &params->sites))
         return "sites: names of the configuration, this one among them";
+    if (!read_removed(call, &params->removed))
+        return "removed_volumes: indexes from 0 to 63";
     if (path == NULL || path[0] != '/' || strlen(path) >= sizeof params->path)
         return "journal.path: an absolute path";
     snprintf(params->path, sizeof params->path, "%s", path);
@@ -279,7 +297,7 @@ static bool make_setup(struct cw_control *control, struct cw_control_group *grou
     stored->slot = group->slot;
     stored->sites = params->sites;
     snprintf(stored->name, sizeof stored->name, "%s", params->name);
-    group->setup = (struct cw_setup){.engine = control->engine, .group = stored};
+    group->setup = (struct cw_setup){.engine = control->engine, .group = stored, .removed = params->removed};
     fill_config(control->engine, params, &group->setup.config);
     return true;
 }
@@ -313,6 +331,23 @@ static void on_set(struct cw_command *command)
     cw_control_free_command(command);
 }
 
+/* What it waited for may have been deleted meanwhile: then that was the last of what it waited for. */
+static void change_unstarted(struct cw_call *call, const struct attach_params *params)
+{
+    struct cw_control_group *group = call->group;
+    struct cw_setup *setup = &group->setup;
+    setup->group->sites = params->sites;
+    setup->removed = params->removed;
+    if ((setup->missing & params->removed) == 0) {
+        reply_attached(group, call);
+        return;
+    }
+    setup->missing &= ~params->removed;
+    struct attach_job *job = job_new(call, run_start, done_start);
+    job->is_attach = true;
+    start_or_wait(job);
+}
+
 /* Attached already: other settings take effect, the journal stays what it is. */
 static void change_settings(struct cw_call *call, const struct attach_params *params)
 {
@@ -329,8 +364,7 @@ static void change_settings(struct cw_call *call, const struct attach_params *pa
     group->setup.config.sites = params->sites;
     group->setup.config.replica_timeout_ns = params->timeout_ms * CW_MS;
     if (group->state != CW_ATTACH_RUNNING) {
-        group->setup.group->sites = params->sites;
-        reply_attached(group, call);
+        change_unstarted(call, params);
         return;
     }
     struct cw_command *command = cw_control_command(CW_COMMAND_GROUP_SET, group->slot, on_set, call);
@@ -338,6 +372,7 @@ static void change_settings(struct cw_call *call, const struct attach_params *pa
     command->set.min_in_sync = (uint8_t)params->min_in_sync;
     command->set.sites = params->sites;
     command->set.replica_timeout_ns = params->timeout_ms * CW_MS;
+    command->set.removed = params->removed;
     cw_control_post(call->control, command);
 }
 
@@ -572,6 +607,10 @@ void cw_method_volume_detach(struct cw_call *call)
     }
     if (is_busy(call))
         return;
+    if (!(call->group->volumes & 1ull << index)) {
+        cw_call_refuse(call, CW_NOT_FOUND, "volume %u is not attached", (unsigned)index);
+        return;
+    }
     if (call->group->state != CW_ATTACH_RUNNING) {
         cw_call_refuse(call, CW_AGAIN, "group %s has not started: %s", call->group->name,
                        call->group->reason);

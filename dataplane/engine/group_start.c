@@ -151,7 +151,7 @@ enum cw_status cw_setup_journal(struct cw_setup *setup, const char *path, uint64
     group->journal.fault = &group->journal_fault;
     setup->config.identity.journal_id[0] = setup->superblock.journal_id[0];
     setup->config.identity.journal_id[1] = setup->superblock.journal_id[1];
-    setup->missing = volumes_of(&setup->superblock);
+    setup->missing = volumes_of(&setup->superblock) & ~setup->removed;
     return CW_OK;
 }
 
@@ -326,7 +326,8 @@ static enum cw_status redo_record(void *context, const struct cw_record *record,
     enum cw_redo redo = cw_group_recover_redo(setup->group->group, record);
     if (redo == CW_REDO_SKIP)
         return CW_OK;
-    if (record->kind != CW_RECORD_MARKER && !setup->group->volumes[record->volume].is_used) {
+    bool is_removed = setup->removed & 1ull << record->volume;
+    if (record->kind != CW_RECORD_MARKER && !is_removed && !setup->group->volumes[record->volume].is_used) {
         setup->missing |= 1ull << record->volume;
         return CW_NOT_FOUND;
     }
@@ -403,13 +404,17 @@ static void unmake_group(struct cw_store_group *group)
     group->group = NULL;
 }
 
-static void add_volumes(struct cw_store_group *group)
+/* One that is attached is none that was removed: it is detached first. */
+static void name_volumes(const struct cw_setup *setup)
 {
+    struct cw_store_group *group = setup->group;
     for (unsigned i = 0; i < CW_VOLUMES_PER_GROUP_MAX; i++) {
         const struct cw_store_volume *volume = &group->volumes[i];
         if (volume->is_used)
             cw_group_volume_add(group->group, volume->index, volume->size, volume->base,
                                 volume->file.is_device);
+        else if (setup->removed & 1ull << i)
+            cw_group_volume_remove(group->group, (uint16_t)i);
     }
 }
 
@@ -436,7 +441,7 @@ enum cw_status cw_setup_start(struct cw_setup *setup, char *why, size_t why_size
         snprintf(why, why_size, "no memory for the group");
         return status;
     }
-    add_volumes(group);
+    name_volumes(setup);
     status = recover(setup, why, why_size);
     if (status != CW_OK) {
         unmake_group(group);

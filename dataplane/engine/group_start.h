@@ -8,7 +8,7 @@
  *
  * Recovery needs the volumes, so a group whose superblock lists volumes is started when the last of them is
  * attached; a fresh one at once. A record for a volume that nobody attached stops the start (missing says
- * which): it is never skipped.
+ * which): it is never skipped, unless the volume is known to be deleted.
  */
 #pragma once
 
@@ -21,6 +21,7 @@ struct cw_setup {
     struct cw_group_config config;
     bool is_fresh;
     uint64_t missing; /* bits: volumes to attach before it can start */
+    uint64_t removed; /* bits: volumes that were deleted; of those nothing is attached, nothing is put back */
     uint64_t records_applied, records_kept;
     const char *failed_path; /* a record could not be put in place there; NULL */
 };

@@ -38,7 +38,7 @@ struct cw_snapshot;
 enum cw_command_type {
     CW_COMMAND_GROUP_ADD = 1, /* a started group; the store lcore owns it from now on */
     CW_COMMAND_GROUP_REMOVE,  /* stopped in order, then given back */
-    CW_COMMAND_GROUP_SET,     /* mode, min_in_sync, sites, replica_timeout */
+    CW_COMMAND_GROUP_SET,     /* mode, min_in_sync, sites, replica_timeout, volumes that were deleted */
     CW_COMMAND_VOLUME_ADD,
     CW_COMMAND_VOLUME_REMOVE, /* front ends closed, nothing in flight, then given back */
     CW_COMMAND_OPEN,
@@ -93,6 +93,7 @@ struct cw_command {
             enum cw_mode mode;
             uint8_t min_in_sync, sites;
             uint64_t replica_timeout_ns;
+            uint64_t removed; /* bits: volumes */
         } set;
         struct cw_store_volume *add; /* VOLUME_ADD: borrowed, copied; VOLUME_REMOVE: filled */
         struct cw_open_request open;

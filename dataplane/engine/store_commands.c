@@ -209,13 +209,24 @@ static void group_add(struct cw_store *store, struct cw_command *command)
         group_stop(group);
 }
 
-/* Sites that are peers from now on, and those that no longer are. */
+/* Records of a volume that never came here would wait for it for ever. One that is attached ends by its own
+ * removal, when nothing is under way to it. */
+static void forget_removed(struct cw_store_group *group, uint64_t removed)
+{
+    for (unsigned i = 0; i < CW_VOLUMES_PER_GROUP_MAX; i++) {
+        if ((removed & 1ull << i) && !group->volumes[i].is_used)
+            cw_group_volume_remove(group->group, (uint16_t)i);
+    }
+}
+
+/* Sites that are peers from now on, and those that no longer are; and the other settings. */
 static void group_set(struct cw_store_group *group, const struct cw_command *command)
 {
     struct cw_store *store = group->store;
     uint8_t before = group->sites, after = command->set.sites;
     cw_group_set_mode(group->group, command->set.mode, command->set.min_in_sync, after);
     cw_group_set_replica_timeout(group->group, command->set.replica_timeout_ns);
+    forget_removed(group, command->set.removed);
     group->sites = after;
     for (uint8_t peer = 0; peer < CW_SITES_MAX; peer++) {
         bool was = before & 1u << peer, is = after & 1u << peer;

@@ -245,6 +245,8 @@ void cw_group_set_replica_timeout(struct cw_group *group, uint64_t timeout_ns);
 /* Tells the group of a volume (before records for it can be applied). Volume ids are never used again. */
 void cw_group_volume_add(struct cw_group *group, uint16_t volume, uint64_t size, uint64_t base,
                          bool is_device);
+/* The volume is gone for good, whether it ever was here or not: its records count as applied. Nothing that
+ * was issued to it is under way. */
 void cw_group_volume_remove(struct cw_group *group, uint16_t volume);
 /* The name of the data that the volume began with; a full copy changes it to its source's. */
 uint64_t cw_group_volume_base(const struct cw_group *group, uint16_t volume);
@@ -253,7 +255,7 @@ uint64_t cw_group_volume_base(const struct cw_group *group, uint16_t volume);
 
 /*
  * 1. cw_group_new with the superblock as picked from the journal (or made by cw_group_format for a new one);
- * 2. volumes are added;
+ * 2. volumes are added, those that were deleted are removed;
  * 3. the shell runs cw_recovery twice over the journal, blocking: the first time it passes every record to
  *    cw_group_recover_index, the second time to cw_group_recover_redo, which says what to do with each:
  *    apply it in place now, keep it (payload copied by the shell into a pool buffer and given to

@@ -100,7 +100,9 @@ enum cw_redo cw_group_recover_redo(struct cw_group *g, const struct cw_record *r
         return CW_REDO_SKIP;
     if (record->sequence > g->commit)
         return CW_REDO_KEEP;
-    return record->kind == CW_RECORD_MARKER ? CW_REDO_SKIP : CW_REDO_APPLY;
+    if (record->kind == CW_RECORD_MARKER || g->volumes[record->volume].is_removed)
+        return CW_REDO_SKIP;
+    return CW_REDO_APPLY;
 }
 
 void cw_group_recover_keep(struct cw_group *g, const struct cw_record *record,

@@ -28,6 +28,7 @@ from space import *  # noqa: E402,F401,F403
 from tls import *  # noqa: E402,F401,F403
 from wire import *  # noqa: E402,F401,F403
 from devices import *  # noqa: E402,F401,F403
+from deletion import *  # noqa: E402,F401,F403
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NBD_TESTS = os.path.join(HERE, "..", "nbd")
