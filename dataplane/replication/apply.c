@@ -101,6 +101,15 @@ static bool is_chunk_in_flight(const struct cw_group *g)
     return false;
 }
 
+/* Its volume was deleted: it counts as in place, like a record. */
+static void drop_chunk(struct cw_group *g, struct cw_chunk *chunk)
+{
+    if (chunk->handle)
+        cw_group_act(g, CW_ACT_RELEASE)->handle = chunk->handle;
+    chunk->is_present = false;
+    cw_target_chunk_applied(g, chunk->index);
+}
+
 /* true: something is in the way of the next record. */
 static bool issue_due_chunk(struct cw_group *g)
 {
@@ -108,6 +117,8 @@ static bool issue_due_chunk(struct cw_group *g)
 
     if (is_chunk_in_flight(g)) /* the place of the chunk after it is not looked at before it is in place */
         return true;
+    for (; chunk && g->volumes[chunk->volume].is_removed; chunk = cw_target_chunk_due(g, g->issued + 1))
+        drop_chunk(g, chunk);
     if (!chunk)
         return false;
     if (g->apply_used > 0) /* everything before it, and the chunk before it, is in place first */
@@ -164,7 +175,7 @@ void cw_group_on_applied(struct cw_group *g, uint64_t token, enum cw_status stat
     g->apply_used--;
     if (slot->is_chunk && slot->handle)
         cw_group_act(g, CW_ACT_RELEASE)->handle = slot->handle;
-    if (status != CW_OK) {
+    if (status != CW_OK && !g->volumes[slot->volume].is_removed) {
         cw_group_down(g,
                       status == CW_NO_SPACE
                           ? "a volume's device is full: a record could not be put in place; free space, then "

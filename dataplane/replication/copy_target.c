@@ -223,6 +223,15 @@ static void begin_filling(struct cw_group *g)
 
 /* ---------------------------------------------------------------- filling */
 
+/* A volume that was deleted here may still be there at the source, for a moment. */
+static bool has_place(const struct cw_group *g, const struct cw_message_copy_chunk *c)
+{
+    if (c->volume >= CW_VOLUMES_PER_GROUP_MAX)
+        return false;
+    const struct cw_volume *volume = &g->volumes[c->volume];
+    return volume->is_removed || (volume->is_present && c->offset + c->length <= volume->size);
+}
+
 bool cw_target_on_chunk(struct cw_group *g, struct cw_peer *peer, const struct cw_message *m, uint8_t *body,
                         uint32_t body_length, uint64_t handle)
 {
@@ -235,8 +244,7 @@ bool cw_target_on_chunk(struct cw_group *g, struct cw_peer *peer, const struct c
     if (c->index < t->chunks_received || c->index >= t->chunks_applied + CW_COUNT_OF(t->chunks) ||
         chunk->is_present)
         return false;
-    if (c->volume >= CW_VOLUMES_PER_GROUP_MAX || !g->volumes[c->volume].is_present ||
-        c->offset + c->length > g->volumes[c->volume].size) {
+    if (!has_place(g, c)) {
         cw_count(&g->counters[CW_GROUP_BAD_FIELD], 1);
         fail(g, CW_RANGE);
         return false;
@@ -305,6 +313,24 @@ static bool is_filled(const struct cw_group *g)
            g->apply_used == 0;
 }
 
+/* As the source had them when it began, but for those that were deleted since. */
+static void take_volumes(struct cw_group *g)
+{
+    const struct cw_message_copy_begin *begin = &g->target.begin;
+    struct cw_superblock *s = &g->super;
+
+    s->volume_count = 0;
+    for (uint32_t i = 0; i < begin->volume_count; i++) {
+        uint16_t volume = begin->volumes[i].volume;
+        if (g->volumes[volume].is_removed)
+            continue;
+        s->volumes[s->volume_count].volume = volume;
+        s->volumes[s->volume_count].size = begin->volumes[i].size;
+        s->volumes[s->volume_count++].base = begin->volumes[i].base;
+        g->volumes[volume].base = begin->volumes[i].base;
+    }
+}
+
 void cw_target_on_synced(struct cw_group *g)
 {
     struct cw_superblock *s = &g->super;
@@ -315,13 +341,7 @@ void cw_target_on_synced(struct cw_group *g)
     }
     s->applied_sequence = g->applied;
     s->must_switch = true;
-    s->volume_count = g->target.begin.volume_count;
-    for (uint32_t i = 0; i < s->volume_count; i++) {
-        s->volumes[i].volume = g->target.begin.volumes[i].volume;
-        s->volumes[i].size = g->target.begin.volumes[i].size;
-        s->volumes[i].base = g->target.begin.volumes[i].base;
-        g->volumes[s->volumes[i].volume].base = s->volumes[i].base;
-    }
+    take_volumes(g);
     g->follow.super_ticket = cw_super_ask(g);
     g->target.state = CW_TARGET_SEALING;
 }

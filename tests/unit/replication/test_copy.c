@@ -166,6 +166,60 @@ static void test_primary_leaves_while_copying(void **state)
     pair_fini(&p);
 }
 
+static bool is_copied(struct pair *pair)
+{
+    const struct cw_group *g = pair->sites[B].group;
+    /* Nothing is issued to a volume that is gone: what was before is answered already. */
+    return g->target.state == CW_TARGET_NONE || g->apply_used > 0;
+}
+
+static void begin_filling(void)
+{
+    begin_with_data(CW_MODE_ASYNC);
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    wanted_state = CW_TARGET_FILLING;
+    assert_true(pair_until(&p, is_target_there));
+}
+
+/* The volume is gone at the target: the copy goes on and ends well, nothing more is issued to the volume, and
+ * it is not put back into the superblock. */
+static void expect_copied_without_it(void)
+{
+    const struct cw_group *g = p.sites[B].group;
+    assert_int_equal(g->apply_used, 0);
+    assert_int_equal(g->target.state, CW_TARGET_FILLING);
+    assert_true(pair_until(&p, is_copied));
+    assert_int_equal(g->apply_used, 0);
+    assert_int_equal(g->role, CW_ROLE_REPLICA);
+    assert_int_equal(p.sites[B].copies, 1);
+    assert_int_equal(g->super.image_state, CW_IMAGE_WHOLE);
+    assert_int_equal(g->super.volume_count, 0);
+    pair_fini(&p);
+}
+
+static void test_volume_is_removed_before_its_chunks_come(void **state)
+{
+    begin_filling();
+    cw_group_volume_remove(p.sites[B].group, 0);
+    expect_copied_without_it();
+}
+
+/* One chunk is under way and fails, because the file is closed; another waits for it. */
+static void test_volume_is_removed_under_its_chunks(void **state)
+{
+    begin_filling();
+    p.sites[B].holds[PAIR_APPLIED] = true;
+    for (uint32_t turns = 0; p.sites[B].group->apply_used == 0; turns++) {
+        assert_true(turns < 1000);
+        pair_turn(&p);
+    }
+    cw_group_volume_remove(p.sites[B].group, 0);
+    p.sites[B].fails[PAIR_APPLIED] = CW_IO;
+    p.sites[B].holds[PAIR_APPLIED] = false;
+    pair_turn(&p);
+    expect_copied_without_it();
+}
+
 static void test_no_space_for_a_copy(void **state)
 {
     begin_with_data(CW_MODE_ASYNC);
@@ -222,6 +276,8 @@ int main(void)
         cmocka_unit_test(test_death_in_each_state),
         cmocka_unit_test(test_old_image_stays),
         cmocka_unit_test(test_primary_leaves_while_copying),
+        cmocka_unit_test(test_volume_is_removed_before_its_chunks_come),
+        cmocka_unit_test(test_volume_is_removed_under_its_chunks),
         cmocka_unit_test(test_no_space_for_a_copy),
         cmocka_unit_test(test_journal_full_gives_up),
         cmocka_unit_test(test_catch_up_from_the_journal),
