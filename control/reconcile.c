@@ -14,7 +14,6 @@
 
 #include "base/assert.h"
 #include "control/controller.h"
-#include "wire/record.h"
 
 #define RETRY_NS       (2 * CW_SECOND)
 #define AGAIN_NS       (100 * CW_MS)

@@ -91,6 +91,10 @@ static json_t *store_group(struct cw_controller *controller, const struct cw_rpc
     if (status == CW_EXISTS)
         return cw_answer(message, 1, "there is a group %s already (or it is still being deleted)",
                          group->name);
+    if (status == CW_NO_SPACE)
+        return cw_answer(message, 1,
+                         "there are %u groups, as many as the store keeps: delete one that is not needed",
+                         CW_STORE_GROUPS_MAX);
     if (status != CW_OK)
         return cw_fail(message, "the store did not take the group");
     for (uint32_t i = 0; i < group->site_count; i++) {

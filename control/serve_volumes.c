@@ -191,6 +191,25 @@ static json_t *read_volume(struct cw_controller *controller, const struct cw_rpc
     return NULL;
 }
 
+/* Why the store has no place for the volume; NULL when it has taken it. */
+static json_t *answer_stored(const struct cw_rpc_message *message, const struct cw_store_group *group,
+                             const struct making *making, enum cw_status status)
+{
+    if (status == CW_EXISTS)
+        return cw_answer(message, 1, "there is a volume %s/%s already, or another one uses its path",
+                         group->name, making->volume.name);
+    if (status == CW_RANGE)
+        return cw_answer(message, 1,
+                         "group %s has had %u volumes, those deleted and those that failed counted: a group "
+                         "has no more over its life. Make the volume in another group: causeway group create",
+                         group->name, CW_VOLUMES_PER_GROUP_MAX);
+    if (status == CW_NO_SPACE)
+        return cw_answer(message, 1,
+                         "there are %u volumes, as many as the store keeps: delete one that is not needed",
+                         CW_STORE_VOLUMES_MAX);
+    return status == CW_OK ? NULL : cw_fail(message, "the store did not take the volume");
+}
+
 static enum cw_status store_volume(struct cw_controller *controller, const struct cw_store_group *group,
                                    struct making *making)
 {
@@ -223,11 +242,9 @@ json_t *cw_serve_volume_create(struct cw_controller *controller, const struct cw
         return reply;
     enum cw_status status = store_volume(controller, &group, &making);
     (void)cw_view_refresh(controller);
-    if (status == CW_EXISTS)
-        return cw_answer(message, 1, "there is a volume %s/%s already, or another one uses its path",
-                         group.name, making.volume.name);
-    if (status != CW_OK)
-        return cw_fail(message, "the store did not take the volume");
+    reply = answer_stored(message, &group, &making, status);
+    if (reply)
+        return reply;
     cw_event(controller, 0, group.name, "volume %s created, %lu bytes", making.volume.name,
              making.volume.size);
     struct cw_operation *operation =

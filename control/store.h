@@ -16,9 +16,11 @@
 
 #include "base/status.h"
 #include "control/decide.h"
+#include "wire/record.h"
 
 #define CW_STORE_GROUPS_MAX  64u
 #define CW_STORE_VOLUMES_MAX 256u
+#define CW_STORE_ATTACHMENTS 2u /* of a volume: one of each kind */
 #define CW_STORE_PATH_SIZE   256u
 #define CW_STORE_JOURNAL     (-1) /* in the place of a volume number: the group's journal */
 
@@ -93,8 +95,8 @@ struct cw_store_view {
     struct cw_store_site sites[CW_SET_MAX];
     struct cw_store_group groups[CW_STORE_GROUPS_MAX];
     struct cw_store_volume volumes[CW_STORE_VOLUMES_MAX];
-    struct cw_store_place places[(CW_STORE_VOLUMES_MAX + CW_STORE_GROUPS_MAX) * 4];
-    struct cw_store_attachment attachments[CW_STORE_VOLUMES_MAX];
+    struct cw_store_place places[(CW_STORE_VOLUMES_MAX + CW_STORE_GROUPS_MAX) * CW_SET_MAX];
+    struct cw_store_attachment attachments[CW_STORE_VOLUMES_MAX * CW_STORE_ATTACHMENTS];
 };
 
 struct cw_store;
@@ -149,13 +151,14 @@ enum cw_status cw_store_request_clear(struct cw_store *store, uint32_t group,
 /* ---------------------------------------------------------------- what is wanted */
 
 enum cw_status cw_store_site_put(struct cw_store *store, const struct cw_store_site *site) CW_MUST_CHECK;
-/* Gives the group its id. CW_EXISTS: the name is taken. */
+/* Gives the group its id. CW_EXISTS: the name is taken. CW_NO_SPACE: there are CW_STORE_GROUPS_MAX. */
 enum cw_status cw_store_group_add(struct cw_store *store, struct cw_store_group *group) CW_MUST_CHECK;
 /* Mode and settings, is_deleting. */
 enum cw_status cw_store_group_update(struct cw_store *store,
                                      const struct cw_store_group *group) CW_MUST_CHECK;
 enum cw_status cw_store_group_remove(struct cw_store *store, uint32_t group) CW_MUST_CHECK;
-/* Gives the volume its number. */
+/* Gives the volume its number. CW_NO_SPACE: there are CW_STORE_VOLUMES_MAX, of all groups. CW_RANGE: the group
+ * has given out all of its numbers (CW_VOLUMES_PER_GROUP_MAX), which are never used again. */
 enum cw_status cw_store_volume_add(struct cw_store *store, struct cw_store_volume *volume) CW_MUST_CHECK;
 enum cw_status cw_store_volume_deleting(struct cw_store *store, uint32_t group, int32_t volume) CW_MUST_CHECK;
 enum cw_status cw_store_volume_remove(struct cw_store *store, uint32_t group, int32_t volume) CW_MUST_CHECK;

@@ -44,8 +44,20 @@ static int64_t take_number(struct cw_store *store, const char *select, const cha
     return number >= 0 && cw_sql_run(store->db, update, format, key) == CW_OK ? number : -1;
 }
 
+/* Is there room for one more row in every controller's view? */
+static enum cw_status check_room(struct cw_store *store, const char *count, uint32_t count_max)
+{
+    sqlite3_stmt *row = cw_sql_prepare(store->db, count, "");
+    enum cw_status status = CW_IO;
+    if (row && sqlite3_step(row) == SQLITE_ROW)
+        status = sqlite3_column_int64(row, 0) < count_max ? CW_OK : CW_NO_SPACE;
+    sqlite3_finalize(row);
+    return status;
+}
+
 static enum cw_status add_group(struct cw_store *store, struct cw_store_group *group)
 {
+    CW_TRY(check_room(store, "SELECT count(*) FROM groups", CW_STORE_GROUPS_MAX));
     int64_t id = take_number(store, "SELECT value FROM meta WHERE key='next_group'",
                              "UPDATE meta SET value=value+1 WHERE key='next_group'", -1);
     if (id < 0)
@@ -100,10 +112,13 @@ enum cw_status cw_store_group_remove(struct cw_store *store, uint32_t group)
 
 static enum cw_status add_volume(struct cw_store *store, struct cw_store_volume *volume)
 {
+    CW_TRY(check_room(store, "SELECT count(*) FROM volumes", CW_STORE_VOLUMES_MAX));
     int64_t number = take_number(store, "SELECT next_volume FROM groups WHERE id=?",
                                  "UPDATE groups SET next_volume=next_volume+1 WHERE id=?", volume->group);
     if (number < 0)
         return CW_NOT_FOUND;
+    if (number >= CW_VOLUMES_PER_GROUP_MAX)
+        return CW_RANGE;
     volume->volume = (int32_t)number;
     return cw_sql_run(store->db, "INSERT INTO volumes VALUES(?,?,?,?,?,?,0)", "iitiii",
                       (int64_t)volume->group, number, volume->name, (int64_t)volume->size,
@@ -301,7 +316,7 @@ static bool load_all(struct cw_store *store, struct cw_store_view *view)
                view, &view->place_count, sizeof view->places / sizeof view->places[0], take_place) &&
            load_rows(store,
                      "SELECT group_id,volume,kind,address,certificates FROM attachments ORDER BY 1,2,3", view,
-                     &view->attachment_count, CW_STORE_VOLUMES_MAX, take_attachment);
+                     &view->attachment_count, CW_STORE_VOLUMES_MAX * CW_STORE_ATTACHMENTS, take_attachment);
 }
 
 enum cw_status cw_store_load(struct cw_store *store, struct cw_store_view *view)

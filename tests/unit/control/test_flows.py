@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -149,6 +150,16 @@ def no_space(lab):
     assert not os.path.exists(lab.top + "/lab/storage/east/db-more.img"), "nothing is left"
 
 
+def numbers_end(lab):
+    """A group has 64 volumes over its life: the one after them is refused in words, and nothing is left of it."""
+    lab.wait("both are there", lambda: lab.group("east")["health"] == "protected")
+    with sqlite3.connect(lab.top + "/lab/store.db") as store:
+        store.execute("UPDATE groups SET next_volume=64")
+    words = lab.run("volume", "create", "db/more", "--size", "1M", code=1)
+    assert "64 volumes" in words and "another group" in words, words
+    assert [v["name"] for v in lab.group("east")["volumes"]] == ["data"]
+
+
 def delete_all(lab):
     lab.run("lab", "kill", "west")
     lab.run("lab", "start", "west")
@@ -165,7 +176,7 @@ def main():
     lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     try:
         for step in (make, creation_that_fails, roles, controller_dies, site_is_lost, cut_replica_is_refused,
-                     rebooted_member_is_refused, no_space, delete_all):
+                     rebooted_member_is_refused, no_space, numbers_end, delete_all):
             began = time.monotonic()
             step(lab)
             print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)

@@ -200,6 +200,38 @@ static void test_wanted(void **state)
     cw_store_close(store);
 }
 
+/* What a view has no room for is refused, not stored; a group's numbers end, deleted volumes or not. */
+static void test_limits(void **state)
+{
+    static struct cw_store_view view;
+    struct cw_store *store = open_store();
+    struct cw_store_volume volume = {.size = 4096, .block_size = 512};
+    assert_int_equal(cw_store_begin(store), CW_OK);
+    for (uint32_t i = 0; i < CW_STORE_GROUPS_MAX; i++) {
+        char name[CW_NAME_SIZE];
+        snprintf(name, sizeof name, "g%u", i);
+        put_group(store, name);
+    }
+    struct cw_store_group more = {.site_count = 1, .sites = {"east"}, .name = "more"};
+    assert_int_equal(cw_store_group_add(store, &more), CW_NO_SPACE);
+    for (uint32_t i = 0; i < CW_STORE_VOLUMES_MAX; i++) {
+        volume.group = 1 + i / CW_VOLUMES_PER_GROUP_MAX;
+        snprintf(volume.name, sizeof volume.name, "v%u", i);
+        assert_int_equal(cw_store_volume_add(store, &volume), CW_OK);
+    }
+    snprintf(volume.name, sizeof volume.name, "%s", "more");
+    assert_int_equal(cw_store_volume_add(store, &volume), CW_NO_SPACE);
+    assert_int_equal(cw_store_volume_remove(store, volume.group, 0), CW_OK);
+    assert_int_equal(cw_store_volume_add(store, &volume), CW_RANGE);
+    volume.group++;
+    assert_int_equal(cw_store_volume_add(store, &volume), CW_OK);
+    assert_int_equal(cw_store_end(store, true), CW_OK);
+    assert_int_equal(cw_store_load(store, &view), CW_OK);
+    assert_int_equal(view.volume_count, CW_STORE_VOLUMES_MAX);
+    assert_int_equal(view.group_count, CW_STORE_GROUPS_MAX);
+    cw_store_close(store);
+}
+
 static void test_facts_and_events(void **state)
 {
     struct cw_store *store = open_store();
@@ -349,6 +381,6 @@ int main(void)
         TEST(test_two_processes), TEST(test_lease_and_swap),    TEST(test_requests),
         TEST(test_wanted),        TEST(test_facts_and_events),  TEST(test_replaced_file),
         TEST(test_garbage_file),  TEST(test_one_lease_for_all), TEST(test_gone_back),
-        TEST(test_older_schema),  TEST(test_failed_load)};
+        TEST(test_older_schema),  TEST(test_failed_load),       TEST(test_limits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
