@@ -397,8 +397,5 @@ void cw_target_step(struct cw_group *g)
 
 bool cw_group_superblock_wants_switch(const struct cw_superblock *superblock)
 {
-#if CW_PLANTED_BUG == 17 /* a switch cut short by a crash is not finished */
-    return false;
-#endif
     return superblock->image_state != CW_IMAGE_WHOLE && superblock->must_switch;
 }
