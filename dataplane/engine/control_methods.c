@@ -239,21 +239,25 @@ static void lab_cut(struct cw_call *call)
 {
     struct cw_engine *engine = call->control->engine;
     const char *remote = json_string_value(json_object_get(call->params, "remote"));
+    const char *name = json_string_value(json_object_get(call->params, "path"));
     bool receive = json_is_true(json_object_get(call->params, "receive"));
     bool transmit = json_is_true(json_object_get(call->params, "transmit"));
     unsigned count = 0;
     for (uint32_t i = 0; remote != NULL && i < engine->config.path_count; i++) {
         if (remote[0] != 0 && strcmp(engine->config.paths[i].remote, remote) != 0)
             continue;
+        if (name != NULL && strcmp(engine->config.paths[i].name, name) != 0)
+            continue;
         cw_port_cut_set(engine->net->paths[i].port, receive, transmit);
         count++;
     }
     if (count == 0) {
-        cw_call_refuse(call, CW_NOT_FOUND, "no path leads to that site");
+        cw_call_refuse(call, CW_NOT_FOUND, "no such path leads to that site");
         return;
     }
-    cw_control_event(call->control, 1, 0, "lab: paths to %s: receiving %s, sending %s",
-                     remote[0] != 0 ? remote : "everybody", receive ? "cut" : "on", transmit ? "cut" : "on");
+    cw_control_event(call->control, 1, 0, "lab: %s to %s: receiving %s, sending %s",
+                     name != NULL ? name : "paths", remote[0] != 0 ? remote : "everybody",
+                     receive ? "cut" : "on", transmit ? "cut" : "on");
     cw_call_reply(call, NULL);
 }
 
