@@ -635,10 +635,9 @@ struct file_job {
     struct cw_control *control;
     struct cw_store_group *group;
     uint8_t slot, op;
-    uint64_t sequence, first;
+    struct cw_salvage salvage;
     enum cw_status status;
     char why[CW_WHY_SIZE];
-    char path[600];
 };
 
 static struct file_job *file_job_new(struct cw_control *control, const struct cw_mail *mail,
@@ -685,21 +684,32 @@ void cw_control_on_image(struct cw_control *control, const struct cw_mail *mail)
 static void run_salvage(struct cw_job *base)
 {
     struct file_job *job = CW_CONTAINER_OF(base, struct file_job, job);
-    job->status = cw_salvage_do(job->group, job->sequence, job->control->engine->config.storage, job->path,
-                                sizeof job->path, &job->first, job->why, sizeof job->why);
+    job->status = cw_salvage_do(job->group, &job->salvage, job->control->engine->config.storage, job->why,
+                                sizeof job->why);
+}
+
+static void tell_salvaged(struct cw_control *control, uint32_t group, const struct cw_salvage *s)
+{
+    bool has_file = s->path[0] != 0;
+    if (has_file)
+        cw_control_event(control, 1, group, "writes above %llu, cut off here, are kept in %s",
+                         (unsigned long long)s->above, s->path);
+    if (s->lacks_some)
+        cw_control_event(control, 2, group,
+                         "of the writes above %llu, up to %llu, the journal could not be read in full: %s",
+                         (unsigned long long)s->above, (unsigned long long)s->last,
+                         has_file ? "that file lacks some" : "no file has them");
+    else if (s->first == 0 || s->first > s->above + 1)
+        cw_control_event(control, 1, group,
+                         "writes above %llu%s had been put in place and left the journal: no file has them",
+                         (unsigned long long)s->above, has_file ? ", but for those in that file," : "");
 }
 
 static void done_salvage(struct cw_job *base)
 {
     struct file_job *job = CW_CONTAINER_OF(base, struct file_job, job);
-    if (job->status == CW_OK && job->path[0] != 0)
-        cw_control_event(job->control, 1, job->group->id, "writes above %llu, cut off here, are kept in %s",
-                         (unsigned long long)job->sequence, job->path);
-    if (job->status == CW_OK && (job->path[0] == 0 || job->first > job->sequence + 1))
-        cw_control_event(job->control, 1, job->group->id,
-                         "writes above %llu%s had been put in place and left the journal: no file has them",
-                         (unsigned long long)job->sequence,
-                         job->path[0] != 0 ? ", but for those in that file," : "");
+    if (job->status == CW_OK)
+        tell_salvaged(job->control, job->group->id, &job->salvage);
     answer_file_job(job, CW_COMMAND_SALVAGE_DONE);
 }
 
@@ -707,6 +717,7 @@ void cw_control_on_salvage(struct cw_control *control, const struct cw_mail *mai
 {
     struct file_job *job = file_job_new(control, mail, run_salvage, done_salvage);
     job->group = mail->salvage.group;
-    job->sequence = mail->salvage.sequence;
+    job->salvage.above = mail->salvage.above;
+    job->salvage.last = mail->salvage.last;
     cw_jobs_submit(&control->jobs, &job->job);
 }

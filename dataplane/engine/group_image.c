@@ -22,6 +22,7 @@
 
 #include "base/assert.h"
 #include "engine/group_start.h"
+#include "replication/history.h"
 
 static bool copy_path(const struct cw_store_volume *volume, char *path, size_t size)
 {
@@ -126,43 +127,65 @@ enum cw_status cw_image_do(struct cw_store_group *group, enum cw_image_op op, ch
 
 /* ---------------------------------------------------------------- salvage */
 
-struct salvage {
-    uint64_t above;
+struct salvage_file {
+    const struct cw_salvage *wanted;
+    const struct cw_superblock *superblock;
     FILE *file;
-    const char *path;
-    uint64_t records, first;
+    uint64_t first;               /* written; 0: nothing yet */
+    uint64_t run_first, run_last; /* unbroken, of those that count */
 };
+
+/* As a start does: a sequence that comes again belongs to the newer place. */
+static void note_run(struct salvage_file *file, const struct cw_record *record)
+{
+    if (!cw_history_has(&file->superblock->history, record->sequence, record->epoch, record->reign))
+        return;
+    if (file->run_last == 0 || record->sequence > file->run_last + 1)
+        file->run_first = record->sequence;
+    file->run_first = CW_MIN(file->run_first, record->sequence);
+    file->run_last = record->sequence;
+}
 
 static enum cw_status salvage_record(void *context, const struct cw_record *record, const uint8_t *payload,
                                      uint64_t position, uint32_t sectors)
 {
-    struct salvage *salvage = context;
+    struct salvage_file *file = context;
     uint8_t header[CW_RECORD_HEADER_SIZE];
-    if (record->sequence <= salvage->above)
+    if (record->sequence <= file->wanted->above)
         return CW_OK;
-    if (salvage->file == NULL) {
-        salvage->file = fopen(salvage->path, "wxe");
-        if (salvage->file == NULL)
+    if (file->file == NULL) {
+        file->file = fopen(file->wanted->path, "wxe");
+        if (file->file == NULL)
             return CW_IO;
-        fprintf(salvage->file, "causeway salvage 1 group %u above %" PRIu64 "\n", record->group,
-                salvage->above);
+        fprintf(file->file, "causeway salvage 1 group %u above %" PRIu64 "\n", record->group,
+                file->wanted->above);
     }
     cw_record_encode(record, header);
     uint32_t length = cw_record_payload_length(record);
-    bool is_written = fwrite(header, sizeof header, 1, salvage->file) == 1 &&
-                      (length == 0 || fwrite(payload, length, 1, salvage->file) == 1);
-    if (salvage->records++ == 0)
-        salvage->first = record->sequence;
+    bool is_written = fwrite(header, sizeof header, 1, file->file) == 1 &&
+                      (length == 0 || fwrite(payload, length, 1, file->file) == 1);
+    if (file->first == 0)
+        file->first = record->sequence;
+    note_run(file, record);
     return is_written ? CW_OK : CW_IO;
 }
 
-static enum cw_status finish_file(struct salvage *salvage)
+static enum cw_status finish_file(struct salvage_file *file)
 {
-    if (salvage->file == NULL)
+    if (file->file == NULL)
         return CW_OK;
-    bool is_good = fflush(salvage->file) == 0 && fsync(fileno(salvage->file)) == 0;
-    is_good &= fclose(salvage->file) == 0;
-    return is_good ? sync_directory(salvage->path) : CW_IO;
+    bool is_good = fflush(file->file) == 0 && fsync(fileno(file->file)) == 0;
+    is_good &= fclose(file->file) == 0;
+    return is_good ? sync_directory(file->wanted->path) : CW_IO;
+}
+
+/* All that the superblock says is still in the ring, up to the last that was logged. */
+static bool has_all(const struct salvage_file *file)
+{
+    uint64_t above = CW_MAX(file->wanted->above, file->superblock->tail_sequence);
+    if (file->wanted->last <= above)
+        return true;
+    return file->run_last >= file->wanted->last && file->run_first <= above + 1;
 }
 
 static enum cw_status read_superblock(const struct cw_disk_file *journal, struct cw_superblock *superblock)
@@ -179,25 +202,37 @@ static enum cw_status read_superblock(const struct cw_disk_file *journal, struct
     return status;
 }
 
-enum cw_status cw_salvage_do(const struct cw_store_group *group, uint64_t sequence, const char *directory,
-                             char *path, size_t path_size, uint64_t *first, char *why, size_t why_size)
+static enum cw_status salvage_once(const struct cw_store_group *group, struct cw_salvage *salvage)
 {
     struct cw_superblock superblock;
-    struct timespec now;
-    struct salvage salvage = {.above = sequence, .path = path};
-    clock_gettime(CLOCK_REALTIME, &now);
-    snprintf(path, path_size, "%s/salvage-%s-%" PRIu64 "-%lld.%09ld", directory, group->name, sequence,
-             (long long)now.tv_sec, now.tv_nsec);
+    struct salvage_file file = {.wanted = salvage, .superblock = &superblock};
     enum cw_status status = read_superblock(&group->journal, &superblock);
-    if (status == CW_OK)
-        status = cw_scan_journal(&group->journal, &superblock, salvage_record, &salvage, NULL);
-    enum cw_status end = finish_file(&salvage);
-    status = status == CW_OK ? end : status;
     if (status != CW_OK)
-        snprintf(why, why_size, "records above %" PRIu64 " cannot be kept in %s: %s", sequence, path,
-                 cw_status_name(status));
-    if (salvage.records == 0)
-        path[0] = 0;
-    *first = salvage.first;
+        return status;
+    status = cw_scan_journal(&group->journal, &superblock, salvage_record, &file, NULL);
+    enum cw_status end = finish_file(&file);
+    salvage->first = file.first;
+    salvage->lacks_some = !has_all(&file);
+    return status == CW_OK ? end : status;
+}
+
+enum cw_status cw_salvage_do(const struct cw_store_group *group, struct cw_salvage *salvage,
+                             const char *directory, char *why, size_t why_size)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    snprintf(salvage->path, sizeof salvage->path, "%s/salvage-%s-%" PRIu64 "-%lld.%09ld", directory,
+             group->name, salvage->above, (long long)now.tv_sec, now.tv_nsec);
+    enum cw_status status = salvage_once(group, salvage);
+    if (status == CW_OK && salvage->lacks_some) { /* a read that failed may succeed */
+        if (salvage->first != 0)
+            unlink(salvage->path);
+        status = salvage_once(group, salvage);
+    }
+    if (status != CW_OK)
+        snprintf(why, why_size, "records above %" PRIu64 " cannot be kept in %s: %s", salvage->above,
+                 salvage->path, cw_status_name(status));
+    if (salvage->first == 0)
+        salvage->path[0] = 0;
     return status;
 }

@@ -55,11 +55,17 @@ void cw_setup_group_free(struct cw_store_group *group);
 
 enum cw_status cw_image_do(struct cw_store_group *group, enum cw_image_op op, char *why,
                            size_t why_size) CW_MUST_CHECK;
-/* Writes every sound record above sequence to a new file in directory; its name comes back in path, the sequence of
- * the first in first: records in place may have left the journal. Nothing to keep: no file, path is "". */
-enum cw_status cw_salvage_do(const struct cw_store_group *group, uint64_t sequence, const char *directory,
-                             char *path, size_t path_size, uint64_t *first, char *why,
-                             size_t why_size) CW_MUST_CHECK;
+struct cw_salvage {
+    uint64_t above, last; /* in: what is to be kept */
+    uint64_t first;       /* out: sequence of the first record in the file, 0: none */
+    bool lacks_some;      /* out: what should be in the journal could not be read, twice */
+    char path[600];       /* out; "": there was nothing to keep */
+};
+/* Writes every sound record above `above` to a new file in directory. What had been put in place and left the
+ * journal is in no file; a record that should still be there, and is not, sets lacks_some. Nobody writes the
+ * journal meanwhile. */
+enum cw_status cw_salvage_do(const struct cw_store_group *group, struct cw_salvage *salvage,
+                             const char *directory, char *why, size_t why_size) CW_MUST_CHECK;
 
 /* Runs one scan over a journal; on_record gets each record in log order and stops the scan by not CW_OK. */
 typedef enum cw_status cw_scan_record(void *context, const struct cw_record *record, const uint8_t *payload,

@@ -166,8 +166,8 @@ struct cw_mail {
             struct cw_store_group *group; /* lent: the store touches no copy file until answered */
         } image;
         struct {
-            uint64_t sequence;
-            struct cw_store_group *group;
+            uint64_t above, last;
+            struct cw_store_group *group; /* lent: no batch is written until answered */
         } salvage;
     };
 };

@@ -328,7 +328,8 @@ static void ask_image(struct cw_store_group *group, const struct cw_action *acti
 static void ask_salvage(struct cw_store_group *group, const struct cw_action *action)
 {
     struct cw_mail mail = {.type = CW_MAIL_SALVAGE, .slot = group->slot};
-    mail.salvage.sequence = action->sequence;
+    mail.salvage.above = action->sequence;
+    mail.salvage.last = action->last_sequence;
     mail.salvage.group = group;
     cw_store_mail(group->store, &mail);
 }

@@ -124,8 +124,7 @@ void cw_target_on_begin(struct cw_group *g, struct cw_peer *peer, const struct c
         return;
     }
     t->state = CW_TARGET_SALVAGING;
-    g->is_image_busy = true;
-    cw_group_act(g, CW_ACT_SALVAGE)->sequence = common;
+    cw_salvage_ask(g, common);
     cw_group_event(g, 1, "records above %llu, up to %llu, go to a salvage file before the full copy", common,
                    g->head, 0);
 }

@@ -125,8 +125,9 @@ bool cw_group_is_cutting(const struct cw_group *g)
 /* Something was begun that has to end before anything else may begin. */
 bool cw_group_is_changing(const struct cw_group *g)
 {
-    return g->is_image_busy || cw_group_is_cutting(g) || g->target.state == CW_TARGET_SEALING ||
-           g->target.state >= CW_TARGET_SWITCHING || g->revert.state != CW_REVERT_NONE;
+    return g->is_image_busy || g->is_salvage_wanted || cw_group_is_cutting(g) ||
+           g->target.state == CW_TARGET_SEALING || g->target.state >= CW_TARGET_SWITCHING ||
+           g->revert.state != CW_REVERT_NONE;
 }
 
 static void begin_cutting(struct cw_group *g)
@@ -164,9 +165,7 @@ void cw_follow_on_attach(struct cw_group *g, struct cw_peer *peer, const struct 
         stream(g); /* what we hold above the common point is of this very reign: it comes again, unneeded */
     } else if (g->head > m->attach.sequence) {
         g->follow.state = CW_FOLLOW_SALVAGING;
-        g->is_image_busy = true;
-        struct cw_action *action = cw_group_act(g, CW_ACT_SALVAGE);
-        action->sequence = m->attach.sequence;
+        cw_salvage_ask(g, m->attach.sequence);
         cw_group_event(g, 1,
                        "records %llu to %llu never were committed: they go to a salvage file and are cut",
                        m->attach.sequence + 1, g->head, 0);
@@ -178,6 +177,7 @@ void cw_follow_on_attach(struct cw_group *g, struct cw_peer *peer, const struct 
 void cw_group_on_salvaged(struct cw_group *g, enum cw_status status)
 {
     g->is_image_busy = false;
+    g->is_salvaging = false;
     if (g->revert.state == CW_REVERT_SALVAGING) {
         cw_revert_on_salvaged(g, status);
         return;

@@ -455,6 +455,7 @@ void cw_group_step(struct cw_group *g, uint64_t now_ns)
         cw_target_step(g);
         cw_source_step(g);
         cw_logging_step(g);
+        cw_salvage_step(g);
         cw_commit_step(g);
         cw_apply_step(g);
         cw_target_settle(g);

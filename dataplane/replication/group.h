@@ -144,8 +144,9 @@ enum cw_action_type {
     CW_ACT_SET,           /* ask the store for this set -> on_set_changed */
     CW_ACT_COPY_READ,     /* read a volume's file (current image) into memory -> on_copy_read(token) */
     CW_ACT_IMAGE,         /* prepare, switch or discard the copy's target files -> on_image */
-    CW_ACT_SALVAGE, /* keep all records above `sequence` of the journal in a salvage file -> on_salvaged */
-    CW_ACT_EVENT,   /* for the event log */
+    CW_ACT_SALVAGE,       /* keep what the journal has above `sequence`, up to `last_sequence`, in a salvage
+                           * file; no batch is written meanwhile -> on_salvaged */
+    CW_ACT_EVENT,         /* for the event log */
     CW_ACT_TYPE_COUNT
 };
 
@@ -175,7 +176,7 @@ struct cw_action {
     uint32_t body_length;
     uint32_t head_length;
     uint8_t *head; /* SEND: valid until the next step: copy it */
-    uint64_t sequence;
+    uint64_t sequence, last_sequence; /* SALVAGE: above the one, up to the other */
     /* CLAIM and SET */
     uint64_t from_epoch, epoch, reign, first_sequence;
     uint8_t members_from, members_to;     /* site bits */

@@ -4,6 +4,7 @@
  *
  *     requests.c   writes, flushes, reads in; completions out; what each mode waits for
  *     log.c        records in memory: the log entries, their payloads, when they may go
+ *     salvage.c    when the tail may be read into a salvage file
  *     logging.c    records into journal batches, group commit, commit sequence
  *     apply.c      records (and copy chunks) into place, up to the commit sequence
  *     checkpoint.c superblock, what may leave the ring, peers' cursors
@@ -338,6 +339,8 @@ struct cw_group {
     struct cw_copy_target target;
     struct cw_revert revert;
     bool is_image_busy; /* an IMAGE or SALVAGE action is out */
+    bool is_salvage_wanted, is_salvaging; /* the SALVAGE waits for the journal; is out */
+    uint64_t salvage_above;
 
     uint64_t serial; /* of the last message sent; begins with the time of the start */
     uint64_t copy_serial;
@@ -401,8 +404,14 @@ uint64_t cw_member_holds(const struct cw_group *g, const struct cw_peer *peer);
 uint64_t cw_member_keeps(const struct cw_group *g, const struct cw_peer *peer);
 uint8_t cw_wait_mask(const struct cw_group *g); /* members whose word completions need, self excluded */
 
+/* salvage.c */
+/* For whoever is in a state SALVAGING: the action follows when the journal has all that it is to read. */
+void cw_salvage_ask(struct cw_group *g, uint64_t above);
+void cw_salvage_step(struct cw_group *g);
+
 /* logging.c */
 void cw_logging_step(struct cw_group *g);
+bool cw_logging_has_room(struct cw_group *g); /* the ring, for the next record that is to be logged */
 void cw_commit_step(struct cw_group *g);
 
 /* apply.c */

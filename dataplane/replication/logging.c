@@ -53,14 +53,21 @@ static void issue_batch(struct cw_group *g, bool dsync)
 
 static bool may_open_batch(const struct cw_group *g)
 {
-    return g->batches_in_flight < CW_BATCHES_IN_FLIGHT && !g->is_journal_cutting && cw_group_can_send(g);
+    return g->batches_in_flight < CW_BATCHES_IN_FLIGHT && !g->is_journal_cutting && !g->is_salvaging &&
+           cw_group_can_send(g);
+}
+
+bool cw_logging_has_room(struct cw_group *g)
+{
+    const struct cw_log_entry *entry = cw_log_at(g, g->logged + 1);
+
+    return cw_journal_room(g->journal) >= cw_journal_sectors_for(cw_record_payload_length(&entry->record));
 }
 
 static void write_records(struct cw_group *g)
 {
     while (g->logged < g->head && may_open_batch(g)) {
-        const struct cw_log_entry *entry = cw_log_at(g, g->logged + 1);
-        if (cw_journal_room(g->journal) < cw_journal_sectors_for(cw_record_payload_length(&entry->record)))
+        if (!cw_logging_has_room(g))
             return; /* ends when a checkpoint has released something */
         if (!cw_journal_begin(g->journal))
             return;

@@ -71,8 +71,7 @@ static void settle(struct cw_group *g)
         return;
     }
     g->revert.state = CW_REVERT_SALVAGING;
-    g->is_image_busy = true;
-    cw_group_act(g, CW_ACT_SALVAGE)->sequence = g->super.tail_sequence;
+    cw_salvage_ask(g, g->super.tail_sequence);
 }
 
 void cw_revert_on_salvaged(struct cw_group *g, enum cw_status status)

@@ -434,6 +434,8 @@ static void image_op_ends(struct world *w, void *data, uint64_t a)
     if (is_prepared || is_given_up)
         truth_forget(site); /* its log begins anew, at another sequence */
     note(w, site, op->is_salvage ? "salvaged" : "image", op->kind, op->fail, 0);
+    if (op->is_salvage)
+        check_salvage(site);
     site_post(site, op->fact);
     op->fact = NULL;
     image_op_free(op);
@@ -538,6 +540,7 @@ void site_act(struct site *site, const struct cw_action *a)
     case CW_ACT_SALVAGE:
         note(site->world, site, "salvage", a->sequence, 0, 0);
         tell(site->world, site, "keeps its records above %llu for salvage", (unsigned long long)a->sequence);
+        check_salvage(site);
         image_op_begin(site, FACT_SALVAGED, 0);
         break;
     case CW_ACT_EVENT:

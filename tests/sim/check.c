@@ -381,6 +381,15 @@ void check_apply(struct site *site, const struct cw_action *a)
     }
 }
 
+/* A salvage reads the ring, and ends at what is half written. */
+void check_salvage(struct site *site)
+{
+    for (const struct io *io = site->ios; io; io = io->next)
+        if (io->fact && io->fact->type == FACT_JOURNAL_WRITTEN)
+            world_fail(site->world, "salvage: site %u reads its journal while a batch is on its way",
+                       site->id);
+}
+
 /* ------------------------------------------------------------------ after every turn */
 
 static void check_relations(struct site *site)

@@ -567,3 +567,4 @@ void check_holder_is_back(struct world *w);
 void check_power_loss(struct site *site);
 void check_dropped(struct site *site);
 void check_apply(struct site *site, const struct cw_action *action);
+void check_salvage(struct site *site); /* when it begins, and when it ends */

@@ -241,6 +241,8 @@ def test_diverged(build):
         lab.wait_state("db", "streaming", "east", site="west")
         kept = glob.glob(lab.settings()["storage_root"] + "/east/salvage-*")
         expect(kept and os.path.getsize(kept[0]) > 512, f"the tail of east is kept: {kept}")
+        said = lab.run("events")
+        expect("are kept in" in said and "read in full" not in said, f"all of it is in that file:\n{said}")
         had_back(lab, w, kept[0])
         lab.run("switchover", "db", "--site", "east")
         load.check(w, [lab.uri("db", "a", "east")], 0)

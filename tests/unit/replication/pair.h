@@ -63,7 +63,7 @@ struct pair_site {
     struct pair_answer *answers, **answers_end;
     bool holds[PAIR_FACT_COUNT]; /* such answers wait */
     enum cw_status fails[PAIR_FACT_COUNT];
-    uint64_t salvaged_above, salvages, copies;
+    uint64_t salvaged_above, salvaged_last, salvages, copies;
     uint64_t payloads; /* buffers that the group has */
     uint64_t events;
     char last_event[256];

@@ -74,7 +74,6 @@ static void act(struct pair_site *site, const struct cw_action *a)
                                                  [CW_ACT_VOLUMES_SYNC] = PAIR_VOLUMES_SYNCED,
                                                  [CW_ACT_COPY_READ] = PAIR_COPY_READ,
                                                  [CW_ACT_IMAGE] = PAIR_IMAGE,
-                                                 [CW_ACT_SALVAGE] = PAIR_SALVAGED,
                                                  [CW_ACT_CLAIM] = PAIR_CLAIMED,
                                                  [CW_ACT_SET] = PAIR_SET};
 
@@ -90,6 +89,10 @@ static void act(struct pair_site *site, const struct cw_action *a)
         return;
     case CW_ACT_EVENT:
         note_event(site, a);
+        return;
+    case CW_ACT_SALVAGE: /* the scan would end at what is half written */
+        CW_ASSERT(site->group->batches_in_flight == 0 && a->last_sequence == site->group->logged);
+        answer_later(site, PAIR_SALVAGED, a);
         return;
     default:
         answer_later(site, (enum pair_fact)facts[a->type], a);
@@ -219,8 +222,10 @@ static void tell(struct pair_site *site, const struct pair_answer *answer)
         cw_group_on_image(g, status);
         return;
     case PAIR_SALVAGED:
+        CW_ASSERT(g->batches_in_flight == 0);
         site->salvages += ok;
         site->salvaged_above = a->sequence;
+        site->salvaged_last = a->last_sequence;
         cw_group_on_salvaged(g, status);
         return;
     case PAIR_CLAIMED:

@@ -150,6 +150,38 @@ static void test_no_salvage_no_cut(void **state)
     pair_fini(&p);
 }
 
+static bool is_salvaging(struct pair *pair)
+{
+    return pair->sites[B].group->follow.state == CW_FOLLOW_SALVAGING;
+}
+
+/* B's tail is on its way to the journal when another reign attaches: it is kept when all of it is there. */
+static void test_tail_is_written_before_it_is_salvaged(void **state)
+{
+    begin(&p, 3, CW_MODE_SYNC);
+    pair_run(&p, CW_SECOND);
+    p.is_held[A][C] = true;
+    p.sites[B].holds[PAIR_JOURNAL_WRITTEN] = true;
+    write_some(&p, A, 50, 100);
+    pair_run(&p, 20 * CW_MS);
+    uint64_t tail = p.sites[B].group->head;
+    assert_true(p.sites[B].group->batches_in_flight > 0);
+    pair_link(&p, B, C, false);
+    pair_kill(&p, A, CW_DEVICE_PROCESS_DIES);
+    assert_true(pair_open(&p, C, true));
+    pair_link(&p, B, C, true);
+    assert_true(pair_until(&p, is_salvaging));
+    pair_run(&p, CW_SECOND);
+    assert_true(is_salvaging(&p));
+    assert_int_equal(p.sites[B].group->head, tail);
+    assert_int_equal(p.sites[B].salvages, 0);
+    p.sites[B].holds[PAIR_JOURNAL_WRITTEN] = false;
+    assert_true(pair_until(&p, pair_is_level));
+    assert_int_equal(p.sites[B].salvages, 1);
+    assert_int_equal(p.sites[B].salvaged_last, tail);
+    pair_fini(&p);
+}
+
 /* A replica is cut above a record that is committed and not in place, then promoted: what the tail covered
  * must be read again. */
 static void test_cut_uncovers(void **state)
@@ -473,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_session_lost_while_cutting),
         cmocka_unit_test(test_death_while_cutting),
         cmocka_unit_test(test_no_salvage_no_cut),
+        cmocka_unit_test(test_tail_is_written_before_it_is_salvaged),
         cmocka_unit_test(test_cut_uncovers),
         cmocka_unit_test(test_applied_tail_is_diverged_until_resync),
         cmocka_unit_test(test_semi_sync_fetches_what_is_in_memory),
