@@ -247,8 +247,13 @@ static void follow_base(struct cw_controller *controller, const struct cw_store_
 
 static void forget_file(struct cw_controller *controller, const struct cw_store_place *place)
 {
-    if (place->is_ours && place->is_made && unlink(place->path) < 0)
-        fprintf(stderr, "%s stays: it could not be removed\n", place->path);
+    char copy[sizeof place->path + 8];
+    snprintf(copy, sizeof copy, "%s.copy", place->path); /* of a full copy that was under way */
+    if (place->is_ours && place->is_made) {
+        if (unlink(place->path) < 0)
+            fprintf(stderr, "%s stays: it could not be removed\n", place->path);
+        (void)unlink(copy); /* most often there is none */
+    }
     if (cw_store_place_remove(controller->store, place->group, place->volume, place->site) != CW_OK)
         fprintf(stderr, "the store did not forget %s\n", place->path);
 }
