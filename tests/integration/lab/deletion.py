@@ -2,6 +2,7 @@
 """Volumes that are deleted while journals still have their records, or peers still send them. Imported by
 lab_test.py."""
 import os
+import signal
 import subprocess
 
 import load
@@ -29,24 +30,25 @@ def image(lab, site, volume):
 
 
 def files(lab, site):
-    return sorted(n for n in os.listdir(f"{lab.settings()['storage_root']}/{site}") if n.endswith(".img"))
+    return sorted(n for n in os.listdir(f"{lab.settings()['storage_root']}/{site}") if ".img" in n)
 
 
 def delete_in_background(lab, volume):
     """The command waits for a site that is away, for a while."""
-    return subprocess.Popen([lab.cli, "volume", "delete", volume, "--force"], env=lab.env,
+    return subprocess.Popen([lab.cli, "--site", "east", "volume", "delete", volume, "--force"], env=lab.env,
                             stdout=subprocess.DEVNULL)
 
 
-def come_back(lab, writer, volume="keep"):
-    """Both sites in sync, and what was acknowledged is there; the writer goes on."""
+def come_back(lab, writer):
+    """Both sites in sync, and what was acknowledged is there; the writer goes on, and all comes to its place."""
     lab.wait_state("db", "in-sync", "west")
-    uri = lab.uri("db", volume, "east")
+    uri = lab.uri("db", "keep", "east")
     load.check(writer, [uri], writer.acknowledged)
     writer.connect([uri])
     for _ in range(10):
         writer.one()
     writer.handles[0].flush()
+    lab.wait("the same in place", lambda: image(lab, "east", "keep") == image(lab, "west", "keep"))
 
 
 def test_deleted_while_away(build):
@@ -57,6 +59,8 @@ def test_deleted_while_away(build):
         w = load.Writer(61).connect([lab.uri("db", "keep", "east")])
         some(lab.uri("db", "v", "east"), 1)
         lab.run("lab", "kill", "west")
+        with open(f"{lab.settings()['storage_root']}/west/db-v.img.copy", "wb") as f:
+            f.write(b"left by a full copy")
         deleting = [delete_in_background(lab, "db/v")]
         lab.run("volume", "create", "db/brief", "--size", "8M")
         some(lab.uri("db", "brief", "east"), 2)
@@ -69,6 +73,30 @@ def test_deleted_while_away(build):
         lab.wait("the volumes are gone", lambda: [v["name"] for v in lab.group("db")["volumes"]] == ["keep"])
         lab.wait("their files, too", lambda: files(lab, "east") == files(lab, "west") == ["db-keep.img"])
         expect([d.wait(60) for d in deleting] == [0, 0], "both were said to be deleted")
+        lab.run("lab", "kill", "east")
+        lab.run("promote", "db", "--site", "west")
+        load.check(w, [lab.uri("db", "keep", "west")], w.acknowledged)
+        return f"{w.acknowledged} operations on the volume that stayed"
+
+
+def test_deleted_unseen(build):
+    """A volume made, written and deleted while the replica's controller is away and its engine is not: the engine gets
+    records of a volume that it never had, and goes on when it is told that there is none."""
+    with Lab(build) as lab:
+        group(lab, "db", volumes=(("keep", "8M"),))
+        w = load.Writer(63).connect([lab.uri("db", "keep", "east")])
+        os.kill(lab.pids("west")["causeway-control"], signal.SIGKILL)
+        lab.wait("east finds west's controller dead",
+                 lambda: not next(s for s in lab.status("east")["sites"] if s["name"] == "west")["alive"])
+        lab.run("--site", "east", "volume", "create", "db/brief", "--size", "8M")
+        some(lab.uri("db", "brief", "east"), 3)
+        for _ in range(20):
+            w.one()
+        deleting = delete_in_background(lab, "db/brief")
+        lab.wait("east has let go of it", lambda: files(lab, "east") == ["db-keep.img"])
+        lab.run("lab", "start", "west")
+        come_back(lab, w)
+        expect(deleting.wait(60) == 0, "it was said to be deleted")
         lab.run("lab", "kill", "east")
         lab.run("promote", "db", "--site", "west")
         load.check(w, [lab.uri("db", "keep", "west")], w.acknowledged)
@@ -102,5 +130,4 @@ def test_deleted_before_a_crash(build):
             expect(files(lab, "east") == files(lab, "west") == ["db-keep.img"], f"{files(lab, 'east')}")
         ours = {s: open(p, "rb").read() for s, p in paths.items()}
         expect(ours["east"] == ours["west"] != bytes(8 * MIB), "what was in the files before stays, and is the same")
-        lab.wait("east and west hold the same", lambda: image(lab, "east", "keep") == image(lab, "west", "keep"))
         return f"4 times, {w.acknowledged} operations on the volume that stayed"
