@@ -92,6 +92,19 @@ void RingPushPop(benchmark::State &state)
     bench_ring_free(ring);
 }
 
+// The transport's own work for a message of 128 KiB, both ends, no seal.
+void Session(benchmark::State &state)
+{
+    bench_session *bench = bench_session_new(static_cast<std::size_t>(state.range(0)));
+    std::uint64_t datagrams = 0;
+    for (auto _ : state)
+        datagrams += bench_session_message(bench);
+    bench_session_free(bench);
+    state.counters["time_per_datagram"] = benchmark::Counter(
+        static_cast<double>(datagrams), benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+    Count(state, 131072);
+}
+
 } // namespace
 
 BENCHMARK(Copy)->Name("memcpy")->Arg(4096)->Arg(131072);
@@ -101,4 +114,5 @@ BENCHMARK_CAPTURE(Open, ipsecmb, 0)->Name("aes_gcm_open/ipsec-mb")->Arg(1408)->A
 BENCHMARK_CAPTURE(Seal, openssl, 1)->Name("aes_gcm_seal/openssl")->Arg(1408)->Arg(8900);
 BENCHMARK_CAPTURE(Open, openssl, 1)->Name("aes_gcm_open/openssl")->Arg(1408)->Arg(8900);
 BENCHMARK(RingPushPop)->Name("spsc_ring/push_pop_64B");
+BENCHMARK(Session)->Name("session/128k/no_seal")->Arg(1472)->Arg(8972);
 BENCHMARK_MAIN();

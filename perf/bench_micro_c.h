@@ -22,6 +22,11 @@ struct bench_ring *bench_ring_new(void);
 void bench_ring_push_pop(struct bench_ring *ring); /* 64 bytes in, 64 bytes out, one thread */
 void bench_ring_free(struct bench_ring *ring);
 
+struct bench_session;
+struct bench_session *bench_session_new(size_t datagram_bytes);
+uint64_t bench_session_message(struct bench_session *bench); /* 128 KiB over and acknowledged; datagrams used */
+void bench_session_free(struct bench_session *bench);
+
 #ifdef __cplusplus
 }
 #endif

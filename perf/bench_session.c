@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Two sessions back to back in one thread and in virtual time, under a seal that does nothing: what is left
+ * is the transport's own work for a datagram (fragment, headers, in-flight map, reassembly, acks). A message
+ * of 128 KiB is one step: both ends' whole work for it, its acks and its credit.
+ */
+#include "bench_micro_c.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/numbers.h"
+#include "transport/session.h"
+
+#define BODY_BYTES 131072u
+#define STEP_NS    (20 * CW_US)
+
+struct bench_session {
+    struct cw_session *sides[2];
+    void *memory[2];
+    uint64_t now_ns, datagrams, delivered;
+    uint8_t datagram[9216];
+    uint8_t body[BODY_BYTES];
+};
+
+static void null_expand(void *state, const uint8_t key[32])
+{
+    memcpy(state, key, 32);
+}
+
+static void null_seal(const void *state, uint8_t *cipher, const uint8_t *plain, size_t length,
+                      const uint8_t iv[12], const uint8_t *aad, size_t aad_length, uint8_t tag[16])
+{
+    memset(tag, 0, 16);
+}
+
+static bool null_open(const void *state, uint8_t *plain, const uint8_t *cipher, size_t length,
+                      const uint8_t iv[12], const uint8_t *aad, size_t aad_length, const uint8_t tag[16])
+{
+    return true;
+}
+
+static const struct cw_aead_ops null_aead = {"none", 64, null_expand, null_seal, null_open};
+
+static struct cw_session *make(struct bench_session *bench, int side, const struct cw_session_config *config)
+{
+    struct cw_arena arena;
+    cw_arena_measure(&arena);
+    (void)cw_session_new(config, &arena, 0);
+    size_t size = cw_round_up(arena.used, 4096);
+    bench->memory[side] = aligned_alloc(4096, size);
+    CW_ASSERT(bench->memory[side] != NULL);
+    cw_arena_init(&arena, bench->memory[side], size);
+    return cw_session_new(config, &arena, 0);
+}
+
+/* Everything that one side may send now goes to the other at once. */
+static void carry(struct bench_session *bench, int from)
+{
+    size_t length;
+    while ((length = cw_session_transmit(bench->sides[from], bench->datagram, bench->now_ns)) > 0) {
+        cw_session_on_datagram(bench->sides[!from], bench->datagram, length, bench->now_ns);
+        bench->datagrams++;
+    }
+}
+
+static void turn(struct bench_session *bench)
+{
+    struct cw_session_event event;
+    bench->now_ns += STEP_NS;
+    for (int side = 0; side < 2; side++) {
+        if (cw_session_deadline_ns(bench->sides[side]) <= bench->now_ns)
+            cw_session_on_time(bench->sides[side], bench->now_ns);
+        carry(bench, side);
+    }
+    for (int side = 0; side < 2; side++) {
+        while (cw_session_event(bench->sides[side], &event)) {
+            if (event.type == CW_SESSION_RECEIVED)
+                cw_session_release(bench->sides[side], event.received.buffer);
+            bench->delivered += event.type == CW_SESSION_SENT && event.delivered;
+        }
+    }
+}
+
+struct bench_session *bench_session_new(size_t datagram_bytes)
+{
+    struct bench_session *bench = calloc(1, sizeof *bench);
+    CW_ASSERT(bench != NULL);
+    CW_ASSERT(datagram_bytes <= sizeof bench->datagram);
+    for (int side = 0; side < 2; side++) {
+        struct cw_session_config config = {
+            .is_initiator = side == 0,
+            .aead = &null_aead,
+            .datagram_bytes_max = (uint32_t)datagram_bytes,
+            .rate_bytes_per_second = 12500000000ull,
+            .packets_in_flight_max = 4096,
+            .messages_max = 256,
+            .receive_count = {64, 16, 32},
+        };
+        memcpy(config.local_name, side == 0 ? "east" : "west", 5);
+        memcpy(config.remote_name, side == 0 ? "west" : "east", 5);
+        config.seed[0] = (uint8_t)(side + 1);
+        bench->sides[side] = make(bench, side, &config);
+    }
+    while (!cw_session_can_send(bench->sides[0], CW_STREAM_LIVE, BODY_BYTES))
+        turn(bench);
+    return bench;
+}
+
+uint64_t bench_session_message(struct bench_session *bench)
+{
+    static const uint8_t head[96];
+    uint64_t datagrams = bench->datagrams, delivered = bench->delivered;
+    while (cw_session_send(bench->sides[0], CW_STREAM_LIVE, head, sizeof head, bench->body, BODY_BYTES, 1) !=
+           CW_OK)
+        turn(bench);
+    while (bench->delivered == delivered)
+        turn(bench);
+    return bench->datagrams - datagrams;
+}
+
+void bench_session_free(struct bench_session *bench)
+{
+    for (int side = 0; side < 2; side++)
+        free(bench->memory[side]);
+    free(bench);
+}
