@@ -8,6 +8,7 @@
 void cw_ack_ranges_reset(struct cw_ack_ranges *acks)
 {
     acks->count = 0;
+    acks->marked = 0;
     acks->largest_ns = 0;
     acks->unacked = 0;
     acks->deadline_ns = CW_NEVER;
@@ -91,6 +92,7 @@ bool cw_ack_ranges_take(struct cw_ack_ranges *acks, struct cw_ack *ack, uint64_t
     uint64_t delay = now_ns - acks->largest_ns;
     ack->delay_ns = delay > UINT32_MAX ? UINT32_MAX : (uint32_t)delay;
     ack->range_count = acks->count;
+    ack->marked = acks->marked;
     memcpy(ack->ranges, acks->ranges, acks->count * sizeof acks->ranges[0]);
     acks->unacked = 0;
     acks->deadline_ns = CW_NEVER;

@@ -20,6 +20,7 @@
 
 struct cw_ack_ranges {
     uint32_t count;
+    uint16_t marked;                           /* packets that came with a CE mark, modulo 2^16 */
     struct cw_range ranges[CW_ACK_RANGES_MAX]; /* highest first; neither empty nor touching */
     uint64_t largest_ns;                       /* when the largest came */
     uint32_t unacked;                          /* packets that want an ack, since the last one left */

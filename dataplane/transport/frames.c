@@ -11,7 +11,7 @@ size_t cw_frame_write_ack(uint8_t *at, const struct cw_ack *ack)
     CW_ASSERT(ack->range_count <= CW_ACK_RANGES_MAX);
     at[0] = CW_FRAME_ACK;
     at[1] = (uint8_t)ack->range_count;
-    cw_store16le(at + 2, 0);
+    cw_store16le(at + 2, ack->marked);
     cw_store32le(at + 4, ack->delay_ns);
     cw_store64le(at + 8, ack->ranges[0].last);
     uint64_t gap = 0;
@@ -70,8 +70,9 @@ size_t cw_frame_write_data(uint8_t *at, const struct cw_data *data)
 
 static size_t decode_ack(const uint8_t *at, size_t left, struct cw_ack *ack)
 {
-    if (left < CW_FRAME_ACK_SIZE(1) || cw_load16le(at + 2) != 0)
+    if (left < CW_FRAME_ACK_SIZE(1))
         return 0;
+    ack->marked = cw_load16le(at + 2);
     uint32_t count = at[1];
     if (count < 1 || count > CW_ACK_RANGES_MAX || left < CW_FRAME_ACK_SIZE(count))
         return 0;

@@ -68,8 +68,8 @@ struct cw_sent *cw_inflight_in_the_way(const struct cw_inflight *inflight)
     return sent->state == CW_SENT_FREE ? NULL : sent;
 }
 
-void cw_inflight_add(struct cw_inflight *inflight, enum cw_sent_kind kind, uint64_t reference,
-                     uint16_t fragment, uint64_t now_ns)
+struct cw_sent *cw_inflight_add(struct cw_inflight *inflight, enum cw_sent_kind kind, uint64_t reference,
+                                uint16_t fragment, uint64_t now_ns)
 {
     struct cw_sent *sent = &inflight->ring[inflight->next_number & inflight->mask];
     CW_ASSERT(sent->state == CW_SENT_FREE);
@@ -83,6 +83,7 @@ void cw_inflight_add(struct cw_inflight *inflight, enum cw_sent_kind kind, uint6
     };
     append(inflight, &inflight->outstanding, sent);
     inflight->next_number++;
+    return sent;
 }
 
 void cw_inflight_skip(struct cw_inflight *inflight)

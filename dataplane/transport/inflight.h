@@ -35,6 +35,7 @@ struct cw_sent {
     uint32_t next; /* ring indexes, CW_SENT_NONE at the ends */
     uint32_t previous;
     uint16_t fragment;
+    uint16_t bytes; /* of its datagram; the sender fills it in */
     uint8_t kind;
     uint8_t state;
 };
@@ -60,8 +61,8 @@ void cw_inflight_reset(struct cw_inflight *inflight);
 /* The packet, one ring size old, whose entry the next number needs; NULL when there is room. */
 struct cw_sent *cw_inflight_in_the_way(const struct cw_inflight *inflight);
 /* Uses up the next number. Asserts that nothing is in the way. */
-void cw_inflight_add(struct cw_inflight *inflight, enum cw_sent_kind kind, uint64_t reference,
-                     uint16_t fragment, uint64_t now_ns);
+struct cw_sent *cw_inflight_add(struct cw_inflight *inflight, enum cw_sent_kind kind, uint64_t reference,
+                                uint16_t fragment, uint64_t now_ns);
 /* The same for a packet that wants no ack. */
 void cw_inflight_skip(struct cw_inflight *inflight);
 

@@ -12,9 +12,12 @@ static uint64_t cost_ns(const struct cw_pacer *pacer, uint64_t bytes)
     return (fractions + (1u << FRACTION_BITS) - 1) >> FRACTION_BITS;
 }
 
-void cw_pacer_init(struct cw_pacer *pacer, uint64_t rate, uint32_t datagram_bytes_max)
+void cw_pacer_rate_set(struct cw_pacer *pacer, uint64_t rate, uint32_t datagram_bytes_max)
 {
-    *pacer = (struct cw_pacer){0};
+    if (rate == pacer->rate)
+        return;
+    pacer->rate = rate;
+    pacer->byte_cost = pacer->quantum_ns = pacer->datagram_ns = 0;
     if (rate == 0)
         return;
     CW_ASSERT(datagram_bytes_max <= CW_PACER_QUANTUM_MAX);
@@ -26,6 +29,12 @@ void cw_pacer_init(struct cw_pacer *pacer, uint64_t rate, uint32_t datagram_byte
     uint64_t quantum = CW_MIN(CW_MAX(span_bytes, 2ull * datagram_bytes_max), CW_PACER_QUANTUM_MAX);
     pacer->quantum_ns = quantum * CW_SECOND / rate; /* rounded down: the guarantee is on the other side */
     pacer->datagram_ns = CW_MIN(cost_ns(pacer, datagram_bytes_max), pacer->quantum_ns);
+}
+
+void cw_pacer_init(struct cw_pacer *pacer, uint64_t rate, uint32_t datagram_bytes_max)
+{
+    *pacer = (struct cw_pacer){0};
+    cw_pacer_rate_set(pacer, rate, datagram_bytes_max);
 }
 
 uint64_t cw_pacer_next_ns(const struct cw_pacer *pacer)

@@ -18,6 +18,7 @@
 #define CW_PACER_SPAN_NS     50000u
 
 struct cw_pacer {
+    uint64_t rate;
     uint64_t byte_cost;        /* 2^-20 ns; 0: not paced */
     uint64_t quantum_ns;       /* what may stand undrained */
     uint64_t datagram_ns;      /* cost of the longest datagram */
@@ -27,6 +28,8 @@ struct cw_pacer {
 
 /* rate 0: never holds anything back. */
 void cw_pacer_init(struct cw_pacer *pacer, uint64_t rate_bytes_per_second, uint32_t datagram_bytes_max);
+/* Another rate from now on; what was sent drains at the rate it was sent at. Cheap when it is the same. */
+void cw_pacer_rate_set(struct cw_pacer *pacer, uint64_t rate_bytes_per_second, uint32_t datagram_bytes_max);
 /* When the next datagram may leave: now or earlier, it may leave now. */
 uint64_t cw_pacer_next_ns(const struct cw_pacer *pacer);
 void cw_pacer_on_sent(struct cw_pacer *pacer, uint32_t bytes, uint64_t now_ns);

@@ -62,6 +62,7 @@ static void carve(struct cw_session *s, const struct cw_session_config *config, 
     carve_lane(&s->lanes[0], config->aead, arena);
     carve_lane(&s->lanes[1], config->aead, arena);
     cw_inflight_init(&s->inflight, arena, CW_RING_OF_SENT * config->packets_in_flight_max);
+    cw_session_rate_init(s, config, arena);
     cw_send_init(&s->send, arena, config->messages_max);
     cw_receive_init(&s->receive, arena, config->receive_count);
 }
@@ -105,6 +106,7 @@ struct cw_session *cw_session_new(const struct cw_session_config *config, struct
     cw_ack_ranges_reset(&s->acks);
     cw_loss_reset(&s->loss);
     cw_pacer_init(&s->pacer, config->rate_bytes_per_second, config->datagram_bytes_max);
+    cw_session_rate_start(s, config->datagram_bytes_max, now_ns);
     s->bytes_sent.shift = CW_METER_RATE_SHIFT;
     s->packets_sent.shift = s->packets_lost.shift = CW_METER_LOSS_SHIFT;
     begin_handshakes(s, config, now_ns);
@@ -201,6 +203,7 @@ void cw_session_go_up(struct cw_session *s, uint64_t now_ns)
     s->handshake.spi_avoid = lane->spi_in;
     s->close_due = false; /* the keys it would need are gone */
     cw_fsm_move(&s->fsm, &s->state, CW_STATE_UP);
+    cw_session_rate_start(s, lane->datagram_bytes, now_ns);
     cw_send_open(&s->send, CW_FRAGMENT_BYTES(lane->datagram_bytes), lane->window);
     cw_receive_open(&s->receive, CW_FRAGMENT_BYTES(lane->datagram_bytes));
     s->credit_ns = now_ns;
@@ -221,6 +224,7 @@ void cw_session_go_down(struct cw_session *s, enum cw_session_down why, uint64_t
     cw_inflight_reset(&s->inflight);
     cw_ack_ranges_reset(&s->acks);
     cw_loss_reset(&s->loss);
+    cw_session_rate_start(s, s->config.datagram_bytes_max, now_ns);
     s->ping_due = false;
     s->credit_ns = CW_NEVER;
     s->close_due = why != CW_DOWN_CLOSED_BY_PEER && why != CW_DOWN_PEER_RESTARTED;
@@ -290,6 +294,11 @@ void cw_session_stats(struct cw_session *s, struct cw_session_stats *stats)
         .loss = sent ? (double)CW_MIN(lost, sent) / (double)sent : 0,
         .packets_in_flight = s->inflight.outstanding.count,
         .messages_in_flight = s->send.open_count,
+        .bytes_in_flight = s->rate.path.in_flight,
+        .pacing_bytes_per_second = cw_rate_pacing(&s->rate),
+        .window_bytes = cw_rate_window(&s->rate),
+        .rate_name = cw_rate_kind_name(s->config.rate_kind),
+        .rate_state = cw_rate_state_name(&s->rate),
     };
     for (uint32_t i = 0; i < CW_SESSION_COUNTER_COUNT; i++)
         stats->counters[i] = cw_counter_read(&s->counters[i]);

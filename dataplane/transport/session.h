@@ -54,6 +54,9 @@ struct cw_aead_ops {
                  const uint8_t iv[12], const uint8_t *aad, size_t aad_length, const uint8_t tag[16]);
 };
 
+/* Who decides how fast a path is sent on (rate.h). */
+enum cw_rate_kind { CW_RATE_FIXED = 0, CW_RATE_BBR, CW_RATE_CUBIC, CW_RATE_KIND_COUNT };
+
 struct cw_session_config {
     bool is_initiator;   /* exactly one of the two; the other answers */
     char local_name[32]; /* node names: mixed into the keys, so a wrong peer cannot finish */
@@ -61,8 +64,9 @@ struct cw_session_config {
     uint8_t cluster_key[32]; /* never seals data */
     uint8_t seed[64];        /* fresh from getrandom: ephemeral secrets and nonces come from it */
     const struct cw_aead_ops *aead;
-    uint32_t datagram_bytes_max;            /* UDP payload: MTU - 28 (v4) or - 48 (v6) */
-    uint64_t rate_bytes_per_second;         /* the pacer; 0: not paced */
+    uint32_t datagram_bytes_max; /* UDP payload: MTU - 28 (v4) or - 48 (v6) */
+    enum cw_rate_kind rate_kind;
+    uint64_t rate_bytes_per_second;         /* fixed: the rate; else never more than it. 0: no limit */
     uint32_t packets_in_flight_max;         /* power of two */
     uint32_t messages_max;                  /* sends accepted and not yet returned, all streams */
     uint32_t receive_count[CW_CLASS_COUNT]; /* buffers of each class = credit granted */
@@ -110,19 +114,19 @@ struct cw_session_event {
     X(CW_SESSION_BYTES_OUT, "bytes_out")                                                                     \
     X(CW_SESSION_BYTES_IN, "bytes_in")                                                                       \
     X(CW_SESSION_MESSAGES_OUT, "messages_out")                                                               \
-    X(CW_SESSION_MESSAGES_IN, "messages_in") X(CW_SESSION_RETRANSMITTED, "packets_retransmitted")            \
-        X(CW_SESSION_LOST, "packets_lost") X(CW_SESSION_SPURIOUS, "losses_spurious")                         \
-            X(CW_SESSION_PROBES, "probe_timeouts") X(CW_SESSION_DROP_SHORT, "drop_short")                    \
-                X(CW_SESSION_DROP_FORMAT, "drop_format") X(CW_SESSION_DROP_SPI, "drop_unknown_spi")          \
-                    X(CW_SESSION_DROP_TAG, "drop_bad_tag") X(CW_SESSION_DROP_REPLAY, "drop_replay")          \
-                        X(CW_SESSION_DROP_HANDSHAKE, "drop_handshake")                                       \
-                            X(CW_SESSION_DROP_COOKIE, "drop_bad_cookie")                                     \
-                                X(CW_SESSION_DROP_FRAME, "drop_bad_frame")                                   \
-                                    X(CW_SESSION_DROP_CREDIT, "drop_over_credit")                            \
-                                        X(CW_SESSION_DUPLICATE, "fragments_duplicate")                       \
-                                            X(CW_SESSION_HANDSHAKES, "handshakes_completed")                 \
-                                                X(CW_SESSION_DOWNS, "sessions_down")                         \
-                                                    X(CW_SESSION_STALE_RELEASES, "stale_releases")
+    X(CW_SESSION_MESSAGES_IN, "messages_in")                                                                 \
+    X(CW_SESSION_RETRANSMITTED, "packets_retransmitted") X(CW_SESSION_LOST, "packets_lost")                  \
+        X(CW_SESSION_SPURIOUS, "losses_spurious") X(CW_SESSION_PROBES, "probe_timeouts")                     \
+            X(CW_SESSION_DROP_SHORT, "drop_short") X(CW_SESSION_DROP_FORMAT, "drop_format")                  \
+                X(CW_SESSION_DROP_SPI, "drop_unknown_spi") X(CW_SESSION_DROP_TAG, "drop_bad_tag")            \
+                    X(CW_SESSION_DROP_REPLAY, "drop_replay") X(CW_SESSION_DROP_HANDSHAKE, "drop_handshake")  \
+                        X(CW_SESSION_DROP_COOKIE, "drop_bad_cookie")                                         \
+                            X(CW_SESSION_DROP_FRAME, "drop_bad_frame")                                       \
+                                X(CW_SESSION_DROP_CREDIT, "drop_over_credit")                                \
+                                    X(CW_SESSION_DUPLICATE, "fragments_duplicate")                           \
+                                        X(CW_SESSION_HANDSHAKES, "handshakes_completed")                     \
+                                            X(CW_SESSION_DOWNS, "sessions_down")                             \
+                                                X(CW_SESSION_STALE_RELEASES, "stale_releases")
 enum { CW_SESSION_COUNTERS(CW_COUNTER_ENUM) CW_SESSION_COUNTER_COUNT };
 extern const char *const cw_session_counter_names[CW_SESSION_COUNTER_COUNT];
 
@@ -148,6 +152,9 @@ bool cw_session_can_send(const struct cw_session *session, enum cw_stream stream
 
 /* One UDP payload as received. May be changed (opened in place). Never keeps a pointer to it. */
 void cw_session_on_datagram(struct cw_session *session, uint8_t *datagram, size_t length, uint64_t now_ns);
+/* The same for one whose IP header says that it met congestion (CE, RFC 3168): the sender is told. */
+void cw_session_on_datagram_marked(struct cw_session *session, uint8_t *datagram, size_t length,
+                                   uint64_t now_ns);
 
 /*
  * Builds the next datagram that may leave now, highest priority first: handshake, acks, control, live,
@@ -174,6 +181,11 @@ struct cw_session_stats {
     uint64_t rate_bytes_per_second; /* measured over the last second */
     double loss;                    /* share of packets declared lost, last ten seconds or so */
     uint32_t packets_in_flight, messages_in_flight;
+    uint64_t bytes_in_flight;
+    uint64_t pacing_bytes_per_second; /* what the controller allows now; 0: not paced */
+    uint64_t window_bytes;            /* UINT64_MAX: no limit but that of packets */
+    const char *rate_name;            /* "fixed", "bbr" or "cubic" */
+    const char *rate_state;           /* of the controller, in a word */
     uint64_t counters[CW_SESSION_COUNTER_COUNT];
 };
 void cw_session_stats(struct cw_session *session, struct cw_session_stats *stats);

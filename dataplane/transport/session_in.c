@@ -138,6 +138,7 @@ static void on_sealed(struct cw_session *s, const struct cw_packet *packet, uint
     }
     s->heard_ns = now_ns;
     s->ping_ns = now_ns + s->config.idle_timeout_ns / 4;
+    s->acks.marked += s->is_marked;
     on_payload(s, packet, datagram + CW_PACKET_HEADER_SIZE, now_ns);
     if (s->state == CW_STATE_UP && s->live->blocks_in >= s->key_blocks_max)
         cw_session_go_down(s, CW_DOWN_KEYS_WORN, now_ns);
@@ -183,4 +184,11 @@ void cw_session_on_datagram(struct cw_session *s, uint8_t *datagram, size_t leng
         on_handshake(s, datagram, length, now_ns);
     else
         on_sealed(s, &packet, datagram, now_ns);
+}
+
+void cw_session_on_datagram_marked(struct cw_session *s, uint8_t *datagram, size_t length, uint64_t now_ns)
+{
+    s->is_marked = true;
+    cw_session_on_datagram(s, datagram, length, now_ns);
+    s->is_marked = false;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The inside of a session, shared by session.c (life and events), session_in.c (datagrams in), session_out.c
- * (datagrams out) and session_time.c (timers and loss). Nobody else includes this, but tests of limits that
- * cannot be reached in time.
+ * (datagrams out), session_time.c (timers and loss) and session_rate.c (rate control). Nobody else includes
+ * this, but tests of limits that cannot be reached in time.
  *
  * A lane is a pair of keys with its packet numbers and replay window. There are two: the live one and the
  * one that a handshake prepares; going up exchanges them.
@@ -15,6 +15,7 @@
 #include "transport/loss.h"
 #include "transport/meter.h"
 #include "transport/pacer.h"
+#include "transport/rate.h"
 #include "transport/receive.h"
 #include "transport/replay.h"
 #include "transport/send.h"
@@ -60,7 +61,12 @@ struct cw_session {
     struct cw_inflight inflight;
     struct cw_ack_ranges acks;
     struct cw_loss loss;
-    struct cw_pacer pacer;
+    struct cw_pacer pacer; /* the shaper: nothing leaves faster than the configured rate */
+    struct cw_rate rate;
+    struct cw_pacer rate_pacer; /* what a controller other than fixed asks for; data alone obeys */
+    bool is_dry;                /* there was nothing to send since data last left */
+    bool is_marked;             /* the datagram being looked at came with a CE mark */
+    uint16_t marked_told;       /* of the peer's newest ack */
     struct cw_send send;
     struct cw_receive receive;
     bool close_due; /* one CLOSE is to leave under the live lane's keys */
@@ -95,3 +101,22 @@ void cw_session_on_ack(struct cw_session *session, const struct cw_ack *ack, uin
 
 /* session_out.c */
 bool cw_session_data_may_leave(const struct cw_session *session);
+
+/* session_rate.c */
+void cw_session_rate_init(struct cw_session *session, const struct cw_session_config *config,
+                          struct cw_arena *arena);
+void cw_session_rate_start(struct cw_session *session, uint32_t datagram_bytes, uint64_t now_ns);
+/* The newest packet of the in-flight map leaves. */
+void cw_session_rate_sent(struct cw_session *session, struct cw_sent *sent, size_t bytes, uint64_t now_ns);
+/* May another datagram of data be in flight? */
+bool cw_session_rate_has_room(const struct cw_session *session);
+/* When data may leave as far as the controller's pacing goes; 0: now. */
+uint64_t cw_session_rate_next_ns(const struct cw_session *session);
+/* Data wants to leave and may, as far as the controller goes. */
+bool cw_session_rate_lets(struct cw_session *session, uint64_t now_ns);
+/* There is no data to send now. */
+void cw_session_rate_idle(struct cw_session *session);
+/* The controller's answers may have changed. */
+void cw_session_rate_obey(struct cw_session *session);
+/* Marks told of by an ack, between the calls for what it acknowledges. */
+void cw_session_rate_marks(struct cw_session *session, const struct cw_ack *ack, uint64_t now_ns);

@@ -99,7 +99,8 @@ static size_t build_control(struct cw_session *s, uint8_t *datagram, uint64_t no
     CW_ASSERT(s->live->next_iv == s->inflight.next_number);
     if (had) {
         packet.flags = CW_PACKET_ACK_WANTED;
-        cw_inflight_add(&s->inflight, CW_SENT_CONTROL, acknowledged, had, now_ns);
+        struct cw_sent *sent = cw_inflight_add(&s->inflight, CW_SENT_CONTROL, acknowledged, had, now_ns);
+        cw_session_rate_sent(s, sent, length + CW_PACKET_OVERHEAD, now_ns);
         cw_loss_on_sent(&s->loss, now_ns);
     } else {
         cw_inflight_skip(&s->inflight);
@@ -110,7 +111,7 @@ static size_t build_control(struct cw_session *s, uint8_t *datagram, uint64_t no
 bool cw_session_data_may_leave(const struct cw_session *s)
 {
     struct cw_fragment fragment;
-    if (s->state != CW_STATE_UP || !cw_send_next(&s->send, &fragment))
+    if (s->state != CW_STATE_UP || !cw_send_next(&s->send, &fragment) || !cw_session_rate_has_room(s))
         return false;
     if (s->inflight.outstanding.count >= s->config.packets_in_flight_max - CW_IN_FLIGHT_RESERVE)
         return false;
@@ -133,11 +134,13 @@ static size_t build_data(struct cw_session *s, uint8_t *datagram, uint64_t now_n
     struct cw_fragment fragment;
     struct cw_data data;
     uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
-    if (!cw_send_next(&s->send, &fragment))
+    if (!cw_send_next(&s->send, &fragment)) {
+        cw_session_rate_idle(s);
         return 0;
+    }
     if (s->inflight.outstanding.count >= s->config.packets_in_flight_max - CW_IN_FLIGHT_RESERVE)
         return 0;
-    if (!make_room(s, false, now_ns))
+    if (!cw_session_rate_lets(s, now_ns) || !make_room(s, false, now_ns))
         return 0;
     cw_send_describe(&s->send, &fragment, &data);
     size_t length = ride_along(s, payload, data.length, now_ns);
@@ -155,8 +158,9 @@ static size_t build_data(struct cw_session *s, uint8_t *datagram, uint64_t now_n
         cw_session_count(s, CW_SESSION_RETRANSMITTED);
     }
     CW_ASSERT(s->live->next_iv == s->inflight.next_number);
-    cw_inflight_add(&s->inflight, CW_SENT_DATA, cw_handle_pack(fragment.message->self), fragment.index,
-                    now_ns);
+    struct cw_sent *sent = cw_inflight_add(&s->inflight, CW_SENT_DATA, cw_handle_pack(fragment.message->self),
+                                           fragment.index, now_ns);
+    cw_session_rate_sent(s, sent, length + CW_PACKET_OVERHEAD, now_ns);
     cw_loss_on_sent(&s->loss, now_ns);
     cw_meter_add(&s->packets_sent, 1, now_ns);
     cw_send_on_sent(&s->send, &fragment);

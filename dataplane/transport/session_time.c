@@ -29,6 +29,7 @@ void cw_session_lose(struct cw_session *s, struct cw_sent *sent, uint64_t now_ns
     cw_session_count(s, CW_SESSION_LOST);
     cw_meter_add(&s->packets_lost, 1, now_ns);
     cw_loss_on_lost(&s->loss);
+    cw_rate_on_lost(&s->rate, sent->number, sent->bytes, now_ns);
     give_up(s, sent, now_ns);
 }
 
@@ -47,8 +48,9 @@ void cw_session_detect_losses(struct cw_session *s, uint64_t now_ns)
     }
 }
 
-static void take_acked(struct cw_session *s, struct cw_sent *sent)
+static void take_acked(struct cw_session *s, struct cw_sent *sent, uint64_t now_ns)
 {
+    cw_rate_on_acked(&s->rate, sent->number, sent->bytes, sent->state == CW_SENT_LOST, now_ns);
     if (sent->kind == CW_SENT_DATA) {
         struct cw_message_out *message = cw_send_on_acked(&s->send, sent->reference, sent->fragment);
         if (message)
@@ -68,7 +70,7 @@ static bool covers(const struct cw_ack *ack, uint64_t number)
 }
 
 /* Losses that were none: the packet was only late. At most CW_LOST_REMEMBERED are looked at. */
-static void take_spurious(struct cw_session *s, const struct cw_ack *ack)
+static void take_spurious(struct cw_session *s, const struct cw_ack *ack, uint64_t now_ns)
 {
     struct cw_sent *next;
     for (struct cw_sent *sent = cw_inflight_oldest_lost(&s->inflight); sent; sent = next) {
@@ -77,12 +79,12 @@ static void take_spurious(struct cw_session *s, const struct cw_ack *ack)
             continue;
         cw_session_count(s, CW_SESSION_SPURIOUS);
         cw_loss_on_spurious(&s->loss);
-        take_acked(s, sent);
+        take_acked(s, sent, now_ns);
     }
 }
 
 /* The oldest outstanding and the lowest range go upwards together: each is looked at once. */
-static struct cw_sent take_outstanding(struct cw_session *s, const struct cw_ack *ack)
+static struct cw_sent take_outstanding(struct cw_session *s, const struct cw_ack *ack, uint64_t now_ns)
 {
     struct cw_sent *next, newest = {.number = 0};
     uint32_t i = ack->range_count - 1;
@@ -95,7 +97,7 @@ static struct cw_sent take_outstanding(struct cw_session *s, const struct cw_ack
         if (sent->number < ack->ranges[i].first)
             continue;
         newest = *sent;
-        take_acked(s, sent);
+        take_acked(s, sent, now_ns);
     }
     return newest;
 }
@@ -103,14 +105,18 @@ static struct cw_sent take_outstanding(struct cw_session *s, const struct cw_ack
 void cw_session_on_ack(struct cw_session *s, const struct cw_ack *ack, uint64_t now_ns)
 {
     uint64_t largest = ack->ranges[0].last;
-    take_spurious(s, ack);
-    struct cw_sent newest = take_outstanding(s, ack);
+    cw_rate_ack_begin(&s->rate, now_ns);
+    take_spurious(s, ack, now_ns);
+    struct cw_sent newest = take_outstanding(s, ack, now_ns);
+    cw_session_rate_marks(s, ack, now_ns);
     s->loss.largest_acked = CW_MAX(s->loss.largest_acked, largest);
     if (newest.number > 0)
         cw_loss_on_acked(&s->loss);
     if (newest.number == largest)
         cw_loss_on_sample(&s->loss, now_ns - newest.sent_ns, ack->delay_ns);
     cw_session_detect_losses(s, now_ns);
+    cw_rate_ack_end(&s->rate, s->loss.rtt_ns_smoothed, now_ns);
+    cw_session_rate_obey(s);
 }
 
 /* Nothing was acknowledged for long: send the oldest again, and a PING, which asks for an ack in any case. */
@@ -119,11 +125,15 @@ static void probe(struct cw_session *s, uint64_t now_ns)
     cw_session_count(s, CW_SESSION_PROBES);
     for (uint32_t i = 0; i < CW_PROBE_PACKETS; i++) {
         struct cw_sent *sent = cw_inflight_oldest(&s->inflight);
-        if (sent)
-            give_up(s, sent, now_ns);
+        if (!sent)
+            break;
+        cw_rate_on_given_up(&s->rate, sent->bytes);
+        give_up(s, sent, now_ns);
     }
     s->ping_due = true;
     cw_loss_on_probe(&s->loss, now_ns);
+    cw_rate_on_probe_timeout(&s->rate, s->loss.probe_count, now_ns);
+    cw_session_rate_obey(s);
 }
 
 static uint64_t silence_ns(const struct cw_session *s)
@@ -145,8 +155,11 @@ static void on_time_up(struct cw_session *s, uint64_t now_ns)
         cw_session_go_down(s, CW_DOWN_IDLE, now_ns);
         return;
     }
-    if (now_ns >= s->loss.detect_ns)
+    if (now_ns >= s->loss.detect_ns) {
+        cw_rate_ack_begin(&s->rate, now_ns);
         cw_session_detect_losses(s, now_ns);
+        cw_session_rate_obey(s);
+    }
     if (now_ns >= probe_ns(s))
         probe(s, now_ns);
     if (now_ns >= s->ping_ns) {
@@ -175,8 +188,10 @@ static uint64_t output_ns(const struct cw_session *s)
         due_ns = 0;
     if (s->state == CW_STATE_UP) {
         due_ns = CW_MIN(due_ns, CW_MIN(s->acks.deadline_ns, s->credit_ns));
-        if (s->ping_due || cw_session_data_may_leave(s))
+        if (s->ping_due)
             due_ns = 0;
+        else if (cw_session_data_may_leave(s))
+            due_ns = CW_MIN(due_ns, cw_session_rate_next_ns(s));
     }
     if (due_ns == CW_NEVER)
         return CW_NEVER;
