@@ -34,6 +34,9 @@ void cw_history_add(struct cw_history *history, uint64_t epoch, uint64_t reign, 
     CW_ASSERT(history->count == 0 || history->entries[history->count - 1].epoch < epoch);
     while (history->count > 0 && history->entries[history->count - 1].first_sequence > first_sequence)
         history->count--; /* adopted, but of that reign no record was ever here */
+    /* One that wrote nothing names no record and parts no two logs; the first is what blank sites share. */
+    if (history->count > 1 && history->entries[history->count - 1].first_sequence == first_sequence)
+        history->count--;
     if (history->count == CW_HISTORY_MAX) {
         memmove(&history->entries[0], &history->entries[1],
                 sizeof history->entries[0] * (CW_HISTORY_MAX - 1));
@@ -41,6 +44,21 @@ void cw_history_add(struct cw_history *history, uint64_t epoch, uint64_t reign, 
     }
     history->entries[history->count++] =
         (struct cw_history_entry){.epoch = epoch, .reign = reign, .first_sequence = first_sequence};
+}
+
+bool cw_history_may_add(const struct cw_history *history, uint64_t first_sequence, uint64_t in_place)
+{
+    struct cw_history after = *history;
+    const struct cw_history_entry *last = cw_history_last(history);
+
+    cw_history_add(&after, last ? last->epoch + 1 : 1, 1, first_sequence);
+    return history->count < CW_HISTORY_MAX || after.entries[0].epoch == history->entries[0].epoch ||
+           after.entries[0].first_sequence <= in_place + 1;
+}
+
+bool cw_history_is_forgotten(const struct cw_history *history, uint64_t epoch)
+{
+    return history->count == CW_HISTORY_MAX && epoch < history->entries[0].epoch;
 }
 
 const struct cw_history_entry *cw_history_last(const struct cw_history *history)

@@ -320,6 +320,13 @@ static void claim(struct cw_group *g)
 {
     struct cw_opening *o = &g->opening;
 
+    if (!o->request.accept_loss &&
+        !cw_history_may_add(&g->super.history, g->head + 1, g->super.applied_sequence)) {
+        cw_open_refuse(
+            g, "too many openings ended before what they found was in place: one more would forget whose "
+               "writes wait in the journal; promote another site, or accept their loss (--accept-loss)");
+        return;
+    }
     g->sync_wanted = CW_MAX(g->sync_wanted, g->head);
     /* What the store is told must outlive us: the records, and the history by which they count. */
     if (o->is_claim_sent || g->now_ns < o->claim_again_ns || cw_group_durable(g) < g->head ||

@@ -149,6 +149,16 @@ static void decide(struct cw_group *g, struct cw_peer *peer)
     }
     bool shared =
         cw_history_common(&g->super.history, g->head, &hello->history, hello->sequences.received, &common);
+    const struct cw_history_entry *theirs = cw_history_last(&hello->history);
+    if (!shared && theirs && cw_history_is_forgotten(&g->super.history, theirs->epoch)) {
+        cw_group_event(
+            g, 1,
+            "site %llu follows epoch %llu, which is older than all that this site still knows: it is "
+            "copied in full",
+            peer->site, theirs->epoch, 0);
+        cw_copy_begin(g, peer);
+        return;
+    }
     if (!shared && !is_fresh) {
         set_diverged(g, peer, 0);
         return;

@@ -85,8 +85,25 @@ static void test_add_keeps_order(void **state)
     assert_true(cw_history_has(&h, 101, 3, 33));
     assert_false(cw_history_has(&h, 101, 2, 22));
     cw_history_add(&h, 4, 44, 96); /* reign 3 ended before its first record */
-    assert_int_equal(h.count, 3);
+    assert_int_equal(h.count, 2);
     assert_true(cw_history_has(&h, 96, 4, 44));
+    assert_true(cw_history_has(&h, 95, 1, 11));
+}
+
+/* What a blank site attached to is what it shares with whoever comes after. */
+static void test_first_stays(void **state)
+{
+    struct cw_history h = {0}, blank;
+    uint64_t common = 77;
+
+    cw_history_add(&h, 1, 11, 1);
+    blank = h;
+    for (uint64_t e = 2; e < 100; e++)
+        cw_history_add(&h, e, 11 * e, 1);
+    assert_int_equal(h.count, 2);
+    assert_true(cw_history_has(&h, 1, 99, 11 * 99));
+    assert_true(cw_history_common(&h, 50, &blank, 0, &common));
+    assert_int_equal(common, 0);
 }
 
 static void test_oldest_falls_out(void **state)
@@ -100,6 +117,12 @@ static void test_oldest_falls_out(void **state)
     assert_null(cw_history_find(&h, 59));
     assert_int_equal(cw_history_find(&h, 60)->epoch, 6);
     assert_true(cw_history_valid(&h));
+    assert_true(cw_history_is_forgotten(&h, 5));
+    assert_false(cw_history_is_forgotten(&h, 6));
+    /* of the oldest, 60 to 69 count while it is there */
+    assert_false(cw_history_may_add(&h, 1000, 68));
+    assert_true(cw_history_may_add(&h, 1000, 69));
+    assert_true(cw_history_may_add(&h, 10 * (CW_HISTORY_MAX + 5), 0)); /* in the place of the last */
 }
 
 int main(void)
@@ -107,6 +130,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_common_point),
         cmocka_unit_test(test_add_keeps_order),
+        cmocka_unit_test(test_first_stays),
         cmocka_unit_test(test_oldest_falls_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -363,6 +363,75 @@ static void test_fetch_that_ends(void **state)
     pair_fini(&p);
 }
 
+static void open_again(uint8_t site)
+{
+    cw_group_fence(p.sites[site].group, p.store.epoch, p.now_ns);
+    assert_true(pair_open(&p, site, false));
+}
+
+/* More reigns than a history remembers, while B is away: nothing says that it applied anything foreign. */
+static void test_away_for_many_reigns(void **state)
+{
+    begin(&p, 2, CW_MODE_ASYNC);
+    write_some(&p, A, 10, 10);
+    settle();
+    pair_link(&p, A, B, false);
+    for (uint32_t i = 0; i < CW_HISTORY_MAX + 3; i++) {
+        open_again(A);
+        write_some(&p, A, 2, (uint8_t)i);
+        pair_run(&p, 2 * CW_SECOND);
+    }
+    pair_link(&p, A, B, true);
+    settle();
+    assert_int_equal(p.sites[B].copies, 1);
+    pair_fini(&p);
+}
+
+/* A dies in every opening, before (is_marked: after) its first record: what was acknowledged before all that,
+ * and is not in place, stays. Returns how many openings there were. */
+static uint32_t die_in_openings(uint32_t count, bool is_marked)
+{
+    begin(&p, 1, CW_MODE_ASYNC);
+    pair_run(&p, CW_SECOND);
+    for (uint32_t i = 0; i < 10; i++)
+        pair_write(&p, A, i, (uint8_t)(10 + i), true);
+    assert_true(pair_until(&p, all_done));
+    for (uint32_t i = 0; i < count; i++) {
+        pair_kill(&p, A, CW_DEVICE_PROCESS_DIES);
+        pair_start(&p, A);
+        p.sites[A].holds[PAIR_JOURNAL_WRITTEN] = !is_marked;
+        if (!pair_open(&p, A, false))
+            return i;
+        if (is_marked)
+            pair_run(&p, CW_MS);
+    }
+    return count;
+}
+
+static void expect_all_there(void)
+{
+    for (uint32_t i = 0; i < 10; i++)
+        assert_int_equal(pair_read(&p, A, i), 10 + i);
+}
+
+static void test_death_in_many_openings(void **state)
+{
+    assert_int_equal(die_in_openings(CW_HISTORY_MAX + 5, false), CW_HISTORY_MAX + 5);
+    expect_all_there();
+    pair_fini(&p);
+}
+
+static void test_history_full_of_what_is_not_in_place(void **state)
+{
+    uint32_t opened = die_in_openings(CW_HISTORY_MAX + 5, true);
+    assert_int_equal(opened, CW_HISTORY_MAX - 1);
+    assert_non_null(strstr(p.sites[A].group->refusal, "too many openings"));
+    assert_true(pair_open(&p, A, true));
+    expect_all_there();
+    settle();
+    pair_fini(&p);
+}
+
 /* B adopted A's newer history and fetched nothing; its own reign then begins below that of A. */
 static void test_adopted_history_without_records(void **state)
 {
@@ -513,6 +582,9 @@ int main(void)
         cmocka_unit_test(test_late_set),
         cmocka_unit_test(test_death_between_claim_and_superblock),
         cmocka_unit_test(test_fetch_that_ends),
+        cmocka_unit_test(test_away_for_many_reigns),
+        cmocka_unit_test(test_death_in_many_openings),
+        cmocka_unit_test(test_history_full_of_what_is_not_in_place),
         cmocka_unit_test(test_adopted_history_without_records),
         cmocka_unit_test(test_blink_with_records_in_flight),
         cmocka_unit_test(test_replica_loses_its_tail),
