@@ -262,6 +262,20 @@ static json_t *group_json(const struct cw_engine *engine, const struct cw_contro
 
 /* ---------------------------------------------------------------- paths and the whole */
 
+static json_t *rate_control_json(const struct cw_session_stats *stats)
+{
+    json_t *object = json_object();
+    set_text(object, "kind", stats->rate_name ? stats->rate_name : "");
+    set_text(object, "state", stats->rate_state ? stats->rate_state : "");
+    set(object, "pacing_bps", stats->pacing_bytes_per_second * 8);
+    if (stats->window_bytes != UINT64_MAX)
+        set(object, "window_bytes", stats->window_bytes);
+    set(object, "in_flight_bytes", stats->bytes_in_flight);
+    set(object, "in_flight_packets", stats->packets_in_flight);
+    json_object_set_new(object, "rtt_min_us", json_real((double)stats->rtt_ns_min / 1e3));
+    return object;
+}
+
 static json_t *path_json(const struct cw_engine *engine, uint32_t index,
                          const struct cw_path_snapshot *snapshot)
 {
@@ -279,6 +293,7 @@ static json_t *path_json(const struct cw_engine *engine, uint32_t index,
     json_object_set_new(object, "loss", json_real(stats->loss));
     set(object, "rate_bps", stats->rate_bytes_per_second * 8);
     set(object, "pending", snapshot->pending);
+    json_object_set_new(object, "rate_control", rate_control_json(stats));
     json_object_set_new(object, "counters", counters);
     return object;
 }

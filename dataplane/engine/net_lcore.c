@@ -64,6 +64,11 @@ void cw_net_receive_counts(const struct cw_node_config *config, uint32_t counts[
     }
 }
 
+static_assert((int)CW_CONFIG_RATE_BBR == (int)CW_RATE_BBR &&
+                  (int)CW_CONFIG_RATE_CUBIC == (int)CW_RATE_CUBIC &&
+                  (int)CW_CONFIG_RATE_COUNT == (int)CW_RATE_KIND_COUNT,
+              "the configuration's kinds are the transport's");
+
 static void session_config_of(const struct cw_net *net, const struct cw_net_path *path,
                               const struct cw_aead_ops *aead, struct cw_session_config *session)
 {
@@ -73,8 +78,10 @@ static void session_config_of(const struct cw_net *net, const struct cw_net_path
         .is_initiator = config->site_id < cw_engine_site_id(net->engine, wanted->remote),
         .aead = aead,
         .datagram_bytes_max = CW_MIN(cw_port_datagram_bytes_max(path->port), (uint32_t)wanted->mtu - 28u),
+        .rate_kind = (enum cw_rate_kind)wanted->rate_control,
         .rate_bytes_per_second = wanted->rate_bits_per_second / 8,
-        .packets_in_flight_max = CW_NET_PACKETS_IN_FLIGHT,
+        .packets_in_flight_max =
+            wanted->rate_control == CW_CONFIG_RATE_FIXED ? CW_NET_PACKETS_IN_FLIGHT : CW_NET_PACKETS_ADAPTIVE,
         .messages_max = CW_NET_MESSAGES_MAX,
         .idle_timeout_ns = IDLE_TIMEOUT_NS,
     };

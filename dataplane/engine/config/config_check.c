@@ -209,6 +209,24 @@ static void check_path_names(const struct check *check, uint32_t index, const st
         snprintf(out->device, sizeof out->device, "%s", raw->device);
 }
 
+static void check_rate(const struct check *check, uint32_t index, const struct cw_raw_path *raw,
+                       struct cw_config_path *out)
+{
+    static const char *const names[CW_CONFIG_RATE_COUNT] = {"fixed", "bbr", "cubic"};
+    char path[CW_YAML_PATH_SIZE];
+    uint32_t kind = CW_CONFIG_RATE_FIXED;
+    snprintf(path, sizeof path, "paths[%u].rate", index);
+    if (raw->rate && !cw_quantity_bits_per_second(raw->rate, &out->rate_bits_per_second))
+        expected(check, path, raw->rate, "a rate such as 10gbit, 500mbit or 8000kbit");
+    snprintf(path, sizeof path, "paths[%u].rate_control", index);
+    while (raw->rate_control && kind < CW_CONFIG_RATE_COUNT && strcmp(raw->rate_control, names[kind]) != 0)
+        kind++;
+    if (kind == CW_CONFIG_RATE_COUNT)
+        expected(check, path, raw->rate_control, "fixed, bbr or cubic");
+    else
+        out->rate_control = (enum cw_config_rate_control)kind;
+}
+
 static void check_one_path(const struct check *check, uint32_t index)
 {
     const struct cw_raw_path *raw = &check->raw->paths[index];
@@ -223,9 +241,7 @@ static void check_one_path(const struct check *check, uint32_t index)
     check_endpoint(check, path, raw->local, &out->local);
     snprintf(path, sizeof path, "paths[%u].peer", index);
     check_endpoint(check, path, raw->peer, &out->peer);
-    snprintf(path, sizeof path, "paths[%u].rate", index);
-    if (raw->rate && !cw_quantity_bits_per_second(raw->rate, &out->rate_bits_per_second))
-        expected(check, path, raw->rate, "a rate such as 10gbit, 500mbit or 8000kbit");
+    check_rate(check, index, raw, out);
 }
 
 static void check_paths(const struct check *check)

@@ -29,6 +29,7 @@ static const cyaml_schema_field_t path_fields[] = {
     CYAML_FIELD_MAPPING_PTR("peer", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct cw_raw_path, peer,
                             endpoint_fields),
     WORD("rate", struct cw_raw_path, rate),
+    WORD("rate_control", struct cw_raw_path, rate_control),
     CYAML_FIELD_END};
 static const cyaml_schema_value_t path_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct cw_raw_path, path_fields)};

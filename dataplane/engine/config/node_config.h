@@ -30,6 +30,14 @@
 
 enum cw_config_poll { CW_CONFIG_POLL_DEDICATED = 0, CW_CONFIG_POLL_ADAPTIVE };
 
+/* How fast a path is sent on: at its configured rate, or as the network answers. */
+enum cw_config_rate_control {
+    CW_CONFIG_RATE_FIXED = 0,
+    CW_CONFIG_RATE_BBR,
+    CW_CONFIG_RATE_CUBIC,
+    CW_CONFIG_RATE_COUNT
+};
+
 struct cw_config_endpoint {
     uint8_t mac[6];
     uint32_t ip; /* host byte order */
@@ -43,7 +51,8 @@ struct cw_config_path {
     uint16_t mtu;
     struct cw_config_endpoint local;
     struct cw_config_endpoint peer;
-    uint64_t rate_bits_per_second; /* 0: not paced */
+    uint64_t rate_bits_per_second; /* never more than it; 0: no limit */
+    enum cw_config_rate_control rate_control;
 };
 
 struct cw_config_site {

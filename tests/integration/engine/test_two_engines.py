@@ -144,6 +144,27 @@ def replicates(rig):
 
 
 @case
+def replicates_as_the_network_answers(rig):
+    """One side under BBR, the other under CUBIC: the same data, and the status tells who decides the rate."""
+    kinds = {"east": "bbr", "west": "cubic"}
+    for engine in rig.engines:
+        with open(engine.config, "a") as file:
+            file.write(f"    rate_control: {kinds[engine.site]}\n    rate: 2gbit\n")
+    begin(rig)
+    client = Client(rig.east)
+    client.some_writes(2, 300)
+    same(rig.east, rig.west, client)
+    for engine in rig.engines:
+        path = engine.status()["paths"][0]["rate_control"]
+        assert path["kind"] == kinds[engine.site], path
+        assert path["state"] in ("startup", "drain", "probe-rtt", "slow-start", "conservative-slow-start", "avoidance",
+                                 "recovery") or path["state"].startswith("probe-bw-"), path
+        assert 0 < path["pacing_bps"] <= 2_000_000_000, path
+        assert path["window_bytes"] > 4 * 1400 and path["rtt_min_us"] > 0, path
+        assert engine.status()["allocations_on_lcore"] == 0
+
+
+@case
 def survives_loss_of_the_primary(rig):
     begin(rig)
     client = Client(rig.east)

@@ -70,7 +70,7 @@ static const struct example examples[] = {
      "(this one has 114), as sockets have no longer names: a shorter directory\n"},
     {GOOD_HEAD "paths:\n" GOOD_PATH("a") GOOD_PATH("a"),
      "13: paths[1].name is a: expected another name than that of paths[0]\n"},
-    {GOOD_HEAD "paths:\n  - name: x/y\n    remote: north\n    mtu: 70000\n    rate: 10\n",
+    {GOOD_HEAD "paths:\n  - name: x/y\n    remote: north\n    mtu: 70000\n    rate: 10\n    rate_control: reno\n",
      "7: paths[0].name is x/y: expected a name of 1 to 31 letters, digits, '-', '_', '.'\n"
      "7: paths[0].device is missing: expected a DPDK device of 1 to 255 bytes, such as "
      "net_af_xdp0,iface=eth1\n"
@@ -78,7 +78,8 @@ static const struct example examples[] = {
      "7: paths[0].peer is missing: expected mac, ip and port\n"
      "8: paths[0].remote is north: expected one of the names under sites\n"
      "9: paths[0].mtu is 70000: expected a number from 576 to 9600\n"
-     "10: paths[0].rate is 10: expected a rate such as 10gbit, 500mbit or 8000kbit\n"},
+     "10: paths[0].rate is 10: expected a rate such as 10gbit, 500mbit or 8000kbit\n"
+     "11: paths[0].rate_control is reno: expected fixed, bbr or cubic\n"},
     {"site: north\nsites:\n  - {name: east, id: 0}\n  - {name: east, id: 0}\n  - {name: west, id: 8}\n",
      "1: site is north: expected one of the names under sites\n"
      "1: directory is missing: expected an absolute path\n"
@@ -129,6 +130,7 @@ static void test_worked_example(void **state)
     assert_int_equal(config.paths[0].local.ip, 0x0a4d0001);
     assert_int_equal(config.paths[0].peer.mac[5], 2);
     assert_int_equal(config.paths[0].rate_bits_per_second, 10000000000ull);
+    assert_int_equal(config.paths[0].rate_control, CW_CONFIG_RATE_FIXED);
 }
 
 static void write_file(const char *file, const void *bytes, size_t length, mode_t mode)
