@@ -104,9 +104,10 @@ static struct rte_mempool *pool_new(const struct cw_port *port, const struct rte
     uint32_t frame = cw_round_up(port->config.mtu + CW_FRAME_ETHER_BYTES + 12, 64);
     uint32_t room = CW_MAX(CW_MAX(frame, info->min_rx_bufsize), 2048u) + RTE_PKTMBUF_HEADROOM;
     bool is_jumbo = room > RTE_MBUF_DEFAULT_BUF_SIZE;
+    uint32_t buffers = is_jumbo ? MBUFS_JUMBO : MBUFS_SMALL;
     snprintf(name, sizeof name, "cw_port_%u", port->id);
-    return rte_pktmbuf_pool_create(name, is_jumbo ? MBUFS_JUMBO : MBUFS_SMALL, POOL_CACHE, 0, (uint16_t)room,
-                                   rte_eth_dev_socket_id(port->id));
+    return rte_pktmbuf_pool_create(name, port->config.buffers > 0 ? port->config.buffers : buffers,
+                                   POOL_CACHE, 0, (uint16_t)room, rte_eth_dev_socket_id(port->id));
 }
 
 static bool set_up_queues(struct cw_port *port, const struct rte_eth_dev_info *info, char *why,
@@ -243,13 +244,13 @@ static bool take_frame(struct cw_port *port, struct rte_mbuf *frame, void (*take
     return true;
 }
 
-static uint16_t receive_burst(struct cw_port *port, struct rte_mbuf **frames)
+static uint16_t receive_burst(struct cw_port *port, struct rte_mbuf **frames, uint16_t frames_max)
 {
     if (!port->is_memif)
-        return rte_eth_rx_burst(port->id, 0, frames, CW_PORT_BURST);
+        return rte_eth_rx_burst(port->id, 0, frames, frames_max);
     if (!cw_guard_enter(&port->memif.guard))
         return 0;
-    uint16_t count = rte_eth_rx_burst(port->id, 0, frames, CW_PORT_BURST);
+    uint16_t count = rte_eth_rx_burst(port->id, 0, frames, frames_max);
     cw_guard_leave(&port->memif.guard);
     return count;
 }
@@ -260,7 +261,7 @@ uint32_t cw_port_receive(struct cw_port *port, void (*take)(void *context, uint8
     struct rte_mbuf *frames[CW_PORT_BURST];
     uint32_t taken = 0;
     uint64_t bytes = 0;
-    uint16_t count = receive_burst(port, frames);
+    uint16_t count = receive_burst(port, frames, CW_PORT_BURST);
     if (count == 0)
         return 0;
     for (uint16_t i = 0; i < count; i++) {
@@ -311,15 +312,15 @@ void cw_port_transmit_abandon(struct cw_port *port)
     CW_ASSERT(port->next != NULL); /* kept for the next call */
 }
 
-static uint16_t transmit_burst(struct cw_port *port)
+static uint16_t transmit_burst(struct cw_port *port, struct rte_mbuf **frames, uint16_t count)
 {
     if (!port->is_memif)
-        return rte_eth_tx_burst(port->id, 0, port->burst, (uint16_t)port->burst_count);
+        return rte_eth_tx_burst(port->id, 0, frames, count);
     if (!cw_guard_enter(&port->memif.guard))
         return 0;
-    uint16_t count = rte_eth_tx_burst(port->id, 0, port->burst, (uint16_t)port->burst_count);
+    uint16_t sent = rte_eth_tx_burst(port->id, 0, frames, count);
     cw_guard_leave(&port->memif.guard);
-    return count;
+    return sent;
 }
 
 void cw_port_flush(struct cw_port *port)
@@ -329,7 +330,7 @@ void cw_port_flush(struct cw_port *port)
     uint64_t lengths[CW_PORT_BURST]; /* read before: a sent frame is the driver's */
     for (uint32_t i = 0; i < port->burst_count; i++)
         lengths[i] = port->burst[i]->pkt_len;
-    uint16_t sent = transmit_burst(port);
+    uint16_t sent = transmit_burst(port, port->burst, (uint16_t)port->burst_count);
     uint64_t bytes = 0;
     for (uint16_t i = 0; i < sent; i++)
         bytes += lengths[i];
@@ -340,6 +341,18 @@ void cw_port_flush(struct cw_port *port)
         return;
     cw_count(&port->counters[CW_PORT_TX_FULL], 1);
     memmove(port->burst, port->burst + sent, port->burst_count * sizeof port->burst[0]);
+}
+
+/* Frames as they are. */
+
+uint32_t cw_port_receive_frames(struct cw_port *port, struct rte_mbuf **frames, uint32_t frames_max)
+{
+    return receive_burst(port, frames, (uint16_t)CW_MIN(frames_max, CW_PORT_BURST));
+}
+
+uint32_t cw_port_transmit_frames(struct cw_port *port, struct rte_mbuf **frames, uint32_t count)
+{
+    return transmit_burst(port, frames, (uint16_t)CW_MIN(count, CW_PORT_BURST));
 }
 
 void cw_port_cut_set(struct cw_port *port, bool receive, bool transmit)

@@ -39,6 +39,7 @@ struct cw_port_config {
     uint8_t local_mac[6], remote_mac[6];
     uint32_t local_ip, remote_ip; /* host byte order */
     uint16_t local_udp, remote_udp;
+    uint32_t buffers; /* frames that its pool has; 0: what a path needs */
 };
 
 struct cw_eal_config {
@@ -54,7 +55,7 @@ struct cw_eal_config {
  * server on a memif socket of ours, lives. Takes about 0.2 s. Adds to a memif device what it needs:
  * socket-abstract=no and a bsize for the path's mtu; removes a dead server's socket file. */
 enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_t why_size) CW_MUST_CHECK;
-void cw_eal_stop(void);
+void cw_eal_stop(void); /* the last thing before exit */
 bool cw_eal_has_hugepages(void);
 
 struct cw_port;
@@ -76,6 +77,13 @@ uint8_t *cw_port_transmit_next(struct cw_port *port);
 void cw_port_transmit_commit(struct cw_port *port, size_t length);
 void cw_port_transmit_abandon(struct cw_port *port);
 void cw_port_flush(struct cw_port *port); /* what the device did not take goes with the next flush */
+
+/* Frames as they are, for a program that stands between two ports: nothing is checked, no address is needed.
+ * Received ones become the caller's. Of those to transmit, the first that many are gone, the others remain
+ * the caller's. A port is used either so or with the functions above. */
+struct rte_mbuf;
+uint32_t cw_port_receive_frames(struct cw_port *port, struct rte_mbuf **frames, uint32_t frames_max);
+uint32_t cw_port_transmit_frames(struct cw_port *port, struct rte_mbuf **frames, uint32_t count);
 
 /* A lab's cut: while cut, everything received and sent is dropped and counted. Any thread. */
 void cw_port_cut_set(struct cw_port *port, bool receive, bool transmit);
