@@ -84,16 +84,22 @@ const struct cw_command cw_commands[] = {
      "               than they wrote"},
     {"events", "[--follow]", 0, 0, "follow", cw_run_events, "what happened",
      "  --follow   and what happens from now on"},
-    {"lab up", "[--sites east,west] [--link memif|veth] [--storage disk|memory] [--mtu N]", 0, 0,
-     "sites= link= storage= mtu= wan=? witness=?", cw_run_lab_up, "whole sites on this machine",
+    {"lab up", "[--sites east,west] [--link memif|veth] [--storage disk|memory] [--mtu N] [--wan SPEC]", 0, 0,
+     "sites= link= storage= mtu= wan= witness=?", cw_run_lab_up, "whole sites on this machine",
      "Real engines and controllers, for trying, testing, rehearsing. On a lab that is there: starts what "
      "does not run.\n"
      "  --sites A,B[,C]       default east,west\n"
      "  --link memif|veth     shared memory, or a network namespace each (root)\n"
      "  --storage disk|memory where volumes and journals go\n"
-     "  --mtu N               of the paths, default 1500"},
+     "  --mtu N               of the paths, default 1500\n"
+     "  --wan SPEC            a WAN between each two sites, such as rtt=80ms,loss=1%,rate=1gbit, both ways;\n"
+     "                        perf/wanem/README.md tells every setting"},
     {"lab down", "", 0, 0, "", cw_run_lab_down, "stop a lab and remove all of it, data too",
      "Stops every process in order and removes the lab: sockets, store, volumes, journals, namespaces."},
+    {"lab status", "", 0, 0, "", cw_run_lab_status, "what of a lab runs, and what its WAN did",
+     "Tells which processes run, and of each WAN how many frames came and were dropped, as of the last "
+     "second.\n"
+     "A WAN that does not run is started again by lab start and lab up."},
     {"lab kill", "SITE", 1, 1, "", cw_run_lab_kill, "SIGKILL to a site's engine and controller",
      "As if the site were lost. lab start brings it back."},
     {"lab start", "SITE", 1, 1, "", cw_run_lab_start, "start a site that was killed",
@@ -180,6 +186,7 @@ static int print_family(FILE *to, const char *family)
                  "  causeway cert issue east --host east.example.net\n"
                  "  causeway cert revoke east\n"},
         {"lab", "  causeway lab up --sites east,west\n"
+                "  causeway lab up --wan rtt=80ms,loss=1%\n"
                 "  causeway lab kill east\n"
                 "  causeway lab start east\n"
                 "  causeway lab down\n"},

@@ -105,6 +105,7 @@ int cw_run_switchover(struct cw_cli *cli);
 int cw_run_resync(struct cw_cli *cli);
 int cw_run_lab_up(struct cw_cli *cli);
 int cw_run_lab_down(struct cw_cli *cli);
+int cw_run_lab_status(struct cw_cli *cli);
 int cw_run_lab_kill(struct cw_cli *cli);
 int cw_run_lab_start(struct cw_cli *cli);
 int cw_run_lab_cut(struct cw_cli *cli);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* lab up, down, kill, start, cut, heal. */
+/* lab up, down, status, kill, start, cut, heal. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,13 +72,25 @@ static int read_choice(const struct cw_cli *cli, const char *option, const char 
     return 0;
 }
 
+static int read_wan(const struct cw_cli *cli, struct cw_lab *lab)
+{
+    char why[1024];
+    const char *wan = cw_cli_value(cli, "wan");
+    if (!wan)
+        return 0;
+    if (strlen(wan) >= sizeof lab->wan || !*wan)
+        return cw_failed(cli, CW_EXIT_USAGE,
+                         "--wan wants settings such as rtt=80ms,loss=1%%, %zu letters at most",
+                         sizeof lab->wan - 1);
+    snprintf(lab->wan, sizeof lab->wan, "%s", wan);
+    int code = cw_lab_wan_check(lab, why, sizeof why);
+    return code ? cw_failed(cli, code, "--wan: %s", why) : 0;
+}
+
 static int read_lab(const struct cw_cli *cli, struct cw_lab *lab)
 {
     const char *directory = cw_cli_lab(cli);
     *lab = (struct cw_lab){0};
-    if (cw_cli_has(cli, "wan"))
-        return cw_failed(cli, CW_EXIT_USAGE,
-                         "--wan comes with a later version; this one joins the sites directly");
     if (cw_cli_has(cli, "witness"))
         return cw_failed(
             cli, CW_EXIT_USAGE,
@@ -95,6 +107,8 @@ static int read_lab(const struct cw_cli *cli, struct cw_lab *lab)
     if (!code)
         code = read_mtu(cli, lab);
     if (!code)
+        code = read_wan(cli, lab);
+    if (!code)
         snprintf(lab->directory, sizeof lab->directory, "%s", directory);
     return code;
 }
@@ -107,6 +121,7 @@ static int check_same(const struct cw_cli *cli, const struct cw_lab *there, cons
     same = same && (!cw_cli_has(cli, "link") || there->is_veth == asked->is_veth);
     same = same && (!cw_cli_has(cli, "storage") || there->is_memory == asked->is_memory);
     same = same && (!cw_cli_has(cli, "mtu") || there->mtu == asked->mtu);
+    same = same && (!cw_cli_has(cli, "wan") || strcmp(there->wan, asked->wan) == 0);
     if (same)
         return 0;
     return cw_failed(cli, CW_EXIT_USAGE,
@@ -120,6 +135,7 @@ static int undo(const struct cw_cli *cli, const struct cw_lab *lab, const char *
     char ignored[256];
     for (uint32_t i = 0; i < lab->site_count; i++)
         (void)cw_lab_kill_site(lab, lab->sites[i]);
+    cw_lab_wan_stop(lab);
     cw_lab_link_down(lab);
     (void)cw_lab_remove_files(lab, ignored, sizeof ignored);
     return cw_failed(cli, CW_EXIT_FAILED, "%s", why);
@@ -127,6 +143,8 @@ static int undo(const struct cw_cli *cli, const struct cw_lab *lab, const char *
 
 static int start_all(const struct cw_cli *cli, const struct cw_lab *lab, char *why, size_t why_size)
 {
+    if (!cw_lab_wan_start(lab, why, why_size))
+        return CW_EXIT_FAILED;
     for (uint32_t i = 0; i < lab->site_count; i++) {
         if (!cw_lab_start_site(lab, lab->sites[i], why, why_size))
             return CW_EXIT_FAILED;
@@ -141,9 +159,9 @@ static int start_all(const struct cw_cli *cli, const struct cw_lab *lab, char *w
 static int told_up(const struct cw_cli *cli, const struct cw_lab *lab)
 {
     char sites[CW_LAB_LIST_SIZE];
-    return cw_done(cli, "the lab %s is up: %s by %s, MTU %u, data in %s", lab->directory,
+    return cw_done(cli, "the lab %s is up: %s by %s, MTU %u%s%s, data in %s", lab->directory,
                    cw_lab_site_list(lab, sites, sizeof sites), lab->is_veth ? "veth" : "memif", lab->mtu,
-                   lab->storage_root);
+                   *lab->wan ? ", over a WAN of " : "", lab->wan, lab->storage_root);
 }
 
 int cw_run_lab_up(struct cw_cli *cli)
@@ -196,10 +214,77 @@ int cw_run_lab_down(struct cw_cli *cli)
         return code;
     for (uint32_t i = 0; i < lab.site_count; i++)
         cw_lab_stop_site(cli, &lab, lab.sites[i]);
+    cw_lab_wan_stop(&lab);
     cw_lab_link_down(&lab);
     if (!cw_lab_remove_files(&lab, why, sizeof why))
         return cw_failed(cli, CW_EXIT_FAILED, "%s", why);
     return cw_done(cli, "the lab %s is gone, its data too", lab.directory);
+}
+
+static json_t *lab_status(const struct cw_lab *lab)
+{
+    json_t *sites = json_array();
+    for (uint32_t i = 0; i < lab->site_count; i++)
+        json_array_append_new(sites,
+                              json_pack("{s:s,s:b,s:b}", "name", lab->sites[i], "engine",
+                                        cw_lab_is_running(lab, lab->sites[i], CW_LAB_ENGINE), "control",
+                                        cw_lab_is_running(lab, lab->sites[i], CW_LAB_CONTROL)));
+    return json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:o,s:o}", "directory", lab->directory, "tag", lab->tag,
+                     "link", lab->is_veth ? "veth" : "memif", "mtu", (int)lab->mtu, "wan", lab->wan,
+                     "storage_root", lab->storage_root, "sites", sites, "wans", cw_lab_wan_status(lab));
+}
+
+static const char *running_words(const json_t *json, const char *key)
+{
+    return cw_json_bool(json, key, false) ? "runs" : "does not run";
+}
+
+/* "east > west  1200 frames, 12 dropped" for both directions of one wanem. */
+static void print_wan(const json_t *wan)
+{
+    json_t *direction, *sites = json_object_get(wan, "sites");
+    size_t index;
+    printf("wan  %s - %s  %s\n", json_string_value(json_array_get(sites, 0)),
+           json_string_value(json_array_get(sites, 1)), running_words(wan, "running"));
+    json_array_foreach(json_object_get(json_object_get(wan, "counters"), "directions"), index, direction)
+    {
+        uint64_t frames = cw_json_u64(direction, "frames", 0), passed = cw_json_u64(direction, "passed", 0);
+        printf("    %s > %s  %lu frames, %lu dropped, at most %lu under way\n",
+               json_string_value(json_array_get(sites, index)),
+               json_string_value(json_array_get(sites, 1 - index)), frames, frames - passed,
+               cw_json_u64(direction, "most_under_way", 0));
+    }
+}
+
+static void print_lab(const json_t *status)
+{
+    const char *wan = cw_json_text(status, "wan", "");
+    json_t *entry;
+    size_t index;
+    printf("lab %s: %s, MTU %lu%s%s, data in %s\n", cw_json_text(status, "directory", ""),
+           cw_json_text(status, "link", ""), cw_json_u64(status, "mtu", 0), *wan ? ", WAN " : "", wan,
+           cw_json_text(status, "storage_root", ""));
+    json_array_foreach(json_object_get(status, "sites"), index, entry)
+        printf("site %-14s engine %s, control %s\n", cw_json_text(entry, "name", ""),
+               running_words(entry, "engine"), running_words(entry, "control"));
+    json_array_foreach(json_object_get(status, "wans"), index, entry) print_wan(entry);
+}
+
+int cw_run_lab_status(struct cw_cli *cli)
+{
+    struct cw_lab lab;
+    int code = load(cli, &lab);
+    if (code)
+        return code;
+    json_t *status = lab_status(&lab);
+    if (cli->is_json) {
+        json_dumpf(status, stdout, JSON_INDENT(2));
+        putchar('\n');
+    } else {
+        print_lab(status);
+    }
+    json_decref(status);
+    return CW_EXIT_DONE;
 }
 
 int cw_run_lab_kill(struct cw_cli *cli)
@@ -219,7 +304,8 @@ int cw_run_lab_start(struct cw_cli *cli)
     int code = load_with_site(cli, &lab, 0);
     if (code)
         return code;
-    if (!cw_lab_start_site(&lab, cli->operands[0], why, sizeof why) ||
+    if (!cw_lab_wan_start(&lab, why, sizeof why) ||
+        !cw_lab_start_site(&lab, cli->operands[0], why, sizeof why) ||
         !cw_lab_wait_ready(cli, &lab, cli->operands[0], why, sizeof why))
         return cw_failed(cli, CW_EXIT_FAILED, "%s", why);
     return cw_done(cli, "%s runs", cli->operands[0]);

@@ -5,8 +5,8 @@
  *   LAB/lab.json            what was asked for; a directory without it is no lab and is never removed
  *   LAB/cluster.key         32 random bytes, 0600
  *   LAB/store.db            the embedded store of all controllers; untouched by kill, start, cut and heal
- *   LAB/link/A-B.sock       memif
- *   LAB/SITE/node.yaml      configuration; engine.sock control.sock nbd/ engine.log control.log *.pid
+ *   LAB/link/A-B.sock       memif; with a WAN wanN-0.sock and wanN-1.sock, and wanN.log .pid .json of its
+ * wanem LAB/SITE/node.yaml      configuration; engine.sock control.sock nbd/ engine.log control.log *.pid
  *   storage_root/SITE/      volumes and journals: in LAB, or outside it when LAB's file system is the wrong
  * kind
  *
@@ -23,6 +23,8 @@
 #include "control/decide.h"
 
 #define CW_LAB_SITES_MAX      3u
+#define CW_LAB_PAIRS_MAX      (CW_LAB_SITES_MAX * (CW_LAB_SITES_MAX - 1) / 2)
+#define CW_LAB_WAN_SIZE       256u
 #define CW_LAB_DIRECTORY_SIZE 72u /* sockets below it must fit into 107 bytes */
 
 struct cw_lab {
@@ -31,11 +33,13 @@ struct cw_lab {
     char sites[CW_LAB_SITES_MAX][CW_NAME_SIZE];
     bool is_veth, is_memory;
     uint32_t mtu;
+    char wan[CW_LAB_WAN_SIZE]; /* what lies between the sites, as wanem understands it; "": a plain wire */
     char storage_root[CW_LAB_PATH_SIZE];
     char tag[8];
 };
 
-enum cw_lab_program { CW_LAB_ENGINE = 0, CW_LAB_CONTROL, CW_LAB_PROGRAMS };
+/* Those of a site, and wanem, which belongs to two. */
+enum cw_lab_program { CW_LAB_ENGINE = 0, CW_LAB_CONTROL, CW_LAB_PROGRAMS, CW_LAB_WANEM = CW_LAB_PROGRAMS };
 
 /* lab_files.c. All return false with words in why. */
 bool cw_lab_load(const char *directory, struct cw_lab *lab, char *why, size_t why_size);
@@ -57,10 +61,37 @@ void cw_lab_link_down(const struct cw_lab *lab);
 /* Removes what a killed engine of this site left of its memif sockets. */
 void cw_lab_link_clean(const struct cw_lab *lab, const char *site);
 void cw_lab_namespace(const struct cw_lab *lab, const char *site, char *name, size_t size);
+/* The number of a pair of sites: 0-1, 0-2, 1-2. */
+uint32_t cw_lab_pair(uint32_t a, uint32_t b);
+/* With a WAN: the namespace of the pair's wanem, and the device of its end towards site `towards` of the two.
+ */
+void cw_lab_wan_namespace(const struct cw_lab *lab, uint32_t pair, char *name, size_t size);
+void cw_lab_wan_device(const struct cw_lab *lab, uint32_t a, uint32_t b, uint32_t towards, char *device,
+                       size_t size);
 /* Runs a program and waits. true: exit 0. */
 bool cw_lab_run(const char *const *arguments, bool is_quiet);
 
+/* lab_wan.c: a wanem for each pair of sites of a lab with a WAN; nothing to do in others. */
+/* Does wanem understand it? 0 or an exit code, with words in why. */
+int cw_lab_wan_check(const struct cw_lab *lab, char *why, size_t why_size);
+/* Starts those that do not run, and waits until they do. */
+bool cw_lab_wan_start(const struct cw_lab *lab, char *why, size_t why_size);
+void cw_lab_wan_stop(const struct cw_lab *lab);
+/* [{"sites": [A, B], "running": true, "counters": what wanem wrote last, or null}]. New reference. */
+json_t *cw_lab_wan_status(const struct cw_lab *lab);
+
 /* lab_process.c */
+/* The file to run: beside this binary, or in the build tree, or what an environment variable names. */
+const char *cw_lab_program_file(enum cw_lab_program program);
+/* The pid in a file, if that process is this program and has `argument` among its arguments; else 0. */
+int cw_lab_pid_read(const char *pid_file, enum cw_lab_program program, const char *argument);
+bool cw_lab_pid_write(const char *pid_file, int pid);
+/* In a child: nothing to read, output to the end of this file, nothing else open. */
+void cw_lab_output_to(const char *log);
+/* The end of a log, after `what` has ended. */
+void cw_lab_tell_log(const char *what, const char *log, char *why, size_t why_size);
+/* SIGTERM, and SIGKILL if that does not help. */
+void cw_lab_end(int pid);
 bool cw_lab_is_running(const struct cw_lab *lab, const char *site, enum cw_lab_program program);
 /* Starts what does not run. */
 bool cw_lab_start_site(const struct cw_lab *lab, const char *site, char *why, size_t why_size);

@@ -86,9 +86,10 @@ static bool save(const struct cw_lab *lab)
     json_t *sites = json_array();
     for (uint32_t i = 0; i < lab->site_count; i++)
         json_array_append_new(sites, json_string(lab->sites[i]));
-    json_t *json = json_pack("{s:o,s:s,s:s,s:i,s:s,s:s}", "sites", sites, "link",
-                             lab->is_veth ? "veth" : "memif", "storage", lab->is_memory ? "memory" : "disk",
-                             "mtu", (int)lab->mtu, "storage_root", lab->storage_root, "tag", lab->tag);
+    json_t *json =
+        json_pack("{s:o,s:s,s:s,s:i,s:s,s:s,s:s}", "sites", sites, "link", lab->is_veth ? "veth" : "memif",
+                  "storage", lab->is_memory ? "memory" : "disk", "mtu", (int)lab->mtu, "wan", lab->wan,
+                  "storage_root", lab->storage_root, "tag", lab->tag);
     snprintf(path, sizeof path, "%s/lab.json", lab->directory);
     bool ok = json_dump_file(json, path, JSON_INDENT(1)) == 0;
     json_decref(json);
@@ -117,6 +118,7 @@ bool cw_lab_load(const char *directory, struct cw_lab *lab, char *why, size_t wh
     lab->is_veth = strcmp(cw_json_text(json, "link", ""), "veth") == 0;
     lab->is_memory = strcmp(cw_json_text(json, "storage", ""), "memory") == 0;
     lab->mtu = (uint32_t)cw_json_u64(json, "mtu", 1500);
+    snprintf(lab->wan, sizeof lab->wan, "%s", cw_json_text(json, "wan", ""));
     snprintf(lab->storage_root, sizeof lab->storage_root, "%s", cw_json_text(json, "storage_root", ""));
     snprintf(lab->tag, sizeof lab->tag, "%s", cw_json_text(json, "tag", ""));
     json_decref(json);
@@ -248,8 +250,19 @@ static void remove_runtime(const struct cw_lab *lab, const char *site)
     (void)remove_tree(path);
 }
 
+/* The same for wanem; its name is from lab_wan.c. */
+static void remove_wan_runtime(const struct cw_lab *lab)
+{
+    char path[CW_LAB_PATH_SIZE];
+    for (uint32_t pair = 0; pair < CW_LAB_PAIRS_MAX && *lab->wan; pair++) {
+        snprintf(path, sizeof path, "/var/run/dpdk/wanem-%s-%u", lab->tag, pair);
+        (void)remove_tree(path);
+    }
+}
+
 bool cw_lab_remove_files(const struct cw_lab *lab, char *why, size_t why_size)
 {
+    remove_wan_runtime(lab);
     for (uint32_t i = 0; i < lab->site_count; i++)
         remove_runtime(lab, lab->sites[i]);
     bool is_data_gone = !lab->storage_root[0] || remove_tree(lab->storage_root);

@@ -18,16 +18,18 @@
 #define STOP_ENGINE_MS 15000
 #define STOP_MS        5000
 
-static const char *const program_names[CW_LAB_PROGRAMS] = {"causeway-engine", "causeway-control"};
+#define ALL_PROGRAMS (CW_LAB_PROGRAMS + 1)
+
+static const char *const program_names[ALL_PROGRAMS] = {"causeway-engine", "causeway-control", "wanem"};
 static const char *const program_short[CW_LAB_PROGRAMS] = {"engine", "control"};
 
 /* ---------------------------------------------------------------- who runs */
 
-/* Does /proc/PID/cmdline have the program's name and the configuration among its arguments? */
-static bool is_ours(int pid, const char *program, const char *configuration)
+/* Does /proc/PID/cmdline have the program's name and this argument? */
+static bool is_ours(int pid, const char *program, const char *argument)
 {
     char path[32], words[4096];
-    bool has_program = false, has_configuration = false;
+    bool has_program = false, has_argument = false;
     snprintf(path, sizeof path, "/proc/%d/cmdline", pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t length = fd >= 0 ? read(fd, words, sizeof words - 1) : 0;
@@ -36,29 +38,39 @@ static bool is_ours(int pid, const char *program, const char *configuration)
     for (ssize_t at = 0; at < length; at += (ssize_t)strlen(words + at) + 1) {
         words[length] = 0;
         has_program = has_program || strstr(words + at, program) != NULL;
-        has_configuration = has_configuration || strcmp(words + at, configuration) == 0;
+        has_argument = has_argument || strcmp(words + at, argument) == 0;
     }
-    return has_program && has_configuration;
+    return has_program && has_argument;
 }
 
-static const char *program_file(enum cw_lab_program program);
-
-/* The pid of a running program of the lab; 0: it does not run. */
-static int running_pid(const struct cw_lab *lab, const char *site, enum cw_lab_program program)
+int cw_lab_pid_read(const char *pid_file, enum cw_lab_program program, const char *argument)
 {
-    char path[CW_LAB_PATH_SIZE], name[32], configuration[CW_LAB_PATH_SIZE];
     int pid = 0;
-    snprintf(name, sizeof name, "%s.pid", program_short[program]);
-    cw_lab_site_file(lab, site, name, path, sizeof path);
-    cw_lab_site_file(lab, site, "node.yaml", configuration, sizeof configuration);
-    FILE *from = fopen(path, "re");
+    FILE *from = fopen(pid_file, "re");
     if (from && fscanf(from, "%d", &pid) != 1)
         pid = 0;
     if (from)
         fclose(from);
-    const char *file = program_file(program);
+    const char *file = cw_lab_program_file(program);
     const char *base = strrchr(file, '/');
-    return pid > 1 && is_ours(pid, base ? base + 1 : file, configuration) ? pid : 0;
+    return pid > 1 && is_ours(pid, base ? base + 1 : file, argument) ? pid : 0;
+}
+
+bool cw_lab_pid_write(const char *pid_file, int pid)
+{
+    FILE *to = fopen(pid_file, "we");
+    bool is_written = to && fprintf(to, "%d\n", pid) > 0;
+    return to && fclose(to) == 0 && is_written;
+}
+
+/* The pid of a running program of a site; 0: it does not run. */
+static int running_pid(const struct cw_lab *lab, const char *site, enum cw_lab_program program)
+{
+    char path[CW_LAB_PATH_SIZE], name[32], configuration[CW_LAB_PATH_SIZE];
+    snprintf(name, sizeof name, "%s.pid", program_short[program]);
+    cw_lab_site_file(lab, site, name, path, sizeof path);
+    cw_lab_site_file(lab, site, "node.yaml", configuration, sizeof configuration);
+    return cw_lab_pid_read(path, program, configuration);
 }
 
 bool cw_lab_is_running(const struct cw_lab *lab, const char *site, enum cw_lab_program program)
@@ -68,13 +80,15 @@ bool cw_lab_is_running(const struct cw_lab *lab, const char *site, enum cw_lab_p
 
 /* ---------------------------------------------------------------- starting */
 
-/* Beside this binary, or where the build tree has it; an environment variable may name another. */
-static const char *program_file(enum cw_lab_program program)
+const char *cw_lab_program_file(enum cw_lab_program program)
 {
-    static const char *const beside[CW_LAB_PROGRAMS][2] = {
-        {"causeway-engine", "../dataplane/engine/causeway-engine"}, {"causeway-control", "causeway-control"}};
-    static const char *const variables[CW_LAB_PROGRAMS] = {"CAUSEWAY_ENGINE", "CAUSEWAY_CONTROL"};
-    static char found[CW_LAB_PROGRAMS][512];
+    static const char *const beside[ALL_PROGRAMS][2] = {
+        {"causeway-engine", "../dataplane/engine/causeway-engine"},
+        {"causeway-control", "causeway-control"},
+        {"wanem", "../perf/wanem/wanem"}};
+    static const char *const variables[ALL_PROGRAMS] = {"CAUSEWAY_ENGINE", "CAUSEWAY_CONTROL",
+                                                        "CAUSEWAY_WANEM"};
+    static char found[ALL_PROGRAMS][512];
     const char *named = getenv(variables[program]);
     char self[384];
     if (named && *named)
@@ -92,15 +106,12 @@ static const char *program_file(enum cw_lab_program program)
     return program_names[program]; /* by PATH */
 }
 
-static void redirect(const struct cw_lab *lab, const char *site, enum cw_lab_program program)
+void cw_lab_output_to(const char *log)
 {
-    char name[32], path[CW_LAB_PATH_SIZE];
-    snprintf(name, sizeof name, "%s.log", program_short[program]);
-    cw_lab_site_file(lab, site, name, path, sizeof path);
-    int log = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600), none = open("/dev/null", O_RDONLY);
+    int to = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600), none = open("/dev/null", O_RDONLY);
     dup2(none, STDIN_FILENO);
-    dup2(log, STDOUT_FILENO);
-    dup2(log, STDERR_FILENO);
+    dup2(to, STDOUT_FILENO);
+    dup2(to, STDERR_FILENO);
     for (int fd = 3; fd < 1024; fd++)
         close(fd);
 }
@@ -109,12 +120,14 @@ static void redirect(const struct cw_lab *lab, const char *site, enum cw_lab_pro
 __attribute__((noreturn)) static void become(const struct cw_lab *lab, const char *site,
                                              enum cw_lab_program program)
 {
-    char configuration[CW_LAB_PATH_SIZE], space[64];
-    const char *file = program_file(program);
+    char configuration[CW_LAB_PATH_SIZE], space[64], name[32], log[CW_LAB_PATH_SIZE];
+    const char *file = cw_lab_program_file(program);
     cw_lab_site_file(lab, site, "node.yaml", configuration, sizeof configuration);
     cw_lab_namespace(lab, site, space, sizeof space);
+    snprintf(name, sizeof name, "%s.log", program_short[program]);
+    cw_lab_site_file(lab, site, name, log, sizeof log);
     setsid();
-    redirect(lab, site, program);
+    cw_lab_output_to(log);
     if (lab->is_veth && program == CW_LAB_ENGINE)
         execlp("ip", "ip", "netns", "exec", space, file, "--config", configuration, (char *)NULL);
     else
@@ -137,8 +150,7 @@ static bool start_program(const struct cw_lab *lab, const char *site, enum cw_la
         become(lab, site, program);
     snprintf(name, sizeof name, "%s.pid", program_short[program]);
     cw_lab_site_file(lab, site, name, path, sizeof path);
-    FILE *to = pid > 0 ? fopen(path, "we") : NULL;
-    if (!to || fprintf(to, "%d\n", pid) < 0 || fclose(to) != 0) {
+    if (pid < 0 || !cw_lab_pid_write(path, pid)) {
         snprintf(why, why_size, "%s of %s could not be started: %s", program_names[program], site,
                  strerror(errno));
         return false;
@@ -152,14 +164,10 @@ bool cw_lab_start_site(const struct cw_lab *lab, const char *site, char *why, si
            start_program(lab, site, CW_LAB_CONTROL, why, why_size);
 }
 
-/* The last lines of a log, as one. */
-static void tell_log(const struct cw_lab *lab, const char *site, enum cw_lab_program program, char *why,
-                     size_t why_size)
+void cw_lab_tell_log(const char *what, const char *log, char *why, size_t why_size)
 {
-    char name[32], path[CW_LAB_PATH_SIZE], tail[600] = "";
-    snprintf(name, sizeof name, "%s.log", program_short[program]);
-    cw_lab_site_file(lab, site, name, path, sizeof path);
-    FILE *from = fopen(path, "re");
+    char tail[600] = "";
+    FILE *from = fopen(log, "re");
     if (from && fseek(from, 0, SEEK_END) == 0) {
         long size = ftell(from);
         if (fseek(from, size > 500 ? size - 500 : 0, SEEK_SET) == 0)
@@ -167,8 +175,17 @@ static void tell_log(const struct cw_lab *lab, const char *site, enum cw_lab_pro
     }
     if (from)
         fclose(from);
-    snprintf(why, why_size, "%s of %s has ended; the end of %s:\n%s", program_names[program], site, path,
-             tail);
+    snprintf(why, why_size, "%s has ended; the end of %s:\n%s", what, log, tail);
+}
+
+static void tell_log(const struct cw_lab *lab, const char *site, enum cw_lab_program program, char *why,
+                     size_t why_size)
+{
+    char name[32], path[CW_LAB_PATH_SIZE], what[96];
+    snprintf(name, sizeof name, "%s.log", program_short[program]);
+    cw_lab_site_file(lab, site, name, path, sizeof path);
+    snprintf(what, sizeof what, "%s of %s", program_names[program], site);
+    cw_lab_tell_log(what, path, why, why_size);
 }
 
 static bool answers(const struct cw_lab *lab, const char *site)
@@ -252,9 +269,8 @@ bool cw_lab_kill_site(const struct cw_lab *lab, const char *site)
     return any;
 }
 
-static void stop_program(const struct cw_lab *lab, const char *site, enum cw_lab_program program)
+void cw_lab_end(int pid)
 {
-    int pid = running_pid(lab, site, program);
     if (pid <= 1)
         return;
     kill(pid, SIGTERM);
@@ -277,6 +293,6 @@ void cw_lab_stop_site(const struct cw_cli *cli, const struct cw_lab *lab, const 
             (void)is_gone_after(engine, STOP_ENGINE_MS);
         json_decref(answer);
     }
-    stop_program(lab, site, CW_LAB_ENGINE);
-    stop_program(lab, site, CW_LAB_CONTROL);
+    cw_lab_end(running_pid(lab, site, CW_LAB_ENGINE));
+    cw_lab_end(running_pid(lab, site, CW_LAB_CONTROL));
 }

@@ -29,6 +29,7 @@ from tls import *  # noqa: E402,F401,F403
 from wire import *  # noqa: E402,F401,F403
 from devices import *  # noqa: E402,F401,F403
 from deletion import *  # noqa: E402,F401,F403
+from wan import *  # noqa: E402,F401,F403
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NBD_TESTS = os.path.join(HERE, "..", "nbd")
@@ -57,7 +58,7 @@ def test_status_and_usage(build):
         west = lab.group("db", "west")
         expect(all(v["uri"] == "" for v in west["volumes"]), "no uri at a site that is not primary")
         lab.run("status", "--check")
-        for args in (["nonsense"], ["group", "create"], ["lab", "up", "--witness", "w"], ["lab", "up", "--wan", "rtt=1ms"],
+        for args in (["nonsense"], ["group", "create"], ["lab", "up", "--witness", "w"], ["lab", "up", "--wan", "rtt=1"],
                      ["promote"], ["failback", "db"]):
             lab.run(*args, code=2)
         p = lab.try_run("group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west")

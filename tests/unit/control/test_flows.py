@@ -5,6 +5,7 @@ is refused, what a crash of a controller changes (nothing), what a failed creati
 
 test_flows.py CAUSEWAY CONTROL
 """
+import glob
 import json
 import os
 import shutil
@@ -172,11 +173,37 @@ def delete_all(lab):
     assert not os.path.exists(lab.top + "/lab")
 
 
+def over_a_wan(lab):
+    """A WAN is checked before anything is made, runs with the lab, is told of, comes back, and ends with it."""
+    for wrong, expected in (("rtt=1", "rtt=1: expected a time there and back such as 80ms"),
+                            ("rtt=1ms,delay=1ms", "delay and rtt: expected only one of them"),
+                            ("loss=" + "1" * 300, "letters at most")):
+        words = lab.run("lab", "up", "--wan", wrong, code=2)
+        assert expected in words, words
+    words = lab.run("lab", "up", "--wan", "rtt=1ms", code=1, CAUSEWAY_WANEM="/nowhere/wanem")
+    assert "/nowhere/wanem" in words, words
+    assert not os.path.exists(lab.top + "/lab"), "nothing was made"
+    assert "over a WAN of rtt=1ms" in lab.run("lab", "up", "--storage", "disk", "--wan", "rtt=1ms")
+    lab.run("lab", "up", "--wan", "rtt=2ms", code=2)
+    status = json.loads(lab.run("lab", "status", "--json"))
+    assert status["wan"] == "rtt=1ms" and [s["engine"] for s in status["sites"]] == [True, True], status
+    assert [(w["sites"], w["running"]) for w in status["wans"]] == [(["east", "west"], True)], status
+    pid = int(open(f"{lab.top}/lab/link/wan0.pid").read())
+    os.kill(pid, signal.SIGKILL)
+    lab.wait("it is told", lambda: "east - west  does not run" in lab.run("lab", "status"))
+    lab.run("lab", "start", "west")
+    assert "east - west  runs" in lab.run("lab", "status")
+    again = int(open(f"{lab.top}/lab/link/wan0.pid").read())
+    lab.run("lab", "down")
+    assert pid != again and not os.path.exists(f"/proc/{again}/exe"), "it ends with the lab"
+    assert not glob.glob(f"/var/run/dpdk/wanem-{status['tag']}-*"), "and leaves nothing"
+
+
 def main():
     lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     try:
         for step in (make, creation_that_fails, roles, controller_dies, site_is_lost, cut_replica_is_refused,
-                     rebooted_member_is_refused, no_space, numbers_end, delete_all):
+                     rebooted_member_is_refused, no_space, numbers_end, delete_all, over_a_wan):
             began = time.monotonic()
             step(lab)
             print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)

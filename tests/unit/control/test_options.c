@@ -97,7 +97,8 @@ static const struct {
     {"promote db --site east --break-glass x", 2},
     {"switchover db", 2},
     {"resync db", 2},
-    {"lab up --wan rtt=1ms", 2},
+    {"lab up --wan", 2},
+    {"lab up --wan=", 2},
     {"lab up --witness north", 2},
     {"lab up --sites east", 2},
     {"lab up --sites a,b,c,d", 2},
@@ -132,6 +133,8 @@ static const struct {
     {"lab kill east", 1},
     {"lab --json kill east", 1},
     {"lab down", 1},
+    {"lab status", 1},
+    {"lab status --json", 1},
     {"events", 1},
     {"rpc status", 1},
     {"--socket /nowhere/control.sock status", 1},
@@ -193,7 +196,7 @@ static bool names(const char *text, const char *name, size_t length)
 /* What comes later is understood, so that it can be refused by name, and is not in the help. */
 static bool is_later(const char *name, size_t length)
 {
-    static const char *const later[] = {"wan", "witness", "vhost", "ublk", "break-glass"};
+    static const char *const later[] = {"witness", "vhost", "ublk", "break-glass"};
     for (size_t i = 0; i < CW_COUNT_OF(later); i++) {
         if (strlen(later[i]) == length && strncmp(later[i], name, length) == 0)
             return true;

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A WAN in a lab: one wanem (perf/wanem) for each pair of sites, between their ports. It outlives the sites'
+ * engines, which find it again by themselves. Known by a pid file and by the file that it writes its counters
+ * to, which is among its arguments.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control/lab.h"
+
+#define READY_MS 60000
+
+struct wan {
+    uint32_t a, b; /* its sites, a before b */
+    char pid_file[CW_LAB_PATH_SIZE], log[CW_LAB_PATH_SIZE], counters[CW_LAB_PATH_SIZE];
+};
+
+static void wan_of(const struct cw_lab *lab, uint32_t a, uint32_t b, struct wan *wan)
+{
+    uint32_t pair = cw_lab_pair(a, b);
+    *wan = (struct wan){.a = a, .b = b};
+    snprintf(wan->pid_file, sizeof wan->pid_file, "%s/link/wan%u.pid", lab->directory, pair);
+    snprintf(wan->log, sizeof wan->log, "%s/link/wan%u.log", lab->directory, pair);
+    snprintf(wan->counters, sizeof wan->counters, "%s/link/wan%u.json", lab->directory, pair);
+}
+
+/* All wans of the lab into wans; their number. */
+static uint32_t list(const struct cw_lab *lab, struct wan wans[CW_LAB_PAIRS_MAX])
+{
+    uint32_t count = 0;
+    for (uint32_t a = 0; a < lab->site_count && *lab->wan; a++) {
+        for (uint32_t b = a + 1; b < lab->site_count; b++)
+            wan_of(lab, a, b, &wans[count++]);
+    }
+    return count;
+}
+
+static int pid_of(const struct wan *wan)
+{
+    return cw_lab_pid_read(wan->pid_file, CW_LAB_WANEM, wan->counters);
+}
+
+/* ---------------------------------------------------------------- checking */
+
+/* What the child says, up to its end. */
+static void read_all(int fd, char *text, size_t size)
+{
+    size_t used = 0;
+    ssize_t got;
+    while (used < size - 1 && (got = read(fd, text + used, size - 1 - used)) > 0)
+        used += (size_t)got;
+    text[used] = 0;
+    text[strcspn(text, "\n")] = 0;
+}
+
+int cw_lab_wan_check(const struct cw_lab *lab, char *why, size_t why_size)
+{
+    const char *file = cw_lab_program_file(CW_LAB_WANEM);
+    char mtu[12], words[1024];
+    int channel[2], status = 0;
+    snprintf(mtu, sizeof mtu, "%u", lab->mtu);
+    if (pipe(channel) < 0) {
+        snprintf(why, why_size, "%s", strerror(errno));
+        return CW_EXIT_FAILED;
+    }
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(channel[1], STDERR_FILENO);
+        close(channel[0]);
+        execlp(file, file, "--check", "--wan", lab->wan, "--mtu", mtu, (char *)NULL);
+        fprintf(stderr, "%s: %s", file, strerror(errno));
+        _exit(127);
+    }
+    close(channel[1]);
+    read_all(channel[0], words, sizeof words);
+    close(channel[0]);
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+        status = 127 << 8;
+    const char *name = "wanem: ";
+    snprintf(why, why_size, "%s", words + (strncmp(words, name, strlen(name)) == 0 ? strlen(name) : 0));
+    return WEXITSTATUS(status) == 0 ? 0 : WEXITSTATUS(status) == 2 ? CW_EXIT_USAGE : CW_EXIT_FAILED;
+}
+
+/* ---------------------------------------------------------------- starting and stopping */
+
+__attribute__((noreturn)) static void become(const struct cw_lab *lab, const struct wan *wan)
+{
+    const char *file = cw_lab_program_file(CW_LAB_WANEM);
+    char space[64], mtu[12], name[32], near[256], far[256];
+    uint32_t pair = cw_lab_pair(wan->a, wan->b);
+    cw_lab_wan_namespace(lab, pair, space, sizeof space);
+    cw_lab_wan_device(lab, wan->a, wan->b, wan->a, near, sizeof near);
+    cw_lab_wan_device(lab, wan->a, wan->b, wan->b, far, sizeof far);
+    snprintf(mtu, sizeof mtu, "%u", lab->mtu);
+    snprintf(name, sizeof name, "%s-%u", lab->tag, pair); /* lab_files.c removes what DPDK keeps of it */
+    const char *const arguments[] = {"ip",  "netns",  "exec",     space,     file,          "--a", near,
+                                     "--b", far,      "--wan",    lab->wan,  "--mtu",       mtu,   "--name",
+                                     name,  "--poll", "adaptive", "--stats", wan->counters, NULL};
+    const char *const *begin = lab->is_veth ? arguments : arguments + 4;
+    setsid();
+    cw_lab_output_to(wan->log);
+    execvp(begin[0], (char *const *)begin);
+    fprintf(stderr, "%s: %s\n", begin[0], strerror(errno));
+    _exit(127);
+}
+
+static bool start(const struct cw_lab *lab, const struct wan *wan, char *why, size_t why_size)
+{
+    (void)unlink(wan->counters); /* it comes when its ports are open */
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0)
+        become(lab, wan);
+    if (pid > 0 && cw_lab_pid_write(wan->pid_file, pid))
+        return true;
+    snprintf(why, why_size, "wanem could not be started: %s", strerror(errno));
+    return false;
+}
+
+static bool wait_ready(const struct wan *wan, char *why, size_t why_size)
+{
+    for (int waited_ms = 0; waited_ms < READY_MS; waited_ms += 10) {
+        (void)waitpid(-1, NULL, WNOHANG);
+        if (access(wan->counters, F_OK) == 0)
+            return true;
+        if (waited_ms > 500 && pid_of(wan) == 0) { /* a moment for fork and exec */
+            cw_lab_tell_log("wanem", wan->log, why, why_size);
+            return false;
+        }
+        cw_pause_ms(10);
+    }
+    snprintf(why, why_size, "wanem does not come up; see %s", wan->log);
+    return false;
+}
+
+bool cw_lab_wan_start(const struct cw_lab *lab, char *why, size_t why_size)
+{
+    struct wan wans[CW_LAB_PAIRS_MAX];
+    uint32_t count = list(lab, wans);
+    for (uint32_t i = 0; i < count; i++) {
+        if (pid_of(&wans[i]) == 0 && !start(lab, &wans[i], why, why_size))
+            return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!wait_ready(&wans[i], why, why_size))
+            return false;
+    }
+    return true;
+}
+
+void cw_lab_wan_stop(const struct cw_lab *lab)
+{
+    struct wan wans[CW_LAB_PAIRS_MAX];
+    for (uint32_t count = list(lab, wans), i = 0; i < count; i++)
+        cw_lab_end(pid_of(&wans[i]));
+}
+
+/* ---------------------------------------------------------------- telling */
+
+json_t *cw_lab_wan_status(const struct cw_lab *lab)
+{
+    struct wan wans[CW_LAB_PAIRS_MAX];
+    json_t *status = json_array();
+    for (uint32_t count = list(lab, wans), i = 0; i < count; i++) {
+        json_t *counters = json_load_file(wans[i].counters, 0, NULL);
+        json_array_append_new(status, json_pack("{s:[s,s],s:b,s:o}", "sites", lab->sites[wans[i].a],
+                                                lab->sites[wans[i].b], "running", pid_of(&wans[i]) != 0,
+                                                "counters", counters ? counters : json_null()));
+    }
+    return status;
+}
