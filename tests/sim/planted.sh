@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Test of the test: builds the simulator with each planted bug and runs seeds until it is caught, several times;
-# tells how many seeds it took (the median), and which rule caught it.
+# tells how many seeds it took (the median), and which rule caught it. Caught is what a rule or an assert told of a
+# seed that passes without the bug.
 #
 #     planted.sh [OUT] [N…]     builds below OUT (default /tmp/causeway-planted), all bugs or those named
 #
@@ -41,7 +42,12 @@ build() { # N
         f=$(echo "$f" | tr / _).o
         [ -f "$dir/$f" ] && objects+=("$dir/$f") || objects+=("$out/common/$f")
     done
-    ${CC:-cc} -o "$dir/causeway-sim" "${objects[@]}" -lxxhash -lsodium -lisal
+    ${CC:-cc} -o "$dir/causeway-sim" "${objects[@]}" -lxxhash -lsodium -lisal -lm
+}
+
+# Why a run of the simulator failed: the rule of its seed, or an assert; nothing when it died of something else.
+rule_of() { # FILE
+    grep -aE '^seed [0-9]+.*: |bug:' "$1" | head -1
 }
 
 # Seeds from one catch to the next, up to $runs times or until the time is over: one number a line.
@@ -53,8 +59,12 @@ catch() { # N
         [ "$left" -gt 0 ] || return 0
         "$out/$1/causeway-sim" --seed $from --count 100000 --seconds "$left" > "$out/$1/last" 2>&1 && return 0
         [ -s "$out/$1/told" ] || cp "$out/$1/last" "$out/$1/told" # the first catch is the one that is shown
+        [ -n "$(rule_of "$out/$1/last")" ] || return 0
         caught=$(grep -aoE 'seed [0-9]+' "$out/$1/last" | tail -1 | cut -d' ' -f2)
-        [ -n "$caught" ] || return 0 # it died of something else: not caught
+        if ! "$out/0/causeway-sim" --seed "$caught" > "$out/0/last" 2>&1; then
+            echo "seed $caught fails without any bug: $(rule_of "$out/0/last")" >&2
+            return 0
+        fi
         echo $((caught - from + 1))
         from=$((caught + 1))
     done
@@ -63,6 +73,10 @@ catch() { # N
 escaped=0
 rm -rf "$out"/common "$out"/[0-9]* # only what a run makes: OUT may be a folder with other things
 printf '%3s  %-45s %8s %6s %8s  %s\n' N what 'median' caught seconds 'by rule, the first time'
+if ! build 0; then
+    echo "it does not build"
+    exit 1
+fi
 for n in "${bugs[@]}"; do
     if ! build "$n"; then
         echo "$n: does not build"
@@ -75,7 +89,7 @@ for n in "${bugs[@]}"; do
         escaped=1
         continue
     fi
-    rule=$(grep -aE '^seed .*: |bug:' "$out/$n/told" | head -1 | sed -E 's/^seed [^:]*: //; s/^(.{70}).*/\1/')
+    rule=$(rule_of "$out/$n/told" | sed -E 's/^seed [^:]*: //; s/^(.{70}).*/\1/')
     printf '%3s  %-45s %8s %6s %8s  %s\n' "$n" "${what[$n]}" "${distances[$((${#distances[@]} / 2))]}" \
         ${#distances[@]} $((SECONDS - began)) "$rule"
 done
