@@ -530,14 +530,20 @@ void control_tick(struct world *w, void *data, uint64_t a)
     queue_at(w, w->now_ns + pause, control_tick, site, 0);
     if (site->state != SITE_RUNNING || w->now_ns < site->paused_until_ns)
         return;
+    if (w->phase == PHASE_SAFETY && w->now_ns < site->controller_hangs_until_ns)
+        return;
     if (is_reigning(site) && !site->lease_request_pending) {
         ask(site, ASK_LEASE, site->status.epoch);
         site->lease_request_pending = true;
         /* Asleep between the question and its answer: when it wakes, the answer is old. */
-        if ((w->faults & FAULT_PAUSE) && w->phase == PHASE_SAFETY && world_chance(w, 10)) {
+        if ((w->faults & FAULT_PAUSE) && w->phase == PHASE_SAFETY && world_chance(w, 20)) {
             site->paused_until_ns = w->now_ns + world_between(w, 4 * CW_SECOND, 14 * CW_SECOND);
             note(w, site, "pause", site->paused_until_ns, 0, 0);
             w->pauses++;
+            /* ... and nobody is there to tell the engine that it was deposed meanwhile. */
+            if (world_chance(w, 700))
+                site->controller_hangs_until_ns =
+                    site->paused_until_ns + world_between(w, CW_SECOND, 6 * CW_SECOND);
             return;
         }
     }

@@ -217,6 +217,7 @@ struct site {
     bool let_go;               /* when it is fenced, the store is told so, */
     struct cw_member handover; /* and to whom it was drained; site "": to nobody */
     bool lease_request_pending;
+    uint64_t controller_hangs_until_ns; /* while its engine goes on */
     uint64_t drain_target; /* site id + 1 while a switchover is under way */
     uint64_t drain_deadline_ns;
     bool gives_up_undrained; /* a promotion at drain_target was asked for, no switchover */

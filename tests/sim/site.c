@@ -430,6 +430,7 @@ void site_start(struct site *site)
     site->watch = (struct cw_lease_watch){0};
     site->let_go = site->gives_up_undrained = false;
     site->lease_request_pending = false;
+    site->controller_hangs_until_ns = 0;
     site->drain_target = 0;
     queue_at(w,
              CW_MAX(w->now_ns, site->paused_until_ns) +
