@@ -4,9 +4,9 @@
 #include "base/numbers.h"
 #include "transport/ack_ranges.h"
 
-#define MULTIPLIER_MAX   8u
-#define LOSSES_TO_SHRINK 16u
-#define DOUBLINGS_MAX    10u
+#define MULTIPLIER_MAX    8u
+#define EPISODES_TO_RESET 16u
+#define DOUBLINGS_MAX     10u
 
 void cw_loss_reset(struct cw_loss *loss)
 {
@@ -42,18 +42,18 @@ void cw_loss_on_acked(struct cw_loss *loss)
     loss->probe_count = 0;
 }
 
-void cw_loss_on_lost(struct cw_loss *loss)
+void cw_loss_on_lost(struct cw_loss *loss, uint64_t number, uint64_t next_number)
 {
-    if (++loss->losses_since_spurious < LOSSES_TO_SHRINK)
+    if (number < loss->episode_end)
         return;
-    loss->losses_since_spurious = 0;
-    if (loss->reorder_multiplier > 1)
-        loss->reorder_multiplier--;
+    loss->episode_end = next_number;
+    if (++loss->episodes_since_spurious >= EPISODES_TO_RESET)
+        loss->reorder_multiplier = 1;
 }
 
 void cw_loss_on_spurious(struct cw_loss *loss)
 {
-    loss->losses_since_spurious = 0;
+    loss->episodes_since_spurious = 0;
     if (loss->reorder_multiplier < MULTIPLIER_MAX)
         loss->reorder_multiplier++;
 }

@@ -6,9 +6,11 @@
  * A packet is lost when a later one was acknowledged and it was sent more than
  *     max(smoothed, latest) + reordering window    ago,
  *     window = max(smoothed / 8, CW_REORDER_NS_MIN) * multiplier, at most smoothed or the minimum
- * The multiplier grows with every loss that turns out to have been none and shrinks with real ones.
- * With nothing acknowledged for a probe time-out after the last packet that wanted an ack, the oldest are
- * sent again; each further time-out doubles the wait.
+ * The multiplier grows with every loss that turns out to have been none, and is 1 again after sixteen
+ * episodes of loss without such a one (RFC 8985 section 6.2: recoveries, not losses, since a path may lose
+ * many packets a round trip and reorder only now and then). With nothing acknowledged for a probe time-out
+ * after the last packet that wanted an ack, the oldest are sent again; each further time-out doubles the
+ * wait.
  */
 #pragma once
 
@@ -30,7 +32,8 @@ struct cw_loss {
     uint64_t detect_ns;     /* when the next missing packet becomes a loss; CW_NEVER: none is missing */
     uint32_t probe_count;   /* time-outs since the last ack */
     uint32_t reorder_multiplier;
-    uint32_t losses_since_spurious;
+    uint32_t episodes_since_spurious;
+    uint64_t episode_end; /* the loss of a packet with a lower number belongs to the last episode */
 };
 
 void cw_loss_reset(struct cw_loss *loss);
@@ -39,7 +42,8 @@ void cw_loss_on_sent(struct cw_loss *loss, uint64_t now_ns);
 void cw_loss_on_sample(struct cw_loss *loss, uint64_t elapsed_ns, uint64_t delay_ns);
 /* Something that was outstanding is acknowledged. */
 void cw_loss_on_acked(struct cw_loss *loss);
-void cw_loss_on_lost(struct cw_loss *loss);
+/* next_number: the one that the next packet sent will have. */
+void cw_loss_on_lost(struct cw_loss *loss, uint64_t number, uint64_t next_number);
 void cw_loss_on_spurious(struct cw_loss *loss);
 void cw_loss_on_probe(struct cw_loss *loss, uint64_t now_ns);
 /* Age at which an overtaken packet is lost. */

@@ -64,6 +64,7 @@ struct cw_session {
     struct cw_pacer pacer; /* the shaper: nothing leaves faster than the configured rate */
     struct cw_rate rate;
     struct cw_pacer rate_pacer; /* what a controller other than fixed asks for; data alone obeys */
+    uint8_t probes_left;        /* packets of data that may leave though the window is full */
     bool is_dry;                /* there was nothing to send since data last left */
     bool is_marked;             /* the datagram being looked at came with a CE mark */
     uint16_t marked_told;       /* of the peer's newest ack */

@@ -2,8 +2,9 @@
 /*
  * Rate control in a session. Two pacers stand one behind the other: the shaper, which everything passes, and
  * the one that a controller other than `fixed` sets, which holds back data alone, so that neither acks nor
- * probes nor credit wait for a path that was estimated slow. The window holds back data alone too. What
- * leaves first when little may is decided by send.c: control before live before resync.
+ * probes nor credit wait for a path that was estimated slow. The window holds back data alone too, and after
+ * a probe time-out not even the two packets that are sent again (RFC 9002 section 7.5). What leaves first
+ * when little may is decided by send.c: control before live before resync.
  *
  * A path is app-limited when it could have carried more at a time when there was nothing to send. What a
  * caller holds back because credit or slots are used up is not seen here and counts the same: such samples
@@ -28,6 +29,7 @@ void cw_session_rate_init(struct cw_session *s, const struct cw_session_config *
 void cw_session_rate_start(struct cw_session *s, uint32_t datagram_bytes, uint64_t now_ns)
 {
     s->marked_told = 0;
+    s->probes_left = 0;
     s->is_dry = true;
     s->rate.config.seed = s->live->spi_out;
     cw_rate_start(&s->rate, datagram_bytes, now_ns);
@@ -46,8 +48,10 @@ static void look_for_a_gap(struct cw_session *s, const struct cw_sent *sent, uin
 {
     if (s->is_dry && s->rate_pacer.drained_ns < now_ns)
         cw_rate_on_app_limited(&s->rate);
-    if (sent->kind == CW_SENT_DATA)
-        s->is_dry = false;
+    if (sent->kind != CW_SENT_DATA)
+        return;
+    s->is_dry = false;
+    s->probes_left -= s->probes_left > 0;
 }
 
 void cw_session_rate_sent(struct cw_session *s, struct cw_sent *sent, size_t bytes, uint64_t now_ns)
@@ -64,7 +68,7 @@ void cw_session_rate_sent(struct cw_session *s, struct cw_sent *sent, size_t byt
 
 bool cw_session_rate_has_room(const struct cw_session *s)
 {
-    return cw_rate_has_room(&s->rate, s->rate.path.datagram_bytes);
+    return cw_rate_has_room(&s->rate, s->rate.path.datagram_bytes) || s->probes_left > 0;
 }
 
 uint64_t cw_session_rate_next_ns(const struct cw_session *s)

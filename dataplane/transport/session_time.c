@@ -28,7 +28,7 @@ void cw_session_lose(struct cw_session *s, struct cw_sent *sent, uint64_t now_ns
 {
     cw_session_count(s, CW_SESSION_LOST);
     cw_meter_add(&s->packets_lost, 1, now_ns);
-    cw_loss_on_lost(&s->loss);
+    cw_loss_on_lost(&s->loss, sent->number, s->inflight.next_number);
     cw_rate_on_lost(&s->rate, sent->number, sent->bytes, now_ns);
     give_up(s, sent, now_ns);
 }
@@ -110,8 +110,10 @@ void cw_session_on_ack(struct cw_session *s, const struct cw_ack *ack, uint64_t 
     struct cw_sent newest = take_outstanding(s, ack, now_ns);
     cw_session_rate_marks(s, ack, now_ns);
     s->loss.largest_acked = CW_MAX(s->loss.largest_acked, largest);
-    if (newest.number > 0)
+    if (newest.number > 0) {
         cw_loss_on_acked(&s->loss);
+        s->probes_left = 0;
+    }
     if (newest.number == largest)
         cw_loss_on_sample(&s->loss, now_ns - newest.sent_ns, ack->delay_ns);
     cw_session_detect_losses(s, now_ns);
@@ -131,6 +133,7 @@ static void probe(struct cw_session *s, uint64_t now_ns)
         give_up(s, sent, now_ns);
     }
     s->ping_due = true;
+    s->probes_left = CW_PROBE_PACKETS;
     cw_loss_on_probe(&s->loss, now_ns);
     cw_rate_on_probe_timeout(&s->rate, s->loss.probe_count, now_ns);
     cw_session_rate_obey(s);

@@ -87,7 +87,7 @@ struct cw_flow *cw_flows_add(struct cw_flows *flows, enum cw_rate_kind kind, uin
     CW_ASSERT(flows->count < CW_FLOWS_MAX);
     struct cw_flow *flow = &flows->flow[flows->count];
     struct cw_link_config way = {.delay_ns = rtt_ns / 2};
-    *flow = (struct cw_flow){.start_ns = start_ns};
+    *flow = (struct cw_flow){.start_ns = start_ns, .stream = CW_STREAM_LIVE};
     cw_link_init(&flow->out, &way, flows->seed + 2 * flows->count);
     cw_link_init(&flow->back, &way, flows->seed + 2 * flows->count + 1);
     make_session(flows, flow, 0, kind);
@@ -155,6 +155,9 @@ static void transmit(struct cw_flows *flows, struct cw_flow *flow)
     static uint8_t bytes[65536];
     size_t length;
     while ((length = cw_session_transmit(flow->sides[0], bytes, flows->now_ns)) > 0) {
+        struct cw_packet packet;
+        if (cw_packet_check(bytes, length, &packet) == CW_PACKET_OK && packet.type == CW_PACKET_DATA)
+            flow->sent_of_stream[packet.stream]++;
         bool is_marked = false;
         uint64_t leaves_ns = pass(flows, length, &is_marked);
         bytes[length] = is_marked;
@@ -204,14 +207,14 @@ static void send(struct cw_flows *flows, struct cw_flow *flow)
         return;
     if (flow->app_next_ns + CW_SECOND < flows->now_ns) /* what was not sent long ago is not made up for */
         flow->app_next_ns = flows->now_ns;
-    while (cw_session_can_send(flow->sides[0], CW_STREAM_LIVE, length)) {
+    while (cw_session_can_send(flow->sides[0], flow->stream, length)) {
         if (flow->app_bytes_per_second) {
             if (flow->app_next_ns > flows->now_ns)
                 return;
             flow->app_next_ns += length * CW_SECOND / flow->app_bytes_per_second;
         }
         enum cw_status status =
-            cw_session_send(flow->sides[0], CW_STREAM_LIVE, head, sizeof head, body, length, 0);
+            cw_session_send(flow->sides[0], flow->stream, head, sizeof head, body, length, 0);
         CW_ASSERT(status == CW_OK);
     }
 }
@@ -221,7 +224,7 @@ static uint64_t flow_next_ns(const struct cw_flow *flow)
     uint64_t at_ns = CW_MIN(cw_link_next_ns(&flow->out), cw_link_next_ns(&flow->back));
     for (int side = 0; side < 2; side++)
         at_ns = CW_MIN(at_ns, cw_session_deadline_ns(flow->sides[side]));
-    bool can_send = !flow->is_paused && cw_session_can_send(flow->sides[0], CW_STREAM_LIVE, BODY_OF_LIMIT);
+    bool can_send = !flow->is_paused && cw_session_can_send(flow->sides[0], flow->stream, BODY_OF_LIMIT);
     if (flow->app_bytes_per_second && can_send)
         at_ns = CW_MIN(at_ns, flow->app_next_ns);
     return CW_MAX(at_ns, flow->start_ns);

@@ -33,7 +33,9 @@ struct cw_flow {
     uint64_t start_ns;
     uint64_t batch_ns; /* acks come in batches, this far apart; 0: each by itself */
     bool is_paused;
-    uint64_t app_bytes_per_second; /* 0: as much as it can */
+    enum cw_stream stream;                    /* of what it sends; live */
+    uint32_t sent_of_stream[CW_STREAM_COUNT]; /* datagrams of data that have left the sender */
+    uint64_t app_bytes_per_second;            /* 0: as much as it can */
     uint64_t app_next_ns;
     uint64_t delivered_bytes; /* of message bodies */
 };

@@ -58,6 +58,61 @@ static void cubic_fills_a_clean_link(void **state)
     assert_true(fill(CW_RATE_CUBIC, 0, 2 * CW_SECOND, 10 * CW_SECOND) >= 0.90);
 }
 
+/* ---- one flow and its window ------------------------------------------------------------------------- */
+
+static bool has_sent_live(struct cw_flows *all)
+{
+    return all->flow[0].sent_of_stream[CW_STREAM_LIVE] == 3;
+}
+
+/* However much of a resync waits: what is live leaves first, whole, as soon as anything may. */
+static void live_goes_before_resync_when_the_window_is_full(void **state)
+{
+    static const uint8_t head[96], body[4096];
+    static const enum cw_rate_kind kinds[] = {CW_RATE_BBR, CW_RATE_CUBIC};
+    for (size_t i = 0; i < CW_COUNT_OF(kinds); i++) {
+        cw_flows_init(&flows, GBIT / 10, GBIT / 10 / 50, 1472, 4000000);
+        struct cw_flow *flow = cw_flows_add(&flows, kinds[i], 20 * CW_MS, CW_SECOND);
+        flow->stream = CW_STREAM_RESYNC;
+        cw_flows_run(&flows, flows.now_ns + 3 * CW_SECOND, NULL);
+        uint32_t resync = flow->sent_of_stream[CW_STREAM_RESYNC];
+        assert_true(resync > 10000);
+        assert_int_equal(cw_session_send(flow->sides[0], CW_STREAM_LIVE, head, 96, body, 4096, 0), CW_OK);
+        assert_true(cw_flows_run(&flows, flows.now_ns + CW_SECOND, has_sent_live));
+        assert_int_equal(flow->sent_of_stream[CW_STREAM_RESYNC], resync);
+        cw_flows_fini(&flows);
+    }
+}
+
+static bool has_probed(struct cw_flows *all)
+{
+    struct cw_session_stats stats;
+    cw_session_stats(all->flow[0].sides[0], &stats);
+    return stats.counters[CW_SESSION_PROBES] > 0;
+}
+
+/* Everything under way is lost and the window is full of it: the probe brings two packets over it. */
+static void a_probe_leaves_though_the_window_is_full(void **state)
+{
+    cw_flows_init(&flows, GBIT / 10, GBIT / 10 / 50, 1472, 4000000);
+    struct cw_flow *flow = cw_flows_add(&flows, CW_RATE_BBR, 20 * CW_MS, CW_SECOND);
+    cw_flows_run(&flows, flows.now_ns + 3 * CW_SECOND, NULL);
+    flow->out.config.loss_per_million = 1000000;
+    struct cw_rate_path *path = &flow->sides[0]->rate.path;
+    cw_flows_run(&flows, flows.now_ns + 21 * CW_MS, NULL);
+    path->window = path->in_flight / 2;
+    uint32_t before = flow->sent_of_stream[CW_STREAM_LIVE];
+    assert_true(cw_flows_run(&flows, flows.now_ns + CW_SECOND, has_probed));
+    cw_flows_run(&flows, flows.now_ns + CW_MS, NULL);
+    assert_int_equal(flow->sent_of_stream[CW_STREAM_LIVE], before + CW_PROBE_PACKETS);
+    assert_true(path->in_flight > path->window);
+    flow->out.config.loss_per_million = 0;
+    uint64_t delivered = flow->delivered_bytes;
+    cw_flows_run(&flows, flows.now_ns + 2 * CW_SECOND, NULL);
+    assert_true(flow->delivered_bytes - delivered > GBIT / 10);
+    cw_flows_fini(&flows);
+}
+
 /* ---- flows against each other -------------------------------------------------------------------------- */
 
 struct contest {
@@ -140,6 +195,8 @@ int main(void)
         cmocka_unit_test(bbr_fills_a_clean_link),
         cmocka_unit_test(bbr_fills_a_lossy_link),
         cmocka_unit_test(cubic_fills_a_clean_link),
+        cmocka_unit_test(live_goes_before_resync_when_the_window_is_full),
+        cmocka_unit_test(a_probe_leaves_though_the_window_is_full),
         cmocka_unit_test(flows_share_a_link),
     };
     return cmocka_run_group_tests_name("transport/share", tests, NULL, NULL);

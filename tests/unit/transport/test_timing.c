@@ -40,8 +40,12 @@ static void reordering_window(void **state)
     for (int i = 0; i < 100; i++)
         cw_loss_on_spurious(&loss);
     assert_int_equal(cw_loss_delay_ns(&loss), 160 * CW_MS); /* never more than one round trip */
-    for (int i = 0; i < 1000; i++)
-        cw_loss_on_lost(&loss);
+    for (uint64_t i = 1; i <= 1000; i++) /* one episode: all were sent before the first was lost */
+        cw_loss_on_lost(&loss, i, 2000);
+    for (uint64_t episode = 2; episode <= 16; episode++) {
+        assert_int_equal(cw_loss_delay_ns(&loss), 160 * CW_MS);
+        cw_loss_on_lost(&loss, 1000 * episode, 1000 * (episode + 1));
+    }
     assert_int_equal(cw_loss_delay_ns(&loss), 90 * CW_MS);
     cw_loss_reset(&loss);
     cw_loss_on_sample(&loss, 16 * CW_US, 0);
