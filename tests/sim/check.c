@@ -446,6 +446,46 @@ static void check_commit(struct site *site)
                        site->id, i);
 }
 
+static bool is_trusted(const struct site *site)
+{
+    return site->state == SITE_RUNNING && !site->is_journal_tainted && !site->is_super_doubtful;
+}
+
+/* Who is called diverged has applied, or may have, what is not in the line of the primary. */
+static void check_diverged(struct site *site, struct site *other)
+{
+    const struct cw_identity *known = &site->status.peers[other->id].identity;
+    const struct cw_group_status *st = &other->status;
+    struct cw_group_status line;
+    struct branch *here, *there;
+
+    if (!is_trusted(site) || !is_trusted(other) || st->role != CW_ROLE_REPLICA ||
+        st->image_state != CW_IMAGE_WHOLE || !same_boot(known, &st->identity) ||
+        known->process_start != st->identity.process_start)
+        return; /* it is somebody else by now, or its media said what is not so */
+    line_of(st, &line);
+    oracle_line(site->world, site->status.epoch, site->status.reign, st->applied_limit, &here);
+    oracle_line(site->world, line.epoch, line.reign, st->applied_limit, &there);
+    if (here == there)
+        world_fail(
+            site->world,
+            "diverged: primary %u says so of site %u, which applied up to %llu at most, of the same line",
+            site->id, other->id, (ull)st->applied_limit);
+}
+
+static void check_peers(struct site *site)
+{
+    uint8_t diverged = 0;
+
+    for (uint32_t i = 0; i < site->world->site_count; i++)
+        if (site->status.role == CW_ROLE_PRIMARY && site->status.peers[i].state == CW_PEER_DIVERGED)
+            diverged |= (uint8_t)(1u << i);
+    for (uint32_t i = 0; i < site->world->site_count; i++)
+        if ((diverged & ~site->last_diverged) >> i & 1)
+            check_diverged(site, &site->world->sites[i]);
+    site->last_diverged = diverged;
+}
+
 void check_turn(struct site *site)
 {
     struct world *w = site->world;
@@ -465,6 +505,7 @@ void check_turn(struct site *site)
     }
     if (role == CW_ROLE_PRIMARY && !w->failed)
         check_commit(site);
+    check_peers(site);
     if (!site->want_check || w->failed)
         return;
     site->want_check = false;

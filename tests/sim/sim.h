@@ -229,7 +229,7 @@ struct site {
     struct message *unacked[SIM_SITES_MAX];
     struct net_end *net[SIM_SITES_MAX]; /* real sessions, when the world uses them */
 
-    uint8_t last_role;
+    uint8_t last_role, last_diverged; /* peers that were said to be so */
     bool last_open_accept_loss;
     struct cw_group_status status; /* after the last turn */
 
