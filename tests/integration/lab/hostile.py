@@ -49,13 +49,15 @@ def open_primary(lab, site):
     return g["epoch"] if g["role"] == "primary" and not g["frozen"] else 0
 
 
-def watch_primaries(lab, stop, seen):
-    """east, west, east: open at both ends of the look and at west in between is two at once."""
+def watch_primaries(lab, stop, seen, looks):
+    """east, west, east: open at both ends of the look and at west in between is two at once. looks grows by what was
+    open in each look that succeeded."""
     while not stop.is_set():
         try:
             first, middle, last = (open_primary(lab, s) for s in ("east", "west", "east"))
         except (Failed, StopIteration):
             continue
+        looks.append((first, middle, last))
         if first and first == last and middle:
             seen.append((first, middle))
 
@@ -64,22 +66,24 @@ def test_two_operators(build):
     """Both sites are promoted at the same moment, nothing being wrong: one primary at most, nothing lost."""
     with Lab(build) as lab:
         group(lab, "db", volumes=(("a", "16M"),))
-        stop, seen = threading.Event(), []
-        watcher = threading.Thread(target=watch_primaries, args=(lab, stop, seen), daemon=True)
+        stop, seen, looks = threading.Event(), [], []
+        watcher = threading.Thread(target=watch_primaries, args=(lab, stop, seen, looks), daemon=True)
         watcher.start()
-        w, told = None, []
+        w, told, during = None, [], []
         for attempt in range(3):
             primary = lab.group("db")["primary"]
             w = (w.next(100 + attempt, end) if w else load.Writer(100)).connect([lab.uri("db", "a", primary, 90)])
             w.start()
             time.sleep(0.3)
-            results = {}
+            results, before = {}, len(looks)
             both = [threading.Thread(target=lambda s=s: results.update({s: lab.try_run("promote", "db", "--site", s)}))
                     for s in ("east", "west")]
             for t in both:
                 t.start()
             for t in both:
                 t.join(120)
+            during.append(len(looks) - before)
+            expect(during[-1] > 0, "both engines were looked at while both were promoted")
             told.append("/".join(str(results[s].returncode) for s in ("east", "west")))
             expect(any(r.returncode == 0 for r in results.values()),
                    "nobody got it: " + " ".join(r.stderr for r in results.values()))
@@ -94,7 +98,9 @@ def test_two_operators(build):
         stop.set()
         watcher.join(30)
         expect(not seen, f"two primaries at once, epochs {seen}")
-        return f"exits {', '.join(told)}; {w.acknowledged} operations"
+        expect(any(first or last for first, _, last in looks) and any(middle for _, middle, _ in looks),
+               "the looks saw each site open, one after the other")
+        return f"exits {', '.join(told)}; {during} looks meanwhile, {len(looks)} in all; {w.acknowledged} operations"
 
 
 NONSENSE = (b"", b"\0" * 4096, b"{" * 100000, b"[" * 100000, b'{"jsonrpc":"2.0","id":1}\n', b'{"jsonrpc":"2.0"',
