@@ -173,6 +173,8 @@ static void everything_arrives_over_hundreds_of_bad_links(void **state)
         if (cw_rng_below(&rng, 2))
             responder.rate_bytes_per_second = 1000000 + cw_rng_below(&rng, 100000000);
         initiator.packets_in_flight_max = 16u << cw_rng_below(&rng, 6);
+        initiator.rate_kind = (enum cw_rate_kind)cw_rng_below(&rng, CW_RATE_KIND_COUNT);
+        responder.rate_kind = (enum cw_rate_kind)cw_rng_below(&rng, CW_RATE_KIND_COUNT);
         cw_pair_init(pair, &initiator, &responder, &link, seed);
         pair->sides[0].hold_buffers = cw_rng_below(&rng, 2);
         exchange(20, 300 * CW_SECOND);
