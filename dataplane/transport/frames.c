@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/numbers.h"
 
 size_t cw_frame_write_ack(uint8_t *at, const struct cw_ack *ack)
 {
@@ -52,6 +53,24 @@ size_t cw_frame_write_close(uint8_t *at, uint8_t why)
     at[0] = CW_FRAME_CLOSE;
     at[1] = why;
     return CW_FRAME_CLOSE_SIZE;
+}
+
+size_t cw_frame_write_recovered(uint8_t *at, const struct cw_recovered_list *recovered)
+{
+    uint64_t highest = 0;
+    CW_ASSERT(recovered->count >= 1);
+    CW_ASSERT(recovered->count <= CW_RECOVERED_MAX);
+    for (uint32_t i = 0; i < recovered->count; i++)
+        highest = CW_MAX(highest, recovered->numbers[i]);
+    memset(at, 0, 8);
+    at[0] = CW_FRAME_RECOVERED;
+    at[1] = (uint8_t)recovered->count;
+    cw_store64le(at + 8, highest);
+    for (uint32_t i = 0; i < recovered->count; i++) {
+        CW_ASSERT(highest - recovered->numbers[i] <= UINT32_MAX);
+        cw_store32le(at + 16 + 4 * i, (uint32_t)(highest - recovered->numbers[i]));
+    }
+    return CW_FRAME_RECOVERED_SIZE(recovered->count);
 }
 
 #define DATA_HAS_GROUP 0x01u
@@ -123,6 +142,22 @@ static bool zeros(const uint8_t *at, size_t length)
     return any == 0;
 }
 
+static size_t decode_recovered(const uint8_t *at, size_t left, struct cw_recovered_list *recovered)
+{
+    uint32_t count = at[1];
+    if (count < 1 || count > CW_RECOVERED_MAX || left < CW_FRAME_RECOVERED_SIZE(count) || !zeros(at + 2, 6))
+        return 0;
+    uint64_t highest = cw_load64le(at + 8);
+    recovered->count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t below = cw_load32le(at + 16 + 4 * i);
+        if (below >= highest)
+            return 0;
+        recovered->numbers[i] = highest - below;
+    }
+    return CW_FRAME_RECOVERED_SIZE(count);
+}
+
 size_t cw_frame_decode(const uint8_t *at, size_t left, struct cw_frame *frame)
 {
     if (left < 8)
@@ -137,6 +172,8 @@ size_t cw_frame_decode(const uint8_t *at, size_t left, struct cw_frame *frame)
         for (uint32_t c = 0; c < CW_CLASS_COUNT; c++)
             frame->granted[c] = cw_load64le(at + 8 + 8 * c);
         return CW_FRAME_CREDIT_SIZE;
+    case CW_FRAME_RECOVERED:
+        return decode_recovered(at, left, &frame->recovered);
     case CW_FRAME_PING:
         return zeros(at + 1, 7) ? CW_FRAME_PING_SIZE : 0;
     case CW_FRAME_CLOSE:

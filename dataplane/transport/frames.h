@@ -7,14 +7,16 @@
  *   CREDIT u8 2, 7 zeros, u64 granted[3]
  *   PING   u8 3, 7 zeros
  *   CLOSE  u8 4, u8 why, 6 zeros
+ *   RECOVERED  u8 6, u8 n, 6 zeros, u64 highest, then n * u32 below highest
  *   DATA   u8 5, u8 flags, u16 head length, u32 body length, u32 offset, u32 group, u64 epoch, bytes
  *
  * ACK: the first range ends at largest and has gap 0; each next one ends gap numbers below the last one's
- * beginning; marked counts the packets that arrived with a CE mark, modulo 2^16. CREDIT: messages granted
- * since the session came up, by size class. DATA: a fragment of the message whose stream and number the clear
- * header has; offset counts in head followed by body. Group and epoch repeat bytes 4..7 and 8..15 of the head
- * (wire/message.h) wherever the head is that long, so that every frame that speaks for a group says so
- * itself.
+ * beginning; marked counts the packets that arrived with a CE mark, modulo 2^16. RECOVERED: packets that the
+ * path lost and their repairs gave back; said a few times, beside the ACK that has them as received. CREDIT:
+ * messages granted since the session came up, by size class. DATA: a fragment of the message whose stream and
+ * number the clear header has; offset counts in head followed by body. Group and epoch repeat bytes 4..7 and
+ * 8..15 of the head (wire/message.h) wherever the head is that long, so that every frame that speaks for a
+ * group says so itself.
  */
 #pragma once
 
@@ -25,25 +27,27 @@
 #include "transport/session.h"
 #include "wire/packet.h"
 
-#define CW_DATAGRAM_BYTES_MIN     512u
-#define CW_ACK_RANGES_MAX         32u
-#define CW_FRAME_ACK_SIZE(ranges) (16u + 8u * (ranges))
-#define CW_FRAME_CREDIT_SIZE      32u
-#define CW_FRAME_PING_SIZE        8u
-#define CW_FRAME_CLOSE_SIZE       8u
-#define CW_FRAME_DATA_SIZE        24u
-#define CW_FRAME_HEAD_WITH_GROUP  16u /* a head this long has group and epoch */
+#define CW_DATAGRAM_BYTES_MIN      512u
+#define CW_ACK_RANGES_MAX          32u
+#define CW_FRAME_ACK_SIZE(ranges)  (16u + 8u * (ranges))
+#define CW_FRAME_CREDIT_SIZE       32u
+#define CW_FRAME_PING_SIZE         8u
+#define CW_FRAME_CLOSE_SIZE        8u
+#define CW_FRAME_DATA_SIZE         24u
+#define CW_RECOVERED_MAX           16u
+#define CW_FRAME_RECOVERED_SIZE(n) (16u + 4u * (n))
+#define CW_FRAME_HEAD_WITH_GROUP   16u /* a head this long has group and epoch */
 
 #define CW_MESSAGE_BYTES_MAX (CW_MESSAGE_HEAD_MAX + CW_RECORD_PAYLOAD_MAX)
 /* Bytes of message in a full fragment. */
 #define CW_FRAGMENT_BYTES(datagram_bytes) ((datagram_bytes)-CW_PACKET_OVERHEAD - CW_FRAME_DATA_SIZE)
-#define CW_FRAGMENTS_MAX                                                                                     \
-    ((CW_MESSAGE_BYTES_MAX + CW_FRAGMENT_BYTES(CW_DATAGRAM_BYTES_MIN) - 1) /                                 \
-     CW_FRAGMENT_BYTES(CW_DATAGRAM_BYTES_MIN))
-#define CW_FRAGMENT_WORDS ((CW_FRAGMENTS_MAX + 63u) / 64u)
+#define CW_FEC_HEAD_SIZE                  16u /* what a repair is longer than the longest packet that it repairs */
+#define CW_FRAGMENT_BYTES_MIN             (CW_FRAGMENT_BYTES(CW_DATAGRAM_BYTES_MIN) - CW_FEC_HEAD_SIZE)
+#define CW_FRAGMENTS_MAX                  ((CW_MESSAGE_BYTES_MAX + CW_FRAGMENT_BYTES_MIN - 1) / CW_FRAGMENT_BYTES_MIN)
+#define CW_FRAGMENT_WORDS                 ((CW_FRAGMENTS_MAX + 63u) / 64u)
 
 static_assert(CW_PACKET_OVERHEAD + CW_FRAME_ACK_SIZE(CW_ACK_RANGES_MAX) + CW_FRAME_CREDIT_SIZE +
-                      CW_FRAME_PING_SIZE <=
+                      CW_FRAME_PING_SIZE + CW_FRAME_RECOVERED_SIZE(CW_RECOVERED_MAX) <=
                   CW_DATAGRAM_BYTES_MIN,
               "all control frames fit in the smallest datagram");
 
@@ -54,6 +58,7 @@ enum cw_frame_type {
     CW_FRAME_PING,
     CW_FRAME_CLOSE,
     CW_FRAME_DATA,
+    CW_FRAME_RECOVERED,
     CW_FRAME_TYPE_COUNT
 };
 
@@ -80,6 +85,11 @@ struct cw_data {
     uint32_t length;
 };
 
+struct cw_recovered_list {
+    uint32_t count; /* at least 1 */
+    uint64_t numbers[CW_RECOVERED_MAX];
+};
+
 struct cw_frame {
     uint8_t type;
     uint8_t why; /* CLOSE */
@@ -87,6 +97,7 @@ struct cw_frame {
         struct cw_ack ack;
         uint64_t granted[CW_CLASS_COUNT];
         struct cw_data data;
+        struct cw_recovered_list recovered;
     };
 };
 
@@ -94,6 +105,8 @@ struct cw_frame {
 size_t cw_frame_write_ack(uint8_t *at, const struct cw_ack *ack);
 size_t cw_frame_write_credit(uint8_t *at, const uint64_t granted[CW_CLASS_COUNT]);
 size_t cw_frame_write_ping(uint8_t *at);
+/* Numbers less than 2^32 apart. */
+size_t cw_frame_write_recovered(uint8_t *at, const struct cw_recovered_list *recovered);
 size_t cw_frame_write_close(uint8_t *at, uint8_t why);
 size_t cw_frame_write_data(uint8_t *at, const struct cw_data *data);
 

@@ -74,6 +74,7 @@ void cw_handshake_init(struct cw_handshake *h, const struct cw_handshake_config 
     cw_keys_mac(h->cluster_key, &h->names, &h->mac_keys);
     cw_keys_cookie_secret(config->seed, h->cookie_secret);
     h->datagram_bytes = config->datagram_bytes;
+    h->fec = config->fec;
     h->window = config->window;
     cw_fsm_init(&h->fsm, "handshake", handshake_rows, CW_COUNT_OF(handshake_rows));
     cw_fsm_enter(&h->fsm, &h->state, h->is_initiator ? CW_HANDSHAKE_RESTING : CW_HANDSHAKE_LISTENING);
@@ -186,7 +187,8 @@ static bool offer_decode(const uint8_t *random_share, const uint8_t *numbers, st
     memcpy(offer->random, random_share, 32);
     memcpy(offer->share, random_share + 32, 32);
     offer->spi = cw_load32le(numbers);
-    offer->datagram_bytes = cw_load32le(numbers + 4);
+    offer->datagram_bytes = cw_load16le(numbers + 4);
+    offer->fec = cw_load16le(numbers + 6);
     offer->window = cw_load32le(numbers + 8);
     if (offer->spi == CW_SPI_HANDSHAKE || offer->window == 0)
         return false;
@@ -199,6 +201,7 @@ static void own_offer(const struct cw_handshake *h, struct cw_offer *offer)
     memcpy(offer->share, h->own.share, 32);
     offer->spi = h->own.spi;
     offer->datagram_bytes = h->datagram_bytes;
+    offer->fec = h->fec;
     offer->window = h->window;
 }
 
@@ -324,7 +327,7 @@ static void write_offer(const struct cw_handshake *h, uint8_t *random_share, uin
     memcpy(random_share, h->own.random, 32);
     memcpy(random_share + 32, h->own.share, 32);
     cw_store32le(numbers, h->own.spi);
-    cw_store32le(numbers + 4, h->datagram_bytes);
+    cw_store32le(numbers + 4, h->datagram_bytes | (uint32_t)h->fec << 16);
     cw_store32le(numbers + 8, h->window);
 }
 

@@ -71,6 +71,7 @@ struct cw_handshake {
     struct cw_mac_keys mac_keys;
     uint8_t cookie_secret[CW_KEY_SIZE];
     uint32_t datagram_bytes;
+    uint16_t fec;
     uint32_t window;
     struct cw_fsm fsm;
     /* the attempt */
@@ -101,6 +102,7 @@ struct cw_handshake_config {
     const uint8_t *cluster_key;
     const uint8_t *seed;
     uint32_t datagram_bytes;
+    uint16_t fec; /* as in struct cw_offer; 0: none */
     uint32_t window;
 };
 

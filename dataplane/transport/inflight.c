@@ -68,6 +68,12 @@ struct cw_sent *cw_inflight_in_the_way(const struct cw_inflight *inflight)
     return sent->state == CW_SENT_FREE ? NULL : sent;
 }
 
+struct cw_sent *cw_inflight_find(const struct cw_inflight *inflight, uint64_t number)
+{
+    struct cw_sent *sent = &inflight->ring[number & inflight->mask];
+    return sent->state != CW_SENT_FREE && sent->number == number ? sent : NULL;
+}
+
 struct cw_sent *cw_inflight_add(struct cw_inflight *inflight, enum cw_sent_kind kind, uint64_t reference,
                                 uint16_t fragment, uint64_t now_ns)
 {

@@ -20,6 +20,7 @@
 
 enum cw_sent_kind {
     CW_SENT_DATA = 0, /* reference: handle of the message; fragment: which */
+    CW_SENT_REPAIR,   /* nothing to say again */
     CW_SENT_CONTROL, /* reference: the largest number acknowledged by it, 0: none; fragment: CW_SENT_HAD_ bits
                       */
 };
@@ -38,6 +39,10 @@ struct cw_sent {
     uint16_t bytes; /* of its datagram; the sender fills it in */
     uint8_t kind;
     uint8_t state;
+    /* Of forward error correction (session_fec.h); the map does not look at them. */
+    uint8_t fec_lane;  /* 1 + enum cw_fec_lane; 0: not protected */
+    bool is_held;      /* lost, and not to be sent again before its repairs had their chance */
+    bool is_recovered; /* lost, and the peer says that it has it from its repairs */
 };
 #define CW_SENT_NONE UINT32_MAX
 
@@ -58,6 +63,8 @@ struct cw_inflight {
 void cw_inflight_init(struct cw_inflight *inflight, struct cw_arena *arena, uint32_t ring_size);
 void cw_inflight_reset(struct cw_inflight *inflight);
 
+/* The one of this number, outstanding or lost; NULL when it is neither. */
+struct cw_sent *cw_inflight_find(const struct cw_inflight *inflight, uint64_t number);
 /* The packet, one ring size old, whose entry the next number needs; NULL when there is room. */
 struct cw_sent *cw_inflight_in_the_way(const struct cw_inflight *inflight);
 /* Uses up the next number. Asserts that nothing is in the way. */

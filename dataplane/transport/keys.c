@@ -103,7 +103,7 @@ static void hash_offer(crypto_hash_sha256_state *state, const struct cw_offer *o
 {
     uint8_t numbers[12];
     cw_store32le(numbers, offer->spi);
-    cw_store32le(numbers + 4, offer->datagram_bytes);
+    cw_store32le(numbers + 4, offer->datagram_bytes | (uint32_t)offer->fec << 16);
     cw_store32le(numbers + 8, offer->window);
     crypto_hash_sha256_update(state, offer->random, sizeof offer->random);
     crypto_hash_sha256_update(state, offer->share, sizeof offer->share);

@@ -65,6 +65,7 @@ struct cw_offer {
     uint8_t share[CW_KEY_SIZE];
     uint32_t spi;            /* the other side is to send to it */
     uint32_t datagram_bytes; /* the largest UDP payload it takes */
+    uint16_t fec;            /* blocks of forward error correction that it holds | repairs of each << 12 */
     uint32_t window;         /* how far a message number may run ahead of the oldest unfinished one */
 };
 

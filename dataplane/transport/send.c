@@ -30,7 +30,7 @@ void cw_send_init(struct cw_send *send, struct cw_arena *arena, uint32_t message
 void cw_send_open(struct cw_send *send, uint32_t fragment_bytes, uint32_t window)
 {
     CW_ASSERT(send->open_count == 0);
-    CW_ASSERT(fragment_bytes >= CW_FRAGMENT_BYTES(CW_DATAGRAM_BYTES_MIN));
+    CW_ASSERT(fragment_bytes >= CW_FRAGMENT_BYTES_MIN);
     send->fragment_bytes = fragment_bytes;
     send->window = window;
     send->has_grant = false;
@@ -98,6 +98,19 @@ static uint16_t first_lost(const struct cw_message_out *message)
             return (uint16_t)(64 * w + (uint32_t)__builtin_ctzll(message->lost[w]));
     CW_ASSERT(!"it is in the list because a fragment is lost");
     return 0;
+}
+
+uint32_t cw_send_waiting(const struct cw_send *send, uint8_t first, uint8_t last, uint32_t limit)
+{
+    uint32_t count = 0;
+    for (uint32_t s = first; s <= last; s++) {
+        const struct cw_message_out *message = at(send, send->streams[s].unsent);
+        for (; message && count < limit; message = at(send, message->newer))
+            count += message->fragment_count - message->sent_count;
+        if (send->streams[s].lost_first != CW_OUT_NONE)
+            count++; /* at least one more */
+    }
+    return count;
 }
 
 bool cw_send_next(const struct cw_send *send, struct cw_fragment *fragment)

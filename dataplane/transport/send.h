@@ -80,6 +80,8 @@ bool cw_send_can(const struct cw_send *send, uint8_t stream, uint32_t body_lengt
 void cw_send_put(struct cw_send *send, uint8_t stream, const uint8_t *head, uint32_t head_length,
                  const uint8_t *body, uint32_t body_length, uint64_t tag);
 
+/* Fragments that have not left yet, of the streams from `first` to `last`; counted up to limit. */
+uint32_t cw_send_waiting(const struct cw_send *send, uint8_t first, uint8_t last, uint32_t limit);
 /* What should leave next; false when there is nothing. Changes nothing. */
 bool cw_send_next(const struct cw_send *send, struct cw_fragment *fragment);
 /* Describes it (bytes are left to cw_send_copy). */

@@ -65,6 +65,7 @@ static void carve(struct cw_session *s, const struct cw_session_config *config, 
     cw_session_rate_init(s, config, arena);
     cw_send_init(&s->send, arena, config->messages_max);
     cw_receive_init(&s->receive, arena, config->receive_count);
+    s->fec = cw_session_fec_carve(config, arena);
 }
 
 static void begin_handshakes(struct cw_session *s, const struct cw_session_config *config, uint64_t now_ns)
@@ -76,6 +77,7 @@ static void begin_handshakes(struct cw_session *s, const struct cw_session_confi
         .cluster_key = config->cluster_key,
         .seed = config->seed,
         .datagram_bytes = config->datagram_bytes_max,
+        .fec = cw_session_fec_offer(s->fec),
         .window = s->receive.window,
     };
     cw_handshake_init(&s->handshake, &handshake);
@@ -181,6 +183,9 @@ void cw_session_lane_prepare(struct cw_session *s)
     lane->blocks_in = lane->blocks_out = 0;
     lane->datagram_bytes = CW_MIN(h->datagram_bytes, h->peer.datagram_bytes);
     lane->window = h->peer.window;
+    lane->fec_peer = h->peer.fec;
+    lane->has_fec = cw_session_fec_agreed(s->fec, h->peer.fec);
+    lane->data_bytes_max = lane->datagram_bytes - CW_PACKET_OVERHEAD - (lane->has_fec ? CW_FEC_HEAD_SIZE : 0);
     cw_replay_reset(&lane->replay);
     s->config.aead->key_expand(lane->key_out, initiator ? h->keys.from_initiator : h->keys.from_responder);
     s->config.aead->key_expand(lane->key_in, initiator ? h->keys.from_responder : h->keys.from_initiator);
@@ -204,8 +209,9 @@ void cw_session_go_up(struct cw_session *s, uint64_t now_ns)
     s->close_due = false; /* the keys it would need are gone */
     cw_fsm_move(&s->fsm, &s->state, CW_STATE_UP);
     cw_session_rate_start(s, lane->datagram_bytes, now_ns);
-    cw_send_open(&s->send, CW_FRAGMENT_BYTES(lane->datagram_bytes), lane->window);
-    cw_receive_open(&s->receive, CW_FRAGMENT_BYTES(lane->datagram_bytes));
+    cw_send_open(&s->send, lane->data_bytes_max - CW_FRAME_DATA_SIZE, lane->window);
+    cw_receive_open(&s->receive, lane->data_bytes_max - CW_FRAME_DATA_SIZE);
+    cw_session_fec_open(s, lane);
     s->credit_ns = now_ns;
     s->heard_ns = now_ns;
     s->ping_ns = now_ns + s->config.idle_timeout_ns / 4;
@@ -225,6 +231,7 @@ void cw_session_go_down(struct cw_session *s, enum cw_session_down why, uint64_t
     cw_ack_ranges_reset(&s->acks);
     cw_loss_reset(&s->loss);
     cw_session_rate_start(s, s->config.datagram_bytes_max, now_ns);
+    cw_session_fec_close(s);
     s->ping_due = false;
     s->credit_ns = CW_NEVER;
     s->close_due = why != CW_DOWN_CLOSED_BY_PEER && why != CW_DOWN_PEER_RESTARTED;
@@ -302,4 +309,5 @@ void cw_session_stats(struct cw_session *s, struct cw_session_stats *stats)
     };
     for (uint32_t i = 0; i < CW_SESSION_COUNTER_COUNT; i++)
         stats->counters[i] = cw_counter_read(&s->counters[i]);
+    cw_session_fec_stats(s, stats);
 }

@@ -57,6 +57,18 @@ struct cw_aead_ops {
 /* Who decides how fast a path is sent on (rate.h). */
 enum cw_rate_kind { CW_RATE_FIXED = 0, CW_RATE_BBR, CW_RATE_CUBIC, CW_RATE_KIND_COUNT };
 
+/*
+ * Forward error correction: used when both sides have it, each in the shape of its own configuration. auto:
+ * the shape follows the losses of the path.
+ */
+enum cw_fec_mode { CW_FEC_OFF = 0, CW_FEC_FIXED, CW_FEC_AUTO };
+struct cw_fec_config {
+    enum cw_fec_mode mode;
+    uint8_t sources; /* of a block, 1..64; the rest when it is fixed only */
+    uint8_t repairs; /* of a block, 1..8 */
+    uint16_t depth;  /* blocks striped, 1..256 */
+};
+
 struct cw_session_config {
     bool is_initiator;   /* exactly one of the two; the other answers */
     char local_name[32]; /* node names: mixed into the keys, so a wrong peer cannot finish */
@@ -71,6 +83,7 @@ struct cw_session_config {
     uint32_t messages_max;                  /* sends accepted and not yet returned, all streams */
     uint32_t receive_count[CW_CLASS_COUNT]; /* buffers of each class = credit granted */
     uint64_t idle_timeout_ns;               /* nothing heard for this long: down. Default 2 s */
+    struct cw_fec_config fec;
 };
 
 /* A received message. The buffer is the session's; give it back with cw_session_release. */
@@ -115,18 +128,28 @@ struct cw_session_event {
     X(CW_SESSION_BYTES_IN, "bytes_in")                                                                       \
     X(CW_SESSION_MESSAGES_OUT, "messages_out")                                                               \
     X(CW_SESSION_MESSAGES_IN, "messages_in")                                                                 \
-    X(CW_SESSION_RETRANSMITTED, "packets_retransmitted") X(CW_SESSION_LOST, "packets_lost")                  \
-        X(CW_SESSION_SPURIOUS, "losses_spurious") X(CW_SESSION_PROBES, "probe_timeouts")                     \
-            X(CW_SESSION_DROP_SHORT, "drop_short") X(CW_SESSION_DROP_FORMAT, "drop_format")                  \
-                X(CW_SESSION_DROP_SPI, "drop_unknown_spi") X(CW_SESSION_DROP_TAG, "drop_bad_tag")            \
-                    X(CW_SESSION_DROP_REPLAY, "drop_replay") X(CW_SESSION_DROP_HANDSHAKE, "drop_handshake")  \
-                        X(CW_SESSION_DROP_COOKIE, "drop_bad_cookie")                                         \
-                            X(CW_SESSION_DROP_FRAME, "drop_bad_frame")                                       \
-                                X(CW_SESSION_DROP_CREDIT, "drop_over_credit")                                \
-                                    X(CW_SESSION_DUPLICATE, "fragments_duplicate")                           \
-                                        X(CW_SESSION_HANDSHAKES, "handshakes_completed")                     \
-                                            X(CW_SESSION_DOWNS, "sessions_down")                             \
-                                                X(CW_SESSION_STALE_RELEASES, "stale_releases")
+    X(CW_SESSION_RETRANSMITTED, "packets_retransmitted")                                                     \
+    X(CW_SESSION_LOST, "packets_lost")                                                                       \
+    X(CW_SESSION_SPURIOUS, "losses_spurious")                                                                \
+    X(CW_SESSION_PROBES, "probe_timeouts")                                                                   \
+    X(CW_SESSION_DROP_SHORT, "drop_short")                                                                   \
+    X(CW_SESSION_DROP_FORMAT, "drop_format") X(CW_SESSION_DROP_SPI,                                          \
+                                               "drop_unknown_spi") X(CW_SESSION_DROP_TAG, "drop_bad_tag")    \
+        X(CW_SESSION_DROP_REPLAY, "drop_replay") X(CW_SESSION_DROP_HANDSHAKE, "drop_handshake")              \
+            X(CW_SESSION_DROP_COOKIE, "drop_bad_cookie") X(CW_SESSION_DROP_FRAME, "drop_bad_frame")          \
+                X(CW_SESSION_DROP_CREDIT, "drop_over_credit") X(CW_SESSION_DUPLICATE, "fragments_duplicate") \
+                    X(CW_SESSION_HANDSHAKES, "handshakes_completed") X(CW_SESSION_DOWNS, "sessions_down")    \
+                        X(CW_SESSION_STALE_RELEASES, "stale_releases")                                       \
+                            X(CW_SESSION_LOSSES_RECOVERED, "losses_recovered")                               \
+                                X(CW_SESSION_FEC_BLOCKS_OUT, "fec_blocks_out")                               \
+                                    X(CW_SESSION_FEC_REPAIRS_OUT, "fec_repairs_out")                         \
+                                        X(CW_SESSION_FEC_UNPROTECTED, "fec_unprotected")                     \
+                                            X(CW_SESSION_FEC_BLOCKS_IN, "fec_blocks_in")                     \
+                                                X(CW_SESSION_FEC_REPAIRS_IN, "fec_repairs_in")               \
+                                                    X(CW_SESSION_FEC_RECOVERED, "fec_recovered")             \
+                                                        X(CW_SESSION_FEC_UNRECOVERABLE, "fec_unrecoverable") \
+                                                            X(CW_SESSION_FEC_LATE, "fec_late")               \
+                                                                X(CW_SESSION_FEC_BAD, "drop_bad_symbol")
 enum { CW_SESSION_COUNTERS(CW_COUNTER_ENUM) CW_SESSION_COUNTER_COUNT };
 extern const char *const cw_session_counter_names[CW_SESSION_COUNTER_COUNT];
 

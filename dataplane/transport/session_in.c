@@ -44,6 +44,11 @@ static bool on_frame(struct cw_session *s, const struct cw_packet *packet, const
                      uint64_t now_ns)
 {
     switch (frame->type) {
+    case CW_FRAME_RECOVERED:
+        if (cw_session_fec_on_recovered(s, &frame->recovered, now_ns))
+            return true;
+        cw_session_count(s, CW_SESSION_DROP_FRAME);
+        return false;
     case CW_FRAME_ACK:
         if (frame->ack.ranges[0].last >= s->inflight.next_number) {
             cw_session_count(s, CW_SESSION_DROP_FRAME);
@@ -67,8 +72,8 @@ static bool on_frame(struct cw_session *s, const struct cw_packet *packet, const
     }
 }
 
-static void on_payload(struct cw_session *s, const struct cw_packet *packet, const uint8_t *payload,
-                       uint64_t now_ns)
+bool cw_session_on_payload(struct cw_session *s, const struct cw_packet *packet, const uint8_t *payload,
+                           bool is_recovered, uint64_t now_ns)
 {
     struct cw_frame frame;
     size_t left = packet->length;
@@ -77,15 +82,19 @@ static void on_payload(struct cw_session *s, const struct cw_packet *packet, con
         size_t size = cw_frame_decode(payload, left, &frame);
         if (size == 0) {
             cw_session_count(s, CW_SESSION_DROP_FRAME);
-            return;
+            return false;
         }
-        if (!on_frame(s, packet, &frame, now_ns))
-            return;
-        wants_ack |= frame.type != CW_FRAME_ACK;
+        bool is_about_ours = frame.type == CW_FRAME_ACK || frame.type == CW_FRAME_RECOVERED;
+        bool is_old = is_recovered && is_about_ours; /* said again since; it would spoil a sample */
+        if (!is_old && !on_frame(s, packet, &frame, now_ns))
+            return false;
+        wants_ack |= !is_about_ours;
         payload += size;
         left -= size;
     }
-    cw_ack_ranges_add(&s->acks, packet->iv, wants_ack, now_ns);
+    if (!is_recovered) /* else when it is told that it was */
+        cw_ack_ranges_add(&s->acks, packet->iv, wants_ack, now_ns);
+    return true;
 }
 
 /* Opens in place. The replay window moves only if the seal is good. */
@@ -139,7 +148,12 @@ static void on_sealed(struct cw_session *s, const struct cw_packet *packet, uint
     s->heard_ns = now_ns;
     s->ping_ns = now_ns + s->config.idle_timeout_ns / 4;
     s->acks.marked += s->is_marked;
-    on_payload(s, packet, datagram + CW_PACKET_HEADER_SIZE, now_ns);
+    if (packet->type == CW_PACKET_REPAIR) {
+        cw_session_fec_on_repair(s, packet, datagram + CW_PACKET_HEADER_SIZE, now_ns);
+    } else {
+        cw_session_on_payload(s, packet, datagram + CW_PACKET_HEADER_SIZE, false, now_ns);
+        cw_session_fec_on_source(s, packet, datagram, now_ns);
+    }
     if (s->state == CW_STATE_UP && s->live->blocks_in >= s->key_blocks_max)
         cw_session_go_down(s, CW_DOWN_KEYS_WORN, now_ns);
 }

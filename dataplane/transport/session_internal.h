@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The inside of a session, shared by session.c (life and events), session_in.c (datagrams in), session_out.c
- * (datagrams out), session_time.c (timers and loss) and session_rate.c (rate control). Nobody else includes
- * this, but tests of limits that cannot be reached in time.
+ * (datagrams out), session_time.c (timers and loss), session_rate.c (rate control) and session_fec.c. Nobody
+ * else includes this, but tests of limits that cannot be reached in time.
  *
  * A lane is a pair of keys with its packet numbers and replay window. There are two: the live one and the
  * one that a handshake prepares; going up exchanges them.
@@ -20,6 +20,7 @@
 #include "transport/replay.h"
 #include "transport/send.h"
 #include "transport/session.h"
+#include "transport/session_fec.h"
 
 #define CW_KEY_BLOCKS_MAX                                                                                    \
     ((1ull << 35) - (1ull << 20)) /* RFC 9001 appendix B, less what is still in flight */
@@ -44,7 +45,10 @@ struct cw_lane {
     uint64_t blocks_in; /* AES blocks done under each key, at most */
     uint64_t blocks_out;
     uint32_t datagram_bytes; /* what both sides can take */
+    uint32_t data_bytes_max; /* of a payload that carries DATA: a repair of it fits too */
     uint32_t window;         /* the peer's */
+    bool has_fec;            /* both sides do */
+    uint16_t fec_peer;       /* the peer's offer */
     struct cw_replay replay;
 };
 
@@ -70,7 +74,8 @@ struct cw_session {
     uint16_t marked_told;       /* of the peer's newest ack */
     struct cw_send send;
     struct cw_receive receive;
-    bool close_due; /* one CLOSE is to leave under the live lane's keys */
+    struct cw_session_fec *fec; /* NULL: not configured */
+    bool close_due;             /* one CLOSE is to leave under the live lane's keys */
     uint8_t close_why;
     bool ping_due;
     uint64_t credit_ns; /* when CREDIT is to leave; CW_NEVER: it is not due */
@@ -96,12 +101,26 @@ void cw_session_push_sent(struct cw_session *session, struct cw_message_out *mes
 void cw_session_credit_look(struct cw_session *session, uint64_t delay_ns);
 
 /* session_time.c */
+/* Forgets a packet that is in the way of a new one, or one loss too many. */
+void cw_session_forget_sent(struct cw_session *session, struct cw_sent *sent);
 void cw_session_lose(struct cw_session *session, struct cw_sent *sent, uint64_t now_ns);
 void cw_session_detect_losses(struct cw_session *session, uint64_t now_ns);
 void cw_session_on_ack(struct cw_session *session, const struct cw_ack *ack, uint64_t now_ns);
 
+/* session_in.c. An opened payload; true when it is acknowledged. is_recovered: it came by its repairs. */
+bool cw_session_on_payload(struct cw_session *session, const struct cw_packet *packet, const uint8_t *payload,
+                           bool is_recovered, uint64_t now_ns);
+
 /* session_out.c */
 bool cw_session_data_may_leave(const struct cw_session *session);
+/* Packets in flight and the ring allow one more that is not control. The other also asks rate control and
+ * frees the ring's entry. */
+bool cw_session_has_room_for_data(const struct cw_session *session);
+bool cw_session_make_room_for_data(struct cw_session *session, uint64_t now_ns);
+size_t cw_session_build_data(struct cw_session *session, uint8_t *datagram, uint64_t now_ns);
+/* The payload lies in the datagram. Takes the next number. */
+size_t cw_session_seal(struct cw_session *session, struct cw_packet *packet, uint8_t *datagram, size_t length,
+                       uint64_t now_ns);
 
 /* session_rate.c */
 void cw_session_rate_init(struct cw_session *session, const struct cw_session_config *config,

@@ -12,8 +12,8 @@
 
 #define BLOCKS_OF_SEAL(length) (((length) + 15) / 16 + 2) /* and the two that a tag may cost */
 
-static size_t seal(struct cw_session *s, struct cw_packet *packet, uint8_t *datagram, size_t length,
-                   uint64_t now_ns)
+size_t cw_session_seal(struct cw_session *s, struct cw_packet *packet, uint8_t *datagram, size_t length,
+                       uint64_t now_ns)
 {
     struct cw_lane *lane = s->live;
     uint8_t nonce[CW_PACKET_IV_SIZE];
@@ -37,7 +37,7 @@ static size_t build_close(struct cw_session *s, uint8_t *datagram, uint64_t now_
     struct cw_packet packet = {.type = CW_PACKET_CONTROL};
     size_t length = cw_frame_write_close(datagram + CW_PACKET_HEADER_SIZE, s->close_why);
     s->close_due = false;
-    return seal(s, &packet, datagram, length, now_ns);
+    return cw_session_seal(s, &packet, datagram, length, now_ns);
 }
 
 /* Makes the ring entry of the next number free. Data waits for a packet that is still out, control does not.
@@ -52,7 +52,7 @@ static bool make_room(struct cw_session *s, bool insist, uint64_t now_ns)
             return false;
         cw_session_lose(s, sent, now_ns);
     }
-    cw_inflight_drop(&s->inflight, sent);
+    cw_session_forget_sent(s, sent);
     return true;
 }
 
@@ -88,14 +88,17 @@ static size_t build_control(struct cw_session *s, uint8_t *datagram, uint64_t no
     size_t length = 0;
     uint16_t had = 0;
     make_room(s, true, now_ns);
+    length = cw_session_fec_write_news(s, payload, now_ns);
     if (cw_ack_ranges_take(&s->acks, &ack, now_ns)) {
-        length = cw_frame_write_ack(payload, &ack);
+        length += cw_frame_write_ack(payload + length, &ack);
         acknowledged = ack.ranges[0].last;
     }
     if (s->inflight.outstanding.count < s->config.packets_in_flight_max)
         length += write_credit_and_ping(s, payload + length, &had);
     if (length == 0)
         return 0;
+    if (cw_session_fec_has_fresh_news(s)) /* more than one frame holds */
+        s->acks.deadline_ns = now_ns;
     CW_ASSERT(s->live->next_iv == s->inflight.next_number);
     if (had) {
         packet.flags = CW_PACKET_ACK_WANTED;
@@ -105,7 +108,20 @@ static size_t build_control(struct cw_session *s, uint8_t *datagram, uint64_t no
     } else {
         cw_inflight_skip(&s->inflight);
     }
-    return seal(s, &packet, datagram, length, now_ns);
+    return cw_session_seal(s, &packet, datagram, length, now_ns);
+}
+
+bool cw_session_has_room_for_data(const struct cw_session *s)
+{
+    if (s->inflight.outstanding.count >= s->config.packets_in_flight_max - CW_IN_FLIGHT_RESERVE)
+        return false;
+    const struct cw_sent *sent = cw_inflight_in_the_way(&s->inflight);
+    return !sent || sent->state == CW_SENT_LOST;
+}
+
+bool cw_session_make_room_for_data(struct cw_session *s, uint64_t now_ns)
+{
+    return cw_session_has_room_for_data(s) && cw_session_rate_lets(s, now_ns) && make_room(s, false, now_ns);
 }
 
 bool cw_session_data_may_leave(const struct cw_session *s)
@@ -113,23 +129,21 @@ bool cw_session_data_may_leave(const struct cw_session *s)
     struct cw_fragment fragment;
     if (s->state != CW_STATE_UP || !cw_send_next(&s->send, &fragment) || !cw_session_rate_has_room(s))
         return false;
-    if (s->inflight.outstanding.count >= s->config.packets_in_flight_max - CW_IN_FLIGHT_RESERVE)
-        return false;
-    const struct cw_sent *sent = cw_inflight_in_the_way(&s->inflight);
-    return !sent || sent->state == CW_SENT_LOST;
+    return cw_session_has_room_for_data(s);
 }
 
 /* An ack that would have to leave soon rides along where a short fragment leaves room for it. */
 static size_t ride_along(struct cw_session *s, uint8_t *payload, uint32_t data_length, uint64_t now_ns)
 {
     struct cw_ack ack;
-    size_t room = CW_FRAGMENT_BYTES(s->live->datagram_bytes) - data_length;
-    if (s->acks.deadline_ns == CW_NEVER || CW_FRAME_ACK_SIZE(s->acks.count) > room)
+    size_t room = s->live->data_bytes_max - CW_FRAME_DATA_SIZE - data_length;
+    if (s->acks.deadline_ns == CW_NEVER || cw_session_fec_has_fresh_news(s) ||
+        CW_FRAME_ACK_SIZE(s->acks.count) > room)
         return 0;
     return cw_ack_ranges_take(&s->acks, &ack, now_ns) ? cw_frame_write_ack(payload, &ack) : 0;
 }
 
-static size_t build_data(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
+size_t cw_session_build_data(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
 {
     struct cw_fragment fragment;
     struct cw_data data;
@@ -138,9 +152,7 @@ static size_t build_data(struct cw_session *s, uint8_t *datagram, uint64_t now_n
         cw_session_rate_idle(s);
         return 0;
     }
-    if (s->inflight.outstanding.count >= s->config.packets_in_flight_max - CW_IN_FLIGHT_RESERVE)
-        return 0;
-    if (!cw_session_rate_lets(s, now_ns) || !make_room(s, false, now_ns))
+    if (!cw_session_make_room_for_data(s, now_ns))
         return 0;
     cw_send_describe(&s->send, &fragment, &data);
     size_t length = ride_along(s, payload, data.length, now_ns);
@@ -164,7 +176,8 @@ static size_t build_data(struct cw_session *s, uint8_t *datagram, uint64_t now_n
     cw_loss_on_sent(&s->loss, now_ns);
     cw_meter_add(&s->packets_sent, 1, now_ns);
     cw_send_on_sent(&s->send, &fragment);
-    return seal(s, &packet, datagram, length, now_ns);
+    cw_session_fec_protect(s, &packet, datagram, length, now_ns);
+    return cw_session_seal(s, &packet, datagram, length, now_ns);
 }
 
 static size_t build_sealed(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
@@ -174,7 +187,10 @@ static size_t build_sealed(struct cw_session *s, uint8_t *datagram, uint64_t now
     if (s->close_due)
         return build_close(s, datagram, now_ns);
     size_t length = control_is_due(s, now_ns) ? build_control(s, datagram, now_ns) : 0;
-    return length ? length : build_data(s, datagram, now_ns);
+    if (length > 0)
+        return length;
+    return cw_session_fec_is_on(s) ? cw_session_fec_build(s, datagram, now_ns)
+                                   : cw_session_build_data(s, datagram, now_ns);
 }
 
 size_t cw_session_transmit(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)

@@ -10,10 +10,16 @@
 #include "base/numbers.h"
 #include "transport/session_internal.h"
 
-/* What the packet carried has to be said again. Without counting: a probe is not a loss. */
-static void give_up(struct cw_session *s, struct cw_sent *sent, uint64_t now_ns)
+void cw_session_forget_sent(struct cw_session *s, struct cw_sent *sent)
 {
-    if (sent->kind == CW_SENT_DATA)
+    cw_session_fec_let_go(s, sent, false);
+    cw_inflight_drop(&s->inflight, sent);
+}
+
+/* What the packet carried has to be said again. Without counting: a probe is not a loss, and waits not. */
+static void give_up(struct cw_session *s, struct cw_sent *sent, bool is_probe, uint64_t now_ns)
+{
+    if (sent->kind == CW_SENT_DATA && (is_probe || !cw_session_fec_holds(s, sent, now_ns)))
         cw_send_on_lost(&s->send, sent->reference, sent->fragment);
     if (sent->kind == CW_SENT_CONTROL && sent->fragment & CW_SENT_HAD_CREDIT) {
         cw_receive_credit_lost(&s->receive);
@@ -21,7 +27,7 @@ static void give_up(struct cw_session *s, struct cw_sent *sent, uint64_t now_ns)
     }
     cw_inflight_lose(&s->inflight, sent, now_ns);
     if (s->inflight.lost.count > CW_LOST_REMEMBERED)
-        cw_inflight_drop(&s->inflight, cw_inflight_oldest_lost(&s->inflight));
+        cw_session_forget_sent(s, cw_inflight_oldest_lost(&s->inflight));
 }
 
 void cw_session_lose(struct cw_session *s, struct cw_sent *sent, uint64_t now_ns)
@@ -30,7 +36,8 @@ void cw_session_lose(struct cw_session *s, struct cw_sent *sent, uint64_t now_ns
     cw_meter_add(&s->packets_lost, 1, now_ns);
     cw_loss_on_lost(&s->loss, sent->number, s->inflight.next_number);
     cw_rate_on_lost(&s->rate, sent->number, sent->bytes, now_ns);
-    give_up(s, sent, now_ns);
+    cw_session_fec_on_lost(s, sent->number, now_ns);
+    give_up(s, sent, false, now_ns);
 }
 
 void cw_session_detect_losses(struct cw_session *s, uint64_t now_ns)
@@ -50,12 +57,14 @@ void cw_session_detect_losses(struct cw_session *s, uint64_t now_ns)
 
 static void take_acked(struct cw_session *s, struct cw_sent *sent, uint64_t now_ns)
 {
-    cw_rate_on_acked(&s->rate, sent->number, sent->bytes, sent->state == CW_SENT_LOST, now_ns);
+    if (!sent->is_recovered) /* the path did not deliver it, and its loss was one */
+        cw_rate_on_acked(&s->rate, sent->number, sent->bytes, sent->state == CW_SENT_LOST, now_ns);
+    cw_session_fec_let_go(s, sent, true);
     if (sent->kind == CW_SENT_DATA) {
         struct cw_message_out *message = cw_send_on_acked(&s->send, sent->reference, sent->fragment);
         if (message)
             cw_session_push_sent(s, message, true);
-    } else if (sent->reference > 0) {
+    } else if (sent->kind == CW_SENT_CONTROL && sent->reference > 0) {
         cw_ack_ranges_forget(&s->acks, sent->reference - 1);
     }
     cw_inflight_drop(&s->inflight, sent);
@@ -77,8 +86,12 @@ static void take_spurious(struct cw_session *s, const struct cw_ack *ack, uint64
         next = cw_inflight_after(&s->inflight, sent);
         if (!covers(ack, sent->number))
             continue;
-        cw_session_count(s, CW_SESSION_SPURIOUS);
-        cw_loss_on_spurious(&s->loss);
+        if (sent->is_recovered) {
+            cw_session_count(s, CW_SESSION_LOSSES_RECOVERED);
+        } else {
+            cw_session_count(s, CW_SESSION_SPURIOUS);
+            cw_loss_on_spurious(&s->loss);
+        }
         take_acked(s, sent, now_ns);
     }
 }
@@ -130,7 +143,7 @@ static void probe(struct cw_session *s, uint64_t now_ns)
         if (!sent)
             break;
         cw_rate_on_given_up(&s->rate, sent->bytes);
-        give_up(s, sent, now_ns);
+        give_up(s, sent, true, now_ns);
     }
     s->ping_due = true;
     s->probes_left = CW_PROBE_PACKETS;
@@ -163,6 +176,7 @@ static void on_time_up(struct cw_session *s, uint64_t now_ns)
         cw_session_detect_losses(s, now_ns);
         cw_session_rate_obey(s);
     }
+    cw_session_fec_on_time(s, now_ns);
     if (now_ns >= probe_ns(s))
         probe(s, now_ns);
     if (now_ns >= s->ping_ns) {
@@ -193,7 +207,7 @@ static uint64_t output_ns(const struct cw_session *s)
         due_ns = CW_MIN(due_ns, CW_MIN(s->acks.deadline_ns, s->credit_ns));
         if (s->ping_due)
             due_ns = 0;
-        else if (cw_session_data_may_leave(s))
+        else if (cw_session_data_may_leave(s) || cw_session_fec_has_output(s))
             due_ns = CW_MIN(due_ns, cw_session_rate_next_ns(s));
     }
     if (due_ns == CW_NEVER)
@@ -207,6 +221,7 @@ uint64_t cw_session_deadline_ns(const struct cw_session *s)
     if (s->state != CW_STATE_UP)
         return deadline_ns;
     deadline_ns = CW_MIN(deadline_ns, CW_MIN(s->loss.detect_ns, probe_ns(s)));
+    deadline_ns = CW_MIN(deadline_ns, cw_session_fec_deadline_ns(s));
     deadline_ns = CW_MIN(deadline_ns, CW_MIN(s->ping_ns, silence_ns(s)));
     return CW_MIN(deadline_ns, s->heard_ns + s->config.idle_timeout_ns);
 }

@@ -6,10 +6,20 @@
 
 #include "base/bytes.h"
 
+/* Only data and repairs are of a block; a repair always is. */
+static bool fec_is_good(const struct cw_packet *packet)
+{
+    if (packet->fec_repairs == 0)
+        return packet->fec_block == 0 && packet->fec_index == 0 && packet->type != CW_PACKET_REPAIR;
+    return packet->fec_block <= 0xffffff &&
+           (packet->type == CW_PACKET_DATA || packet->type == CW_PACKET_REPAIR);
+}
+
 void cw_packet_encode(const struct cw_packet *packet, uint8_t *bytes)
 {
     CW_ASSERT(packet->type > CW_PACKET_NONE && packet->type < CW_PACKET_TYPE_COUNT);
     CW_ASSERT((packet->flags & ~CW_PACKET_FLAGS_KNOWN) == 0);
+    CW_ASSERT(fec_is_good(packet));
     bytes[0] = CW_PSP_NEXT_HEADER;
     bytes[1] = CW_PSP_EXTENSION_LENGTH;
     bytes[2] = CW_PSP_CRYPT_OFFSET;
@@ -22,8 +32,8 @@ void cw_packet_encode(const struct cw_packet *packet, uint8_t *bytes)
     cw_store32le(bytes + 20, packet->ticks);
     cw_store16le(bytes + 24, packet->length);
     bytes[26] = packet->stream;
-    bytes[27] = 0;
-    cw_store32le(bytes + 28, 0); /* FEC block and index */
+    bytes[27] = packet->fec_repairs;
+    cw_store32le(bytes + 28, packet->fec_block | (uint32_t)packet->fec_index << 24);
     cw_store64le(bytes + 32, packet->position);
 }
 
@@ -46,10 +56,13 @@ enum cw_packet_error cw_packet_check(const uint8_t *datagram, size_t length, str
         .length = cw_load16le(datagram + 24),
         .ticks = cw_load32le(datagram + 20),
         .position = cw_load64le(datagram + 32),
+        .fec_repairs = datagram[27],
+        .fec_block = cw_load32le(datagram + 28) & 0xffffff,
+        .fec_index = datagram[31],
     };
     if (packet->type == CW_PACKET_NONE || packet->type >= CW_PACKET_TYPE_COUNT)
         return CW_PACKET_BAD_TYPE;
-    if (packet->flags & ~CW_PACKET_FLAGS_KNOWN || datagram[27] != 0 || cw_load32le(datagram + 28) != 0)
+    if (packet->flags & ~CW_PACKET_FLAGS_KNOWN || !fec_is_good(packet))
         return CW_PACKET_BAD_FIELD;
     if ((packet->spi == CW_SPI_HANDSHAKE) != (packet->type == CW_PACKET_HANDSHAKE))
         return CW_PACKET_BAD_FIELD;

@@ -8,14 +8,17 @@
  *
  *  Ours, 24 bytes, little-endian:
  *  16  u8  version << 4 | type   17  u8  flags    18  u16 session   20  u32 time, 128 ns ticks
- *  24  u16 length of the sealed payload           26  u8  stream    27  u8  0
- *  28  u24 FEC block, 0          31  u8  FEC index, 0               32  u64 position
+ *  24  u16 length of the sealed payload           26  u8  stream    27  u8  FEC repairs of the block
+ *  28  u24 FEC block             31  u8  FEC index                  32  u64 position
  *  40  payload                   then 16 bytes of tag
  *
  * The IV is the packet number of its SPI, from 1. Position counts the messages of a stream, not its bytes,
  * so that a receiver knows what it has by a table indexed by it; where a fragment lies inside its message
  * is said by the sealed DATA frame. SPI 0, which PSP reserves, carries handshakes: not sealed, their last
  * 16 bytes are a MAC. The session number is the low half of the SPI, for whoever reads a capture.
+ *
+ * FEC repairs 0: the packet is in no block. A REPAIR has its row as index, the number of its block's sources
+ * as stream, and as payload the bare symbol; what that covers is said in transport/session_fec.h.
  */
 #pragma once
 
@@ -48,6 +51,7 @@ enum cw_packet_type {
     CW_PACKET_DATA,
     CW_PACKET_CONTROL,
     CW_PACKET_HANDSHAKE,
+    CW_PACKET_REPAIR,
     CW_PACKET_TYPE_COUNT
 };
 
@@ -60,7 +64,10 @@ struct cw_packet {
     uint64_t iv;
     uint8_t type; /* enum cw_packet_type */
     uint8_t flags;
-    uint8_t stream; /* of a handshake: which message */
+    uint8_t stream; /* of a handshake: which message; of a repair: how many sources */
+    uint8_t fec_repairs;
+    uint8_t fec_index;
+    uint32_t fec_block; /* 24 bits */
     uint16_t session;
     uint16_t length; /* of the payload without the tag */
     uint32_t ticks;  /* the sender's clock, CW_PACKET_TICK_NS each, modulo 2^32 */

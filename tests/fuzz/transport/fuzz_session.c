@@ -6,7 +6,8 @@
  *
  * Step: u8 kind, u8 side (bit 0) and more, u16 length (modulo what follows), then `length` bytes
  *   0 a datagram as it is        2 time: u16 ms; what each side sends reaches the other
- *   1 a payload to be sealed; its first 4 bytes: packet type, stream, position, iv step
+ *   1 a payload to be sealed; its first 4 bytes: packet type, stream, position, iv step; the upper bits of
+ *     the first and of the third tell its place in a block of forward error correction
  *   3 a message: body of length * 32 bytes
  * The first byte of the input tells whether the sessions are up when it begins.
  */
@@ -98,6 +99,7 @@ static void build(void)
                                        .packets_in_flight_max = 32,
                                        .messages_max = 8,
                                        .receive_count = {4, 2, 1},
+                                       .fec = {CW_FEC_FIXED, 8, 2, 2},
                                        .idle_timeout_ns = CW_SECOND};
     cw_arena_measure(&arena);
     cw_session_new(&config, &arena, 0);
@@ -139,13 +141,21 @@ static void sealed(int side, const uint8_t *bytes, size_t length)
     struct cw_lane *lane = world.sessions[!side]->live;
     if (length < 4 || length - 4 > DATAGRAM_MAX || !lane->is_ready)
         return;
+    static const uint8_t types[] = {CW_PACKET_DATA, CW_PACKET_CONTROL, CW_PACKET_REPAIR, CW_PACKET_CONTROL};
     struct cw_packet packet = {.spi = lane->spi_out,
                                .iv = lane->next_iv,
-                               .type = CW_PACKET_DATA + (bytes[0] & 1),
+                               .type = types[bytes[0] & 3],
                                .stream = bytes[1],
-                               .position = bytes[2],
+                               .position = bytes[2] & 7,
                                .length = (uint16_t)(length - 4)};
     packet.iv += 1000 + bytes[3];
+    if (packet.type != CW_PACKET_CONTROL) {
+        packet.fec_repairs = bytes[0] >> 2 & 3;
+        packet.fec_index = packet.fec_repairs ? bytes[0] >> 4 : 0;
+        packet.fec_block = packet.fec_repairs ? bytes[2] >> 3 : 0;
+    }
+    if (packet.type == CW_PACKET_REPAIR && packet.fec_repairs == 0)
+        packet.fec_repairs = 1;
     memcpy(payload, bytes + 4, length - 4);
     cw_packet_encode(&packet, datagram);
     cw_packet_nonce(datagram, nonce);
@@ -224,10 +234,13 @@ int cw_fuzz_one(const uint8_t *data, size_t size)
 static size_t a_frame(struct cw_rng *rng, uint8_t *at)
 {
     struct cw_ack ack = {.delay_ns = 1, .range_count = 1};
+    struct cw_recovered_list recovered = {.count = 2, .numbers = {1 + cw_rng_below(rng, 8), 2}};
     uint64_t granted[CW_CLASS_COUNT] = {cw_rng_below(rng, 20), cw_rng_below(rng, 20), cw_rng_below(rng, 20)};
     switch (cw_rng_below(rng, 8)) {
     case 0:
         return cw_frame_write_ping(at);
+    case 3:
+        return cw_frame_write_recovered(at, &recovered);
     case 1:
         return cw_frame_write_credit(at, granted);
     case 2:
@@ -241,7 +254,7 @@ static size_t a_frame(struct cw_rng *rng, uint8_t *at)
 
 static size_t a_data_frame(struct cw_rng *rng, uint8_t *at)
 {
-    uint32_t full = CW_FRAGMENT_BYTES(DATAGRAM_MAX);
+    uint32_t full = CW_FRAGMENT_BYTES(DATAGRAM_MAX) - CW_FEC_HEAD_SIZE;
     struct cw_data data = {
         .head_length = 64, .body_length = (uint32_t)cw_rng_below(rng, 3) * 1500, .has_group = true};
     uint32_t total = data.head_length + data.body_length;
@@ -271,9 +284,13 @@ static size_t a_step(struct cw_rng *rng, uint8_t *at)
     } else {
         bytes[0] = (uint8_t)cw_rng_next(rng);
         bytes[1] = (uint8_t)cw_rng_below(rng, 4);
-        bytes[2] = (uint8_t)cw_rng_below(rng, 6);
+        bytes[2] = (uint8_t)(cw_rng_below(rng, 6) | cw_rng_below(rng, 6) << 3);
         bytes[3] = (uint8_t)cw_rng_below(rng, 64);
         length = 4;
+        if ((bytes[0] & 3) == 2) { /* a symbol that may be taken for a packet, before its frames */
+            memcpy(bytes + 4, (uint8_t[16]){64, 0, 1, CW_PACKET_DATA, (uint8_t)cw_rng_below(rng, 16)}, 16);
+            length += 16;
+        }
         for (uint64_t frames = cw_rng_below(rng, 3); frames > 0; frames--)
             length += a_frame(rng, bytes + length);
         if (!(bytes[0] & 1))

@@ -75,11 +75,64 @@ static void header_refusals(void **state)
     assert_int_equal(check_with(3, 0x01, whole), CW_PACKET_BAD_PSP); /* AES-GCM-128 */
     assert_int_equal(check_with(16, 0x21, whole), CW_PACKET_BAD_VERSION);
     assert_int_equal(check_with(16, 0x10, whole), CW_PACKET_BAD_TYPE);
-    assert_int_equal(check_with(16, 0x14, whole), CW_PACKET_BAD_TYPE);
+    assert_int_equal(check_with(16, 0x15, whole), CW_PACKET_BAD_TYPE);
+    assert_int_equal(check_with(16, 0x14, whole), CW_PACKET_BAD_FIELD); /* a repair of no block */
     assert_int_equal(check_with(16, 0x13, whole), CW_PACKET_BAD_FIELD); /* a handshake with an SPI */
     assert_int_equal(check_with(17, 0x04, whole), CW_PACKET_BAD_FIELD);
-    assert_int_equal(check_with(27, 1, whole), CW_PACKET_BAD_FIELD);
+    assert_int_equal(check_with(27, 1, whole), CW_PACKET_OK);
+    assert_int_equal(check_with(28, 1, whole), CW_PACKET_BAD_FIELD); /* a block without repairs */
     assert_int_equal(check_with(31, 1, whole), CW_PACKET_BAD_FIELD);
+}
+
+/* The fields of forward error correction: of data and repairs only. */
+static void header_of_a_repair(void **state)
+{
+    static const uint8_t golden[] = {4 | 1 << 4, 1, 0, 0, 0, 0, 0, 0, 32, 0, 17, 2, 0x56, 0x34, 0x12, 1};
+    struct cw_packet packet = {.spi = 1,
+                               .iv = 1,
+                               .type = CW_PACKET_REPAIR,
+                               .flags = CW_PACKET_ACK_WANTED,
+                               .stream = 17,
+                               .length = 32,
+                               .fec_block = 0x123456,
+                               .fec_index = 1,
+                               .fec_repairs = 2};
+    struct cw_packet back;
+    uint8_t datagram[CW_PACKET_OVERHEAD + 32] = {0};
+    cw_packet_encode(&packet, datagram);
+    assert_memory_equal(datagram + 16, golden, sizeof golden);
+    assert_int_equal(cw_packet_check(datagram, sizeof datagram, &back), CW_PACKET_OK);
+    assert_int_equal(back.fec_block, 0x123456);
+    assert_int_equal(back.fec_index, 1);
+    assert_int_equal(back.fec_repairs, 2);
+    datagram[16] = 1 << 4 | CW_PACKET_DATA;
+    assert_int_equal(cw_packet_check(datagram, sizeof datagram, &back), CW_PACKET_OK);
+    datagram[16] = 1 << 4 | CW_PACKET_CONTROL;
+    assert_int_equal(cw_packet_check(datagram, sizeof datagram, &back), CW_PACKET_BAD_FIELD);
+}
+
+static void recovered_bytes(void **state)
+{
+    static const uint8_t golden[] = {6, 2, 0, 0, 0, 0, 0, 0, 100, 0, 0, 0,
+                                     0, 0, 0, 0, 3, 0, 0, 0, 0,   0, 0, 0};
+    struct cw_recovered_list list = {.count = 2, .numbers = {97, 100}};
+    struct cw_frame frame;
+    uint8_t bytes[32];
+    assert_int_equal(cw_frame_write_recovered(bytes, &list), sizeof golden);
+    assert_memory_equal(bytes, golden, sizeof golden);
+    assert_int_equal(cw_frame_decode(bytes, sizeof golden, &frame), sizeof golden);
+    assert_int_equal(frame.recovered.count, 2);
+    assert_memory_equal(frame.recovered.numbers, list.numbers, 2 * sizeof list.numbers[0]);
+    assert_int_equal(cw_frame_decode(bytes, sizeof golden - 1, &frame), 0);
+    bytes[16] = 100; /* number 0 */
+    assert_int_equal(cw_frame_decode(bytes, sizeof golden, &frame), 0);
+    bytes[16] = 3;
+    bytes[7] = 1;
+    assert_int_equal(cw_frame_decode(bytes, sizeof golden, &frame), 0);
+    bytes[7] = bytes[1] = 0;
+    assert_int_equal(cw_frame_decode(bytes, sizeof golden, &frame), 0);
+    bytes[1] = CW_RECOVERED_MAX + 1;
+    assert_int_equal(cw_frame_decode(bytes, 1000, &frame), 0);
 }
 
 static void ack_bytes(void **state)
@@ -207,6 +260,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(header_bytes),
         cmocka_unit_test(header_refusals),
+        cmocka_unit_test(header_of_a_repair),
+        cmocka_unit_test(recovered_bytes),
         cmocka_unit_test(ack_bytes),
         cmocka_unit_test(an_ack_of_ages_is_cut),
         cmocka_unit_test(data_bytes),

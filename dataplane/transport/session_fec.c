@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The glue between blocks and packets. Every function but the first three is one of a session. */
+#include "transport/session_fec.h"
+
+#include "base/bytes.h"
+#include "base/numbers.h"
+#include "transport/session_internal.h"
+
+#define SYMBOL_AT        (CW_PACKET_HEADER_SIZE - CW_FEC_HEAD_SIZE)
+#define RECEIVED_BLOCKS  16u /* held at least, whatever the depth */
+#define OFFER_SHIFT      12u /* repairs above, blocks below */
+#define OFFER_BLOCKS_MIN 4u
+static_assert(4 * CW_FEC_DEPTH_MAX < 1u << OFFER_SHIFT && CW_FEC_REPAIRS_MAX < 16, "they share 16 bits");
+static_assert(SYMBOL_AT == 24, "length, stream and position of the header stand where the symbol has them");
+
+/* ---- life -------------------------------------------------------------------------------------------- */
+
+static struct cw_fec_shape limits_of(const struct cw_fec_config *config)
+{
+    if (config->mode == CW_FEC_AUTO)
+        return (struct cw_fec_shape){CW_FEC_AUTO_SOURCES, CW_FEC_AUTO_REPAIRS, CW_FEC_AUTO_DEPTH};
+    return (struct cw_fec_shape){config->sources, config->repairs, config->depth};
+}
+
+struct cw_session_fec *cw_session_fec_carve(const struct cw_session_config *config, struct cw_arena *arena)
+{
+    struct cw_session_fec measured;
+    if (config->fec.mode == CW_FEC_OFF)
+        return NULL;
+    struct cw_fec_shape limits = limits_of(&config->fec);
+    uint32_t blocks = RECEIVED_BLOCKS, symbol_bytes = config->datagram_bytes_max - CW_PACKET_OVERHEAD;
+    while (blocks < 4u * limits.depth)
+        blocks *= 2;
+    struct cw_session_fec *fec = cw_arena_take(arena, sizeof *fec, 64);
+    struct cw_session_fec *to = fec ? fec : &measured;
+    cw_fec_sender_init(&to->sender, arena, &to->code, &limits, symbol_bytes);
+    cw_fec_receiver_init(&to->receiver, arena, &to->code, blocks, limits.repairs, symbol_bytes);
+    if (fec)
+        cw_fec_code_init(&fec->code);
+    return fec;
+}
+
+uint16_t cw_session_fec_offer(const struct cw_session_fec *fec)
+{
+    if (!fec)
+        return 0;
+    return (uint16_t)((fec->receiver.mask + 1) | fec->receiver.repairs_max << OFFER_SHIFT);
+}
+
+static uint32_t blocks_of(uint16_t offer)
+{
+    return offer & ((1u << OFFER_SHIFT) - 1);
+}
+
+bool cw_session_fec_agreed(const struct cw_session_fec *fec, uint16_t peer_offer)
+{
+    return fec && blocks_of(peer_offer) >= OFFER_BLOCKS_MIN && peer_offer >> OFFER_SHIFT > 0;
+}
+
+static void forget(struct cw_session_fec *fec)
+{
+    fec->repair_was_last = false;
+    fec->held_count = 0;
+    fec->verdict_ns = CW_NEVER;
+    fec->news_count = 0;
+}
+
+void cw_session_fec_open(struct cw_session *s, const struct cw_lane *lane)
+{
+    struct cw_session_fec *fec = s->fec;
+    if (!fec)
+        return;
+    forget(fec);
+    fec->is_on = lane->has_fec;
+    if (!fec->is_on)
+        return;
+    cw_fec_receiver_reset(&fec->receiver);
+    cw_fec_sender_open(&fec->sender, blocks_of(lane->fec_peer), lane->fec_peer >> OFFER_SHIFT);
+    cw_fec_auto_reset(&fec->automatic);
+}
+
+void cw_session_fec_close(struct cw_session *s)
+{
+    if (!s->fec)
+        return;
+    forget(s->fec);
+    s->fec->is_on = false;
+}
+
+bool cw_session_fec_is_on(const struct cw_session *s)
+{
+    return s->fec && s->fec->is_on;
+}
+
+/* ---- out --------------------------------------------------------------------------------------------- */
+
+static enum cw_fec_lane lane_of(uint8_t stream)
+{
+    return stream == CW_STREAM_RESYNC ? CW_FEC_LANE_BULK : CW_FEC_LANE_LATENCY;
+}
+
+static uint32_t waiting_in(const struct cw_session *s, enum cw_fec_lane lane, uint32_t limit)
+{
+    if (lane == CW_FEC_LANE_BULK)
+        return cw_send_waiting(&s->send, CW_STREAM_RESYNC, CW_STREAM_RESYNC, limit);
+    return cw_send_waiting(&s->send, CW_STREAM_CONTROL, CW_STREAM_LIVE, limit);
+}
+
+static void write_head(uint8_t *symbol, const struct cw_packet *packet, uint64_t iv, size_t length)
+{
+    cw_store16le(symbol, (uint16_t)length);
+    symbol[2] = packet->stream;
+    symbol[3] = packet->type;
+    cw_store32le(symbol + 4, (uint32_t)iv);
+    cw_store64le(symbol + 8, packet->position);
+}
+
+void cw_session_fec_protect(struct cw_session *s, struct cw_packet *packet, uint8_t *datagram, size_t length,
+                            uint64_t now_ns)
+{
+    struct cw_fec_place place;
+    if (!cw_session_fec_is_on(s))
+        return;
+    struct cw_session_fec *fec = s->fec;
+    enum cw_fec_lane lane = lane_of(packet->stream);
+    uint32_t waiting =
+        fec->sender.lanes[lane].open ? 0 : waiting_in(s, lane, cw_fec_sender_room(&fec->sender));
+    uint64_t iv = s->live->next_iv; /* that seal will take */
+    write_head(datagram + SYMBOL_AT, packet, iv, length);
+    fec->repair_was_last = false;
+    if (!cw_fec_sender_add(&fec->sender, lane, waiting, datagram + SYMBOL_AT,
+                           (uint32_t)length + CW_FEC_HEAD_SIZE, now_ns, &place))
+        return;
+    packet->fec_block = place.block;
+    packet->fec_index = place.index;
+    packet->fec_repairs = place.repairs;
+    struct cw_sent *sent = cw_inflight_find(&s->inflight, iv);
+    CW_ASSERT(sent != NULL && "it was added before it is sealed");
+    sent->fec_lane = (uint8_t)(1 + lane);
+}
+
+/* Nothing of the latency lane waits to be sent: its stripe is closed by the next look. */
+static bool latency_is_empty(const struct cw_session *s)
+{
+    return waiting_in(s, CW_FEC_LANE_LATENCY, 1) == 0;
+}
+
+static void look(struct cw_session *s, uint64_t now_ns)
+{
+    struct cw_session_fec *fec = s->fec;
+    cw_fec_sender_look(&fec->sender, latency_is_empty(s), now_ns);
+    if (s->config.fec.mode != CW_FEC_AUTO || now_ns < fec->automatic.next_ns)
+        return;
+    struct cw_fec_shape shape =
+        cw_fec_auto_now(&fec->automatic, cw_meter_sum(&s->packets_sent, now_ns), now_ns);
+    cw_fec_sender_shape(&fec->sender, &shape);
+    fec->automatic.next_ns = now_ns + CW_FEC_AUTO_EACH_NS;
+}
+
+/* Repairs of a lane leave beside its data and after all data of a higher one. */
+static enum cw_fec_lane lane_now(const struct cw_session *s)
+{
+    return latency_is_empty(s) ? CW_FEC_LANE_BULK : CW_FEC_LANE_LATENCY;
+}
+
+static size_t build_repair(struct cw_session *s, enum cw_fec_lane lane, uint8_t *datagram, uint64_t now_ns)
+{
+    struct cw_fec_place place;
+    struct cw_session_fec *fec = s->fec;
+    uint32_t source_count;
+    if (!cw_fec_sender_has_repair(&fec->sender, lane) || !cw_session_make_room_for_data(s, now_ns))
+        return 0;
+    uint32_t length = cw_fec_sender_take_repair(&fec->sender, lane, datagram + CW_PACKET_HEADER_SIZE, &place,
+                                                &source_count, now_ns);
+    struct cw_packet packet = {.type = CW_PACKET_REPAIR,
+                               .flags = CW_PACKET_ACK_WANTED,
+                               .stream = (uint8_t)source_count,
+                               .fec_block = place.block,
+                               .fec_index = place.index,
+                               .fec_repairs = place.repairs};
+    CW_ASSERT(s->live->next_iv == s->inflight.next_number);
+    struct cw_sent *sent = cw_inflight_add(&s->inflight, CW_SENT_REPAIR, 0, 0, now_ns);
+    cw_session_rate_sent(s, sent, length + CW_PACKET_OVERHEAD, now_ns);
+    cw_loss_on_sent(&s->loss, now_ns);
+    cw_meter_add(&s->packets_sent, 1, now_ns);
+    cw_session_count(s, CW_SESSION_FEC_REPAIRS_OUT);
+    fec->repair_was_last = true;
+    return cw_session_seal(s, &packet, datagram, length, now_ns);
+}
+
+size_t cw_session_fec_build(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
+{
+    look(s, now_ns);
+    enum cw_fec_lane lane = lane_now(s);
+    size_t length = s->fec->repair_was_last ? 0 : build_repair(s, lane, datagram, now_ns);
+    if (length == 0)
+        length = cw_session_build_data(s, datagram, now_ns);
+    return length ? length : build_repair(s, lane, datagram, now_ns);
+}
+
+bool cw_session_fec_has_output(const struct cw_session *s)
+{
+    if (!cw_session_fec_is_on(s) || !cw_session_has_room_for_data(s) || !cw_session_rate_has_room(s))
+        return false;
+    const struct cw_fec_sender *sender = &s->fec->sender;
+    bool is_empty = latency_is_empty(s);
+    return (is_empty && sender->lanes[CW_FEC_LANE_LATENCY].open) ||
+           cw_fec_sender_has_repair(sender, is_empty ? CW_FEC_LANE_BULK : CW_FEC_LANE_LATENCY);
+}
+
+/* ---- what was given back ----------------------------------------------------------------------------- */
+
+static uint32_t fresh_news(const struct cw_session_fec *fec)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < fec->news_count; i++)
+        count += fec->news[i].times_left == CW_FEC_NEWS_TIMES;
+    return count;
+}
+
+bool cw_session_fec_has_fresh_news(const struct cw_session *s)
+{
+    return cw_session_fec_is_on(s) && fresh_news(s->fec) > 0;
+}
+
+/* Makes room: the oldest of those that were told before. */
+static void forget_one(struct cw_session_fec *fec)
+{
+    uint32_t i = 0;
+    while (fec->news[i].times_left == CW_FEC_NEWS_TIMES)
+        i++;
+    CW_ASSERT(i < fec->news_count && "fewer are fresh than there is room");
+    fec->news_count--;
+    for (; i < fec->news_count; i++)
+        fec->news[i] = fec->news[i + 1];
+}
+static_assert(CW_RECOVERED_MAX < CW_FEC_NEWS_MAX, "what is fresh never fills it");
+
+/*
+ * It counts as received when it is told, so that no ACK has it as merely late. But ranges are few, and one
+ * forgotten for the gaps left open costs more than a loss that goes unsaid: no more wait than one frame
+ * tells.
+ */
+static void add_news(struct cw_session *s, uint64_t number, uint64_t now_ns)
+{
+    struct cw_session_fec *fec = s->fec;
+    uint32_t times = CW_FEC_NEWS_TIMES;
+    if (fresh_news(fec) >= CW_RECOVERED_MAX) {
+        cw_ack_ranges_add(&s->acks, number, true, now_ns);
+        times--;
+    }
+    if (fec->news_count == CW_FEC_NEWS_MAX)
+        forget_one(fec);
+    fec->news[fec->news_count++] = (struct cw_fec_news){number, times};
+    s->acks.deadline_ns = now_ns;
+}
+
+/* Lists those that are fresh, or those that are not, up to this many in the list. */
+static void tell(struct cw_session *s, bool is_fresh, uint32_t up_to, struct cw_recovered_list *list,
+                 uint64_t now_ns)
+{
+    struct cw_session_fec *fec = s->fec;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < fec->news_count; i++) {
+        struct cw_fec_news news = fec->news[i];
+        if ((news.times_left == CW_FEC_NEWS_TIMES) == is_fresh && list->count < up_to) {
+            list->numbers[list->count++] = news.number;
+            news.times_left--;
+            if (is_fresh)
+                cw_ack_ranges_add(&s->acks, news.number, true, now_ns);
+        }
+        if (news.times_left > 0)
+            fec->news[kept++] = news;
+    }
+    fec->news_count = kept;
+}
+
+size_t cw_session_fec_write_news(struct cw_session *s, uint8_t *at, uint64_t now_ns)
+{
+    struct cw_recovered_list list = {0};
+    if (!cw_session_fec_is_on(s) || s->fec->news_count == 0)
+        return 0;
+    tell(s, false, CW_RECOVERED_MAX - CW_MIN(fresh_news(s->fec), CW_RECOVERED_MAX), &list, now_ns);
+    tell(s, true, CW_RECOVERED_MAX, &list, now_ns);
+    return cw_frame_write_recovered(at, &list);
+}
+
+/* The number whose low half this is, next to the highest that came. */
+static uint64_t whole_number(uint64_t highest, uint32_t low)
+{
+    return highest + (uint64_t)(int64_t)(int32_t)(low - (uint32_t)highest);
+}
+
+/* Foreign: sealed by the peer, or made of what it sealed. false: it is no packet of this session. */
+static bool read_symbol(const struct cw_session *s, const uint8_t *symbol, uint32_t length,
+                        struct cw_packet *packet)
+{
+    if (length < CW_FEC_HEAD_SIZE || symbol[3] != CW_PACKET_DATA)
+        return false;
+    *packet = (struct cw_packet){.type = symbol[3],
+                                 .stream = symbol[2],
+                                 .length = cw_load16le(symbol),
+                                 .position = cw_load64le(symbol + 8),
+                                 .iv = whole_number(s->live->replay.highest, cw_load32le(symbol + 4))};
+    return packet->length <= length - CW_FEC_HEAD_SIZE && cw_replay_test(&s->live->replay, packet->iv);
+}
+
+/* The number is not committed to the replay window: should the packet itself come late, it is a duplicate. */
+static void give_back(struct cw_session *s, const struct cw_fec_recovered *recovered, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < recovered->count && cw_session_fec_is_on(s); i++) {
+        struct cw_packet packet;
+        if (!read_symbol(s, recovered->symbols[i], recovered->length, &packet)) {
+            cw_session_count(s, CW_SESSION_DROP_FRAME);
+            continue;
+        }
+        if (!cw_session_on_payload(s, &packet, recovered->symbols[i] + CW_FEC_HEAD_SIZE, true, now_ns))
+            continue;
+        cw_session_count(s, CW_SESSION_FEC_RECOVERED);
+        add_news(s, packet.iv, now_ns);
+    }
+}
+
+static struct cw_fec_place place_of(const struct cw_packet *packet)
+{
+    return (struct cw_fec_place){packet->fec_block, packet->fec_index, packet->fec_repairs};
+}
+
+void cw_session_fec_on_source(struct cw_session *s, const struct cw_packet *packet, uint8_t *datagram,
+                              uint64_t now_ns)
+{
+    struct cw_fec_recovered recovered;
+    struct cw_fec_place place = place_of(packet);
+    if (!cw_session_fec_is_on(s) || packet->fec_repairs == 0)
+        return;
+    write_head(datagram + SYMBOL_AT, packet, packet->iv, packet->length);
+    cw_fec_receiver_source(&s->fec->receiver, &place, datagram + SYMBOL_AT, packet->length + CW_FEC_HEAD_SIZE,
+                           &recovered);
+    give_back(s, &recovered, now_ns);
+}
+
+void cw_session_fec_on_repair(struct cw_session *s, const struct cw_packet *packet, const uint8_t *symbol,
+                              uint64_t now_ns)
+{
+    struct cw_fec_recovered recovered;
+    struct cw_fec_place place = place_of(packet);
+    if (!cw_session_fec_is_on(s)) {
+        cw_session_count(s, CW_SESSION_DROP_FRAME);
+        return;
+    }
+    cw_session_count(s, CW_SESSION_FEC_REPAIRS_IN);
+    cw_ack_ranges_add(&s->acks, packet->iv, true, now_ns);
+    cw_fec_receiver_repair(&s->fec->receiver, &place, packet->stream, symbol, packet->length, &recovered);
+    give_back(s, &recovered, now_ns);
+}
+
+void cw_session_fec_stats(const struct cw_session *s, struct cw_session_stats *stats)
+{
+    if (!s->fec)
+        return;
+    const uint64_t *in = s->fec->receiver.counts, *out = s->fec->sender.counts;
+    stats->counters[CW_SESSION_FEC_BLOCKS_OUT] = out[CW_FEC_OUT_BLOCKS];
+    stats->counters[CW_SESSION_FEC_UNPROTECTED] = out[CW_FEC_OUT_UNPROTECTED];
+    stats->counters[CW_SESSION_FEC_BLOCKS_IN] = in[CW_FEC_IN_BLOCKS];
+    stats->counters[CW_SESSION_FEC_UNRECOVERABLE] = in[CW_FEC_IN_UNRECOVERABLE];
+    stats->counters[CW_SESSION_FEC_LATE] = in[CW_FEC_IN_LATE];
+    stats->counters[CW_SESSION_FEC_BAD] = in[CW_FEC_IN_BAD];
+}
+
+/* ---- losses ------------------------------------------------------------------------------------------ */
+
+bool cw_session_fec_on_recovered(struct cw_session *s, const struct cw_recovered_list *recovered,
+                                 uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < recovered->count; i++)
+        if (recovered->numbers[i] >= s->inflight.next_number)
+            return false;
+    cw_rate_ack_begin(&s->rate, now_ns);
+    for (uint32_t i = 0; i < recovered->count; i++) {
+        struct cw_sent *sent = cw_inflight_find(&s->inflight, recovered->numbers[i]);
+        if (sent && sent->state == CW_SENT_OUTSTANDING)
+            cw_session_lose(s, sent, now_ns);
+        if (sent && sent->state == CW_SENT_LOST)
+            sent->is_recovered = true;
+    }
+    cw_session_rate_obey(s);
+    return true;
+}
+
+/* How long after it was given up a packet waits for its repairs. */
+static uint64_t patience_ns(const struct cw_session *s, const struct cw_sent *sent, uint64_t now_ns)
+{
+    enum cw_fec_lane lane = (enum cw_fec_lane)(sent->fec_lane - 1);
+    return CW_MIN(cw_fec_sender_lag_ns(&s->fec->sender, lane, now_ns), cw_loss_delay_ns(&s->loss));
+}
+
+bool cw_session_fec_holds(struct cw_session *s, struct cw_sent *sent, uint64_t now_ns)
+{
+    if (!cw_session_fec_is_on(s) || sent->fec_lane == 0)
+        return false;
+    sent->is_held = true;
+    s->fec->held_count++;
+    s->fec->verdict_ns = CW_MIN(s->fec->verdict_ns, now_ns + patience_ns(s, sent, now_ns));
+    return true;
+}
+
+void cw_session_fec_let_go(struct cw_session *s, struct cw_sent *sent, bool is_acked)
+{
+    if (!sent->is_held)
+        return;
+    CW_ASSERT(s->fec->held_count > 0);
+    s->fec->held_count--;
+    sent->is_held = false;
+    if (!is_acked)
+        cw_send_on_lost(&s->send, sent->reference, sent->fragment);
+}
+
+void cw_session_fec_on_lost(struct cw_session *s, uint64_t number, uint64_t now_ns)
+{
+    if (cw_session_fec_is_on(s))
+        cw_fec_auto_on_lost(&s->fec->automatic, number, now_ns);
+}
+
+/* Those whose repairs did not help are sent again. At most CW_LOST_REMEMBERED are looked at. */
+static void give_verdicts(struct cw_session *s, uint64_t now_ns)
+{
+    struct cw_session_fec *fec = s->fec;
+    fec->verdict_ns = CW_NEVER;
+    if (fec->held_count == 0)
+        return;
+    struct cw_sent *sent = cw_inflight_oldest_lost(&s->inflight);
+    for (; sent; sent = cw_inflight_after(&s->inflight, sent)) {
+        if (!sent->is_held)
+            continue;
+        uint64_t due_ns = sent->sent_ns + patience_ns(s, sent, now_ns);
+        if (due_ns <= now_ns)
+            cw_session_fec_let_go(s, sent, false);
+        else
+            fec->verdict_ns = CW_MIN(fec->verdict_ns, due_ns);
+    }
+}
+
+void cw_session_fec_on_time(struct cw_session *s, uint64_t now_ns)
+{
+    if (!cw_session_fec_is_on(s))
+        return;
+    look(s, now_ns);
+    if (now_ns >= s->fec->verdict_ns)
+        give_verdicts(s, now_ns);
+}
+
+uint64_t cw_session_fec_deadline_ns(const struct cw_session *s)
+{
+    if (!cw_session_fec_is_on(s))
+        return CW_NEVER;
+    return CW_MIN(s->fec->verdict_ns, cw_fec_sender_deadline_ns(&s->fec->sender));
+}

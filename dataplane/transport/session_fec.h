@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Forward error correction of a session: what is a symbol, who may send repairs, and when a lost packet is
+ * sent again nevertheless.
+ *
+ * A symbol is 16 bytes in the place of bytes 24..39 of the datagram, then the payload in clear:
+ *
+ *     0 u16 length of the payload   2 u8 stream   3 u8 type   4 u32 low half of the IV   8 u64 position
+ *
+ * so a symbol given back is a packet as if it had been opened, with its number. Only DATA is protected.
+ *
+ * A loss is a loss at its usual time, for statistics and rate control. What it carried is sent again only
+ * when its repairs have had their chance: as much later as the last repair of its stripe left after it,
+ * at most once more the time that made it a loss. A probe time-out waits for nothing.
+ *
+ * A packet given back is acknowledged like any other; RECOVERED beside the ACK says that the path lost it.
+ */
+#pragma once
+
+#include "transport/fec_auto.h"
+#include "transport/fec_sender.h"
+#include "transport/frames.h"
+
+#define CW_FEC_NEWS_MAX   64u
+#define CW_FEC_NEWS_TIMES 3u /* in so many acks each */
+
+struct cw_fec_news {
+    uint64_t number;
+    uint32_t times_left;
+};
+
+struct cw_session_fec {
+    bool is_on; /* in the session that is up: both sides have it */
+    bool repair_was_last;
+    uint32_t held_count; /* lost packets not to be sent again yet */
+    uint64_t verdict_ns; /* when the first of them may be due; CW_NEVER: there is none */
+    uint32_t news_count; /* numbers given back and to be told, oldest first */
+    struct cw_fec_news news[CW_FEC_NEWS_MAX];
+    struct cw_fec_auto automatic;
+    struct cw_fec_sender sender;
+    struct cw_fec_receiver receiver;
+    struct cw_fec_code code;
+};
+
+struct cw_session;
+struct cw_sent;
+struct cw_packet;
+struct cw_lane;
+
+/* NULL when the configuration says off, and when measuring. */
+struct cw_session_fec *cw_session_fec_carve(const struct cw_session_config *config, struct cw_arena *arena);
+/* What the handshake offers. */
+uint16_t cw_session_fec_offer(const struct cw_session_fec *fec);
+/* Does the peer's offer agree with ours? */
+bool cw_session_fec_agreed(const struct cw_session_fec *fec, uint16_t peer_offer);
+void cw_session_fec_open(struct cw_session *session, const struct cw_lane *lane);
+void cw_session_fec_close(struct cw_session *session);
+bool cw_session_fec_is_on(const struct cw_session *session);
+
+/* Out. The payload lies in the datagram; writes packet's place in a block. Before it is sealed. */
+void cw_session_fec_protect(struct cw_session *session, struct cw_packet *packet, uint8_t *datagram,
+                            size_t length, uint64_t now_ns);
+/* Data and repairs in turn; 0 when neither may leave. */
+size_t cw_session_fec_build(struct cw_session *session, uint8_t *datagram, uint64_t now_ns);
+/* Would a repair leave now? */
+bool cw_session_fec_has_output(const struct cw_session *session);
+bool cw_session_fec_has_fresh_news(const struct cw_session *session);
+/* The RECOVERED frame that goes before an ACK, fresh news first; 0 when there is nothing to tell. */
+size_t cw_session_fec_write_news(struct cw_session *session, uint8_t *at, uint64_t now_ns);
+
+/* In, opened. */
+void cw_session_fec_on_source(struct cw_session *session, const struct cw_packet *packet, uint8_t *datagram,
+                              uint64_t now_ns);
+void cw_session_fec_on_repair(struct cw_session *session, const struct cw_packet *packet,
+                              const uint8_t *symbol, uint64_t now_ns);
+/* false: it speaks of what was never sent. */
+bool cw_session_fec_on_recovered(struct cw_session *session, const struct cw_recovered_list *recovered,
+                                 uint64_t now_ns);
+
+void cw_session_fec_stats(const struct cw_session *session, struct cw_session_stats *stats);
+
+/* Losses. True: what it carried is not to be sent again yet. */
+bool cw_session_fec_holds(struct cw_session *session, struct cw_sent *sent, uint64_t now_ns);
+/* It leaves the list of lost ones; is_acked: what it carried has arrived. */
+void cw_session_fec_let_go(struct cw_session *session, struct cw_sent *sent, bool is_acked);
+void cw_session_fec_on_lost(struct cw_session *session, uint64_t number, uint64_t now_ns);
+void cw_session_fec_on_time(struct cw_session *session, uint64_t now_ns);
+uint64_t cw_session_fec_deadline_ns(const struct cw_session *session);

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Forward error correction in two sessions over a link: what is lost within what repairs can give back is
+ * never sent again, statistics stay honest, and whatever else happens all arrives once.
+ *
+ * The tap loses a packet by breaking its tag, so that it is chosen by what its clear header says.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/numbers.h"
+#include "pair.h"
+#include "transport/fec_auto.h"
+#include "transport/fec_sender.h"
+#include "wire/packet.h"
+
+static struct cw_pair *pair;
+static struct {
+    bool (*is_lost)(const struct cw_packet *packet);
+    uint32_t lost, repairs, sources;
+} wire;
+
+static int set_up(void **state)
+{
+    pair = calloc(1, sizeof *pair);
+    wire.is_lost = NULL;
+    wire.lost = wire.repairs = wire.sources = 0;
+    return pair ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    cw_pair_fini(pair);
+    free(pair);
+    return 0;
+}
+
+/* Of side 0 only. */
+static void tap(struct cw_pair *of, int from, uint8_t *datagram, size_t length)
+{
+    struct cw_packet packet;
+    if (from != 0 || cw_packet_check(datagram, length, &packet) != CW_PACKET_OK)
+        return;
+    wire.repairs += packet.type == CW_PACKET_REPAIR;
+    wire.sources += packet.type == CW_PACKET_DATA && packet.fec_repairs > 0;
+    if (!wire.is_lost || packet.type == CW_PACKET_HANDSHAKE || !wire.is_lost(&packet))
+        return;
+    datagram[length - 1] ^= 1;
+    wire.lost++;
+}
+
+static void begin(const struct cw_link_config *link, struct cw_fec_config fec, uint64_t seed)
+{
+    struct cw_session_config initiator, responder;
+    cw_pair_defaults(&initiator, &responder, seed);
+    initiator.fec = responder.fec = fec;
+    initiator.packets_in_flight_max = responder.packets_in_flight_max = 4096;
+    for (int c = 0; c < CW_CLASS_COUNT; c++)
+        initiator.receive_count[c] = responder.receive_count[c] = 64;
+    initiator.rate_bytes_per_second = responder.rate_bytes_per_second = link->rate_bytes_per_second;
+    cw_pair_init(pair, &initiator, &responder, link, seed);
+    pair->tap = tap;
+    assert_true(cw_pair_run(pair, pair->now_ns + 2 * CW_SECOND, cw_pair_is_up));
+    assert_true(cw_pair_run(pair, pair->now_ns + 300 * CW_MS, NULL)); /* credit */
+}
+
+/* Side 0 sends so many messages as fast as they are taken, and all come back delivered. */
+static void send_all(uint32_t count, enum cw_stream stream, uint32_t body_length)
+{
+    uint64_t end_ns = pair->now_ns + 300 * CW_SECOND;
+    struct cw_pair_side *s = &pair->sides[0];
+    uint32_t all = s->sent_count + count;
+    while (s->sent_count < all && pair->now_ns < end_ns)
+        if (!cw_pair_send(pair, 0, stream, 96, body_length))
+            cw_pair_run(pair, pair->now_ns + CW_MS / 10, NULL);
+    assert_true(cw_pair_run(pair, end_ns, cw_pair_is_finished));
+    for (uint32_t i = 0; i < s->sent_count; i++)
+        assert_int_equal(s->messages[i].state, CW_PAIR_DELIVERED);
+    assert_int_equal(s->downs, 0);
+    cw_pair_run(pair, pair->now_ns + CW_SECOND, NULL); /* the last acks */
+}
+
+static uint64_t sender(uint32_t counter)
+{
+    return cw_pair_counter(pair, 0, counter);
+}
+
+static uint64_t receiver(uint32_t counter)
+{
+    return cw_pair_counter(pair, 1, counter);
+}
+
+static const struct cw_fec_config fec_32_2_4 = {CW_FEC_FIXED, 32, 2, 4};
+
+/* ---- within what repairs give back ------------------------------------------------------------------- */
+
+/* The last two of a block that is (about) full, or the first of any block. */
+static bool is_one_or_two_of_a_block(const struct cw_packet *packet)
+{
+    if (packet->type != CW_PACKET_DATA || packet->fec_repairs == 0)
+        return false;
+    return packet->fec_block & 1 ? packet->fec_index >= 30 : packet->fec_index == 0;
+}
+
+static void losses_that_repairs_give_back_are_not_sent_again(void **state)
+{
+    static const struct cw_link_config links[] = {
+        {.delay_ns = 5 * CW_MS, .rate_bytes_per_second = 125000000},
+        {.delay_ns = 40 * CW_MS, .rate_bytes_per_second = 125000000},
+        {.delay_ns = 40 * CW_MS, .rate_bytes_per_second = 1250000},
+        {.delay_ns = 40 * CW_MS},
+    };
+    for (uint32_t i = 0; i < CW_COUNT_OF(links); i++) {
+        if (i > 0)
+            cw_pair_fini(pair);
+        wire.is_lost = NULL;
+        begin(&links[i], fec_32_2_4, 31 + i);
+        wire.is_lost = is_one_or_two_of_a_block;
+        wire.lost = 0;
+        uint64_t before = sender(CW_SESSION_RETRANSMITTED);
+        send_all(150, CW_STREAM_LIVE, 65536);
+        send_all(50, CW_STREAM_RESYNC, 131072);
+        assert_true(wire.lost > 200);
+        assert_int_equal(sender(CW_SESSION_RETRANSMITTED) - before, 0);
+        assert_int_equal(receiver(CW_SESSION_DUPLICATE), 0);
+        assert_int_equal(receiver(CW_SESSION_FEC_RECOVERED), wire.lost);
+        assert_int_equal(receiver(CW_SESSION_FEC_UNRECOVERABLE), 0);
+        assert_int_equal(sender(CW_SESSION_SPURIOUS), 0);
+        if (links[i].rate_bytes_per_second == 0)
+            continue; /* all in one instant: more gaps than an ACK has ranges */
+        assert_int_equal(sender(CW_SESSION_LOST), wire.lost); /* honest */
+        assert_int_equal(sender(CW_SESSION_LOSSES_RECOVERED), wire.lost);
+    }
+}
+
+static bool is_every_data(const struct cw_packet *packet)
+{
+    return packet->type == CW_PACKET_DATA;
+}
+
+/* A write alone, and its packet lost: the repair comes right behind it. */
+static void a_lone_packet_that_is_lost_comes_at_once(void **state)
+{
+    struct cw_link_config link = {.delay_ns = 50 * CW_MS, .rate_bytes_per_second = 125000000};
+    begin(&link, fec_32_2_4, 41);
+    wire.is_lost = is_every_data;
+    for (uint32_t i = 0; i < 20; i++) {
+        assert_true(cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 512));
+        cw_pair_run(pair, pair->now_ns + link.delay_ns + CW_MS / 10, NULL);
+        assert_int_equal(pair->sides[1].arrived_count, i + 1);
+        cw_pair_run(pair, pair->now_ns + 200 * CW_MS, NULL);
+    }
+    assert_int_equal(wire.lost, 20);
+    assert_int_equal(sender(CW_SESSION_RETRANSMITTED), 0);
+}
+
+/* Bulk traffic is striped: a burst as long as depth * repairs is nothing. */
+static bool is_in_a_burst(const struct cw_packet *packet)
+{
+    static uint32_t count;
+    if (packet->type == CW_PACKET_CONTROL)
+        return false;
+    return count++ % 1000 >= 1000 - 32;
+}
+
+static void a_burst_within_a_stripe_is_not_sent_again(void **state)
+{
+    struct cw_link_config link = {.delay_ns = 20 * CW_MS, .rate_bytes_per_second = 125000000};
+    begin(&link, (struct cw_fec_config){CW_FEC_FIXED, 16, 2, 16}, 42);
+    wire.is_lost = is_in_a_burst;
+    send_all(150, CW_STREAM_LIVE, 131072);
+    assert_true(wire.lost >= 13 * 32);
+    /* stripes are narrower where the queue was short, so not all bursts are within one */
+    assert_true(sender(CW_SESSION_RETRANSMITTED) * 20 < wire.lost);
+}
+
+/* ---- beyond it --------------------------------------------------------------------------------------- */
+
+static bool is_three_of_some_blocks(const struct cw_packet *packet)
+{
+    return packet->type == CW_PACKET_DATA && packet->fec_repairs > 0 && packet->fec_block % 8 == 1 &&
+           packet->fec_index < 3 && !(packet->flags & CW_PACKET_RETRANSMISSION);
+}
+
+static void what_repairs_cannot_give_back_is_sent_again(void **state)
+{
+    struct cw_link_config link = {.delay_ns = 20 * CW_MS, .rate_bytes_per_second = 125000000};
+    begin(&link, fec_32_2_4, 43);
+    wire.is_lost = is_three_of_some_blocks;
+    send_all(200, CW_STREAM_LIVE, 131072);
+    assert_true(wire.lost > 100);
+    assert_int_equal(sender(CW_SESSION_RETRANSMITTED), wire.lost);
+    assert_int_equal(sender(CW_SESSION_LOST), wire.lost);
+    assert_int_equal(receiver(CW_SESSION_DUPLICATE), 0);
+    assert_int_equal(receiver(CW_SESSION_FEC_RECOVERED), 0);
+    assert_true(receiver(CW_SESSION_FEC_UNRECOVERABLE) > 30);
+}
+
+/* (32,2) leaves 4.3e-4 of the sources where 1e-2 are lost (test_fec_blocks): a 23rd. */
+static void of_random_losses_few_are_sent_again(void **state)
+{
+    struct cw_link_config link = {
+        .delay_ns = 20 * CW_MS, .rate_bytes_per_second = 125000000, .loss_per_million = 10000};
+    begin(&link, fec_32_2_4, 44);
+    send_all(900, CW_STREAM_LIVE, 131072);
+    uint64_t lost = sender(CW_SESSION_LOST), again = sender(CW_SESSION_RETRANSMITTED);
+    assert_in_range(lost, 600, 1300);
+    assert_true(again * 12 < lost);
+    assert_true(again > 0);
+    assert_true(sender(CW_SESSION_SPURIOUS) * 50 < lost);
+    assert_true(sender(CW_SESSION_LOSSES_RECOVERED) * 100 >=
+                85 * lost); /* the rest were repairs, and residue */
+}
+
+/* Narrow or wide, the overhead of a full queue is that of the code. */
+static void the_overhead_is_that_of_the_code(void **state)
+{
+    struct cw_link_config link = {.delay_ns = 5 * CW_MS, .rate_bytes_per_second = 125000000};
+    begin(&link, fec_32_2_4, 45);
+    send_all(300, CW_STREAM_LIVE, 131072);
+    assert_true(wire.sources > 300 * 94);
+    assert_true(wire.repairs * 32 >= wire.sources * 2);
+    assert_true(wire.repairs * 32 * 10 < wire.sources * 2 * 12);
+    assert_int_equal(sender(CW_SESSION_FEC_REPAIRS_OUT), wire.repairs);
+    assert_int_equal(receiver(CW_SESSION_FEC_REPAIRS_IN), wire.repairs);
+    assert_int_equal(receiver(CW_SESSION_FEC_LATE) + receiver(CW_SESSION_FEC_BAD), 0);
+}
+
+/* ---- who has it -------------------------------------------------------------------------------------- */
+
+static void one_side_without_it_means_none(void **state)
+{
+    struct cw_link_config link = {.delay_ns = 5 * CW_MS};
+    for (int without = 0; without < 2; without++) {
+        struct cw_session_config initiator, responder;
+        cw_pair_defaults(&initiator, &responder, 46);
+        (without == 0 ? &responder : &initiator)->fec = fec_32_2_4;
+        if (without == 1)
+            cw_pair_fini(pair);
+        cw_pair_init(pair, &initiator, &responder, &link, 46);
+        pair->tap = tap;
+        assert_true(cw_pair_run(pair, pair->now_ns + 2 * CW_SECOND, cw_pair_is_up));
+        assert_true(cw_pair_run(pair, pair->now_ns + CW_MS, NULL));
+        send_all(20, CW_STREAM_LIVE, 131072);
+        assert_int_equal(wire.sources + wire.repairs, 0);
+    }
+}
+
+/* Each in its own shape; the smaller memory counts. */
+static void sides_of_different_shapes_agree(void **state)
+{
+    struct cw_link_config link = {
+        .delay_ns = 5 * CW_MS, .rate_bytes_per_second = 125000000, .loss_per_million = 5000};
+    struct cw_session_config initiator, responder;
+    cw_pair_defaults(&initiator, &responder, 47);
+    initiator.fec = (struct cw_fec_config){CW_FEC_FIXED, 64, 8, 256};
+    responder.fec = (struct cw_fec_config){CW_FEC_FIXED, 8, 1, 1};
+    responder.datagram_bytes_max = 700;
+    cw_pair_init(pair, &initiator, &responder, &link, 47);
+    pair->tap = tap;
+    assert_true(cw_pair_run(pair, pair->now_ns + 2 * CW_SECOND, cw_pair_is_up));
+    assert_true(cw_pair_run(pair, pair->now_ns + CW_MS, NULL));
+    send_all(100, CW_STREAM_LIVE, 131072);
+    assert_true(receiver(CW_SESSION_FEC_RECOVERED) > 50);
+    assert_int_equal(receiver(CW_SESSION_FEC_BAD), 0);
+}
+
+/* ---- auto -------------------------------------------------------------------------------------------- */
+
+static void auto_has_a_floor_and_a_ceiling(void **state)
+{
+    uint32_t before = 0;
+    for (uint64_t lost = 0; lost <= 1000000; lost += 100) {
+        struct cw_fec_shape shape = cw_fec_auto_shape(lost, 1);
+        uint32_t overhead = shape.repairs * 1000u / shape.sources;
+        assert_true(shape.repairs >= 1);
+        assert_true(overhead <= 250);
+        assert_true(overhead >= before); /* never less for more loss */
+        before = overhead;
+        assert_true(shape.depth >= 2);
+    }
+    assert_int_equal(before, 250);
+    assert_int_equal(cw_fec_auto_shape(1000, 50).depth, CW_FEC_AUTO_DEPTH);
+    assert_int_equal(cw_fec_auto_shape(1000, 8).depth, 8);
+}
+
+static void auto_follows_the_path(void **state)
+{
+    struct cw_link_config link = {.delay_ns = 10 * CW_MS, .rate_bytes_per_second = 125000000};
+    begin(&link, (struct cw_fec_config){.mode = CW_FEC_AUTO}, 48);
+    send_all(100, CW_STREAM_LIVE, 131072);
+    assert_true(wire.repairs * 32 < wire.sources); /* nothing is lost: about one of 64 */
+    pair->sides[0].out.config.loss_per_million = 10000;
+    send_all(400, CW_STREAM_LIVE, 131072);
+    uint64_t again = sender(CW_SESSION_RETRANSMITTED);
+    wire.repairs = wire.sources = 0;
+    send_all(400, CW_STREAM_LIVE, 131072);
+    assert_true(wire.repairs * 64 > wire.sources * 4);
+    assert_true(wire.repairs * 4 < wire.sources);
+    assert_true((sender(CW_SESSION_RETRANSMITTED) - again) * 2000 < wire.sources);
+}
+
+/* ---- anything ---------------------------------------------------------------------------------------- */
+
+static void a_bad_link(struct cw_link_config *link, struct cw_rng *rng)
+{
+    *link = (struct cw_link_config){.delay_ns = cw_rng_below(rng, 20 * CW_MS),
+                                    .loss_per_million = (uint32_t)cw_rng_below(rng, 100000)};
+    if (cw_rng_below(rng, 2))
+        link->rate_bytes_per_second = 1000000 + cw_rng_below(rng, 100000000);
+    if (cw_rng_below(rng, 3) == 0) {
+        link->burst_per_million = (uint32_t)cw_rng_below(rng, 5000);
+        link->burst_length = 1 + (uint32_t)cw_rng_below(rng, 50);
+    }
+    if (cw_rng_below(rng, 2))
+        link->jitter_ns = cw_rng_below(rng, 5 * CW_MS);
+    if (cw_rng_below(rng, 2))
+        link->duplicate_per_million = (uint32_t)cw_rng_below(rng, 300000);
+    if (cw_rng_below(rng, 2)) {
+        link->late_per_million = (uint32_t)cw_rng_below(rng, 100000);
+        link->late_ns = cw_rng_below(rng, 30 * CW_MS);
+    }
+    if (cw_rng_below(rng, 3) == 0)
+        link->corrupt_per_million = (uint32_t)cw_rng_below(rng, 50000);
+    if (cw_rng_below(rng, 3) == 0)
+        link->truncate_per_million = (uint32_t)cw_rng_below(rng, 50000);
+}
+
+static void a_shape(struct cw_fec_config *fec, struct cw_rng *rng)
+{
+    *fec = (struct cw_fec_config){.mode = CW_FEC_AUTO};
+    if (cw_rng_below(rng, 4))
+        *fec = (struct cw_fec_config){CW_FEC_FIXED, (uint8_t)(1 + cw_rng_below(rng, 64)),
+                                      (uint8_t)(1 + cw_rng_below(rng, 8)),
+                                      (uint16_t)(1 + cw_rng_below(rng, 40))};
+}
+
+static void random_traffic(struct cw_rng *rng, uint32_t count)
+{
+    static const uint32_t bodies[] = {0, 512, 4096, 32768, 131072};
+    uint64_t end_ns = pair->now_ns + 300 * CW_SECOND;
+    while (pair->sides[0].sent_count + pair->sides[1].sent_count < 2 * count && pair->now_ns < end_ns) {
+        for (int i = 0; i < 8; i++)
+            cw_pair_send(pair, (int)cw_rng_below(rng, 2), (enum cw_stream)cw_rng_below(rng, CW_STREAM_COUNT),
+                         96, bodies[cw_rng_below(rng, CW_COUNT_OF(bodies))]);
+        cw_pair_run(pair, pair->now_ns + cw_rng_below(rng, 5 * CW_MS), NULL);
+    }
+    assert_true(cw_pair_run(pair, end_ns, cw_pair_is_finished));
+}
+
+static void everything_arrives_over_hundreds_of_bad_links(void **state)
+{
+    uint64_t recovered = 0;
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        struct cw_session_config initiator, responder;
+        struct cw_link_config link;
+        struct cw_rng rng = {seed};
+        a_bad_link(&link, &rng);
+        cw_pair_defaults(&initiator, &responder, seed);
+        a_shape(&initiator.fec, &rng);
+        a_shape(&responder.fec, &rng);
+        initiator.idle_timeout_ns = responder.idle_timeout_ns = 30 * CW_SECOND; /* it is not about that */
+        if (cw_rng_below(&rng, 2))
+            initiator.datagram_bytes_max = 512 + (uint32_t)cw_rng_below(&rng, 8500);
+        if (cw_rng_below(&rng, 2))
+            responder.rate_bytes_per_second = 1000000 + cw_rng_below(&rng, 100000000);
+        initiator.packets_in_flight_max = 16u << cw_rng_below(&rng, 6);
+        initiator.rate_kind = (enum cw_rate_kind)cw_rng_below(&rng, CW_RATE_KIND_COUNT);
+        responder.rate_kind = (enum cw_rate_kind)cw_rng_below(&rng, CW_RATE_KIND_COUNT);
+        if (seed > 1)
+            cw_pair_fini(pair);
+        cw_pair_init(pair, &initiator, &responder, &link, seed);
+        random_traffic(&rng, 20);
+        for (int side = 0; side < 2; side++) {
+            assert_int_equal(pair->sides[side].downs, 0);
+            for (uint32_t i = 0; i < pair->sides[side].sent_count; i++)
+                assert_int_equal(pair->sides[side].messages[i].arrived, 1);
+            assert_int_equal(cw_pair_counter(pair, side, CW_SESSION_FEC_BAD), 0);
+            assert_int_equal(cw_pair_counter(pair, side, CW_SESSION_DROP_FRAME), 0);
+            recovered += cw_pair_counter(pair, side, CW_SESSION_FEC_RECOVERED);
+        }
+    }
+    assert_true(recovered > 2000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(losses_that_repairs_give_back_are_not_sent_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_lone_packet_that_is_lost_comes_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_burst_within_a_stripe_is_not_sent_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_repairs_cannot_give_back_is_sent_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(of_random_losses_few_are_sent_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_overhead_is_that_of_the_code, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_side_without_it_means_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(sides_of_different_shapes_agree, set_up, tear_down),
+        cmocka_unit_test(auto_has_a_floor_and_a_ceiling),
+        cmocka_unit_test_setup_teardown(auto_follows_the_path, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(everything_arrives_over_hundreds_of_bad_links, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("transport/fec_session", tests, NULL, NULL);
+}
