@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/numbers.h"
+#include "transport/fec_sender.h"
 
 /* The peer opens the first datagrams of a message while the rest is being sealed. */
 #define FLUSH_EACH 2u
@@ -16,6 +17,9 @@
 
 #define IDLE_TIMEOUT_NS (2 * CW_SECOND)
 
+static_assert(CW_CONFIG_FEC_SOURCES_MAX == CW_FEC_SOURCES_MAX, "what may be configured can be had");
+static_assert(CW_CONFIG_FEC_REPAIRS_MAX == CW_FEC_REPAIRS_MAX, "likewise");
+static_assert(CW_CONFIG_FEC_DEPTH_MAX == CW_FEC_DEPTH_MAX, "likewise");
 static_assert(CW_NET_NODES > CW_NET_MESSAGES_MAX, "what a session holds leaves nodes for what waits");
 
 /* ---------------------------------------------------------------- building */
@@ -69,6 +73,19 @@ static_assert((int)CW_CONFIG_RATE_BBR == (int)CW_RATE_BBR &&
                   (int)CW_CONFIG_RATE_COUNT == (int)CW_RATE_KIND_COUNT,
               "the configuration's kinds are the transport's");
 
+static struct cw_fec_config fec_config_of(const struct cw_config_fec *fec)
+{
+    static const enum cw_fec_mode modes[] = {
+        [CW_CONFIG_FEC_OFF] = CW_FEC_OFF,
+        [CW_CONFIG_FEC_FIXED] = CW_FEC_FIXED,
+        [CW_CONFIG_FEC_AUTO] = CW_FEC_AUTO,
+    };
+    return (struct cw_fec_config){.mode = modes[fec->mode],
+                                  .sources = (uint8_t)fec->sources,
+                                  .repairs = (uint8_t)fec->repairs,
+                                  .depth = (uint16_t)fec->depth};
+}
+
 static void session_config_of(const struct cw_net *net, const struct cw_net_path *path,
                               const struct cw_aead_ops *aead, struct cw_session_config *session)
 {
@@ -84,6 +101,7 @@ static void session_config_of(const struct cw_net *net, const struct cw_net_path
             wanted->rate_control == CW_CONFIG_RATE_FIXED ? CW_NET_PACKETS_IN_FLIGHT : CW_NET_PACKETS_ADAPTIVE,
         .messages_max = CW_NET_MESSAGES_MAX,
         .idle_timeout_ns = IDLE_TIMEOUT_NS,
+        .fec = fec_config_of(&wanted->fec),
     };
     snprintf(session->local_name, sizeof session->local_name, "%s", config->site);
     snprintf(session->remote_name, sizeof session->remote_name, "%s", wanted->remote);

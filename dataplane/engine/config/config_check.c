@@ -227,6 +227,42 @@ static void check_rate(const struct check *check, uint32_t index, const struct c
         out->rate_control = (enum cw_config_rate_control)kind;
 }
 
+/* "SOURCES,REPAIRS,DEPTH", nothing around or between them. */
+static bool parse_fec_numbers(const char *text, struct cw_config_fec *fec)
+{
+    uint32_t *numbers[] = {&fec->sources, &fec->repairs, &fec->depth};
+    const uint32_t high[] = {CW_CONFIG_FEC_SOURCES_MAX, CW_CONFIG_FEC_REPAIRS_MAX, CW_CONFIG_FEC_DEPTH_MAX};
+    for (uint32_t i = 0; i < CW_COUNT_OF(numbers); i++) {
+        char *end;
+        if (*text < '1' || *text > '9')
+            return false;
+        unsigned long n = strtoul(text, &end, 10);
+        if (n > high[i] || *end != (i + 1 < CW_COUNT_OF(numbers) ? ',' : 0))
+            return false;
+        *numbers[i] = (uint32_t)n;
+        text = end + 1;
+    }
+    return true;
+}
+
+static void check_fec(const struct check *check, const char *path, const char *value,
+                      struct cw_config_fec *fec)
+{
+    static const char fixed[] = "fixed ";
+    if (!value || strcmp(value, "off") == 0)
+        return;
+    if (strcmp(value, "auto") == 0) {
+        fec->mode = CW_CONFIG_FEC_AUTO;
+    } else if (strncmp(value, fixed, strlen(fixed)) == 0 && parse_fec_numbers(value + strlen(fixed), fec)) {
+        fec->mode = CW_CONFIG_FEC_FIXED;
+    } else {
+        *fec = (struct cw_config_fec){0};
+        expected(check, path, value,
+                 "off, auto, or fixed SOURCES,REPAIRS,DEPTH such as fixed 32,2,16 (up to %u,%u,%u)",
+                 CW_CONFIG_FEC_SOURCES_MAX, CW_CONFIG_FEC_REPAIRS_MAX, CW_CONFIG_FEC_DEPTH_MAX);
+    }
+}
+
 static void check_one_path(const struct check *check, uint32_t index)
 {
     const struct cw_raw_path *raw = &check->raw->paths[index];
@@ -242,6 +278,8 @@ static void check_one_path(const struct check *check, uint32_t index)
     snprintf(path, sizeof path, "paths[%u].peer", index);
     check_endpoint(check, path, raw->peer, &out->peer);
     check_rate(check, index, raw, out);
+    snprintf(path, sizeof path, "paths[%u].fec", index);
+    check_fec(check, path, raw->fec, &out->fec);
 }
 
 static void check_paths(const struct check *check)

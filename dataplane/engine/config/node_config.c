@@ -30,6 +30,7 @@ static const cyaml_schema_field_t path_fields[] = {
                             endpoint_fields),
     WORD("rate", struct cw_raw_path, rate),
     WORD("rate_control", struct cw_raw_path, rate_control),
+    WORD("fec", struct cw_raw_path, fec),
     CYAML_FIELD_END};
 static const cyaml_schema_value_t path_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct cw_raw_path, path_fields)};

@@ -44,6 +44,18 @@ struct cw_config_endpoint {
     uint16_t port;
 };
 
+/* Forward error correction of a path; the numbers when it is fixed only. */
+enum cw_config_fec_mode { CW_CONFIG_FEC_OFF = 0, CW_CONFIG_FEC_FIXED, CW_CONFIG_FEC_AUTO };
+#define CW_CONFIG_FEC_SOURCES_MAX 64u
+#define CW_CONFIG_FEC_REPAIRS_MAX 8u
+#define CW_CONFIG_FEC_DEPTH_MAX   256u
+
+struct cw_config_fec {
+    enum cw_config_fec_mode mode;
+    uint32_t sources, repairs; /* of a block */
+    uint32_t depth;            /* blocks of a stripe */
+};
+
 struct cw_config_path {
     char name[CW_CONFIG_NAME_SIZE];
     char remote[CW_CONFIG_NAME_SIZE]; /* a site of the list, not our own */
@@ -53,6 +65,7 @@ struct cw_config_path {
     struct cw_config_endpoint peer;
     uint64_t rate_bits_per_second; /* never more than it; 0: no limit */
     enum cw_config_rate_control rate_control;
+    struct cw_config_fec fec;
 };
 
 struct cw_config_site {

@@ -70,7 +70,8 @@ static const struct example examples[] = {
      "(this one has 114), as sockets have no longer names: a shorter directory\n"},
     {GOOD_HEAD "paths:\n" GOOD_PATH("a") GOOD_PATH("a"),
      "13: paths[1].name is a: expected another name than that of paths[0]\n"},
-    {GOOD_HEAD "paths:\n  - name: x/y\n    remote: north\n    mtu: 70000\n    rate: 10\n    rate_control: reno\n",
+    {GOOD_HEAD
+     "paths:\n  - name: x/y\n    remote: north\n    mtu: 70000\n    rate: 10\n    rate_control: reno\n",
      "7: paths[0].name is x/y: expected a name of 1 to 31 letters, digits, '-', '_', '.'\n"
      "7: paths[0].device is missing: expected a DPDK device of 1 to 255 bytes, such as "
      "net_af_xdp0,iface=eth1\n"
@@ -80,6 +81,9 @@ static const struct example examples[] = {
      "9: paths[0].mtu is 70000: expected a number from 576 to 9600\n"
      "10: paths[0].rate is 10: expected a rate such as 10gbit, 500mbit or 8000kbit\n"
      "11: paths[0].rate_control is reno: expected fixed, bbr or cubic\n"},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    fec: 32,2,16\n",
+     "13: paths[0].fec is 32,2,16: expected off, auto, or fixed SOURCES,REPAIRS,DEPTH such as fixed 32,2,16 "
+     "(up to 64,8,256)\n"},
     {"site: north\nsites:\n  - {name: east, id: 0}\n  - {name: east, id: 0}\n  - {name: west, id: 8}\n",
      "1: site is north: expected one of the names under sites\n"
      "1: directory is missing: expected an absolute path\n"
@@ -131,6 +135,48 @@ static void test_worked_example(void **state)
     assert_int_equal(config.paths[0].peer.mac[5], 2);
     assert_int_equal(config.paths[0].rate_bits_per_second, 10000000000ull);
     assert_int_equal(config.paths[0].rate_control, CW_CONFIG_RATE_FIXED);
+    assert_int_equal(config.paths[0].fec.mode, CW_CONFIG_FEC_OFF);
+}
+
+static bool parse_fec(const char *fec, struct cw_config_fec *out)
+{
+    static struct cw_node_config config;
+    static struct cw_config_mistakes mistakes;
+    char text[1024];
+    snprintf(text, sizeof text, GOOD_HEAD "paths:\n" GOOD_PATH("a") "    fec: %s\n", fec);
+    enum cw_status status = cw_node_config_parse(text, strlen(text), false, &config, &mistakes);
+    *out = config.paths[0].fec;
+    return status == CW_OK;
+}
+
+static void test_fec(void **state)
+{
+    static const char *const bad[] = {"on",
+                                      "fixed",
+                                      "fixed 32,2",
+                                      "fixed 32,2,16,1",
+                                      "fixed 0,2,16",
+                                      "fixed 65,2,16",
+                                      "fixed 32,9,16",
+                                      "fixed 32,2,257",
+                                      "fixed 32, 2, 16",
+                                      "fixed 32,2,16x",
+                                      "fixed -1,2,16",
+                                      "Auto",
+                                      "fixed 99999999999999999999,2,16",
+                                      "\"\""};
+    struct cw_config_fec fec;
+    assert_true(parse_fec("off", &fec));
+    assert_int_equal(fec.mode, CW_CONFIG_FEC_OFF);
+    assert_true(parse_fec("auto", &fec));
+    assert_int_equal(fec.mode, CW_CONFIG_FEC_AUTO);
+    assert_true(parse_fec("fixed 64,8,256", &fec));
+    assert_int_equal(fec.mode, CW_CONFIG_FEC_FIXED);
+    assert_int_equal(fec.sources, 64);
+    assert_int_equal(fec.repairs, 8);
+    assert_int_equal(fec.depth, 256);
+    for (size_t i = 0; i < CW_COUNT_OF(bad); i++)
+        assert_false(parse_fec(bad[i], &fec));
 }
 
 static void write_file(const char *file, const void *bytes, size_t length, mode_t mode)
@@ -206,6 +252,7 @@ static void test_quantities(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_mistakes), cmocka_unit_test(test_worked_example),
-                                       cmocka_unit_test(test_key_file), cmocka_unit_test(test_quantities)};
+                                       cmocka_unit_test(test_fec), cmocka_unit_test(test_key_file),
+                                       cmocka_unit_test(test_quantities)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
