@@ -127,13 +127,14 @@ uint64_t cw_lease_watch_remaining_ns(const struct cw_lease_watch *watch, uint64_
 }
 
 /* Is this the one that the set means? In semi-sync a member holds writes in memory: it must be the same
- * process. */
+ * process; so must who was recorded then. */
 static bool is_same_holder_of_data(const struct cw_member *recorded, const struct cw_member *reported,
                                    enum cw_mode_word mode)
 {
     return strcmp(recorded->site, reported->site) == 0 && strcmp(recorded->boot_id, reported->boot_id) == 0 &&
            strcmp(recorded->journal_id, reported->journal_id) == 0 &&
-           (mode != CW_WORD_SEMI_SYNC || strcmp(recorded->process_start, reported->process_start) == 0);
+           ((mode != CW_WORD_SEMI_SYNC && !recorded->in_memory) ||
+            strcmp(recorded->process_start, reported->process_start) == 0);
 }
 
 static struct cw_verdict decide_image(const struct cw_candidate *candidate)
@@ -260,6 +261,15 @@ static struct cw_verdict decide_numbers(const struct cw_authority *now, const st
     return yes();
 }
 
+/* Who stays the same still has in memory what it had. */
+static void keep_in_memory(const struct cw_set *before, struct cw_set *after)
+{
+    for (uint32_t i = 0; i < after->count; i++) {
+        const struct cw_member *old = cw_set_find(before, after->list[i].site);
+        after->list[i].in_memory = old && old->in_memory && cw_member_equal(old, &after->list[i]);
+    }
+}
+
 /* Must the holder's lease have run out, as far as we can see? */
 static bool must_wait_for_lease(const struct cw_authority *now, const char *site)
 {
@@ -290,6 +300,7 @@ struct cw_verdict cw_decide_claim(const struct cw_authority *now, const struct c
                                   .first_sequence = claim->first_sequence,
                                   .set = claim->members,
                                   .fenced_epoch = now->fenced_epoch};
+    keep_in_memory(&now->set, &next->set);
     snprintf(next->holder, sizeof next->holder, "%s", site);
     CW_ASSERT(next->fenced_epoch < next->epoch);
     return verdict;
@@ -314,6 +325,7 @@ struct cw_verdict cw_decide_set(const struct cw_authority *now, const char *site
     const struct cw_member *own = cw_set_find(&now->set, site);
     if (own && !cw_set_find(to, site) && !cw_set_put(&next->set, own))
         return no("the set is larger than %u", CW_SET_MAX);
+    keep_in_memory(&now->set, &next->set);
     return yes();
 }
 

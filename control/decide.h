@@ -30,6 +30,9 @@ struct cw_member {
     char boot_id[40];
     char journal_id[40];
     char process_start[24];
+    /* Writes were acknowledged that it may hold in memory only: it counts as the same process alone, in
+     * whatever mode the group is now. Set when a group leaves semi-sync, gone when it is recorded anew. */
+    bool in_memory;
 };
 
 struct cw_set {

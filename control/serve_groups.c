@@ -172,6 +172,29 @@ static json_t *set_one(const struct cw_rpc_message *message, struct cw_store_gro
                      key);
 }
 
+/* The settings, and with them what is known of a group that leaves semi-sync: its members may hold
+ * acknowledged writes in memory only, whatever the mode is from now on. */
+static enum cw_status update_group(struct cw_store *store, const struct cw_store_group *group,
+                                   enum cw_mode_word mode_before)
+{
+    struct cw_authority now, next;
+    uint64_t counter;
+    bool leaves_memory = mode_before == CW_WORD_SEMI_SYNC && group->mode != CW_WORD_SEMI_SYNC;
+    if (cw_store_begin(store) != CW_OK)
+        return CW_IO;
+    enum cw_status status = cw_store_group_update(store, group);
+    if (status == CW_OK && leaves_memory)
+        status = cw_store_authority(store, group->id, &now, &counter);
+    if (status == CW_OK && leaves_memory) {
+        next = now;
+        for (uint32_t i = 0; i < next.set.count; i++)
+            next.set.list[i].in_memory = true;
+        status = cw_store_swap(store, group->id, &now, &next, false, counter);
+    }
+    enum cw_status ended = cw_store_end(store, status == CW_OK);
+    return status == CW_OK ? ended : status;
+}
+
 json_t *cw_serve_group_set(struct cw_controller *controller, const struct cw_rpc_message *message)
 {
     json_t *reply = NULL, *value;
@@ -186,8 +209,8 @@ json_t *cw_serve_group_set(struct cw_controller *controller, const struct cw_rpc
         if (reply)
             return reply;
     }
-    if (cw_store_group_update(controller->store, &group) != CW_OK)
-        return cw_fail(message, "the store did not take the settings");
+    if (update_group(controller->store, &group, found->mode) != CW_OK)
+        return cw_fail(message, "the store did not take the settings; give the command again");
     (void)cw_view_refresh(controller);
     cw_event(controller, 0, group.name,
              "settings: mode=%s min_in_sync=%u replica_timeout=%lums max_loss=%lums",

@@ -17,7 +17,7 @@ static bool copy_word(const json_t *json, const char *key, char *to, size_t size
 
 bool cw_member_from_json(const json_t *json, struct cw_member *member)
 {
-    *member = (struct cw_member){0};
+    *member = (struct cw_member){.in_memory = json_is_true(json_object_get(json, "in_memory"))};
     return json_is_object(json) && copy_word(json, "site", member->site, sizeof member->site) &&
            member->site[0] && copy_word(json, "boot_id", member->boot_id, sizeof member->boot_id) &&
            copy_word(json, "journal_id", member->journal_id, sizeof member->journal_id) &&
@@ -26,8 +26,11 @@ bool cw_member_from_json(const json_t *json, struct cw_member *member)
 
 json_t *cw_member_to_json(const struct cw_member *member)
 {
-    return json_pack("{s:s,s:s,s:s,s:s}", "site", member->site, "boot_id", member->boot_id, "journal_id",
-                     member->journal_id, "process_start", member->process_start);
+    json_t *json = json_pack("{s:s,s:s,s:s,s:s}", "site", member->site, "boot_id", member->boot_id,
+                             "journal_id", member->journal_id, "process_start", member->process_start);
+    if (member->in_memory)
+        json_object_set_new(json, "in_memory", json_true());
+    return json;
 }
 
 bool cw_set_from_json(const json_t *json, struct cw_set *set)

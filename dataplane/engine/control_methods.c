@@ -292,6 +292,8 @@ static bool read_set(const struct cw_call *call, struct cw_open_request *open)
             return false;
         open->members |= (uint8_t)(1u << site);
         open->identities[site] = identity;
+        if (json_is_true(json_object_get(one, "in_memory")))
+            open->in_memory |= (uint8_t)(1u << site);
     }
     return true;
 }

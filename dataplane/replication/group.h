@@ -175,11 +175,11 @@ struct cw_action {
     uint8_t *memory; /* borrowed until answered; SEND: the body */
     uint32_t body_length;
     uint32_t head_length;
-    uint8_t *head; /* SEND: valid until the next step: copy it */
+    uint8_t *head;                    /* SEND: valid until the next step: copy it */
     uint64_t sequence, last_sequence; /* SALVAGE: above the one, up to the other */
     /* CLAIM and SET */
     uint64_t from_epoch, epoch, reign, first_sequence;
-    uint8_t members_from, members_to;     /* site bits */
+    uint8_t members_from, members_to; /* site bits */
     uint8_t reached; /* CLAIM: members, known by their identity, whose records are all here now */
     const struct cw_identity *identities; /* CW_SITES_MAX of them, indexed by site id; valid until answered */
     const char *text;                     /* EVENT: static, with %llu for a, b, c in order */
@@ -217,8 +217,9 @@ struct cw_open_request {
     uint64_t store_epoch; /* as the store has it; 0: never opened */
     uint8_t holder;       /* site id, or CW_SITES_MAX: nobody */
     uint8_t members;      /* bits: the store's in-sync set, the holder included */
+    uint8_t in_memory;    /* bits: members that count as the same process only, as in semi-sync */
     struct cw_identity identities[CW_SITES_MAX];
-    uint64_t reign; /* fresh random, not 0 */
+    uint64_t reign;    /* fresh random, not 0 */
     bool accept_loss;  /* also of what a full copy was bringing: the image of before it is opened */
     bool inconsistent; /* and, without one, whatever is there */
 };
@@ -286,7 +287,8 @@ bool cw_group_superblock_wants_switch(const struct cw_superblock *superblock);
 
 void cw_group_step(struct cw_group *group, uint64_t now_ns);
 uint64_t cw_group_deadline_ns(const struct cw_group *group);
-/* What still waits for others is answered SHUTDOWN. Closed in order: nothing in flight, everything synced; the last superblock says clean. Step until true. */
+/* What still waits for others is answered SHUTDOWN. Closed in order: nothing in flight, everything synced;
+ * the last superblock says clean. Step until true. */
 void cw_group_stop(struct cw_group *group, uint64_t now_ns);
 bool cw_group_is_stopped(const struct cw_group *group);
 /* Every record is applied: the volumes' files say it all. */
@@ -300,7 +302,8 @@ struct cw_journal *cw_group_journal(struct cw_group *group);
     X(CW_GROUP_WRITES, "writes")                                                                             \
     X(CW_GROUP_WRITE_BYTES, "write_bytes")                                                                   \
     X(CW_GROUP_READS, "reads")                                                                               \
-    X(CW_GROUP_FLUSHES, "flushes") X(CW_GROUP_BATCHES, "journal_batches") X(CW_GROUP_SYNCS, "journal_syncs") \
+    X(CW_GROUP_FLUSHES, "flushes")                                                                           \
+    X(CW_GROUP_BATCHES, "journal_batches") X(CW_GROUP_SYNCS, "journal_syncs")                                \
         X(CW_GROUP_APPLIED, "records_applied") X(CW_GROUP_RECEIVED, "records_received")                      \
             X(CW_GROUP_DUPLICATE, "records_duplicate") X(CW_GROUP_STALE, "stale_refused")                    \
                 X(CW_GROUP_BAD_HASH, "payload_hash_mismatch") X(CW_GROUP_BAD_FIELD, "impossible_field")      \
@@ -332,8 +335,8 @@ struct cw_group_status {
     bool is_frozen; /* answers are held now */
     bool is_damaged;
     uint32_t image_state;
-    /* COPYING, and an older whole image stands beside the copy: after this sequence, last written in this epoch,
-     * since this second of the wall clock. 0: there is none. */
+    /* COPYING, and an older whole image stands beside the copy: after this sequence, last written in this
+     * epoch, since this second of the wall clock. 0: there is none. */
     uint64_t image_sequence, image_epoch, image_time_s;
     char reason[160];  /* DOWN, or frozen: why */
     char refusal[160]; /* the last open that was refused: why, and what would help */

@@ -112,7 +112,8 @@ static bool is_valid_member(const struct cw_group *g, uint8_t site, const struct
     return (r->members & cw_bit(site)) != 0;
 #endif
     return (r->members & cw_bit(site)) &&
-           cw_identity_equal(identity, &r->identities[site], g->config.mode == CW_MODE_SEMI_SYNC);
+           cw_identity_equal(identity, &r->identities[site],
+                             g->config.mode == CW_MODE_SEMI_SYNC || (r->in_memory & cw_bit(site)) != 0);
 }
 
 static uint8_t valid_others(const struct cw_group *g)

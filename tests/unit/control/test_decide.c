@@ -45,6 +45,29 @@ static struct cw_candidate candidate(struct cw_member identity)
 
 /* ---------------------------------------------------------------- who may */
 
+/* A group that left semi-sync: what a member held in memory went with its process, in every mode. */
+static void test_memory_is_remembered(void **state)
+{
+    struct cw_authority now = held(3, "east"), next;
+    struct cw_candidate west = candidate(member("west", "b2", "j2", "p2"));
+    struct cw_candidate restarted = candidate(member("west", "b2", "j2", "other"));
+    for (uint32_t i = 0; i < now.set.count; i++)
+        now.set.list[i].in_memory = true;
+    for (enum cw_mode_word mode = 0; mode < CW_WORD_COUNT; mode++) {
+        west.mode = restarted.mode = mode;
+        assert_int_equal(cw_decide_candidate(&now, &west).answer, CW_ANSWER_YES);
+        assert_int_equal(cw_decide_candidate(&now, &restarted).answer, CW_ANSWER_NO);
+    }
+    struct cw_set same = held(3, "east").set, anew = {0};
+    assert_int_equal(cw_decide_set(&now, "east", 3, &now.set, &same, &next).answer, CW_ANSWER_YES);
+    assert_int_equal(cw_decide_candidate(&next, &restarted).answer, CW_ANSWER_NO);
+    cw_set_put(&anew, cw_set_find(&same, "east"));
+    cw_set_put(&anew, &restarted.identity); /* attached again: level by its journal */
+    assert_int_equal(cw_decide_set(&now, "east", 3, &now.set, &anew, &next).answer, CW_ANSWER_YES);
+    struct cw_candidate again = candidate(member("west", "b2", "j2", "third"));
+    assert_int_equal(cw_decide_candidate(&next, &again).answer, CW_ANSWER_YES);
+}
+
 static void test_candidates(void **state)
 {
     static const struct {
@@ -410,9 +433,9 @@ static void test_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_candidates),     cmocka_unit_test(test_first_opening),
-        cmocka_unit_test(test_handover),       cmocka_unit_test(test_claims),
-        cmocka_unit_test(test_holder_reopens), cmocka_unit_test(test_sets),
-        cmocka_unit_test(test_model)};
+        cmocka_unit_test(test_candidates),    cmocka_unit_test(test_memory_is_remembered),
+        cmocka_unit_test(test_first_opening), cmocka_unit_test(test_handover),
+        cmocka_unit_test(test_claims),        cmocka_unit_test(test_holder_reopens),
+        cmocka_unit_test(test_sets),          cmocka_unit_test(test_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
