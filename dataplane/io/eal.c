@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_eal.h>
@@ -35,6 +36,7 @@
 
 #define ARGUMENTS_MAX     64
 #define MEMORY_MB_DEFAULT 256u
+#define PREFIX_WAIT_MS    1000u
 
 struct arguments {
     char text[ARGUMENTS_MAX][CW_DEVICE_ARGUMENTS_MAX];
@@ -158,6 +160,17 @@ static void add_lcores(struct arguments *arguments, const char *lcores)
     add_pair(arguments, "--lcores", lcores[0] != 0 ? lcores : all);
 }
 
+/* One that was killed gives its lock back only when its memory has been taken down: hundreds of MiB of it. */
+static bool is_prefix_free_soon(void)
+{
+    for (unsigned waited_ms = 0; is_prefix_alive(); waited_ms += 10) {
+        if (waited_ms >= PREFIX_WAIT_MS)
+            return false;
+        (void)nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+    }
+    return true;
+}
+
 enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_t why_size)
 {
     static struct arguments arguments; /* EAL keeps pointers into it */
@@ -168,7 +181,7 @@ enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_
         return CW_INVALID;
     }
     runtime_folder_set(config->file_prefix);
-    if (is_prefix_alive()) {
+    if (!is_prefix_free_soon()) {
         snprintf(why, why_size, "DPDK: another engine runs with file prefix %s", config->file_prefix);
         return CW_REFUSED;
     }
