@@ -183,6 +183,24 @@ def memif():
     return found
 
 
+def wanem():
+    """What the emulated WAN carries; late_us is how much after its time a frame comes out."""
+    p = subprocess.run([f"{BUILD}/perf/wanem/bench-wanem", f"{BUILD}/perf/wanem/wanem"], capture_output=True, text=True,
+                       timeout=300)
+    if p.returncode != 0:
+        raise RuntimeError(f"bench-wanem: {p.stderr}")
+    m = json.loads(p.stdout.strip().splitlines()[-1])["wanem"]
+    found = {"line-1gbit/gbps": m["line_1gbit_gigabits_per_second"]}
+    for mtu in (1500, 9000):
+        found[f"{mtu}/packets_per_second"] = m[f"packets_per_second_{mtu}"]
+        found[f"{mtu}/gbps"] = m[f"gigabits_per_second_{mtu}"]
+        found[f"{mtu}/frame_us"] = m[f"frame_ns_{mtu}"] / 1000
+    for poll in ("busy", "adaptive"):
+        for share in ("p50", "p99", "quietest_p99"):
+            found[f"late/{poll}/{share}_us"] = m[f"late_us_{poll}"][share]
+    return found
+
+
 def disk(seconds):
     """io_uring on a memory-backed file, as our journal and volumes have it here."""
     with tempfile.TemporaryDirectory(prefix="cw-disk-", dir="/dev/shm") as d:
@@ -269,6 +287,11 @@ def measure_limits(results, a):
     for k, v in memif().items():
         limits[f"memif/{k}"] = v
         results.add(f"limit/memif/{k}", v, "us" if k.endswith("us") else "Gb/s" if k.endswith("gbps") else "1/s")
+    if results.wants("limit/wanem"):
+        note("limits: wanem")
+        for k, v in wanem().items():
+            unit = "us" if k.endswith("us") else "Gb/s" if k.endswith("gbps") else "1/s"
+            results.add(f"limit/wanem/{k}", v, unit)
     note("limits: AEAD, XXH3, memcpy")
     for k, v in micro().items():
         results.add(f"limit/micro/{k}", v, "us")

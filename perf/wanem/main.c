@@ -225,13 +225,39 @@ static void write_direction(FILE *to, const struct cw_relay *relay, uint32_t ind
             report.late_us_p50, report.late_us_p99, report.late_us_max);
 }
 
+#define COST_NS_MAX 4096u
+#define FULL_TURN   (2 * CW_PORT_BURST) /* a burst received and one sent, at least */
+
+/* What a frame takes while there is more than enough to do, by turns: a turn that was interrupted counts as
+ * one. */
+struct cost {
+    uint64_t turns, by_ns[COST_NS_MAX];
+};
+
 struct emulator {
     const struct options *options;
     struct cw_port *ports[CW_WAN_DIRECTIONS];
     struct cw_relay *relay;
     uint64_t start_ns;
     bool has_eal;
+    struct cost cost;
 };
+
+static uint32_t cost_median_ns(const struct cost *cost)
+{
+    uint64_t seen = 0;
+    uint32_t ns = 0;
+    while (ns < COST_NS_MAX - 1 && (seen += cost->by_ns[ns]) * 2 < cost->turns)
+        ns++;
+    return ns;
+}
+
+static void note_cost(struct cost *cost, uint64_t turn_ns, uint32_t moved)
+{
+    uint64_t ns = turn_ns * 2 / moved;
+    cost->by_ns[CW_MIN(ns, COST_NS_MAX - 1)]++;
+    cost->turns++;
+}
 
 /* One line. The specs were read, so they hold no quotes. */
 static void write_counters(FILE *to, const struct emulator *emulator)
@@ -240,6 +266,8 @@ static void write_counters(FILE *to, const struct emulator *emulator)
     fprintf(to, "{\"wan\":\"%s\",\"back\":\"%s\",\"mtu\":%lu,\"memory_mb\":%lu,\"frames_max\":[%u,%u],",
             options->wan, options->back ? options->back : options->wan, options->mtu, options->memory_mb,
             options->sizes[0].frames, options->sizes[1].frames);
+    fprintf(to, "\"full_turns\":%lu,\"frame_ns_p50\":%u,", emulator->cost.turns,
+            cost_median_ns(&emulator->cost));
     fprintf(to, "\"seconds\":%.3f,\"link_up\":[%s,%s],\"directions\":[",
             (double)(now_ns() - emulator->start_ns) / (double)CW_SECOND,
             cw_port_is_link_up(emulator->ports[0]) ? "true" : "false",
@@ -288,9 +316,13 @@ static void run(struct emulator *emulator)
     const struct options *options = emulator->options;
     uint64_t moved_ns = now_ns(), saved_ns = moved_ns;
     uint64_t end_ns = options->seconds > 0 ? moved_ns + options->seconds * CW_SECOND : UINT64_MAX;
+    uint32_t moved = 0;
     while (!must_stop) {
         uint64_t now = now_ns();
-        if (cw_relay_turn(emulator->relay, now) > 0)
+        if (moved >= FULL_TURN)
+            note_cost(&emulator->cost, now - moved_ns, moved);
+        moved = cw_relay_turn(emulator->relay, now);
+        if (moved > 0)
             moved_ns = now;
         else if (!options->is_busy)
             idle(now - moved_ns, now, cw_relay_next_ns(emulator->relay));
@@ -343,6 +375,7 @@ static bool start(struct emulator *emulator)
     emulator->has_eal = true;
     if (!open_ports(emulator))
         return false;
+    relay.clock_ns = now_ns;
     memcpy(relay.ports, emulator->ports, sizeof relay.ports);
     memcpy(relay.specs, options->specs, sizeof relay.specs);
     memcpy(relay.sizes, options->sizes, sizeof relay.sizes);
@@ -367,8 +400,9 @@ static void stop(struct emulator *emulator)
 int main(int argc, char **argv)
 {
     struct options options;
-    struct emulator emulator = {.options = &options};
+    static struct emulator emulator;
     struct sigaction action = {.sa_handler = on_signal};
+    emulator.options = &options;
     if (!read_arguments(argc, argv, &options))
         return 2;
     if (options.is_check)

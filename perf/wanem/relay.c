@@ -40,6 +40,7 @@ struct direction {
 
 struct cw_relay {
     struct cw_wan_model *model;
+    uint64_t (*clock_ns)(void);
     struct direction directions[CW_WAN_DIRECTIONS];
 };
 
@@ -74,6 +75,7 @@ struct cw_relay *cw_relay_new(const struct cw_relay_config *config, uint64_t sta
     struct cw_relay *relay = calloc(1, sizeof *relay);
     if (relay == NULL)
         return NULL;
+    relay->clock_ns = config->clock_ns;
     relay->model = cw_wan_model_new(config->specs, start_ns);
     bool is_good = relay->model != NULL;
     for (uint32_t i = 0; i < CW_WAN_DIRECTIONS; i++)
@@ -152,11 +154,14 @@ static void corrupt(struct rte_mbuf *frame, uint32_t bit)
     rte_pktmbuf_mtod(frame, uint8_t *)[bit / 8] ^= (uint8_t)(1u << bit % 8);
 }
 
-static uint32_t receive(struct cw_relay *relay, uint32_t index, uint64_t now_ns)
+/* The time is read behind the receiving: had it been before, and this thread away in between, frames that
+ * were sent meanwhile would count as older than they are, and leave before their time. */
+static uint32_t receive(struct cw_relay *relay, uint32_t index)
 {
     struct direction *direction = &relay->directions[index];
     struct rte_mbuf *frames[CW_PORT_BURST];
     uint32_t count = cw_port_receive_frames(direction->from, frames, CW_PORT_BURST);
+    uint64_t now_ns = count > 0 ? relay->clock_ns() : 0;
     for (uint32_t i = 0; i < count; i++) {
         struct cw_wan_verdict verdict;
         cw_wan_decide(relay->model, index, now_ns, rte_pktmbuf_pkt_len(frames[i]), &verdict);
@@ -244,7 +249,7 @@ uint32_t cw_relay_turn(struct cw_relay *relay, uint64_t now_ns)
 {
     uint32_t moved = 0;
     for (uint32_t i = 0; i < CW_WAN_DIRECTIONS; i++)
-        moved += receive(relay, i, now_ns);
+        moved += receive(relay, i);
     for (uint32_t i = 0; i < CW_WAN_DIRECTIONS; i++)
         moved += transmit(&relay->directions[i], now_ns);
     return moved;

@@ -47,13 +47,15 @@ struct cw_relay_config {
     struct cw_port *ports[CW_WAN_DIRECTIONS]; /* borrowed; direction i is from port i to the other */
     struct cw_wan_spec specs[CW_WAN_DIRECTIONS];
     struct cw_relay_size sizes[CW_WAN_DIRECTIONS];
+    uint64_t (*clock_ns)(void); /* what now_ns below is from; read again when frames were received */
 };
 
 /* After cw_eal_start. NULL: no memory. */
 struct cw_relay *cw_relay_new(const struct cw_relay_config *config, uint64_t start_ns);
 /* What is under way is dropped. */
 void cw_relay_free(struct cw_relay *relay);
-/* Receives and sends at most a burst each way; frames moved. now_ns never goes back. */
+/* Receives and sends at most a burst each way; frames received and sent, so each passed one counts twice.
+ * now_ns never goes back. */
 uint32_t cw_relay_turn(struct cw_relay *relay, uint64_t now_ns);
 /* When the next frame leaves; UINT64_MAX: none is under way. */
 uint64_t cw_relay_next_ns(const struct cw_relay *relay);
