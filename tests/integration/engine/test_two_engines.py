@@ -165,6 +165,25 @@ def replicates_as_the_network_answers(rig):
 
 
 @case
+def replicates_with_repairs(rig):
+    """Both sides have forward error correction, each of its kind: the same data, and repairs on the way."""
+    kinds = {"east": "fixed 16,2,4", "west": "auto"}
+    for engine in rig.engines:
+        with open(engine.config, "a") as file:
+            file.write(f"    fec: {kinds[engine.site]}\n")
+    begin(rig)
+    client = Client(rig.east)
+    client.some_writes(3, 300)
+    same(rig.east, rig.west, client)
+    for engine, other in ((rig.east, rig.west), (rig.west, rig.east)):
+        out = engine.status()["paths"][0]["counters"]
+        assert out["fec_repairs_out"] > 0 and out["fec_blocks_out"] > 0, out
+        assert out["fec_unrecoverable"] == out["drop_bad_symbol"] == out["drop_bad_frame"] == 0, out
+        assert other.status()["paths"][0]["counters"]["fec_repairs_in"] > 0
+        assert engine.status()["allocations_on_lcore"] == 0
+
+
+@case
 def survives_loss_of_the_primary(rig):
     begin(rig)
     client = Client(rig.east)
