@@ -114,5 +114,8 @@ struct cw_health cw_health_compute(const struct cw_health_facts *facts)
             facts->holder_reason[0] ? facts->holder_reason : "no lease");
     else
         judge_replicas(facts, &health);
+    if (health.level == CW_HEALTH_PROTECTED && facts->unexported)
+        say(&health, CW_HEALTH_DEGRADED, "%s does not export volume %s: %s", facts->holder, facts->unexported,
+            facts->export_error);
     return health;
 }

@@ -5,7 +5,7 @@
  *   protected    every configured replica is within its objective: in the synchronous modes it is in the set,
  *                in async it lags by at most max_loss
  *   degraded     not all of them, but: synchronous modes: at least one is in the set; async: at least one
- *                could be promoted
+ *                could be promoted; or all of them, and a volume could not be exported
  *   unprotected  writes are taken, and no replica meets what "degraded" needs
  *   frozen       a primary is there and holds its writes (no lease, min_in_sync, or it is just opening)
  *   down         no primary is there
@@ -48,6 +48,7 @@ struct cw_health_facts {
     bool is_holder_alive, is_primary, is_opening, is_frozen;
     enum cw_mode_word mode;
     double max_loss_seconds;
+    const char *unexported, *export_error; /* a volume that its primary cannot export, and why; NULL: none */
     uint32_t replica_count;
     struct cw_health_replica replicas[CW_SET_MAX];
 };

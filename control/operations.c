@@ -413,11 +413,15 @@ static void run_volume_create(struct cw_controller *controller, struct cw_operat
         return;
     const char *holder = group->authority.holder;
     const json_t *primary = cw_facts_group(controller, holder, group->id);
-    if (cw_json_bool(cw_engine_volume(primary, operation->volume), "open", false) &&
-        !is_copy_due(controller, operation, group))
+    const json_t *volume = cw_engine_volume(primary, operation->volume);
+    const char *error = cw_json_text(volume, "error", "");
+    if (cw_json_bool(volume, "open", false) && !is_copy_due(controller, operation, group))
         cw_operation_end(controller, operation, 0, "exported at %s", holder);
     else if (!cw_site_is_alive(controller, holder))
         cw_operation_end(controller, operation, 0, "made; it is exported when the group has a primary");
+    else if (error[0])
+        cw_operation_end(controller, operation, 1, "the volume is made, but %s does not export it: %.300s",
+                         holder, error);
     else
         say(operation, "waiting for %s to export it", holder);
 }

@@ -199,6 +199,8 @@ static json_t *show_volume(const struct view_of *of, const struct cw_store_volum
         cw_view_place(controller->view, volume->group, volume->volume, controller->config.site);
     const json_t *engine = cw_engine_volume(of->primary, volume->volume);
     bool is_open = of->facts.is_holder_alive && cw_json_bool(engine, "open", false);
+    const char *unexported = of->facts.is_holder_alive ? cw_json_text(engine, "error", "") : "";
+    const char *error = here && here->error[0] ? here->error : unexported;
     char uri[CW_STORE_PATH_SIZE + 64] = "";
     if (is_open && there)
         snprintf(uri, sizeof uri, "nbd+unix:///%s?socket=%s", volume->name, there->socket);
@@ -206,7 +208,21 @@ static json_t *show_volume(const struct view_of *of, const struct cw_store_volum
                      (json_int_t)volume->size, "uri", strcmp(holder, controller->config.site) == 0 ? uri : "",
                      "primary_uri", uri, "deleting", volume->is_deleting, "connections",
                      (json_int_t)cw_json_u64(engine, "connections", 0), "path", here ? here->path : "",
-                     "error", here ? here->error : "");
+                     "error", error);
+}
+
+/* The first volume that its primary tried to export and could not. */
+static void learn_exports(struct view_of *of)
+{
+    const struct cw_store_view *view = of->controller->view;
+    for (uint32_t i = 0; i < view->volume_count && !of->facts.unexported; i++) {
+        const struct cw_store_volume *volume = &view->volumes[i];
+        const char *error = cw_json_text(cw_engine_volume(of->primary, volume->volume), "error", "");
+        if (volume->group != of->group->id || volume->is_deleting || !error[0])
+            continue;
+        of->facts.unexported = volume->name;
+        of->facts.export_error = error;
+    }
 }
 
 static void learn(struct view_of *of)
@@ -232,6 +248,7 @@ static void learn(struct view_of *of)
         if (strcmp(site, holder[0] ? holder : group->first) != 0)
             learn_replica(of, site);
     }
+    learn_exports(of);
 }
 
 static json_t *show_lists(const struct view_of *of, json_t *shown)

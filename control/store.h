@@ -16,6 +16,7 @@
 
 #include "base/status.h"
 #include "control/decide.h"
+#include "engine/config/node_config.h"
 #include "wire/record.h"
 
 #define CW_STORE_GROUPS_MAX  64u
@@ -23,6 +24,8 @@
 #define CW_STORE_ATTACHMENTS 2u /* of a volume: one of each kind */
 #define CW_STORE_PATH_SIZE   256u
 #define CW_STORE_JOURNAL     (-1) /* in the place of a volume number: the group's journal */
+
+static_assert(CW_STORE_VOLUMES_MAX <= CW_NODE_EXPORTS_MAX, "one node may be primary of all that there are");
 
 struct cw_store_site {
     char name[CW_NAME_SIZE];
@@ -104,11 +107,12 @@ struct cw_store;
 /* Opens, and makes it if it is not there. NULL with words in why. */
 struct cw_store *cw_store_open(const char *file, char *why, size_t why_size);
 void cw_store_close(struct cw_store *store);
-/* Why nothing can be decided with this store any more, until this process is started anew; "": all is well. */
+/* Why nothing can be decided with this store any more, until this process is started anew; "": all is well.
+ */
 const char *cw_store_fault(const struct cw_store *store);
 
-/* The lease is one for all controllers of a store: the first one to open it says it, the others must be of the
- * same mind, or one would take over while another still answers. *recorded: what holds. */
+/* The lease is one for all controllers of a store: the first one to open it says it, the others must be of
+ * the same mind, or one would take over while another still answers. *recorded: what holds. */
 enum cw_status cw_store_agree_lease(struct cw_store *store, uint64_t lease_ms,
                                     uint64_t *recorded) CW_MUST_CHECK;
 
@@ -157,8 +161,8 @@ enum cw_status cw_store_group_add(struct cw_store *store, struct cw_store_group 
 enum cw_status cw_store_group_update(struct cw_store *store,
                                      const struct cw_store_group *group) CW_MUST_CHECK;
 enum cw_status cw_store_group_remove(struct cw_store *store, uint32_t group) CW_MUST_CHECK;
-/* Gives the volume its number. CW_NO_SPACE: there are CW_STORE_VOLUMES_MAX, of all groups. CW_RANGE: the group
- * has given out all of its numbers (CW_VOLUMES_PER_GROUP_MAX), which are never used again. */
+/* Gives the volume its number. CW_NO_SPACE: there are CW_STORE_VOLUMES_MAX, of all groups. CW_RANGE: the
+ * group has given out all of its numbers (CW_VOLUMES_PER_GROUP_MAX), which are never used again. */
 enum cw_status cw_store_volume_add(struct cw_store *store, struct cw_store_volume *volume) CW_MUST_CHECK;
 enum cw_status cw_store_volume_deleting(struct cw_store *store, uint32_t group, int32_t volume) CW_MUST_CHECK;
 enum cw_status cw_store_volume_remove(struct cw_store *store, uint32_t group, int32_t volume) CW_MUST_CHECK;

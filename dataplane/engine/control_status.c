@@ -100,6 +100,7 @@ static json_t *volume_json(const struct cw_volume_snapshot *volume)
     json_object_set_new(object, "base", cw_json_from_hex(volume->base));
     set_text(object, "socket", volume->socket);
     set_text(object, "uri", volume->uri);
+    set_text(object, "error", volume->export_error);
     json_object_set_new(object, "open", json_boolean(volume->is_open));
     set(object, "connections", volume->connections);
     return object;

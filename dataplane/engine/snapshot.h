@@ -29,6 +29,7 @@ struct cw_volume_snapshot {
     char name[64];
     char path[512];
     char socket[108];
+    char export_error[CW_WHY_SIZE]; /* "": it is exported, or should not be */
     char uri[CW_NBD_URI_BYTES];
 };
 

@@ -44,10 +44,10 @@ struct cw_store_volume {
     bool is_thin;
     bool has_copy; /* copy is open: the target of a full copy */
     uint16_t index;
-    uint8_t export_state;   /* enum cw_export_state */
-    bool export_has_failed; /* said once, tried again each time the role changes */
-    uint32_t in_flight;     /* kernel operations on its files */
-    uint32_t runs;          /* of the load generator */
+    uint8_t export_state;           /* enum cw_export_state */
+    char export_error[CW_WHY_SIZE]; /* why it is not exported though it should be; said once, tried again */
+    uint32_t in_flight;             /* kernel operations on its files */
+    uint32_t runs;                  /* of the load generator */
     uint64_t size, base;
     struct cw_store_group *group;
     struct cw_command *removal; /* waits until nothing refers to the volume */

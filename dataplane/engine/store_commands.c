@@ -36,16 +36,16 @@ static void export_open(struct cw_store_volume *volume)
 {
     struct cw_store *store = volume->group->store;
     const struct cw_node_config *config = &store->engine->config;
-    char why[CW_WHY_SIZE];
+    char why[CW_WHY_SIZE] = "";
     if (volume->socket[0] == 0)
         return;
     enum cw_status status = cw_nbd_export_add(&store->nbd, &volume->block, volume->socket,
                                               config->socket_mode, config->socket_group, why, sizeof why);
     if (status == CW_OK) {
         volume->export_state = CW_EXPORT_OPEN;
-        volume->export_has_failed = false;
-    } else if (!volume->export_has_failed) {
-        volume->export_has_failed = true;
+        volume->export_error[0] = 0;
+    } else if (strcmp(volume->export_error, why) != 0) {
+        memcpy(volume->export_error, why, sizeof volume->export_error);
         fprintf(stderr, "causeway-engine: volume %s/%s is not exported: %s\n", volume->group->name,
                 volume->block.name, why);
         cw_store_event(store, 2, volume->group->id, "volume %llu cannot be exported: see the log",
@@ -66,10 +66,12 @@ static void export_follow(struct cw_store_volume *volume, bool must_be_open)
     if (volume->export_state == CW_EXPORT_CLOSING &&
         cw_nbd_export_is_gone(&volume->group->store->nbd, &volume->block))
         volume->export_state = CW_EXPORT_CLOSED;
-    if (!must_be_open)
+    if (!must_be_open) {
         export_close(volume);
-    else if (volume->export_state == CW_EXPORT_CLOSED)
+        volume->export_error[0] = 0;
+    } else if (volume->export_state == CW_EXPORT_CLOSED) {
         export_open(volume);
+    }
 }
 
 /* ---------------------------------------------------------------- what waits */
@@ -388,6 +390,7 @@ static void snapshot_volume(struct cw_store *store, const struct cw_store_volume
     memcpy(to->name, volume->block.name, sizeof to->name);
     memcpy(to->path, volume->file.path, sizeof to->path);
     memcpy(to->socket, volume->socket, sizeof to->socket);
+    memcpy(to->export_error, volume->export_error, sizeof to->export_error);
     if (to->is_open)
         cw_nbd_export_uri(&store->nbd, &volume->block, to->uri, sizeof to->uri);
 }

@@ -27,6 +27,7 @@
 #define CW_CONFIG_PATHS_MAX    16u
 #define CW_CONFIG_MISTAKES_MAX 64u
 #define CW_CONFIG_BYTES_MAX    (256u * 1024u)
+#define CW_NODE_EXPORTS_MAX    256u /* volumes that one node exports at a time */
 
 enum cw_config_poll { CW_CONFIG_POLL_DEDICATED = 0, CW_CONFIG_POLL_ADAPTIVE };
 

@@ -87,9 +87,9 @@ def attach_both(rig, **settings):
         engine.volume()
 
 
-def open_at(engine, **more):
-    engine.open(**more)
-    engine.wait_role("primary")
+def open_at(engine, group=1, **more):
+    engine.open(group, **more)
+    engine.wait_role("primary", group)
 
 
 def in_sync(engine, state="in-sync"):
@@ -457,6 +457,40 @@ def a_fault_tells_what_came_before(rig):
                  "#1 a write to the journal failed: errno 5", "#1 is down, epoch 1", "#1 the journal is durable up to",
                  "path 0: the session is up"):
         assert want in words, f"{want!r} is not in the last words:\n{words}"
+
+
+@case
+def exports_many_volumes(rig):
+    """Two groups with more volumes than one would guess, and one that cannot be exported: it says why, until it is."""
+    count = 33
+    rig.start()
+    for group in (1, 2):
+        for engine in rig.engines:
+            engine.attach(group=group, journal_mb=16)
+            for volume in range(count):
+                engine.volume(group=group, volume=volume, size=1 << 16)
+    blocked = rig.east.nbd_socket(2, count - 1)
+    with open(blocked, "w"):
+        pass
+    for group in (1, 2):
+        open_at(rig.east, group=group)
+
+    def unexported():
+        return [(group, v["volume"], v["error"]) for group in (1, 2) for v in rig.east.group(group)["volumes"]
+                if not v["open"]]
+    wait_for("all but one are exported", lambda: len(unexported()) == 1)
+    found = unexported()
+    assert found[0][:2] == (2, count - 1) and blocked in found[0][2], found
+    os.unlink(blocked)
+    wait_for("the last one as well", lambda: not unexported())
+    for group in (1, 2):
+        volumes = rig.east.group(group)["volumes"]
+        assert len(volumes) == count and not any(v["error"] for v in volumes), volumes
+        for volume in (0, count - 1):
+            client = Client(rig.east, group, volume)
+            client.write(os.urandom(4096), 0, fua=True)
+            client.check()
+    assert rig.east.status()["allocations_on_lcore"] == 0
 
 
 @case

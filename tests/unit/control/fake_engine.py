@@ -8,7 +8,7 @@ opening claims through the controller and asks again on "again". Replicas are al
 what a primary "wrote" is a number in a file that both read.
 
 Command line as the real one: fake_engine --config FILE. Environment: FAKE_FAIL_ATTACH=1 refuses new volumes with
-"no space"; FAKE_REBOOTED=1 reports another boot id.
+"no space"; FAKE_REBOOTED=1 reports another boot id; FAKE_NO_EXPORT=NAME does not export that volume.
 """
 import json, os, random, re, select, signal, socket, sys, time
 
@@ -145,6 +145,10 @@ class Engine:
                 'paths': [{'local': self.site, 'remote': s, 'name': 'wan0', 'up': self.peer_alive(s), 'rtt_us': 80.0,
                            'loss': 0.0, 'rate_bps': 0, 'counters': {}} for s in self.sites if s != self.site]}
 
+    def show_volume(self, volume, is_primary):
+        fails = is_primary and volume['name'] == os.environ.get('FAKE_NO_EXPORT')
+        return dict(volume, open=is_primary and not fails, error='no socket is left' if fails else '')
+
     def show(self, g):
         is_primary = g['role'] in ('primary', 'drained')
         peers = []
@@ -161,7 +165,7 @@ class Engine:
                 'reign': g['reign'], 'reason': '', 'refusal': g['refusal'],
                 'frozen': g['role'] == 'primary' and time.monotonic() > self.deadline, 'head': 7, 'durable': 7,
                 'applied': 7, 'identity': self.identity(g), 'image': 'whole',
-                'volumes': [dict(v, open=is_primary) for v in g['volumes'].values()],
+                'volumes': [self.show_volume(v, is_primary) for v in g['volumes'].values()],
                 'members': [m['site'] for m in g['members']], 'peers': peers}
 
     # ------------------------------------------------------------ what it asks

@@ -151,6 +151,23 @@ def no_space(lab):
     assert not os.path.exists(lab.top + "/lab/storage/east/db-more.img"), "nothing is left"
 
 
+def no_export(lab):
+    """A volume that cannot be exported is no volume that is served: the command and the health say so, and why."""
+    lab.run("lab", "kill", "east")
+    lab.run("lab", "start", "east", FAKE_NO_EXPORT="more")
+    lab.run("lab", "kill", "west")
+    lab.run("lab", "start", "west")
+    lab.wait("both are there", lambda: lab.group("east")["health"] == "protected")
+    words = lab.run("volume", "create", "db/more", "--size", "1M", code=1)
+    assert "made, but east does not export it: no socket is left" in words, words
+    words = lab.run("status", "--check", code=1)
+    assert "degraded: east does not export volume more: no socket is left" in words, words
+    shown = {v["name"]: (v["uri"] != "", v["error"]) for v in lab.group("east")["volumes"]}
+    assert shown == {"data": (True, ""), "more": (False, "no socket is left")}, shown
+    lab.run("volume", "delete", "db/more")
+    lab.wait("it is gone", lambda: lab.group("east")["health"] == "protected")
+
+
 def numbers_end(lab):
     """A group has 64 volumes over its life: the one after them is refused in words, and nothing is left of it."""
     lab.wait("both are there", lambda: lab.group("east")["health"] == "protected")
@@ -202,8 +219,9 @@ def over_a_wan(lab):
 def main():
     lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     try:
-        for step in (make, creation_that_fails, roles, controller_dies, site_is_lost, cut_replica_is_refused,
-                     rebooted_member_is_refused, no_space, numbers_end, delete_all, over_a_wan):
+        for step in (make, creation_that_fails, roles, controller_dies, site_is_lost,
+                     cut_replica_is_refused, rebooted_member_is_refused, no_space, no_export, numbers_end, delete_all,
+                     over_a_wan):
             began = time.monotonic()
             step(lab)
             print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)

@@ -141,8 +141,31 @@ static void test_never_opened(void **state)
     assert_non_null(strstr(health.reason, "never opened"));
 }
 
+/* A volume without an export: nobody can write to it, however many replicas there are. */
+static void test_unexported(void **state)
+{
+    struct cw_health_facts facts = {.group = "db",
+                                    .holder = "east",
+                                    .holder_reason = "",
+                                    .is_holder_alive = true,
+                                    .is_primary = true,
+                                    .mode = CW_WORD_SYNC};
+    facts.unexported = "data";
+    facts.export_error = "no socket";
+    facts.replicas[facts.replica_count++] =
+        (struct cw_health_replica){.site = "west", .reason = "", .is_member = true, .is_reachable = true};
+    struct cw_health health = cw_health_compute(&facts);
+    assert_int_equal(health.level, CW_HEALTH_DEGRADED);
+    assert_string_equal(health.reason, "east does not export volume data: no socket");
+    facts.replicas[0].is_reachable = false; /* that is worse */
+    health = cw_health_compute(&facts);
+    assert_int_equal(health.level, CW_HEALTH_DEGRADED);
+    assert_non_null(strstr(health.reason, "cannot be reached"));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_never_opened)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_never_opened),
+                                       cmocka_unit_test(test_unexported)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
