@@ -163,6 +163,27 @@ static void print_paths(const json_t *paths)
     }
 }
 
+/* What a site has and the store does not know, and what to do. */
+static void print_unknown(FILE *to, const json_t *status)
+{
+    const json_t *unknown = json_object_get(status, "unknown");
+    size_t index;
+    json_t *entry;
+    json_array_foreach(unknown, index, entry)
+    {
+        const char *group = cw_json_text(entry, "group", "");
+        fprintf(to, "%s has %s%s%s%s, which the store does not know\n", cw_json_text(entry, "site", ""),
+                group[0] ? "group " : "", group, group[0] ? " with its journal " : "the journal ",
+                cw_json_text(entry, "journal", ""));
+    }
+    if (json_array_size(unknown) > 0)
+        fprintf(to,
+                "If the store was lost or replaced, put the last one back as %s (never an older copy while "
+                "engines run). Remove no journal and no volume whose group was not deleted: it may be the "
+                "only copy.\n",
+                cw_json_text(status, "store", "store.db"));
+}
+
 static void print_status(const json_t *status)
 {
     size_t index;
@@ -170,9 +191,12 @@ static void print_status(const json_t *status)
     print_sites(json_object_get(status, "sites"));
     json_array_foreach(json_object_get(status, "groups"), index, group) print_group(group);
     print_paths(json_object_get(status, "paths"));
+    if (json_array_size(json_object_get(status, "unknown")) > 0)
+        printf("\n");
+    print_unknown(stdout, status);
 }
 
-/* 0 when every group is protected, else 1, with the reasons. */
+/* 0 when every group is protected and the store knows all that is there, else 1, with the reasons. */
 static int check_health(const struct cw_cli *cli, const json_t *status)
 {
     size_t index;
@@ -187,6 +211,11 @@ static int check_health(const struct cw_cli *cli, const json_t *status)
         if (!cli->is_json)
             fprintf(stderr, "%s is %s: %s\n", cw_json_text(group, "name", ""), health,
                     cw_json_text(group, "reason", ""));
+    }
+    if (json_array_size(json_object_get(status, "unknown")) > 0) {
+        code = CW_EXIT_FAILED;
+        if (!cli->is_json)
+            print_unknown(stderr, status);
     }
     return code;
 }

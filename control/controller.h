@@ -143,7 +143,9 @@ struct cw_controller {
     bool is_fault_told; /* of the store */
     uint64_t now_ns;
     uint64_t facts_due_ns;
-    uint64_t store_failed_ns; /* since when the store does not answer; 0: it does */
+    uint64_t store_failed_ns; /* since when the store does not take this site's facts; 0: it does */
+    uint64_t strangers_ns;    /* since when there is something here that the store does not know; 0: not */
+    bool is_strangers_told;
     bool is_stopping;
 };
 
@@ -212,6 +214,10 @@ double cw_site_age_seconds(const struct cw_controller *controller, const char *s
 /* Into the shared event log; any failure is only said on stderr. */
 void cw_event(struct cw_controller *controller, int level, const char *group, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* strangers.c: what is here and the store does not know, once that lasts: a list of {"group","journal"}, new
+ * reference. group "": only the file was found. */
+json_t *cw_strangers(struct cw_controller *controller);
 
 /* paths.c: after every status of the engine */
 void cw_paths_look(struct cw_controller *controller);

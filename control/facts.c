@@ -40,6 +40,7 @@ void cw_facts_tell(struct cw_controller *controller)
     json_t *facts = json_pack("{s:s,s:b,s:f,s:i}", "version", CW_VERSION, "engine_alive",
                               engine->is_registered, "wall_seconds", wall_seconds(), "pid", (int)getpid());
     json_object_set(facts, "engine", engine->status_kept ? engine->status_kept : json_null());
+    json_object_set_new(facts, "unknown", cw_strangers(controller));
     if (cw_store_facts_put(controller->store, controller->config.site, facts) != CW_OK)
         fprintf(stderr, "the store did not take this site's facts\n");
     json_decref(facts);

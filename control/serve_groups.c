@@ -77,8 +77,10 @@ static json_t *place_journal(struct cw_controller *controller, const struct cw_r
         place->is_ours = false; /* a device stays when the group is deleted */
         if (S_ISREG(about.st_mode))
             return cw_answer(message, 3,
-                             "%s is there already: remove it, or name another with --journal %s=PATH",
-                             place->path, site);
+                             "%s is there already, and may be the only copy of a group. If the store was "
+                             "lost or replaced, put the last one back as %s. If its group was deleted, the "
+                             "file can be removed. Or name another with --journal %s=PATH",
+                             place->path, controller->config.store_file, site);
     }
     return NULL;
 }

@@ -295,15 +295,31 @@ static json_t *show_group(const struct cw_controller *controller, const struct c
     return show_lists(&of, shown);
 }
 
+/* What a site has, or last had, and the store does not know. */
+static void show_unknown(const struct cw_controller *controller, const char *site, json_t *unknown)
+{
+    const struct cw_site_seen *seen = cw_site_seen(controller, site);
+    size_t index;
+    json_t *entry;
+    json_array_foreach(seen ? json_object_get(seen->facts, "unknown") : NULL, index, entry)
+    {
+        json_t *shown = json_copy(entry);
+        json_object_set_new(shown, "site", json_string(site));
+        json_array_append_new(unknown, shown);
+    }
+}
+
 json_t *cw_status_public(struct cw_controller *controller)
 {
-    json_t *sites = json_array(), *groups = json_array(), *paths = json_array();
+    json_t *sites = json_array(), *groups = json_array(), *paths = json_array(), *unknown = json_array();
     for (uint32_t i = 0; i < controller->view->site_count; i++) {
         json_array_append_new(sites, show_site(controller, &controller->view->sites[i]));
         show_paths(controller, controller->view->sites[i].name, paths);
+        show_unknown(controller, controller->view->sites[i].name, unknown);
     }
     for (uint32_t i = 0; i < controller->view->group_count; i++)
         json_array_append_new(groups, show_group(controller, &controller->view->groups[i]));
-    return json_pack("{s:s,s:s,s:o,s:o,s:o}", "site", controller->config.site, "version", CW_VERSION, "sites",
-                     sites, "groups", groups, "paths", paths);
+    return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o}", "site", controller->config.site, "version", CW_VERSION,
+                     "store", controller->config.store_file, "sites", sites, "groups", groups, "paths", paths,
+                     "unknown", unknown);
 }

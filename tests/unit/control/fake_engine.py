@@ -82,7 +82,7 @@ class Engine:
                 f.write('%016x' % random.getrandbits(64))
         group = {'group': p['group'], 'name': p['name'], 'mode': p['mode'], 'sites': p['sites'], 'role': 'replica',
                  'journal_id': open(journal['path']).read(), 'epoch': 0, 'reign': '0', 'members': [], 'volumes': {},
-                 'refusal': '', 'open': None}
+                 'refusal': '', 'open': None, 'journal': journal['path']}
         self.groups[p['group']] = group
         with open(self.directory + '/fake-%s.json' % p['name'], 'w') as f:
             json.dump(self.identity(group), f)
@@ -164,7 +164,7 @@ class Engine:
         return {'group': g['group'], 'name': g['name'], 'mode': g['mode'], 'role': g['role'], 'epoch': g['epoch'],
                 'reign': g['reign'], 'reason': '', 'refusal': g['refusal'],
                 'frozen': g['role'] == 'primary' and time.monotonic() > self.deadline, 'head': 7, 'durable': 7,
-                'applied': 7, 'identity': self.identity(g), 'image': 'whole',
+                'applied': 7, 'identity': self.identity(g), 'image': 'whole', 'journal': {'path': g['journal']},
                 'volumes': [self.show_volume(v, is_primary) for v in g['volumes'].values()],
                 'members': [m['site'] for m in g['members']], 'peers': peers}
 

@@ -151,6 +151,45 @@ def no_space(lab):
     assert not os.path.exists(lab.top + "/lab/storage/east/db-more.img"), "nothing is left"
 
 
+def store_is_lost(lab):
+    """A new, empty store where there was one: all that is left is not taken for rubbish, and nothing looks well."""
+    create = ("group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west")
+
+    def restart(move):
+        for site in ("east", "west"):
+            lab.kill_controller(site)
+        for file in (lab.top + "/lab/store.db" + more for more in ("", "-wal", "-shm")):
+            move(file)
+        for site in ("east", "west"):
+            lab.run("lab", "start", site)
+
+    def put_back(file):
+        if os.path.exists(file):
+            os.unlink(file)
+        if os.path.exists(file + ".kept"):
+            os.rename(file + ".kept", file)
+
+    lab.run("status", "--check")
+    restart(lambda file: os.path.exists(file) and os.rename(file, file + ".kept"))
+    for site in ("east", "west"):
+        lab.wait("it is seen", lambda: lab.try_run("--site", site, "status", "--check").returncode == 1)
+    lab.wait("of both", lambda: len(json.loads(lab.run("status", "--json"))["unknown"]) == 2)
+    words = lab.run("status", "--check", code=1)
+    journal = lab.top + "/lab/storage/east/db.journal"
+    assert f"east has group db with its journal {journal}, which the store does not know" in words, words
+    assert f"put the last one back as {lab.top}/lab/store.db" in words and "west has group db" in words, words
+    assert "east has group db" in lab.run("status") and "east has group db" in lab.run("events")
+    words = lab.run(*create, code=3)
+    assert "only copy" in words and "put the last one back" in words, words
+    for site in ("east", "west"):
+        lab.run("lab", "kill", site)
+        lab.run("lab", "start", site)
+    lab.wait("only journals", lambda: f"east has the journal {journal}" in lab.try_run("status", "--check").stderr)
+    restart(put_back)
+    lab.wait("as it was", lambda: lab.group("east")["health"] == "protected")
+    lab.wait("all is known", lambda: lab.try_run("status", "--check").returncode == 0)
+
+
 def no_export(lab):
     """A volume that cannot be exported is no volume that is served: the command and the health say so, and why."""
     lab.run("lab", "kill", "east")
@@ -219,7 +258,7 @@ def over_a_wan(lab):
 def main():
     lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     try:
-        for step in (make, creation_that_fails, roles, controller_dies, site_is_lost,
+        for step in (make, creation_that_fails, roles, controller_dies, store_is_lost, site_is_lost,
                      cut_replica_is_refused, rebooted_member_is_refused, no_space, no_export, numbers_end, delete_all,
                      over_a_wan):
             began = time.monotonic()
