@@ -41,8 +41,13 @@ void cw_facts_tell(struct cw_controller *controller)
                               engine->is_registered, "wall_seconds", wall_seconds(), "pid", (int)getpid());
     json_object_set(facts, "engine", engine->status_kept ? engine->status_kept : json_null());
     json_object_set_new(facts, "unknown", cw_strangers(controller));
-    if (cw_store_facts_put(controller->store, controller->config.site, facts) != CW_OK)
+    if (cw_store_facts_put(controller->store, controller->config.site, facts) == CW_OK) {
+        controller->store_failed_ns = 0;
+    } else {
         fprintf(stderr, "the store did not take this site's facts\n");
+        if (controller->store_failed_ns == 0)
+            controller->store_failed_ns = controller->now_ns;
+    }
     json_decref(facts);
 }
 

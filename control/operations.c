@@ -447,10 +447,14 @@ void cw_operations_run(struct cw_controller *controller)
         if (operation->is_undoing) {
             run_undo(controller, operation);
         } else if (controller->now_ns > operation->deadline_ns) {
-            char waited[sizeof operation->words];
+            char waited[sizeof operation->words], store[96] = "";
             snprintf(waited, sizeof waited, "%.400s", operation->words);
-            cw_operation_end(controller, operation, 1, "gave up after %.0f s: %s",
-                             (double)(controller->now_ns - operation->started_ns) / 1e9, waited);
+            if (controller->store_failed_ns)
+                snprintf(store, sizeof store,
+                         "the store has taken nothing for %.0f s (locked by another program?); ",
+                         (double)(controller->now_ns - controller->store_failed_ns) / 1e9);
+            cw_operation_end(controller, operation, 1, "gave up after %.0f s: %s%s",
+                             (double)(controller->now_ns - operation->started_ns) / 1e9, store, waited);
         } else if (operation->kind == CW_OP_GROUP_CREATE) {
             run_group_create(controller, operation);
         } else if (operation->kind == CW_OP_VOLUME_CREATE) {
