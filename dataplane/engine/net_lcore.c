@@ -322,6 +322,8 @@ static bool take_command(struct cw_net *net, struct cw_to_net *message)
         cw_session_release(path->session, message->buffer);
         return true;
     case CW_TO_NET_SNAPSHOT:
+        if (net->snapshot != NULL) /* one at a time: each is somebody's answer */
+            return false;
         net->snapshot = message->snapshot;
         return true;
     default:

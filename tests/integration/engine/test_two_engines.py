@@ -7,9 +7,11 @@
 Every engine runs with CAUSEWAY_ABORT_ON_ALLOCATION: an allocation on an lcore ends it, and the case with it.
 """
 import contextlib
+import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -267,6 +269,19 @@ def holds_answers_without_a_lease(rig):
     else:
         raise AssertionError("a fenced engine answered a read")
     wait_for("the socket is gone", lambda: not os.path.exists(rig.east.nbd_socket()), 5)
+
+
+@case
+def answers_every_status(rig):
+    """Asked for many at once, in one turn of the lcore, each gets its own."""
+    rig.start()
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(rig.east.socket)
+        s.settimeout(20)
+        for _ in range(20):
+            s.sendall(b"".join(b'{"jsonrpc":"2.0","id":%d,"method":"status"}\n' % i for i in range(10)))
+            lines = s.makefile()
+            assert sorted(json.loads(lines.readline())["id"] for _ in range(10)) == list(range(10))
 
 
 @case
