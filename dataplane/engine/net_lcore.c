@@ -36,7 +36,8 @@ void cw_net_port_config(const struct cw_config_path *path, struct cw_port_config
                                     .local_ip = path->local.ip,
                                     .remote_ip = path->peer.ip,
                                     .local_udp = path->local.port,
-                                    .remote_udp = path->peer.port};
+                                    .remote_udp = path->peer.port,
+                                    .is_ecn_capable = path->rate_control != CW_CONFIG_RATE_FIXED};
     snprintf(port->name, sizeof port->name, "%s", path->name);
     snprintf(port->device, sizeof port->device, "%s", path->device);
     memcpy(port->local_mac, path->local.mac, 6);
@@ -355,7 +356,10 @@ static uint32_t take_commands(struct cw_net *net)
 static void on_datagram(void *context, uint8_t *datagram, size_t length)
 {
     struct cw_net_path *path = context;
-    cw_session_on_datagram(path->session, datagram, length, path->now_ns);
+    if (cw_port_is_marked(datagram))
+        cw_session_on_datagram_marked(path->session, datagram, length, path->now_ns);
+    else
+        cw_session_on_datagram(path->session, datagram, length, path->now_ns);
 }
 
 uint32_t cw_net_receive(struct cw_net *net, uint64_t now_ns)

@@ -13,11 +13,14 @@
 #define FLAG_DF         0x4000u
 #define FRAGMENT_MASK   0x3fffu /* more fragments, and the offset */
 #define VERSION_4_IHL_5 0x45u
+#define ECT_0           0x02u
+#define CE              0x03u
 
 /* Offsets in the frame. */
 enum {
     AT_ETHERTYPE = 12,
     AT_IP = 14,
+    AT_ECN = AT_IP + 1,
     AT_TOTAL_LENGTH = AT_IP + 2,
     AT_FRAGMENT = AT_IP + 6,
     AT_TTL = AT_IP + 8,
@@ -57,6 +60,7 @@ void cw_frame_path_init(struct cw_frame_path *path, const struct cw_frame_addres
     memcpy(t + 6, addresses->local_mac, 6);
     cw_store16be(t + AT_ETHERTYPE, ETHERTYPE_IPV4);
     t[AT_IP] = VERSION_4_IHL_5;
+    t[AT_ECN] = addresses->is_ecn_capable ? ECT_0 : 0;
     cw_store16be(t + AT_FRAGMENT, FLAG_DF);
     t[AT_TTL] = TTL;
     t[AT_PROTOCOL] = PROTOCOL_UDP;
@@ -110,4 +114,9 @@ enum cw_frame_verdict cw_frame_check(const struct cw_frame_path *path, uint8_t *
     *payload = frame + AT_PAYLOAD;
     *payload_length = udp_length - CW_FRAME_UDP_BYTES;
     return CW_FRAME_OK;
+}
+
+bool cw_frame_is_marked(const uint8_t *payload)
+{
+    return (*(payload - AT_PAYLOAD + AT_ECN) & CE) == CE;
 }

@@ -24,6 +24,7 @@ struct cw_frame_addresses {
     uint8_t local_mac[6], remote_mac[6];
     uint32_t local_ip, remote_ip; /* host byte order */
     uint16_t local_udp, remote_udp;
+    bool is_ecn_capable; /* frames leave as ECT(0), RFC 3168: whoever is told of marks answers them */
 };
 
 struct cw_frame_path {
@@ -46,3 +47,5 @@ void cw_frame_finish(const struct cw_frame_path *path, uint8_t *frame, size_t pa
 /* Foreign bytes; length is what was received, padding included. The payload lies in the frame. */
 enum cw_frame_verdict cw_frame_check(const struct cw_frame_path *path, uint8_t *frame, size_t length,
                                      uint8_t **payload, size_t *payload_length);
+/* Of a payload that cw_frame_check gave: did its IP header come with the CE mark? */
+bool cw_frame_is_marked(const uint8_t *payload);

@@ -159,7 +159,8 @@ struct cw_port *cw_port_open(const struct cw_port_config *config, char *why, siz
     struct cw_frame_addresses addresses = {.local_ip = config->local_ip,
                                            .remote_ip = config->remote_ip,
                                            .local_udp = config->local_udp,
-                                           .remote_udp = config->remote_udp};
+                                           .remote_udp = config->remote_udp,
+                                           .is_ecn_capable = config->is_ecn_capable};
     memcpy(addresses.local_mac, config->local_mac, sizeof addresses.local_mac);
     memcpy(addresses.remote_mac, config->remote_mac, sizeof addresses.remote_mac);
     cw_frame_path_init(&port->path, &addresses);
@@ -207,6 +208,11 @@ uint32_t cw_port_datagram_bytes_max(const struct cw_port *port)
 }
 
 /* Receiving. */
+
+bool cw_port_is_marked(const uint8_t *datagram)
+{
+    return cw_frame_is_marked(datagram);
+}
 
 static void drop(struct cw_port *port, enum cw_frame_verdict verdict)
 {

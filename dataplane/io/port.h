@@ -39,6 +39,7 @@ struct cw_port_config {
     uint8_t local_mac[6], remote_mac[6];
     uint32_t local_ip, remote_ip; /* host byte order */
     uint16_t local_udp, remote_udp;
+    bool is_ecn_capable; /* what is sent says so to routers, which may then mark it */
     uint32_t buffers; /* frames that its pool has; 0: what a path needs */
 };
 
@@ -71,6 +72,8 @@ uint32_t cw_port_datagram_bytes_max(const struct cw_port *port);
 /* Receives up to CW_PORT_BURST datagrams and calls take for each, payload writable until it returns. */
 uint32_t cw_port_receive(struct cw_port *port, void (*take)(void *context, uint8_t *datagram, size_t length),
                          void *context);
+/* Of a datagram, while it is being taken: a router marked it (CE, RFC 3168). */
+bool cw_port_is_marked(const uint8_t *datagram);
 /* Transmission: next gives room for one datagram in a fresh frame, or NULL when the queue or pool is full;
  * commit keeps it with its final length, abandon gives it back. flush sends the burst to the device. */
 uint8_t *cw_port_transmit_next(struct cw_port *port);

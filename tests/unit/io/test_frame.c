@@ -177,6 +177,25 @@ static void memif_gets_what_it_needs(void **state)
     assert_string_equal(device, "net_ring0");
 }
 
+/* RFC 3168: the last two bits of the second byte of the IP header. */
+static void who_can_be_marked_says_so(void **state)
+{
+    struct cw_frame_addresses capable = east;
+    uint8_t *payload;
+    size_t length;
+    assert_int_equal(frame[15], 0);
+    capable.is_ecn_capable = true;
+    cw_frame_path_init(&sender, &capable);
+    cw_frame_finish(&sender, frame, 4);
+    assert_int_equal(frame[15], 2);
+    assert_int_equal(cw_frame_check(&receiver, frame, sizeof golden, &payload, &length), CW_FRAME_OK);
+    assert_false(cw_frame_is_marked(payload));
+    frame[15] |= 3;
+    repair_checksum();
+    assert_int_equal(cw_frame_check(&receiver, frame, sizeof golden, &payload, &length), CW_FRAME_OK);
+    assert_true(cw_frame_is_marked(payload));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +204,7 @@ int main(void)
         cmocka_unit_test_setup(every_bit_of_the_ip_header_matters, set_up),
         cmocka_unit_test_setup(reasons_are_told_apart, set_up),
         cmocka_unit_test_setup(garbage_is_never_taken, set_up),
+        cmocka_unit_test_setup(who_can_be_marked_says_so, set_up),
         cmocka_unit_test(device_strings),
         cmocka_unit_test(memif_gets_what_it_needs),
     };
