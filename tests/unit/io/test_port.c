@@ -419,6 +419,34 @@ static void a_ring_loops(void **state)
     cw_port_close(port);
 }
 
+/* What stands 27 bytes before a datagram: the second byte of its IP header, whose last two bits are ECN's. */
+#define ECN_OF(datagram) (*((datagram)-27))
+
+static void take_capable(void *context, uint8_t *datagram, size_t length)
+{
+    assert_int_equal(ECN_OF(datagram), 2);
+    assert_false(cw_port_is_marked(datagram));
+    ECN_OF(datagram) |= 3; /* as a router does */
+    assert_true(cw_port_is_marked(datagram));
+    *(uint32_t *)context += 1;
+}
+
+static void marks_are_seen_by_who_takes(void **state)
+{
+    struct cw_port_config config;
+    uint8_t data[4] = {0};
+    uint32_t count = 0;
+    config_set(&config, true, 1500, "net_ring1");
+    config.remote_ip = config.local_ip;
+    config.is_ecn_capable = true;
+    struct cw_port *port = open_or_fail(&config);
+    send_one(port, data, sizeof data);
+    cw_port_flush(port);
+    (void)cw_port_receive(port, take_capable, &count);
+    assert_int_equal(count, 1);
+    cw_port_close(port);
+}
+
 static void impossible_ports_are_refused_with_words(void **state)
 {
     struct cw_port_config config;
@@ -548,6 +576,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_stopped_server_is_waited_for),
         cmocka_unit_test(stale_socket_files_are_removed_live_ones_respected),
         cmocka_unit_test(a_ring_loops),
+        cmocka_unit_test(marks_are_seen_by_who_takes),
         cmocka_unit_test(impossible_ports_are_refused_with_words),
         cmocka_unit_test(af_packet_carries),
         cmocka_unit_test(af_xdp_carries),
