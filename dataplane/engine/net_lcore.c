@@ -37,6 +37,7 @@ void cw_net_port_config(const struct cw_config_path *path, struct cw_port_config
                                     .remote_ip = path->peer.ip,
                                     .local_udp = path->local.port,
                                     .remote_udp = path->peer.port,
+                                    .vlan = path->vlan,
                                     .is_ecn_capable = path->rate_control != CW_CONFIG_RATE_FIXED};
     snprintf(port->name, sizeof port->name, "%s", path->name);
     snprintf(port->device, sizeof port->device, "%s", path->device);
@@ -95,7 +96,7 @@ static void session_config_of(const struct cw_net *net, const struct cw_net_path
     *session = (struct cw_session_config){
         .is_initiator = config->site_id < cw_engine_site_id(net->engine, wanted->remote),
         .aead = aead,
-        .datagram_bytes_max = CW_MIN(cw_port_datagram_bytes_max(path->port), (uint32_t)wanted->mtu - 28u),
+        .datagram_bytes_max = cw_port_datagram_bytes_max(path->port),
         .rate_kind = (enum cw_rate_kind)wanted->rate_control,
         .rate_bytes_per_second = wanted->rate_bits_per_second / 8,
         .packets_in_flight_max =
@@ -356,7 +357,7 @@ static uint32_t take_commands(struct cw_net *net)
 static void on_datagram(void *context, uint8_t *datagram, size_t length)
 {
     struct cw_net_path *path = context;
-    if (cw_port_is_marked(datagram))
+    if (cw_port_is_marked(path->port, datagram))
         cw_session_on_datagram_marked(path->session, datagram, length, path->now_ns);
     else
         cw_session_on_datagram(path->session, datagram, length, path->now_ns);

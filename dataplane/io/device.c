@@ -78,7 +78,7 @@ bool cw_device_argument(const char *device, const char *key, char *value, size_t
 static unsigned memif_bsize(uint16_t mtu)
 {
     unsigned bsize = MEMIF_BSIZE_DEFAULT;
-    while (bsize < mtu + CW_FRAME_ETHER_BYTES)
+    while (bsize < mtu + CW_FRAME_LINK_BYTES_MAX)
         bsize *= 2;
     return CW_MIN(bsize, 65535u);
 }

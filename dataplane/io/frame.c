@@ -6,117 +6,224 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "io/checksum.h"
 
 #define ETHERTYPE_IPV4  0x0800u
+#define ETHERTYPE_IPV6  0x86ddu
+#define ETHERTYPE_VLAN  0x8100u
 #define PROTOCOL_UDP    17u
+#define NEXT_FRAGMENT   44u
 #define TTL             64u
 #define FLAG_DF         0x4000u
 #define FRAGMENT_MASK   0x3fffu /* more fragments, and the offset */
 #define VERSION_4_IHL_5 0x45u
+#define VERSION_6       6u
+#define VLAN_MASK       0x0fffu
 #define ECT_0           0x02u
 #define CE              0x03u
 
-/* Offsets in the frame. */
-enum {
-    AT_ETHERTYPE = 12,
-    AT_IP = 14,
-    AT_ECN = AT_IP + 1,
-    AT_TOTAL_LENGTH = AT_IP + 2,
-    AT_FRAGMENT = AT_IP + 6,
-    AT_TTL = AT_IP + 8,
-    AT_PROTOCOL = AT_IP + 9,
-    AT_CHECKSUM = AT_IP + 10,
-    AT_SOURCE = AT_IP + 12,
-    AT_TARGET = AT_IP + 16,
-    AT_UDP = AT_IP + 20,
-    AT_UDP_TARGET = AT_UDP + 2,
-    AT_UDP_LENGTH = AT_UDP + 4,
-    AT_PAYLOAD = AT_UDP + 8,
-};
-static_assert(AT_PAYLOAD == CW_FRAME_HEADER_BYTES, "the headers follow each other");
+/* Offsets: in the frame, in the IP header, in the UDP header. */
+enum { AT_TYPE = 12, AT_TAG = 14 };
+enum { V4_ECN = 1, V4_LENGTH = 2, V4_FRAGMENT = 6, V4_TTL = 8, V4_PROTOCOL = 9, V4_CHECKSUM = 10 };
+enum { V4_SOURCE = 12, V4_TARGET = 16 };
+enum { V6_LENGTH = 4, V6_NEXT = 6, V6_HOPS = 7, V6_SOURCE = 8, V6_TARGET = 24 };
+enum { UDP_SOURCE = 0, UDP_TARGET = 2, UDP_LENGTH = 4, UDP_CHECKSUM = 6 };
 
-static uint32_t sum_header(const uint8_t *ip)
+/* ---------------------------------------------------------------- sending */
+
+/* Ten words: unrolled, this is less than a call. */
+static uint32_t sum_v4_header(const uint8_t *ip)
 {
     uint32_t sum = 0;
-    for (unsigned i = 0; i < CW_FRAME_IP_BYTES; i += 2)
+    for (unsigned i = 0; i < CW_FRAME_IP4_BYTES; i += 2)
         sum += cw_load16be(ip + i);
     return sum;
 }
 
-/* Ten 16-bit words: two folds are enough. */
-static uint16_t fold(uint32_t sum)
+static void build_v4(struct cw_frame_path *path, uint8_t *ip)
 {
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)sum;
+    const struct cw_frame_addresses *addresses = &path->addresses;
+    ip[0] = VERSION_4_IHL_5;
+    ip[V4_ECN] = addresses->is_ecn_capable ? ECT_0 : 0;
+    cw_store16be(ip + V4_FRAGMENT, FLAG_DF);
+    ip[V4_TTL] = TTL;
+    ip[V4_PROTOCOL] = PROTOCOL_UDP;
+    memcpy(ip + V4_SOURCE, addresses->local_ip.bytes, 4);
+    memcpy(ip + V4_TARGET, addresses->remote_ip.bytes, 4);
+    path->checksum_partial = sum_v4_header(ip);
+}
+
+/* The flow label is 0: routers that spread by it look at the ports, too. */
+static void build_v6(struct cw_frame_path *path, uint8_t *ip)
+{
+    const struct cw_frame_addresses *addresses = &path->addresses;
+    ip[0] = VERSION_6 << 4;
+    ip[1] = addresses->is_ecn_capable ? ECT_0 << 4 : 0;
+    ip[V6_NEXT] = PROTOCOL_UDP;
+    ip[V6_HOPS] = TTL;
+    memcpy(ip + V6_SOURCE, addresses->local_ip.bytes, 16);
+    memcpy(ip + V6_TARGET, addresses->remote_ip.bytes, 16);
+    path->checksum_partial = cw_checksum_sum(ip + V6_SOURCE, 32) + PROTOCOL_UDP + addresses->local_udp +
+                             (uint32_t)addresses->remote_udp;
 }
 
 void cw_frame_path_init(struct cw_frame_path *path, const struct cw_frame_addresses *addresses)
 {
     uint8_t *t = path->template;
+    bool is_v6 = addresses->local_ip.version == 6;
+    CW_ASSERT(addresses->local_ip.version == addresses->remote_ip.version);
+    CW_ASSERT(addresses->vlan <= CW_FRAME_VLAN_MAX);
     memset(path, 0, sizeof *path);
     path->addresses = *addresses;
+    path->ip_at = addresses->vlan != 0 ? CW_FRAME_LINK_BYTES_MAX : CW_FRAME_ETHER_BYTES;
+    path->udp_at = (uint8_t)(path->ip_at + (is_v6 ? CW_FRAME_IP6_BYTES : CW_FRAME_IP4_BYTES));
+    path->header_bytes = (uint8_t)(path->udp_at + CW_FRAME_UDP_BYTES);
     memcpy(t, addresses->remote_mac, 6);
     memcpy(t + 6, addresses->local_mac, 6);
-    cw_store16be(t + AT_ETHERTYPE, ETHERTYPE_IPV4);
-    t[AT_IP] = VERSION_4_IHL_5;
-    t[AT_ECN] = addresses->is_ecn_capable ? ECT_0 : 0;
-    cw_store16be(t + AT_FRAGMENT, FLAG_DF);
-    t[AT_TTL] = TTL;
-    t[AT_PROTOCOL] = PROTOCOL_UDP;
-    cw_store32be(t + AT_SOURCE, addresses->local_ip);
-    cw_store32be(t + AT_TARGET, addresses->remote_ip);
-    cw_store16be(t + AT_UDP, addresses->local_udp);
-    cw_store16be(t + AT_UDP_TARGET, addresses->remote_udp);
-    path->checksum_partial = sum_header(t + AT_IP);
+    if (addresses->vlan != 0) {
+        cw_store16be(t + AT_TYPE, ETHERTYPE_VLAN);
+        cw_store16be(t + AT_TAG, addresses->vlan);
+    }
+    cw_store16be(t + path->ip_at - 2, is_v6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
+    cw_store16be(t + path->udp_at + UDP_SOURCE, addresses->local_udp);
+    cw_store16be(t + path->udp_at + UDP_TARGET, addresses->remote_udp);
+    if (is_v6)
+        build_v6(path, t + path->ip_at);
+    else
+        build_v4(path, t + path->ip_at);
+}
+
+/* The length counts twice: in the pseudo header and in UDP's own. A sum that comes out as 0 is sent as
+ * 0xffff, its equal: 0 would say that there is none. */
+static uint16_t udp_checksum(const struct cw_frame_path *path, const uint8_t *payload, size_t payload_length)
+{
+    uint64_t sum = path->checksum_partial + 2 * (payload_length + CW_FRAME_UDP_BYTES);
+    uint16_t checksum = (uint16_t)~cw_checksum_fold(sum + cw_checksum_sum(payload, payload_length));
+    return checksum == 0 ? 0xffff : checksum;
 }
 
 void cw_frame_finish(const struct cw_frame_path *path, uint8_t *frame, size_t payload_length)
 {
     CW_ASSERT(payload_length <= CW_FRAME_PAYLOAD_MAX);
+    uint8_t *ip = frame + path->ip_at, *udp = frame + path->udp_at;
     uint16_t udp_length = (uint16_t)(payload_length + CW_FRAME_UDP_BYTES);
-    uint16_t total_length = (uint16_t)(udp_length + CW_FRAME_IP_BYTES);
-    memcpy(frame, path->template, CW_FRAME_HEADER_BYTES);
-    cw_store16be(frame + AT_TOTAL_LENGTH, total_length);
-    cw_store16be(frame + AT_CHECKSUM, (uint16_t)~fold(path->checksum_partial + total_length));
-    cw_store16be(frame + AT_UDP_LENGTH, udp_length);
+    memcpy(frame, path->template, path->header_bytes);
+    cw_store16be(udp + UDP_LENGTH, udp_length);
+    if (path->addresses.local_ip.version == 6) {
+        cw_store16be(ip + V6_LENGTH, udp_length);
+        cw_store16be(udp + UDP_CHECKSUM, udp_checksum(path, frame + path->header_bytes, payload_length));
+        return;
+    }
+    uint16_t total_length = (uint16_t)(udp_length + CW_FRAME_IP4_BYTES);
+    cw_store16be(ip + V4_LENGTH, total_length);
+    cw_store16be(ip + V4_CHECKSUM, (uint16_t)~cw_checksum_fold(path->checksum_partial + total_length));
 }
 
-static bool is_between_us(const struct cw_frame_path *path, const uint8_t *frame)
+/* ---------------------------------------------------------------- receiving */
+
+/* What stands behind the Ethernet header and a tag. */
+struct inner {
+    uint8_t *ip;
+    size_t length;
+    uint16_t type;
+};
+
+static enum cw_frame_verdict check_link(const struct cw_frame_path *path, const struct cw_frame_in *frame,
+                                        struct inner *inner)
 {
-    return frame[AT_IP] == VERSION_4_IHL_5 && frame[AT_PROTOCOL] == PROTOCOL_UDP &&
-           cw_load32be(frame + AT_SOURCE) == path->addresses.remote_ip &&
-           cw_load32be(frame + AT_TARGET) == path->addresses.local_ip;
+    uint16_t vlan = frame->is_tag_taken ? frame->tag & VLAN_MASK : 0;
+    size_t at = CW_FRAME_ETHER_BYTES;
+    if (frame->length < CW_FRAME_ETHER_BYTES)
+        return CW_FRAME_SHORT;
+    inner->type = cw_load16be(frame->bytes + AT_TYPE);
+    if (inner->type == ETHERTYPE_VLAN && !frame->is_tag_taken) {
+        at = CW_FRAME_LINK_BYTES_MAX;
+        if (frame->length < at)
+            return CW_FRAME_SHORT;
+        vlan = cw_load16be(frame->bytes + AT_TAG) & VLAN_MASK;
+        inner->type = cw_load16be(frame->bytes + at - 2);
+    }
+    inner->ip = frame->bytes + at;
+    inner->length = frame->length - at;
+    return vlan == path->addresses.vlan ? CW_FRAME_OK : CW_FRAME_NOT_OURS;
 }
 
-enum cw_frame_verdict cw_frame_check(const struct cw_frame_path *path, uint8_t *frame, size_t length,
+static enum cw_frame_verdict check_v4(const struct cw_frame_path *path, const struct inner *inner,
+                                      size_t *udp_room)
+{
+    const uint8_t *ip = inner->ip;
+    if (inner->length < CW_FRAME_IP4_BYTES + CW_FRAME_UDP_BYTES)
+        return CW_FRAME_SHORT;
+    if (ip[0] != VERSION_4_IHL_5 || ip[V4_PROTOCOL] != PROTOCOL_UDP ||
+        memcmp(ip + V4_SOURCE, path->addresses.remote_ip.bytes, 4) != 0 ||
+        memcmp(ip + V4_TARGET, path->addresses.local_ip.bytes, 4) != 0)
+        return CW_FRAME_NOT_OURS;
+    if (cw_checksum_fold(sum_v4_header(ip)) != 0xffff)
+        return CW_FRAME_CHECKSUM;
+    if ((cw_load16be(ip + V4_FRAGMENT) & FRAGMENT_MASK) != 0)
+        return CW_FRAME_FRAGMENTED;
+    size_t total_length = cw_load16be(ip + V4_LENGTH);
+    if (total_length > inner->length || total_length < CW_FRAME_IP4_BYTES)
+        return CW_FRAME_SHORT;
+    *udp_room = total_length - CW_FRAME_IP4_BYTES;
+    return CW_FRAME_OK;
+}
+
+static enum cw_frame_verdict check_v6(const struct cw_frame_path *path, const struct inner *inner,
+                                      size_t *udp_room)
+{
+    const uint8_t *ip = inner->ip;
+    if (inner->length < CW_FRAME_IP6_BYTES + CW_FRAME_UDP_BYTES)
+        return CW_FRAME_SHORT;
+    if (ip[0] >> 4 != VERSION_6 || memcmp(ip + V6_SOURCE, path->addresses.remote_ip.bytes, 16) != 0 ||
+        memcmp(ip + V6_TARGET, path->addresses.local_ip.bytes, 16) != 0)
+        return CW_FRAME_NOT_OURS;
+    if (ip[V6_NEXT] != PROTOCOL_UDP)
+        return ip[V6_NEXT] == NEXT_FRAGMENT ? CW_FRAME_FRAGMENTED : CW_FRAME_NOT_OURS;
+    *udp_room = cw_load16be(ip + V6_LENGTH);
+    return *udp_room <= inner->length - CW_FRAME_IP6_BYTES ? CW_FRAME_OK : CW_FRAME_SHORT;
+}
+
+/* Source and target of the pseudo header have been seen to be the path's. */
+static bool is_udp_sum_good(const struct cw_frame_path *path, const uint8_t *udp, size_t udp_length)
+{
+    uint64_t sum = cw_checksum_sum(path->addresses.remote_ip.bytes, 16) + PROTOCOL_UDP + udp_length;
+    sum += cw_checksum_sum(path->addresses.local_ip.bytes, 16);
+    if (cw_load16be(udp + UDP_CHECKSUM) == 0)
+        return false;
+    return cw_checksum_fold(sum + cw_checksum_sum(udp, udp_length)) == 0xffff;
+}
+
+enum cw_frame_verdict cw_frame_check(const struct cw_frame_path *path, const struct cw_frame_in *frame,
                                      uint8_t **payload, size_t *payload_length)
 {
-    if (length < CW_FRAME_ETHER_BYTES)
-        return CW_FRAME_SHORT;
-    if (cw_load16be(frame + AT_ETHERTYPE) != ETHERTYPE_IPV4)
+    struct inner inner;
+    bool is_v6 = path->addresses.local_ip.version == 6;
+    size_t udp_room = 0;
+    enum cw_frame_verdict verdict = check_link(path, frame, &inner);
+    if (verdict != CW_FRAME_OK)
+        return verdict;
+    if (inner.type != (is_v6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4))
         return CW_FRAME_NOT_OURS;
-    if (length < CW_FRAME_HEADER_BYTES)
-        return CW_FRAME_SHORT;
-    if (!is_between_us(path, frame))
+    verdict = is_v6 ? check_v6(path, &inner, &udp_room) : check_v4(path, &inner, &udp_room);
+    if (verdict != CW_FRAME_OK)
+        return verdict;
+    uint8_t *udp = inner.ip + (is_v6 ? CW_FRAME_IP6_BYTES : CW_FRAME_IP4_BYTES);
+    if (cw_load16be(udp + UDP_TARGET) != path->addresses.local_udp)
         return CW_FRAME_NOT_OURS;
-    if (fold(sum_header(frame + AT_IP)) != 0xffff)
+    size_t udp_length = cw_load16be(udp + UDP_LENGTH);
+    if (udp_length < CW_FRAME_UDP_BYTES || udp_length != udp_room)
+        return CW_FRAME_SHORT;
+    if (is_v6 && !is_udp_sum_good(path, udp, udp_length))
         return CW_FRAME_CHECKSUM;
-    if ((cw_load16be(frame + AT_FRAGMENT) & FRAGMENT_MASK) != 0)
-        return CW_FRAME_FRAGMENTED;
-    if (cw_load16be(frame + AT_UDP_TARGET) != path->addresses.local_udp)
-        return CW_FRAME_NOT_OURS;
-    size_t total_length = cw_load16be(frame + AT_TOTAL_LENGTH);
-    size_t udp_length = cw_load16be(frame + AT_UDP_LENGTH);
-    if (total_length > length - CW_FRAME_ETHER_BYTES || udp_length < CW_FRAME_UDP_BYTES ||
-        udp_length != total_length - CW_FRAME_IP_BYTES)
-        return CW_FRAME_SHORT;
-    *payload = frame + AT_PAYLOAD;
+    *payload = udp + CW_FRAME_UDP_BYTES;
     *payload_length = udp_length - CW_FRAME_UDP_BYTES;
     return CW_FRAME_OK;
 }
 
-bool cw_frame_is_marked(const uint8_t *payload)
+bool cw_frame_is_marked(const struct cw_frame_path *path, const uint8_t *payload)
 {
-    return (*(payload - AT_PAYLOAD + AT_ECN) & CE) == CE;
+    const uint8_t *ip = payload - (path->header_bytes - path->ip_at);
+    unsigned ecn = path->addresses.local_ip.version == 6 ? ip[1] >> 4 : ip[V4_ECN];
+    return (ecn & CE) == CE;
 }

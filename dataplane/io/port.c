@@ -32,6 +32,8 @@
 #define POOL_CACHE        256u
 #define MBUFS_SMALL       8192u
 #define MBUFS_JUMBO       4096u
+#define MTU_MIN           576u
+#define MTU_MIN_IPV6      1280u /* RFC 8200 section 5 */
 
 const char *const cw_port_counter_names[CW_PORT_COUNTER_COUNT] = {CW_PORT_COUNTERS(CW_COUNTER_NAME)};
 
@@ -85,10 +87,11 @@ static bool check_mtu(struct cw_port *port, const struct rte_eth_dev_info *info,
     uint16_t mtu = port->config.mtu;
     bool is_by_buffers =
         cw_device_is_memif(port->config.device) || strcmp(info->driver_name, "net_ring") == 0;
-    uint32_t limit = CW_MIN(info->max_mtu, info->max_rx_pktlen - CW_FRAME_ETHER_BYTES);
-    if (mtu < 576 || (!is_by_buffers && mtu > limit)) {
-        snprintf(why, why_size, "path %s: mtu %u is impossible: %s carries 576 to %u", port->config.name, mtu,
-                 info->driver_name, is_by_buffers ? 65521u : limit);
+    uint32_t lowest = port->config.local_ip.version == 6 ? MTU_MIN_IPV6 : MTU_MIN;
+    uint32_t limit = CW_MIN(info->max_mtu, info->max_rx_pktlen - port->path.ip_at);
+    if (mtu < lowest || (!is_by_buffers && mtu > limit)) {
+        snprintf(why, why_size, "path %s: mtu %u is impossible: %s carries %u to %u", port->config.name, mtu,
+                 info->driver_name, lowest, is_by_buffers ? 65521u : limit);
         return false;
     }
     if (!cw_device_is_pci(port->config.device) || mtu <= RTE_ETHER_MTU)
@@ -97,11 +100,11 @@ static bool check_mtu(struct cw_port *port, const struct rte_eth_dev_info *info,
     return error == 0 || fail(why, why_size, port, "cannot raise the mtu", error);
 }
 
-/* A received frame must fit one mbuf: 4 bytes more for a driver that counts the FCS, 8 for VLAN tags. */
+/* A received frame must fit one mbuf: 4 bytes more for a driver that counts the FCS, 4 for a second tag. */
 static struct rte_mempool *pool_new(const struct cw_port *port, const struct rte_eth_dev_info *info)
 {
     char name[RTE_MEMPOOL_NAMESIZE];
-    uint32_t frame = cw_round_up(port->config.mtu + CW_FRAME_ETHER_BYTES + 12, 64);
+    uint32_t frame = cw_round_up(port->config.mtu + CW_FRAME_LINK_BYTES_MAX + 8, 64);
     uint32_t room = CW_MAX(CW_MAX(frame, info->min_rx_bufsize), 2048u) + RTE_PKTMBUF_HEADROOM;
     bool is_jumbo = room > RTE_MBUF_DEFAULT_BUF_SIZE;
     uint32_t buffers = is_jumbo ? MBUFS_JUMBO : MBUFS_SMALL;
@@ -155,15 +158,16 @@ struct cw_port *cw_port_open(const struct cw_port_config *config, char *why, siz
     }
     port->config = *config;
     port->is_memif = cw_device_is_memif(config->device);
-    port->datagram_bytes_max = config->mtu - CW_FRAME_IP_BYTES - CW_FRAME_UDP_BYTES;
     struct cw_frame_addresses addresses = {.local_ip = config->local_ip,
                                            .remote_ip = config->remote_ip,
                                            .local_udp = config->local_udp,
                                            .remote_udp = config->remote_udp,
+                                           .vlan = config->vlan,
                                            .is_ecn_capable = config->is_ecn_capable};
     memcpy(addresses.local_mac, config->local_mac, sizeof addresses.local_mac);
     memcpy(addresses.remote_mac, config->remote_mac, sizeof addresses.remote_mac);
     cw_frame_path_init(&port->path, &addresses);
+    port->datagram_bytes_max = config->mtu - (port->path.header_bytes - port->path.ip_at);
     if (!find_device(port, why, why_size)) {
         free(port);
         return NULL;
@@ -209,9 +213,9 @@ uint32_t cw_port_datagram_bytes_max(const struct cw_port *port)
 
 /* Receiving. */
 
-bool cw_port_is_marked(const uint8_t *datagram)
+bool cw_port_is_marked(const struct cw_port *port, const uint8_t *datagram)
 {
-    return cw_frame_is_marked(datagram);
+    return cw_frame_is_marked(&port->path, datagram);
 }
 
 static void drop(struct cw_port *port, enum cw_frame_verdict verdict)
@@ -236,8 +240,11 @@ static bool take_frame(struct cw_port *port, struct rte_mbuf *frame, void (*take
         cw_count(&port->counters[CW_PORT_DROP_LONG], 1);
         return false;
     }
-    enum cw_frame_verdict verdict = cw_frame_check(&port->path, rte_pktmbuf_mtod(frame, uint8_t *),
-                                                   rte_pktmbuf_data_len(frame), &payload, &length);
+    struct cw_frame_in in = {.bytes = rte_pktmbuf_mtod(frame, uint8_t *),
+                             .length = rte_pktmbuf_data_len(frame),
+                             .is_tag_taken = (frame->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0,
+                             .tag = frame->vlan_tci};
+    enum cw_frame_verdict verdict = cw_frame_check(&port->path, &in, &payload, &length);
     if (verdict != CW_FRAME_OK) {
         drop(port, verdict);
         return false;
@@ -294,7 +301,7 @@ uint8_t *cw_port_transmit_next(struct cw_port *port)
         cw_count(&port->counters[CW_PORT_TX_NO_BUFFER], 1);
         return NULL;
     }
-    return rte_pktmbuf_mtod(port->next, uint8_t *) + CW_FRAME_HEADER_BYTES;
+    return rte_pktmbuf_mtod(port->next, uint8_t *) + port->path.header_bytes;
 }
 
 void cw_port_transmit_commit(struct cw_port *port, size_t length)
@@ -307,7 +314,7 @@ void cw_port_transmit_commit(struct cw_port *port, size_t length)
         return; /* the frame serves the next call */
     }
     cw_frame_finish(&port->path, rte_pktmbuf_mtod(frame, uint8_t *), length);
-    frame->data_len = (uint16_t)(CW_FRAME_HEADER_BYTES + length);
+    frame->data_len = (uint16_t)(port->path.header_bytes + length);
     frame->pkt_len = frame->data_len;
     port->next = NULL;
     port->burst[port->burst_count++] = frame;

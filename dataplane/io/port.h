@@ -3,7 +3,7 @@
  * One DPDK port as a carrier of UDP datagrams between two addresses: memif, af_xdp, af_packet, ring, PCI.
  * Never written against one PMD: what a port can do is asked of it.
  *
- * The port builds and checks Ethernet, IPv4 and UDP in software where the device does not; it drops, and
+ * The port builds and checks Ethernet, VLAN, IPv4 or IPv6, and UDP in software; it drops, and
  * counts by reason, what is not from the peer to us. The neighbour's MAC address is configured. Thread:
  * the net lcore that owns it, except where said.
  */
@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/counters.h"
+#include "base/ip.h"
 #include "base/status.h"
 
 #define CW_PORT_BURST 32u
@@ -37,10 +38,11 @@ struct cw_port_config {
     char device[256]; /* EAL device string, as --vdev or -a takes it: "net_memif0,role=server,..." */
     uint16_t mtu;     /* of IP: what the engine sends at most; the port's own is not changed */
     uint8_t local_mac[6], remote_mac[6];
-    uint32_t local_ip, remote_ip; /* host byte order */
+    struct cw_ip local_ip, remote_ip; /* of one version, or both none: for frames as they are */
     uint16_t local_udp, remote_udp;
+    uint16_t vlan;       /* 802.1Q tag of what is sent and received; 0: none */
     bool is_ecn_capable; /* what is sent says so to routers, which may then mark it */
-    uint32_t buffers; /* frames that its pool has; 0: what a path needs */
+    uint32_t buffers;    /* frames that its pool has; 0: what a path needs */
 };
 
 struct cw_eal_config {
@@ -73,7 +75,7 @@ uint32_t cw_port_datagram_bytes_max(const struct cw_port *port);
 uint32_t cw_port_receive(struct cw_port *port, void (*take)(void *context, uint8_t *datagram, size_t length),
                          void *context);
 /* Of a datagram, while it is being taken: a router marked it (CE, RFC 3168). */
-bool cw_port_is_marked(const uint8_t *datagram);
+bool cw_port_is_marked(const struct cw_port *port, const uint8_t *datagram);
 /* Transmission: next gives room for one datagram in a fresh frame, or NULL when the queue or pool is full;
  * commit keeps it with its final length, abandon gives it back. flush sends the burst to the device. */
 uint8_t *cw_port_transmit_next(struct cw_port *port);

@@ -16,9 +16,11 @@
 #include "base/numbers.h"
 #include "engine/config/raw_config.h"
 
-#define MTU_MIN 576u
-#define MTU_MAX 9600u
-#define CPU_MAX 1023u
+#define MTU_MIN      576u
+#define MTU_MAX      9600u
+#define MTU_MIN_IPV6 1280u /* RFC 8200 section 5 */
+#define VLAN_MAX     4094u
+#define CPU_MAX      1023u
 
 struct check {
     const struct cw_raw_config *raw;
@@ -161,11 +163,25 @@ static bool parse_mac(const char *text, uint8_t mac[6])
     return (mac[0] & 1) == 0;
 }
 
+/* Of one host: neither unspecified nor of a group, and no IPv4 address in the clothes of IPv6. */
+static bool parse_ip(const char *text, struct cw_ip *ip)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, text, &v4) == 1) {
+        *ip = cw_ip_v4(ntohl(v4.s_addr));
+        return ip->bytes[0] != 0 && ip->bytes[0] < 224;
+    }
+    if (inet_pton(AF_INET6, text, &v6) != 1)
+        return false;
+    *ip = cw_ip_v6(v6.s6_addr);
+    return !IN6_IS_ADDR_UNSPECIFIED(&v6) && !IN6_IS_ADDR_MULTICAST(&v6) && !IN6_IS_ADDR_V4MAPPED(&v6);
+}
+
 static void check_endpoint(const struct check *check, const char *path, const struct cw_raw_endpoint *raw,
                            struct cw_config_endpoint *endpoint)
 {
     char inner[CW_YAML_PATH_SIZE + 8];
-    struct in_addr ip;
     uint64_t port = 0;
     if (!raw) {
         expected(check, path, NULL, "mac, ip and port");
@@ -175,10 +191,10 @@ static void check_endpoint(const struct check *check, const char *path, const st
     if (!raw->mac || !parse_mac(raw->mac, endpoint->mac))
         expected(check, inner, raw->mac, "a unicast MAC address such as 02:00:00:00:00:01");
     snprintf(inner, sizeof inner, "%s.ip", path);
-    if (!raw->ip || inet_pton(AF_INET, raw->ip, &ip) != 1)
-        expected(check, inner, raw->ip, "an IPv4 address such as 10.77.0.1");
-    else
-        endpoint->ip = ntohl(ip.s_addr);
+    if (!raw->ip || !parse_ip(raw->ip, &endpoint->ip)) {
+        expected(check, inner, raw->ip, "an address of a host, such as 10.77.0.1 or fd00:77::1");
+        endpoint->ip = (struct cw_ip){0};
+    }
     snprintf(inner, sizeof inner, "%s.port", path);
     check_number(check, inner, raw->port, 1, 65535, &port);
     endpoint->port = (uint16_t)port;
@@ -263,20 +279,36 @@ static void check_fec(const struct check *check, const char *path, const char *v
     }
 }
 
+static void check_endpoints(const struct check *check, uint32_t index, const struct cw_raw_path *raw,
+                            struct cw_config_path *out)
+{
+    char path[CW_YAML_PATH_SIZE];
+    snprintf(path, sizeof path, "paths[%u].local", index);
+    check_endpoint(check, path, raw->local, &out->local);
+    snprintf(path, sizeof path, "paths[%u].peer", index);
+    check_endpoint(check, path, raw->peer, &out->peer);
+    snprintf(path, sizeof path, "paths[%u].peer.ip", index);
+    if (out->local.ip.version != 0 && out->peer.ip.version != 0 &&
+        out->local.ip.version != out->peer.ip.version)
+        expected(check, path, raw->peer->ip, "an IPv%u address, as local.ip is", out->local.ip.version);
+}
+
 static void check_one_path(const struct check *check, uint32_t index)
 {
     const struct cw_raw_path *raw = &check->raw->paths[index];
     struct cw_config_path *out = &check->config->paths[index];
     char path[CW_YAML_PATH_SIZE];
-    uint64_t mtu = 0;
+    uint64_t mtu = 0, vlan = 0;
     check_path_names(check, index, raw, out);
     snprintf(path, sizeof path, "paths[%u].mtu", index);
-    check_number(check, path, raw->mtu, MTU_MIN, MTU_MAX, &mtu);
+    bool is_v6 = raw->local && raw->local->ip && strchr(raw->local->ip, ':') != NULL;
+    check_number(check, path, raw->mtu, is_v6 ? MTU_MIN_IPV6 : MTU_MIN, MTU_MAX, &mtu);
     out->mtu = (uint16_t)mtu;
-    snprintf(path, sizeof path, "paths[%u].local", index);
-    check_endpoint(check, path, raw->local, &out->local);
-    snprintf(path, sizeof path, "paths[%u].peer", index);
-    check_endpoint(check, path, raw->peer, &out->peer);
+    snprintf(path, sizeof path, "paths[%u].vlan", index);
+    if (raw->vlan)
+        check_number(check, path, raw->vlan, 1, VLAN_MAX, &vlan);
+    out->vlan = (uint16_t)vlan;
+    check_endpoints(check, index, raw, out);
     check_rate(check, index, raw, out);
     snprintf(path, sizeof path, "paths[%u].fec", index);
     check_fec(check, path, raw->fec, &out->fec);

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "base/ip.h"
 #include "base/status.h"
 
 #define CW_CONFIG_NAME_SIZE    32u  /* of nodes, sites, paths: 31 letters, digits, '-', '_', '.' */
@@ -41,7 +42,7 @@ enum cw_config_rate_control {
 
 struct cw_config_endpoint {
     uint8_t mac[6];
-    uint32_t ip; /* host byte order */
+    struct cw_ip ip;
     uint16_t port;
 };
 
@@ -62,6 +63,7 @@ struct cw_config_path {
     char remote[CW_CONFIG_NAME_SIZE]; /* a site of the list, not our own */
     char device[CW_CONFIG_PATH_SIZE]; /* as EAL's --vdev or -a takes it */
     uint16_t mtu;
+    uint16_t vlan; /* 802.1Q tag, 1 to 4094; 0: none */
     struct cw_config_endpoint local;
     struct cw_config_endpoint peer;
     uint64_t rate_bits_per_second; /* never more than it; 0: no limit */

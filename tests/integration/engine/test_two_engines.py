@@ -185,6 +185,45 @@ def replicates_with_repairs(rig):
         assert engine.status()["allocations_on_lcore"] == 0
 
 
+def readdress(engine, *changes):
+    """Changes words of the paths in an engine's configuration."""
+    with open(engine.config) as file:
+        text = file.read()
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    with open(engine.config, "w") as file:
+        file.write(text)
+
+
+def carries_load(rig, seed):
+    """The same data at both sides, and no frame was refused as damaged."""
+    begin(rig)
+    client = Client(rig.east)
+    client.some_writes(seed, 400)
+    same(rig.east, rig.west, client)
+    for engine in rig.engines:
+        counters = engine.status()["paths"][0]["counters"]
+        assert counters["drop_checksum"] == counters["drop_bad_length"] == counters["drop_bad_tag"] == 0, counters
+        assert engine.status()["allocations_on_lcore"] == 0
+    client.nbd.shutdown()
+
+
+@case
+def replicates_over_ipv6(rig):
+    for engine in rig.engines:
+        readdress(engine, ("10.77.0.1", '"fd00:77::1"'), ("10.77.0.2", '"fd00:77::2"'))
+    carries_load(rig, 4)
+
+
+@case
+def replicates_over_ipv6_in_a_vlan_with_jumbo_frames(rig):
+    for engine in rig.engines:
+        readdress(engine, ("10.77.0.1", '"fd00:77::1"'), ("10.77.0.2", '"fd00:77::2"'),
+                  ("mtu: 1500", "mtu: 9000\n    vlan: 100"))
+    carries_load(rig, 5)
+
+
 @case
 def survives_loss_of_the_primary(rig):
     begin(rig)

@@ -31,6 +31,14 @@
     "    local: {mac: '02:00:00:00:00:01', ip: 10.0.0.1, port: 1}\n"                                         \
     "    peer: {mac: '02:00:00:00:00:02', ip: 10.0.0.2, port: 2}\n"
 
+#define PATH_BETWEEN(local, peer, mtu)                                                                       \
+    "  - name: a\n"                                                                                          \
+    "    remote: west\n"                                                                                     \
+    "    device: net_memif0\n"                                                                               \
+    "    mtu: " mtu "\n"                                                                                     \
+    "    local: {mac: '02:00:00:00:00:01', ip: '" local "', port: 1}\n"                                      \
+    "    peer: {mac: '02:00:00:00:00:02', ip: '" peer "', port: 2}\n"
+
 #define LETTERS_50 "abcdefghijabcdefghijabcdefghijabcdefghijabcdefghij"
 
 struct example {
@@ -81,6 +89,19 @@ static const struct example examples[] = {
      "9: paths[0].mtu is 70000: expected a number from 576 to 9600\n"
      "10: paths[0].rate is 10: expected a rate such as 10gbit, 500mbit or 8000kbit\n"
      "11: paths[0].rate_control is reno: expected fixed, bbr or cubic\n"},
+    {GOOD_HEAD "paths:\n" PATH_BETWEEN("fd00::1", "fd00::2", "1280") "    vlan: 4094\n", ""},
+    {GOOD_HEAD "paths:\n" PATH_BETWEEN("fd00::1", "10.0.0.2", "1279") "    vlan: 4095\n",
+     "10: paths[0].mtu is 1279: expected a number from 1280 to 9600\n"
+     "12: paths[0].peer.ip is 10.0.0.2: expected an IPv6 address, as local.ip is\n"
+     "13: paths[0].vlan is 4095: expected a number from 1 to 4094\n"},
+    {GOOD_HEAD "paths:\n" PATH_BETWEEN("::", "ff02::1", "1500")
+         PATH_BETWEEN("::ffff:10.0.0.1", "224.0.0.1", "1500"),
+     "11: paths[0].local.ip is ::: expected an address of a host, such as 10.77.0.1 or fd00:77::1\n"
+     "12: paths[0].peer.ip is ff02::1: expected an address of a host, such as 10.77.0.1 or fd00:77::1\n"
+     "13: paths[1].name is a: expected another name than that of paths[0]\n"
+     "17: paths[1].local.ip is ::ffff:10.0.0.1: expected an address of a host, such as 10.77.0.1 or "
+     "fd00:77::1\n"
+     "18: paths[1].peer.ip is 224.0.0.1: expected an address of a host, such as 10.77.0.1 or fd00:77::1\n"},
     {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    fec: 32,2,16\n",
      "13: paths[0].fec is 32,2,16: expected off, auto, or fixed SOURCES,REPAIRS,DEPTH such as fixed 32,2,16 "
      "(up to 64,8,256)\n"},
@@ -131,7 +152,9 @@ static void test_worked_example(void **state)
     assert_int_equal(config.lease_ms, 5000);
     assert_int_equal(config.path_count, 1);
     assert_int_equal(config.paths[0].mtu, 1500);
-    assert_int_equal(config.paths[0].local.ip, 0x0a4d0001);
+    const struct cw_ip ip = cw_ip_v4(0x0a4d0001);
+    assert_true(cw_ip_is_equal(&config.paths[0].local.ip, &ip));
+    assert_int_equal(config.paths[0].vlan, 0);
     assert_int_equal(config.paths[0].peer.mac[5], 2);
     assert_int_equal(config.paths[0].rate_bits_per_second, 10000000000ull);
     assert_int_equal(config.paths[0].rate_control, CW_CONFIG_RATE_FIXED);

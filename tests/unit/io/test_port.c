@@ -31,8 +31,10 @@ static char why[512];
 static bool has_veth;
 static uint8_t mac_a[6] = {2, 0, 0, 0, 0, 0xa}, mac_b[6] = {2, 0, 0, 0, 0, 0xb};
 
-#define IP_A 0x0a000001u
-#define IP_B 0x0a000002u
+static struct cw_ip address_of(bool is_a)
+{
+    return cw_ip_v4(is_a ? 0x0a000001 : 0x0a000002);
+}
 
 /* libxdp 1.3 never frees what it allocates for a umem; LeakSanitizer asks this function. */
 const char *__lsan_default_suppressions(void);
@@ -62,8 +64,8 @@ static void take(void *context, uint8_t *datagram, size_t length)
 static void config_set(struct cw_port_config *config, bool is_a, uint16_t mtu, const char *device)
 {
     *config = (struct cw_port_config){.mtu = mtu,
-                                      .local_ip = is_a ? IP_A : IP_B,
-                                      .remote_ip = is_a ? IP_B : IP_A,
+                                      .local_ip = address_of(is_a),
+                                      .remote_ip = address_of(!is_a),
                                       .local_udp = 4789,
                                       .remote_udp = 4789};
     snprintf(config->name, sizeof config->name, "%s", is_a ? "a" : "b");
@@ -156,6 +158,48 @@ static void exchange(struct cw_port *from, struct cw_port *to)
     assert_int_equal(last, 4999);
 }
 
+static struct cw_ip address_v6_of(bool is_a)
+{
+    uint8_t bytes[16] = {[0] = 0xfd, [15] = is_a ? 1 : 2};
+    return cw_ip_v6(bytes);
+}
+
+static void to_v6(struct cw_port_config *config, bool is_a, uint16_t vlan)
+{
+    config->local_ip = address_v6_of(is_a);
+    config->remote_ip = address_v6_of(!is_a);
+    config->vlan = vlan;
+}
+
+/* IPv6, in a VLAN or not, on the memif of one process. */
+static void memif_carries_v6(uint16_t mtu, uint16_t vlan)
+{
+    struct cw_port *ports[2];
+    for (int i = 0; i < 2; i++) {
+        struct cw_port_config config;
+        char device[200];
+        snprintf(device, sizeof device, "net_memif%d,role=%s,id=0,socket=%s/memif-v6", i,
+                 i == 0 ? "server" : "client", folder);
+        config_set(&config, i == 0, mtu, device);
+        to_v6(&config, i == 0, vlan);
+        ports[i] = open_or_fail(&config);
+    }
+    wait_for_link(ports[0]);
+    wait_for_link(ports[1]);
+    assert_int_equal(cw_port_datagram_bytes_max(ports[0]), mtu - 48u);
+    exchange(ports[0], ports[1]);
+    exchange(ports[1], ports[0]);
+    assert_int_equal(cw_port_counter(ports[0], CW_PORT_DROP_CHECKSUM), 0);
+    cw_port_close(ports[1]);
+    cw_port_close(ports[0]);
+}
+
+static void memif_carries_ipv6(void **state)
+{
+    memif_carries_v6(1500, 0);
+    memif_carries_v6(9000, 4094);
+}
+
 static void open_memif_pair(uint16_t mtu, struct cw_port **a, struct cw_port **b)
 {
     char device[200];
@@ -207,7 +251,7 @@ static void foreign_frames_are_dropped_by_reason(void **state)
     a = open_or_fail(&config);
     snprintf(device, sizeof device, "net_memif1,role=client,id=0,socket=%s/memif-x", folder);
     config_set(&config, false, 1500, device);
-    config.local_ip = IP_B + 1; /* not the peer that a knows */
+    config.local_ip.bytes[3]++; /* not the peer that a knows */
     b = open_or_fail(&config);
     wait_for_link(a);
     for (int i = 0; i < 3; i++)
@@ -422,28 +466,34 @@ static void a_ring_loops(void **state)
 /* What stands 27 bytes before a datagram: the second byte of its IP header, whose last two bits are ECN's. */
 #define ECN_OF(datagram) (*((datagram)-27))
 
+struct marked {
+    struct cw_port *port;
+    uint32_t count;
+};
+
 static void take_capable(void *context, uint8_t *datagram, size_t length)
 {
+    struct marked *marked = context;
     assert_int_equal(ECN_OF(datagram), 2);
-    assert_false(cw_port_is_marked(datagram));
+    assert_false(cw_port_is_marked(marked->port, datagram));
     ECN_OF(datagram) |= 3; /* as a router does */
-    assert_true(cw_port_is_marked(datagram));
-    *(uint32_t *)context += 1;
+    assert_true(cw_port_is_marked(marked->port, datagram));
+    marked->count++;
 }
 
 static void marks_are_seen_by_who_takes(void **state)
 {
     struct cw_port_config config;
     uint8_t data[4] = {0};
-    uint32_t count = 0;
     config_set(&config, true, 1500, "net_ring1");
     config.remote_ip = config.local_ip;
     config.is_ecn_capable = true;
     struct cw_port *port = open_or_fail(&config);
+    struct marked marked = {.port = port};
     send_one(port, data, sizeof data);
     cw_port_flush(port);
-    (void)cw_port_receive(port, take_capable, &count);
-    assert_int_equal(count, 1);
+    (void)cw_port_receive(port, take_capable, &marked);
+    assert_int_equal(marked.count, 1);
     cw_port_close(port);
 }
 
@@ -456,6 +506,10 @@ static void impossible_ports_are_refused_with_words(void **state)
     config_set(&config, true, 100, "net_ring7");
     assert_null(cw_port_open(&config, why, sizeof why));
     assert_non_null(strstr(why, "mtu 100"));
+    config_set(&config, true, 1279, "net_ring7");
+    to_v6(&config, true, 0);
+    assert_null(cw_port_open(&config, why, sizeof why));
+    assert_non_null(strstr(why, "1280"));
     config_set(&config, true, 1500, "net_memif0,role=server");
     assert_null(cw_port_open(&config, why, sizeof why));
     assert_non_null(strstr(why, "socket="));
@@ -478,7 +532,7 @@ static void read_mac(const char *interface, uint8_t mac[6])
         mac[i] = (uint8_t)byte[i];
 }
 
-static void carries_over_veth(const char *driver, const char *extra, uint16_t mtu)
+static void carries_over_veth(const char *driver, const char *extra, uint16_t mtu, uint16_t vlan)
 {
     struct cw_port_config config;
     char device[200];
@@ -489,6 +543,7 @@ static void carries_over_veth(const char *driver, const char *extra, uint16_t mt
     }
     snprintf(device, sizeof device, "%s0,iface=cwio0%s", driver, extra);
     config_set(&config, true, mtu, device);
+    config.vlan = vlan;
     read_mac("cwio0", config.local_mac);
     read_mac("cwio1", config.remote_mac);
     struct cw_port *a = cw_port_open(&config, why, sizeof why);
@@ -499,6 +554,7 @@ static void carries_over_veth(const char *driver, const char *extra, uint16_t mt
     }
     snprintf(device, sizeof device, "%s1,iface=cwio1%s", driver, extra);
     config_set(&config, false, mtu, device);
+    config.vlan = vlan;
     read_mac("cwio1", config.local_mac);
     read_mac("cwio0", config.remote_mac);
     struct cw_port *b = open_or_fail(&config);
@@ -511,12 +567,18 @@ static void carries_over_veth(const char *driver, const char *extra, uint16_t mt
 
 static void af_packet_carries(void **state)
 {
-    carries_over_veth("net_af_packet", "", 1500);
+    carries_over_veth("net_af_packet", "", 1500, 0);
+}
+
+/* The kernel takes the tag out of what it gives to packet sockets. */
+static void af_packet_carries_in_a_vlan(void **state)
+{
+    carries_over_veth("net_af_packet", "", 1500, 100);
 }
 
 static void af_xdp_carries(void **state)
 {
-    carries_over_veth("net_af_xdp", "", 1500);
+    carries_over_veth("net_af_xdp", "", 1500, 0);
 }
 
 static bool make_veth(void)
@@ -568,6 +630,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memif_carries_1500),
         cmocka_unit_test(memif_carries_9000),
+        cmocka_unit_test(memif_carries_ipv6),
         cmocka_unit_test(foreign_frames_are_dropped_by_reason),
         cmocka_unit_test(a_cut_drops_both_ways_and_heals),
         cmocka_unit_test(no_peer_means_no_room_and_no_spinning),
@@ -579,6 +642,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(marks_are_seen_by_who_takes),
         cmocka_unit_test(impossible_ports_are_refused_with_words),
         cmocka_unit_test(af_packet_carries),
+        cmocka_unit_test(af_packet_carries_in_a_vlan),
         cmocka_unit_test(af_xdp_carries),
     };
     return cmocka_run_group_tests_name("io/port", tests, before_all, after_all);
