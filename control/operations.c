@@ -13,13 +13,12 @@
 
 #include "control/controller.h"
 
-#define UNDO_LIMIT_NS    (10 * CW_SECOND)
-#define FOREIGN_LIMIT_NS (3 * CW_SECOND)
-#define LEVEL_LIMIT_NS   (5 * CW_SECOND)
-#define COPY_SEEN_NS     (3 * CW_SECOND)
-#define HEARTBEAT_NS     (1 * CW_SECOND)
-#define REFUSED_NS       (20 * CW_SECOND)
-#define OPEN_LOST_NS     (2 * CW_SECOND) /* an opening answered so long ago shows in the status, or is lost */
+#define UNDO_LIMIT_NS  (10 * CW_SECOND)
+#define LEVEL_LIMIT_NS (5 * CW_SECOND)
+#define COPY_SEEN_NS   (3 * CW_SECOND)
+#define HEARTBEAT_NS   (1 * CW_SECOND)
+#define REFUSED_NS     (20 * CW_SECOND)
+#define OPEN_LOST_NS   (2 * CW_SECOND) /* an opening answered so long ago shows in the status, or is lost */
 
 struct cw_operation *cw_operation_start(struct cw_controller *controller, enum cw_operation_kind kind,
                                         uint32_t group, uint64_t limit_ns)
@@ -244,9 +243,7 @@ static bool may_go_on(struct cw_controller *controller, struct cw_operation *ope
     if (verdict.answer == CW_ANSWER_YES)
         return true;
     say(operation, "%s", verdict.words);
-    /* A copy that has just ended is told before the engine's status has the name of its data. */
-    uint64_t limit_ns = is_switchover ? LEVEL_LIMIT_NS : candidate->is_foreign ? FOREIGN_LIMIT_NS : 0;
-    if (controller->now_ns - operation->started_ns > limit_ns)
+    if (!is_switchover || controller->now_ns - operation->started_ns > LEVEL_LIMIT_NS)
         cw_operation_end(controller, operation, 3, "%s", verdict.words);
     return false;
 }

@@ -31,8 +31,24 @@ static bool is_opening(const json_t *engine)
            is_role(engine, "claiming") || is_role(engine, "opening");
 }
 
+/* An engine that has just started tells of its volumes when they are attached: the store's word on their data
+ * may be of before a full copy that has ended since. */
+static bool has_all_volumes(const struct cw_controller *controller, const struct cw_store_group *group,
+                            const json_t *engine)
+{
+    for (uint32_t i = 0; i < controller->view->volume_count; i++) {
+        const struct cw_store_volume *volume = &controller->view->volumes[i];
+        const struct cw_store_place *here =
+            cw_view_place(controller->view, group->id, volume->volume, controller->config.site);
+        bool is_to_be_there = volume->group == group->id && !volume->is_deleting && here && here->is_made;
+        if (is_to_be_there && !cw_engine_volume(engine, volume->volume))
+            return false;
+    }
+    return true;
+}
+
 /* Did a volume begin here with other data than at the first primary, and no full copy has ended since? The
- * copy gives a volume the base of its source; the engine's word is newer than the store's. */
+ * copy gives a volume the base of its source. */
 static bool has_other_data(const struct cw_controller *controller, const struct cw_store_group *group,
                            const json_t *engine)
 {
@@ -74,7 +90,8 @@ bool cw_candidate_here(const struct cw_controller *controller, const struct cw_s
         }
     }
     candidate->is_foreign = has_other_data(controller, group, engine);
-    return engine && cw_member_from_json(json_object_get(engine, "identity"), &candidate->identity) &&
+    return engine && has_all_volumes(controller, group, engine) &&
+           cw_member_from_json(json_object_get(engine, "identity"), &candidate->identity) &&
            strcmp(candidate->identity.site, controller->config.site) == 0;
 }
 

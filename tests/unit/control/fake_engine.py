@@ -8,7 +8,8 @@ opening claims through the controller and asks again on "again". Replicas are al
 what a primary "wrote" is a number in a file that both read.
 
 Command line as the real one: fake_engine --config FILE. Environment: FAKE_FAIL_ATTACH=1 refuses new volumes with
-"no space"; FAKE_REBOOTED=1 reports another boot id; FAKE_NO_EXPORT=NAME does not export that volume.
+"no space"; FAKE_REBOOTED=1 reports another boot id; FAKE_NO_EXPORT=NAME does not export that volume;
+FAKE_LATE=FILE attaches no volume before FILE is there, and has then copied them all from where they began.
 """
 import json, os, random, re, select, signal, socket, sys, time
 
@@ -92,11 +93,14 @@ class Engine:
         group = self.group(p)
         if os.environ.get('FAKE_FAIL_ATTACH') and p['create']:
             raise Refused('no space', 'no space for ' + p['path'])
+        late = os.environ.get('FAKE_LATE')
+        if late and not os.path.exists(late):
+            raise Refused('io', 'the device is not there yet')
         if p['create']:
             with open(p['path'], 'xb') as f:
                 f.truncate(p['size'])
         group['volumes'][p['volume']] = dict(volume=p['volume'], name=p['name'], size=p['size'], path=p['path'],
-                                             base=p['base'], socket=p['socket'], connections=0)
+                                             base='0' if late else p['base'], socket=p['socket'], connections=0)
         return {}
 
     def volume_detach(self, p):

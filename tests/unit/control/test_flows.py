@@ -141,6 +141,29 @@ def rebooted_member_is_refused(lab):
     lab.wait("its holder opens it", lambda: lab.group("east")["health"] == "protected")
 
 
+def volumes_come_late(lab):
+    """A copy that ended just before a crash is known to the engine only: it is asked when its volumes are there."""
+    late = lab.top + "/late"
+    lab.run("lab", "kill", "west")
+    lab.run("lab", "kill", "east")
+    with sqlite3.connect(lab.top + "/lab/store.db") as store:
+        assert store.execute("UPDATE places SET base=5 WHERE site='west' AND volume=0").rowcount == 1
+    lab.run("lab", "start", "west", FAKE_LATE=late)
+    promotion = subprocess.Popen([lab.cli, "promote", "db", "--site", "west"], env=lab.env, text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        time.sleep(4)
+        assert promotion.poll() is None, promotion.communicate()
+        open(late, "x").close()
+        words = promotion.communicate(timeout=60)[0]
+        assert promotion.returncode == 0, words
+    finally:
+        promotion.kill()
+    lab.run("lab", "start", "east")
+    lab.run("switchover", "db", "--site", "east")
+    lab.wait("both are there", lambda: lab.group("east")["health"] == "protected")
+
+
 def no_space(lab):
     lab.run("lab", "kill", "west")
     lab.run("lab", "start", "west", FAKE_FAIL_ATTACH="1")
@@ -259,7 +282,8 @@ def main():
     lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     try:
         for step in (make, creation_that_fails, roles, controller_dies, store_is_lost, site_is_lost,
-                     cut_replica_is_refused, rebooted_member_is_refused, no_space, no_export, numbers_end, delete_all,
+                     cut_replica_is_refused, volumes_come_late, rebooted_member_is_refused, no_space,
+                     no_export, numbers_end, delete_all,
                      over_a_wan):
             began = time.monotonic()
             step(lab)
