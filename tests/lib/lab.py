@@ -136,10 +136,19 @@ class Lab:
         raise Failed(f"waited {limit:.0f} s for: {what}; last: {last}")
 
     def wait_state(self, group, state, replica=None, limit=60.0, site=None):
+        """state of a replica, and of the process that runs there now: its primary may not have noticed a restart."""
         def check():
             replicas = self.group(group, site)["replicas"]
-            return any(r["state"] == state and replica in (None, r["site"]) for r in replicas)
+            return any(r["state"] == state and replica in (None, r["site"])
+                       and (state == "disconnected" or self.is_known(group, r["site"])) for r in replicas)
         return self.wait(f"{group}: a replica {state}", check, limit)
+
+    def is_known(self, group, replica):
+        """Does the primary's engine speak of the process that is the engine of the replica's site now?"""
+        primary = self.group(group, replica)["primary"]
+        running = self.rpc(replica, "status")["process_start"]
+        peers = self.engine_group(primary, group)["peers"] if primary else []
+        return any(p["site"] == replica and p["identity"].get("process_start") == running for p in peers)
 
     def wait_health(self, group, health, limit=60.0, site=None):
         return self.wait(f"{group}: {health}", lambda: self.group(group, site)["health"] == health, limit)
