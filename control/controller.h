@@ -141,7 +141,7 @@ struct cw_controller {
     struct cw_link links[CW_STORE_VOLUMES_MAX];
     struct cw_nbdkit nbdkits[CW_NBDKITS_MAX];
     bool is_fault_told; /* of the store */
-    uint64_t now_ns;
+    uint64_t started_ns, now_ns;
     uint64_t facts_due_ns;
     uint64_t store_failed_ns; /* since when the store does not take this site's facts; 0: it does */
     uint64_t strangers_ns;    /* since when there is something here that the store does not know; 0: not */
@@ -204,6 +204,8 @@ bool cw_operations_are_running(const struct cw_controller *controller);
 void cw_facts_tell(struct cw_controller *controller);
 void cw_facts_look(struct cw_controller *controller);
 bool cw_site_is_alive(const struct cw_controller *controller, const char *site);
+/* Not alive, and this controller runs for long enough to know. */
+bool cw_site_is_silent(const struct cw_controller *controller, const char *site);
 /* This group as a site's engine last said, borrowed; NULL. */
 const json_t *cw_facts_group(const struct cw_controller *controller, const char *site, uint32_t group);
 /* What a group, as an engine said, says of another site; borrowed; NULL. */

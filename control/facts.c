@@ -90,6 +90,11 @@ bool cw_site_is_alive(const struct cw_controller *controller, const char *site)
            cw_json_bool(seen->facts, "engine_alive", false);
 }
 
+bool cw_site_is_silent(const struct cw_controller *controller, const char *site)
+{
+    return !cw_site_is_alive(controller, site) && controller->now_ns - controller->started_ns > ALIVE_NS;
+}
+
 double cw_site_age_seconds(const struct cw_controller *controller, const char *site)
 {
     const struct cw_site_seen *seen = cw_site_seen(controller, site);

@@ -251,7 +251,7 @@ static int start(struct cw_controller *controller)
     controller->engine.connection.fd = -1;
     for (uint32_t i = 0; i < CW_CLIENTS_MAX; i++)
         controller->clients[i].connection.fd = -1;
-    controller->now_ns = cw_monotonic_ns();
+    controller->started_ns = controller->now_ns = cw_monotonic_ns();
     if (!all_sites_are_here(&controller->config))
         return 3;
     controller->store = cw_store_open(controller->config.store_file, why, sizeof why);

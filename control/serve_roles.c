@@ -71,7 +71,7 @@ json_t *cw_serve_switchover(struct cw_controller *controller, const struct cw_rp
     if (!holder[0])
         return cw_answer(message, 3, "group %s was never open: causeway promote %s --site %s", group.name,
                          group.name, site);
-    if (strcmp(holder, site) != 0 && !cw_site_is_alive(controller, holder))
+    if (strcmp(holder, site) != 0 && cw_site_is_silent(controller, holder))
         return cw_answer(
             message, 3,
             "%s does not answer, and a switchover needs both sides. Bring it back (causeway lab start "

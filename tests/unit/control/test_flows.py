@@ -104,6 +104,12 @@ def controller_dies(lab):
     lab.run("lab", "start", "east")
     lab.wait("as it was", lambda: lab.group("east")["health"] == "protected")
     assert lab.group("east")["epoch"] == 3, "the engine lived: it is primary still, and nothing was opened anew"
+    lab.kill_controller("west")
+    lab.run("lab", "start", "west")
+    lab.run("switchover", "db", "--site", "west")  # a controller that has not yet heard of the others waits for that
+    lab.wait("both in the set", lambda: lab.group("west")["health"] == "protected")
+    lab.run("switchover", "db", "--site", "east")
+    lab.wait("as it was", lambda: lab.group("east")["health"] == "protected")
 
 
 def site_is_lost(lab):
