@@ -140,15 +140,16 @@ class Lab:
         def check():
             replicas = self.group(group, site)["replicas"]
             return any(r["state"] == state and replica in (None, r["site"])
-                       and (state == "disconnected" or self.is_known(group, r["site"])) for r in replicas)
+                       and (state == "disconnected" or self.is_so_now(group, r["site"], state)) for r in replicas)
         return self.wait(f"{group}: a replica {state}", check, limit)
 
-    def is_known(self, group, replica):
-        """Does the primary's engine speak of the process that is the engine of the replica's site now?"""
+    def is_so_now(self, group, replica, state):
+        """Does the primary's engine say it too, and of the process that is the engine of the replica's site now?"""
         primary = self.group(group, replica)["primary"]
         running = self.rpc(replica, "status")["process_start"]
         peers = self.engine_group(primary, group)["peers"] if primary else []
-        return any(p["site"] == replica and p["identity"].get("process_start") == running for p in peers)
+        return any(p["site"] == replica and p["state"] == state and p["identity"].get("process_start") == running
+                   for p in peers)
 
     def wait_health(self, group, health, limit=60.0, site=None):
         return self.wait(f"{group}: {health}", lambda: self.group(group, site)["health"] == health, limit)
