@@ -150,6 +150,7 @@ static const char *const down_texts[CW_DOWN_COUNT] = {
     [CW_DOWN_PEER_RESTARTED] = "path %llu is down: its other end was restarted",
     [CW_DOWN_KEYS_WORN] = "path %llu is down: its keys are used up, new ones are made",
     [CW_DOWN_LOCAL] = "path %llu is down: it was closed here",
+    [CW_DOWN_UNTRUSTED] = "path %llu is down: the certificate of its other end is not good any more",
 };
 
 static void on_path_down(struct cw_store *store, const struct cw_from_net *element)

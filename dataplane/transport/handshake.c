@@ -13,6 +13,9 @@
  *
  *   CONFIRM  40 initiator's random 32 | 72 responder's random 32 | 104 confirm 32
  *
+ *   CARRY    40 initiator's random 32 | 72 responder's random 32 | 104 acked u32 | 108 offset u32 |
+ *            112 bytes, up to the MAC, which ends the datagram
+ *
  * Chosen not to do: sending data with CONFIRM. It would save half a round trip once a session, and the
  * responder would have to keep packets it cannot open yet.
  */
@@ -27,25 +30,37 @@
 #include "transport/frames.h"
 #include "wire/packet.h"
 
-#define BODY   CW_PACKET_HEADER_SIZE
-#define MAC_AT (CW_HANDSHAKE_BYTES - CW_MAC_SIZE)
+#define BODY           CW_PACKET_HEADER_SIZE
+#define MAC_AT         (CW_HANDSHAKE_BYTES - CW_MAC_SIZE)
+#define CARRY_BYTES_AT 112u
+#define CARRY_OVERHEAD (CARRY_BYTES_AT + CW_MAC_SIZE)
 static_assert(CW_MAC_SIZE == CW_PACKET_TAG_SIZE, "the MAC stands where a sealed packet has its tag");
 static_assert(148 + CW_HASH_SIZE <= MAC_AT, "ANSWER, the longest, fits");
+static_assert(CARRY_OVERHEAD < CW_DATAGRAM_BYTES_MIN, "a CARRY has room for bytes in any datagram");
+static_assert(CW_AUTH_CONTEXT_BYTES == CW_HASH_SIZE && CW_AUTH_SECRET_BYTES == CW_KEY_SIZE,
+              "the context is a transcript, the secret stands for a cluster key");
 
 #define RESEND_FIRST_NS (100 * CW_MS)
 #define RESEND_MOST_NS  (1600 * CW_MS)
 #define CONFIRMING_NS                                                                                        \
     (4 * CW_SECOND) /* five CONFIRMs; a replayed HELLO may have taken the place at the responder */
 #define ANSWERED_NS        (8 * CW_SECOND)
+#define JUDGING_NS         (10 * CW_SECOND)
+#define REPLACE_NS         (2 * CW_SECOND) /* more than the four round trips of an honest one */
+#define LAST_BYTES_NS      CW_SECOND       /* for an alert to reach the peer */
+#define REFUSED_PAUSE_NS   (2 * CW_SECOND)
 #define COOKIE_EPOCH_SHIFT 33 /* 2^33 ns = 8.6 s; a cookie lives one to two of these */
 
 static const struct cw_fsm_row handshake_rows[] = {
     [CW_HANDSHAKE_RESTING] = {"resting", CW_TO(CW_HANDSHAKE_ASKING)},
-    [CW_HANDSHAKE_ASKING] = {"asking", CW_TO(CW_HANDSHAKE_SHOWING) | CW_TO(CW_HANDSHAKE_CONFIRMING) |
-                                           CW_TO(CW_HANDSHAKE_RESTING)},
-    [CW_HANDSHAKE_SHOWING] = {"showing", CW_TO(CW_HANDSHAKE_CONFIRMING) | CW_TO(CW_HANDSHAKE_RESTING)},
+    [CW_HANDSHAKE_ASKING] = {"asking", CW_TO(CW_HANDSHAKE_SHOWING) | CW_TO(CW_HANDSHAKE_CARRYING) |
+                                           CW_TO(CW_HANDSHAKE_CONFIRMING) | CW_TO(CW_HANDSHAKE_RESTING)},
+    [CW_HANDSHAKE_SHOWING] = {"showing", CW_TO(CW_HANDSHAKE_CARRYING) | CW_TO(CW_HANDSHAKE_CONFIRMING) |
+                                             CW_TO(CW_HANDSHAKE_RESTING)},
+    [CW_HANDSHAKE_CARRYING] = {"carrying", CW_TO(CW_HANDSHAKE_CONFIRMING) | CW_TO(CW_HANDSHAKE_RESTING)},
     [CW_HANDSHAKE_CONFIRMING] = {"confirming", CW_TO(CW_HANDSHAKE_RESTING)},
-    [CW_HANDSHAKE_LISTENING] = {"listening", CW_TO(CW_HANDSHAKE_ANSWERED)},
+    [CW_HANDSHAKE_LISTENING] = {"listening", CW_TO(CW_HANDSHAKE_JUDGING) | CW_TO(CW_HANDSHAKE_ANSWERED)},
+    [CW_HANDSHAKE_JUDGING] = {"judging", CW_TO(CW_HANDSHAKE_ANSWERED) | CW_TO(CW_HANDSHAKE_LISTENING)},
     [CW_HANDSHAKE_ANSWERED] = {"answered", CW_TO(CW_HANDSHAKE_LISTENING)},
 };
 static_assert(CW_COUNT_OF(handshake_rows) == CW_HANDSHAKE_STATE_COUNT, "a row a state");
@@ -70,7 +85,9 @@ void cw_handshake_init(struct cw_handshake *h, const struct cw_handshake_config 
     h->is_initiator = config->is_initiator;
     copy_name(h->names.initiator, config->is_initiator ? config->local_name : config->remote_name);
     copy_name(h->names.responder, config->is_initiator ? config->remote_name : config->local_name);
+    CW_ASSERT(!config->carry || sodium_is_zero(config->cluster_key, CW_KEY_SIZE));
     memcpy(h->cluster_key, config->cluster_key, CW_KEY_SIZE);
+    h->carry = config->carry;
     cw_keys_mac(h->cluster_key, &h->names, &h->mac_keys);
     cw_keys_cookie_secret(config->seed, h->cookie_secret);
     h->datagram_bytes = config->datagram_bytes;
@@ -124,7 +141,7 @@ void cw_handshake_start(struct cw_handshake *h, uint64_t now_ns)
 {
     if (!h->is_initiator || h->state != CW_HANDSHAKE_RESTING)
         return;
-    if (h->has_seed)
+    if (h->has_seed && now_ns >= h->pause_ns)
         ask(h, now_ns);
     else
         h->wanted = true;
@@ -137,25 +154,36 @@ static void rest(struct cw_handshake *h)
     h->resend_ns = h->give_up_ns = CW_NEVER;
     sodium_memzero(&h->own, sizeof h->own);
     sodium_memzero(&h->keys, sizeof h->keys);
+    h->begin_due = h->is_refused = h->has_early_confirm = false;
+    if (h->carry)
+        cw_carry_reset(h->carry);
+}
+
+/* This attempt is over: what still comes of it is late, not wrong. */
+static void end(struct cw_handshake *h)
+{
+    memcpy(h->ended_random, h->is_initiator ? h->own.random : h->peer.random, 32);
+    rest(h);
 }
 
 void cw_handshake_stop(struct cw_handshake *h)
 {
     h->wanted = false;
-    if (h->state == CW_HANDSHAKE_ASKING || h->state == CW_HANDSHAKE_SHOWING)
+    if (h->state == CW_HANDSHAKE_ASKING || h->state == CW_HANDSHAKE_SHOWING ||
+        h->state == CW_HANDSHAKE_CARRYING)
         rest(h);
 }
 
 void cw_handshake_done(struct cw_handshake *h)
 {
     CW_ASSERT(h->state == CW_HANDSHAKE_CONFIRMING);
-    rest(h);
+    end(h);
 }
 
-static void mac_of(const struct cw_handshake *h, const uint8_t *datagram, bool from_initiator,
+static void mac_of(const struct cw_handshake *h, const uint8_t *datagram, size_t length, bool from_initiator,
                    uint8_t mac[CW_HASH_SIZE])
 {
-    struct cw_bytes all = {datagram, MAC_AT};
+    struct cw_bytes all = {datagram, length - CW_MAC_SIZE};
     cw_hmac(from_initiator ? h->mac_keys.from_initiator : h->mac_keys.from_responder, &all, 1, mac);
 }
 
@@ -205,12 +233,22 @@ static void own_offer(const struct cw_handshake *h, struct cw_offer *offer)
     offer->window = h->window;
 }
 
-static bool derive(struct cw_handshake *h)
+/* secret: the cluster key, or what the authenticators share. */
+static bool derive(struct cw_handshake *h, const uint8_t secret[CW_KEY_SIZE])
 {
     struct cw_offer own;
     own_offer(h, &own);
-    return cw_keys_session(h->cluster_key, &h->names, h->is_initiator ? &own : &h->peer,
+    return cw_keys_session(secret, &h->names, h->is_initiator ? &own : &h->peer,
                            h->is_initiator ? &h->peer : &own, h->own.secret, h->is_initiator, &h->keys);
+}
+
+static void begin_to_judge(struct cw_handshake *h, uint8_t state, uint64_t now_ns)
+{
+    move(h, state);
+    h->attempt++;
+    h->begin_due = true;
+    h->give_up_ns = now_ns + JUDGING_NS;
+    resend_from(h, now_ns);
 }
 
 static enum cw_handshake_result answer_hello(struct cw_handshake *h, const struct cw_offer *offer,
@@ -218,11 +256,17 @@ static enum cw_handshake_result answer_hello(struct cw_handshake *h, const struc
 {
     if (!h->has_seed)
         return CW_HANDSHAKE_DROPPED; /* the initiator asks again */
-    if (h->state == CW_HANDSHAKE_ANSWERED)
+    if (h->state != CW_HANDSHAKE_LISTENING)
         rest(h);
     h->peer = *offer;
     use_seed(h);
-    if (!derive(h))
+    if (h->carry) {
+        begin_to_judge(h, CW_HANDSHAKE_JUDGING, now_ns);
+        h->due = CW_HANDSHAKE_ANSWER;
+        h->replace_ns = now_ns + REPLACE_NS;
+        return CW_HANDSHAKE_TAKEN;
+    }
+    if (!derive(h, h->cluster_key))
         return CW_HANDSHAKE_DROPPED;
     move(h, CW_HANDSHAKE_ANSWERED);
     h->due = CW_HANDSHAKE_ANSWER;
@@ -242,12 +286,14 @@ static enum cw_handshake_result on_hello(struct cw_handshake *h, const uint8_t *
         h->due = CW_HANDSHAKE_COOKIE;
         return first ? CW_HANDSHAKE_TAKEN : CW_HANDSHAKE_BAD_COOKIE;
     }
-    if (memcmp(offer.random, h->confirmed_random, 32) == 0)
+    if (memcmp(offer.random, h->ended_random, 32) == 0)
         return CW_HANDSHAKE_TAKEN; /* a late repetition: that handshake is over */
-    if (h->state == CW_HANDSHAKE_ANSWERED && memcmp(offer.random, h->peer.random, 32) == 0) {
+    if (h->state != CW_HANDSHAKE_LISTENING && memcmp(offer.random, h->peer.random, 32) == 0) {
         h->due = CW_HANDSHAKE_ANSWER;
         return CW_HANDSHAKE_TAKEN;
     }
+    if (h->state != CW_HANDSHAKE_LISTENING && now_ns < h->replace_ns)
+        return CW_HANDSHAKE_TAKEN; /* an initiator that began anew asks again */
     return answer_hello(h, &offer, now_ns);
 }
 
@@ -267,51 +313,192 @@ static enum cw_handshake_result on_cookie(struct cw_handshake *h, const uint8_t 
     return CW_HANDSHAKE_TAKEN;
 }
 
-static enum cw_handshake_result on_answer(struct cw_handshake *h, const uint8_t *datagram, uint64_t now_ns)
+static void confirm(struct cw_handshake *h, uint64_t now_ns)
 {
-    struct cw_offer offer;
-    if (h->state != CW_HANDSHAKE_ASKING && h->state != CW_HANDSHAKE_SHOWING)
-        return h->state == CW_HANDSHAKE_CONFIRMING ? CW_HANDSHAKE_TAKEN : CW_HANDSHAKE_DROPPED;
-    if (memcmp(datagram + BODY, h->own.random, 32) != 0)
-        return CW_HANDSHAKE_DROPPED;
-    if (!offer_decode(datagram + 72, datagram + 136, &offer))
-        return CW_HANDSHAKE_DROPPED;
-    h->peer = offer;
-    if (!derive(h))
-        return CW_HANDSHAKE_DROPPED;
-    if (sodium_memcmp(datagram + 148, h->keys.responder_confirm, CW_HASH_SIZE) != 0)
-        return CW_HANDSHAKE_DROPPED;
     move(h, CW_HANDSHAKE_CONFIRMING);
     h->due = CW_HANDSHAKE_CONFIRM;
     resend_from(h, now_ns);
     h->give_up_ns = now_ns + CONFIRMING_NS;
+}
+
+static enum cw_handshake_result on_answer(struct cw_handshake *h, const uint8_t *datagram, uint64_t now_ns)
+{
+    struct cw_offer offer;
+    if (h->state != CW_HANDSHAKE_ASKING && h->state != CW_HANDSHAKE_SHOWING)
+        return h->state != CW_HANDSHAKE_RESTING ? CW_HANDSHAKE_TAKEN : CW_HANDSHAKE_DROPPED;
+    if (memcmp(datagram + BODY, h->own.random, 32) != 0)
+        return CW_HANDSHAKE_DROPPED;
+    if (!offer_decode(datagram + 72, datagram + 136, &offer))
+        return CW_HANDSHAKE_DROPPED;
+    if (h->carry && !sodium_is_zero(datagram + 148, CW_HASH_SIZE))
+        return CW_HANDSHAKE_DROPPED; /* it has a key and no certificates */
+    h->peer = offer;
+    if (h->carry) {
+        begin_to_judge(h, CW_HANDSHAKE_CARRYING, now_ns);
+        return CW_HANDSHAKE_TAKEN;
+    }
+    if (!derive(h, h->cluster_key))
+        return CW_HANDSHAKE_DROPPED;
+    if (sodium_memcmp(datagram + 148, h->keys.responder_confirm, CW_HASH_SIZE) != 0)
+        return CW_HANDSHAKE_DROPPED;
+    confirm(h, now_ns);
     return CW_HANDSHAKE_KEYED;
 }
 
 static enum cw_handshake_result on_confirm(struct cw_handshake *h, const uint8_t *datagram)
 {
     if (h->state == CW_HANDSHAKE_LISTENING)
-        return memcmp(datagram + BODY, h->confirmed_random, 32) == 0 ? CW_HANDSHAKE_REPEATED
-                                                                     : CW_HANDSHAKE_DROPPED;
+        return memcmp(datagram + BODY, h->ended_random, 32) == 0 ? CW_HANDSHAKE_REPEATED
+                                                                 : CW_HANDSHAKE_DROPPED;
     if (memcmp(datagram + BODY, h->peer.random, 32) != 0 || memcmp(datagram + 72, h->own.random, 32) != 0)
         return CW_HANDSHAKE_DROPPED;
+    if (h->is_refused)
+        return CW_HANDSHAKE_TAKEN;
+    if (h->state == CW_HANDSHAKE_JUDGING) { /* it overtook our verdict, as it mostly does */
+        memcpy(h->early_confirm, datagram + 104, CW_HASH_SIZE);
+        h->has_early_confirm = true;
+        return CW_HANDSHAKE_TAKEN;
+    }
     if (sodium_memcmp(datagram + 104, h->keys.initiator_confirm, CW_HASH_SIZE) != 0)
         return CW_HANDSHAKE_DROPPED;
-    memcpy(h->confirmed_random, h->peer.random, 32);
-    rest(h);
+    end(h);
     return CW_HANDSHAKE_COMPLETED;
 }
+
+/* ---------------------------------------------------------------- certificates */
+
+static bool is_carrying(const struct cw_handshake *h)
+{
+    return h->carry && (h->state == CW_HANDSHAKE_CARRYING || h->state == CW_HANDSHAKE_CONFIRMING ||
+                        h->state == CW_HANDSHAKE_JUDGING || h->state == CW_HANDSHAKE_ANSWERED);
+}
+
+/* A refused attempt stays until the peer has our last bytes, which tell it why, and knows that we have its
+ * own; or for so long. */
+static void settle(struct cw_handshake *h, uint64_t now_ns)
+{
+    bool has_more = h->is_refused && (!cw_carry_is_acked(h->carry) || cw_carry_has_output(h->carry));
+    if (!h->is_refused || (has_more && now_ns < h->give_up_ns))
+        return;
+    end(h);
+    h->pause_ns = now_ns + REFUSED_PAUSE_NS;
+    h->wanted = h->is_initiator; /* until a live session is heard, if there is one */
+}
+
+static enum cw_handshake_result refuse(struct cw_handshake *h, enum cw_auth_reason reason, uint64_t now_ns)
+{
+    h->is_refused = true;
+    h->refusal = (uint8_t)reason;
+    if (h->due == CW_HANDSHAKE_CONFIRM)
+        h->due = CW_HANDSHAKE_NONE;
+    h->give_up_ns = now_ns + LAST_BYTES_NS;
+    settle(h, now_ns);
+    return CW_HANDSHAKE_REFUSED;
+}
+
+static enum cw_handshake_result on_carry(struct cw_handshake *h, const uint8_t *datagram, size_t length,
+                                         uint64_t now_ns)
+{
+    const uint8_t *initiators = h->is_initiator ? h->own.random : h->peer.random;
+    const uint8_t *responders = h->is_initiator ? h->peer.random : h->own.random;
+    if (!is_carrying(h) || memcmp(datagram + BODY, initiators, 32) != 0)
+        return memcmp(datagram + BODY, h->ended_random, 32) == 0 ? CW_HANDSHAKE_TAKEN : CW_HANDSHAKE_DROPPED;
+    if (memcmp(datagram + 72, responders, 32) != 0)
+        return CW_HANDSHAKE_DROPPED;
+    uint32_t acked = h->carry->acked;
+    if (!cw_carry_on_fragment(h->carry, cw_load32le(datagram + 104), cw_load32le(datagram + 108),
+                              datagram + CARRY_BYTES_AT, length - CARRY_OVERHEAD))
+        return CW_HANDSHAKE_DROPPED;
+    if (h->carry->acked > acked)
+        resend_from(h, now_ns);
+    settle(h, now_ns);
+    return CW_HANDSHAKE_TAKEN;
+}
+
+bool cw_handshake_auth_request(struct cw_handshake *h, struct cw_auth_request *request)
+{
+    if (!is_carrying(h) || h->state == CW_HANDSHAKE_ANSWERED || h->is_refused)
+        return false;
+    if (h->begin_due) {
+        struct cw_offer own;
+        own_offer(h, &own);
+        h->begin_due = false;
+        *request = (struct cw_auth_request){
+            .type = CW_AUTH_BEGIN, .attempt = h->attempt, .is_initiator = h->is_initiator};
+        cw_keys_transcript(&h->names, h->is_initiator ? &own : &h->peer, h->is_initiator ? &h->peer : &own,
+                           request->context);
+        return true;
+    }
+    size_t length = cw_carry_take(h->carry, request->bytes, sizeof request->bytes);
+    request->type = CW_AUTH_BYTES;
+    request->attempt = h->attempt;
+    request->length = (uint16_t)length;
+    return length > 0;
+}
+
+static enum cw_handshake_result on_verdict(struct cw_handshake *h, const uint8_t secret[CW_KEY_SIZE],
+                                           uint64_t now_ns)
+{
+    if (!derive(h, secret))
+        return refuse(h, CW_AUTH_BROKEN, now_ns);
+    if (h->is_initiator) {
+        confirm(h, now_ns);
+    } else {
+        move(h, CW_HANDSHAKE_ANSWERED);
+        h->give_up_ns = now_ns + ANSWERED_NS;
+    }
+    return CW_HANDSHAKE_KEYED;
+}
+
+enum cw_handshake_result cw_handshake_auth_answer(struct cw_handshake *h, const struct cw_auth_answer *answer,
+                                                  uint64_t now_ns)
+{
+    if (!is_carrying(h) || h->begin_due || h->is_refused || answer->attempt != h->attempt)
+        return CW_HANDSHAKE_DROPPED;
+    bool is_open = h->state == CW_HANDSHAKE_CARRYING || h->state == CW_HANDSHAKE_JUDGING;
+    switch (answer->type) {
+    case CW_AUTH_OUT:
+        if (cw_carry_is_acked(h->carry))
+            resend_from(h, now_ns);
+        if (cw_carry_put(h->carry, answer->bytes, answer->length))
+            return CW_HANDSHAKE_TAKEN;
+        return refuse(h, CW_AUTH_BROKEN, now_ns);
+    case CW_AUTH_KEYED:
+        return is_open ? on_verdict(h, answer->secret, now_ns) : CW_HANDSHAKE_DROPPED;
+    default:
+        CW_ASSERT(answer->type == CW_AUTH_REFUSED || answer->type == CW_AUTH_ENDED);
+        return refuse(h, (enum cw_auth_reason)answer->reason, now_ns);
+    }
+}
+
+enum cw_handshake_result cw_handshake_early(struct cw_handshake *h)
+{
+    if (h->state != CW_HANDSHAKE_ANSWERED || !h->has_early_confirm)
+        return CW_HANDSHAKE_TAKEN;
+    h->has_early_confirm = false;
+    if (sodium_memcmp(h->early_confirm, h->keys.initiator_confirm, CW_HASH_SIZE) != 0)
+        return CW_HANDSHAKE_TAKEN;
+    end(h);
+    return CW_HANDSHAKE_COMPLETED;
+}
+
+/* ---------------------------------------------------------------- datagrams and time */
 
 enum cw_handshake_result cw_handshake_on_datagram(struct cw_handshake *h, const uint8_t *datagram,
                                                   size_t length, uint64_t now_ns)
 {
     struct cw_packet packet;
     uint8_t mac[CW_HASH_SIZE];
-    if (length != CW_HANDSHAKE_BYTES || cw_packet_check(datagram, length, &packet) != CW_PACKET_OK)
+    if (cw_packet_check(datagram, length, &packet) != CW_PACKET_OK)
         return CW_HANDSHAKE_DROPPED;
-    mac_of(h, datagram, !h->is_initiator, mac);
-    if (sodium_memcmp(mac, datagram + MAC_AT, CW_MAC_SIZE) != 0)
+    bool is_carry = packet.stream == CW_HANDSHAKE_CARRY;
+    if (is_carry ? !h->carry || length < CARRY_OVERHEAD : length != CW_HANDSHAKE_BYTES)
         return CW_HANDSHAKE_DROPPED;
+    mac_of(h, datagram, length, !h->is_initiator, mac);
+    if (sodium_memcmp(mac, datagram + length - CW_MAC_SIZE, CW_MAC_SIZE) != 0)
+        return CW_HANDSHAKE_DROPPED;
+    if (is_carry)
+        return on_carry(h, datagram, length, now_ns);
     if (h->is_initiator) {
         if (packet.stream == CW_HANDSHAKE_COOKIE)
             return on_cookie(h, datagram, now_ns);
@@ -345,7 +532,8 @@ static void write_body(const struct cw_handshake *h, uint8_t *datagram)
     case CW_HANDSHAKE_ANSWER:
         memcpy(datagram + BODY, h->peer.random, 32);
         write_offer(h, datagram + 72, datagram + 136);
-        memcpy(datagram + 148, h->keys.responder_confirm, CW_HASH_SIZE);
+        if (!h->carry)
+            memcpy(datagram + 148, h->keys.responder_confirm, CW_HASH_SIZE);
         break;
     default:
         CW_ASSERT(h->due == CW_HANDSHAKE_CONFIRM);
@@ -355,49 +543,95 @@ static void write_body(const struct cw_handshake *h, uint8_t *datagram)
     }
 }
 
-size_t cw_handshake_transmit(struct cw_handshake *h, uint8_t *datagram, uint64_t now_ns)
+static size_t finish(const struct cw_handshake *h, uint8_t kind, uint8_t *datagram, size_t length)
 {
-    if (h->due == CW_HANDSHAKE_NONE)
-        return 0;
     uint8_t mac[CW_HASH_SIZE];
     struct cw_packet packet = {
         .spi = CW_SPI_HANDSHAKE,
         .type = CW_PACKET_HANDSHAKE,
-        .stream = h->due,
-        .length = CW_HANDSHAKE_BYTES - CW_PACKET_OVERHEAD,
+        .stream = kind,
+        .length = (uint16_t)(length - CW_PACKET_OVERHEAD),
     };
-    memset(datagram, 0, CW_HANDSHAKE_BYTES);
     cw_packet_encode(&packet, datagram);
+    mac_of(h, datagram, length, h->is_initiator, mac);
+    memcpy(datagram + length - CW_MAC_SIZE, mac, CW_MAC_SIZE);
+    return length;
+}
+
+static bool carry_is_due(const struct cw_handshake *h)
+{
+    return is_carrying(h) && cw_carry_has_output(h->carry);
+}
+
+static size_t write_carry(struct cw_handshake *h, uint8_t *datagram, uint64_t now_ns)
+{
+    size_t length = 0;
+    uint32_t offset = 0;
+    size_t room = CW_MIN(h->datagram_bytes, h->peer.datagram_bytes) - CARRY_OVERHEAD;
+    bool is_due = cw_carry_next(h->carry, room, &offset, datagram + CARRY_BYTES_AT, &length);
+    CW_ASSERT(is_due);
+    memcpy(datagram + BODY, h->is_initiator ? h->own.random : h->peer.random, 32);
+    memcpy(datagram + 72, h->is_initiator ? h->peer.random : h->own.random, 32);
+    cw_store32le(datagram + 104, h->carry->got);
+    cw_store32le(datagram + 108, offset);
+    length = finish(h, CW_HANDSHAKE_CARRY, datagram, length + CARRY_OVERHEAD);
+    settle(h, now_ns);
+    return length;
+}
+
+size_t cw_handshake_transmit(struct cw_handshake *h, uint8_t *datagram, uint64_t now_ns)
+{
+    bool may_wait = h->due == CW_HANDSHAKE_NONE || h->due == CW_HANDSHAKE_CONFIRM;
+    if (may_wait && carry_is_due(h))
+        return write_carry(h, datagram, now_ns);
+    if (h->due == CW_HANDSHAKE_NONE)
+        return 0;
+    memset(datagram, 0, CW_HANDSHAKE_BYTES);
     write_body(h, datagram);
-    mac_of(h, datagram, h->is_initiator, mac);
-    memcpy(datagram + MAC_AT, mac, CW_MAC_SIZE);
+    size_t length = finish(h, h->due, datagram, CW_HANDSHAKE_BYTES);
     h->due = CW_HANDSHAKE_NONE;
-    return CW_HANDSHAKE_BYTES;
+    return length;
 }
 
 bool cw_handshake_has_output(const struct cw_handshake *h)
 {
-    return h->due != CW_HANDSHAKE_NONE;
+    return h->due != CW_HANDSHAKE_NONE || carry_is_due(h);
+}
+
+static bool waits_to_start(const struct cw_handshake *h)
+{
+    return h->wanted && h->has_seed && h->state == CW_HANDSHAKE_RESTING;
+}
+
+static void resend(struct cw_handshake *h)
+{
+    if (is_carrying(h))
+        cw_carry_resend(h->carry);
+    if (h->state == CW_HANDSHAKE_CONFIRMING)
+        h->due = h->is_refused ? CW_HANDSHAKE_NONE : CW_HANDSHAKE_CONFIRM;
+    else if (h->state == CW_HANDSHAKE_ASKING || h->state == CW_HANDSHAKE_SHOWING)
+        h->due = CW_HANDSHAKE_HELLO;
 }
 
 void cw_handshake_on_time(struct cw_handshake *h, uint64_t now_ns)
 {
-    if (h->wanted && h->has_seed && h->state == CW_HANDSHAKE_RESTING)
+    if (waits_to_start(h) && now_ns >= h->pause_ns)
         ask(h, now_ns);
+    settle(h, now_ns);
     if (now_ns >= h->give_up_ns) {
         rest(h); /* an initiator that still needs a session starts anew, with a new seed */
         return;
     }
     if (now_ns < h->resend_ns)
         return;
-    h->due = h->state == CW_HANDSHAKE_CONFIRMING ? CW_HANDSHAKE_CONFIRM : CW_HANDSHAKE_HELLO;
+    resend(h);
     h->backoff_ns = CW_MIN(2 * h->backoff_ns, RESEND_MOST_NS);
     h->resend_ns = now_ns + h->backoff_ns;
 }
 
 uint64_t cw_handshake_deadline_ns(const struct cw_handshake *h)
 {
-    if (h->wanted && h->has_seed && h->state == CW_HANDSHAKE_RESTING)
-        return 0;
+    if (waits_to_start(h))
+        return h->pause_ns;
     return CW_MIN(h->resend_ns, h->give_up_ns);
 }

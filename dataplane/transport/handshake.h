@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The handshake: how two nodes that hold the cluster key come to fresh traffic keys.
+ * The handshake: how two nodes that hold the cluster key, or certificates of one authority, come to fresh
+ * traffic keys.
  *
  *      initiator                                      responder
  *      HELLO   random, share, no cookie      ------>  keeps nothing
@@ -15,12 +16,29 @@
  *                     stop: ASKING, SHOWING --> RESTING              +-----------------------> RESTING
  *      LISTENING --HELLO with its cookie--> ANSWERED --CONFIRM, or too long without one--> LISTENING
  *
- * Every message is CW_HANDSHAKE_BYTES long, so no answer is larger than its question, and carries a MAC
- * under a key that only holders of the cluster key with these two names have. Until a cookie came back the
- * responder keeps nothing but one answer waiting to leave; a newer question replaces it.
+ * With certificates ANSWER confirms nothing: both sides now let their authenticators talk (authenticator.h),
+ * their bytes in CARRY datagrams, and the secret that these share takes the place of the cluster key.
+ *
+ *      ANSWER  random, share                 <------  begins to judge
+ *      CARRY   bytes, acknowledged, resent   <----->  CARRY
+ *      CONFIRM confirm                       ------>  up, if its own verdict is good
+ *      up                                    <------  any sealed packet
+ *
+ *      SHOWING --ANSWER--> CARRYING --verdict good--> CONFIRMING      CARRYING, CONFIRMING --refused-->
+ * RESTING LISTENING --HELLO with its cookie--> JUDGING --verdict good--> ANSWERED      JUDGING --refused-->
+ * LISTENING
+ *
+ * Every message but CARRY is CW_HANDSHAKE_BYTES long, so no answer is larger than its question, and carries a
+ * MAC under a key that only holders of the cluster key with these two names have. Until a cookie came back
+ * the responder keeps nothing but one answer waiting to leave; a newer question replaces it.
  *
  * A live session is no business of this module: only CW_HANDSHAKE_COMPLETED or a sealed packet under the
  * new keys makes the session change over, and both need the fresh random of both sides.
+ *
+ * With certificates there is no key before the verdict: the MAC is under a key that everybody can know, and
+ * is a checksum. What holds strangers off then is the cookie; who sees the path's datagrams can have a
+ * judgement begin, one in REPLACE_NS, and spoil one that is under way by bytes of his own, but not end a
+ * session or be believed.
  *
  * Each attempt uses up one seed; while there is none, nothing starts and nothing is answered.
  */
@@ -31,6 +49,8 @@
 #include <stdint.h>
 
 #include "base/fsm.h"
+#include "transport/authenticator.h"
+#include "transport/carry.h"
 #include "transport/keys.h"
 
 #define CW_HANDSHAKE_BYTES 256u
@@ -39,8 +59,10 @@ enum cw_handshake_state {
     CW_HANDSHAKE_RESTING = 0, /* initiator: nothing wanted, or waits for a seed */
     CW_HANDSHAKE_ASKING,      /* waits for COOKIE (or ANSWER) */
     CW_HANDSHAKE_SHOWING,     /* waits for ANSWER */
+    CW_HANDSHAKE_CARRYING,    /* waits for the verdict of our authenticator */
     CW_HANDSHAKE_CONFIRMING,  /* waits for a sealed packet under the new keys */
     CW_HANDSHAKE_LISTENING,   /* responder: waits for HELLO */
+    CW_HANDSHAKE_JUDGING,     /* waits for the verdict of our authenticator */
     CW_HANDSHAKE_ANSWERED,    /* waits for CONFIRM */
     CW_HANDSHAKE_STATE_COUNT
 };
@@ -51,6 +73,7 @@ enum cw_handshake_kind {
     CW_HANDSHAKE_COOKIE,
     CW_HANDSHAKE_ANSWER,
     CW_HANDSHAKE_CONFIRM,
+    CW_HANDSHAKE_CARRY,
     CW_HANDSHAKE_KIND_COUNT
 };
 
@@ -60,6 +83,7 @@ enum cw_handshake_result {
     CW_HANDSHAKE_BAD_COOKIE,
     CW_HANDSHAKE_KEYED,     /* keys and peer are ready: the session prepares its next lane */
     CW_HANDSHAKE_COMPLETED, /* responder: the initiator has proved the keys of the last KEYED */
+    CW_HANDSHAKE_REFUSED,   /* the verdict is no; refusal says why */
     CW_HANDSHAKE_REPEATED,  /* responder: CONFIRM again; the initiator has not heard from us yet */
 };
 
@@ -83,8 +107,18 @@ struct cw_handshake {
     struct cw_offer peer; /* valid from KEYED on */
     struct cw_session_keys keys;
     uint8_t cookie[CW_HASH_SIZE]; /* initiator: to be shown */
-    uint8_t confirmed_random[32]; /* responder: the initiator's of the last COMPLETED */
+    uint8_t ended_random[32];     /* the initiator's of the attempt that came to its end last, good or bad */
     uint32_t spi_avoid;           /* in use by the live session */
+    /* with certificates */
+    struct cw_carry *carry; /* NULL: without */
+    uint32_t attempt;       /* counts those that were begun; names the present one to the authenticator */
+    bool begin_due;         /* towards the authenticator */
+    bool is_refused;        /* its last bytes may still leave */
+    uint8_t refusal;        /* enum cw_auth_reason */
+    bool has_early_confirm; /* responder: CONFIRM came before our own verdict */
+    uint8_t early_confirm[CW_HASH_SIZE];
+    uint64_t replace_ns; /* responder: until then no other HELLO takes the place of this attempt */
+    uint64_t pause_ns;   /* initiator: no new attempt before it */
     /* what is to leave */
     uint8_t due; /* enum cw_handshake_kind, NONE: nothing */
     uint8_t cookie_out[CW_HASH_SIZE];
@@ -99,7 +133,8 @@ struct cw_handshake_config {
     bool is_initiator;
     const char *local_name; /* 32 bytes, zero-padded if shorter */
     const char *remote_name;
-    const uint8_t *cluster_key;
+    const uint8_t *cluster_key; /* all zeros with certificates */
+    struct cw_carry *carry;     /* memory for the use of certificates, or NULL */
     const uint8_t *seed;
     uint32_t datagram_bytes;
     uint16_t fec; /* as in struct cw_offer; 0: none */
@@ -118,11 +153,18 @@ void cw_handshake_stop(struct cw_handshake *handshake);
 /* Initiator: a packet under the new keys was opened. */
 void cw_handshake_done(struct cw_handshake *handshake);
 
-/* datagram is CW_HANDSHAKE_BYTES long or is dropped. */
 enum cw_handshake_result cw_handshake_on_datagram(struct cw_handshake *handshake, const uint8_t *datagram,
                                                   size_t length, uint64_t now_ns);
-/* Writes CW_HANDSHAKE_BYTES or returns 0. */
+/* Writes CW_HANDSHAKE_BYTES, or a CARRY of at most what both sides take; or returns 0. */
 size_t cw_handshake_transmit(struct cw_handshake *handshake, uint8_t *datagram, uint64_t now_ns);
 bool cw_handshake_has_output(const struct cw_handshake *handshake);
 void cw_handshake_on_time(struct cw_handshake *handshake, uint64_t now_ns);
 uint64_t cw_handshake_deadline_ns(const struct cw_handshake *handshake);
+
+/* Certificates: the next thing for the authenticator; false: nothing. */
+bool cw_handshake_auth_request(struct cw_handshake *handshake, struct cw_auth_request *request);
+/* TAKEN, DROPPED (of another attempt), REFUSED, or KEYED: then cw_handshake_early follows. */
+enum cw_handshake_result cw_handshake_auth_answer(struct cw_handshake *handshake,
+                                                  const struct cw_auth_answer *answer, uint64_t now_ns);
+/* COMPLETED, if the responder has the CONFIRM of the attempt just KEYED already; else TAKEN. */
+enum cw_handshake_result cw_handshake_early(struct cw_handshake *handshake);

@@ -110,8 +110,8 @@ static void hash_offer(crypto_hash_sha256_state *state, const struct cw_offer *o
     crypto_hash_sha256_update(state, numbers, sizeof numbers);
 }
 
-static void transcript_of(const struct cw_names *names, const struct cw_offer *initiator,
-                          const struct cw_offer *responder, uint8_t transcript[CW_HASH_SIZE])
+void cw_keys_transcript(const struct cw_names *names, const struct cw_offer *initiator,
+                        const struct cw_offer *responder, uint8_t transcript[CW_HASH_SIZE])
 {
     static const uint8_t protocol[] = {'c', 'a', 'u', 's', 'e', 'w', 'a', 'y', CW_PACKET_VERSION};
     crypto_hash_sha256_state state;
@@ -131,7 +131,7 @@ bool cw_keys_session(const uint8_t cluster_key[CW_KEY_SIZE], const struct cw_nam
     uint8_t shared[CW_KEY_SIZE], transcript[CW_HASH_SIZE], prk[CW_HASH_SIZE];
     if (crypto_scalarmult(shared, own_secret, is_initiator ? responder->share : initiator->share) != 0)
         return false;
-    transcript_of(names, initiator, responder, transcript);
+    cw_keys_transcript(names, initiator, responder, transcript);
     cw_hkdf_extract((struct cw_bytes){cluster_key, CW_KEY_SIZE}, (struct cw_bytes){shared, sizeof shared},
                     prk);
     struct cw_bytes info[2] = {TEXT("key from initiator"), {transcript, sizeof transcript}};

@@ -75,7 +75,11 @@ struct cw_session_keys {
     uint8_t initiator_confirm[CW_HASH_SIZE]; /* the very bytes that prove possession */
     uint8_t responder_confirm[CW_HASH_SIZE];
 };
-/* false: the peer's share is a point of small order; there are no keys. */
+/* Everything that both said in the open, by role, and the protocol's version. */
+void cw_keys_transcript(const struct cw_names *names, const struct cw_offer *initiator,
+                        const struct cw_offer *responder, uint8_t transcript[CW_HASH_SIZE]);
+/* false: the peer's share is a point of small order; there are no keys. With certificates, the secret that
+ * the authenticators share stands in the place of the cluster key. */
 bool cw_keys_session(const uint8_t cluster_key[CW_KEY_SIZE], const struct cw_names *names,
                      const struct cw_offer *initiator, const struct cw_offer *responder,
                      const uint8_t own_secret[CW_KEY_SIZE], bool is_initiator, struct cw_session_keys *keys);

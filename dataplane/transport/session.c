@@ -66,6 +66,7 @@ static void carve(struct cw_session *s, const struct cw_session_config *config, 
     cw_send_init(&s->send, arena, config->messages_max);
     cw_receive_init(&s->receive, arena, config->receive_count);
     s->fec = cw_session_fec_carve(config, arena);
+    s->handshake.carry = config->has_certificates ? cw_arena_take(arena, sizeof(struct cw_carry), 64) : NULL;
 }
 
 static void begin_handshakes(struct cw_session *s, const struct cw_session_config *config, uint64_t now_ns)
@@ -75,6 +76,7 @@ static void begin_handshakes(struct cw_session *s, const struct cw_session_confi
         .local_name = config->local_name,
         .remote_name = config->remote_name,
         .cluster_key = config->cluster_key,
+        .carry = s->handshake.carry,
         .seed = config->seed,
         .datagram_bytes = config->datagram_bytes_max,
         .fec = cw_session_fec_offer(s->fec),
@@ -207,6 +209,8 @@ void cw_session_go_up(struct cw_session *s, uint64_t now_ns)
     s->live = lane;
     s->handshake.spi_avoid = lane->spi_in;
     s->close_due = false; /* the keys it would need are gone */
+    s->attempt_live = s->handshake.attempt;
+    s->attempt_due = s->config.has_certificates;
     cw_fsm_move(&s->fsm, &s->state, CW_STATE_UP);
     cw_session_rate_start(s, lane->datagram_bytes, now_ns);
     cw_send_open(&s->send, lane->data_bytes_max - CW_FRAME_DATA_SIZE, lane->window);
@@ -265,6 +269,52 @@ enum cw_status cw_session_send(struct cw_session *s, enum cw_stream stream, cons
     cw_send_put(&s->send, (uint8_t)stream, head, head_length, body, body_length, tag);
     cw_session_count(s, CW_SESSION_MESSAGES_OUT);
     return CW_OK;
+}
+
+/* ---- certificates ---- */
+
+static_assert((int)CW_SESSION_REFUSED_BROKEN - (int)CW_SESSION_REFUSED_NO_CERTIFICATE ==
+                  (int)CW_AUTH_BROKEN - (int)CW_AUTH_NO_CERTIFICATE,
+              "a counter for each reason, in the same order");
+static_assert((int)CW_AUTH_NO_CERTIFICATE == 1 && (int)CW_AUTH_BROKEN == (int)CW_AUTH_REASON_COUNT - 1,
+              "and for none but these");
+
+static void count_refusal(struct cw_session *s, uint8_t reason)
+{
+    CW_ASSERT(reason > CW_AUTH_NO_REASON);
+    CW_ASSERT(reason < CW_AUTH_REASON_COUNT);
+    cw_session_count(s, CW_SESSION_REFUSED_NO_CERTIFICATE + reason - CW_AUTH_NO_CERTIFICATE);
+}
+
+bool cw_session_auth_request(struct cw_session *s, struct cw_auth_request *request)
+{
+    if (!s->attempt_due)
+        return cw_handshake_auth_request(&s->handshake, request);
+    s->attempt_due = false;
+    *request = (struct cw_auth_request){.type = CW_AUTH_UP, .attempt = s->attempt_live};
+    return true;
+}
+
+void cw_session_auth_answer(struct cw_session *s, const struct cw_auth_answer *answer, uint64_t now_ns)
+{
+    s->now_ns = now_ns = CW_MAX(s->now_ns, now_ns);
+    if (answer->type == CW_AUTH_ENDED && answer->attempt == s->attempt_live && s->state == CW_STATE_UP) {
+        count_refusal(s, answer->reason);
+        cw_session_go_down(s, CW_DOWN_UNTRUSTED, now_ns);
+        return;
+    }
+    switch (cw_handshake_auth_answer(&s->handshake, answer, now_ns)) {
+    case CW_HANDSHAKE_REFUSED:
+        count_refusal(s, s->handshake.refusal);
+        break;
+    case CW_HANDSHAKE_KEYED:
+        cw_session_lane_prepare(s);
+        if (cw_session_may_go_up(s) && cw_handshake_early(&s->handshake) == CW_HANDSHAKE_COMPLETED)
+            cw_session_go_up(s, now_ns);
+        break;
+    default:
+        break; /* of an attempt that is over, or bytes to be sent */
+    }
 }
 
 void cw_session_credit_look(struct cw_session *s, uint64_t delay_ns)

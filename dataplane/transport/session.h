@@ -25,6 +25,7 @@
 #include "base/arena.h"
 #include "base/counters.h"
 #include "base/status.h"
+#include "transport/authenticator.h"
 #include "wire/message.h"
 
 /* Streams differ in priority only, highest first. */
@@ -73,7 +74,8 @@ struct cw_session_config {
     bool is_initiator;   /* exactly one of the two; the other answers */
     char local_name[32]; /* node names: mixed into the keys, so a wrong peer cannot finish */
     char remote_name[32];
-    uint8_t cluster_key[32]; /* never seals data */
+    bool has_certificates;   /* an authenticator judges the peer; else both have the cluster key */
+    uint8_t cluster_key[32]; /* never seals data; all zeros with certificates */
     uint8_t seed[64];        /* fresh from getrandom: ephemeral secrets and nonces come from it */
     const struct cw_aead_ops *aead;
     uint32_t datagram_bytes_max; /* UDP payload: MTU - 28 (v4) or - 48 (v6) */
@@ -110,6 +112,7 @@ enum cw_session_down {
     CW_DOWN_PEER_RESTARTED,
     CW_DOWN_KEYS_WORN,
     CW_DOWN_LOCAL,
+    CW_DOWN_UNTRUSTED, /* the authenticator believes the peer no more */
     CW_DOWN_COUNT
 };
 
@@ -133,23 +136,37 @@ struct cw_session_event {
     X(CW_SESSION_SPURIOUS, "losses_spurious")                                                                \
     X(CW_SESSION_PROBES, "probe_timeouts")                                                                   \
     X(CW_SESSION_DROP_SHORT, "drop_short")                                                                   \
-    X(CW_SESSION_DROP_FORMAT, "drop_format") X(CW_SESSION_DROP_SPI,                                          \
-                                               "drop_unknown_spi") X(CW_SESSION_DROP_TAG, "drop_bad_tag")    \
-        X(CW_SESSION_DROP_REPLAY, "drop_replay") X(CW_SESSION_DROP_HANDSHAKE, "drop_handshake")              \
-            X(CW_SESSION_DROP_COOKIE, "drop_bad_cookie") X(CW_SESSION_DROP_FRAME, "drop_bad_frame")          \
-                X(CW_SESSION_DROP_CREDIT, "drop_over_credit") X(CW_SESSION_DUPLICATE, "fragments_duplicate") \
-                    X(CW_SESSION_HANDSHAKES, "handshakes_completed") X(CW_SESSION_DOWNS, "sessions_down")    \
-                        X(CW_SESSION_STALE_RELEASES, "stale_releases")                                       \
-                            X(CW_SESSION_LOSSES_RECOVERED, "losses_recovered")                               \
-                                X(CW_SESSION_FEC_BLOCKS_OUT, "fec_blocks_out")                               \
-                                    X(CW_SESSION_FEC_REPAIRS_OUT, "fec_repairs_out")                         \
-                                        X(CW_SESSION_FEC_UNPROTECTED, "fec_unprotected")                     \
-                                            X(CW_SESSION_FEC_BLOCKS_IN, "fec_blocks_in")                     \
-                                                X(CW_SESSION_FEC_REPAIRS_IN, "fec_repairs_in")               \
-                                                    X(CW_SESSION_FEC_RECOVERED, "fec_recovered")             \
-                                                        X(CW_SESSION_FEC_UNRECOVERABLE, "fec_unrecoverable") \
-                                                            X(CW_SESSION_FEC_LATE, "fec_late")               \
-                                                                X(CW_SESSION_FEC_BAD, "drop_bad_symbol")
+    X(CW_SESSION_DROP_FORMAT, "drop_format")                                                                 \
+    X(CW_SESSION_DROP_SPI, "drop_unknown_spi")                                                               \
+    X(CW_SESSION_DROP_TAG, "drop_bad_tag")                                                                   \
+    X(CW_SESSION_DROP_REPLAY, "drop_replay")                                                                 \
+    X(CW_SESSION_DROP_HANDSHAKE, "drop_handshake")                                                           \
+    X(CW_SESSION_DROP_COOKIE, "drop_bad_cookie")                                                             \
+    X(CW_SESSION_DROP_FRAME, "drop_bad_frame")                                                               \
+    X(CW_SESSION_DROP_CREDIT, "drop_over_credit")                                                            \
+    X(CW_SESSION_DUPLICATE, "fragments_duplicate")                                                           \
+    X(CW_SESSION_HANDSHAKES, "handshakes_completed")                                                         \
+    X(CW_SESSION_DOWNS, "sessions_down")                                                                     \
+    X(CW_SESSION_STALE_RELEASES, "stale_releases")                                                           \
+    X(CW_SESSION_LOSSES_RECOVERED, "losses_recovered")                                                       \
+    X(CW_SESSION_FEC_BLOCKS_OUT, "fec_blocks_out")                                                           \
+    X(CW_SESSION_FEC_REPAIRS_OUT, "fec_repairs_out")                                                         \
+    X(CW_SESSION_FEC_UNPROTECTED, "fec_unprotected")                                                         \
+    X(CW_SESSION_FEC_BLOCKS_IN, "fec_blocks_in")                                                             \
+    X(CW_SESSION_FEC_REPAIRS_IN, "fec_repairs_in")                                                           \
+    X(CW_SESSION_FEC_RECOVERED, "fec_recovered")                                                             \
+    X(CW_SESSION_FEC_UNRECOVERABLE, "fec_unrecoverable")                                                     \
+    X(CW_SESSION_FEC_LATE, "fec_late")                                                                       \
+    X(CW_SESSION_FEC_BAD, "drop_bad_symbol")                                                                 \
+    X(CW_SESSION_REFUSED_NO_CERTIFICATE, "refused_no_certificate")                                           \
+    X(CW_SESSION_REFUSED_AUTHORITY, "refused_other_authority")                                               \
+    X(CW_SESSION_REFUSED_SITE, "refused_other_site")                                                         \
+    X(CW_SESSION_REFUSED_EXPIRED, "refused_expired")                                                         \
+    X(CW_SESSION_REFUSED_NOT_YET, "refused_not_yet_valid")                                                   \
+    X(CW_SESSION_REFUSED_REVOKED, "refused_revoked")                                                         \
+    X(CW_SESSION_REFUSED_STALE, "refused_stale_revocations")                                                 \
+    X(CW_SESSION_REFUSED_BY_PEER, "refused_by_peer")                                                         \
+    X(CW_SESSION_REFUSED_BROKEN, "refused_broken")
 enum { CW_SESSION_COUNTERS(CW_COUNTER_ENUM) CW_SESSION_COUNTER_COUNT };
 extern const char *const cw_session_counter_names[CW_SESSION_COUNTER_COUNT];
 
@@ -172,6 +189,13 @@ enum cw_status cw_session_send(struct cw_session *session, enum cw_stream stream
                                uint32_t head_length, const uint8_t *body, uint32_t body_length,
                                uint64_t tag) CW_MUST_CHECK;
 bool cw_session_can_send(const struct cw_session *session, enum cw_stream stream, uint32_t body_length);
+
+/*
+ * With certificates: what the session wants of its authenticator, and what that says (authenticator.h). Ask
+ * after each turn; what is not asked for stays. An answer has effect at once; its secret is not kept.
+ */
+bool cw_session_auth_request(struct cw_session *session, struct cw_auth_request *request);
+void cw_session_auth_answer(struct cw_session *session, const struct cw_auth_answer *answer, uint64_t now_ns);
 
 /* One UDP payload as received. May be changed (opened in place). Never keeps a pointer to it. */
 void cw_session_on_datagram(struct cw_session *session, uint8_t *datagram, size_t length, uint64_t now_ns);

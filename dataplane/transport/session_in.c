@@ -123,7 +123,7 @@ static struct cw_lane *lane_of(struct cw_session *s, uint32_t spi)
 {
     if (s->state == CW_STATE_UP && spi == s->live->spi_in)
         return s->live;
-    bool confirming = s->handshake.state == CW_HANDSHAKE_CONFIRMING;
+    bool confirming = s->handshake.state == CW_HANDSHAKE_CONFIRMING && !s->handshake.is_refused;
     if (confirming && s->next->is_ready && spi == s->next->spi_in && cw_session_may_go_up(s))
         return s->next;
     return NULL;
@@ -180,6 +180,7 @@ static void on_handshake(struct cw_session *s, const uint8_t *datagram, size_t l
     case CW_HANDSHAKE_REPEATED:
         s->ping_due = s->ping_due || s->state == CW_STATE_UP;
         break;
+    case CW_HANDSHAKE_REFUSED: /* only an authenticator refuses */
     case CW_HANDSHAKE_TAKEN:
         break;
     }

@@ -77,6 +77,8 @@ struct cw_session {
     struct cw_session_fec *fec; /* NULL: not configured */
     bool close_due;             /* one CLOSE is to leave under the live lane's keys */
     uint8_t close_why;
+    uint32_t attempt_live; /* with certificates: the attempt that the live lane is from */
+    bool attempt_due;      /* the authenticator is to hear of it */
     bool ping_due;
     uint64_t credit_ns; /* when CREDIT is to leave; CW_NEVER: it is not due */
     uint64_t heard_ns;  /* when the last packet of the live lane was opened */

@@ -352,6 +352,8 @@ static void turn(struct cw_pair *pair, int side)
     deliver(pair, side);
     if (cw_session_deadline_ns(s->session) <= pair->now_ns)
         cw_session_on_time(s->session, pair->now_ns);
+    if (pair->authenticate)
+        pair->authenticate(pair, side);
     drain_events(pair, side);
     transmit(pair, side);
 }

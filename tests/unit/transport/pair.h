@@ -51,6 +51,7 @@ struct cw_pair {
     struct cw_pair_side sides[2];                                                  /* 0 initiates */
     void (*tap)(struct cw_pair *pair, int from, uint8_t *datagram, size_t length); /* may be NULL */
     void *tap_context;
+    void (*authenticate)(struct cw_pair *pair, int side); /* after each turn of a side; may be NULL */
 };
 
 /* AEAD that remembers every nonce it sealed under and asserts that none comes twice. */
