@@ -12,7 +12,7 @@ Result names: replicate/MODE/SIZE/qdN/FRONT/METRIC[/mtuN]; FRONT is nbd (fio's n
 direct (a load generator inside the engine). peer/qemu-mirror/... is QEMU's write-blocking mirror doing the same
 NBD work: memory-backed files at both sides, a stock nbdkit as its far side over TCP on loopback, in clear.
 limit/nbd-alone/... is the same client at a server that keeps blocks in memory and does nothing else: no server
-gets more out of it on this machine.
+gets more out of it on this machine. transport/... and what stands beside it: transport.py.
 """
 import argparse
 import json
@@ -29,6 +29,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, "tests", "lib"))
 from lab import Lab  # noqa: E402
+from transport import transport  # noqa: E402
 
 BUILD = os.environ.get("CAUSEWAY_BUILD", os.path.join(TOP, "build", "gcc"))
 SIZES = {"4k": 4096, "1m": 1 << 20}
@@ -317,7 +318,9 @@ def main():
     a = p.parse_args()
     a.seconds = int(a.seconds) if a.seconds >= 1 else 1
     results = Results(a.names)
-    limits = measure_limits(results, a)
+    others = any(results.wants(name) for name in ("limit", "peer", "replicate"))
+    limits = measure_limits(results, a) if others else {}
+    is_whole = transport(BUILD, TOP, results, a, note)
     for mode in ("sync", "semi-sync", "async"):
         for mtu in (1500, 9000):
             if results.wants(f"replicate/{mode}") and (mtu == 1500 or mode != "semi-sync"):
@@ -328,7 +331,8 @@ def main():
         with open(a.json, "w") as f:
             json.dump({"machine": machine(), "results": results.rows}, f, indent=1)
         print(f"written: {a.json}")
+    return 0 if is_whole else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

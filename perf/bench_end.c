@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* See bench_end.h. */
+#include "bench_end.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "base/numbers.h"
+#include "base/rng.h"
+#include "io/aead.h"
+#include "memif_bare.h"
+#include "transport/session_internal.h"
+
+#define HEAD_BYTES         96u /* as a record's */
+#define AT_HASH            16u /* behind group and epoch, which are 0 */
+#define AT_TIME            24u
+#define AT_NUMBER          32u
+#define FEED_BYTES         (16u << 20)
+#define DATAGRAMS_PER_TURN 64u
+#define FLUSH_EACH         2u /* as in a net lcore */
+
+static uint8_t *feed; /* FEED_BYTES, the same for all */
+
+static void die(const char *words)
+{
+    fprintf(stderr, "bench: %s\n", words);
+    exit(1);
+}
+
+static void feed_make(void)
+{
+    struct cw_rng rng = {.state = 1};
+    feed = aligned_alloc(4096, FEED_BYTES);
+    if (feed == NULL)
+        die("no memory");
+    for (uint32_t i = 0; i < FEED_BYTES; i += 8)
+        cw_store64le(feed + i, cw_rng_next(&rng));
+}
+
+static void session_config(const struct bench_end_config *config, struct cw_session_config *session)
+{
+    *session = (struct cw_session_config){
+        .is_initiator = config->is_initiator,
+        .aead = cw_aead_ipsecmb() != NULL ? cw_aead_ipsecmb() : cw_aead_openssl(),
+        .datagram_bytes_max = cw_port_datagram_bytes_max(config->port),
+        .rate_kind = config->rate_kind,
+        .rate_bytes_per_second = config->rate_bytes_per_second,
+        .packets_in_flight_max = config->packets_in_flight,
+        .messages_max = config->messages,
+        .receive_count = {256, 16, config->messages},
+        .fec = config->fec,
+    };
+    memcpy(session->local_name, config->is_initiator ? "east" : "west", 5);
+    memcpy(session->remote_name, config->is_initiator ? "west" : "east", 5);
+    if (getrandom(session->seed, sizeof session->seed, 0) != sizeof session->seed)
+        die("no random bytes");
+}
+
+void bench_end_open(struct bench_end *end, const struct bench_end_config *config)
+{
+    struct cw_session_config session;
+    struct cw_arena arena;
+    uint64_t now_ns = bench_now_ns();
+    if (feed == NULL)
+        feed_make();
+    session_config(config, &session);
+    *end = (struct bench_end){.port = config->port, .messages_max = config->messages};
+    cw_arena_measure(&arena);
+    (void)cw_session_new(&session, &arena, now_ns);
+    size_t size = cw_round_up(arena.used, 4096);
+    end->memory = aligned_alloc(4096, size);
+    if (end->memory == NULL)
+        die("no memory");
+    memset(end->memory, 0, size); /* so that no page is had later */
+    cw_arena_init(&arena, end->memory, size);
+    end->session = cw_session_new(&session, &arena, now_ns);
+}
+
+void bench_end_close(struct bench_end *end)
+{
+    free(end->memory);
+}
+
+static void on_datagram(void *context, uint8_t *datagram, size_t length)
+{
+    struct bench_end *end = context;
+    cw_session_on_datagram(end->session, datagram, length, end->now_ns);
+}
+
+static void take_message(struct bench_end *end, const struct cw_received *received)
+{
+    if (received->head_length != HEAD_BYTES ||
+        cw_hash64(received->body, received->body_length) != cw_load64le(received->head + AT_HASH))
+        die("a message is not what was sent");
+    end->received_messages++;
+    end->received_bytes += received->body_length;
+    if (end->on_received != NULL)
+        end->on_received(end, cw_load64le(received->head + AT_NUMBER), cw_load64le(received->head + AT_TIME));
+    cw_session_release(end->session, received->buffer);
+}
+
+static void take_state(struct bench_end *end, bool is_up)
+{
+    if (end->is_up && !is_up) {
+        end->down_at_ns = end->now_ns;
+    } else if (!end->is_up && is_up && end->down_at_ns > 0) {
+        end->gap_count++;
+        end->gap_ns += bench_now_ns() - end->down_at_ns;
+    }
+    end->is_up = is_up;
+}
+
+static void take_events(struct bench_end *end)
+{
+    struct cw_session_event event;
+    while (cw_session_event(end->session, &event)) {
+        if (event.type == CW_SESSION_RECEIVED) {
+            take_message(end, &event.received);
+        } else if (event.type == CW_SESSION_SENT) {
+            end->outstanding--;
+            end->delivered_bytes += event.delivered ? event.tag : 0;
+        } else {
+            take_state(end, event.type == CW_SESSION_UP);
+        }
+    }
+}
+
+static void transmit(struct bench_end *end)
+{
+    for (uint32_t count = 0; count < DATAGRAMS_PER_TURN;) {
+        uint8_t *datagram = cw_port_transmit_next(end->port);
+        if (datagram == NULL)
+            break;
+        size_t length = cw_session_transmit(end->session, datagram, end->now_ns);
+        if (length == 0) {
+            cw_port_transmit_abandon(end->port);
+            break;
+        }
+        cw_port_transmit_commit(end->port, length);
+        if (++count % FLUSH_EACH == 0)
+            cw_port_flush(end->port);
+    }
+    cw_port_flush(end->port);
+}
+
+void bench_end_turn(struct bench_end *end)
+{
+    end->now_ns = bench_now_ns();
+    (void)cw_port_receive(end->port, on_datagram, end);
+    if (cw_session_wants_entropy(end->session)) {
+        uint8_t seed[64];
+        if (getrandom(seed, sizeof seed, 0) != sizeof seed)
+            die("no random bytes");
+        cw_session_entropy(end->session, seed);
+    }
+    if (end->now_ns >= cw_session_deadline_ns(end->session))
+        cw_session_on_time(end->session, end->now_ns);
+    take_events(end);
+    transmit(end);
+}
+
+bool bench_end_send(struct bench_end *end, const uint8_t *body, uint32_t body_length)
+{
+    uint8_t head[HEAD_BYTES] = {0};
+    if (end->outstanding >= end->messages_max ||
+        !cw_session_can_send(end->session, CW_STREAM_LIVE, body_length))
+        return false;
+    cw_store64le(head + AT_HASH, cw_hash64(body, body_length));
+    cw_store64le(head + AT_TIME, bench_now_ns());
+    cw_store64le(head + AT_NUMBER, end->sent_messages);
+    if (cw_session_send(end->session, CW_STREAM_LIVE, head, sizeof head, body, body_length, body_length) !=
+        CW_OK)
+        return false;
+    end->sent_messages++;
+    end->outstanding++;
+    return true;
+}
+
+void bench_end_feed(struct bench_end *end, uint32_t body_length)
+{
+    uint32_t places = FEED_BYTES / body_length;
+    while (bench_end_send(end, feed + end->sent_messages % places * body_length, body_length))
+        continue;
+}
+
+void bench_end_rekey(struct bench_end *end, uint64_t bytes)
+{
+    end->session->key_blocks_max = bytes > 0 ? bytes / 16 : CW_KEY_BLOCKS_MAX;
+}

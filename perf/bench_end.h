@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One end of a session at a port, turned as a net lcore turns its paths. Messages carry the hash of their
+ * body, their time and their number; who receives checks the hash. One thread owns an end.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/port.h"
+#include "transport/session.h"
+
+struct bench_end_config {
+    bool is_initiator;
+    struct cw_port *port;
+    enum cw_rate_kind rate_kind;
+    uint64_t rate_bytes_per_second;
+    struct cw_fec_config fec;
+    uint32_t packets_in_flight, messages; /* at most */
+};
+
+struct bench_end {
+    struct cw_session *session;
+    struct cw_port *port;
+    void *memory;
+    uint64_t now_ns; /* of this turn */
+    uint32_t messages_max, outstanding;
+    uint64_t sent_messages;
+    uint64_t delivered_bytes; /* of bodies, by the other end's acknowledgement */
+    uint64_t received_messages, received_bytes;
+    bool is_up;
+    uint64_t down_at_ns;
+    uint32_t gap_count; /* times that it was down between two sessions */
+    uint64_t gap_ns;    /* all of them */
+    /* For each message, before its buffer goes back; may be NULL. */
+    void (*on_received)(struct bench_end *end, uint64_t number, uint64_t sent_ns);
+    void *context;
+};
+
+/* Ends the process where memory lacks, or a received body is not what was sent. */
+void bench_end_open(struct bench_end *end, const struct bench_end_config *config);
+void bench_end_close(struct bench_end *end);
+/* Receives, does what is due, sends. */
+void bench_end_turn(struct bench_end *end);
+/* False: it takes none now. body stays as it is until the end is closed. */
+bool bench_end_send(struct bench_end *end, const uint8_t *body, uint32_t body_length);
+/* As many as it takes, out of some megabytes of random bytes. */
+void bench_end_feed(struct bench_end *end, uint32_t body_length);
+/* New keys after so many bytes sealed or opened; 0: as late as always. */
+void bench_end_rekey(struct bench_end *end, uint64_t bytes);

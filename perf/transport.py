@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The transport's own benchmarks: `./run bench transport`. Used by bench.py.
+
+transport/bulk/mtuN             payload of AES-256, hashed, FEC (32,2)x16, paced, reliable, one net lcore a side
+                                over memif; the limit is what seal, FEC and bare memif leave of a core, measured
+                                between slices of the same run
+transport/pingpong/4k           a 4 KiB message there and back, beside a bare memif frame of 4 KiB
+transport/rekey/256mib/...      what renewing keys each 256 MiB takes of the throughput, and how long nothing flows
+transport/wan/LINE/loss-P/...   through perf/wanem, under bbr; `goodput` with FEC, `goodput/plain` without,
+                                `goodput/tcp-CC` is kernel TCP over the same emulator; `latency-p99` of a 4 KiB
+                                message each millisecond, with FEC and by resending alone
+"""
+import json
+import statistics
+import subprocess
+
+WAN = "1gbit-80ms"
+SPEC = "rate=1gbit,rtt=80ms"
+LOSSES = ("0", "0.1", "1", "2")
+FRAME, PAYLOAD, SEGMENT = 1514, 1376, 1448  # bytes on the line, and of ours and TCP's data in them
+LATENCY_SECONDS = 4
+BULK_SLICES, REKEY_PAIRS = 8, 6
+
+
+def run(words, seconds):
+    p = subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=seconds)
+    if p.returncode != 0:
+        raise RuntimeError(f"{words[0]}: {p.stderr[-2000:]}")
+    return json.loads(p.stdout.strip().splitlines()[-1])
+
+
+class Bench:
+    def __init__(self, build, top, results, a, note):
+        self.note = note
+        self.program, self.wanem = f"{build}/perf/bench-transport", f"{build}/perf/wanem/wanem"
+        self.tcp_py, self.results, self.a = f"{top}/perf/wanem/tcp.py", results, a
+
+    def rounds(self, what, *words):
+        return [run([self.program, what, *words], 120)[what] for _ in range(self.a.rounds)]
+
+    def bulk(self, mtu):
+        slices = [s for r in self.rounds("bulk", mtu, BULK_SLICES) for s in r["slices"]]
+        middle = {k: statistics.median(s[k] for s in slices) for k in slices[0]}
+        for part in ("seal", "open", "fec", "memif"):
+            self.results.add(f"transport/bulk/mtu{mtu}/part/{part}", middle[f"{part}_ns"], "ns")
+        self.results.add(f"transport/bulk/mtu{mtu}", middle["gbps"], "Gb/s", middle["limit_gbps"],
+                         "AEAD + FEC + memif")
+
+    def pingpong(self, fec, suffix):
+        found = self.rounds("pingpong", 9000, fec)
+        middle = {k: statistics.median(r[k] for r in found) for k in found[0] if k.endswith(("us", "ns"))}
+        name = f"transport/pingpong/4k{suffix}"
+        self.results.add(name, middle["p50_us"], "us", middle["bare_p50_us"], "bare memif")
+        self.results.add(f"{name}/p99", middle["p99_us"], "us", middle["bare_p99_us"], "bare memif")
+        if not suffix:
+            seals = 2 * (middle["seal_ns"] + middle["open_ns"]) / 1000
+            self.results.add("transport/pingpong/4k/wire-and-seals", middle["bare_p50_us"] + seals, "us")
+
+    def rekey(self):
+        found = self.rounds("rekey", 9000, REKEY_PAIRS)
+        costs = [100 * (1 - s["gbps_rekeying"] / s["gbps"]) for r in found for s in r["slices"]]
+        gaps = [r["gap_us"] for r in found if r["gaps"]]
+        self.results.add("transport/rekey/256mib/cost", statistics.median(costs), "%")
+        gbps = statistics.median(s["gbps"] for r in found for s in r["slices"])
+        gap = statistics.median(gaps) if gaps else 0
+        period = (256 << 20) * 8e-3 / gbps  # microseconds
+        self.results.add("transport/rekey/256mib/gap", gap, "us")
+        self.results.add("transport/rekey/256mib/gap-share", 100 * gap / period, "%")
+
+    def tcp(self, congestion, spec):
+        try:
+            return run(["/usr/bin/python3", self.tcp_py, self.wanem, spec, "--seconds", self.a.seconds + 4, "--congestion",
+                        congestion], 300)["goodput_mbit"]
+        except RuntimeError as e:
+            self.note(f"no kernel TCP with {congestion} here: {str(e).strip().splitlines()[-1]}")
+            return None
+
+    def goodput(self, loss):
+        spec = SPEC + (f",loss={loss}%" if loss != "0" else "")
+        runs = {}
+        for i in range(self.a.rounds):
+            for fec in ("fec", "plain"):
+                r = run([self.program, "goodput", self.wanem, f"{spec},seed={i + 1}", self.a.seconds + 4, fec], 120)
+                runs.setdefault(fec, []).append(r["goodput"]["mbps"])
+            for congestion in ("cubic", "bbr"):
+                runs.setdefault(congestion, []).append(self.tcp(congestion, f"{spec},seed={i + 1}"))
+        name, line = f"wan/{WAN}/loss-{loss}", 1000 / FRAME
+        for fec, suffix in (("fec", ""), ("plain", "/plain")):
+            self.results.add(f"transport/{name}/goodput{suffix}", statistics.median(runs[fec]), "Mb/s", line * PAYLOAD,
+                             "the line")
+        for congestion in ("cubic", "bbr"):
+            if None not in runs[congestion]:
+                self.results.add(f"transport/{name}/goodput/tcp-{congestion}", statistics.median(runs[congestion]), "Mb/s",
+                                 line * SEGMENT, "the line")
+
+    def latency(self, loss):
+        for fec, suffix in (("fec", "fec"), ("plain", "resend")):
+            found = self.rounds("latency", self.wanem, f"{SPEC},loss={loss}%", LATENCY_SECONDS, fec)
+            name = f"transport/wan/{WAN}/loss-{loss}/latency-p99"
+            for order, word in (("each", ""), ("ordered", "-ordered")):
+                self.results.add(f"{name}{word}/{suffix}", statistics.median(r[order]["p99_ms"] for r in found), "ms",
+                                 40, "one way")
+
+
+def transport(build, top, results, a, note):
+    """False: something could not be measured; the rest was."""
+    bench, is_whole = Bench(build, top, results, a, note), True
+    cases = [(f"transport/bulk/mtu{mtu}", bench.bulk, (mtu,)) for mtu in (1500, 9000)]
+    cases += [("transport/pingpong/4k", bench.pingpong, ("plain", "")),
+              ("transport/pingpong/4k/fec", bench.pingpong, ("fec", "/fec")), ("transport/rekey", bench.rekey, ())]
+    cases += [(f"transport/wan/{WAN}/loss-{loss}/goodput", bench.goodput, (loss,)) for loss in LOSSES]
+    cases += [(f"transport/wan/{WAN}/loss-1/latency-p99", bench.latency, ("1",))]
+    for name, measure, arguments in cases:
+        if results.wants(name):
+            note(name)
+            try:
+                measure(*arguments)
+            except (RuntimeError, subprocess.TimeoutExpired) as e:
+                note(f"{name} could not be measured: {str(e).strip().splitlines()[-1]}")
+                is_whole = False
+    return is_whole
