@@ -47,8 +47,10 @@ enum cw_status cw_payload_take(struct cw_payload_memory *memory, uint32_t length
         if (pool->free_count <= reserve_of(c, may_use_reserve))
             continue;
         struct cw_handle handle = cw_pool_take(pool);
-        *slice = (struct cw_slice){
-            .handle = cw_payload_handle(handle, c), .data = cw_pool_get(pool, handle), .length = length};
+        *slice = (struct cw_slice){.handle = cw_payload_handle(handle, c),
+                                   .data = cw_pool_get(pool, handle),
+                                   .length = length,
+                                   .capacity = CW_CLASS_BYTES(c)};
         return CW_OK;
     }
     return CW_AGAIN;
@@ -59,6 +61,17 @@ void cw_payload_give(struct cw_payload_memory *memory, uint64_t handle)
     unsigned kind = cw_payload_kind(handle);
     CW_ASSERT(kind < CW_CLASS_COUNT);
     cw_pool_give(&memory->classes[kind], cw_payload_slot(handle));
+}
+
+uint64_t cw_payload_free_bytes(const struct cw_payload_memory *memory, uint64_t length)
+{
+    uint64_t bytes = 0;
+    for (unsigned c = cw_size_class_of((uint32_t)CW_MIN(length, CW_RECORD_PAYLOAD_MAX)); c < CW_CLASS_COUNT;
+         c++) {
+        uint32_t left = memory->classes[c].free_count, kept = reserve_of(c, false);
+        bytes += (uint64_t)(left > kept ? left - kept : 0) * CW_CLASS_BYTES(c);
+    }
+    return bytes;
 }
 
 enum cw_status cw_payload_take_all(struct cw_payload_memory *memory, uint64_t length, bool may_use_reserve,

@@ -52,6 +52,8 @@ uint64_t cw_payload_memory_bytes_min(void);
 enum cw_status cw_payload_take(struct cw_payload_memory *memory, uint32_t length, bool may_use_reserve,
                                struct cw_slice *slice) CW_MUST_CHECK;
 void cw_payload_give(struct cw_payload_memory *memory, uint64_t handle);
+/* Bytes of free buffers that requests of that length may use, less the reserve. */
+uint64_t cw_payload_free_bytes(const struct cw_payload_memory *memory, uint64_t length);
 /* All slices of a request of `length` bytes, or none. */
 enum cw_status cw_payload_take_all(struct cw_payload_memory *memory, uint64_t length, bool may_use_reserve,
                                    struct cw_slice *slices, uint16_t *slice_count) CW_MUST_CHECK;

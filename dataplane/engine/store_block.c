@@ -45,6 +45,12 @@ static void buffers_give(struct cw_block_volume *block, struct cw_block_request 
     request->slice_count = 0;
 }
 
+static uint64_t buffers_free(const struct cw_block_volume *block, uint64_t length)
+{
+    const struct cw_store_volume *volume = block->engine;
+    return cw_payload_free_bytes(&volume->group->store->payloads, length);
+}
+
 /* ---------------------------------------------------------------- reads */
 
 static struct cw_store_read *read_take(struct cw_store *store, uint32_t pieces)
@@ -255,8 +261,8 @@ uint32_t cw_store_answer(struct cw_store_group *group)
 
 /* ---------------------------------------------------------------- extents */
 
-/* What is not in place yet cannot be told from the file: then all is data. So it is where a read would have to
- * wait, or fail: who was deposed meanwhile does not know any more what is zero. */
+/* What is not in place yet cannot be told from the file: then all is data. So it is where a read would have
+ * to wait, or fail: who was deposed meanwhile does not know any more what is zero. */
 static uint64_t extent(struct cw_block_volume *block, uint64_t offset, uint64_t length, bool *is_zero)
 {
     struct cw_store_volume *volume = volume_of(block);
@@ -267,5 +273,8 @@ static uint64_t extent(struct cw_block_volume *block, uint64_t offset, uint64_t 
     return length;
 }
 
-const struct cw_block_ops cw_store_block_ops = {
-    .submit = submit, .buffers_take = buffers_take, .buffers_give = buffers_give, .extent = extent};
+const struct cw_block_ops cw_store_block_ops = {.submit = submit,
+                                                .buffers_take = buffers_take,
+                                                .buffers_give = buffers_give,
+                                                .buffers_free = buffers_free,
+                                                .extent = extent};

@@ -20,7 +20,7 @@
 #include "base/status.h"
 #include "wire/record.h"
 
-#define CW_REQUEST_BYTES_MAX (4u * 1024u * 1024u) /* data of one request: what NBD advertises as maximum */
+#define CW_REQUEST_BYTES_MAX  (4u * 1024u * 1024u) /* data of one request: what NBD advertises as maximum */
 #define CW_REQUEST_SLICES_MAX (CW_REQUEST_BYTES_MAX / CW_RECORD_PAYLOAD_MAX)
 
 enum cw_block_op { CW_BLOCK_READ = 1, CW_BLOCK_WRITE, CW_BLOCK_ZEROES, CW_BLOCK_DISCARD, CW_BLOCK_FLUSH };
@@ -29,18 +29,19 @@ enum cw_block_op { CW_BLOCK_READ = 1, CW_BLOCK_WRITE, CW_BLOCK_ZEROES, CW_BLOCK_
 struct cw_slice {
     uint64_t handle; /* names pool, class, slot and generation; opaque to front ends */
     uint8_t *data;
-    uint32_t length; /* bytes in use: all slices but the last hold CW_RECORD_PAYLOAD_MAX */
+    uint32_t length;   /* bytes in use: all slices but the last hold CW_RECORD_PAYLOAD_MAX */
+    uint32_t capacity; /* of the buffer: what it costs */
 };
 
 struct cw_block_request;
 typedef void cw_block_on_complete(struct cw_block_request *request, enum cw_status status);
 
 struct cw_block_request {
-    uint8_t op;             /* enum cw_block_op */
+    uint8_t op; /* enum cw_block_op */
     bool fua;
-    uint16_t slice_count;   /* READ and WRITE */
-    uint64_t offset;        /* bytes; in range and a multiple of 512: the front end has checked */
-    uint64_t length;        /* bytes; 0 for FLUSH */
+    uint16_t slice_count; /* READ and WRITE */
+    uint64_t offset;      /* bytes; in range and a multiple of 512: the front end has checked */
+    uint64_t length;      /* bytes; 0 for FLUSH */
     struct cw_slice slices[CW_REQUEST_SLICES_MAX];
     cw_block_on_complete *on_complete;
 
@@ -58,11 +59,11 @@ struct cw_block_request {
 struct cw_block_volume {
     char group[64];
     char name[64];
-    uint64_t size;              /* bytes, a multiple of 512 */
-    uint32_t block_size;        /* logical: 512 or 4096 */
-    uint16_t index;             /* in its group */
+    uint64_t size;       /* bytes, a multiple of 512 */
+    uint32_t block_size; /* logical: 512 or 4096 */
+    uint16_t index;      /* in its group */
     const struct cw_block_ops *ops;
-    void *engine;               /* the ops' own */
+    void *engine; /* the ops' own */
 };
 
 /* Provided by whoever stands behind the front ends: the engine, or a plain memory back end in tests. */
@@ -70,11 +71,15 @@ struct cw_block_ops {
     /* All required. Thread: the store lcore. */
 
     /* Takes the request. CW_OK: on_complete will be called. Anything else: it will not, and a WRITE's
-     * buffers are still the caller's; CW_AGAIN: the group has no room, submit again when on_room is called. */
+     * buffers are still the caller's; CW_AGAIN: the group has no room, submit again when on_room is called.
+     */
     enum cw_status (*submit)(struct cw_block_volume *volume, struct cw_block_request *request);
     /* Fills request->slices for request->length bytes. CW_AGAIN: none now, on_room will be called. */
     enum cw_status (*buffers_take)(struct cw_block_volume *volume, struct cw_block_request *request);
     void (*buffers_give)(struct cw_block_volume *volume, struct cw_block_request *request);
+    /* Bytes of the buffers that are free for a request of that length, beyond what is kept back so that a
+     * READ can be served though WRITEs have filled the rest. */
+    uint64_t (*buffers_free)(const struct cw_block_volume *volume, uint64_t length);
     /* Extent map for block status: from offset on, how many bytes (at most length) have the same state, and
      * is it a hole that reads as zeroes? May answer conservatively: data. */
     uint64_t (*extent)(struct cw_block_volume *volume, uint64_t offset, uint64_t length, bool *is_zero);

@@ -4,7 +4,8 @@
  *
  * Two lists keep a loop turn short: the dirty (something changed: look at it in the next flush) and the
  * waiting (for buffers or room, first come first served; a volume that has none stops only those behind it
- * that want the same volume). Both are linked through the connections, so neither can be full.
+ * that want the same volume, and who waits for others that hold too much stops nobody). Both are linked
+ * through the connections, so neither can be full.
  */
 #include "frontend/nbd.h"
 
@@ -13,8 +14,10 @@
 
 #include "base/numbers.h"
 #include "frontend/nbd_io.h"
+#include "frontend/nbd_share.h"
 
 #define ACCEPT_PAUSE_NS (100 * CW_MS)
+#define STALL_PARTS     10u /* who holds more than its share gets such a part of the time */
 
 const char *const cw_nbd_counter_names[CW_NBD_COUNTER_COUNT] = {CW_NBD_COUNTERS(CW_COUNTER_NAME)};
 
@@ -119,7 +122,7 @@ void cw_nbd_wait_no_more(struct cw_nbd_connection *connection)
 bool cw_nbd_is_anyone_waiting(const struct cw_nbd *server, const struct cw_nbd_export *export)
 {
     for (const struct cw_nbd_connection *at = server->waiting_first; at; at = at->waiting_next)
-        if (at->export == export)
+        if (at->export == export && at->waits_for == CW_NBD_FOR_ENGINE)
             return true;
     return false;
 }
@@ -128,14 +131,16 @@ void cw_nbd_on_room(struct cw_nbd *server)
 {
     struct cw_nbd_connection *at = server->waiting_first;
     server->waiting_first = server->waiting_last = NULL;
+    server->is_dip_wanted = false;
     for (struct cw_nbd_connection *one = at; one; one = one->waiting_next)
         one->export->is_full = false;
     while (at) {
         struct cw_nbd_connection *next = at->waiting_next;
         at->is_waiting = false;
         if (at->export->is_full || !cw_nbd_connection_retry(at)) {
-            at->export->is_full = true;
-            cw_nbd_wait_for_room(at);
+            at->export->is_full = at->export->is_full || at->waits_for == CW_NBD_FOR_ENGINE;
+            if (at->waits_for != CW_NBD_FOR_ITSELF)
+                cw_nbd_wait_for_room(at);
         }
         at = next;
     }
@@ -143,18 +148,24 @@ void cw_nbd_on_room(struct cw_nbd *server)
 
 /* ---- a loop turn ---- */
 
+static void ask_waiting(struct cw_nbd *server)
+{
+    if (!server->has_left_waiting)
+        return;
+    server->has_left_waiting = false;
+    cw_nbd_on_room(server);
+}
+
 bool cw_nbd_flush(struct cw_nbd *server)
 {
     server->has_submitted = false;
-    if (server->has_left_waiting) {
-        server->has_left_waiting = false;
-        cw_nbd_on_room(server);
-    }
+    ask_waiting(server);
     struct cw_nbd_connection *connection;
     while ((connection = pop_dirty(server)) != NULL) {
         cw_nbd_connection_advance(connection);
         if (server->uring)
             cw_nbd_io_connection(connection);
+        ask_waiting(server); /* makes dirty whom it serves; ends, as nothing new arrives here */
     }
     if (server->has_listener_work && server->uring) {
         server->has_listener_work = false;
@@ -187,16 +198,18 @@ static void connection_on_time(struct cw_nbd_connection *connection, uint64_t no
     server->deadline_ns = CW_MIN(server->deadline_ns, connection->deadline_ns);
 }
 
-/* Buffers are short: who has replies and has taken none for a while gives its own back. */
+/* Buffers are short: who has replies and has taken none for a while, or has a WRITE begun and sends nothing
+ * of it, gives its own back; sooner if it holds more than its share. */
 static void stall_on_time(struct cw_nbd_connection *connection, uint64_t now_ns)
 {
     struct cw_nbd *server = connection->server;
-    bool is_taking = connection->reply_first == NULL || connection->sends_seen != connection->sends_done;
-    if (is_taking || !server->is_looking_for_stalls) {
-        connection->sends_seen = connection->sends_done;
-        connection->sends_seen_ns = now_ns;
-    } else if (connection->state != CW_NBD_CLOSING &&
-               now_ns - connection->sends_seen_ns >= server->config.stall_ns) {
+    cw_nbd_share_reconsider(connection);
+    bool is_its_turn = connection->reply_first != NULL || connection->state == CW_NBD_PAYLOAD;
+    uint64_t limit_ns = server->config.stall_ns / (connection->bytes_dipped > 0 ? STALL_PARTS : 1);
+    if (!is_its_turn || connection->moves_seen != connection->moves || !server->is_looking_for_stalls) {
+        connection->moves_seen = connection->moves;
+        connection->moves_seen_ns = now_ns;
+    } else if (connection->state != CW_NBD_CLOSING && now_ns - connection->moves_seen_ns >= limit_ns) {
         cw_count(&server->counters[CW_NBD_STALLED], 1);
         cw_nbd_connection_on_end(connection);
     }
@@ -210,7 +223,7 @@ static void look_for_stalls(struct cw_nbd *server, uint64_t now_ns)
             stall_on_time(&server->connections[i], now_ns);
     server->is_looking_for_stalls = is_anyone_waiting;
     if (is_anyone_waiting)
-        server->deadline_ns = CW_MIN(server->deadline_ns, now_ns + server->config.stall_ns / 4);
+        server->deadline_ns = CW_MIN(server->deadline_ns, now_ns + server->config.stall_ns / STALL_PARTS / 4);
 }
 
 static void listener_on_time(struct cw_nbd_listener *listener, uint64_t now_ns)

@@ -35,8 +35,9 @@ struct cw_nbd_config {
     uint32_t exports_max;            /* 0: 64 */
     uint64_t bytes_max;    /* 0: 16 MiB; of data that one connection's requests hold; one is always let in */
     uint64_t handshake_ns; /* 0: 10 s; without a completed option until then, the connection closes */
-    uint64_t stall_ns;  /* 0: 10 s; who takes no reply for that long while others wait for buffers is cut */
-    uint64_t finish_ns; /* 0: 5 s; a client gets that long to read its last replies */
+    uint64_t stall_ns;     /* 0: 10 s; who takes no reply and sends no payload for that long while others wait
+                              for buffers is cut; who holds more than its share after a tenth of that */
+    uint64_t finish_ns;    /* 0: 5 s; a client gets that long to read its last replies */
 };
 
 #define CW_NBD_COUNTERS(X)                                                                                   \
@@ -45,16 +46,19 @@ struct cw_nbd_config {
     X(CW_NBD_CLOSED, "closed")                                                                               \
     X(CW_NBD_HANDSHAKE_BROKEN_COUNT, "handshake_broken")                                                     \
     X(CW_NBD_HANDSHAKE_LATE, "handshake_late")                                                               \
-    X(CW_NBD_FINISH_LATE, "finish_late") X(CW_NBD_STALLED, "stalled") X(CW_NBD_BAD_MAGIC, "bad_magic")       \
-        X(CW_NBD_TOO_LONG, "payload_too_long") X(CW_NBD_LOST, "connection_lost_in_request")                  \
-            X(CW_NBD_READS, "reads") X(CW_NBD_WRITES, "writes") X(CW_NBD_FLUSHES, "flushes")                 \
-                X(CW_NBD_TRIMS, "trims") X(CW_NBD_ZEROES, "write_zeroes") X(CW_NBD_CACHES, "caches")         \
-                    X(CW_NBD_STATUSES, "block_statuses") X(CW_NBD_ERRORS, "error_replies")                   \
-                        X(CW_NBD_BYTES_READ, "bytes_read") X(CW_NBD_BYTES_WRITTEN, "bytes_written")          \
+    X(CW_NBD_FINISH_LATE, "finish_late")                                                                     \
+    X(CW_NBD_STALLED, "stalled")                                                                             \
+    X(CW_NBD_BAD_MAGIC, "bad_magic") X(CW_NBD_TOO_LONG, "payload_too_long")                                  \
+        X(CW_NBD_LOST, "connection_lost_in_request") X(CW_NBD_READS, "reads") X(CW_NBD_WRITES, "writes")     \
+            X(CW_NBD_FLUSHES, "flushes") X(CW_NBD_TRIMS, "trims") X(CW_NBD_ZEROES, "write_zeroes")           \
+                X(CW_NBD_CACHES, "caches") X(CW_NBD_STATUSES, "block_statuses")                              \
+                    X(CW_NBD_ERRORS, "error_replies") X(CW_NBD_BYTES_READ, "bytes_read")                     \
+                        X(CW_NBD_BYTES_WRITTEN, "bytes_written")                                             \
                             X(CW_NBD_WAITS_BUFFERS, "waits_for_buffers")                                     \
                                 X(CW_NBD_WAITS_ROOM, "waits_for_room")                                       \
-                                    X(CW_NBD_WAITS_SLOT, "waits_for_slot") X(CW_NBD_RECEIVES, "receives")    \
-                                        X(CW_NBD_SENDS, "sends")
+                                    X(CW_NBD_WAITS_SHARE, "waits_for_own_replies")                           \
+                                        X(CW_NBD_WAITS_SLOT, "waits_for_slot")                               \
+                                            X(CW_NBD_RECEIVES, "receives") X(CW_NBD_SENDS, "sends")
 enum { CW_NBD_COUNTERS(CW_COUNTER_ENUM) CW_NBD_COUNTER_COUNT };
 extern const char *const cw_nbd_counter_names[CW_NBD_COUNTER_COUNT];
 
@@ -75,11 +79,14 @@ struct cw_nbd {
     uint64_t deadline_ns;
     bool has_sends;        /* prepared a send; cleared by whoever looks */
     bool has_submitted;    /* since the last flush began */
-    bool has_left_waiting; /* someone left the waiting list without having been served */
+    bool has_left_waiting; /* someone left the waiting list unserved, or gave back what others wait for:
+                              who stands there is asked again */
     bool has_listener_work;
     bool is_looking_for_stalls; /* since someone began to wait */
     bool is_stopping;
-    struct cw_fsm fsm; /* of connections; its census says where everyone stands */
+    uint64_t bytes_dipped; /* of buffers that connections hold beyond their share */
+    bool is_dip_wanted;    /* somebody waits for that to become less */
+    struct cw_fsm fsm;     /* of connections; its census says where everyone stands */
     cw_counter counters[CW_NBD_COUNTER_COUNT];
 };
 

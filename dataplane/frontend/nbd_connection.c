@@ -14,6 +14,7 @@
 
 #include "base/numbers.h"
 #include "frontend/nbd_request.h"
+#include "frontend/nbd_share.h"
 
 #define ENDINGS (CW_TO(CW_NBD_FINISHING) | CW_TO(CW_NBD_CLOSING))
 
@@ -76,7 +77,8 @@ void cw_nbd_connection_open(struct cw_nbd_connection *connection, struct cw_nbd_
     connection->head = connection->tail = 0;
     connection->reply_sent = 0;
     CW_ASSERT(connection->bytes_held == 0);
-    connection->sends_done = connection->sends_seen = 0;
+    CW_ASSERT(connection->bytes_owed == 0);
+    connection->moves = connection->moves_seen = 0;
     connection->out_sent = connection->out_length = 0;
     struct cw_nbd_out out = {.bytes = connection->out, .capacity = CW_NBD_OUT_BYTES};
     cw_nbd_handshake_init(&connection->handshake, &out);
@@ -247,6 +249,12 @@ static bool step_handshake(struct cw_nbd_connection *connection)
 
 /* ---- requests ---- */
 
+static void wait_for_engine(struct cw_nbd_connection *connection)
+{
+    connection->waits_for = CW_NBD_FOR_ENGINE;
+    cw_nbd_wait_for_room(connection);
+}
+
 /* `current` has all it needs: the engine's now, or waiting for room. */
 static void submit_current(struct cw_nbd_connection *connection)
 {
@@ -254,12 +262,14 @@ static void submit_current(struct cw_nbd_connection *connection)
     connection->current = NULL;
     if (connection->state != CW_NBD_HEADER)
         move(connection, CW_NBD_HEADER);
+    if (request->command.type == CW_NBD_CMD_WRITE)
+        cw_nbd_share_settle(request); /* all of it has come: the client can do no more for it */
     enum cw_status status = cw_nbd_request_submit(request);
     if (status == CW_AGAIN) {
         connection->current = request;
         move(connection, CW_NBD_WAIT_ROOM);
         count(connection, CW_NBD_WAITS_ROOM);
-        cw_nbd_wait_for_room(connection);
+        wait_for_engine(connection);
     } else if (status != CW_OK) {
         cw_nbd_request_reply(request, status);
     }
@@ -324,14 +334,28 @@ static bool start_data(struct cw_nbd_connection *connection)
     return true;
 }
 
-/* Nobody overtakes those who wait for the same volume. */
+/* Nobody overtakes those whom the engine lets wait for the same volume. */
+static bool try_data(struct cw_nbd_connection *connection)
+{
+    if (!cw_nbd_is_anyone_waiting(connection->server, connection->export))
+        return start_data(connection);
+    connection->waits_for = CW_NBD_FOR_ENGINE;
+    return false;
+}
+
+static void wait_for_buffers(struct cw_nbd_connection *connection)
+{
+    move(connection, CW_NBD_WAIT_BUFFERS);
+    if (connection->waits_for != CW_NBD_FOR_ITSELF)
+        cw_nbd_wait_for_room(connection);
+}
+
 static void begin_data(struct cw_nbd_connection *connection)
 {
-    if (!cw_nbd_is_anyone_waiting(connection->server, connection->export) && start_data(connection))
+    if (try_data(connection))
         return;
-    move(connection, CW_NBD_WAIT_BUFFERS);
-    count(connection, CW_NBD_WAITS_BUFFERS);
-    cw_nbd_wait_for_room(connection);
+    wait_for_buffers(connection);
+    count(connection, connection->waits_for == CW_NBD_FOR_ITSELF ? CW_NBD_WAITS_SHARE : CW_NBD_WAITS_BUFFERS);
 }
 
 /* One extent of the map; what is no whole number of blocks counts as data. */
@@ -500,7 +524,12 @@ static bool step(struct cw_nbd_connection *connection)
 void cw_nbd_connection_advance(struct cw_nbd_connection *connection)
 {
     if (connection->parted_first && !connection->is_waiting && !cw_nbd_requests_submit_parted(connection))
-        cw_nbd_wait_for_room(connection);
+        wait_for_engine(connection);
+    if (connection->state == CW_NBD_WAIT_BUFFERS && !connection->is_waiting) {
+        move(connection, CW_NBD_HEADER);
+        if (!try_data(connection))
+            wait_for_buffers(connection);
+    }
     if (connection->state == CW_NBD_WAIT_SLOT && connection->free_first)
         move(connection, CW_NBD_HEADER);
     while (step(connection)) {
@@ -513,6 +542,7 @@ bool cw_nbd_connection_retry(struct cw_nbd_connection *connection)
 {
     CW_ASSERT(!connection->is_waiting && "taken off the list for this attempt");
     cw_nbd_mark_dirty(connection); /* the rest of its buffer is parsed in the next flush */
+    connection->waits_for = CW_NBD_FOR_ENGINE;
     if (!cw_nbd_requests_submit_parted(connection))
         return false;
     if (connection->state == CW_NBD_WAIT_BUFFERS) {
@@ -584,6 +614,7 @@ void cw_nbd_connection_on_bytes(struct cw_nbd_connection *connection, size_t rec
 {
     CW_ASSERT(received > 0);
     cw_nbd_mark_dirty(connection);
+    connection->moves++;
     if (connection->state == CW_NBD_PAYLOAD) {
         size_t missing = connection->current->command.length - connection->payload_done;
         size_t direct = CW_MIN(received, missing);
@@ -635,7 +666,7 @@ void cw_nbd_connection_on_sent(struct cw_nbd_connection *connection, size_t sent
     cw_nbd_mark_dirty(connection);
     if (connection->state == CW_NBD_CLOSING)
         return;
-    connection->sends_done++;
+    connection->moves++;
     size_t answers = CW_MIN(sent, connection->out_length - connection->out_sent);
     connection->out_sent += (uint32_t)answers;
     if (connection->out_sent == connection->out_length)

@@ -55,6 +55,13 @@ enum cw_nbd_request_state {
     CW_NBD_REQUEST_REPLYING,  /* in the reply queue */
 };
 
+/* What a connection in WAIT_BUFFERS, or on the waiting list, waits for. */
+enum cw_nbd_waits_for {
+    CW_NBD_FOR_ENGINE, /* buffers or room: nobody who wants the same volume overtakes it */
+    CW_NBD_FOR_A_DIP,  /* others that hold more than their share: those within theirs overtake it */
+    CW_NBD_FOR_ITSELF, /* its own replies to be taken: it is not on the waiting list */
+};
+
 struct cw_nbd_request {
     struct cw_block_request block;
     struct cw_nbd_connection *connection;
@@ -64,6 +71,7 @@ struct cw_nbd_request {
     uint8_t state; /* enum cw_nbd_request_state */
     bool has_buffers;
     uint32_t charged; /* bytes in the connection's bytes_held */
+    uint32_t owed;    /* bytes in its bytes_owed */
     bool has_data;    /* the slices follow the head in the reply */
     uint32_t head_length;
     uint8_t head[CW_NBD_REPLY_HEAD_MAX];
@@ -99,9 +107,11 @@ struct cw_nbd_connection {
 
     struct cw_nbd_request *requests; /* requests_max of them */
     struct cw_nbd_request *free_first;
-    uint32_t used;       /* requests not free */
-    uint64_t bytes_held; /* of data: in our hands, the engine\'s, or on the way to the client */
-    uint64_t sends_done, sends_seen, sends_seen_ns; /* to tell who takes no replies */
+    uint32_t used;                     /* requests not free */
+    uint64_t bytes_held;               /* of data: in our hands, the engine\'s, or on the way to the client */
+    uint64_t bytes_owed, bytes_dipped; /* of buffers, dipped of the owed: nbd_share.h */
+    uint8_t waits_for;                 /* enum cw_nbd_waits_for */
+    uint64_t moves, moves_seen, moves_seen_ns; /* to tell who takes no replies and sends no payload */
     struct cw_nbd_request *parted_first;
     struct cw_nbd_request *reply_first, *reply_last;
     size_t reply_sent; /* bytes of reply_first already gone */
@@ -142,7 +152,7 @@ void cw_nbd_connection_on_sent(struct cw_nbd_connection *connection, size_t coun
 
 /* Goes on where it can: parted requests, bytes in the buffer; then settles FINISHING and CLOSING. */
 void cw_nbd_connection_advance(struct cw_nbd_connection *connection);
-/* Buffers or room may be had: tries again. False: still waiting, and its export has none for others. */
+/* Buffers or room may be had: tries again. False: still waiting, and waits_for says for what. */
 bool cw_nbd_connection_retry(struct cw_nbd_connection *connection);
 /* Stops reading; what waits is answered ESHUTDOWN, the rest as it completes; then closes. */
 void cw_nbd_connection_finish(struct cw_nbd_connection *connection);

@@ -9,6 +9,7 @@
 #include "frontend/nbd_request.h"
 
 #include "base/numbers.h"
+#include "frontend/nbd_share.h"
 
 void cw_nbd_requests_init(struct cw_nbd_connection *connection)
 {
@@ -35,7 +36,7 @@ struct cw_nbd_request *cw_nbd_request_take(struct cw_nbd_connection *connection)
     request->has_buffers = false;
     request->has_data = false;
     request->left = 0;
-    request->charged = 0;
+    request->charged = request->owed = 0;
     return request;
 }
 
@@ -61,6 +62,7 @@ void cw_nbd_request_release(struct cw_nbd_request *request)
     CW_ASSERT(connection->used > 0);
     CW_ASSERT(connection->bytes_held >= request->charged);
     give_buffers(request);
+    cw_nbd_share_settle(request);
     connection->bytes_held -= request->charged;
     request->state = CW_NBD_REQUEST_FREE;
     request->next = connection->free_first;
@@ -87,13 +89,12 @@ static uint8_t block_op_of(uint16_t command_type)
 
 enum cw_status cw_nbd_request_buffers(struct cw_nbd_request *request)
 {
-    struct cw_block_volume *volume = request->connection->export->volume;
     CW_ASSERT(!request->has_buffers);
     CW_ASSERT(request->command.length > 0);
     request->block.op = block_op_of(request->command.type);
     request->block.offset = request->command.offset;
     request->block.length = request->command.length;
-    enum cw_status status = volume->ops->buffers_take(volume, &request->block);
+    enum cw_status status = cw_nbd_share_take(request);
     if (status == CW_OK) {
         CW_ASSERT(request->block.slice_count <= CW_REQUEST_SLICES_MAX);
         request->has_buffers = true;

@@ -21,7 +21,7 @@ struct cw_nbd_request *cw_nbd_request_take(struct cw_nbd_connection *connection)
 /* Gives buffers back too. Not while SUBMITTED. */
 void cw_nbd_request_release(struct cw_nbd_request *request);
 
-/* Buffers for a READ or WRITE. CW_AGAIN: not now. */
+/* Buffers for a READ or WRITE. CW_AGAIN: not now; the connection's waits_for says what it takes. */
 enum cw_status cw_nbd_request_buffers(struct cw_nbd_request *request) CW_MUST_CHECK;
 /* Hands an ARRIVING or PARTED request, with all of its data, to the engine. CW_AGAIN: it stays as it was. */
 enum cw_status cw_nbd_request_submit(struct cw_nbd_request *request) CW_MUST_CHECK;

@@ -85,7 +85,7 @@ static void send_all(struct harness *h, struct cw_nbd_connection *connection, si
 {
     struct iovec pieces[CW_NBD_TRANSMIT_IOVECS];
     uint32_t used;
-    if (connection == h->deaf)
+    if (h->deaf >> (connection - h->server.connections) & 1)
         return;
     while ((used = cw_nbd_connection_transmit_window(connection, pieces)) > 0) {
         CW_ASSERT(used <= CW_NBD_TRANSMIT_IOVECS);
@@ -123,7 +123,7 @@ void harness_hang_up(struct harness *h)
 
 void harness_stop(struct harness *h)
 {
-    h->deaf = NULL;
+    h->deaf = 0;
     cw_nbd_stop(&h->server);
     for (uint32_t turn = 0; turn < TURNS_MAX && !cw_nbd_is_stopped(&h->server); turn++) {
         cw_memory_complete(&h->memory, CW_MEMORY_PENDING_MAX, 0, CW_SHUTDOWN);

@@ -17,7 +17,7 @@ struct harness {
     uint8_t *sent;                        /* what the server sent on it, HARNESS_SENT_MAX bytes of room */
     size_t sent_length;
     uint64_t now_ns;
-    struct cw_nbd_connection *deaf; /* reads no replies */
+    uint64_t deaf; /* a bit for each connection, by its index, that reads no replies */
 };
 
 struct harness_options {

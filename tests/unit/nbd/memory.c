@@ -31,7 +31,8 @@ static enum cw_status buffers_take(struct cw_block_volume *volume, struct cw_blo
         uint64_t left = request->length - (uint64_t)i * CW_RECORD_PAYLOAD_MAX;
         request->slices[i] = (struct cw_slice){.handle = cw_handle_pack(handle),
                                                .data = cw_pool_get(&memory->pool, handle),
-                                               .length = (uint32_t)CW_MIN(left, CW_RECORD_PAYLOAD_MAX)};
+                                               .length = (uint32_t)CW_MIN(left, CW_RECORD_PAYLOAD_MAX),
+                                               .capacity = CW_RECORD_PAYLOAD_MAX};
     }
     request->slice_count = (uint16_t)count;
     memory->slices_out += request->slice_count;
@@ -48,6 +49,14 @@ static void buffers_give(struct cw_block_volume *volume, struct cw_block_request
         cw_pool_give(&memory->pool, cw_handle_unpack(request->slices[i].handle));
     request->slice_count = 0;
     memory->has_changed = true;
+}
+
+static uint64_t buffers_free(const struct cw_block_volume *volume, uint64_t length)
+{
+    const struct cw_memory *memory = CW_CONTAINER_OF(volume, const struct cw_memory, volume);
+    uint32_t kept = CW_MIN(CW_REQUEST_SLICES_MAX, memory->pool.slot_count / 2);
+    uint32_t left = memory->pool.free_count;
+    return (uint64_t)(left > kept ? left - kept : 0) * CW_RECORD_PAYLOAD_MAX;
 }
 
 static void check_slices(const struct cw_memory *memory, const struct cw_block_request *request)
@@ -154,8 +163,11 @@ static uint64_t extent(struct cw_block_volume *volume, uint64_t offset, uint64_t
     return run;
 }
 
-static const struct cw_block_ops ops = {
-    .submit = submit, .buffers_take = buffers_take, .buffers_give = buffers_give, .extent = extent};
+static const struct cw_block_ops ops = {.submit = submit,
+                                        .buffers_take = buffers_take,
+                                        .buffers_give = buffers_give,
+                                        .buffers_free = buffers_free,
+                                        .extent = extent};
 
 void cw_memory_init(struct cw_memory *memory, struct cw_arena *arena, uint8_t *data, uint64_t size,
                     uint32_t block_size, uint32_t slice_count)

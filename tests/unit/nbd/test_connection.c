@@ -361,13 +361,18 @@ static void test_bytes_are_bounded(void **state)
     harness_stop(&h);
 }
 
+static void be_deaf(const struct cw_nbd_connection *connection)
+{
+    h.deaf |= 1ull << (connection - h.server.connections);
+}
+
 static void test_deaf_client_is_cut_when_others_wait(void **state)
 {
-    start(2, 2, 8);
+    start(64, 2, 8);
     struct cw_nbd_connection *deaf = h.connection;
     harness_negotiate(&h, false);
-    say(0, CW_NBD_CMD_READ, 1, 0, 2 * CW_RECORD_PAYLOAD_MAX);
-    h.deaf = deaf;
+    say(0, CW_NBD_CMD_READ, 1, 0, CW_MIB);
+    be_deaf(deaf);
     for (uint32_t i = 0; i < 100; i++) {
         h.now_ns += CW_SECOND;
         turn();
@@ -375,8 +380,9 @@ static void test_deaf_client_is_cut_when_others_wait(void **state)
     assert_int_equal(deaf->state, CW_NBD_HEADER); /* it harms nobody */
     struct cw_nbd_connection *other = harness_connect(&h);
     harness_negotiate(&h, false);
-    say(0, CW_NBD_CMD_READ, 2, 0, 512);
-    assert_int_equal(other->state, CW_NBD_WAIT_BUFFERS);
+    h.memory.submit_room = 0;
+    say(0, CW_NBD_CMD_FLUSH, 2, 0, 0);
+    assert_int_equal(other->state, CW_NBD_WAIT_ROOM);
     for (uint32_t i = 0; i < 9; i++) {
         h.now_ns += CW_SECOND;
         turn();
@@ -387,7 +393,112 @@ static void test_deaf_client_is_cut_when_others_wait(void **state)
         turn();
     }
     assert_int_equal(deaf->state, CW_NBD_FREE);
+    harness_stop(&h);
+}
+
+/* The same, of one that holds more than its share: 1 s. */
+static void test_deaf_client_beyond_its_share(void **state)
+{
+    start(2, 2, 8);
+    struct cw_nbd_connection *deaf = h.connection;
+    harness_negotiate(&h, false);
+    say(0, CW_NBD_CMD_READ, 1, 0, 2 * CW_RECORD_PAYLOAD_MAX);
+    be_deaf(deaf);
+    for (uint32_t i = 0; i < 100; i++) {
+        h.now_ns += CW_SECOND;
+        turn();
+    }
+    assert_int_equal(deaf->state, CW_NBD_HEADER);
+    struct cw_nbd_connection *other = harness_connect(&h);
+    harness_negotiate(&h, false);
+    say(0, CW_NBD_CMD_READ, 2, 0, 512);
+    assert_int_equal(other->state, CW_NBD_WAIT_BUFFERS);
+    for (uint32_t i = 0; i < 12; i++) {
+        assert_true(i > 7 || deaf->state == CW_NBD_HEADER);
+        h.now_ns += CW_SECOND / 8;
+        turn();
+    }
+    assert_int_equal(deaf->state, CW_NBD_FREE);
     assert_int_equal(other->state, CW_NBD_HEADER);
+    harness_stop(&h);
+}
+
+/* So many clients ask for all that they can have, in requests of one size, and read nothing. */
+static void ask_and_be_deaf(uint32_t clients, uint32_t length)
+{
+    for (uint32_t i = 0; i < clients; i++) {
+        if (i > 0)
+            assert_non_null(harness_connect(&h));
+        harness_negotiate(&h, false);
+        be_deaf(h.connection);
+        for (uint32_t asked = 0; asked < 16 * CW_MIB && asked / length < 64; asked += length) {
+            uint8_t request[CW_NBD_REQUEST_BYTES];
+            harness_put_request(request, 0, CW_NBD_CMD_READ, asked, 0, length);
+            if (harness_feed(&h, request, sizeof request, SIZE_MAX) < sizeof request)
+                break;
+        }
+        turn();
+    }
+}
+
+/* However many clients take none of their replies: one who does is served at once, and again. */
+static void test_deaf_clients_leave_something(void **state)
+{
+    static const uint32_t lengths[] = {512, 4096, 65536, CW_RECORD_PAYLOAD_MAX, CW_MIB, 4 * CW_MIB};
+    for (uint32_t i = 0; i < CW_COUNT_OF(lengths); i++) {
+        start(256, 32, 64);
+        ask_and_be_deaf(4, lengths[i]);
+        struct cw_nbd_connection *good = harness_connect(&h);
+        harness_negotiate(&h, false);
+        for (uint32_t k = 0; k < 10; k++) {
+            say(0, CW_NBD_CMD_READ, k, 0, 4 * CW_MIB);
+            turn();
+            assert_int_equal(good->used, 0);
+            assert_int_equal(write_bytes(k, 0, CW_MIB, 7, SIZE_MAX), CW_NBD_REQUEST_BYTES + CW_MIB);
+            turn();
+            expect_simple(0, k, 0);
+        }
+        harness_stop(&h);
+    }
+}
+
+static void test_31_deaf_clients(void **state)
+{
+    start(256, 32, 64);
+    ask_and_be_deaf(31, CW_RECORD_PAYLOAD_MAX);
+    struct cw_nbd_connection *good = harness_connect(&h);
+    harness_negotiate(&h, false);
+    for (uint32_t k = 0; k < 3; k++) { /* within a second at the latest: those beyond their share are cut */
+        say(0, CW_NBD_CMD_READ, k, 0, CW_RECORD_PAYLOAD_MAX);
+        for (uint32_t i = 0; i < 8; i++) {
+            h.now_ns += CW_SECOND / 4;
+            turn();
+        }
+        assert_int_equal(good->used, 0);
+    }
+    harness_stop(&h);
+}
+
+/* A WRITE whose payload does not come holds buffers, too. */
+static void test_silent_writers_are_cut(void **state)
+{
+    start(64, 9, 8);
+    for (uint32_t i = 0; i < 8; i++) {
+        if (i > 0)
+            assert_non_null(harness_connect(&h));
+        harness_negotiate(&h, false);
+        say(0, CW_NBD_CMD_WRITE, i, 0, 4 * CW_MIB);
+    }
+    struct cw_nbd_connection *good = harness_connect(&h);
+    harness_negotiate(&h, false);
+    for (uint32_t i = 0; i < 60 && h.server.counters[CW_NBD_STALLED] < 8; i++) {
+        h.now_ns += CW_SECOND;
+        turn();
+        if (i == 0)
+            say(0, CW_NBD_CMD_READ, 1, 0, 4 * CW_MIB);
+    }
+    assert_int_equal(good->used, 0);
+    assert_true(h.server.counters[CW_NBD_STALLED] > 0);
     harness_stop(&h);
 }
 
@@ -529,6 +640,10 @@ int main(void)
         cmocka_unit_test(test_gone_in_mid_request),
         cmocka_unit_test(test_bytes_are_bounded),
         cmocka_unit_test(test_deaf_client_is_cut_when_others_wait),
+        cmocka_unit_test(test_deaf_clients_leave_something),
+        cmocka_unit_test(test_deaf_client_beyond_its_share),
+        cmocka_unit_test(test_31_deaf_clients),
+        cmocka_unit_test(test_silent_writers_are_cut),
         cmocka_unit_test(test_bad_magic_closes),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_long_trim_goes_in_parts),
