@@ -18,7 +18,7 @@ void cw_arena_measure(struct cw_arena *arena)
     *arena = (struct cw_arena){.size = SIZE_MAX};
 }
 
-void *cw_arena_take(struct cw_arena *arena, size_t size, size_t alignment)
+void *cw_arena_take_untouched(struct cw_arena *arena, size_t size, size_t alignment)
 {
     CW_ASSERT(!arena->sealed);
     CW_ASSERT(cw_is_power_of_two(alignment) && alignment <= 4096);
@@ -26,10 +26,15 @@ void *cw_arena_take(struct cw_arena *arena, size_t size, size_t alignment)
     CW_ASSERT(at <= arena->size && "rounding up may pass the end");
     CW_ASSERT(size <= arena->size - at && "the arena was measured by the same calls");
     arena->used = at + size;
-    if (!arena->memory)
-        return NULL;
-    memset(arena->memory + at, 0, size);
-    return arena->memory + at;
+    return arena->memory ? arena->memory + at : NULL;
+}
+
+void *cw_arena_take(struct cw_arena *arena, size_t size, size_t alignment)
+{
+    void *memory = cw_arena_take_untouched(arena, size, alignment);
+    if (memory)
+        memset(memory, 0, size);
+    return memory;
 }
 
 void cw_arena_seal(struct cw_arena *arena)

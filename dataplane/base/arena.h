@@ -25,4 +25,7 @@ void cw_arena_measure(struct cw_arena *arena);
 
 /* Zeroed memory of size bytes at a power-of-two alignment; NULL only when measuring. */
 void *cw_arena_take(struct cw_arena *arena, size_t size, size_t alignment);
+/* The same, as it is: neither zeroed nor touched, so that pages which nobody ever uses stay the kernel's. For
+ * what is needed a few at a time of many; whoever uses it first pays for its pages then. */
+void *cw_arena_take_untouched(struct cw_arena *arena, size_t size, size_t alignment);
 void cw_arena_seal(struct cw_arena *arena);

@@ -18,6 +18,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -106,6 +107,38 @@ static void watch_faults(void)
     (void)sigaction(SIGBUS, &action, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     cw_panic_hook_set(last_words);
+}
+
+/* ---------------------------------------------------------------- descriptors */
+
+/* What all that a node may serve needs: a client each; of a volume its file, twice (with and without
+ * O_DIRECT), the file that it is copied into, its socket, and a socket that is still closing; of a group its
+ * journal. The rest is DPDK's, the rings', the control sockets' and of what jobs open for a moment. */
+#define DESCRIPTORS_OF_VOLUME 6u
+#define DESCRIPTORS_OF_GROUP  4u
+#define DESCRIPTORS_OTHER     256u
+#define DESCRIPTORS                                                                                          \
+    (CW_NODE_CLIENTS_MAX + DESCRIPTORS_OF_VOLUME * CW_NODE_EXPORTS_MAX +                                     \
+     DESCRIPTORS_OF_GROUP * CW_GROUPS_MAX + DESCRIPTORS_OTHER)
+static_assert(DESCRIPTORS <= 4096, "the hard limit that Linux gives by itself");
+
+static enum cw_status raise_descriptors(char *why, size_t why_size)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS)
+        return CW_OK;
+    unsigned long long soft = limit.rlim_cur, hard = limit.rlim_max;
+    limit.rlim_cur = DESCRIPTORS;
+    if (limit.rlim_cur > limit.rlim_max)
+        limit.rlim_max = limit.rlim_cur; /* who has the right to may */
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return CW_OK;
+    snprintf(
+        why, why_size,
+        "%u open files are needed (%u NBD clients, %u volumes) and the limit is %llu, at most %llu: raise "
+        "the hard limit (LimitNOFILE= of the unit, or ulimit -Hn)",
+        DESCRIPTORS, CW_NODE_CLIENTS_MAX, CW_NODE_EXPORTS_MAX, soft, hard);
+    return CW_REFUSED;
 }
 
 /* ---------------------------------------------------------------- identity */
@@ -249,7 +282,9 @@ static enum cw_status start(char *why, size_t why_size)
     engine.started_ns = cw_clock_now_ns();
     engine.control_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     net.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    enum cw_status status = lock_directory(engine.config.directory, why, why_size);
+    enum cw_status status = raise_descriptors(why, why_size);
+    if (status == CW_OK)
+        status = lock_directory(engine.config.directory, why, why_size);
     if (status == CW_OK)
         status = make_identity(why, why_size);
     if (status == CW_OK)
@@ -292,10 +327,14 @@ static int run_engine(const char *file)
 
 static void usage(FILE *to)
 {
-    fprintf(to, "causeway-engine --config FILE [--check]\n"
-                "  The data plane of one storage node. FILE is described in control/example-node.yaml.\n"
-                "  --check    say whether FILE is good, and stop\n"
-                "  --version  --help\n");
+    fprintf(to,
+            "causeway-engine --config FILE [--check]\n"
+            "  The data plane of one storage node. FILE is described in control/example-node.yaml.\n"
+            "  --check    say whether FILE is good, and stop\n"
+            "  --version  --help\n"
+            "  One node serves %u volumes and %u NBD clients, %u of one volume; for these it needs a hard\n"
+            "  limit of open files (ulimit -Hn, LimitNOFILE=) of %u.\n",
+            CW_NODE_EXPORTS_MAX, CW_NODE_CLIENTS_MAX, CW_VOLUME_CLIENTS_MAX, DESCRIPTORS);
 }
 
 int main(int argc, char **argv)

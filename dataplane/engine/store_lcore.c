@@ -41,8 +41,10 @@ static void init_paths(struct cw_store *store)
 enum cw_status cw_store_init(struct cw_store *store, struct cw_engine *engine, struct cw_arena *arena,
                              uint32_t receive_slots, char *why, size_t why_size)
 {
-    const struct cw_nbd_config nbd = {
-        .connections_max = 64, .requests_max = 64, .exports_max = CW_NODE_EXPORTS_MAX};
+    const struct cw_nbd_config nbd = {.connections_max = CW_NODE_CLIENTS_MAX,
+                                      .export_connections_max = CW_VOLUME_CLIENTS_MAX,
+                                      .requests_max = 64,
+                                      .exports_max = CW_NODE_EXPORTS_MAX};
     uint64_t payload_bytes = (uint64_t)engine->config.payload_mb * CW_MIB;
     memset(store, 0, sizeof *store);
     store->engine = engine;

@@ -48,17 +48,17 @@ struct cw_nbd_config {
     X(CW_NBD_HANDSHAKE_LATE, "handshake_late")                                                               \
     X(CW_NBD_FINISH_LATE, "finish_late")                                                                     \
     X(CW_NBD_STALLED, "stalled")                                                                             \
-    X(CW_NBD_BAD_MAGIC, "bad_magic") X(CW_NBD_TOO_LONG, "payload_too_long")                                  \
-        X(CW_NBD_LOST, "connection_lost_in_request") X(CW_NBD_READS, "reads") X(CW_NBD_WRITES, "writes")     \
-            X(CW_NBD_FLUSHES, "flushes") X(CW_NBD_TRIMS, "trims") X(CW_NBD_ZEROES, "write_zeroes")           \
-                X(CW_NBD_CACHES, "caches") X(CW_NBD_STATUSES, "block_statuses")                              \
-                    X(CW_NBD_ERRORS, "error_replies") X(CW_NBD_BYTES_READ, "bytes_read")                     \
-                        X(CW_NBD_BYTES_WRITTEN, "bytes_written")                                             \
-                            X(CW_NBD_WAITS_BUFFERS, "waits_for_buffers")                                     \
-                                X(CW_NBD_WAITS_ROOM, "waits_for_room")                                       \
-                                    X(CW_NBD_WAITS_SHARE, "waits_for_own_replies")                           \
-                                        X(CW_NBD_WAITS_SLOT, "waits_for_slot")                               \
-                                            X(CW_NBD_RECEIVES, "receives") X(CW_NBD_SENDS, "sends")
+    X(CW_NBD_BAD_MAGIC, "bad_magic")                                                                         \
+    X(CW_NBD_TOO_LONG, "payload_too_long")                                                                   \
+    X(CW_NBD_LOST, "connection_lost_in_request") X(CW_NBD_READS, "reads") X(CW_NBD_WRITES, "writes")         \
+        X(CW_NBD_FLUSHES, "flushes") X(CW_NBD_TRIMS, "trims") X(CW_NBD_ZEROES, "write_zeroes")               \
+            X(CW_NBD_CACHES, "caches") X(CW_NBD_STATUSES, "block_statuses")                                  \
+                X(CW_NBD_ERRORS, "error_replies") X(CW_NBD_BYTES_READ, "bytes_read")                         \
+                    X(CW_NBD_BYTES_WRITTEN, "bytes_written") X(CW_NBD_WAITS_BUFFERS, "waits_for_buffers")    \
+                        X(CW_NBD_WAITS_ROOM, "waits_for_room")                                               \
+                            X(CW_NBD_WAITS_SHARE, "waits_for_own_replies")                                   \
+                                X(CW_NBD_WAITS_SLOT, "waits_for_slot") X(CW_NBD_RECEIVES, "receives")        \
+                                    X(CW_NBD_SENDS, "sends")
 enum { CW_NBD_COUNTERS(CW_COUNTER_ENUM) CW_NBD_COUNTER_COUNT };
 extern const char *const cw_nbd_counter_names[CW_NBD_COUNTER_COUNT];
 

@@ -47,16 +47,15 @@ static void count(struct cw_nbd_connection *connection, unsigned which)
 void cw_nbd_connection_init(struct cw_nbd_connection *connection, struct cw_nbd *server,
                             struct cw_arena *arena)
 {
-    uint8_t *buffer = cw_arena_take(arena, CW_NBD_BUFFER_BYTES, 4096);
-    uint8_t *out = cw_arena_take(arena, CW_NBD_OUT_BYTES, 64);
-    struct cw_nbd_request *requests =
-        cw_arena_take(arena, sizeof *requests * server->config.requests_max, alignof(struct cw_nbd_request));
+    uint8_t *buffer = cw_arena_take_untouched(arena, CW_NBD_BUFFER_BYTES, 4096);
+    uint8_t *out = cw_arena_take_untouched(arena, CW_NBD_OUT_BYTES, 64);
+    struct cw_nbd_request *requests = cw_arena_take_untouched(
+        arena, sizeof *requests * server->config.requests_max, alignof(struct cw_nbd_request));
     if (!arena->memory)
         return;
     *connection = (struct cw_nbd_connection){
         .server = server, .buffer = buffer, .out = out, .requests = requests, .fd = -1};
     cw_fsm_enter(&server->fsm, &connection->state, CW_NBD_FREE);
-    cw_nbd_requests_init(connection);
 }
 
 /* At the next time told, the deadline is set. */
@@ -530,7 +529,7 @@ void cw_nbd_connection_advance(struct cw_nbd_connection *connection)
         if (!try_data(connection))
             wait_for_buffers(connection);
     }
-    if (connection->state == CW_NBD_WAIT_SLOT && connection->free_first)
+    if (connection->state == CW_NBD_WAIT_SLOT && cw_nbd_request_is_free(connection))
         move(connection, CW_NBD_HEADER);
     while (step(connection)) {
     }

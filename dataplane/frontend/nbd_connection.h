@@ -105,8 +105,9 @@ struct cw_nbd_connection {
     uint32_t payload_done;          /* bytes of its data in place */
     uint32_t drain_left;
 
-    struct cw_nbd_request *requests; /* requests_max of them */
+    struct cw_nbd_request *requests; /* requests_max of them; from `fresh` on never used, and no memory yet */
     struct cw_nbd_request *free_first;
+    uint32_t fresh;
     uint32_t used;                     /* requests not free */
     uint64_t bytes_held;               /* of data: in our hands, the engine\'s, or on the way to the client */
     uint64_t bytes_owed, bytes_dipped; /* of buffers, dipped of the owed: nbd_share.h */

@@ -11,26 +11,30 @@
 #include "base/numbers.h"
 #include "frontend/nbd_share.h"
 
-void cw_nbd_requests_init(struct cw_nbd_connection *connection)
+bool cw_nbd_request_is_free(const struct cw_nbd_connection *connection)
 {
-    connection->free_first = NULL;
-    for (uint32_t i = connection->server->config.requests_max; i > 0; i--) {
-        struct cw_nbd_request *request = &connection->requests[i - 1];
-        request->connection = connection;
-        request->state = CW_NBD_REQUEST_FREE;
-        request->next = connection->free_first;
-        connection->free_first = request;
-    }
+    return connection->free_first != NULL || connection->fresh < connection->server->config.requests_max;
+}
+
+/* A slot that was used before goes first: few clients need many. */
+static struct cw_nbd_request *pop_free(struct cw_nbd_connection *connection)
+{
+    struct cw_nbd_request *request = connection->free_first;
+    CW_ASSERT(request == NULL || request->state == CW_NBD_REQUEST_FREE);
+    if (request != NULL)
+        connection->free_first = request->next;
+    else if (connection->fresh < connection->server->config.requests_max)
+        request = &connection->requests[connection->fresh++];
+    return request;
 }
 
 struct cw_nbd_request *cw_nbd_request_take(struct cw_nbd_connection *connection)
 {
-    struct cw_nbd_request *request = connection->free_first;
+    struct cw_nbd_request *request = pop_free(connection);
     if (request == NULL)
         return NULL;
-    CW_ASSERT(request->state == CW_NBD_REQUEST_FREE);
-    connection->free_first = request->next;
     connection->used++;
+    request->connection = connection;
     request->next = NULL;
     request->state = CW_NBD_REQUEST_ARRIVING;
     request->has_buffers = false;

@@ -14,8 +14,8 @@
 
 #include "frontend/nbd_connection.h"
 
-/* Free list of a fresh connection. */
-void cw_nbd_requests_init(struct cw_nbd_connection *connection);
+/* Is there one to be taken? */
+bool cw_nbd_request_is_free(const struct cw_nbd_connection *connection);
 /* NULL: all are in use. */
 struct cw_nbd_request *cw_nbd_request_take(struct cw_nbd_connection *connection);
 /* Gives buffers back too. Not while SUBMITTED. */

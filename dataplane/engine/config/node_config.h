@@ -28,7 +28,9 @@
 #define CW_CONFIG_PATHS_MAX    16u
 #define CW_CONFIG_MISTAKES_MAX 64u
 #define CW_CONFIG_BYTES_MAX    (256u * 1024u)
-#define CW_NODE_EXPORTS_MAX    256u /* volumes that one node exports at a time */
+#define CW_NODE_EXPORTS_MAX    256u  /* volumes that one node exports at a time */
+#define CW_NODE_CLIENTS_MAX    1024u /* NBD clients of one node */
+#define CW_VOLUME_CLIENTS_MAX  128u  /* of one volume, so that no volume's clients keep those of others out */
 
 enum cw_config_poll { CW_CONFIG_POLL_DEDICATED = 0, CW_CONFIG_POLL_ADAPTIVE };
 

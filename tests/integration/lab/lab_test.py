@@ -28,6 +28,7 @@ from space import *  # noqa: E402,F401,F403
 from tls import *  # noqa: E402,F401,F403
 from wire import *  # noqa: E402,F401,F403
 from devices import *  # noqa: E402,F401,F403
+from clients import *  # noqa: E402,F401,F403
 from deletion import *  # noqa: E402,F401,F403
 from wan import *  # noqa: E402,F401,F403
 
