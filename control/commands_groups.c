@@ -3,8 +3,26 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "control/cli.h"
 #include "engine/config/node_config.h"
+
+#define BYTES_MAX                                                                                            \
+    (1024ull * 1024 * CW_GIB) /* of anything: a JSON number holds it, and no controller takes more */
+
+/* The option's size, if it is there; 0 or an exit code. */
+static int read_size(const struct cw_cli *cli, const char *name, const char *example, uint64_t *bytes)
+{
+    const char *size = cw_cli_value(cli, name);
+    if (!size)
+        return 0;
+    if (!cw_quantity_bytes(size, bytes))
+        return cw_failed(cli, CW_EXIT_USAGE, "--%s wants a size such as %s, not %s", name, example, size);
+    if (*bytes == 0 || *bytes > BYTES_MAX)
+        return cw_failed(cli, CW_EXIT_USAGE,
+                         "--%s %s is out of range: expected more than 0 and at most 1024T", name, size);
+    return 0;
+}
 
 /* ---------------------------------------------------------------- groups */
 
@@ -31,7 +49,7 @@ int cw_run_group_create(struct cw_cli *cli)
 {
     int code = 0;
     uint64_t bytes = 512ull << 20;
-    const char *size = cw_cli_value(cli, "journal-size"), *mode = cw_cli_value(cli, "mode");
+    const char *mode = cw_cli_value(cli, "mode");
     json_t *sites = read_sites(cli, &code);
     if (!sites)
         return code;
@@ -43,9 +61,10 @@ int cw_run_group_create(struct cw_cli *cli)
         json_object_set(journals, json_string_value(json_array_get(sites, 0)), anywhere);
         json_object_del(journals, "");
     }
-    if (size && !cw_quantity_bytes(size, &bytes)) {
+    code = read_size(cli, "journal-size", "2G", &bytes);
+    if (code) {
         json_decref(params);
-        return cw_failed(cli, CW_EXIT_USAGE, "--journal-size wants a size such as 2G, not %s", size);
+        return code;
     }
     json_object_set_new(params, "journal_bytes", json_integer((json_int_t)bytes));
     return cw_ask_and_wait(cli, cli->site, "group.create", params, "created");
@@ -142,13 +161,12 @@ int cw_run_volume_create(struct cw_cli *cli)
 {
     int code = 0;
     uint64_t bytes = 0, block = 512;
-    const char *size = cw_cli_value(cli, "size"), *block_size = cw_cli_value(cli, "block-size");
+    const char *block_size = cw_cli_value(cli, "block-size");
     json_t *params = read_volume(cli, &code);
     if (!params)
         return code;
-    if (size && !cw_quantity_bytes(size, &bytes))
-        code = cw_failed(cli, CW_EXIT_USAGE, "--size wants a size such as 10G or 512M, not %s", size);
-    else if (block_size && !cw_quantity_bytes(block_size, &block))
+    code = read_size(cli, "size", "10G or 512M", &bytes);
+    if (!code && block_size && !cw_quantity_bytes(block_size, &block))
         code = cw_failed(cli, CW_EXIT_USAGE, "--block-size wants 512 or 4096, not %s", block_size);
     if (code) {
         json_decref(params);

@@ -75,6 +75,13 @@ def creation_that_fails(lab):
     lab.run("group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west", code=1)
     lab.run("volume", "create", "db/data", "--size", "1M", code=1)
     lab.run("volume", "create", "none/data", "--size", "1M", code=1)
+    for size in ("18446744073709551615", "9223372036854775808", "1025T", "0"):
+        words = lab.run("volume", "create", "db/huge", "--size", size, code=2)
+        assert f"--size {size} is out of range" in words and "1024T" in words, words
+    words = lab.run("group", "create", "huge", "--mode", "sync", "--primary", "east", "--replica", "west",
+                    "--journal-size", "18446744073709551615", code=2)
+    assert "--journal-size 18446744073709551615 is out of range" in words, words
+    assert "--size is missing" in lab.run("volume", "create", "db/none", code=2)
     existing = lab.top + "/existing"
     with open(existing, "wb") as f:
         f.write(bytes(1 << 20))
