@@ -111,7 +111,7 @@ struct cw_health cw_health_compute(const struct cw_health_facts *facts)
         judge_absence(facts, &health);
     else if (facts->is_frozen)
         say(&health, CW_HEALTH_FROZEN, "writes are held: %s",
-            facts->holder_reason[0] ? facts->holder_reason : "no lease");
+            facts->holder_reason[0] ? facts->holder_reason : "it has not said why");
     else
         judge_replicas(facts, &health);
     if (health.level == CW_HEALTH_PROTECTED && facts->unexported)

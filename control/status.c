@@ -59,6 +59,7 @@ struct view_of {
     const json_t *primary; /* the holder's engine on it, maybe old; NULL */
     struct cw_health_facts facts;
     char commands[CW_SET_MAX][200]; /* what to type about a replica */
+    char turn[200];                 /* what a holder is about that is not, or no longer, open */
 };
 
 static bool is_engine_open(const json_t *engine)
@@ -74,7 +75,31 @@ static bool is_engine_opening(const json_t *engine)
            strcmp(role, "reverting") == 0 || strcmp(role, "claiming") == 0 || strcmp(role, "opening") == 0;
 }
 
-static const char *words_of_holder(const struct view_of *of, const char *holder)
+/* A holder whose engine gives no reason and is not open for writes: on its way from or to somebody. */
+static const char *words_of_turn(struct view_of *of)
+{
+    const struct cw_store_group *group = of->group;
+    const char *role = cw_json_text(of->primary, "role", ""), *taker = group->request.taker;
+    const char *to = taker[0] ? " to " : "", *by = taker[0] ? taker : "another site";
+    bool is_let_go = group->authority.epoch != 0 && group->authority.fenced_epoch == group->authority.epoch;
+    char *words = of->turn;
+    if (strcmp(role, "draining") == 0)
+        snprintf(words, sizeof of->turn, "it is being handed over%s%s, which gets what is written first", to,
+                 taker);
+    else if (strcmp(role, "drained") == 0)
+        snprintf(words, sizeof of->turn, "it is being handed over%s%s; all is written", to, taker);
+    else if (strcmp(role, "replica") == 0 && is_let_go)
+        snprintf(words, sizeof of->turn, "it has let go of it, and %s opens it", by);
+    else if (strcmp(role, "replica") == 0)
+        snprintf(words, sizeof of->turn, "it is about to open it%s", taker[0] ? " again, or to let go" : "");
+    else if (!role[0])
+        snprintf(words, sizeof of->turn, "its engine does not have it yet");
+    else
+        words[0] = 0;
+    return words;
+}
+
+static const char *words_of_holder(struct view_of *of, const char *holder)
 {
     if (cw_store_fault(of->controller->store)[0]) /* whatever an engine says of its lease comes of that */
         return cw_store_fault(of->controller->store);
@@ -82,7 +107,8 @@ static const char *words_of_holder(const struct view_of *of, const char *holder)
     const char *error = cw_view_place_error(of->controller->view, of->group->id, holder);
     if (error[0] && (!of->primary || strcmp(cw_json_text(of->primary, "role", ""), "attaching") == 0))
         return error;
-    return reason[0] ? reason : cw_json_text(of->primary, "refusal", "");
+    const char *refusal = cw_json_text(of->primary, "refusal", "");
+    return reason[0] ? reason : refusal[0] ? refusal : words_of_turn(of);
 }
 
 /* Has a living site stopped the group, or could it not start it? Its primary only sees that it is silent. */

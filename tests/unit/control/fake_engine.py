@@ -8,7 +8,8 @@ opening claims through the controller and asks again on "again". Replicas are al
 what a primary "wrote" is a number in a file that both read.
 
 Command line as the real one: fake_engine --config FILE. Environment: FAKE_FAIL_ATTACH=1 refuses new volumes with
-"no space"; FAKE_REBOOTED=1 reports another boot id; FAKE_NO_EXPORT=NAME does not export that volume;
+"no space"; FAKE_REBOOTED=1 reports another boot id; FAKE_NO_EXPORT=NAME does not export that volume; FAKE_DRAIN=SECONDS
+drains so long;
 FAKE_LATE=FILE attaches no volume before FILE is there, and has then copied them all from where they began.
 """
 import json, os, random, re, select, signal, socket, sys, time
@@ -120,7 +121,7 @@ class Engine:
         return {}
 
     def group_drain(self, p):
-        self.group(p)['role'] = 'drained'
+        self.group(p).update(role='draining', drained_at=time.monotonic() + float(os.environ.get('FAKE_DRAIN', 0)))
         return {}
 
     def group_fence(self, p):
@@ -154,7 +155,7 @@ class Engine:
         return dict(volume, open=is_primary and not fails, error='no socket is left' if fails else '')
 
     def show(self, g):
-        is_primary = g['role'] in ('primary', 'drained')
+        is_primary = g['role'] in ('primary', 'draining', 'drained')
         peers = []
         for s in g['sites']:
             if s == self.site:
@@ -218,7 +219,7 @@ class Engine:
                                'to': to}, answer)
 
     def renew(self):
-        primaries = [g for g in self.groups.values() if g['role'] in ('primary', 'drained')]
+        primaries = [g for g in self.groups.values() if g['role'] in ('primary', 'draining', 'drained')]
         asked = time.monotonic()
         def answer(result, error):
             if error:
@@ -238,6 +239,8 @@ class Engine:
                 if g['role'] == 'primary':
                     self.shrink(g)
         for g in self.groups.values():
+            if g['role'] == 'draining' and now >= g['drained_at']:
+                g['role'] = 'drained'
             if g['role'] == 'gathering' and now >= g['next_claim']:
                 self.claim(g)
 

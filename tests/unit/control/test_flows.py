@@ -106,6 +106,27 @@ def roles(lab):
     lab.run("promote", "db", "--site", "nowhere", code=2)
 
 
+def handed_over(lab):
+    """A group on its way from one site to another: the reason is that, and no lease that has run out."""
+    lab.run("lab", "kill", "east")
+    lab.run("lab", "start", "east", FAKE_DRAIN="2")
+    lab.wait("it is back", lambda: lab.group("east")["health"] == "protected")
+    asked = subprocess.Popen([lab.cli, "switchover", "db", "--site", "west"], env=lab.env)
+    seen = set()
+    while asked.poll() is None:
+        for site in ("east", "west"):
+            group = lab.group(site)
+            seen.add((group["health"], group["reason"]))
+    assert asked.returncode == 0
+    assert ("frozen", "writes are held: it is being handed over to west, which gets what is written first") in seen, seen
+    assert not any("lease" in reason or "has not said" in reason for _, reason in seen), seen
+    lab.wait("both in the set", lambda: lab.group("east")["health"] == "protected")
+    lab.run("switchover", "db", "--site", "east")
+    lab.run("lab", "kill", "east")
+    lab.run("lab", "start", "east")
+    lab.wait("both in the set", lambda: lab.group("east")["health"] == "protected")
+
+
 def controller_dies(lab):
     lab.kill_controller("east")
     lab.run("lab", "start", "east")
@@ -294,7 +315,7 @@ def over_a_wan(lab):
 def main():
     lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     try:
-        for step in (make, creation_that_fails, roles, controller_dies, store_is_lost, site_is_lost,
+        for step in (make, creation_that_fails, roles, controller_dies, handed_over, store_is_lost, site_is_lost,
                      cut_replica_is_refused, volumes_come_late, rebooted_member_is_refused, no_space,
                      no_export, numbers_end, delete_all,
                      over_a_wan):
