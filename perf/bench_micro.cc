@@ -105,6 +105,35 @@ void Session(benchmark::State &state)
     Count(state, 131072);
 }
 
+void Rate(benchmark::State &state, std::uint64_t packets)
+{
+    state.counters["time_per_packet"] = benchmark::Counter(
+        static_cast<double>(packets), benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
+// What the receiver keeps of 64 packets until their ACK is made; each so many-th is lost, 0: none.
+void AckRanges(benchmark::State &state)
+{
+    bench_acks *acks = bench_acks_new();
+    for (auto _ : state)
+        bench_acks_receive(acks, static_cast<std::uint32_t>(state.range(0)));
+    bench_acks_free(acks);
+    Rate(state, static_cast<std::uint64_t>(state.iterations()) * 64);
+}
+
+// What the sender does when the packets of 128 KiB are acknowledged: in flight, round trip, message; no seal.
+void AckTaken(benchmark::State &state)
+{
+    bench_session *bench = bench_session_new(static_cast<std::size_t>(state.range(0)));
+    std::uint64_t packets = 0, more = 0;
+    for (auto _ : state) {
+        state.SetIterationTime(static_cast<double>(bench_session_acks(bench, &more)) * 1e-9);
+        packets += more;
+    }
+    bench_session_free(bench);
+    Rate(state, packets);
+}
+
 } // namespace
 
 BENCHMARK(Copy)->Name("memcpy")->Arg(4096)->Arg(131072);
@@ -115,4 +144,6 @@ BENCHMARK_CAPTURE(Seal, openssl, 1)->Name("aes_gcm_seal/openssl")->Arg(1408)->Ar
 BENCHMARK_CAPTURE(Open, openssl, 1)->Name("aes_gcm_open/openssl")->Arg(1408)->Arg(8900);
 BENCHMARK(RingPushPop)->Name("spsc_ring/push_pop_64B");
 BENCHMARK(Session)->Name("session/128k/no_seal")->Arg(1472)->Arg(8972);
+BENCHMARK(AckRanges)->Name("ack/ranges")->ArgName("lost_each")->Arg(0)->Arg(50);
+BENCHMARK(AckTaken)->Name("ack/taken/128k")->Arg(1472)->Arg(8972)->UseManualTime();
 BENCHMARK_MAIN();

@@ -9,6 +9,7 @@
 #include "base/numbers.h"
 #include "base/ring.h"
 #include "io/aead.h"
+#include "transport/ack_ranges.h"
 
 struct bench_aead {
     const struct cw_aead_ops *ops;
@@ -80,4 +81,33 @@ void bench_ring_free(struct bench_ring *bench)
 {
     free(bench->memory);
     free(bench);
+}
+
+struct bench_acks {
+    struct cw_ack_ranges ranges;
+    uint64_t number;
+};
+
+struct bench_acks *bench_acks_new(void)
+{
+    struct bench_acks *acks = calloc(1, sizeof *acks);
+    CW_ASSERT(acks != NULL);
+    cw_ack_ranges_reset(&acks->ranges);
+    return acks;
+}
+
+void bench_acks_receive(struct bench_acks *acks, uint32_t lost_each)
+{
+    struct cw_ack ack;
+    for (uint32_t i = 0; i < 64; i++) {
+        acks->number += 1 + (lost_each > 0 && acks->number % lost_each == 0);
+        cw_ack_ranges_add(&acks->ranges, acks->number, true, acks->number);
+    }
+    bool is_due = cw_ack_ranges_take(&acks->ranges, &ack, acks->number);
+    CW_ASSERT(is_due);
+}
+
+void bench_acks_free(struct bench_acks *acks)
+{
+    free(acks);
 }

@@ -24,8 +24,17 @@ void bench_ring_free(struct bench_ring *ring);
 
 struct bench_session;
 struct bench_session *bench_session_new(size_t datagram_bytes);
-uint64_t bench_session_message(struct bench_session *bench); /* 128 KiB over and acknowledged; datagrams used */
+uint64_t
+bench_session_message(struct bench_session *bench); /* 128 KiB over and acknowledged; datagrams used */
+/* The same: nanoseconds that the sender took for the acks of so many datagrams. */
+uint64_t bench_session_acks(struct bench_session *bench, uint64_t *datagrams);
 void bench_session_free(struct bench_session *bench);
+
+struct bench_acks;
+struct bench_acks *bench_acks_new(void);
+void bench_acks_receive(struct bench_acks *acks,
+                        uint32_t lost_each); /* 64 packets come, and one ACK is made */
+void bench_acks_free(struct bench_acks *acks);
 
 #ifdef __cplusplus
 }

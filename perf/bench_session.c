@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/assert.h"
 #include "base/numbers.h"
@@ -20,6 +21,8 @@ struct bench_session {
     struct cw_session *sides[2];
     void *memory[2];
     uint64_t now_ns, datagrams, delivered;
+    bool is_timed; /* what the sender does for acks is counted in ack_ns */
+    uint64_t ack_ns;
     uint8_t datagram[9216];
     uint8_t body[BODY_BYTES];
 };
@@ -55,13 +58,28 @@ static struct cw_session *make(struct bench_session *bench, int side, const stru
     return cw_session_new(config, &arena, 0);
 }
 
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * CW_SECOND + (uint64_t)now.tv_nsec;
+}
+
+static void deliver(struct bench_session *bench, int to, size_t length)
+{
+    uint64_t begin_ns = bench->is_timed && to == 0 ? clock_ns() : 0;
+    cw_session_on_datagram(bench->sides[to], bench->datagram, length, bench->now_ns);
+    if (begin_ns > 0)
+        bench->ack_ns += clock_ns() - begin_ns;
+}
+
 /* Everything that one side may send now goes to the other at once. */
 static void carry(struct bench_session *bench, int from)
 {
     size_t length;
     while ((length = cw_session_transmit(bench->sides[from], bench->datagram, bench->now_ns)) > 0) {
-        cw_session_on_datagram(bench->sides[!from], bench->datagram, length, bench->now_ns);
-        bench->datagrams++;
+        deliver(bench, !from, length);
+        bench->datagrams += from == 0 || !bench->is_timed;
     }
 }
 
@@ -118,6 +136,15 @@ uint64_t bench_session_message(struct bench_session *bench)
     while (bench->delivered == delivered)
         turn(bench);
     return bench->datagrams - datagrams;
+}
+
+uint64_t bench_session_acks(struct bench_session *bench, uint64_t *datagrams)
+{
+    uint64_t ack_ns = bench->ack_ns;
+    bench->is_timed = true;
+    *datagrams = bench_session_message(bench);
+    bench->is_timed = false;
+    return bench->ack_ns - ack_ns;
 }
 
 void bench_session_free(struct bench_session *bench)
