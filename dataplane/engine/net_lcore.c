@@ -38,6 +38,7 @@ void cw_net_port_config(const struct cw_config_path *path, struct cw_port_config
                                     .local_udp = path->local.port,
                                     .remote_udp = path->peer.port,
                                     .vlan = path->vlan,
+                                    .next_hop = path->gateway,
                                     .is_ecn_capable = path->rate_control != CW_CONFIG_RATE_FIXED};
     snprintf(port->name, sizeof port->name, "%s", path->name);
     snprintf(port->device, sizeof port->device, "%s", path->device);
@@ -371,6 +372,7 @@ uint32_t cw_net_receive(struct cw_net *net, uint64_t now_ns)
     for (uint32_t i = 0; i < net->path_count; i++) {
         struct cw_net_path *path = &net->paths[i];
         path->now_ns = now_ns;
+        cw_port_on_time(path->port, now_ns);
         count += cw_port_receive(path->port, on_datagram, path);
         if (cw_session_wants_entropy(path->session)) {
             uint8_t seed[64];
@@ -459,7 +461,7 @@ uint64_t cw_net_deadline_ns(const struct cw_net *net)
         uint64_t due_ns = cw_session_deadline_ns(path->session);
         if (path->is_blocked) /* what is due cannot leave: no reason to burn a CPU over it */
             due_ns = CW_MAX(due_ns, net->now_ns + (path->is_up ? BLOCKED_UP_NS : BLOCKED_DOWN_NS));
-        deadline_ns = CW_MIN(deadline_ns, due_ns);
+        deadline_ns = CW_MIN(deadline_ns, CW_MIN(due_ns, cw_port_deadline_ns(path->port)));
     }
     return deadline_ns;
 }

@@ -7,27 +7,10 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "io/checksum.h"
+#include "io/frame_format.h"
 
-#define ETHERTYPE_IPV4  0x0800u
-#define ETHERTYPE_IPV6  0x86ddu
-#define ETHERTYPE_VLAN  0x8100u
-#define PROTOCOL_UDP    17u
-#define NEXT_FRAGMENT   44u
-#define TTL             64u
-#define FLAG_DF         0x4000u
-#define FRAGMENT_MASK   0x3fffu /* more fragments, and the offset */
-#define VERSION_4_IHL_5 0x45u
-#define VERSION_6       6u
-#define VLAN_MASK       0x0fffu
-#define ECT_0           0x02u
-#define CE              0x03u
-
-/* Offsets: in the frame, in the IP header, in the UDP header. */
-enum { AT_TYPE = 12, AT_TAG = 14 };
-enum { V4_ECN = 1, V4_LENGTH = 2, V4_FRAGMENT = 6, V4_TTL = 8, V4_PROTOCOL = 9, V4_CHECKSUM = 10 };
-enum { V4_SOURCE = 12, V4_TARGET = 16 };
-enum { V6_LENGTH = 4, V6_NEXT = 6, V6_HOPS = 7, V6_SOURCE = 8, V6_TARGET = 24 };
-enum { UDP_SOURCE = 0, UDP_TARGET = 2, UDP_LENGTH = 4, UDP_CHECKSUM = 6 };
+#define ECT_0 0x02u
+#define CE    0x03u
 
 /* ---------------------------------------------------------------- sending */
 
@@ -43,13 +26,13 @@ static uint32_t sum_v4_header(const uint8_t *ip)
 static void build_v4(struct cw_frame_path *path, uint8_t *ip)
 {
     const struct cw_frame_addresses *addresses = &path->addresses;
-    ip[0] = VERSION_4_IHL_5;
-    ip[V4_ECN] = addresses->is_ecn_capable ? ECT_0 : 0;
-    cw_store16be(ip + V4_FRAGMENT, FLAG_DF);
-    ip[V4_TTL] = TTL;
-    ip[V4_PROTOCOL] = PROTOCOL_UDP;
-    memcpy(ip + V4_SOURCE, addresses->local_ip.bytes, 4);
-    memcpy(ip + V4_TARGET, addresses->remote_ip.bytes, 4);
+    ip[0] = CW_VERSION_4_IHL_5;
+    ip[CW_V4_ECN] = addresses->is_ecn_capable ? ECT_0 : 0;
+    cw_store16be(ip + CW_V4_FRAGMENT, CW_FLAG_DF);
+    ip[CW_V4_TTL] = CW_TTL;
+    ip[CW_V4_PROTOCOL] = CW_PROTOCOL_UDP;
+    memcpy(ip + CW_V4_SOURCE, addresses->local_ip.bytes, 4);
+    memcpy(ip + CW_V4_TARGET, addresses->remote_ip.bytes, 4);
     path->checksum_partial = sum_v4_header(ip);
 }
 
@@ -57,14 +40,28 @@ static void build_v4(struct cw_frame_path *path, uint8_t *ip)
 static void build_v6(struct cw_frame_path *path, uint8_t *ip)
 {
     const struct cw_frame_addresses *addresses = &path->addresses;
-    ip[0] = VERSION_6 << 4;
+    ip[0] = CW_VERSION_6 << 4;
     ip[1] = addresses->is_ecn_capable ? ECT_0 << 4 : 0;
-    ip[V6_NEXT] = PROTOCOL_UDP;
-    ip[V6_HOPS] = TTL;
-    memcpy(ip + V6_SOURCE, addresses->local_ip.bytes, 16);
-    memcpy(ip + V6_TARGET, addresses->remote_ip.bytes, 16);
-    path->checksum_partial = cw_checksum_sum(ip + V6_SOURCE, 32) + PROTOCOL_UDP + addresses->local_udp +
+    ip[CW_V6_NEXT] = CW_PROTOCOL_UDP;
+    ip[CW_V6_HOPS] = CW_TTL;
+    memcpy(ip + CW_V6_SOURCE, addresses->local_ip.bytes, 16);
+    memcpy(ip + CW_V6_TARGET, addresses->remote_ip.bytes, 16);
+    path->checksum_partial = cw_checksum_sum(ip + CW_V6_SOURCE, 32) + CW_PROTOCOL_UDP + addresses->local_udp +
                              (uint32_t)addresses->remote_udp;
+}
+
+size_t cw_frame_write_link(uint8_t *frame, const uint8_t to[6], const uint8_t from[6], uint16_t vlan,
+                           uint16_t type)
+{
+    size_t length = vlan != 0 ? CW_FRAME_LINK_BYTES_MAX : CW_FRAME_ETHER_BYTES;
+    memcpy(frame, to, 6);
+    memcpy(frame + 6, from, 6);
+    if (vlan != 0) {
+        cw_store16be(frame + CW_AT_TYPE, CW_ETHERTYPE_VLAN);
+        cw_store16be(frame + CW_AT_TAG, vlan);
+    }
+    cw_store16be(frame + length - 2, type);
+    return length;
 }
 
 void cw_frame_path_init(struct cw_frame_path *path, const struct cw_frame_addresses *addresses)
@@ -75,22 +72,23 @@ void cw_frame_path_init(struct cw_frame_path *path, const struct cw_frame_addres
     CW_ASSERT(addresses->vlan <= CW_FRAME_VLAN_MAX);
     memset(path, 0, sizeof *path);
     path->addresses = *addresses;
-    path->ip_at = addresses->vlan != 0 ? CW_FRAME_LINK_BYTES_MAX : CW_FRAME_ETHER_BYTES;
+    path->ip_at =
+        (uint8_t)cw_frame_write_link(t, addresses->remote_mac, addresses->local_mac, addresses->vlan,
+                                     is_v6 ? CW_ETHERTYPE_IPV6 : CW_ETHERTYPE_IPV4);
     path->udp_at = (uint8_t)(path->ip_at + (is_v6 ? CW_FRAME_IP6_BYTES : CW_FRAME_IP4_BYTES));
     path->header_bytes = (uint8_t)(path->udp_at + CW_FRAME_UDP_BYTES);
-    memcpy(t, addresses->remote_mac, 6);
-    memcpy(t + 6, addresses->local_mac, 6);
-    if (addresses->vlan != 0) {
-        cw_store16be(t + AT_TYPE, ETHERTYPE_VLAN);
-        cw_store16be(t + AT_TAG, addresses->vlan);
-    }
-    cw_store16be(t + path->ip_at - 2, is_v6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
-    cw_store16be(t + path->udp_at + UDP_SOURCE, addresses->local_udp);
-    cw_store16be(t + path->udp_at + UDP_TARGET, addresses->remote_udp);
+    cw_store16be(t + path->udp_at + CW_UDP_SOURCE, addresses->local_udp);
+    cw_store16be(t + path->udp_at + CW_UDP_TARGET, addresses->remote_udp);
     if (is_v6)
         build_v6(path, t + path->ip_at);
     else
         build_v4(path, t + path->ip_at);
+}
+
+void cw_frame_path_set_remote_mac(struct cw_frame_path *path, const uint8_t mac[6])
+{
+    memcpy(path->addresses.remote_mac, mac, 6);
+    memcpy(path->template, mac, 6);
 }
 
 /* The length counts twice: in the pseudo header and in UDP's own. A sum that comes out as 0 is sent as
@@ -108,88 +106,81 @@ void cw_frame_finish(const struct cw_frame_path *path, uint8_t *frame, size_t pa
     uint8_t *ip = frame + path->ip_at, *udp = frame + path->udp_at;
     uint16_t udp_length = (uint16_t)(payload_length + CW_FRAME_UDP_BYTES);
     memcpy(frame, path->template, path->header_bytes);
-    cw_store16be(udp + UDP_LENGTH, udp_length);
+    cw_store16be(udp + CW_UDP_LENGTH, udp_length);
     if (path->addresses.local_ip.version == 6) {
-        cw_store16be(ip + V6_LENGTH, udp_length);
-        cw_store16be(udp + UDP_CHECKSUM, udp_checksum(path, frame + path->header_bytes, payload_length));
+        cw_store16be(ip + CW_V6_LENGTH, udp_length);
+        cw_store16be(udp + CW_UDP_CHECKSUM, udp_checksum(path, frame + path->header_bytes, payload_length));
         return;
     }
     uint16_t total_length = (uint16_t)(udp_length + CW_FRAME_IP4_BYTES);
-    cw_store16be(ip + V4_LENGTH, total_length);
-    cw_store16be(ip + V4_CHECKSUM, (uint16_t)~cw_checksum_fold(path->checksum_partial + total_length));
+    cw_store16be(ip + CW_V4_LENGTH, total_length);
+    cw_store16be(ip + CW_V4_CHECKSUM, (uint16_t)~cw_checksum_fold(path->checksum_partial + total_length));
 }
 
 /* ---------------------------------------------------------------- receiving */
 
-/* What stands behind the Ethernet header and a tag. */
-struct inner {
-    uint8_t *ip;
-    size_t length;
-    uint16_t type;
-};
-
-static enum cw_frame_verdict check_link(const struct cw_frame_path *path, const struct cw_frame_in *frame,
-                                        struct inner *inner)
+enum cw_frame_verdict cw_frame_check_link(uint16_t vlan, const struct cw_frame_in *frame,
+                                          struct cw_frame_inner *inner)
 {
-    uint16_t vlan = frame->is_tag_taken ? frame->tag & VLAN_MASK : 0;
+    uint16_t found = frame->is_tag_taken ? frame->tag & CW_VLAN_MASK : 0;
     size_t at = CW_FRAME_ETHER_BYTES;
     if (frame->length < CW_FRAME_ETHER_BYTES)
         return CW_FRAME_SHORT;
-    inner->type = cw_load16be(frame->bytes + AT_TYPE);
-    if (inner->type == ETHERTYPE_VLAN && !frame->is_tag_taken) {
+    inner->type = cw_load16be(frame->bytes + CW_AT_TYPE);
+    if (inner->type == CW_ETHERTYPE_VLAN && !frame->is_tag_taken) {
         at = CW_FRAME_LINK_BYTES_MAX;
         if (frame->length < at)
             return CW_FRAME_SHORT;
-        vlan = cw_load16be(frame->bytes + AT_TAG) & VLAN_MASK;
+        found = cw_load16be(frame->bytes + CW_AT_TAG) & CW_VLAN_MASK;
         inner->type = cw_load16be(frame->bytes + at - 2);
     }
-    inner->ip = frame->bytes + at;
+    inner->bytes = frame->bytes + at;
     inner->length = frame->length - at;
-    return vlan == path->addresses.vlan ? CW_FRAME_OK : CW_FRAME_NOT_OURS;
+    return found == vlan ? CW_FRAME_OK : CW_FRAME_NOT_OURS;
 }
 
-static enum cw_frame_verdict check_v4(const struct cw_frame_path *path, const struct inner *inner,
+static enum cw_frame_verdict check_v4(const struct cw_frame_path *path, const struct cw_frame_inner *inner,
                                       size_t *udp_room)
 {
-    const uint8_t *ip = inner->ip;
+    const uint8_t *ip = inner->bytes;
     if (inner->length < CW_FRAME_IP4_BYTES + CW_FRAME_UDP_BYTES)
         return CW_FRAME_SHORT;
-    if (ip[0] != VERSION_4_IHL_5 || ip[V4_PROTOCOL] != PROTOCOL_UDP ||
-        memcmp(ip + V4_SOURCE, path->addresses.remote_ip.bytes, 4) != 0 ||
-        memcmp(ip + V4_TARGET, path->addresses.local_ip.bytes, 4) != 0)
+    if (ip[0] != CW_VERSION_4_IHL_5 || ip[CW_V4_PROTOCOL] != CW_PROTOCOL_UDP ||
+        memcmp(ip + CW_V4_SOURCE, path->addresses.remote_ip.bytes, 4) != 0 ||
+        memcmp(ip + CW_V4_TARGET, path->addresses.local_ip.bytes, 4) != 0)
         return CW_FRAME_NOT_OURS;
     if (cw_checksum_fold(sum_v4_header(ip)) != 0xffff)
         return CW_FRAME_CHECKSUM;
-    if ((cw_load16be(ip + V4_FRAGMENT) & FRAGMENT_MASK) != 0)
+    if ((cw_load16be(ip + CW_V4_FRAGMENT) & CW_FRAGMENT_MASK) != 0)
         return CW_FRAME_FRAGMENTED;
-    size_t total_length = cw_load16be(ip + V4_LENGTH);
+    size_t total_length = cw_load16be(ip + CW_V4_LENGTH);
     if (total_length > inner->length || total_length < CW_FRAME_IP4_BYTES)
         return CW_FRAME_SHORT;
     *udp_room = total_length - CW_FRAME_IP4_BYTES;
     return CW_FRAME_OK;
 }
 
-static enum cw_frame_verdict check_v6(const struct cw_frame_path *path, const struct inner *inner,
+static enum cw_frame_verdict check_v6(const struct cw_frame_path *path, const struct cw_frame_inner *inner,
                                       size_t *udp_room)
 {
-    const uint8_t *ip = inner->ip;
+    const uint8_t *ip = inner->bytes;
     if (inner->length < CW_FRAME_IP6_BYTES + CW_FRAME_UDP_BYTES)
         return CW_FRAME_SHORT;
-    if (ip[0] >> 4 != VERSION_6 || memcmp(ip + V6_SOURCE, path->addresses.remote_ip.bytes, 16) != 0 ||
-        memcmp(ip + V6_TARGET, path->addresses.local_ip.bytes, 16) != 0)
+    if (ip[0] >> 4 != CW_VERSION_6 || memcmp(ip + CW_V6_SOURCE, path->addresses.remote_ip.bytes, 16) != 0 ||
+        memcmp(ip + CW_V6_TARGET, path->addresses.local_ip.bytes, 16) != 0)
         return CW_FRAME_NOT_OURS;
-    if (ip[V6_NEXT] != PROTOCOL_UDP)
-        return ip[V6_NEXT] == NEXT_FRAGMENT ? CW_FRAME_FRAGMENTED : CW_FRAME_NOT_OURS;
-    *udp_room = cw_load16be(ip + V6_LENGTH);
+    if (ip[CW_V6_NEXT] != CW_PROTOCOL_UDP)
+        return ip[CW_V6_NEXT] == CW_NEXT_FRAGMENT ? CW_FRAME_FRAGMENTED : CW_FRAME_NOT_OURS;
+    *udp_room = cw_load16be(ip + CW_V6_LENGTH);
     return *udp_room <= inner->length - CW_FRAME_IP6_BYTES ? CW_FRAME_OK : CW_FRAME_SHORT;
 }
 
 /* Source and target of the pseudo header have been seen to be the path's. */
 static bool is_udp_sum_good(const struct cw_frame_path *path, const uint8_t *udp, size_t udp_length)
 {
-    uint64_t sum = cw_checksum_sum(path->addresses.remote_ip.bytes, 16) + PROTOCOL_UDP + udp_length;
+    uint64_t sum = cw_checksum_sum(path->addresses.remote_ip.bytes, 16) + CW_PROTOCOL_UDP + udp_length;
     sum += cw_checksum_sum(path->addresses.local_ip.bytes, 16);
-    if (cw_load16be(udp + UDP_CHECKSUM) == 0)
+    if (cw_load16be(udp + CW_UDP_CHECKSUM) == 0)
         return false;
     return cw_checksum_fold(sum + cw_checksum_sum(udp, udp_length)) == 0xffff;
 }
@@ -197,21 +188,21 @@ static bool is_udp_sum_good(const struct cw_frame_path *path, const uint8_t *udp
 enum cw_frame_verdict cw_frame_check(const struct cw_frame_path *path, const struct cw_frame_in *frame,
                                      uint8_t **payload, size_t *payload_length)
 {
-    struct inner inner;
+    struct cw_frame_inner inner;
     bool is_v6 = path->addresses.local_ip.version == 6;
     size_t udp_room = 0;
-    enum cw_frame_verdict verdict = check_link(path, frame, &inner);
+    enum cw_frame_verdict verdict = cw_frame_check_link(path->addresses.vlan, frame, &inner);
     if (verdict != CW_FRAME_OK)
         return verdict;
-    if (inner.type != (is_v6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4))
+    if (inner.type != (is_v6 ? CW_ETHERTYPE_IPV6 : CW_ETHERTYPE_IPV4))
         return CW_FRAME_NOT_OURS;
     verdict = is_v6 ? check_v6(path, &inner, &udp_room) : check_v4(path, &inner, &udp_room);
     if (verdict != CW_FRAME_OK)
         return verdict;
-    uint8_t *udp = inner.ip + (is_v6 ? CW_FRAME_IP6_BYTES : CW_FRAME_IP4_BYTES);
-    if (cw_load16be(udp + UDP_TARGET) != path->addresses.local_udp)
+    uint8_t *udp = inner.bytes + (is_v6 ? CW_FRAME_IP6_BYTES : CW_FRAME_IP4_BYTES);
+    if (cw_load16be(udp + CW_UDP_TARGET) != path->addresses.local_udp)
         return CW_FRAME_NOT_OURS;
-    size_t udp_length = cw_load16be(udp + UDP_LENGTH);
+    size_t udp_length = cw_load16be(udp + CW_UDP_LENGTH);
     if (udp_length < CW_FRAME_UDP_BYTES || udp_length != udp_room)
         return CW_FRAME_SHORT;
     if (is_v6 && !is_udp_sum_good(path, udp, udp_length))
@@ -224,6 +215,6 @@ enum cw_frame_verdict cw_frame_check(const struct cw_frame_path *path, const str
 bool cw_frame_is_marked(const struct cw_frame_path *path, const uint8_t *payload)
 {
     const uint8_t *ip = payload - (path->header_bytes - path->ip_at);
-    unsigned ecn = path->addresses.local_ip.version == 6 ? ip[1] >> 4 : ip[V4_ECN];
+    unsigned ecn = path->addresses.local_ip.version == 6 ? ip[1] >> 4 : ip[CW_V4_ECN];
     return (ecn & CE) == CE;
 }

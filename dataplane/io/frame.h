@@ -63,6 +63,8 @@ enum cw_frame_verdict {
 };
 
 void cw_frame_path_init(struct cw_frame_path *path, const struct cw_frame_addresses *addresses);
+/* Where frames are sent from now on. */
+void cw_frame_path_set_remote_mac(struct cw_frame_path *path, const uint8_t mac[6]);
 /* Writes the path's header_bytes in front of a payload of this length, at most CW_FRAME_PAYLOAD_MAX, which
  * already stands behind them. */
 void cw_frame_finish(const struct cw_frame_path *path, uint8_t *frame, size_t payload_length);

@@ -26,6 +26,7 @@
 #include "base/numbers.h"
 #include "io/device.h"
 #include "io/frame.h"
+#include "io/host.h"
 #include "io/memif.h"
 
 #define QUEUE_DESCRIPTORS 1024u
@@ -43,6 +44,8 @@ struct cw_port {
     uint32_t datagram_bytes_max;
     struct rte_mempool *pool;
     struct cw_frame_path path;
+    struct cw_host host;   /* only when it has addresses */
+    uint64_t now_ns;       /* of this turn */
     struct rte_mbuf *next; /* handed out by transmit_next, or kept for it */
     struct rte_mbuf *burst[CW_PORT_BURST];
     uint32_t burst_count;
@@ -148,6 +151,44 @@ static bool start(struct cw_port *port, char *why, size_t why_size)
     return error == 0 || fail(why, why_size, port, "cannot start", error);
 }
 
+/* What our address is on the link, and whom to send to. */
+static void set_addresses(struct cw_port *port)
+{
+    static const uint8_t none[6];
+    const struct cw_port_config *config = &port->config;
+    struct cw_frame_addresses addresses = {.local_ip = config->local_ip,
+                                           .remote_ip = config->remote_ip,
+                                           .local_udp = config->local_udp,
+                                           .remote_udp = config->remote_udp,
+                                           .vlan = config->vlan,
+                                           .is_ecn_capable = config->is_ecn_capable};
+    struct cw_host_config host = {.ip = config->local_ip, .vlan = config->vlan, .next_hop = config->next_hop};
+    struct rte_ether_addr device;
+    memcpy(addresses.local_mac, config->local_mac, sizeof addresses.local_mac);
+    if (memcmp(config->local_mac, none, sizeof none) == 0 && rte_eth_macaddr_get(port->id, &device) == 0)
+        memcpy(addresses.local_mac, device.addr_bytes, sizeof addresses.local_mac);
+    memcpy(addresses.remote_mac, config->remote_mac, sizeof addresses.remote_mac);
+    cw_frame_path_init(&port->path, &addresses);
+    port->datagram_bytes_max = config->mtu - (uint32_t)(port->path.header_bytes - port->path.ip_at);
+    if (host.next_hop.version == 0)
+        host.next_hop = config->remote_ip;
+    memcpy(host.mac, addresses.local_mac, sizeof host.mac);
+    memcpy(host.next_hop_mac, config->remote_mac, sizeof host.next_hop_mac);
+    cw_host_init(&port->host, &host);
+}
+
+/* A card passes on only the groups it is told of. Where it takes no list it may take all; the kernel's ports
+ * take what their interface takes, and some have neither. */
+static void listen_to_group(struct cw_port *port)
+{
+    struct rte_ether_addr group = {{0x33, 0x33, 0xff}};
+    if (port->config.local_ip.version != 6)
+        return;
+    memcpy(group.addr_bytes + 3, port->config.local_ip.bytes + 13, 3);
+    if (rte_eth_dev_set_mc_addr_list(port->id, &group, 1) != 0)
+        (void)rte_eth_allmulticast_enable(port->id);
+}
+
 struct cw_port *cw_port_open(const struct cw_port_config *config, char *why, size_t why_size)
 {
     struct cw_port *port = calloc(1, sizeof *port);
@@ -158,27 +199,20 @@ struct cw_port *cw_port_open(const struct cw_port_config *config, char *why, siz
     }
     port->config = *config;
     port->is_memif = cw_device_is_memif(config->device);
-    struct cw_frame_addresses addresses = {.local_ip = config->local_ip,
-                                           .remote_ip = config->remote_ip,
-                                           .local_udp = config->local_udp,
-                                           .remote_udp = config->remote_udp,
-                                           .vlan = config->vlan,
-                                           .is_ecn_capable = config->is_ecn_capable};
-    memcpy(addresses.local_mac, config->local_mac, sizeof addresses.local_mac);
-    memcpy(addresses.remote_mac, config->remote_mac, sizeof addresses.remote_mac);
-    cw_frame_path_init(&port->path, &addresses);
-    port->datagram_bytes_max = config->mtu - (port->path.header_bytes - port->path.ip_at);
     if (!find_device(port, why, why_size)) {
         free(port);
         return NULL;
     }
+    set_addresses(port);
     int error = rte_eth_dev_info_get(port->id, &info);
     if (error < 0)
         fail(why, why_size, port, "cannot be asked", error);
     port->device = error < 0 ? NULL : info.device;
     if (error == 0 && check_mtu(port, &info, why, why_size) && set_up_queues(port, &info, why, why_size) &&
-        start(port, why, why_size))
+        start(port, why, why_size)) {
+        listen_to_group(port);
         return port;
+    }
     cw_port_close(port);
     return NULL;
 }
@@ -211,11 +245,96 @@ uint32_t cw_port_datagram_bytes_max(const struct cw_port *port)
     return port->datagram_bytes_max;
 }
 
+/* Frames into the burst. */
+
+/* Room for a frame, or NULL: nothing leaves now. */
+static uint8_t *next_frame(struct cw_port *port)
+{
+    if (port->burst_count == CW_PORT_BURST)
+        cw_port_flush(port);
+    if (port->burst_count == CW_PORT_BURST)
+        return NULL;
+    if (port->next == NULL)
+        port->next = rte_pktmbuf_alloc(port->pool);
+    if (port->next == NULL) {
+        cw_count(&port->counters[CW_PORT_TX_NO_BUFFER], 1);
+        return NULL;
+    }
+    return rte_pktmbuf_mtod(port->next, uint8_t *);
+}
+
+static void commit_frame(struct cw_port *port, size_t length)
+{
+    struct rte_mbuf *frame = port->next;
+    if (atomic_load_explicit(&port->is_transmit_cut, memory_order_relaxed)) {
+        cw_count(&port->counters[CW_PORT_DROP_CUT], 1);
+        return; /* the frame serves the next call */
+    }
+    frame->data_len = (uint16_t)length;
+    frame->pkt_len = frame->data_len;
+    port->next = NULL;
+    port->burst[port->burst_count++] = frame;
+}
+
+/* The neighbour. */
+
+static void learn(struct cw_port *port)
+{
+    const uint8_t *mac = port->host.neighbour.mac;
+    if (memcmp(port->path.addresses.remote_mac, mac, sizeof port->path.addresses.remote_mac) == 0)
+        return;
+    cw_count(&port->counters[CW_PORT_CHANGED], 1);
+    cw_frame_path_set_remote_mac(&port->path, mac);
+}
+
+void cw_port_on_time(struct cw_port *port, uint64_t now_ns)
+{
+    port->now_ns = now_ns;
+    if (now_ns < cw_host_deadline_ns(&port->host))
+        return;
+    uint8_t *frame = next_frame(port); /* without room the question counts as asked, and is asked again */
+    uint8_t nowhere[CW_HOST_ASK_BYTES_MAX];
+    size_t length = cw_host_ask(&port->host, frame != NULL ? frame : nowhere, now_ns);
+    if (frame == NULL || length == 0)
+        return;
+    cw_count(&port->counters[CW_PORT_ASKED], 1);
+    commit_frame(port, length);
+}
+
+uint64_t cw_port_deadline_ns(const struct cw_port *port)
+{
+    return cw_host_deadline_ns(&port->host);
+}
+
 /* Receiving. */
 
 bool cw_port_is_marked(const struct cw_port *port, const uint8_t *datagram)
 {
     return cw_frame_is_marked(&port->path, datagram);
+}
+
+/* ARP, neighbour discovery and ICMP. Its answer waits in the burst; without room there it is not given. */
+static void take_other(struct cw_port *port, const struct cw_frame_in *in)
+{
+    static const unsigned reason[CW_HOST_VERDICT_COUNT] = {
+        [CW_HOST_NOT_OURS] = CW_PORT_DROP_NOT_OURS, [CW_HOST_MALFORMED] = CW_PORT_DROP_MALFORMED,
+        [CW_HOST_ASKED] = CW_PORT_ANSWERED,         [CW_HOST_ECHOED] = CW_PORT_ECHOED,
+        [CW_HOST_LIMITED] = CW_PORT_LIMITED,        [CW_HOST_LEARNT] = CW_PORT_LEARNT,
+        [CW_HOST_UNASKED] = CW_PORT_UNASKED,        [CW_HOST_CONFLICT] = CW_PORT_CONFLICT,
+    };
+    size_t length;
+    uint8_t *room = next_frame(port);
+    if (room == NULL) {
+        cw_count(&port->counters[CW_PORT_LIMITED], 1);
+        return;
+    }
+    enum cw_host_verdict verdict =
+        cw_host_on_frame(&port->host, in, room, port->path.ip_at + port->config.mtu, &length, port->now_ns);
+    cw_count(&port->counters[reason[verdict]], 1);
+    if (length > 0)
+        commit_frame(port, length);
+    if (verdict == CW_HOST_LEARNT)
+        learn(port);
 }
 
 static void drop(struct cw_port *port, enum cw_frame_verdict verdict)
@@ -245,12 +364,15 @@ static bool take_frame(struct cw_port *port, struct rte_mbuf *frame, void (*take
                              .is_tag_taken = (frame->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0,
                              .tag = frame->vlan_tci};
     enum cw_frame_verdict verdict = cw_frame_check(&port->path, &in, &payload, &length);
-    if (verdict != CW_FRAME_OK) {
-        drop(port, verdict);
-        return false;
-    }
     if (atomic_load_explicit(&port->is_receive_cut, memory_order_relaxed)) {
         cw_count(&port->counters[CW_PORT_DROP_CUT], 1);
+        return false;
+    }
+    if (verdict != CW_FRAME_OK) {
+        if (verdict == CW_FRAME_NOT_OURS)
+            take_other(port, &in);
+        else
+            drop(port, verdict);
         return false;
     }
     take(context, payload, length);
@@ -291,33 +413,18 @@ uint32_t cw_port_receive(struct cw_port *port, void (*take)(void *context, uint8
 
 uint8_t *cw_port_transmit_next(struct cw_port *port)
 {
-    if (port->burst_count == CW_PORT_BURST)
-        cw_port_flush(port);
-    if (port->burst_count == CW_PORT_BURST)
+    if (!cw_neighbour_is_usable(&port->host.neighbour))
         return NULL;
-    if (port->next == NULL)
-        port->next = rte_pktmbuf_alloc(port->pool);
-    if (port->next == NULL) {
-        cw_count(&port->counters[CW_PORT_TX_NO_BUFFER], 1);
-        return NULL;
-    }
-    return rte_pktmbuf_mtod(port->next, uint8_t *) + port->path.header_bytes;
+    uint8_t *frame = next_frame(port);
+    return frame == NULL ? NULL : frame + port->path.header_bytes;
 }
 
 void cw_port_transmit_commit(struct cw_port *port, size_t length)
 {
-    struct rte_mbuf *frame = port->next;
-    CW_ASSERT(frame != NULL);
+    CW_ASSERT(port->next != NULL);
     CW_ASSERT(length <= port->datagram_bytes_max);
-    if (atomic_load_explicit(&port->is_transmit_cut, memory_order_relaxed)) {
-        cw_count(&port->counters[CW_PORT_DROP_CUT], 1);
-        return; /* the frame serves the next call */
-    }
-    cw_frame_finish(&port->path, rte_pktmbuf_mtod(frame, uint8_t *), length);
-    frame->data_len = (uint16_t)(port->path.header_bytes + length);
-    frame->pkt_len = frame->data_len;
-    port->next = NULL;
-    port->burst[port->burst_count++] = frame;
+    cw_frame_finish(&port->path, rte_pktmbuf_mtod(port->next, uint8_t *), length);
+    commit_frame(port, port->path.header_bytes + length);
 }
 
 void cw_port_transmit_abandon(struct cw_port *port)

@@ -4,7 +4,8 @@
  * Never written against one PMD: what a port can do is asked of it.
  *
  * The port builds and checks Ethernet, VLAN, IPv4 or IPv6, and UDP in software; it drops, and
- * counts by reason, what is not from the peer to us. The neighbour's MAC address is configured. Thread:
+ * counts by reason, what is not from the peer to us. It asks for the next hop's link address unless that is
+ * configured, tells its own, and answers echo: host.h. Thread:
  * the net lcore that owns it, except where said.
  */
 #pragma once
@@ -28,16 +29,22 @@
     X(CW_PORT_DROP_NOT_OURS, "drop_not_ours") X(CW_PORT_DROP_FRAGMENT, "drop_ip_fragment")                   \
     X(CW_PORT_DROP_CHECKSUM, "drop_checksum") X(CW_PORT_DROP_SHORT, "drop_bad_length")                       \
     X(CW_PORT_DROP_CUT, "drop_lab_cut") X(CW_PORT_DROP_LONG, "drop_too_long")                                \
-    X(CW_PORT_RECONNECTS, "memif_connect_attempts")
+    X(CW_PORT_RECONNECTS, "memif_connect_attempts") X(CW_PORT_ASKED, "neighbour_asked")                      \
+    X(CW_PORT_LEARNT, "neighbour_answered") X(CW_PORT_CHANGED, "neighbour_changed")                          \
+    X(CW_PORT_UNASKED, "neighbour_not_asked_for") X(CW_PORT_ANSWERED, "neighbour_told")                      \
+    X(CW_PORT_ECHOED, "echo_replies") X(CW_PORT_LIMITED, "answers_over_limit")                               \
+    X(CW_PORT_CONFLICT, "address_conflicts") X(CW_PORT_DROP_MALFORMED, "drop_malformed")
 /* clang-format on */
 enum { CW_PORT_COUNTERS(CW_COUNTER_ENUM) CW_PORT_COUNTER_COUNT };
 extern const char *const cw_port_counter_names[CW_PORT_COUNTER_COUNT];
 
 struct cw_port_config {
-    char name[64];    /* of the path, for messages */
-    char device[256]; /* EAL device string, as --vdev or -a takes it: "net_memif0,role=server,..." */
-    uint16_t mtu;     /* of IP: what the engine sends at most; the port's own is not changed */
-    uint8_t local_mac[6], remote_mac[6];
+    char name[64];         /* of the path, for messages */
+    char device[256];      /* EAL device string, as --vdev or -a takes it: "net_memif0,role=server,..." */
+    uint16_t mtu;          /* of IP: what the engine sends at most; the port's own is not changed */
+    uint8_t local_mac[6];  /* all 0: the device's */
+    uint8_t remote_mac[6]; /* of the next hop; all 0: it is asked for */
+    struct cw_ip next_hop; /* the gateway towards the peer; none: the peer itself */
     struct cw_ip local_ip, remote_ip; /* of one version, or both none: for frames as they are */
     uint16_t local_udp, remote_udp;
     uint16_t vlan;       /* 802.1Q tag of what is sent and received; 0: none */
@@ -71,12 +78,18 @@ void cw_port_close(struct cw_port *port);
 bool cw_port_is_link_up(const struct cw_port *port);
 uint32_t cw_port_datagram_bytes_max(const struct cw_port *port);
 
+/* Once a turn, before receiving: asks for the next hop when that is due. What is received until the next turn
+ * is looked at as of this time. The deadline says when the port wants a turn of its own. */
+void cw_port_on_time(struct cw_port *port, uint64_t now_ns);
+uint64_t cw_port_deadline_ns(const struct cw_port *port);
+
 /* Receives up to CW_PORT_BURST datagrams and calls take for each, payload writable until it returns. */
 uint32_t cw_port_receive(struct cw_port *port, void (*take)(void *context, uint8_t *datagram, size_t length),
                          void *context);
 /* Of a datagram, while it is being taken: a router marked it (CE, RFC 3168). */
 bool cw_port_is_marked(const struct cw_port *port, const uint8_t *datagram);
-/* Transmission: next gives room for one datagram in a fresh frame, or NULL when the queue or pool is full;
+/* Transmission: next gives room for one datagram in a fresh frame, or NULL when the queue or pool is full, or
+ * where to send it is not known yet;
  * commit keeps it with its final length, abandon gives it back. flush sends the burst to the device. */
 uint8_t *cw_port_transmit_next(struct cw_port *port);
 void cw_port_transmit_commit(struct cw_port *port, size_t length);

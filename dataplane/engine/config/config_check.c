@@ -178,21 +178,43 @@ static bool parse_ip(const char *text, struct cw_ip *ip)
     return !IN6_IS_ADDR_UNSPECIFIED(&v6) && !IN6_IS_ADDR_MULTICAST(&v6) && !IN6_IS_ADDR_V4MAPPED(&v6);
 }
 
+/* An address, and maybe the bits of its network behind a slash: at least one, and not all. */
+static bool parse_host(const char *text, struct cw_ip *ip, uint8_t *prefix_bits)
+{
+    char address[INET6_ADDRSTRLEN], *end;
+    const char *slash = strchr(text, '/');
+    size_t length = slash != NULL ? (size_t)(slash - text) : strlen(text);
+    if (length >= sizeof address)
+        return false;
+    memcpy(address, text, length);
+    address[length] = 0;
+    if (!parse_ip(address, ip))
+        return false;
+    if (slash == NULL)
+        return true;
+    unsigned long bits = slash[1] >= '1' && slash[1] <= '9' ? strtoul(slash + 1, &end, 10) : 0;
+    if (bits < 1 || *end || bits >= 8 * cw_ip_size(ip))
+        return false;
+    *prefix_bits = (uint8_t)bits;
+    return true;
+}
+
 static void check_endpoint(const struct check *check, const char *path, const struct cw_raw_endpoint *raw,
                            struct cw_config_endpoint *endpoint)
 {
     char inner[CW_YAML_PATH_SIZE + 8];
     uint64_t port = 0;
     if (!raw) {
-        expected(check, path, NULL, "mac, ip and port");
+        expected(check, path, NULL, "ip and port");
         return;
     }
     snprintf(inner, sizeof inner, "%s.mac", path);
-    if (!raw->mac || !parse_mac(raw->mac, endpoint->mac))
+    if (raw->mac && !parse_mac(raw->mac, endpoint->mac))
         expected(check, inner, raw->mac, "a unicast MAC address such as 02:00:00:00:00:01");
     snprintf(inner, sizeof inner, "%s.ip", path);
-    if (!raw->ip || !parse_ip(raw->ip, &endpoint->ip)) {
-        expected(check, inner, raw->ip, "an address of a host, such as 10.77.0.1 or fd00:77::1");
+    if (!raw->ip || !parse_host(raw->ip, &endpoint->ip, &endpoint->prefix_bits)) {
+        expected(check, inner, raw->ip,
+                 "an address of a host, such as 10.77.0.1/24, 10.77.0.1 or fd00:77::1");
         endpoint->ip = (struct cw_ip){0};
     }
     snprintf(inner, sizeof inner, "%s.port", path);
@@ -279,6 +301,40 @@ static void check_fec(const struct check *check, const char *path, const char *v
     }
 }
 
+static bool is_link_local(const struct cw_ip *ip)
+{
+    return ip->version == 6 && ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80;
+}
+
+/* The gateway is on the link; without one the peer is. */
+static void check_gateway(const struct check *check, uint32_t index, const struct cw_raw_path *raw,
+                          struct cw_config_path *out)
+{
+    char path[CW_YAML_PATH_SIZE];
+    const struct cw_config_endpoint *local = &out->local;
+    const char *text = raw->local ? raw->local->gateway : NULL;
+    snprintf(path, sizeof path, "paths[%u].peer.gateway", index);
+    if (raw->peer && raw->peer->gateway)
+        expected(check, path, raw->peer->gateway, "it under local: it is ours, on the way to the peer");
+    if (local->ip.version == 0 || local->ip.version != out->peer.ip.version)
+        return;
+    snprintf(path, sizeof path, "paths[%u].local.gateway", index);
+    bool is_on_link =
+        local->prefix_bits == 0 || cw_ip_is_same_network(&local->ip, &out->peer.ip, local->prefix_bits);
+    if (text == NULL && !is_on_link)
+        expected(check, path, NULL, "a router on the link, as the peer is not of our network (local.ip)");
+    if (text == NULL)
+        return;
+    bool is_good = parse_ip(text, &out->gateway) && out->gateway.version == local->ip.version;
+    if (is_good && !is_link_local(&out->gateway))
+        is_good = local->prefix_bits > 0 && !cw_ip_is_equal(&out->gateway, &local->ip) &&
+                  cw_ip_is_same_network(&local->ip, &out->gateway, local->prefix_bits);
+    if (!is_good)
+        expected(check, path, text, "another address of our network, which local.ip gives as ADDRESS/BITS");
+    if (is_on_link && local->prefix_bits > 0)
+        out->gateway = (struct cw_ip){0}; /* not on the way */
+}
+
 static void check_endpoints(const struct check *check, uint32_t index, const struct cw_raw_path *raw,
                             struct cw_config_path *out)
 {
@@ -291,6 +347,7 @@ static void check_endpoints(const struct check *check, uint32_t index, const str
     if (out->local.ip.version != 0 && out->peer.ip.version != 0 &&
         out->local.ip.version != out->peer.ip.version)
         expected(check, path, raw->peer->ip, "an IPv%u address, as local.ip is", out->local.ip.version);
+    check_gateway(check, index, raw, out);
 }
 
 static void check_one_path(const struct check *check, uint32_t index)

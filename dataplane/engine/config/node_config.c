@@ -17,7 +17,8 @@
 
 static const cyaml_schema_field_t endpoint_fields[] = {
     WORD("mac", struct cw_raw_endpoint, mac), WORD("ip", struct cw_raw_endpoint, ip),
-    WORD("port", struct cw_raw_endpoint, port), CYAML_FIELD_END};
+    WORD("port", struct cw_raw_endpoint, port), WORD("gateway", struct cw_raw_endpoint, gateway),
+    CYAML_FIELD_END};
 
 static const cyaml_schema_field_t path_fields[] = {
     WORD("name", struct cw_raw_path, name),

@@ -43,8 +43,10 @@ enum cw_config_rate_control {
 };
 
 struct cw_config_endpoint {
-    uint8_t mac[6];
+    uint8_t mac[6]; /* all 0: local, the device's; peer, it is asked for */
     struct cw_ip ip;
+    uint8_t
+        prefix_bits; /* of the link's network, as in 10.0.0.1/24; 0: not given, everybody is on the link */
     uint16_t port;
 };
 
@@ -67,8 +69,9 @@ struct cw_config_path {
     uint16_t mtu;
     uint16_t vlan; /* 802.1Q tag, 1 to 4094; 0: none */
     struct cw_config_endpoint local;
-    struct cw_config_endpoint peer;
-    uint64_t rate_bits_per_second; /* never more than it; 0: no limit */
+    struct cw_config_endpoint peer; /* its MAC address is that of the gateway, if there is one */
+    struct cw_ip gateway;           /* none: the peer is on our link */
+    uint64_t rate_bits_per_second;  /* never more than it; 0: no limit */
     enum cw_config_rate_control rate_control;
     struct cw_config_fec fec;
 };

@@ -6,7 +6,7 @@
 #include "engine/config/yaml_lines.h"
 
 struct cw_raw_endpoint {
-    char *mac, *ip, *port;
+    char *mac, *ip, *port, *gateway;
 };
 
 struct cw_raw_path {

@@ -224,6 +224,47 @@ def replicates_over_ipv6_in_a_vlan_with_jumbo_frames(rig):
     carries_load(rig, 5)
 
 
+def without_macs(engine):
+    """The devices have addresses of their own, which change with every start."""
+    for own in (1, 2):
+        readdress(engine, (f'mac: "02:ca:00:00:00:0{own}", ', ""))
+
+
+def meets_again(rig):
+    """The peer comes back with another link address, and is found."""
+    rig.west.kill()
+    rig.west.start()
+    reattach(rig.west)
+    wait_for("east has found west at its new address",
+             lambda: rig.east.status()["paths"][0]["counters"]["neighbour_changed"] == 2)
+    in_sync(rig.east)
+    client = Client(rig.east)
+    client.nbd.pwrite(b"again" + bytes(507), 0)
+    client.nbd.flush()
+    wait_for("west has it", lambda: rig.west.group()["head"] == rig.east.group()["head"])
+    for engine in rig.engines:
+        counters = engine.status()["paths"][0]["counters"]
+        assert counters["neighbour_asked"] > 0 and counters["neighbour_told"] > 0, counters
+        assert counters["neighbour_changed"] > 0 and counters["address_conflicts"] == 0, counters
+
+
+@case
+def finds_its_peer_by_arp(rig):
+    for engine in rig.engines:
+        without_macs(engine)
+    carries_load(rig, 6)
+    meets_again(rig)
+
+
+@case
+def finds_its_peer_by_neighbour_discovery(rig):
+    for engine in rig.engines:
+        without_macs(engine)
+        readdress(engine, ("10.77.0.1", '"fd00:77::1"'), ("10.77.0.2", '"fd00:77::2"'))
+    carries_load(rig, 7)
+    meets_again(rig)
+
+
 @case
 def survives_loss_of_the_primary(rig):
     begin(rig)

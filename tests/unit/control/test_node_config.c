@@ -39,6 +39,15 @@
     "    local: {mac: '02:00:00:00:00:01', ip: '" local "', port: 1}\n"                                      \
     "    peer: {mac: '02:00:00:00:00:02', ip: '" peer "', port: 2}\n"
 
+/* Without MAC addresses. */
+#define PATH_VIA(local, peer, gateway)                                                                       \
+    "  - name: a\n"                                                                                          \
+    "    remote: west\n"                                                                                     \
+    "    device: net_memif0\n"                                                                               \
+    "    mtu: 1500\n"                                                                                        \
+    "    local: {ip: '" local "', port: 1" gateway "}\n"                                                     \
+    "    peer: {ip: '" peer "', port: 2}\n"
+
 #define LETTERS_50 "abcdefghijabcdefghijabcdefghijabcdefghijabcdefghij"
 
 struct example {
@@ -83,8 +92,8 @@ static const struct example examples[] = {
      "7: paths[0].name is x/y: expected a name of 1 to 31 letters, digits, '-', '_', '.'\n"
      "7: paths[0].device is missing: expected a DPDK device of 1 to 255 bytes, such as "
      "net_af_xdp0,iface=eth1\n"
-     "7: paths[0].local is missing: expected mac, ip and port\n"
-     "7: paths[0].peer is missing: expected mac, ip and port\n"
+     "7: paths[0].local is missing: expected ip and port\n"
+     "7: paths[0].peer is missing: expected ip and port\n"
      "8: paths[0].remote is north: expected one of the names under sites\n"
      "9: paths[0].mtu is 70000: expected a number from 576 to 9600\n"
      "10: paths[0].rate is 10: expected a rate such as 10gbit, 500mbit or 8000kbit\n"
@@ -94,14 +103,38 @@ static const struct example examples[] = {
      "10: paths[0].mtu is 1279: expected a number from 1280 to 9600\n"
      "12: paths[0].peer.ip is 10.0.0.2: expected an IPv6 address, as local.ip is\n"
      "13: paths[0].vlan is 4095: expected a number from 1 to 4094\n"},
+    {GOOD_HEAD "paths:\n" PATH_VIA("10.0.0.1", "10.0.0.2", ""), ""},
+    {GOOD_HEAD "paths:\n" PATH_VIA("10.0.0.1/24", "10.1.0.2", ", gateway: 10.0.0.254"), ""},
+    {GOOD_HEAD "paths:\n" PATH_VIA("fd00::1/64", "fd01::2", ", gateway: 'fe80::1'"), ""},
+    {GOOD_HEAD "paths:\n" PATH_VIA("10.0.0.1/24", "10.1.0.2", ""),
+     "11: paths[0].local.gateway is missing: expected a router on the link, as the peer is not of our "
+     "network "
+     "(local.ip)\n"},
+    {GOOD_HEAD "paths:\n" PATH_VIA("10.0.0.1/24", "10.1.0.2", ", gateway: 10.0.1.254"),
+     "11: paths[0].local.gateway is 10.0.1.254: expected another address of our network, which local.ip "
+     "gives as "
+     "ADDRESS/BITS\n"},
+    {GOOD_HEAD "paths:\n" PATH_VIA("10.0.0.1", "10.1.0.2", ", gateway: 10.0.0.254"),
+     "11: paths[0].local.gateway is 10.0.0.254: expected another address of our network, which local.ip "
+     "gives as "
+     "ADDRESS/BITS\n"},
+    {GOOD_HEAD "paths:\n" PATH_VIA("10.0.0.1/32", "10.1.0.2/", ""),
+     "11: paths[0].local.ip is 10.0.0.1/32: expected an address of a host, such as 10.77.0.1/24, 10.77.0.1 "
+     "or "
+     "fd00:77::1\n"
+     "12: paths[0].peer.ip is 10.1.0.2/: expected an address of a host, such as 10.77.0.1/24, 10.77.0.1 or "
+     "fd00:77::1\n"},
     {GOOD_HEAD "paths:\n" PATH_BETWEEN("::", "ff02::1", "1500")
          PATH_BETWEEN("::ffff:10.0.0.1", "224.0.0.1", "1500"),
-     "11: paths[0].local.ip is ::: expected an address of a host, such as 10.77.0.1 or fd00:77::1\n"
-     "12: paths[0].peer.ip is ff02::1: expected an address of a host, such as 10.77.0.1 or fd00:77::1\n"
-     "13: paths[1].name is a: expected another name than that of paths[0]\n"
-     "17: paths[1].local.ip is ::ffff:10.0.0.1: expected an address of a host, such as 10.77.0.1 or "
+     "11: paths[0].local.ip is ::: expected an address of a host, such as 10.77.0.1/24, 10.77.0.1 or "
      "fd00:77::1\n"
-     "18: paths[1].peer.ip is 224.0.0.1: expected an address of a host, such as 10.77.0.1 or fd00:77::1\n"},
+     "12: paths[0].peer.ip is ff02::1: expected an address of a host, such as 10.77.0.1/24, 10.77.0.1 or "
+     "fd00:77::1\n"
+     "13: paths[1].name is a: expected another name than that of paths[0]\n"
+     "17: paths[1].local.ip is ::ffff:10.0.0.1: expected an address of a host, such as 10.77.0.1/24, 10.77.0.1 or "
+     "fd00:77::1\n"
+     "18: paths[1].peer.ip is 224.0.0.1: expected an address of a host, such as 10.77.0.1/24, 10.77.0.1 or "
+     "fd00:77::1\n"},
     {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    fec: 32,2,16\n",
      "13: paths[0].fec is 32,2,16: expected off, auto, or fixed SOURCES,REPAIRS,DEPTH such as fixed 32,2,16 "
      "(up to 64,8,256)\n"},
