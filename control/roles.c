@@ -211,23 +211,11 @@ static void on_draining(struct cw_controller *controller, const struct cw_engine
         work->not_before_ns = controller->now_ns + CW_SECOND;
 }
 
-static const json_t *find_peer(const json_t *engine, const char *site)
-{
-    size_t index;
-    json_t *peer;
-    json_array_foreach(json_object_get(engine, "peers"), index, peer)
-    {
-        if (strcmp(cw_json_text(peer, "site", ""), site) == 0)
-            return peer;
-    }
-    return NULL;
-}
-
 /* Drained, and the taker has everything too: it is named in the confirmation. */
 static void hand_over(struct cw_controller *controller, const struct cw_store_group *group,
                       struct cw_work *work, const json_t *engine)
 {
-    const json_t *peer = find_peer(engine, group->request.taker);
+    const json_t *peer = cw_facts_peer(engine, group->request.taker);
     json_t *identity = json_object_get(peer, "identity");
     if (!peer || !identity || cw_json_u64(peer, "durable", 0) < cw_json_u64(engine, "head", UINT64_MAX))
         return; /* async: it may still be on its way */

@@ -44,6 +44,16 @@ def expect(condition, words):
         raise AssertionError(words)
 
 
+def command_lines():
+    """(pid, words) of every process that is there."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                yield int(pid), f.read().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+
+
 class Lab:
     def __init__(self, build, sites="east,west", link="memif", storage="memory", extra=()):
         self.build = os.path.abspath(build)
@@ -178,13 +188,8 @@ class Lab:
         """Processes of a site, by their command line, which names the lab's directory and the site."""
         needle = f"{self.dir}/lab/{site}/"
         found = {}
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as f:
-                    words = f.read().decode(errors="replace").split("\0")
-            except OSError:
-                continue
+        for pid, words in command_lines():
             name = os.path.basename(words[0])
             if name.startswith("causeway-") and any(needle in w for w in words):
-                found[name] = int(pid)
+                found[name] = pid
         return found

@@ -10,7 +10,7 @@ import subprocess
 import nbd
 
 import load
-from lab import MIB, Lab, expect, group, shell
+from lab import MIB, Lab, command_lines, expect, group, shell
 
 
 class Authority:
@@ -69,15 +69,10 @@ def is_refused(port, certificates):
 def nbdkits(lab, port):
     """Processes that serve the port for this lab: {pid: site}"""
     found = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as f:
-                words = f.read().decode(errors="replace").split("\0")
-        except OSError:
-            continue
+    for pid, words in command_lines():
         where = next((w for w in words if w.startswith(f"socket={lab.dir}/lab/")), None)
         if os.path.basename(words[0]) == "nbdkit" and where and str(port) in words:
-            found[int(pid)] = where[len(f"socket={lab.dir}/lab/"):].split("/")[0]
+            found[pid] = where[len(f"socket={lab.dir}/lab/"):].split("/")[0]
     return found
 
 

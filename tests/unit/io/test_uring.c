@@ -209,18 +209,24 @@ static void sleep_ends_by_timeout(void **state)
     cw_uring_fini(&uring);
 }
 
+/* A ring with one receive of a byte under way, from pair[1]. */
+static void start_receiving(struct cw_uring *uring, struct waiting *r, int pair[2], char *byte)
+{
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    ring_start(uring, 8);
+    struct io_uring_sqe *sqe = cw_uring_sqe(uring);
+    io_uring_prep_recv(sqe, pair[0], byte, 1, 0);
+    cw_uring_bind(uring, sqe, &r->op);
+    cw_uring_submit(uring);
+}
+
 static void sleep_ends_by_completion(void **state)
 {
     struct cw_uring uring;
     struct waiting r = {.op = {.done = on_done}};
     int pair[2];
     char byte = 0;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    ring_start(&uring, 8);
-    struct io_uring_sqe *sqe = cw_uring_sqe(&uring);
-    io_uring_prep_recv(sqe, pair[0], &byte, 1, 0);
-    cw_uring_bind(&uring, sqe, &r.op);
-    cw_uring_submit(&uring);
+    start_receiving(&uring, &r, pair, &byte);
     assert_int_equal(cw_uring_reap(&uring, 8), 0);
     assert_int_equal(write(pair[1], "x", 1), 1);
     uint64_t start = now_ns();
@@ -242,12 +248,7 @@ static void reap_alone_sees_completions(void **state)
     struct waiting r = {.op = {.done = on_done}};
     int pair[2];
     char byte = 0;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    ring_start(&uring, 8);
-    struct io_uring_sqe *sqe = cw_uring_sqe(&uring);
-    io_uring_prep_recv(sqe, pair[0], &byte, 1, 0);
-    cw_uring_bind(&uring, sqe, &r.op);
-    cw_uring_submit(&uring);
+    start_receiving(&uring, &r, pair, &byte);
     assert_int_equal(write(pair[1], "y", 1), 1);
     uint64_t start = now_ns();
     while (r.calls == 0 && now_ns() - start < 5 * CW_SECOND)

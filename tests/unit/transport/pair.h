@@ -59,6 +59,9 @@ const struct cw_aead_ops *cw_pair_aead(void);
 
 void cw_pair_defaults(struct cw_session_config *initiator, struct cw_session_config *responder,
                       uint64_t seed);
+/* Draws who is against us: a link, and bounds of both sides on top of the defaults. */
+void cw_pair_adversary(struct cw_session_config *initiator, struct cw_session_config *responder,
+                       struct cw_link_config *link, struct cw_rng *rng, uint64_t seed);
 /* pair is zeroed memory; start of virtual time is seeded too. */
 void cw_pair_init(struct cw_pair *pair, const struct cw_session_config *initiator,
                   const struct cw_session_config *responder, const struct cw_link_config *link,

@@ -131,50 +131,13 @@ static void what_is_late_is_mostly_waited_for(void **state)
     cw_pair_fini(pair);
 }
 
-/* The seed chooses who is against us. */
-static void adversary(struct cw_link_config *link, struct cw_rng *rng)
-{
-    *link = (struct cw_link_config){.delay_ns = cw_rng_below(rng, 20 * CW_MS)};
-    if (cw_rng_below(rng, 2))
-        link->rate_bytes_per_second = 1000000 + cw_rng_below(rng, 100000000);
-    if (link->rate_bytes_per_second && cw_rng_below(rng, 2))
-        link->queue_ns = CW_MS + cw_rng_below(rng, 50 * CW_MS);
-    if (cw_rng_below(rng, 2))
-        link->loss_per_million = (uint32_t)cw_rng_below(rng, 200000);
-    if (cw_rng_below(rng, 3) == 0) {
-        link->burst_per_million = (uint32_t)cw_rng_below(rng, 5000);
-        link->burst_length = 1 + (uint32_t)cw_rng_below(rng, 50);
-    }
-    if (cw_rng_below(rng, 2))
-        link->jitter_ns = cw_rng_below(rng, 5 * CW_MS);
-    if (cw_rng_below(rng, 2))
-        link->duplicate_per_million = (uint32_t)cw_rng_below(rng, 300000);
-    if (cw_rng_below(rng, 2)) {
-        link->late_per_million = (uint32_t)cw_rng_below(rng, 100000);
-        link->late_ns = cw_rng_below(rng, 30 * CW_MS);
-    }
-    if (cw_rng_below(rng, 3) == 0)
-        link->corrupt_per_million = (uint32_t)cw_rng_below(rng, 50000);
-    if (cw_rng_below(rng, 3) == 0)
-        link->truncate_per_million = (uint32_t)cw_rng_below(rng, 50000);
-}
-
 static void everything_arrives_over_hundreds_of_bad_links(void **state)
 {
     for (uint64_t seed = 1; seed <= 200; seed++) {
         struct cw_session_config initiator, responder;
         struct cw_link_config link;
         struct cw_rng rng = {seed};
-        adversary(&link, &rng);
-        cw_pair_defaults(&initiator, &responder, seed);
-        initiator.idle_timeout_ns = responder.idle_timeout_ns = 30 * CW_SECOND; /* it is not about that */
-        if (cw_rng_below(&rng, 2))
-            initiator.datagram_bytes_max = 512 + (uint32_t)cw_rng_below(&rng, 8500);
-        if (cw_rng_below(&rng, 2))
-            responder.rate_bytes_per_second = 1000000 + cw_rng_below(&rng, 100000000);
-        initiator.packets_in_flight_max = 16u << cw_rng_below(&rng, 6);
-        initiator.rate_kind = (enum cw_rate_kind)cw_rng_below(&rng, CW_RATE_KIND_COUNT);
-        responder.rate_kind = (enum cw_rate_kind)cw_rng_below(&rng, CW_RATE_KIND_COUNT);
+        cw_pair_adversary(&initiator, &responder, &link, &rng, seed);
         cw_pair_init(pair, &initiator, &responder, &link, seed);
         pair->sides[0].hold_buffers = cw_rng_below(&rng, 2);
         exchange(20, 300 * CW_SECOND);
