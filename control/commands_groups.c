@@ -103,31 +103,49 @@ static int ask_simply(const struct cw_cli *cli, const char *method, json_t *para
     return cw_done(cli, "%s", done);
 }
 
-/* Asks for the status until the group, or its volume, is no longer in it. */
-static int wait_gone(const struct cw_cli *cli, const char *group, const char *volume, const char *done)
+/* Are all sites that the deleted group is left at away? */
+static bool is_left_to_others(const json_t *status, const json_t *group)
+{
+    const json_t *left = json_object_get(group, "left_at");
+    size_t index, at;
+    json_t *name, *site;
+    json_array_foreach(left, index, name)
+    {
+        json_array_foreach(json_object_get(status, "sites"), at, site)
+        {
+            if (strcmp(cw_json_text(site, "name", ""), json_string_value(name)) == 0 &&
+                cw_json_bool(site, "alive", false))
+                return false;
+        }
+    }
+    return json_array_size(left) > 0;
+}
+
+/* Asks for the status until the group is no longer in it, or only sites that are away still have it. */
+static int wait_gone(const struct cw_cli *cli, const char *name)
 {
     for (int tries = 0; tries < 300; tries++) {
         struct cw_rpc_failure failure;
-        json_t *status = cw_ask(cli, cli->site, "status", NULL, &failure), *entry;
+        json_t *status = cw_ask(cli, cli->site, "status", NULL, &failure), *group;
         size_t index;
-        bool is_there = status == NULL;
-        json_array_foreach(json_object_get(status, "groups"), index, entry)
+        bool is_there = status == NULL, is_left = false;
+        json_array_foreach(json_object_get(status, "groups"), index, group)
         {
-            json_t *inner;
-            size_t at;
-            if (strcmp(cw_json_text(entry, "name", ""), group) != 0)
+            if (strcmp(cw_json_text(group, "name", ""), name) != 0)
                 continue;
-            is_there = is_there || !volume;
-            json_array_foreach(json_object_get(entry, "volumes"), at, inner) is_there =
-                is_there || (volume && strcmp(cw_json_text(inner, "name", ""), volume) == 0);
+            is_there = true;
+            is_left = is_left_to_others(status, group);
         }
         json_decref(status);
         if (!is_there)
-            return cw_done(cli, "%s", done);
+            return cw_done(cli, "deleted");
+        if (is_left)
+            break;
         cw_progress(cli, "waiting for the sites to let go of it");
         cw_pause_ms(100);
     }
-    return cw_done(cli, "%s; a site that is not there will forget it when it returns", done);
+    return cw_done(
+        cli, "deleted; a site that is not there will forget it when it returns, and the name is free then");
 }
 
 int cw_run_group_delete(struct cw_cli *cli)
@@ -138,7 +156,7 @@ int cw_run_group_delete(struct cw_cli *cli)
     if (!answer)
         return cw_say_failure(cli, &failure);
     json_decref(answer);
-    return wait_gone(cli, cli->operands[0], NULL, "deleted");
+    return wait_gone(cli, cli->operands[0]);
 }
 
 /* ---------------------------------------------------------------- volumes */
@@ -183,19 +201,11 @@ int cw_run_volume_create(struct cw_cli *cli)
 int cw_run_volume_delete(struct cw_cli *cli)
 {
     int code = 0;
-    struct cw_rpc_failure failure;
-    char group[64];
-    const char *slash = strchr(cli->operands[0], '/');
     json_t *params = read_volume(cli, &code);
     if (!params)
         return code;
     json_object_set_new(params, "force", json_boolean(cw_cli_has(cli, "force")));
-    json_t *answer = cw_ask(cli, cli->site, "volume.delete", params, &failure);
-    if (!answer)
-        return cw_say_failure(cli, &failure);
-    json_decref(answer);
-    snprintf(group, sizeof group, "%.*s", (int)(slash - cli->operands[0]), cli->operands[0]);
-    return wait_gone(cli, group, slash + 1, "deleted");
+    return cw_ask_and_wait(cli, cli->site, "volume.delete", params, "deleted");
 }
 
 /* --nbd [SOCKET], --nbd-tls ADDRESS and those of later versions; 0 or an exit code. */

@@ -75,7 +75,8 @@ enum cw_operation_kind {
     CW_OP_PROMOTE,
     CW_OP_SWITCHOVER,
     CW_OP_GROUP_CREATE,
-    CW_OP_VOLUME_CREATE
+    CW_OP_VOLUME_CREATE,
+    CW_OP_VOLUME_DELETE
 };
 
 struct cw_operation {
@@ -85,7 +86,8 @@ struct cw_operation {
     int32_t volume;
     bool accept_loss, inconsistent;
     bool is_open_sent;
-    bool is_undoing; /* making it failed: it ends when what was begun is gone */
+    bool is_undoing;          /* making it failed: it ends when what was begun is gone */
+    bool is_forced, is_begun; /* a deletion */
     bool is_done;
     int exit;
     uint64_t started_ns, deadline_ns, next_heartbeat_ns, open_answered_ns, made_ns;
@@ -195,10 +197,19 @@ struct cw_operation *cw_operation_find(struct cw_controller *controller, uint64_
 struct cw_operation *cw_operation_taking(struct cw_controller *controller, uint32_t group);
 void cw_operation_end(struct cw_controller *controller, struct cw_operation *operation, int exit,
                       const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* What it waits for now. */
+void cw_operation_say(struct cw_operation *operation, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void cw_operations_run(struct cw_controller *controller);
 /* All that run end with these words: the store can decide nothing any more. */
 void cw_operations_fail(struct cw_controller *controller, const char *words);
 bool cw_operations_are_running(const struct cw_controller *controller);
+
+/* deletion.c: a CW_OP_VOLUME_DELETE's step */
+void cw_deletion_run(struct cw_controller *controller, struct cw_operation *operation);
+/* A site that is there (or one that is not) and still has its part of the volume; NULL. */
+const char *cw_deletion_site(const struct cw_controller *controller, uint32_t group, int32_t volume,
+                             bool is_there);
 
 /* facts.c */
 void cw_facts_tell(struct cw_controller *controller);

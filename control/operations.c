@@ -68,9 +68,7 @@ bool cw_operations_are_running(const struct cw_controller *controller)
     return false;
 }
 
-static void say(struct cw_operation *operation, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void say(struct cw_operation *operation, const char *format, ...)
+void cw_operation_say(struct cw_operation *operation, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -89,7 +87,8 @@ static void withdraw(struct cw_controller *controller, const struct cw_operation
 void cw_operation_end(struct cw_controller *controller, struct cw_operation *operation, int exit,
                       const char *format, ...)
 {
-    static const char *const names[] = {"", "promote", "switchover", "group create", "volume create"};
+    static const char *const names[] = {
+        "", "promote", "switchover", "group create", "volume create", "volume delete"};
     const struct cw_store_group *group = cw_view_group_by_id(controller->view, operation->group);
     char action[96];
     va_list arguments;
@@ -112,7 +111,7 @@ static void open_taken(struct cw_controller *controller, struct cw_operation *op
                        const struct cw_store_group *group, struct cw_work *work)
 {
     const json_t *engine = cw_engine_group(controller, group->id);
-    say(operation, "opening %s at %s", group->name, controller->config.site);
+    cw_operation_say(operation, "opening %s at %s", group->name, controller->config.site);
     if (!work->is_busy && strcmp(cw_json_text(engine, "role", ""), "replica") == 0 &&
         cw_group_is_level(controller, group))
         operation->is_open_sent =
@@ -124,7 +123,7 @@ static void watch_opening(struct cw_controller *controller, struct cw_operation 
                           const struct cw_store_group *group, const json_t *engine)
 {
     const char *role = cw_json_text(engine, "role", ""), *refusal = cw_json_text(engine, "refusal", "");
-    say(operation, "opening %s at %s: %s", group->name, controller->config.site, role);
+    cw_operation_say(operation, "opening %s at %s: %s", group->name, controller->config.site, role);
     if (!operation->open_answered_ns || controller->engine.status_at_ns < operation->open_answered_ns)
         return;
     if (strcmp(role, "replica") == 0 && refusal[0])
@@ -206,11 +205,13 @@ static void wait_for_holder(struct cw_controller *controller, struct cw_operatio
     if (is_let_go(group) || (operation->kind == CW_OP_PROMOTE && left_ns == 0))
         open_taken(controller, operation, group, work);
     else if (operation->kind == CW_OP_SWITCHOVER)
-        say(operation, "waiting for %s to bring everybody level and let go of %s", holder, group->name);
+        cw_operation_say(operation, "waiting for %s to bring everybody level and let go of %s", holder,
+                         group->name);
     else if (cw_site_is_alive(controller, holder))
-        say(operation, "waiting for %s to let go of %s", holder, group->name);
+        cw_operation_say(operation, "waiting for %s to let go of %s", holder, group->name);
     else
-        say(operation, "waiting for the lease of %s to run out: %.1f s left", holder, (double)left_ns / 1e9);
+        cw_operation_say(operation, "waiting for the lease of %s to run out: %.1f s left", holder,
+                         (double)left_ns / 1e9);
 }
 
 /* What a switchover needs beside both sites: a target that is level, or will be at once. */
@@ -242,7 +243,7 @@ static bool may_go_on(struct cw_controller *controller, struct cw_operation *ope
         is_switchover ? judge_level(group, candidate) : cw_decide_candidate(&group->authority, candidate);
     if (verdict.answer == CW_ANSWER_YES)
         return true;
-    say(operation, "%s", verdict.words);
+    cw_operation_say(operation, "%s", verdict.words);
     if (!is_switchover || controller->now_ns - operation->started_ns > LEVEL_LIMIT_NS)
         cw_operation_end(controller, operation, 3, "%s", verdict.words);
     return false;
@@ -267,7 +268,8 @@ static void run_taking(struct cw_controller *controller, struct cw_operation *op
     note_lacked(controller, operation, &group);
     if (!cw_candidate_here(controller, &group, &candidate)) {
         const char *why = cw_view_place_error(controller->view, operation->group, controller->config.site);
-        say(operation, "waiting for the engine of %s%s%s", controller->config.site, why[0] ? ": " : "", why);
+        cw_operation_say(operation, "waiting for the engine of %s%s%s", controller->config.site,
+                         why[0] ? ": " : "", why);
         return;
     }
     if (controller->engine.status_at_ns < operation->started_ns)
@@ -304,7 +306,7 @@ static bool is_made_everywhere(struct cw_controller *controller, struct cw_opera
         if (place->group != operation->group || place->volume != volume || place->is_made ||
             !cw_site_is_alive(controller, place->site))
             continue;
-        say(operation, "%s makes %s", place->site, place->path);
+        cw_operation_say(operation, "%s makes %s", place->site, place->path);
         return false;
     }
     return true;
@@ -318,7 +320,7 @@ static void undo(struct cw_controller *controller, struct cw_operation *operatio
         return; /* the store did not take it: again at the next turn */
     operation->is_undoing = true;
     operation->deadline_ns = controller->now_ns + UNDO_LIMIT_NS;
-    say(operation, "%s: %s", failed->site, failed->error);
+    cw_operation_say(operation, "%s: %s", failed->site, failed->error);
     (void)cw_view_refresh(controller);
 }
 
@@ -364,8 +366,8 @@ static void run_group_create(struct cw_controller *controller, struct cw_operati
         cw_operation_end(controller, operation, 1, "%s is made, but %s does not open it: %s", group->name,
                          group->first, refusal);
     else
-        say(operation, "waiting for %s to open %s%s%s", group->first, group->name, refusal[0] ? ": " : "",
-            refusal);
+        cw_operation_say(operation, "waiting for %s to open %s%s%s", group->first, group->name,
+                         refusal[0] ? ": " : "", refusal);
 }
 
 /* A replica that began with other data is copied to in full. Until its primary says so, it still looks level:
@@ -392,7 +394,7 @@ static bool is_copy_due(struct cw_controller *controller, struct cw_operation *o
         return false;
     if (operation->made_ns == 0)
         operation->made_ns = controller->now_ns;
-    say(operation, "waiting for the full copy to begin");
+    cw_operation_say(operation, "waiting for the full copy to begin");
     return controller->now_ns - operation->made_ns < COPY_SEEN_NS;
 }
 
@@ -423,7 +425,7 @@ static void run_volume_create(struct cw_controller *controller, struct cw_operat
         cw_operation_end(controller, operation, 1, "the volume is made, but %s does not export it: %.300s",
                          holder, error);
     else
-        say(operation, "waiting for %s to export it", holder);
+        cw_operation_say(operation, "waiting for %s to export it", holder);
 }
 
 void cw_operations_fail(struct cw_controller *controller, const char *words)
@@ -459,6 +461,8 @@ void cw_operations_run(struct cw_controller *controller)
             run_group_create(controller, operation);
         } else if (operation->kind == CW_OP_VOLUME_CREATE) {
             run_volume_create(controller, operation);
+        } else if (operation->kind == CW_OP_VOLUME_DELETE) {
+            cw_deletion_run(controller, operation);
         } else {
             run_taking(controller, operation);
         }

@@ -22,6 +22,7 @@
 
 #define VOLUME_BYTES_MAX (1024ull * 1024 * CW_GIB)
 #define CREATE_LIMIT_NS  (600 * CW_SECOND)
+#define DELETE_LIMIT_NS  (60 * CW_SECOND)
 
 /* ---------------------------------------------------------------- create */
 
@@ -67,6 +68,22 @@ static bool may_overwrite(const struct cw_rpc_message *message, const char *site
     return false;
 }
 
+/* GROUP-VOLUME.img; a site that is away may still have a deleted volume's of that name: then with a number.
+ */
+static int name_file(const struct cw_controller *controller, const struct cw_store_site *site,
+                     const struct cw_store_group *group, const struct cw_store_volume *volume, char *path,
+                     size_t path_size)
+{
+    int length = snprintf(path, path_size, "%s/%s-%s.img", site->storage, group->name, volume->name);
+    for (uint32_t i = 0; i < controller->view->place_count; i++) {
+        const struct cw_store_place *place = &controller->view->places[i];
+        if (strcmp(place->site, site->name) == 0 && strcmp(place->path, path) == 0)
+            return snprintf(path, path_size, "%s/%s-%s.%d.img", site->storage, group->name, volume->name,
+                            group->next_volume);
+    }
+    return length;
+}
+
 /* Path and socket of one site; NULL when good. */
 static json_t *name_place(struct cw_controller *controller, const struct cw_rpc_message *message,
                           const struct cw_store_group *group, const struct cw_store_volume *volume,
@@ -74,8 +91,7 @@ static json_t *name_place(struct cw_controller *controller, const struct cw_rpc_
 {
     const struct cw_store_site *site = cw_view_site(controller->view, place->site);
     int path = asked ? snprintf(place->path, sizeof place->path, "%s", asked)
-                     : snprintf(place->path, sizeof place->path, "%s/%s-%s.img", site->storage, group->name,
-                                volume->name);
+                     : name_file(controller, site, group, volume, place->path, sizeof place->path);
     int socket = snprintf(place->socket, sizeof place->socket, "%s/nbd/%s-%s.sock", site->directory,
                           group->name, volume->name);
     if (path < 0 || (size_t)path >= sizeof place->path || place->path[0] != '/')
@@ -168,6 +184,18 @@ static json_t *check_size(const struct cw_rpc_message *message, const struct cw_
     return NULL;
 }
 
+/* A site that is there and has not let go yet of a volume of that name that is being deleted; NULL. */
+static const char *last_deleting_at(const struct cw_controller *controller, uint32_t group, const char *name)
+{
+    const char *site = NULL;
+    for (uint32_t i = 0; i < controller->view->volume_count && !site; i++) {
+        const struct cw_store_volume *volume = &controller->view->volumes[i];
+        if (volume->group == group && volume->is_deleting && strcmp(volume->name, name) == 0)
+            site = cw_deletion_site(controller, group, volume->volume, true);
+    }
+    return site;
+}
+
 static json_t *read_volume(struct cw_controller *controller, const struct cw_rpc_message *message,
                            const struct cw_store_group *group, struct cw_store_volume *volume)
 {
@@ -185,8 +213,11 @@ static json_t *read_volume(struct cw_controller *controller, const struct cw_rpc
     if (group->is_deleting)
         return cw_answer(message, 1, "group %s is being deleted", group->name);
     if (cw_view_volume(controller->view, group->id, name))
-        return cw_answer(message, 1, "there is a volume %s/%s already (or it is still being deleted)",
-                         group->name, name);
+        return cw_answer(message, 1, "there is a volume %s/%s already", group->name, name);
+    const char *site = last_deleting_at(controller, group->id, name);
+    if (site)
+        return cw_answer(message, 1, "the volume %s/%s is still being deleted at %s: a moment later",
+                         group->name, name, site);
     snprintf(volume->name, sizeof volume->name, "%s", name);
     return NULL;
 }
@@ -277,17 +308,13 @@ json_t *cw_serve_volume_delete(struct cw_controller *controller, const struct cw
     const struct cw_store_volume *volume = asked_volume(controller, message, &reply);
     if (!volume)
         return reply;
-    const struct cw_store_group *group = cw_view_group_by_id(controller->view, volume->group);
-    const json_t *primary = cw_facts_group(controller, group->authority.holder, group->id);
-    uint64_t connections = cw_json_u64(cw_engine_volume(primary, volume->volume), "connections", 0);
-    if (connections > 0 && !cw_json_bool(message->params, "force", false))
-        return cw_answer(message, 3, "%lu clients are connected to %s/%s: close them, or say --force",
-                         connections, group->name, volume->name);
-    cw_event(controller, 1, group->name, "volume %s is being deleted", volume->name);
-    if (cw_store_volume_deleting(controller->store, volume->group, volume->volume) != CW_OK)
-        return cw_fail(message, "the store did not take that");
-    (void)cw_view_refresh(controller);
-    return cw_rpc_result(message->id, NULL);
+    struct cw_operation *operation =
+        cw_operation_start(controller, CW_OP_VOLUME_DELETE, volume->group, DELETE_LIMIT_NS);
+    if (!operation)
+        return cw_fail(message, "too many commands at once: give it again");
+    operation->volume = volume->volume;
+    operation->is_forced = cw_json_bool(message->params, "force", false);
+    return cw_rpc_result(message->id, json_pack("{s:I}", "operation", (json_int_t)operation->id));
 }
 
 /* nbdkit would end at once without them, again and again; NULL when all are there. */

@@ -277,13 +277,32 @@ static void learn(struct view_of *of)
     learn_exports(of);
 }
 
+static void show_volumes(const struct view_of *of, json_t *volumes, bool is_deleting)
+{
+    for (uint32_t i = 0; i < of->controller->view->volume_count; i++) {
+        const struct cw_store_volume *volume = &of->controller->view->volumes[i];
+        if (volume->group == of->group->id && volume->is_deleting == is_deleting)
+            json_array_append_new(volumes, show_volume(of, volume));
+    }
+}
+
+/* Sites that still have something of it. */
+static json_t *show_left(const struct cw_controller *controller, uint32_t group)
+{
+    json_t *left = json_array();
+    for (uint32_t i = 0; i < controller->view->place_count; i++) {
+        const struct cw_store_place *place = &controller->view->places[i];
+        if (place->group == group && place->volume == CW_STORE_JOURNAL)
+            json_array_append_new(left, json_string(place->site));
+    }
+    return left;
+}
+
 static json_t *show_lists(const struct view_of *of, json_t *shown)
 {
     json_t *volumes = json_array(), *replicas = json_array(), *members = json_array();
-    for (uint32_t i = 0; i < of->controller->view->volume_count; i++) {
-        if (of->controller->view->volumes[i].group == of->group->id)
-            json_array_append_new(volumes, show_volume(of, &of->controller->view->volumes[i]));
-    }
+    show_volumes(of, volumes, false);
+    show_volumes(of, volumes, true); /* last: another one may have the name by now */
     for (uint32_t i = 0; i < of->facts.replica_count; i++)
         json_array_append_new(replicas, show_replica(of, &of->facts.replicas[i]));
     for (uint32_t i = 0; i < of->group->authority.set.count; i++)
@@ -317,6 +336,8 @@ static json_t *show_group(const struct cw_controller *controller, const struct c
                   cw_json_text(of.primary, "role", ""), "throughput_bytes_per_second",
                   (json_int_t)cw_json_u64(of.primary, "throughput_bytes_per_second", 0), "iops",
                   (json_int_t)cw_json_u64(of.primary, "iops", 0), "deleting", group->is_deleting);
+    if (group->is_deleting)
+        json_object_set_new(shown, "left_at", show_left(controller, group->id));
     show_last_known(&of, shown);
     return show_lists(&of, shown);
 }

@@ -164,6 +164,7 @@ enum cw_status cw_store_group_remove(struct cw_store *store, uint32_t group) CW_
 /* Gives the volume its number. CW_NO_SPACE: there are CW_STORE_VOLUMES_MAX, of all groups. CW_RANGE: the
  * group has given out all of its numbers (CW_VOLUMES_PER_GROUP_MAX), which are never used again. */
 enum cw_status cw_store_volume_add(struct cw_store *store, struct cw_store_volume *volume) CW_MUST_CHECK;
+/* Its name and the addresses of its attachments are free from then on. */
 enum cw_status cw_store_volume_deleting(struct cw_store *store, uint32_t group, int32_t volume) CW_MUST_CHECK;
 enum cw_status cw_store_volume_remove(struct cw_store *store, uint32_t group, int32_t volume) CW_MUST_CHECK;
 enum cw_status cw_store_place_put(struct cw_store *store, const struct cw_store_place *place) CW_MUST_CHECK;
@@ -197,6 +198,7 @@ enum cw_status cw_store_audit_add(struct cw_store *store, const char *site, cons
 const struct cw_store_site *cw_view_site(const struct cw_store_view *view, const char *name);
 const struct cw_store_group *cw_view_group(const struct cw_store_view *view, const char *name);
 const struct cw_store_group *cw_view_group_by_id(const struct cw_store_view *view, uint32_t id);
+/* None that is being deleted: its name may be another's by now. */
 const struct cw_store_volume *cw_view_volume(const struct cw_store_view *view, uint32_t group,
                                              const char *name);
 const struct cw_store_volume *cw_view_volume_by_id(const struct cw_store_view *view, uint32_t group,

@@ -18,7 +18,7 @@
 #include "control/words.h"
 
 #define BUSY_TIMEOUT_MS 2000
-#define SCHEMA_VERSION  2
+#define SCHEMA_VERSION  3
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL);"
@@ -40,7 +40,8 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS volumes(group_id INTEGER, volume INTEGER, name TEXT NOT NULL, size INTEGER "
     "NOT NULL,"
     " block_size INTEGER NOT NULL, thin INTEGER NOT NULL, deleting INTEGER NOT NULL DEFAULT 0,"
-    " PRIMARY KEY(group_id, volume), UNIQUE(group_id, name));"
+    " PRIMARY KEY(group_id, volume));"
+    "CREATE UNIQUE INDEX IF NOT EXISTS volume_names ON volumes(group_id, name) WHERE deleting=0;"
     "CREATE TABLE IF NOT EXISTS places(group_id INTEGER, volume INTEGER, site TEXT, path TEXT NOT NULL,"
     " socket TEXT NOT NULL, ours INTEGER NOT NULL, made INTEGER NOT NULL, base INTEGER NOT NULL,"
     " error TEXT NOT NULL DEFAULT '', PRIMARY KEY(group_id, volume, site), UNIQUE(site, path));"
@@ -52,10 +53,19 @@ static const char schema[] =
     " level INTEGER NOT NULL, site TEXT NOT NULL, group_name TEXT NOT NULL, text TEXT NOT NULL);"
     "CREATE TABLE IF NOT EXISTS audit(id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL,"
     " site TEXT NOT NULL, action TEXT NOT NULL, outcome TEXT NOT NULL);"
-    "PRAGMA user_version=2;";
-static_assert(SCHEMA_VERSION == 2, "as the schema says in its last line");
+    "PRAGMA user_version=3;";
+static_assert(SCHEMA_VERSION == 3, "as the schema says in its last line");
 
 static const char from_version_1[] = "ALTER TABLE authority ADD COLUMN moves INTEGER NOT NULL DEFAULT 0";
+/* A volume that is being deleted keeps its name from nobody: SQLite takes a table's constraint away only with
+ * the table. */
+static const char from_version_2[] =
+    "CREATE TABLE volumes_3(group_id INTEGER, volume INTEGER, name TEXT NOT NULL, size INTEGER NOT NULL,"
+    " block_size INTEGER NOT NULL, thin INTEGER NOT NULL, deleting INTEGER NOT NULL DEFAULT 0,"
+    " PRIMARY KEY(group_id, volume));"
+    "INSERT INTO volumes_3 SELECT group_id,volume,name,size,block_size,thin,deleting FROM volumes;"
+    "DROP TABLE volumes;"
+    "ALTER TABLE volumes_3 RENAME TO volumes;";
 
 const char *const cw_store_authority_columns =
     "epoch, reign, holder, first_sequence, members, fenced_epoch, handover";
@@ -124,6 +134,8 @@ static bool make_schema(struct cw_store *store, const char *file, char *why, siz
     }
     ok = ok && version >= 0;
     ok = ok && (version != 1 || sqlite3_exec(store->db, from_version_1, NULL, NULL, NULL) == SQLITE_OK);
+    ok = ok && (version < 1 || version > 2 ||
+                sqlite3_exec(store->db, from_version_2, NULL, NULL, NULL) == SQLITE_OK);
     ok = ok && sqlite3_exec(store->db, schema, NULL, NULL, NULL) == SQLITE_OK &&
          sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
     if (!ok)

@@ -35,7 +35,8 @@ const struct cw_store_volume *cw_view_volume(const struct cw_store_view *view, u
                                              const char *name)
 {
     for (uint32_t i = 0; i < view->volume_count; i++) {
-        if (view->volumes[i].group == group && strcmp(view->volumes[i].name, name) == 0)
+        if (view->volumes[i].group == group && !view->volumes[i].is_deleting &&
+            strcmp(view->volumes[i].name, name) == 0)
             return &view->volumes[i];
     }
     return NULL;

@@ -134,8 +134,15 @@ enum cw_status cw_store_volume_add(struct cw_store *store, struct cw_store_volum
 
 enum cw_status cw_store_volume_deleting(struct cw_store *store, uint32_t group, int32_t volume)
 {
-    CHANGE(store, "UPDATE volumes SET deleting=1 WHERE group_id=? AND volume=?", "ii", (int64_t)group,
-           (int64_t)volume);
+    bool is_mine;
+    CW_TRY(cw_store_change_begin(store, &is_mine));
+    enum cw_status status =
+        cw_sql_run(store->db, "UPDATE volumes SET deleting=1 WHERE group_id=? AND volume=?", "ii",
+                   (int64_t)group, (int64_t)volume);
+    if (status == CW_OK)
+        status = cw_sql_run(store->db, "DELETE FROM attachments WHERE group_id=? AND volume=?", "ii",
+                            (int64_t)group, (int64_t)volume);
+    return cw_store_change_end(store, is_mine, status);
 }
 
 static enum cw_status remove_volume(struct cw_store *store, uint32_t group, int32_t volume)

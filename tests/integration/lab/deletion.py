@@ -67,15 +67,21 @@ def test_deleted_while_away(build):
         for _ in range(20):
             w.one()
         deleting.append(delete_in_background(lab, "db/brief"))
-        lab.wait("east has let go of both", lambda: files(lab, "east") == ["db-keep.img"])
+        expect([d.wait(60) for d in deleting] == [0, 0], "both were said to be deleted")
+        expect(files(lab, "east") == ["db-keep.img"], f"east has let go of both: {files(lab, 'east')}")
+        lab.run("volume", "create", "db/v", "--size", "4M")  # the name is free, though west has a volume of it
+        again = load.Writer(64).connect([lab.uri("db", "v", "east")])
+        for _ in range(20):
+            again.one()
         lab.run("lab", "start", "west")
         come_back(lab, w)
-        lab.wait("the volumes are gone", lambda: [v["name"] for v in lab.group("db")["volumes"]] == ["keep"])
-        lab.wait("their files, too", lambda: files(lab, "east") == files(lab, "west") == ["db-keep.img"])
-        expect([d.wait(60) for d in deleting] == [0, 0], "both were said to be deleted")
+        lab.wait("the volumes are gone", lambda: [v["name"] for v in lab.group("db")["volumes"]] == ["keep", "v"])
+        lab.wait("their files, too", lambda: [len(files(lab, s)) for s in ("east", "west")] == [2, 2])
+        lab.wait_state("db", "in-sync", "west")
         lab.run("lab", "kill", "east")
         lab.run("promote", "db", "--site", "west")
         load.check(w, [lab.uri("db", "keep", "west")], w.acknowledged)
+        load.check(again, [lab.uri("db", "v", "west")], again.acknowledged)
         return f"{w.acknowledged} operations on the volume that stayed"
 
 

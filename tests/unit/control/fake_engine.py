@@ -9,7 +9,8 @@ what a primary "wrote" is a number in a file that both read.
 
 Command line as the real one: fake_engine --config FILE. Environment: FAKE_FAIL_ATTACH=1 refuses new volumes with
 "no space"; FAKE_REBOOTED=1 reports another boot id; FAKE_NO_EXPORT=NAME does not export that volume; FAKE_DRAIN=SECONDS
-drains so long;
+drains so long; 
+a file fake-clients in its directory holds the count of clients of every volume;
 FAKE_LATE=FILE attaches no volume before FILE is there, and has then copied them all from where they began.
 """
 import json, os, random, re, select, signal, socket, sys, time
@@ -152,6 +153,10 @@ class Engine:
 
     def show_volume(self, volume, is_primary):
         fails = is_primary and volume['name'] == os.environ.get('FAKE_NO_EXPORT')
+        try:
+            volume = dict(volume, connections=int(open(self.directory + '/fake-clients').read()))
+        except OSError:
+            pass
         return dict(volume, open=is_primary and not fails, error='no socket is left' if fails else '')
 
     def show(self, g):

@@ -274,6 +274,45 @@ def numbers_end(lab):
     assert [v["name"] for v in lab.group("east")["volumes"]] == ["data"]
 
 
+def clients_go(lab):
+    """A client that has just gone does not keep a volume; one that is there does."""
+    file = lab.top + "/lab/east/fake-clients"
+    for site in ("east", "west"):
+        lab.run("volume", "create", "db/brief", "--size", "1M")
+        with open(file, "w") as f:
+            f.write("2")
+        lab.wait("they are seen", lambda: all(v["connections"] == 2 for v in lab.group(site)["volumes"]))
+        words = lab.run("--site", site, "volume", "delete", "db/brief", code=3)
+        assert "2 clients are connected to db/brief" in words, words
+        lab.wait("they are seen", lambda: all(v["connections"] == 2 for v in lab.group(site)["volumes"]))
+        os.unlink(file)
+        lab.run("--site", site, "volume", "delete", "db/brief")
+        assert [v["name"] for v in lab.group(site)["volumes"]] == ["data"]
+
+
+def delete_while_away(lab):
+    """A site that is away keeps neither the command nor the name; it deletes its part when it returns."""
+    lab.run("volume", "create", "db/again", "--size", "1M")
+    link = lab.top + "/link"
+    lab.run("volume", "attach", "db/again", "--nbd", link)
+    lab.run("lab", "kill", "west")
+    lab.wait("it is missed", lambda: not json.loads(lab.run("status", "--json"))["sites"][1]["alive"])
+    for turn in range(2):
+        words = lab.run("volume", "delete", "db/again")
+        assert "west is not there and deletes its part when it returns" in words, words
+        lab.run("volume", "create", "db/again", "--size", "2M")
+        lab.run("volume", "attach", "db/again", "--nbd", link)
+        shown = [(v["name"], v["size"] >> 20, v["uri"] != "") for v in lab.group("east")["volumes"] if not v["deleting"]]
+        assert shown == [("data", 1, True), ("again", 2, True)], shown
+    lab.wait("the link leads there", lambda: os.path.islink(link))
+    lab.run("lab", "start", "west")
+    lab.wait("whole", lambda: lab.group("east")["health"] == "protected")
+    lab.wait("nothing of them is left", lambda: [v["size"] >> 20 for v in lab.group("west")["volumes"]] == [1, 2])
+    lab.wait("nor a file", lambda: len(glob.glob(lab.top + "/lab/storage/west/*.img")) == 2)
+    lab.run("volume", "delete", "db/again")
+    assert not glob.glob(lab.top + "/lab/storage/*/db-again*"), glob.glob(lab.top + "/lab/storage/*/*")
+
+
 def delete_all(lab):
     lab.run("lab", "kill", "west")
     lab.run("lab", "start", "west")
@@ -317,7 +356,7 @@ def main():
     try:
         for step in (make, creation_that_fails, roles, controller_dies, handed_over, store_is_lost, site_is_lost,
                      cut_replica_is_refused, volumes_come_late, rebooted_member_is_refused, no_space,
-                     no_export, numbers_end, delete_all,
+                     no_export, clients_go, delete_while_away, numbers_end, delete_all,
                      over_a_wan):
             began = time.monotonic()
             step(lab)

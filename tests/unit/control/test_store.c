@@ -14,6 +14,7 @@
 
 #include <sqlite3.h>
 
+#include "base/numbers.h"
 #include "control/store.h"
 
 static char directory[64], file[96];
@@ -326,17 +327,52 @@ static void test_one_lease_for_all(void **state)
     cw_store_close(two);
 }
 
+#define VOLUMES_OF_VERSION_2                                                                                 \
+    "DROP INDEX volume_names; ALTER TABLE volumes RENAME TO newer;"                                          \
+    "CREATE TABLE volumes(group_id INTEGER, volume INTEGER, name TEXT NOT NULL, size INTEGER NOT NULL,"      \
+    " block_size INTEGER NOT NULL, thin INTEGER NOT NULL, deleting INTEGER NOT NULL DEFAULT 0,"              \
+    " PRIMARY KEY(group_id, volume), UNIQUE(group_id, name));"                                               \
+    "INSERT INTO volumes SELECT * FROM newer; DROP TABLE newer;"
+
+/* A store of an older version is brought to this one, and keeps what it had. */
 static void test_older_schema(void **state)
 {
-    struct cw_store *store = open_store();
-    put_group(store, "db");
-    cw_store_close(store);
-    put_back("ALTER TABLE authority DROP COLUMN moves; PRAGMA user_version=1");
-    store = open_store();
+    static const char *const older[] = {VOLUMES_OF_VERSION_2 "PRAGMA user_version=2", VOLUMES_OF_VERSION_2
+                                        "ALTER TABLE authority DROP COLUMN moves; PRAGMA user_version=1"};
     static struct cw_store_view view;
-    assert_non_null(store);
+    struct cw_store *store = open_store();
+    uint32_t group = put_group(store, "db");
+    for (uint32_t i = 0; i < CW_COUNT_OF(older); i++) {
+        struct cw_store_volume volume = {.group = group, .name = "data", .size = 4096, .block_size = 512};
+        assert_int_equal(cw_store_volume_add(store, &volume), CW_OK);
+        cw_store_close(store);
+        put_back(older[i]);
+        store = open_store();
+        assert_non_null(store);
+        assert_int_equal(cw_store_load(store, &view), CW_OK);
+        assert_int_equal(view.group_count, 1);
+        assert_non_null(cw_view_volume(&view, group, "data"));
+        assert_int_equal(cw_store_volume_remove(store, group, volume.volume), CW_OK);
+    }
+    cw_store_close(store);
+}
+
+/* The name of a volume that is being deleted is free, and so is no other. */
+static void test_name_of_deleted(void **state)
+{
+    static struct cw_store_view view;
+    struct cw_store *store = open_store();
+    uint32_t group = put_group(store, "db");
+    struct cw_store_volume old = {.group = group, .name = "data", .size = 4096, .block_size = 512}, new = old;
+    assert_int_equal(cw_store_volume_add(store, &old), CW_OK);
+    assert_int_equal(cw_store_volume_add(store, &new), CW_EXISTS);
+    assert_int_equal(cw_store_volume_deleting(store, group, old.volume), CW_OK);
     assert_int_equal(cw_store_load(store, &view), CW_OK);
-    assert_int_equal(view.group_count, 1);
+    assert_null(cw_view_volume(&view, group, "data"));
+    assert_int_equal(cw_store_volume_add(store, &new), CW_OK);
+    assert_int_equal(cw_store_load(store, &view), CW_OK);
+    assert_int_equal(view.volume_count, 2);
+    assert_int_equal(cw_view_volume(&view, group, "data")->volume, new.volume);
     cw_store_close(store);
 }
 
@@ -381,6 +417,7 @@ int main(void)
         TEST(test_two_processes), TEST(test_lease_and_swap),    TEST(test_requests),
         TEST(test_wanted),        TEST(test_facts_and_events),  TEST(test_replaced_file),
         TEST(test_garbage_file),  TEST(test_one_lease_for_all), TEST(test_gone_back),
-        TEST(test_older_schema),  TEST(test_failed_load),       TEST(test_limits)};
+        TEST(test_older_schema),  TEST(test_name_of_deleted),   TEST(test_failed_load),
+        TEST(test_limits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
