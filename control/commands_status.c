@@ -46,7 +46,20 @@ static const char *age_words(const json_t *seconds, char *text, size_t size)
     return text;
 }
 
-static void print_sites(const json_t *sites)
+/* What the store has not told since, and that it does not. */
+static bool print_store(FILE *to, const json_t *status)
+{
+    if (cw_json_bool(status, "store_answers", true))
+        return false;
+    fprintf(
+        to,
+        "the store %s has not answered for %.1f s (locked by another program?): what is shown of other sites "
+        "is what was last read, and no lease is renewed\n",
+        cw_json_text(status, "store", ""), cw_json_number(status, "store_silent_seconds", 0));
+    return true;
+}
+
+static void print_sites(const json_t *sites, bool is_heard)
 {
     size_t index;
     json_t *site;
@@ -54,8 +67,8 @@ static void print_sites(const json_t *sites)
     {
         char age[32];
         bool is_alive = cw_json_bool(site, "alive", false);
-        printf("site %-14s %s%-6s%s seen %s\n", cw_json_text(site, "name", ""),
-               colour(is_alive ? "up" : "down"), is_alive ? "up" : "down", plain(),
+        const char *word = is_alive ? "up" : is_heard ? "down" : "unheard";
+        printf("site %-14s %s%-6s%s seen %s\n", cw_json_text(site, "name", ""), colour(word), word, plain(),
                age_words(json_object_get(site, "last_seen_seconds"), age, sizeof age));
     }
 }
@@ -188,7 +201,8 @@ static void print_status(const json_t *status)
 {
     size_t index;
     json_t *group;
-    print_sites(json_object_get(status, "sites"));
+    bool is_silent = print_store(stdout, status);
+    print_sites(json_object_get(status, "sites"), !is_silent);
     json_array_foreach(json_object_get(status, "groups"), index, group) print_group(group);
     print_paths(json_object_get(status, "paths"));
     if (json_array_size(json_object_get(status, "unknown")) > 0)
@@ -211,6 +225,11 @@ static int check_health(const struct cw_cli *cli, const json_t *status)
         if (!cli->is_json)
             fprintf(stderr, "%s is %s: %s\n", cw_json_text(group, "name", ""), health,
                     cw_json_text(group, "reason", ""));
+    }
+    if (!cw_json_bool(status, "store_answers", true)) {
+        code = CW_EXIT_FAILED;
+        if (!cli->is_json)
+            (void)print_store(stderr, status);
     }
     if (json_array_size(json_object_get(status, "unknown")) > 0) {
         code = CW_EXIT_FAILED;

@@ -228,6 +228,9 @@ double cw_site_age_seconds(const struct cw_controller *controller, const char *s
 void cw_event(struct cw_controller *controller, int level, const char *group, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Seconds for which the store has taken nothing from this site; 0: it answers. */
+double cw_store_silent_seconds(const struct cw_controller *controller);
+
 /* strangers.c: what is here and the store does not know, once that lasts: a list of {"group","journal"}, new
  * reference. group "": only the file was found. */
 json_t *cw_strangers(struct cw_controller *controller);

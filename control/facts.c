@@ -12,9 +12,10 @@
 
 #include "control/controller.h"
 
-#define TELL_NS      (1 * CW_SECOND)
-#define TELL_BUSY_NS (150 * CW_MS)
-#define ALIVE_NS     (2500 * CW_MS)
+#define TELL_NS       (1 * CW_SECOND)
+#define TELL_BUSY_NS  (150 * CW_MS)
+#define TELL_AGAIN_NS (200 * CW_MS) /* after the store did not take it */
+#define ALIVE_NS      (2500 * CW_MS)
 
 uint64_t cw_monotonic_ns(void)
 {
@@ -44,11 +45,20 @@ void cw_facts_tell(struct cw_controller *controller)
     if (cw_store_facts_put(controller->store, controller->config.site, facts) == CW_OK) {
         controller->store_failed_ns = 0;
     } else {
-        fprintf(stderr, "the store did not take this site's facts\n");
-        if (controller->store_failed_ns == 0)
+        if (controller->store_failed_ns == 0) {
+            fprintf(stderr, "the store did not take this site's facts\n");
             controller->store_failed_ns = controller->now_ns;
+        }
+        controller->facts_due_ns = controller->now_ns + TELL_AGAIN_NS;
     }
     json_decref(facts);
+}
+
+double cw_store_silent_seconds(const struct cw_controller *controller)
+{
+    if (controller->store_failed_ns == 0)
+        return 0;
+    return CW_MAX((double)(controller->now_ns - controller->store_failed_ns) / 1e9, 0.001);
 }
 
 static void look_at(struct cw_controller *controller, uint32_t index)

@@ -90,6 +90,12 @@ static void judge_absence(const struct cw_health_facts *facts, struct cw_health 
 {
     if (!facts->holder[0])
         say(health, CW_HEALTH_DOWN, "it was never opened: its first primary is not there");
+    else if (!facts->is_holder_alive && facts->store_silent_seconds > 0)
+        say(health, CW_HEALTH_DOWN,
+            "the store has not answered for %.0f s (locked by another program?): nothing newer is known of "
+            "%s, "
+            "which holds its writes without it",
+            facts->store_silent_seconds, facts->holder);
     else if (!facts->is_holder_alive && facts->holder_age_seconds < 0)
         say(health, CW_HEALTH_DOWN, "%s, its primary, was not seen", facts->holder);
     else if (!facts->is_holder_alive)

@@ -42,9 +42,10 @@ struct cw_health_replica {
 };
 
 struct cw_health_facts {
-    const char *group, *holder; /* holder "": never opened */
-    const char *holder_reason;  /* the engine's words on the group; may be "" */
-    double holder_age_seconds;  /* since its site was last seen; negative: never */
+    const char *group, *holder;  /* holder "": never opened */
+    const char *holder_reason;   /* the engine's words on the group; may be "" */
+    double store_silent_seconds; /* of others nothing newer is known than so old; 0: the store answers */
+    double holder_age_seconds;   /* since its site was last seen; negative: never */
     bool is_holder_alive, is_primary, is_opening, is_frozen;
     enum cw_mode_word mode;
     double max_loss_seconds;

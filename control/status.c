@@ -261,6 +261,7 @@ static void learn(struct view_of *of)
         .group = group->name,
         .holder = holder,
         .holder_reason = words_of_holder(of, holder),
+        .store_silent_seconds = cw_store_silent_seconds(of->controller),
         .holder_age_seconds = holder[0] ? cw_site_age_seconds(of->controller, holder) : -1,
         .is_holder_alive = holder[0] && cw_site_is_alive(of->controller, holder),
         .is_primary = is_engine_open(of->primary),
@@ -366,7 +367,9 @@ json_t *cw_status_public(struct cw_controller *controller)
     }
     for (uint32_t i = 0; i < controller->view->group_count; i++)
         json_array_append_new(groups, show_group(controller, &controller->view->groups[i]));
-    return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o}", "site", controller->config.site, "version", CW_VERSION,
-                     "store", controller->config.store_file, "sites", sites, "groups", groups, "paths", paths,
+    double silent_seconds = cw_store_silent_seconds(controller);
+    return json_pack("{s:s,s:s,s:s,s:b,s:f,s:o,s:o,s:o,s:o}", "site", controller->config.site, "version",
+                     CW_VERSION, "store", controller->config.store_file, "store_answers", silent_seconds == 0,
+                     "store_silent_seconds", silent_seconds, "sites", sites, "groups", groups, "paths", paths,
                      "unknown", unknown);
 }

@@ -17,8 +17,16 @@
 #include "control/rpc.h"
 #include "control/words.h"
 
-#define BUSY_TIMEOUT_MS 2000
-#define SCHEMA_VERSION  3
+#define BUSY_TIMEOUT_MS 2000 /* while opening */
+/* Later: for a change that somebody asked for, a renewal, and what is told again anyway. The controller does
+ * nothing else meanwhile, and must answer: when the store has taken nothing for a while, none is waited for.
+ */
+#define PATIENCE_MS       1000
+#define PATIENCE_RENEW_MS 500
+#define PATIENCE_FACTS_MS 200
+#define PATIENCE_LOST_MS  20
+#define LOST_MS           1000
+#define SCHEMA_VERSION    3
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL);"
@@ -69,6 +77,49 @@ static const char from_version_2[] =
 
 const char *const cw_store_authority_columns =
     "epoch, reign, holder, first_sequence, members, fenced_epoch, handover";
+
+/* ---------------------------------------------------------------- somebody else has the lock */
+
+static uint64_t monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* SQLite asks before every new attempt; 0: the statement fails as busy. */
+static int on_busy(void *context, int attempts)
+{
+    struct cw_store_patience *patience = context;
+    struct cw_store *store = patience->store;
+    uint64_t now_ms = monotonic_ms();
+    bool is_lost = store->busy_ms != 0 && now_ms - store->busy_ms >= LOST_MS;
+    if (attempts == 0)
+        patience->began_ms = now_ms;
+    if (now_ms - patience->began_ms < (is_lost ? PATIENCE_LOST_MS : patience->limit_ms)) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = 2 * 1000 * 1000}, NULL);
+        return 1;
+    }
+    if (store->busy_ms == 0)
+        store->busy_ms = now_ms;
+    return 0;
+}
+
+/* Whoever commits has had the lock. */
+static int on_commit(void *context)
+{
+    struct cw_store *store = context;
+    store->busy_ms = 0;
+    return 0;
+}
+
+static void be_patient(struct cw_store *store, sqlite3 *db, struct cw_store_patience *patience,
+                       uint32_t limit_ms)
+{
+    *patience = (struct cw_store_patience){.store = store, .limit_ms = limit_ms};
+    sqlite3_busy_handler(db, on_busy, patience);
+    sqlite3_commit_hook(db, on_commit, store);
+}
 
 /* ---------------------------------------------------------------- opening */
 
@@ -161,8 +212,11 @@ struct cw_store *cw_store_open(const char *file, char *why, size_t why_size)
     store->db = open_one(file, "FULL", why, why_size);
     store->facts = store->db ? open_one(file, "NORMAL", why, why_size) : NULL;
     umask(before);
-    if (store->facts && make_schema(store, file, why, why_size))
+    if (store->facts && make_schema(store, file, why, why_size)) {
+        be_patient(store, store->db, &store->db_patience, PATIENCE_MS);
+        be_patient(store, store->facts, &store->facts_patience, PATIENCE_FACTS_MS);
         return store;
+    }
     cw_store_close(store);
     return NULL;
 }
@@ -405,8 +459,10 @@ enum cw_status cw_store_renew(struct cw_store *store, const char *site, struct c
 {
     bool is_any = false;
     CW_ASSERT(!store->is_open);
-    CW_TRY(begin_immediate(store));
-    enum cw_status status = CW_OK;
+    store->db_patience.limit_ms = PATIENCE_RENEW_MS;
+    enum cw_status status = begin_immediate(store);
+    store->db_patience.limit_ms = PATIENCE_MS;
+    CW_TRY(status);
     for (uint32_t i = 0; i < count && status == CW_OK; i++) {
         struct cw_authority now;
         uint64_t counter;

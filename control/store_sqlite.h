@@ -5,9 +5,18 @@
 #include "control/sqlite_helper.h"
 #include "control/store.h"
 
+/* How long a connection waits for a lock that somebody else has. */
+struct cw_store_patience {
+    struct cw_store *store;
+    uint32_t limit_ms;
+    uint64_t began_ms; /* to wait, this time */
+};
+
 struct cw_store {
-    sqlite3 *db;                   /* synchronous=FULL: durable when a change returns */
-    sqlite3 *facts;                /* the same file, synchronous=NORMAL: for what is told again anyway */
+    sqlite3 *db;    /* synchronous=FULL: durable when a change returns */
+    sqlite3 *facts; /* the same file, synchronous=NORMAL: for what is told again anyway */
+    struct cw_store_patience db_patience, facts_patience;
+    uint64_t busy_ms;              /* since when no commit went through for the lock of others; 0: they do */
     bool is_open;                  /* between begin and end */
     struct cw_store_view *loading; /* becomes the caller's view when all of it has been read */
     /* what was seen of it, and may never go back: cw_store_look_back */

@@ -247,6 +247,34 @@ def store_is_lost(lab):
     lab.wait("all is known", lambda: lab.try_run("status", "--check").returncode == 0)
 
 
+def store_is_locked(lab):
+    """Somebody else has the store's lock: status is answered on, and says so; when the lock goes, all is as it was."""
+    lab.wait("both are there", lambda: lab.group("east")["health"] == "protected")
+    locker = sqlite3.connect(lab.top + "/lab/store.db", isolation_level=None)
+    locker.execute("BEGIN IMMEDIATE")
+    for site in ("east", "west"):
+        lab.wait("it is told", lambda: not json.loads(lab.run("--site", site, "status", "--json"))["store_answers"])
+    answered = 0
+
+    def ask():
+        nonlocal answered
+        for site in ("east", "west"):
+            assert json.loads(lab.run("--site", site, "status", "--json"))["store_silent_seconds"] > 0
+        answered += 1
+        return answered == 30
+
+    lab.wait("60 answers, which one after the other waiting for the lock would not give", ask)
+    assert "has not answered for" in lab.run("--site", "east", "status", "--check", code=1)
+    lab.wait("west has words", lambda: "nothing newer is known of east" in lab.group("west")["reason"])
+    assert "did not take" in lab.run("group", "set", "db", "max_loss=30s", code=1)
+    locker.execute("ROLLBACK")
+    locker.close()
+    for site in ("east", "west"):
+        lab.wait("it answers", lambda: json.loads(lab.run("--site", site, "status", "--json"))["store_answers"])
+        lab.wait("as it was", lambda: lab.group(site)["health"] == "protected")
+    lab.wait("all is well", lambda: lab.try_run("status", "--check").returncode == 0)
+
+
 def no_export(lab):
     """A volume that cannot be exported is no volume that is served: the command and the health say so, and why."""
     lab.run("lab", "kill", "east")
@@ -356,7 +384,7 @@ def main():
     try:
         for step in (make, creation_that_fails, roles, controller_dies, handed_over, store_is_lost, site_is_lost,
                      cut_replica_is_refused, volumes_come_late, rebooted_member_is_refused, no_space,
-                     no_export, clients_go, delete_while_away, numbers_end, delete_all,
+                     store_is_locked, no_export, clients_go, delete_while_away, numbers_end, delete_all,
                      over_a_wan):
             began = time.monotonic()
             step(lab)
