@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The golden vectors, written by hand of another language.
 
-This is a second writer of the formats in dataplane/wire/PROTOCOL.md, made from the drawings alone: struct.pack
-and its own XXH3. `golden.py` writes the .hex files beside it, `golden.py --check` compares them with what it
-would write. test_message.c and test_record.c hold the C encoder to the same files, so that a change of bytes
-has to be made twice, and on purpose.
+This is a second writer of the formats in dataplane/wire/PROTOCOL.md and of the datagram in
+dataplane/transport/PROTOCOL.md, made from the drawings alone: struct.pack and its own XXH3. `golden.py` writes
+the .hex files beside it, `golden.py --check` compares them with what it would write. test_message.c,
+test_record.c and test_packet.c hold the C encoder to the same files, test_dissector.py the dissector, so that a
+change of bytes has to be made on purpose.
 """
 
 import pathlib
@@ -74,6 +75,40 @@ GOLDEN = {
                                             0xD7D6D5D4D3D2D1D0, 65536, 63, 0)),
     "copy_end": message(10, 0, struct.pack("<QQQ", 0xE7E6E5E4E3E2E1E0, 18, 1009)),
     "copy_ack": message(11, 0, struct.pack("<QIIQ", 0xE7E6E5E4E3E2E1E0, 3, 6, 17)),
+}
+
+
+def datagram(kind, flags, spi, number, byte_26, repairs, block, index, position, payload):
+    """What is sealed, and the tag, are only some bytes here: no key is needed to look at the rest."""
+    psp = struct.pack(">BBBBIQ", 254, 1, 6, 1 << 2 | 1, spi, number)
+    clear = struct.pack("<BBHIHBBIQ", 1 << 4 | kind, flags, spi & 0xFFFF, 0xAABBCCDD if spi else 0, len(payload), byte_26,
+                        repairs, block | index << 24, position)
+    return psp + clear + payload + bytes(range(0xF0, 0x100))
+
+
+def filled(first, length):
+    return bytes((first + i) % 256 for i in range(length))
+
+
+def handshake(kind, fields, length=256 - 56):
+    return datagram(3, 0, 0, 0, kind, 0, 0, 0, 0, fields + bytes(length - len(fields)))
+
+
+HELLO_RANDOM, ANSWER_RANDOM, SHARE = filled(0x10, 32), filled(0x30, 32), filled(0x50, 32)
+OFFER = struct.pack("<IHHI", 0x12345678, 1472, 64 | 2 << 12, 4096)
+COOKIE, CONFIRM = filled(0x70, 32), filled(0x90, 32)
+SEALED = filled(0xB0, 32)
+
+GOLDEN |= {
+    "datagram_data": datagram(1, 3, 0x12345678, 0x0102030405060708, 2, 0, 0, 0, 0x1122334455667788, SEALED),
+    "datagram_source": datagram(1, 1, 0x12345678, 9, 1, 2, 0x123456, 33, 17, SEALED),
+    "datagram_control": datagram(2, 0, 0x12345678, 10, 0, 0, 0, 0, 0, SEALED),
+    "datagram_repair": datagram(4, 1, 0x12345678, 11, 34, 2, 0x123456, 1, 0, SEALED),
+    "handshake_hello": handshake(1, HELLO_RANDOM + SHARE + COOKIE + OFFER),
+    "handshake_cookie": handshake(2, HELLO_RANDOM + COOKIE),
+    "handshake_answer": handshake(3, HELLO_RANDOM + ANSWER_RANDOM + SHARE + OFFER + CONFIRM),
+    "handshake_confirm": handshake(4, HELLO_RANDOM + ANSWER_RANDOM + CONFIRM),
+    "handshake_carry": handshake(5, HELLO_RANDOM + ANSWER_RANDOM + struct.pack("<II", 1200, 700) + filled(0x16, 9), 72 + 9),
 }
 
 
