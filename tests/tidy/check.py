@@ -29,7 +29,7 @@ ARROWS = {
     "dataplane/transport": ("base", "wire"),
     "dataplane/journal": ("base", "wire"),
     "dataplane/replication": ("base", "wire", "journal"),
-    "dataplane/io": ("base", "wire", "transport/session.h"),
+    "dataplane/io": ("base", "wire", "transport/session.h", "transport/authenticator.h"),
     "dataplane/frontend": ("base", "wire/record.h", "io/uring.h"),
     "dataplane/engine": ("base", "wire", "transport", "journal", "replication", "io", "frontend"),
     "control": ("base", "wire", "engine/config/node_config.h"),
@@ -39,6 +39,7 @@ OURS = tuple(folder.removeprefix("dataplane/") for folder in ARROWS)
 THIRD_PARTY = (  # header, the folders that may name it
     (re.compile(r"rte_"), ("dataplane/io", "dataplane/frontend", "dataplane/engine")),
     (re.compile(r"liburing"), ("dataplane/io",)),
+    (re.compile(r"openssl/"), ("dataplane/io", "control")),
 )
 PURE = ("dataplane/wire", "dataplane/transport", "dataplane/journal", "dataplane/replication")
 IMPURE_HEADER = re.compile(r"(time|unistd|fcntl|pthread|threads|poll|signal)\.h$|sys/|linux/")
@@ -204,6 +205,7 @@ PLANTED = (  # rule, file, text without the licence line, line at which it must 
     (check_arrows, "dataplane/wire/b.c", '#include "../journal/journal.h"\n', 2),
     (check_third_party, "dataplane/transport/b.c", "#include <rte_mbuf.h>\n", 2),
     (check_third_party, "dataplane/engine/b.c", "#include <liburing.h>\n", 2),
+    (check_third_party, "dataplane/transport/e.c", "#include <openssl/ssl.h>\n", 2),
     (check_third_party, "control/c.c", "#include <rte_eal.h>\n", 2),
     (check_pure, "dataplane/replication/c.c", "#include <time.h>\n", 2),
     (check_pure, "dataplane/journal/c.c", "#include <sys/uio.h>\n", 2),
