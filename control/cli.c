@@ -84,8 +84,9 @@ const struct cw_command cw_commands[] = {
      "               than they wrote"},
     {"events", "[--follow]", 0, 0, "follow", cw_run_events, "what happened",
      "  --follow   and what happens from now on"},
-    {"lab up", "[--sites east,west] [--link memif|veth] [--storage disk|memory] [--mtu N] [--wan SPEC]", 0, 0,
-     "sites= link= storage= mtu= wan= witness=?", cw_run_lab_up, "whole sites on this machine",
+    {"lab up",
+     "[--sites east,west] [--link memif|veth] [--storage disk|memory] [--mtu N] [--wan SPEC] [--tls]", 0, 0,
+     "sites= link= storage= mtu= wan= tls witness=?", cw_run_lab_up, "whole sites on this machine",
      "Real engines and controllers, for trying, testing, rehearsing. On a lab that is there: starts what "
      "does not run.\n"
      "  --sites A,B[,C]       default east,west\n"
@@ -93,7 +94,9 @@ const struct cw_command cw_commands[] = {
      "  --storage disk|memory where volumes and journals go\n"
      "  --mtu N               of the paths, default 1500\n"
      "  --wan SPEC            a WAN between each two sites, such as rtt=80ms,loss=1%,rate=1gbit, both ways;\n"
-     "                        perf/wanem/README.md tells every setting"},
+     "                        perf/wanem/README.md tells every setting\n"
+     "  --tls                 sites know each other by certificates, made in LAB/authority (causeway cert),\n"
+     "                        and not by a shared key"},
     {"lab down", "", 0, 0, "", cw_run_lab_down, "stop a lab and remove all of it, data too",
      "Stops every process in order and removes the lab: sockets, store, volumes, journals, namespaces."},
     {"lab status", "", 0, 0, "", cw_run_lab_status, "what of a lab runs, and what its WAN did",
@@ -113,9 +116,9 @@ const struct cw_command cw_commands[] = {
     {"cert issue", "SITE[/NODE] [--host NAME]...", 1, 1, "directory= days= host=", cw_run_cert_issue,
      "a certificate for a node",
      "Makes a key and a certificate under issued/SITE/NODE of the authority's directory, with the names of\n"
-     "files that nbdkit, libnbd and QEMU look for (NBD over TLS). Without NODE it is named as "
-     "the\n"
-     "site.\n" CERT_DIRECTORY "  --days N          default 365\n"
+     "files that nbdkit, libnbd and QEMU look for (NBD over TLS). `security:` of the node's configuration\n"
+     "names them too: the sessions between sites. Without NODE it is named as the site.\n" CERT_DIRECTORY
+     "  --days N          default 365\n"
      "  --host NAME       a name or address by which clients reach the node; may come several times"},
     {"cert list", "", 0, 0, "directory=", cw_run_cert_list, "every certificate, and when it ends",
      "One line each: serial, site, node, state, end.\n" CERT_DIRECTORY},
@@ -128,7 +131,7 @@ const struct cw_command cw_commands[] = {
     {"cert revoke", "SITE[/NODE] | SERIAL", 1, 1, "directory=", cw_run_cert_revoke, "take certificates back",
      "Writes ca-crl.pem anew, in the authority's directory and under issued/. It works where it is copied "
      "to\n"
-     "and read again.\n" CERT_DIRECTORY},
+     "and read again: engines do by themselves, and end their sessions with that node.\n" CERT_DIRECTORY},
     {"version", "", 0, 0, "", cw_run_version, "the version", "Prints the version."},
     {"rpc", "METHOD [JSON]", 1, 2, "", cw_run_rpc, NULL,
      "A debugging aid: forwards a method of dataplane/engine/RPC.md to the site's engine and prints its "

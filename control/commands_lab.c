@@ -106,6 +106,7 @@ static int read_lab(const struct cw_cli *cli, struct cw_lab *lab)
         code = read_choice(cli, "storage", "disk", "memory", &lab->is_memory);
     if (!code)
         code = read_mtu(cli, lab);
+    lab->has_tls = cw_cli_has(cli, "tls");
     if (!code)
         code = read_wan(cli, lab);
     if (!code)
@@ -121,6 +122,7 @@ static int check_same(const struct cw_cli *cli, const struct cw_lab *there, cons
     same = same && (!cw_cli_has(cli, "link") || there->is_veth == asked->is_veth);
     same = same && (!cw_cli_has(cli, "storage") || there->is_memory == asked->is_memory);
     same = same && (!cw_cli_has(cli, "mtu") || there->mtu == asked->mtu);
+    same = same && (!cw_cli_has(cli, "tls") || there->has_tls);
     same = same && (!cw_cli_has(cli, "wan") || strcmp(there->wan, asked->wan) == 0);
     if (same)
         return 0;
@@ -159,9 +161,10 @@ static int start_all(const struct cw_cli *cli, const struct cw_lab *lab, char *w
 static int told_up(const struct cw_cli *cli, const struct cw_lab *lab)
 {
     char sites[CW_LAB_LIST_SIZE];
-    return cw_done(cli, "the lab %s is up: %s by %s, MTU %u%s%s, data in %s", lab->directory,
-                   cw_lab_site_list(lab, sites, sizeof sites), lab->is_veth ? "veth" : "memif", lab->mtu,
-                   *lab->wan ? ", over a WAN of " : "", lab->wan, lab->storage_root);
+    return cw_done(cli, "the lab %s is up: %s by %s%s, MTU %u%s%s, data in %s", lab->directory,
+                   cw_lab_site_list(lab, sites, sizeof sites), lab->is_veth ? "veth" : "memif",
+                   lab->has_tls ? " with certificates" : "", lab->mtu, *lab->wan ? ", over a WAN of " : "",
+                   lab->wan, lab->storage_root);
 }
 
 int cw_run_lab_up(struct cw_cli *cli)
@@ -229,9 +232,10 @@ static json_t *lab_status(const struct cw_lab *lab)
                               json_pack("{s:s,s:b,s:b}", "name", lab->sites[i], "engine",
                                         cw_lab_is_running(lab, lab->sites[i], CW_LAB_ENGINE), "control",
                                         cw_lab_is_running(lab, lab->sites[i], CW_LAB_CONTROL)));
-    return json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:o,s:o}", "directory", lab->directory, "tag", lab->tag,
-                     "link", lab->is_veth ? "veth" : "memif", "mtu", (int)lab->mtu, "wan", lab->wan,
-                     "storage_root", lab->storage_root, "sites", sites, "wans", cw_lab_wan_status(lab));
+    return json_pack("{s:s,s:s,s:s,s:b,s:i,s:s,s:s,s:o,s:o}", "directory", lab->directory, "tag", lab->tag,
+                     "link", lab->is_veth ? "veth" : "memif", "tls", lab->has_tls, "mtu", (int)lab->mtu,
+                     "wan", lab->wan, "storage_root", lab->storage_root, "sites", sites, "wans",
+                     cw_lab_wan_status(lab));
 }
 
 static const char *running_words(const json_t *json, const char *key)
@@ -261,8 +265,9 @@ static void print_lab(const json_t *status)
     const char *wan = cw_json_text(status, "wan", "");
     json_t *entry;
     size_t index;
-    printf("lab %s: %s, MTU %lu%s%s, data in %s\n", cw_json_text(status, "directory", ""),
-           cw_json_text(status, "link", ""), cw_json_u64(status, "mtu", 0), *wan ? ", WAN " : "", wan,
+    printf("lab %s: %s%s, MTU %lu%s%s, data in %s\n", cw_json_text(status, "directory", ""),
+           cw_json_text(status, "link", ""), cw_json_bool(status, "tls", false) ? " with certificates" : "",
+           cw_json_u64(status, "mtu", 0), *wan ? ", WAN " : "", wan,
            cw_json_text(status, "storage_root", ""));
     json_array_foreach(json_object_get(status, "sites"), index, entry)
         printf("site %-14s engine %s, control %s\n", cw_json_text(entry, "name", ""),

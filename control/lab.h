@@ -3,10 +3,11 @@
  * A lab: whole sites on this machine, real engines and controllers, for trying, testing and rehearsing.
  *
  *   LAB/lab.json            what was asked for; a directory without it is no lab and is never removed
- *   LAB/cluster.key         32 random bytes, 0600
- *   LAB/store.db            the embedded store of all controllers; untouched by kill, start, cut and heal
- *   LAB/link/A-B.sock       memif; with a WAN wanN-0.sock and wanN-1.sock, and wanN.log .pid .json of its
- * wanem LAB/SITE/node.yaml      configuration; engine.sock control.sock nbd/ engine.log control.log *.pid
+ *   LAB/cluster.key         32 random bytes, 0600; or, with --tls,
+ *   LAB/authority/          as causeway cert init makes it, with a certificate for each site; engines read
+ * theirs there LAB/store.db            the embedded store of all controllers; untouched by kill, start, cut
+ * and heal LAB/link/A-B.sock       memif; with a WAN wanN-0.sock and wanN-1.sock, and wanN.log .pid .json of
+ * its wanem LAB/SITE/node.yaml      configuration; engine.sock control.sock nbd/ engine.log control.log *.pid
  *   storage_root/SITE/      volumes and journals: in LAB, or outside it when LAB's file system is the wrong
  * kind
  *
@@ -32,6 +33,7 @@ struct cw_lab {
     uint32_t site_count;
     char sites[CW_LAB_SITES_MAX][CW_NAME_SIZE];
     bool is_veth, is_memory;
+    bool has_tls; /* certificates between the sites, of an authority in LAB/authority; else a key */
     uint32_t mtu;
     char wan[CW_LAB_WAN_SIZE]; /* what lies between the sites, as wanem understands it; "": a plain wire */
     char storage_root[CW_LAB_PATH_SIZE];

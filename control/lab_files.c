@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "control/certificates.h"
 #include "control/lab.h"
 #include "engine/config/node_config.h"
 
-#define TMPFS 0x01021994
+#define TMPFS    0x01021994
+#define LAB_DAYS 3650
 
 void cw_lab_site_file(const struct cw_lab *lab, const char *site, const char *name, char *path, size_t size)
 {
@@ -86,10 +88,10 @@ static bool save(const struct cw_lab *lab)
     json_t *sites = json_array();
     for (uint32_t i = 0; i < lab->site_count; i++)
         json_array_append_new(sites, json_string(lab->sites[i]));
-    json_t *json =
-        json_pack("{s:o,s:s,s:s,s:i,s:s,s:s,s:s}", "sites", sites, "link", lab->is_veth ? "veth" : "memif",
-                  "storage", lab->is_memory ? "memory" : "disk", "mtu", (int)lab->mtu, "wan", lab->wan,
-                  "storage_root", lab->storage_root, "tag", lab->tag);
+    json_t *json = json_pack("{s:o,s:s,s:s,s:b,s:i,s:s,s:s,s:s}", "sites", sites, "link",
+                             lab->is_veth ? "veth" : "memif", "storage", lab->is_memory ? "memory" : "disk",
+                             "tls", lab->has_tls, "mtu", (int)lab->mtu, "wan", lab->wan, "storage_root",
+                             lab->storage_root, "tag", lab->tag);
     snprintf(path, sizeof path, "%s/lab.json", lab->directory);
     bool ok = json_dump_file(json, path, JSON_INDENT(1)) == 0;
     json_decref(json);
@@ -117,6 +119,7 @@ bool cw_lab_load(const char *directory, struct cw_lab *lab, char *why, size_t wh
     }
     lab->is_veth = strcmp(cw_json_text(json, "link", ""), "veth") == 0;
     lab->is_memory = strcmp(cw_json_text(json, "storage", ""), "memory") == 0;
+    lab->has_tls = cw_json_bool(json, "tls", false);
     lab->mtu = (uint32_t)cw_json_u64(json, "mtu", 1500);
     snprintf(lab->wan, sizeof lab->wan, "%s", cw_json_text(json, "wan", ""));
     snprintf(lab->storage_root, sizeof lab->storage_root, "%s", cw_json_text(json, "storage_root", ""));
@@ -151,6 +154,37 @@ static bool make_key(const struct cw_lab *lab, char *why, size_t why_size)
     return ok;
 }
 
+/* A certificate for each site, whose node has its name. */
+static bool make_authority(const struct cw_lab *lab, char *why, size_t why_size)
+{
+    char path[CW_LAB_PATH_SIZE];
+    snprintf(path, sizeof path, "%s/authority", lab->directory);
+    enum cw_status status = cw_authority_create(path, "lab", LAB_DAYS, why, why_size);
+    for (uint32_t i = 0; i < lab->site_count && status == CW_OK; i++) {
+        struct cw_certificate_order order = {
+            .site = lab->sites[i], .node = lab->sites[i], .days = LAB_DAYS - 1};
+        json_t *certificate = NULL;
+        status = cw_authority_issue(path, &order, false, &certificate, why, why_size);
+        json_decref(certificate);
+    }
+    return status == CW_OK;
+}
+
+static void write_security(const struct cw_lab *lab, uint32_t site, FILE *to)
+{
+    char folder[CW_LAB_PATH_SIZE];
+    if (!lab->has_tls) {
+        fprintf(to, "cluster_key: \"%s/cluster.key\"\n", lab->directory);
+        return;
+    }
+    snprintf(folder, sizeof folder, "%s/authority/issued/%s/%s", lab->directory, lab->sites[site],
+             lab->sites[site]);
+    fprintf(to,
+            "security:\n  certificate: \"%s/server-cert.pem\"\n  key: \"%s/server-key.pem\"\n"
+            "  authority: \"%s/ca-cert.pem\"\n  revocations: \"%s/ca-crl.pem\"\n",
+            folder, folder, folder, folder);
+}
+
 static void write_head(const struct cw_lab *lab, uint32_t site, FILE *to)
 {
     fprintf(to,
@@ -159,13 +193,12 @@ static void write_head(const struct cw_lab *lab, uint32_t site, FILE *to)
     for (uint32_t i = 0; i < lab->site_count; i++)
         fprintf(to, "  - {name: %s, id: %u, directory: \"%s/%s\"}\n", lab->sites[i], i, lab->directory,
                 lab->sites[i]);
-    fprintf(
-        to,
-        "directory: \"%s/%s\"\nstorage: \"%s/%s\"\nstore: \"%s/store.db\"\ncluster_key: \"%s/cluster.key\"\n"
-        "poll: adaptive\nlcores: {net: 0, store: 0}\nmemory: {payload_mb: 64, receive_mb: 64}\n"
-        "lease_seconds: 5\npaths:\n",
-        lab->directory, lab->sites[site], lab->storage_root, lab->sites[site], lab->directory,
-        lab->directory);
+    write_security(lab, site, to);
+    fprintf(to,
+            "directory: \"%s/%s\"\nstorage: \"%s/%s\"\nstore: \"%s/store.db\"\n"
+            "poll: adaptive\nlcores: {net: 0, store: 0}\nmemory: {payload_mb: 64, receive_mb: 64}\n"
+            "lease_seconds: 5\npaths:\n",
+            lab->directory, lab->sites[site], lab->storage_root, lab->sites[site], lab->directory);
 }
 
 static bool write_configuration(const struct cw_lab *lab, uint32_t site, char *why, size_t why_size)
@@ -219,7 +252,7 @@ bool cw_lab_make_files(const struct cw_lab *lab, char *why, size_t why_size)
     }
     snprintf(path, sizeof path, "%s/link", lab->directory);
     if (!make_directory(path, why, why_size) || !make_directory(lab->storage_root, why, why_size) ||
-        !make_key(lab, why, why_size))
+        !(lab->has_tls ? make_authority(lab, why, why_size) : make_key(lab, why, why_size)))
         return false;
     for (uint32_t i = 0; i < lab->site_count; i++) {
         if (!make_site(lab, i, why, why_size))

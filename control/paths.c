@@ -16,8 +16,17 @@ static void look_at(struct cw_controller *controller, struct cw_path_seen *seen,
     if (seen->is_told || refused - seen->refused < REFUSED_MIN)
         return;
     seen->is_told = true;
+    if (controller->config.security.has_certificates) {
+        cw_event(
+            controller, 2, "",
+            "path %s: handshakes from %s are refused: it has a cluster_key and no certificates, or somebody "
+            "else sends to this address",
+            cw_json_text(path, "name", ""), cw_json_text(path, "remote", ""));
+        return;
+    }
     cw_event(controller, 2, "",
              "path %s: handshakes from %s are refused: it has another cluster_key than the file %s here, or "
+             "certificates, or "
              "somebody else sends to this address",
              cw_json_text(path, "name", ""), cw_json_text(path, "remote", ""),
              controller->config.cluster_key_file);

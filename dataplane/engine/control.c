@@ -14,6 +14,7 @@
 
 #include "base/assert.h"
 #include "base/numbers.h"
+#include "engine/control_certificates.h"
 #include "engine/loops.h"
 
 #define POLL_FIXED 3u
@@ -301,6 +302,9 @@ enum cw_status cw_control_init(struct cw_control *control, struct cw_engine *eng
         snprintf(why, why_size, "cannot start the control thread: %s", strerror(errno));
         return CW_IO;
     }
+    enum cw_status status = cw_auth_start(control, why, why_size);
+    if (status != CW_OK)
+        return status;
     cw_telemetry_register(control);
     return cw_rpc_listen(&control->server, config->engine_socket, config->socket_mode, config->socket_group,
                          why, why_size);
@@ -314,7 +318,7 @@ void cw_control_run(struct cw_control *control)
         set[1] = (struct pollfd){.fd = control->job_fd, .events = POLLIN};
         set[2] = (struct pollfd){.fd = control->signal_fd, .events = POLLIN};
         unsigned count = cw_rpc_poll_set(&control->server, set + POLL_FIXED);
-        int ready = poll(set, POLL_FIXED + count, PICTURE_MS);
+        int ready = poll(set, POLL_FIXED + count, cw_auth_wait_ms(control, PICTURE_MS));
         if (ready < 0) {
             CW_ASSERT(errno == EINTR);
             continue;
@@ -323,6 +327,7 @@ void cw_control_run(struct cw_control *control)
         (void)!read(control->job_fd, &jobs, sizeof jobs);
         cw_jobs_reap(&control->jobs);
         read_mails(control);
+        cw_auth_turn(control);
         if (set[2].revents != 0)
             on_signal(control);
         cw_rpc_on_poll(&control->server, set + POLL_FIXED, count);
@@ -335,6 +340,7 @@ void cw_control_fini(struct cw_control *control)
 {
     cw_jobs_stop(&control->jobs);
     cw_rpc_close(&control->server);
+    cw_auth_end(control);
     for (unsigned i = 0; i < CW_GROUPS_MAX; i++) {
         if (control->groups[i].setup.group != NULL)
             cw_setup_group_free(control->groups[i].setup.group);

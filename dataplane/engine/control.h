@@ -7,6 +7,7 @@
  *   control_methods.c   requests of clients
  *   control_attach.c    those that attach and detach
  *   control_authority.c what the engine asks its controller
+ *   control_certificates.c  who a peer is
  *   control_status.c    a picture as JSON
  *   control_telemetry.c the same for DPDK's telemetry
  */
@@ -69,6 +70,8 @@ struct cw_ask {
     struct cw_lease_group groups[CW_GROUPS_MAX];
 };
 
+struct cw_auth;
+
 struct cw_control {
     struct cw_engine *engine;
     struct cw_rpc_server server;
@@ -82,6 +85,7 @@ struct cw_control {
     struct cw_ask asks[CW_ASKS_MAX];
     struct cw_event *events; /* CW_EVENTS_KEPT of them */
     uint64_t next_event;     /* id of the next; ids begin at 1 */
+    struct cw_auth *auth;    /* NULL: a cluster key instead of certificates */
     bool is_stopping, is_stopped;
 };
 

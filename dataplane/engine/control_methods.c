@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/control.h"
+#include "engine/control_certificates.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -463,6 +464,7 @@ static const struct {
     {"trace.dump", trace_dump, NEEDS_NOTHING},
     {"engine.stop", engine_stop, NEEDS_NOTHING},
     {"lab.cut", lab_cut, NEEDS_NOTHING},
+    {"certificates.reload", cw_method_certificates_reload, NEEDS_NOTHING},
     {"group.attach", cw_method_group_attach, NEEDS_NOTHING},
     {"group.detach", cw_method_group_detach, NEEDS_GROUP},
     {"volume.attach", cw_method_volume_attach, NEEDS_GROUP},

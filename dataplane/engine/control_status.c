@@ -6,6 +6,7 @@
 #include "base/numbers.h"
 #include "engine/clock.h"
 #include "engine/control.h"
+#include "engine/control_certificates.h"
 #include "engine/no_alloc.h"
 #include "io/port.h"
 
@@ -277,9 +278,10 @@ static json_t *rate_control_json(const struct cw_session_stats *stats)
     return object;
 }
 
-static json_t *path_json(const struct cw_engine *engine, uint32_t index,
+static json_t *path_json(const struct cw_control *control, uint32_t index,
                          const struct cw_path_snapshot *snapshot)
 {
+    const struct cw_engine *engine = control->engine;
     const struct cw_config_path *path = &engine->config.paths[index];
     const struct cw_session_stats *stats = &snapshot->session;
     json_t *counters = counters_json(stats->counters, cw_session_counter_names, CW_SESSION_COUNTER_COUNT);
@@ -290,6 +292,7 @@ static json_t *path_json(const struct cw_engine *engine, uint32_t index,
     set_text(object, "remote", path->remote);
     set_text(object, "name", path->name);
     json_object_set_new(object, "up", json_boolean(snapshot->is_up));
+    set_text(object, "certificate", snapshot->is_up ? cw_auth_peer(control, index) : "");
     json_object_set_new(object, "rtt_us", json_real((double)stats->rtt_ns_smoothed / 1e3));
     json_object_set_new(object, "loss", json_real(stats->loss));
     set(object, "rate_bps", stats->rate_bytes_per_second * 8);
@@ -343,7 +346,7 @@ json_t *cw_status_json(struct cw_control *control, const struct cw_snapshot *sna
                                   group_json(engine, &control->groups[i], &snapshot->groups[i], now_ns));
     }
     for (uint32_t i = 0; i < engine->config.path_count; i++)
-        json_array_append_new(paths, path_json(engine, i, &snapshot->paths[i]));
+        json_array_append_new(paths, path_json(control, i, &snapshot->paths[i]));
     json_object_set_new(object, "groups", groups);
     json_object_set_new(object, "paths", paths);
     json_object_set_new(object, "counters", node_counters(snapshot));

@@ -28,7 +28,11 @@ struct cw_engine {
     struct cw_ring large_heads; /* store -> net: CW_MESSAGE_HEAD_MAX bytes each */
     struct cw_ring from_net;    /* struct cw_from_net */
 
-    int control_wake_fd; /* eventfd: store -> control */
+    struct cw_ring
+        questions;           /* net -> control: struct cw_net_question. With certificates only, as the next */
+    struct cw_ring verdicts; /* control -> net: struct cw_net_verdict */
+
+    int control_wake_fd; /* eventfd: store and net -> control */
     struct cw_sleeper store_sleeper, net_sleeper;
     struct cw_net *net;
     struct cw_store *store;

@@ -43,6 +43,16 @@ static uint64_t sleep_for(uint64_t spin_ns, bool may_be_idle, uint64_t now_ns, u
     return CW_MIN(ns, deadline_ns - now_ns);
 }
 
+static bool has_net_thread(const struct cw_engine *engine)
+{
+    return engine->config.lcore_net != engine->config.lcore_store;
+}
+
+static bool has_no_verdict(struct cw_engine *engine)
+{
+    return !engine->config.security.has_certificates || cw_ring_is_empty(&engine->verdicts);
+}
+
 static bool is_dedicated(const struct cw_engine *engine)
 {
     return engine->config.poll == CW_CONFIG_POLL_DEDICATED;
@@ -90,6 +100,8 @@ static void store_sleep(struct cw_engine *engine, uint64_t ns)
     struct cw_store *store = engine->store;
     (void)atomic_exchange(&engine->store_sleeper.is_sleeping, true);
     bool is_empty = cw_ring_is_empty(&engine->commands) && cw_ring_is_empty(&engine->from_net);
+    if (!has_net_thread(engine)) /* else they are that thread's to look at */
+        is_empty = is_empty && has_no_verdict(engine);
     cw_count(&store->counters[CW_STORE_SLEEPS], 1);
     cw_uring_sleep(&store->uring, is_empty ? ns : 0);
     atomic_store(&engine->store_sleeper.is_sleeping, false);
@@ -98,7 +110,7 @@ static void store_sleep(struct cw_engine *engine, uint64_t ns)
 static void net_sleep(struct cw_engine *engine, uint64_t ns)
 {
     (void)atomic_exchange(&engine->net_sleeper.is_sleeping, true);
-    if (cw_ring_is_empty(&engine->to_net)) {
+    if (cw_ring_is_empty(&engine->to_net) && has_no_verdict(engine)) {
         struct pollfd wake = {.fd = engine->net->wake_fd, .events = POLLIN};
         struct timespec timeout = {.tv_sec = (time_t)(ns / CW_SECOND), .tv_nsec = (long)(ns % CW_SECOND)};
         uint64_t count;
@@ -121,6 +133,14 @@ void cw_loops_wake_store(struct cw_engine *engine)
 {
     if (atomic_exchange(&engine->store_sleeper.is_sleeping, false))
         cw_uring_wake(&engine->store->uring);
+}
+
+void cw_loops_wake_net(struct cw_engine *engine)
+{
+    if (has_net_thread(engine))
+        wake_net(engine);
+    else
+        cw_loops_wake_store(engine);
 }
 
 /* ---------------------------------------------------------------- the loops */
@@ -269,7 +289,7 @@ static int start_thread(pthread_t *thread, void *(*loop)(void *), struct cw_engi
 enum cw_status cw_loops_start(struct cw_loops *loops, struct cw_engine *engine, char *why, size_t why_size)
 {
     loops->engine = engine;
-    loops->has_net_thread = engine->config.lcore_net != engine->config.lcore_store;
+    loops->has_net_thread = has_net_thread(engine);
     int error = start_thread(&loops->store_thread, loops->has_net_thread ? store_loop : both_loop, engine);
     if (error == 0 && loops->has_net_thread)
         error = start_thread(&loops->net_thread, net_loop, engine);

@@ -32,3 +32,5 @@ enum cw_status cw_loops_start(struct cw_loops *loops, struct cw_engine *engine, 
 void cw_loops_join(struct cw_loops *loops);
 /* Control: something stands in the store's ring. */
 void cw_loops_wake_store(struct cw_engine *engine);
+/* Control: a verdict stands in the net's ring. */
+void cw_loops_wake_net(struct cw_engine *engine);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the threads of the engine say to each other. Four single-producer rings:
+ * What the threads of the engine say to each other. Single-producer rings:
  *
  *     control --cw_command *--> store       store --cw_mail--> control
  *     store   --cw_to_net-----> net         net   --cw_from_net--> store
+ *     control --cw_net_verdict> net         net   --cw_net_question> control      (with certificates)
  *
  * A command is allocated by control, belongs to the store lcore until it comes back in a CW_MAIL_DONE, and
  * is freed by control. Control keeps at most CW_COMMANDS_MAX under way, so that the way back has room.
@@ -170,6 +171,20 @@ struct cw_mail {
             struct cw_store_group *group; /* lent: no batch is written until answered */
         } salvage;
     };
+};
+
+/* ---------------------------------------------------------------- net <-> control */
+
+#define CW_AUTH_RING 128u
+
+struct cw_net_question {
+    uint8_t path;
+    struct cw_auth_request request;
+};
+
+struct cw_net_verdict {
+    uint8_t path;
+    struct cw_auth_answer answer;
 };
 
 /* ---------------------------------------------------------------- store <-> net */

@@ -27,6 +27,7 @@
 #include "base/numbers.h"
 #include "engine/clock.h"
 #include "engine/control.h"
+#include "engine/control_certificates.h"
 #include "engine/leaks.h"
 #include "engine/loops.h"
 #include "engine/no_alloc.h"
@@ -210,6 +211,10 @@ static enum cw_status carve(struct cw_arena *arena, char *why, size_t why_size)
     cw_ring_init(&engine.to_net, arena, CW_NET_RING, sizeof(struct cw_to_net));
     cw_ring_init(&engine.large_heads, arena, CW_LARGE_HEAD_RING, CW_MESSAGE_HEAD_MAX);
     cw_ring_init(&engine.from_net, arena, CW_NET_RING, sizeof(struct cw_from_net));
+    if (engine.config.security.has_certificates) {
+        cw_ring_init(&engine.questions, arena, CW_AUTH_RING, sizeof(struct cw_net_question));
+        cw_ring_init(&engine.verdicts, arena, CW_AUTH_RING, sizeof(struct cw_net_verdict));
+    }
     cw_net_init(&net, arena, cw_aead_ipsecmb(), cw_clock_now_ns());
     return cw_store_init(&store, &engine, arena, received, why, why_size);
 }
@@ -298,6 +303,19 @@ static enum cw_status start(char *why, size_t why_size)
     return status;
 }
 
+/* Also what stands in the files of certificates. */
+static int check_configuration(const char *file)
+{
+    static struct cw_config_mistakes mistakes;
+    char why[512] = "";
+    if (cw_node_config_load(file, &engine.config, &mistakes) != CW_OK)
+        return cw_node_config_check_main(file);
+    bool is_good = cw_auth_check(&engine.config, why, sizeof why);
+    if (why[0] != 0)
+        fprintf(stderr, "%s:%s\n", file, why);
+    return is_good ? cw_node_config_check_main(file) : 1;
+}
+
 static int run_engine(const char *file)
 {
     static struct cw_config_mistakes mistakes;
@@ -370,7 +388,7 @@ int main(int argc, char **argv)
         return 2;
     }
     if (must_check)
-        return cw_node_config_check_main(file);
+        return check_configuration(file);
     setvbuf(stderr, NULL, _IOLBF, 0);
     cw_no_alloc_init();
     watch_faults();

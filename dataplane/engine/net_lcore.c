@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/numbers.h"
@@ -108,6 +109,7 @@ static void session_config_of(const struct cw_net *net, const struct cw_net_path
     };
     snprintf(session->local_name, sizeof session->local_name, "%s", config->site);
     snprintf(session->remote_name, sizeof session->remote_name, "%s", wanted->remote);
+    session->has_certificates = config->security.has_certificates;
     memcpy(session->cluster_key, config->cluster_key, sizeof session->cluster_key);
     random_fill(session->seed, sizeof session->seed);
     cw_net_receive_counts(config, session->receive_count);
@@ -353,6 +355,39 @@ static uint32_t take_commands(struct cw_net *net)
     return count;
 }
 
+/* ---------------------------------------------------------------- certificates */
+
+/* Questions that find no room wait in their session. Waking control is a system call, a few a handshake. */
+static void ask_control(struct cw_net *net)
+{
+    struct cw_engine *engine = net->engine;
+    struct cw_net_question question;
+    bool has_asked = false;
+    for (uint32_t i = 0; i < net->path_count; i++) {
+        question.path = (uint8_t)i;
+        while (cw_ring_room(&engine->questions) > 0 &&
+               cw_session_auth_request(net->paths[i].session, &question.request))
+            has_asked |= cw_ring_push(&engine->questions, &question);
+    }
+    uint64_t one = 1;
+    if (has_asked)
+        (void)!write(engine->control_wake_fd, &one, sizeof one);
+}
+
+static uint32_t hear_control(struct cw_net *net)
+{
+    struct cw_net_verdict verdict;
+    uint32_t count = 0;
+    while (cw_ring_pop(&net->engine->verdicts, &verdict)) {
+        CW_ASSERT(verdict.path < net->path_count);
+        cw_session_auth_answer(net->paths[verdict.path].session, &verdict.answer, net->now_ns);
+        count++;
+    }
+    if (count > 0)
+        explicit_bzero(&verdict, sizeof verdict);
+    return count;
+}
+
 /* ---------------------------------------------------------------- the turn */
 
 static void on_datagram(void *context, uint8_t *datagram, size_t length)
@@ -369,6 +404,9 @@ uint32_t cw_net_receive(struct cw_net *net, uint64_t now_ns)
     uint32_t count = 0;
     net->now_ns = now_ns;
     net->turns++;
+    bool has_certificates = net->engine->config.security.has_certificates;
+    if (has_certificates)
+        count += hear_control(net);
     for (uint32_t i = 0; i < net->path_count; i++) {
         struct cw_net_path *path = &net->paths[i];
         path->now_ns = now_ns;
@@ -384,6 +422,8 @@ uint32_t cw_net_receive(struct cw_net *net, uint64_t now_ns)
         count += drain_events(net, path);
         give_back_undelivered(net, path);
     }
+    if (has_certificates)
+        ask_control(net);
     return count;
 }
 

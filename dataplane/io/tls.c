@@ -97,16 +97,16 @@ static bool is_expected(const X509 *certificate, const struct name *expected, ch
 {
     struct name name = {0};
     if (!name_of(certificate, &name)) {
-        snprintf(words, CW_TLS_WORDS, "it does not name a site and a node");
+        snprintf(words, CW_TLS_WORDS, "its certificate does not name a site and a node");
         return false;
     }
     if (strcmp(name.cluster, expected->cluster) == 0 && strcmp(name.site, expected->site) == 0 &&
         (expected->node[0] == 0 || strcmp(name.node, expected->node) == 0))
         return true;
     snprintf(words, CW_TLS_WORDS,
-             "it is of %.32s/%.32s of cluster %.32s; expected %.32s/%.32s of cluster %.32s", name.site,
-             name.node, name.cluster, expected->site, expected->node[0] ? expected->node : "(any node)",
-             expected->cluster);
+             "its certificate is of %.32s/%.32s of cluster %.32s; expected %.32s/%.32s of cluster %.32s",
+             name.site, name.node, name.cluster, expected->site,
+             expected->node[0] ? expected->node : "(any node)", expected->cluster);
     return false;
 }
 

@@ -239,6 +239,11 @@ static void check_path_names(const struct check *check, uint32_t index, const st
         else if (strcmp(raw->remote, check->config->site) == 0)
             expected(check, path, raw->remote, "another site than this one");
     }
+    snprintf(path, sizeof path, "paths[%u].remote_node", index);
+    if (raw->remote_node)
+        check_name(check, path, raw->remote_node, out->remote_node);
+    if (raw->remote_node && !check->raw->security)
+        expected(check, path, raw->remote_node, "security with certificates, which alone can name a node");
     snprintf(path, sizeof path, "paths[%u].device", index);
     if (!raw->device || !*raw->device || strlen(raw->device) >= sizeof out->device)
         expected(check, path, raw->device, "a DPDK device of 1 to %zu bytes, such as net_af_xdp0,iface=eth1",
@@ -461,6 +466,51 @@ static void check_directory(const struct check *check, const char *path, const c
         expected(check, path, directory, "a directory (it is a file)");
 }
 
+const char *const cw_config_security_keys[CW_CONFIG_SECURITY_FILES] = {
+    "security.certificate", "security.key", "security.authority", "security.revocations"};
+
+static void look_at_pem(const struct check *check, const char *path, const char *file, bool is_secret)
+{
+    struct stat about;
+    if (access(file, R_OK) < 0 || stat(file, &about) < 0)
+        expected(check, path, file, "a readable file (%s)", strerror(errno));
+    else if (!S_ISREG(about.st_mode))
+        expected(check, path, file, "a file in PEM");
+    else if (is_secret && about.st_mode & 077)
+        expected(check, path, file, "a file that only its owner may read (chmod 600; it is %04o)",
+                 about.st_mode & 07777);
+}
+
+/* What stands in the files is the engine's to judge: this reader knows no certificates. */
+static void check_certificates(const struct check *check)
+{
+    struct cw_config_security *security = &check->config->security;
+    const char *const values[CW_CONFIG_SECURITY_FILES] = {
+        check->raw->security->certificate, check->raw->security->key, check->raw->security->authority,
+        check->raw->security->revocations};
+    security->has_certificates = true;
+    for (uint32_t i = 0; i < CW_CONFIG_SECURITY_FILES; i++) {
+        const char *path = cw_config_security_keys[i];
+        security->lines[i] = cw_yaml_lines_find(check->lines, path);
+        if (check_path(check, path, values[i], NULL, security->files[i], sizeof security->files[i]) &&
+            check->look_at_files)
+            look_at_pem(check, path, security->files[i], i == 1);
+    }
+    if (check->raw->cluster_key)
+        expected(check, "cluster_key", check->raw->cluster_key, "either cluster_key or security, not both");
+}
+
+static void check_cluster_key(const struct check *check)
+{
+    const char *file = check->raw->cluster_key;
+    if (!file)
+        expected(check, "cluster_key", NULL, "an absolute path, or security with certificates in its place");
+    else if (check_path(check, "cluster_key", file, NULL, check->config->cluster_key_file,
+                        sizeof check->config->cluster_key_file) &&
+             check->look_at_files)
+        read_key(check, check->config->cluster_key_file);
+}
+
 static void check_files(const struct check *check)
 {
     const struct cw_raw_config *raw = check->raw;
@@ -479,10 +529,10 @@ static void check_files(const struct check *check)
     check_path(check, "control_socket", raw->control_socket, otherwise, config->control_socket,
                sizeof config->control_socket);
     check_path(check, "store", raw->store, NULL, config->store_file, sizeof config->store_file);
-    if (check_path(check, "cluster_key", raw->cluster_key, NULL, config->cluster_key_file,
-                   sizeof config->cluster_key_file) &&
-        check->look_at_files)
-        read_key(check, config->cluster_key_file);
+    if (raw->security)
+        check_certificates(check);
+    else
+        check_cluster_key(check);
 }
 
 void cw_config_check_meaning(const struct cw_raw_config *raw, const struct cw_yaml_lines *lines,

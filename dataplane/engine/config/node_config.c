@@ -23,6 +23,7 @@ static const cyaml_schema_field_t endpoint_fields[] = {
 static const cyaml_schema_field_t path_fields[] = {
     WORD("name", struct cw_raw_path, name),
     WORD("remote", struct cw_raw_path, remote),
+    WORD("remote_node", struct cw_raw_path, remote_node),
     WORD("device", struct cw_raw_path, device),
     WORD("mtu", struct cw_raw_path, mtu),
     WORD("vlan", struct cw_raw_path, vlan),
@@ -43,6 +44,11 @@ static const cyaml_schema_field_t site_fields[] = {
 static const cyaml_schema_value_t site_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct cw_raw_site, site_fields)};
 
+static const cyaml_schema_field_t security_fields[] = {
+    WORD("certificate", __typeof__(*((struct cw_raw_config *)0)->security), certificate),
+    WORD("key", __typeof__(*((struct cw_raw_config *)0)->security), key),
+    WORD("authority", __typeof__(*((struct cw_raw_config *)0)->security), authority),
+    WORD("revocations", __typeof__(*((struct cw_raw_config *)0)->security), revocations), CYAML_FIELD_END};
 static const cyaml_schema_field_t lcores_fields[] = {
     WORD("net", __typeof__(*((struct cw_raw_config *)0)->lcores), net),
     WORD("store", __typeof__(*((struct cw_raw_config *)0)->lcores), store), CYAML_FIELD_END};
@@ -61,6 +67,7 @@ static const cyaml_schema_field_t config_fields[] = {
     WORD("directory", struct cw_raw_config, directory),
     WORD("storage", struct cw_raw_config, storage),
     WORD("cluster_key", struct cw_raw_config, cluster_key),
+    PART("security", security, security_fields),
     WORD("poll", struct cw_raw_config, poll),
     PART("lcores", lcores, lcores_fields),
     PART("memory", memory, memory_fields),

@@ -62,10 +62,21 @@ struct cw_config_fec {
     uint32_t depth;            /* blocks of a stripe */
 };
 
+/* How peers know each other: by certificates, in place of the cluster key. Files: certificate, key,
+ * authority, revocations. */
+#define CW_CONFIG_SECURITY_FILES 4u
+struct cw_config_security {
+    bool has_certificates;
+    char files[CW_CONFIG_SECURITY_FILES][CW_CONFIG_PATH_SIZE];
+    uint32_t lines[CW_CONFIG_SECURITY_FILES]; /* where the configuration names them */
+};
+extern const char *const cw_config_security_keys[CW_CONFIG_SECURITY_FILES]; /* "security.certificate"... */
+
 struct cw_config_path {
     char name[CW_CONFIG_NAME_SIZE];
-    char remote[CW_CONFIG_NAME_SIZE]; /* a site of the list, not our own */
-    char device[CW_CONFIG_PATH_SIZE]; /* as EAL's --vdev or -a takes it */
+    char remote[CW_CONFIG_NAME_SIZE];      /* a site of the list, not our own */
+    char remote_node[CW_CONFIG_NAME_SIZE]; /* that its certificate must name; "": any of the site */
+    char device[CW_CONFIG_PATH_SIZE];      /* as EAL's --vdev or -a takes it */
     uint16_t mtu;
     uint16_t vlan; /* 802.1Q tag, 1 to 4094; 0: none */
     struct cw_config_endpoint local;
@@ -88,10 +99,11 @@ struct cw_node_config {
     uint8_t site_id;
     uint32_t site_count;
     struct cw_config_site sites[CW_CONFIG_SITES_MAX];
-    char directory[CW_CONFIG_PATH_SIZE]; /* sockets, logs */
-    char storage[CW_CONFIG_PATH_SIZE];   /* default place of volumes and journals */
-    char cluster_key_file[CW_CONFIG_PATH_SIZE];
+    char directory[CW_CONFIG_PATH_SIZE];        /* sockets, logs */
+    char storage[CW_CONFIG_PATH_SIZE];          /* default place of volumes and journals */
+    char cluster_key_file[CW_CONFIG_PATH_SIZE]; /* "" and zeros with certificates */
     uint8_t cluster_key[32];
+    struct cw_config_security security;
     enum cw_config_poll poll;
     uint32_t lcore_net, lcore_store; /* CPU numbers; equal: one thread does both */
     uint32_t payload_mb, receive_mb;

@@ -10,7 +10,7 @@ struct cw_raw_endpoint {
 };
 
 struct cw_raw_path {
-    char *name, *remote, *device, *mtu, *vlan, *rate, *rate_control, *fec;
+    char *name, *remote, *remote_node, *device, *mtu, *vlan, *rate, *rate_control, *fec;
     struct cw_raw_endpoint *local, *peer;
 };
 
@@ -21,6 +21,9 @@ struct cw_raw_site {
 struct cw_raw_config {
     char *node, *site, *directory, *storage, *cluster_key, *poll, *engine_socket, *control_socket, *store,
         *lease_seconds;
+    struct {
+        char *certificate, *key, *authority, *revocations;
+    } * security;
     struct {
         char *net, *store;
     } * lcores;

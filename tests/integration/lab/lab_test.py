@@ -28,6 +28,7 @@ from half_copied import *  # noqa: E402,F401,F403
 from traces import *  # noqa: E402,F401,F403
 from space import *  # noqa: E402,F401,F403
 from tls import *  # noqa: E402,F401,F403
+from certificates import *  # noqa: E402,F401,F403
 from wire import *  # noqa: E402,F401,F403
 from devices import *  # noqa: E402,F401,F403
 from clients import *  # noqa: E402,F401,F403

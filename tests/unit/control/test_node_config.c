@@ -16,13 +16,12 @@
 #include "base/numbers.h"
 #include "engine/config/node_config.h"
 
-#define GOOD_HEAD                                                                                            \
+#define KEYLESS_HEAD                                                                                         \
     "site: east\n"                                                                                           \
     "sites: [{name: east, id: 0}, {name: west, id: 1}]\n"                                                    \
     "directory: /lab/east\n"                                                                                 \
-    "store: /lab/store.db\n"                                                                                 \
-    "cluster_key: /lab/key\n"
-
+    "store: /lab/store.db\n"
+#define GOOD_HEAD KEYLESS_HEAD "cluster_key: /lab/key\n"
 #define GOOD_PATH(name)                                                                                      \
     "  - name: " name "\n"                                                                                   \
     "    remote: west\n"                                                                                     \
@@ -64,7 +63,7 @@ static const struct example examples[] = {
                                 "2: not YAML: did not find expected ',' or ']'\n"},
     {"\tsite: east\n", "1: not YAML: found character that cannot start any token\n"},
     {GOOD_HEAD "pol: adaptive\n", "6: unknown key pol: expected one of node, site, sites, directory, "
-                                  "storage, cluster_key, poll, lcores, memory, "
+                                  "storage, cluster_key, security, poll, lcores, memory, "
                                   "sockets, engine_socket, control_socket, store, lease_seconds, paths\n"},
     {GOOD_HEAD "site: east\n", "6: site is given twice: expected once\n"},
     {GOOD_HEAD "poll: sometimes\nlease_seconds: 90\n",
@@ -77,6 +76,21 @@ static const struct example examples[] = {
      "6: lcores.store is 5000: expected a number from 0 to 1023\n"
      "7: memory.payload_mb is 1: expected a number from 8 to 65536\n"
      "7: memory.receive_mb is 12x: expected a number from 8 to 65536\n"},
+    {KEYLESS_HEAD "security: {certificate: /c, key: /k, authority: /a, revocations: /r}\npaths:\n" GOOD_PATH(
+         "a") "    remote_node: west-1\n",
+     ""},
+    {KEYLESS_HEAD,
+     "1: cluster_key is missing: expected an absolute path, or security with certificates in its "
+     "place\n"},
+    {GOOD_HEAD "security: {certificate: c, key: /k, authority: /a}\npaths:\n" GOOD_PATH(
+         "a") "    remote_node: west/1\n",
+     "5: cluster_key is /lab/key: expected either cluster_key or security, not both\n"
+     "6: security.certificate is c: expected an absolute path\n"
+     "6: security.revocations is missing: expected an absolute path\n"
+     "14: paths[0].remote_node is west/1: expected a name of 1 to 31 letters, digits, '-', '_', '.'\n"},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    remote_node: west-1\n",
+     "13: paths[0].remote_node is west-1: expected security with certificates, which alone can name a "
+     "node\n"},
     {GOOD_HEAD "sockets: {mode: \"0666\"}\n", "6: sockets.mode is 0666: expected 0600 or 0660\n"},
     {GOOD_HEAD "sockets: {mode: \"0660\"}\n",
      "6: sockets.group is missing: expected the name of the group that mode 0660 lets in\n"},

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "engine/control_certificates.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/numbers.h"
+#include "engine/clock.h"
+#include "engine/loops.h"
+#include "io/tls.h"
+
+static_assert((int)CW_FILE_COUNT == (int)CW_CONFIG_SECURITY_FILES,
+              "certificate, key, authority, revocations");
+
+/* What one question may bring about: all that a handshake carries, and a verdict. */
+#define VERDICTS_ROOM (16384u / CW_AUTH_CHUNK + 2)
+static_assert(VERDICTS_ROOM + CW_PATHS_MAX < CW_AUTH_RING, "there is room sooner or later");
+
+#define LOOK_NS       CW_SECOND
+#define JUDGE_NS      (10 * CW_SECOND)
+#define TELL_NS       (60 * CW_SECOND) /* the same refusal again */
+#define WAIT_SHORT_MS 5
+
+/* A peer that was believed, and by which attempt. */
+struct believed {
+    uint32_t attempt;
+    struct cw_peer *peer; /* NULL: nobody */
+};
+
+struct auth_path {
+    struct cw_tls *tls; /* NULL: no attempt */
+    uint32_t attempt;
+    bool is_keyed;
+    struct believed judged, live;
+    uint8_t told_reason; /* the last refusal that was told, and when */
+    uint64_t told_ns;
+};
+
+struct stamp {
+    int64_t seconds, nanoseconds, size;
+    uint64_t inode;
+};
+
+struct cw_auth {
+    struct cw_certificates *certificates;
+    struct auth_path paths[CW_PATHS_MAX];
+    struct stamp used[CW_FILE_COUNT], seen[CW_FILE_COUNT]; /* when last loaded; when last looked at */
+    uint64_t look_ns, judge_ns;                            /* when next; 0: soon */
+    bool is_waiting;                                       /* for room in the ring of verdicts */
+};
+
+/* ---------------------------------------------------------------- files */
+
+static void file_names(const struct cw_node_config *config, const char *files[CW_FILE_COUNT])
+{
+    for (unsigned i = 0; i < CW_FILE_COUNT; i++)
+        files[i] = config->security.files[i];
+}
+
+/* True if there is something to tell: of the mistake, or of what will not work though it was loaded. */
+static bool load(const struct cw_node_config *config, struct cw_certificates **certificates,
+                 struct cw_certificate_mistake *mistake, char warning[CW_TLS_WORDS])
+{
+    const char *files[CW_FILE_COUNT];
+    file_names(config, files);
+    *certificates =
+        cw_certificates_load(files, config->site, config->node, (int64_t)time(NULL), mistake, warning);
+    return *certificates == NULL || warning[0] != 0;
+}
+
+bool cw_auth_check(const struct cw_node_config *config, char *why, size_t why_size)
+{
+    struct cw_certificate_mistake mistake;
+    struct cw_certificates *certificates;
+    char warning[CW_TLS_WORDS];
+    why[0] = 0;
+    if (!config->security.has_certificates || !load(config, &certificates, &mistake, warning)) {
+        if (config->security.has_certificates)
+            cw_certificates_free(certificates);
+        return true;
+    }
+    bool is_good = certificates != NULL;
+    unsigned file = is_good ? CW_FILE_CERTIFICATE : mistake.file;
+    if (is_good)
+        snprintf(why, why_size, "%u: warning: %s", config->security.lines[file], warning);
+    else
+        snprintf(why, why_size, "%u: %s is %.128s: expected %s", config->security.lines[file],
+                 cw_config_security_keys[file], config->security.files[file], mistake.expected);
+    cw_certificates_free(certificates);
+    return is_good;
+}
+
+static void take_stamps(const struct cw_node_config *config, struct stamp stamps[CW_FILE_COUNT])
+{
+    for (unsigned i = 0; i < CW_FILE_COUNT; i++) {
+        struct stat about = {0};
+        (void)stat(config->security.files[i], &about);
+        memset(&stamps[i], 0, sizeof stamps[i]);
+        stamps[i].seconds = about.st_mtim.tv_sec;
+        stamps[i].nanoseconds = about.st_mtim.tv_nsec;
+        stamps[i].size = about.st_size;
+        stamps[i].inode = about.st_ino;
+    }
+}
+
+/* ---------------------------------------------------------------- telling */
+
+static const char *const next_steps[CW_AUTH_REASON_COUNT] = {
+    [CW_AUTH_NO_REASON] = "",
+    [CW_AUTH_NO_CERTIFICATE] = "give that node one (causeway cert issue)",
+    [CW_AUTH_OTHER_AUTHORITY] =
+        "issue that node a certificate of this cluster's authority, or find out who sends from there",
+    [CW_AUTH_OTHER_SITE] =
+        "put the right name into paths (remote, remote_node), or give that node its own certificate",
+    [CW_AUTH_EXPIRED] = "causeway cert renew, then copy the new files to that node",
+    [CW_AUTH_NOT_YET_VALID] = "compare the clocks of both nodes",
+    [CW_AUTH_REVOKED] =
+        "if that node is to be believed again: causeway cert issue, then copy the new files to it",
+    [CW_AUTH_STALE_REVOCATIONS] = "copy a newer list of revocations (ca-crl.pem) to this node",
+    [CW_AUTH_REFUSED_BY_PEER] = "causeway events of the other site say why",
+    [CW_AUTH_BROKEN] =
+        "if it comes again, compare the versions of both ends, and find out who else sends there",
+};
+
+static const char *what(enum cw_auth_reason reason)
+{
+    return reason == CW_AUTH_REFUSED_BY_PEER ? "refuses our certificate"
+           : reason == CW_AUTH_BROKEN        ? "cannot be judged"
+                                             : "is refused";
+}
+
+/* One that comes every two seconds is told once a minute; the counters have them all. */
+static void tell(struct cw_control *control, uint32_t index, enum cw_auth_reason reason, const char *words)
+{
+    struct auth_path *path = &control->auth->paths[index];
+    const struct cw_config_path *config = &control->engine->config.paths[index];
+    uint64_t now_ns = cw_clock_now_ns();
+    if (path->told_reason == reason && now_ns - path->told_ns < TELL_NS)
+        return;
+    if (control->controller != 0) { /* else nobody but the log hears it */
+        path->told_reason = (uint8_t)reason;
+        path->told_ns = now_ns;
+    }
+    cw_control_event(control, 2, 0, "path %s: %s %s: %s; %s", config->name, config->remote, what(reason),
+                     words, next_steps[reason]);
+}
+
+/* ---------------------------------------------------------------- verdicts */
+
+static void push(struct cw_control *control, uint32_t index, const struct cw_auth_answer *answer)
+{
+    struct cw_net_verdict verdict = {.path = (uint8_t)index, .answer = *answer};
+    bool pushed = cw_ring_push(&control->engine->verdicts, &verdict);
+    CW_ASSERT(pushed && "room was seen before");
+    explicit_bzero(&verdict, sizeof verdict);
+}
+
+static void say(struct cw_control *control, uint32_t index, uint8_t type, enum cw_auth_reason reason,
+                uint32_t attempt)
+{
+    struct cw_auth_answer answer = {.type = type, .reason = (uint8_t)reason, .attempt = attempt};
+    push(control, index, &answer);
+}
+
+/* More than a handshake carries is left where it is: the session refuses the attempt at the end of its room.
+ */
+static void pass_bytes(struct cw_control *control, uint32_t index)
+{
+    struct auth_path *path = &control->auth->paths[index];
+    struct cw_auth_answer answer = {.type = CW_AUTH_OUT, .attempt = path->attempt};
+    for (unsigned i = 0; i + 1 < VERDICTS_ROOM; i++) {
+        answer.length = (uint16_t)cw_tls_take(path->tls, answer.bytes, sizeof answer.bytes);
+        if (answer.length == 0)
+            return;
+        push(control, index, &answer);
+    }
+}
+
+static void believe(struct cw_control *control, uint32_t index)
+{
+    struct auth_path *path = &control->auth->paths[index];
+    struct cw_auth_answer answer = {.type = CW_AUTH_KEYED, .attempt = path->attempt};
+    path->is_keyed = true;
+    cw_peer_free(path->judged.peer);
+    path->judged = (struct believed){.attempt = path->attempt, .peer = cw_tls_peer(path->tls)};
+    CW_ASSERT(path->judged.peer != NULL && "a few hundred bytes on the control thread");
+    cw_tls_secret(path->tls, answer.secret);
+    push(control, index, &answer);
+    explicit_bzero(&answer, sizeof answer);
+}
+
+static void end_attempt(struct auth_path *path)
+{
+    cw_tls_free(path->tls);
+    path->tls = NULL;
+}
+
+static void step(struct cw_control *control, uint32_t index, const uint8_t *bytes, size_t length)
+{
+    struct auth_path *path = &control->auth->paths[index];
+    enum cw_tls_state state = cw_tls_step(path->tls, bytes, length);
+    pass_bytes(control, index);
+    if (state == CW_TLS_GOOD && !path->is_keyed)
+        believe(control, index);
+    if (state != CW_TLS_REFUSED)
+        return;
+    tell(control, index, cw_tls_reason(path->tls), cw_tls_words(path->tls));
+    say(control, index, CW_AUTH_REFUSED, cw_tls_reason(path->tls), path->attempt);
+    end_attempt(path);
+}
+
+static void begin(struct cw_control *control, uint32_t index, const struct cw_auth_request *request)
+{
+    struct cw_auth *auth = control->auth;
+    struct auth_path *path = &auth->paths[index];
+    const struct cw_config_path *config = &control->engine->config.paths[index];
+    end_attempt(path);
+    path->attempt = request->attempt;
+    path->is_keyed = false;
+    path->tls = cw_tls_begin(auth->certificates, request->is_initiator, config->remote, config->remote_node,
+                             request->context, (int64_t)time(NULL));
+    CW_ASSERT(path->tls != NULL && "memory for one handshake a path");
+    if (request->is_initiator)
+        step(control, index, NULL, 0);
+}
+
+static void on_up(struct cw_control *control, uint32_t index, const struct cw_auth_request *request)
+{
+    struct auth_path *path = &control->auth->paths[index];
+    const struct cw_config_path *config = &control->engine->config.paths[index];
+    if (path->judged.peer == NULL || path->judged.attempt != request->attempt)
+        return;
+    cw_peer_free(path->live.peer);
+    path->live = path->judged;
+    path->judged.peer = NULL;
+    path->told_reason = CW_AUTH_NO_REASON;
+    cw_control_event(control, 0, 0, "path %s: %s is there, by the certificate of %s", config->name,
+                     config->remote, cw_peer_name(path->live.peer));
+}
+
+static void on_question(struct cw_control *control, const struct cw_net_question *question)
+{
+    const struct cw_auth_request *request = &question->request;
+    struct auth_path *path = &control->auth->paths[question->path];
+    if (request->type == CW_AUTH_BEGIN)
+        begin(control, question->path, request);
+    else if (request->type == CW_AUTH_UP)
+        on_up(control, question->path, request);
+    else if (path->tls != NULL && path->attempt == request->attempt)
+        step(control, question->path, request->bytes, request->length);
+}
+
+/* ---------------------------------------------------------------- judging again */
+
+static void judge_again(struct cw_control *control, uint32_t index, struct believed *believed)
+{
+    char words[CW_TLS_WORDS];
+    if (believed->peer == NULL)
+        return;
+    enum cw_auth_reason reason =
+        cw_peer_judge(believed->peer, control->auth->certificates, (int64_t)time(NULL), words);
+    if (reason == CW_AUTH_NO_REASON)
+        return;
+    tell(control, index, reason, words);
+    say(control, index, CW_AUTH_ENDED, reason, believed->attempt);
+    cw_peer_free(believed->peer);
+    believed->peer = NULL;
+}
+
+/* False: there is no room for all that it may have to say. */
+static bool judge_all(struct cw_control *control)
+{
+    if (cw_ring_room(&control->engine->verdicts) < 2 * control->engine->config.path_count)
+        return false;
+    for (uint32_t i = 0; i < control->engine->config.path_count; i++) {
+        judge_again(control, i, &control->auth->paths[i].judged);
+        judge_again(control, i, &control->auth->paths[i].live);
+    }
+    return true;
+}
+
+/* Reads all files again. False with words: what was loaded before stays. */
+static bool reload(struct cw_control *control, char *why, size_t why_size)
+{
+    struct cw_auth *auth = control->auth;
+    struct cw_certificate_mistake mistake;
+    struct cw_certificates *fresh;
+    char warning[CW_TLS_WORDS];
+    take_stamps(&control->engine->config, auth->used);
+    (void)load(&control->engine->config, &fresh, &mistake, warning);
+    if (fresh == NULL) {
+        snprintf(why, why_size, "%s is %.128s: expected %s; what was read before stays in use",
+                 cw_config_security_keys[mistake.file], control->engine->config.security.files[mistake.file],
+                 mistake.expected);
+        return false;
+    }
+    cw_certificates_free(auth->certificates);
+    auth->certificates = fresh;
+    auth->judge_ns = 0;
+    cw_control_event(control, warning[0] != 0, 0, "certificates and revocations are read again%s%s",
+                     warning[0] != 0 ? ": " : "", warning);
+    return true;
+}
+
+static void look_at_files(struct cw_control *control)
+{
+    struct cw_auth *auth = control->auth;
+    struct stamp fresh[CW_FILE_COUNT];
+    char why[CW_WHY_SIZE + CW_TLS_WORDS];
+    take_stamps(&control->engine->config, fresh);
+    bool rests = memcmp(fresh, auth->seen, sizeof fresh) == 0;
+    memcpy(auth->seen, fresh, sizeof fresh);
+    if (rests && memcmp(fresh, auth->used, sizeof fresh) != 0 && !reload(control, why, sizeof why))
+        cw_control_event(control, 2, 0, "%s", why);
+}
+
+/* ---------------------------------------------------------------- the turn */
+
+int cw_auth_wait_ms(const struct cw_control *control, int otherwise)
+{
+    const struct cw_auth *auth = control->auth;
+    return auth != NULL && (auth->is_waiting || auth->judge_ns == 0) ? WAIT_SHORT_MS : otherwise;
+}
+
+static bool has_room(struct cw_control *control)
+{
+    return cw_ring_room(&control->engine->verdicts) >= VERDICTS_ROOM;
+}
+
+void cw_auth_turn(struct cw_control *control)
+{
+    struct cw_auth *auth = control->auth;
+    struct cw_net_question question;
+    if (auth == NULL)
+        return;
+    uint32_t room = cw_ring_room(&control->engine->verdicts);
+    while (has_room(control) && cw_ring_pop(&control->engine->questions, &question))
+        on_question(control, &question);
+    auth->is_waiting = !has_room(control);
+    uint64_t now_ns = cw_clock_now_ns();
+    if (now_ns >= auth->look_ns) {
+        auth->look_ns = now_ns + LOOK_NS;
+        look_at_files(control);
+    }
+    if (now_ns >= auth->judge_ns && judge_all(control))
+        auth->judge_ns = now_ns + JUDGE_NS;
+    if (cw_ring_room(&control->engine->verdicts) < room)
+        cw_loops_wake_net(control->engine);
+}
+
+const char *cw_auth_peer(const struct cw_control *control, uint32_t path)
+{
+    const struct cw_auth *auth = control->auth;
+    return auth != NULL && auth->paths[path].live.peer != NULL ? cw_peer_name(auth->paths[path].live.peer)
+                                                               : "";
+}
+
+void cw_method_certificates_reload(struct cw_call *call)
+{
+    char why[CW_WHY_SIZE + CW_TLS_WORDS];
+    if (call->control->auth == NULL)
+        cw_call_refuse(call, CW_INVALID, "this node has a cluster_key and no certificates");
+    else if (!reload(call->control, why, sizeof why))
+        cw_call_refuse(call, CW_INVALID, "%s", why);
+    else
+        cw_call_reply(call, NULL);
+}
+
+/* ---------------------------------------------------------------- starting */
+
+enum cw_status cw_auth_start(struct cw_control *control, char *why, size_t why_size)
+{
+    const struct cw_node_config *config = &control->engine->config;
+    struct cw_certificate_mistake mistake;
+    char warning[CW_TLS_WORDS];
+    if (!config->security.has_certificates)
+        return CW_OK;
+    struct cw_auth *auth = control->auth = calloc(1, sizeof *auth);
+    CW_ASSERT(auth != NULL);
+    take_stamps(config, auth->used);
+    memcpy(auth->seen, auth->used, sizeof auth->seen);
+    bool has_words = load(config, &auth->certificates, &mistake, warning);
+    if (auth->certificates == NULL) {
+        snprintf(why, why_size, "%s is %.128s: expected %s", cw_config_security_keys[mistake.file],
+                 config->security.files[mistake.file], mistake.expected);
+        return CW_INVALID;
+    }
+    if (has_words)
+        cw_control_event(control, 1, 0, "%s", warning);
+    return CW_OK;
+}
+
+void cw_auth_end(struct cw_control *control)
+{
+    struct cw_auth *auth = control->auth;
+    if (auth == NULL)
+        return;
+    for (unsigned i = 0; i < CW_PATHS_MAX; i++) {
+        cw_tls_free(auth->paths[i].tls);
+        cw_peer_free(auth->paths[i].judged.peer);
+        cw_peer_free(auth->paths[i].live.peer);
+    }
+    cw_certificates_free(auth->certificates);
+    free(auth);
+    control->auth = NULL;
+}
