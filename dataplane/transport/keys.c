@@ -142,7 +142,22 @@ bool cw_keys_session(const uint8_t cluster_key[CW_KEY_SIZE], const struct cw_nam
     cw_hkdf_expand(prk, info, 2, keys->initiator_confirm, CW_HASH_SIZE);
     info[0] = TEXT("responder confirms");
     cw_hkdf_expand(prk, info, 2, keys->responder_confirm, CW_HASH_SIZE);
+    info[0] = TEXT("chain from initiator");
+    cw_hkdf_expand(prk, info, 2, keys->chain_from_initiator, CW_KEY_SIZE);
+    info[0] = TEXT("chain from responder");
+    cw_hkdf_expand(prk, info, 2, keys->chain_from_responder, CW_KEY_SIZE);
     sodium_memzero(shared, sizeof shared);
     sodium_memzero(prk, sizeof prk);
     return true;
+}
+
+void cw_keys_next(uint8_t chain[CW_KEY_SIZE], uint8_t key[CW_KEY_SIZE])
+{
+    uint8_t next[CW_KEY_SIZE];
+    struct cw_bytes label = TEXT("next key");
+    cw_hkdf_expand(chain, &label, 1, key, CW_KEY_SIZE);
+    label = TEXT("next chain");
+    cw_hkdf_expand(chain, &label, 1, next, sizeof next);
+    memcpy(chain, next, sizeof next);
+    sodium_memzero(next, sizeof next);
 }

@@ -6,6 +6,7 @@
  *   mac keys, one a direction   = expand(extract("causeway handshake 1", cluster key), label | names)
  *   secrets of one attempt      = expand(extract("causeway seed 1", seed), label)
  *   traffic and confirm keys    = expand(extract(cluster key, X25519(a, B)), label | transcript)
+ *   chain, one a direction      = likewise; of later generations key and chain = expand(chain, label)
  *   transcript                  = SHA-256 of protocol version, names by role, both randoms, shares, SPIs,
  *                                 limits
  *
@@ -74,7 +75,11 @@ struct cw_session_keys {
     uint8_t from_responder[CW_KEY_SIZE];
     uint8_t initiator_confirm[CW_HASH_SIZE]; /* the very bytes that prove possession */
     uint8_t responder_confirm[CW_HASH_SIZE];
+    uint8_t chain_from_initiator[CW_KEY_SIZE]; /* what later generations of the keys are made from */
+    uint8_t chain_from_responder[CW_KEY_SIZE];
 };
+/* The next generation of one direction. The chain moves on: from what it becomes no older key can be made. */
+void cw_keys_next(uint8_t chain[CW_KEY_SIZE], uint8_t key[CW_KEY_SIZE]);
 /* Everything that both said in the open, by role, and the protocol's version. */
 void cw_keys_transcript(const struct cw_names *names, const struct cw_offer *initiator,
                         const struct cw_offer *responder, uint8_t transcript[CW_HASH_SIZE]);

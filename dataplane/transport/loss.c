@@ -72,11 +72,16 @@ uint64_t cw_loss_delay_ns(const struct cw_loss *loss)
     return CW_MAX(smoothed, loss->rtt_ns_latest) + window;
 }
 
-uint64_t cw_loss_probe_ns(const struct cw_loss *loss)
+uint64_t cw_loss_probe_wait_ns(const struct cw_loss *loss)
 {
     uint64_t smoothed = loss->rtt_ns_smoothed ? loss->rtt_ns_smoothed : CW_RTT_NS_INITIAL;
     uint64_t variation = loss->rtt_ns_smoothed ? loss->rtt_ns_variation : CW_RTT_NS_INITIAL / 2;
-    uint64_t wait = smoothed + CW_MAX(4 * variation, CW_RTT_GRANULARITY_NS) + CW_ACK_DELAY_NS;
+    return smoothed + CW_MAX(4 * variation, CW_RTT_GRANULARITY_NS) + CW_ACK_DELAY_NS;
+}
+
+uint64_t cw_loss_probe_ns(const struct cw_loss *loss)
+{
+    uint64_t wait = cw_loss_probe_wait_ns(loss);
     uint64_t doubled = wait << CW_MIN(loss->probe_count, DOUBLINGS_MAX);
     return loss->sent_ns_last + CW_MIN(doubled, CW_MAX(wait, CW_PROBE_NS_MAX));
 }

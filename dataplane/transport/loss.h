@@ -48,5 +48,7 @@ void cw_loss_on_spurious(struct cw_loss *loss);
 void cw_loss_on_probe(struct cw_loss *loss, uint64_t now_ns);
 /* Age at which an overtaken packet is lost. */
 uint64_t cw_loss_delay_ns(const struct cw_loss *loss);
+/* A probe time-out that was never doubled. */
+uint64_t cw_loss_probe_wait_ns(const struct cw_loss *loss);
 /* When to probe, given that something is outstanding. */
 uint64_t cw_loss_probe_ns(const struct cw_loss *loss);

@@ -46,6 +46,8 @@ static void check_config(const struct cw_session_config *config)
 static void carve_lane(struct cw_lane *lane, const struct cw_aead_ops *aead, struct cw_arena *arena)
 {
     lane->key_in = cw_arena_take(arena, aead->key_state_size, 64);
+    lane->key_in_next = cw_arena_take(arena, aead->key_state_size, 64);
+    lane->key_in_last = cw_arena_take(arena, aead->key_state_size, 64);
     lane->key_out = cw_arena_take(arena, aead->key_state_size, 64);
     cw_replay_init(&lane->replay, cw_arena_take(arena, CW_REPLAY_BITS / 8, 64));
 }
@@ -104,6 +106,8 @@ struct cw_session *cw_session_new(const struct cw_session_config *config, struct
     cw_fsm_enter(&s->fsm, &s->state, CW_STATE_DOWN);
     s->now_ns = now_ns;
     s->key_blocks_max = CW_KEY_BLOCKS_MAX;
+    s->rotate_blocks = CW_KEY_ROTATE_BLOCKS;
+    s->rotate_after_ns = CW_KEY_ROTATE_NS;
     s->live = &s->lanes[0];
     s->next = &s->lanes[1];
     s->credit_ns = CW_NEVER;
@@ -173,6 +177,14 @@ bool cw_session_event(struct cw_session *s, struct cw_session_event *event)
     return true;
 }
 
+static void expand_next(struct cw_session *s, uint8_t chain[CW_KEY_SIZE], void *state)
+{
+    uint8_t key[CW_KEY_SIZE];
+    cw_keys_next(chain, key);
+    s->config.aead->key_expand(state, key);
+    sodium_memzero(key, sizeof key);
+}
+
 void cw_session_lane_prepare(struct cw_session *s)
 {
     const struct cw_handshake *h = &s->handshake;
@@ -181,7 +193,8 @@ void cw_session_lane_prepare(struct cw_session *s)
     lane->is_ready = true;
     lane->spi_in = h->own.spi;
     lane->spi_out = h->peer.spi;
-    lane->next_iv = 1;
+    lane->next_iv = lane->first_iv = 1;
+    lane->last_until_ns = 0;
     lane->blocks_in = lane->blocks_out = 0;
     lane->datagram_bytes = CW_MIN(h->datagram_bytes, h->peer.datagram_bytes);
     lane->window = h->peer.window;
@@ -191,6 +204,37 @@ void cw_session_lane_prepare(struct cw_session *s)
     cw_replay_reset(&lane->replay);
     s->config.aead->key_expand(lane->key_out, initiator ? h->keys.from_initiator : h->keys.from_responder);
     s->config.aead->key_expand(lane->key_in, initiator ? h->keys.from_responder : h->keys.from_initiator);
+    memcpy(lane->chain_out, initiator ? h->keys.chain_from_initiator : h->keys.chain_from_responder,
+           CW_KEY_SIZE);
+    memcpy(lane->chain_in, initiator ? h->keys.chain_from_responder : h->keys.chain_from_initiator,
+           CW_KEY_SIZE);
+    expand_next(s, lane->chain_in, lane->key_in_next);
+}
+
+void cw_session_lane_rotate(struct cw_session *s, uint64_t now_ns)
+{
+    struct cw_lane *lane = s->live;
+    expand_next(s, lane->chain_out, lane->key_out);
+    lane->spi_out = cw_spi_after(lane->spi_out);
+    lane->blocks_out = 0;
+    lane->first_iv = lane->next_iv;
+    lane->rotate_ns = now_ns + s->rotate_after_ns;
+    cw_session_count(s, CW_SESSION_KEYS_ROTATED);
+}
+
+void cw_session_lane_follow(struct cw_session *s, uint64_t now_ns)
+{
+    struct cw_lane *lane = s->live;
+    void *forgotten = lane->key_in_last;
+    lane->key_in_last = lane->key_in;
+    lane->key_in = lane->key_in_next;
+    lane->key_in_next = forgotten;
+    expand_next(s, lane->chain_in, lane->key_in_next);
+    lane->spi_in = cw_spi_after(lane->spi_in);
+    lane->blocks_in = 0;
+    lane->last_until_ns = now_ns + CW_KEY_KEPT_PROBES * cw_loss_probe_wait_ns(&s->loss);
+    s->handshake.spi_avoid = lane->spi_in;
+    cw_session_count(s, CW_SESSION_KEYS_FOLLOWED);
 }
 
 bool cw_session_may_go_up(const struct cw_session *s)
@@ -207,6 +251,7 @@ void cw_session_go_up(struct cw_session *s, uint64_t now_ns)
     s->next = s->live;
     s->next->is_ready = false;
     s->live = lane;
+    lane->rotate_ns = now_ns + s->rotate_after_ns;
     s->handshake.spi_avoid = lane->spi_in;
     s->close_due = false; /* the keys it would need are gone */
     s->attempt_live = s->handshake.attempt;

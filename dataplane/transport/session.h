@@ -166,7 +166,9 @@ struct cw_session_event {
     X(CW_SESSION_REFUSED_REVOKED, "refused_revoked")                                                         \
     X(CW_SESSION_REFUSED_STALE, "refused_stale_revocations")                                                 \
     X(CW_SESSION_REFUSED_BY_PEER, "refused_by_peer")                                                         \
-    X(CW_SESSION_REFUSED_BROKEN, "refused_broken")
+    X(CW_SESSION_REFUSED_BROKEN, "refused_broken")                                                           \
+    X(CW_SESSION_KEYS_ROTATED, "keys_rotated")                                                               \
+    X(CW_SESSION_KEYS_FOLLOWED, "keys_followed")
 enum { CW_SESSION_COUNTERS(CW_COUNTER_ENUM) CW_SESSION_COUNTER_COUNT };
 extern const char *const cw_session_counter_names[CW_SESSION_COUNTER_COUNT];
 

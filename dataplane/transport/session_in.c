@@ -97,9 +97,21 @@ bool cw_session_on_payload(struct cw_session *s, const struct cw_packet *packet,
     return true;
 }
 
+/* The key that this SPI of the lane names; NULL for none. */
+static void *key_of(const struct cw_lane *lane, uint32_t spi, uint64_t now_ns)
+{
+    if (spi == lane->spi_in)
+        return lane->key_in;
+    if (spi == cw_spi_after(lane->spi_in))
+        return lane->key_in_next;
+    if (now_ns < lane->last_until_ns && cw_spi_after(spi) == lane->spi_in)
+        return lane->key_in_last;
+    return NULL;
+}
+
 /* Opens in place. The replay window moves only if the seal is good. */
-static bool open_packet(struct cw_session *s, struct cw_lane *lane, const struct cw_packet *packet,
-                        uint8_t *datagram)
+static bool open_packet(struct cw_session *s, struct cw_lane *lane, const void *key,
+                        const struct cw_packet *packet, uint8_t *datagram)
 {
     uint8_t nonce[CW_PACKET_IV_SIZE];
     uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
@@ -109,8 +121,8 @@ static bool open_packet(struct cw_session *s, struct cw_lane *lane, const struct
     }
     cw_packet_nonce(datagram, nonce);
     lane->blocks_in += (packet->length + 15u) / 16 + 2;
-    if (!s->config.aead->open(lane->key_in, payload, payload, packet->length, nonce, datagram,
-                              CW_PACKET_HEADER_SIZE, payload + packet->length)) {
+    if (!s->config.aead->open(key, payload, payload, packet->length, nonce, datagram, CW_PACKET_HEADER_SIZE,
+                              payload + packet->length)) {
         cw_session_count(s, CW_SESSION_DROP_TAG);
         return false;
     }
@@ -119,9 +131,9 @@ static bool open_packet(struct cw_session *s, struct cw_lane *lane, const struct
 }
 
 /* The lane that this SPI names and that may be used now; NULL for none. */
-static struct cw_lane *lane_of(struct cw_session *s, uint32_t spi)
+static struct cw_lane *lane_of(struct cw_session *s, uint32_t spi, uint64_t now_ns)
 {
-    if (s->state == CW_STATE_UP && spi == s->live->spi_in)
+    if (s->state == CW_STATE_UP && key_of(s->live, spi, now_ns))
         return s->live;
     bool confirming = s->handshake.state == CW_HANDSHAKE_CONFIRMING && !s->handshake.is_refused;
     if (confirming && s->next->is_ready && spi == s->next->spi_in && cw_session_may_go_up(s))
@@ -132,13 +144,15 @@ static struct cw_lane *lane_of(struct cw_session *s, uint32_t spi)
 static void on_sealed(struct cw_session *s, const struct cw_packet *packet, uint8_t *datagram,
                       uint64_t now_ns)
 {
-    struct cw_lane *lane = lane_of(s, packet->spi);
+    struct cw_lane *lane = lane_of(s, packet->spi, now_ns);
     if (!lane) {
         cw_session_count(s, CW_SESSION_DROP_SPI);
         return;
     }
-    if (!open_packet(s, lane, packet, datagram))
+    if (!open_packet(s, lane, key_of(lane, packet->spi, now_ns), packet, datagram))
         return;
+    if (lane == s->live && packet->spi == cw_spi_after(lane->spi_in))
+        cw_session_lane_follow(s, now_ns);
     if (lane == s->next) {
         cw_handshake_done(&s->handshake);
         cw_session_go_up(s, now_ns);

@@ -6,6 +6,11 @@
  *
  * A lane is a pair of keys with its packet numbers and replay window. There are two: the live one and the
  * one that a handshake prepares; going up exchanges them.
+ *
+ * The keys of a lane go from generation to generation, each direction by itself, at its sender's will: the
+ * SPI becomes the next, packet numbers and replay window go on, so acks, losses and windows notice nothing. A
+ * sender goes on only when a packet of its generation was acknowledged; a receiver has the next key ready,
+ * follows when a packet opens under it, and keeps the last one for what is late.
  */
 #pragma once
 
@@ -23,8 +28,12 @@
 #include "transport/session_fec.h"
 
 #define CW_KEY_BLOCKS_MAX                                                                                    \
-    ((1ull << 35) - (1ull << 20)) /* RFC 9001 appendix B, less what is still in flight */
-#define CW_IN_FLIGHT_RESERVE 4u   /* packets in flight kept from data for control packets */
+    ((1ull << 35) - (1ull << 20))         /* RFC 9001 appendix B, less what is still in flight */
+#define CW_KEY_ROTATE_BLOCKS (1ull << 34) /* 256 GiB */
+#define CW_KEY_ROTATE_NS     (60ull * 1000 * 1000 * 1000)
+#define CW_KEY_KEPT_PROBES   3u /* probe time-outs that the last generation is kept for */
+static_assert(CW_KEY_ROTATE_BLOCKS < CW_KEY_BLOCKS_MAX, "a key is replaced before it is worn");
+#define CW_IN_FLIGHT_RESERVE 4u /* packets in flight kept from data for control packets */
 /* Ring entries a packet in flight: acks use up numbers too, where paths reorder as many as there is data. */
 #define CW_RING_OF_SENT     4u
 #define CW_LOST_REMEMBERED  256u /* losses watched for being none */
@@ -37,12 +46,19 @@ enum cw_session_state { CW_STATE_DOWN = 0, CW_STATE_UP, CW_STATE_COUNT };
 
 struct cw_lane {
     bool is_ready;
-    uint32_t spi_in;
+    uint32_t spi_in; /* of the present generations */
     uint32_t spi_out;
     void *key_in;
+    void *key_in_next;
+    void *key_in_last; /* until last_until_ns */
     void *key_out;
-    uint64_t next_iv;   /* from 1; every sealed datagram of this key takes one, none is taken twice */
-    uint64_t blocks_in; /* AES blocks done under each key, at most */
+    uint8_t chain_in[CW_KEY_SIZE]; /* of the generation after the next */
+    uint8_t chain_out[CW_KEY_SIZE];
+    uint64_t last_until_ns; /* 0: there is none */
+    uint64_t rotate_ns;     /* when the sending key has its age */
+    uint64_t first_iv;      /* that was sealed under it */
+    uint64_t next_iv;       /* from 1; every sealed datagram of this lane takes one, none is taken twice */
+    uint64_t blocks_in;     /* AES blocks done under each key, at most */
     uint64_t blocks_out;
     uint32_t datagram_bytes; /* what both sides can take */
     uint32_t data_bytes_max; /* of a payload that carries DATA: a repair of it fits too */
@@ -58,6 +74,7 @@ struct cw_session {
     uint8_t state;   /* enum cw_session_state */
     uint64_t now_ns; /* the latest time told */
     uint64_t key_blocks_max;
+    uint64_t rotate_blocks, rotate_after_ns;
     struct cw_handshake handshake;
     struct cw_lane lanes[2];
     struct cw_lane *live; /* of the session that is up, or was */
@@ -94,6 +111,15 @@ struct cw_session {
 /* session.c */
 void cw_session_count(struct cw_session *session, uint32_t counter);
 void cw_session_lane_prepare(struct cw_session *session); /* the next lane, from the handshake's keys */
+/* The live lane: the next generation of the sending key; and of the receiving one, after a packet opened
+ * under it. */
+void cw_session_lane_rotate(struct cw_session *session, uint64_t now_ns);
+void cw_session_lane_follow(struct cw_session *session, uint64_t now_ns);
+/* SPIs of generations follow each other; 0 is left out. */
+static inline uint32_t cw_spi_after(uint32_t spi)
+{
+    return spi + 1 == CW_SPI_HANDSHAKE ? 1 : spi + 1;
+}
 bool cw_session_may_go_up(const struct cw_session *session);
 void cw_session_go_up(struct cw_session *session, uint64_t now_ns);
 void cw_session_go_down(struct cw_session *session, enum cw_session_down why, uint64_t now_ns);

@@ -180,8 +180,18 @@ size_t cw_session_build_data(struct cw_session *s, uint8_t *datagram, uint64_t n
     return cw_session_seal(s, &packet, datagram, length, now_ns);
 }
 
+/* A peer that never acknowledged anything of this generation has, for all we know, not followed yet. */
+static void rotate_if_due(struct cw_session *s, uint64_t now_ns)
+{
+    const struct cw_lane *lane = s->live;
+    bool is_due = lane->blocks_out >= s->rotate_blocks || now_ns >= lane->rotate_ns;
+    if (is_due && s->loss.largest_acked >= lane->first_iv)
+        cw_session_lane_rotate(s, now_ns);
+}
+
 static size_t build_sealed(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
 {
+    rotate_if_due(s, now_ns);
     if (s->live->blocks_out >= s->key_blocks_max)
         cw_session_go_down(s, CW_DOWN_KEYS_WORN, now_ns);
     if (s->close_due)

@@ -12,10 +12,11 @@
  *  28  u24 FEC block             31  u8  FEC index                  32  u64 position
  *  40  payload                   then 16 bytes of tag
  *
- * The IV is the packet number of its SPI, from 1. Position counts the messages of a stream, not its bytes,
- * so that a receiver knows what it has by a table indexed by it; where a fragment lies inside its message
- * is said by the sealed DATA frame. SPI 0, which PSP reserves, carries handshakes: not sealed, their last
- * 16 bytes are a MAC. The session number is the low half of the SPI, for whoever reads a capture.
+ * The IV is the packet number, from 1; it goes on when the SPI steps to the next generation of the key.
+ * Position counts the messages of a stream, not its bytes, so that a receiver knows what it has by a table
+ * indexed by it; where a fragment lies inside its message is said by the sealed DATA frame. SPI 0, which PSP
+ * reserves, carries handshakes: not sealed, their last 16 bytes are a MAC. The session number is the low half
+ * of the SPI, for whoever reads a capture.
  *
  * FEC repairs 0: the packet is in no block. A REPAIR has its row as index, the number of its block's sources
  * as stream, and as payload the bare symbol; what that covers is said in transport/session_fec.h.

@@ -134,6 +134,18 @@ static void derivation_is_frozen(void **state)
     expect_hex(mac.from_responder, 32, "a1a441c73940272dd3a6f7e525be351562cce7211d12be163e138627f1f72a89");
 }
 
+/* Likewise. */
+static void later_generations_are_frozen(void **state)
+{
+    uint8_t chain[32], key[32];
+    count_up(chain, 32, 7);
+    cw_keys_next(chain, key);
+    expect_hex(key, 32, "eda0a4147a7fa4d6b64ce1c692fadfb051e15672d5aebfed11fcd512e3c830b9");
+    cw_keys_next(chain, key);
+    expect_hex(key, 32, "c0ffd58027efbf7a6d0468bf9281f84a6dd7e35212f4dcc6bcd2c445239588c5");
+    expect_hex(chain, 32, "f71a5eb96cf46737e9137db11af1cdf20896b12e5f73d23cc2d0d2be6a1503b1");
+}
+
 static void every_input_changes_the_keys(void **state)
 {
     struct exchange x;
@@ -159,6 +171,8 @@ static void every_input_changes_the_keys(void **state)
         assert_memory_not_equal(before.from_responder, after.from_responder, 32);
         assert_memory_not_equal(before.initiator_confirm, after.initiator_confirm, 32);
         assert_memory_not_equal(before.responder_confirm, after.responder_confirm, 32);
+        assert_memory_not_equal(before.chain_from_initiator, after.chain_from_initiator, 32);
+        assert_memory_not_equal(before.chain_from_responder, after.chain_from_responder, 32);
         *inputs[i] ^= 8;
     }
 }
@@ -196,6 +210,7 @@ int main(void)
         cmocka_unit_test(x25519_of_rfc_7748),
         cmocka_unit_test(both_sides_derive_the_same_four_different_keys),
         cmocka_unit_test(derivation_is_frozen),
+        cmocka_unit_test(later_generations_are_frozen),
         cmocka_unit_test(every_input_changes_the_keys),
         cmocka_unit_test(a_share_of_small_order_is_refused),
         cmocka_unit_test(names_and_roles_separate_the_macs),

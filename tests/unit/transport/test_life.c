@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "base/numbers.h"
 #include "pair.h"
 #include "transport/session_internal.h"
@@ -179,6 +180,117 @@ static void closing_tells_the_peer(void **state)
     assert_true(cw_pair_is_finished(pair));
     go_up();
     expect_delivery(0);
+}
+
+static uint64_t counter(int side, uint32_t which)
+{
+    return cw_pair_counter(pair, side, which);
+}
+
+static void load_both_ways(int rounds)
+{
+    for (int i = 0; i < rounds; i++) {
+        for (int side = 0; side < 2; side++)
+            while (!cw_pair_send(pair, side, CW_STREAM_LIVE, 96, 131072))
+                cw_pair_run(pair, pair->now_ns + CW_MS, NULL);
+    }
+    assert_true(cw_pair_run(pair, pair->now_ns + 60 * CW_SECOND, cw_pair_is_finished));
+}
+
+/* Under load, over paths that lose and reorder: generation after generation, and nobody notices. */
+static void keys_change_under_load(void **state)
+{
+    static const struct cw_link_config links[] = {
+        {.delay_ns = 5 * CW_MS},
+        {.delay_ns = 5 * CW_MS, .loss_per_million = 20000, .jitter_ns = 4 * CW_MS},
+        {.delay_ns = CW_MS, .late_per_million = 50000, .late_ns = 3 * CW_MS, .duplicate_per_million = 50000},
+        {.delay_ns = 40 * CW_MS, .burst_per_million = 3000, .burst_length = 30},
+    };
+    for (size_t l = 0; l < CW_COUNT_OF(links); l++) {
+        begin(&links[l], 30 + l);
+        for (int side = 0; side < 2; side++)
+            pair->sides[side].session->rotate_blocks = 2500; /* 40 KB */
+        go_up();
+        uint32_t first[2] = {pair->sides[0].session->live->spi_out, pair->sides[1].session->live->spi_out};
+        load_both_ways(40);
+        cw_pair_run(pair, pair->now_ns + CW_SECOND, NULL);
+        for (int side = 0; side < 2; side++) {
+            uint64_t rotated = counter(side, CW_SESSION_KEYS_ROTATED);
+            assert_true(rotated >= 8); /* one a round trip at most */
+            assert_int_equal(counter(!side, CW_SESSION_KEYS_FOLLOWED), rotated);
+            assert_int_equal(pair->sides[side].session->live->spi_out - first[side], rotated);
+            assert_int_equal(pair->sides[side].ups, 1);
+            assert_int_equal(pair->sides[side].downs, 0);
+            assert_int_equal(counter(side, CW_SESSION_DROP_TAG), 0);
+        }
+        /* What is late opens under the last key: without loss on the path nothing is sent again for it. */
+        if (l == 0)
+            assert_int_equal(counter(0, CW_SESSION_DROP_SPI) + counter(1, CW_SESSION_LOST), 0);
+        if (l + 1 < CW_COUNT_OF(links))
+            cw_pair_fini(pair);
+    }
+}
+
+static void keys_change_with_age(void **state)
+{
+    begin(&good_link, 35);
+    go_up();
+    cw_pair_run(pair, pair->now_ns + 310 * CW_SECOND, NULL); /* pings alone */
+    for (int side = 0; side < 2; side++) {
+        assert_int_equal(counter(side, CW_SESSION_KEYS_ROTATED), 5);
+        assert_int_equal(pair->sides[side].downs, 0);
+    }
+}
+
+/* Nobody goes two generations ahead of a peer from which nothing is heard. */
+static void no_key_changes_unheard(void **state)
+{
+    begin(&good_link, 36);
+    pair->sides[0].session->rotate_blocks = 100;
+    go_up();
+    load_both_ways(1);
+    pair->sides[1].out.config.loss_per_million = 1000000;
+    uint64_t before = counter(0, CW_SESSION_KEYS_ROTATED);
+    for (int i = 0; i < 20; i++)
+        (void)cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 100000);
+    cw_pair_run(pair, pair->now_ns + 1500 * CW_MS, NULL);
+    assert_true(pair->sides[0].session->live->blocks_out > 1000);
+    assert_in_range(counter(0, CW_SESSION_KEYS_ROTATED), before, before + 1);
+}
+
+/* Datagrams of the last generation, and made up ones of the next: kept for a while; not followed. */
+static void generations_that_are_old_or_made_up(void **state)
+{
+    uint8_t datagram[2048];
+    begin(&good_link, 37);
+    go_up();
+    load_both_ways(1);
+    struct cw_session *s = pair->sides[0].session, *to = pair->sides[1].session;
+    s->ping_due = true;
+    size_t length = cw_session_transmit(s, datagram, pair->now_ns); /* held back on its way */
+    assert_true(length > 0);
+    cw_session_lane_rotate(s, pair->now_ns);
+    s->ping_due = true;
+    cw_pair_run(pair, pair->now_ns + 3 * CW_MS, NULL);
+    assert_int_equal(to->live->spi_in, s->live->spi_out);
+    uint8_t copy[2048];
+    memcpy(copy, datagram, length);
+    cw_session_on_datagram(to, copy, length, pair->now_ns);
+    memcpy(copy, datagram, length);
+    cw_session_on_datagram(to, copy, length, pair->now_ns); /* it was opened: now it is a repetition */
+    assert_int_equal(counter(1, CW_SESSION_DROP_REPLAY), 1);
+    assert_int_equal(counter(1, CW_SESSION_DROP_SPI), 0);
+    uint32_t spi = to->live->spi_in;
+    memcpy(copy, datagram, length);
+    cw_store32be(copy + 4, cw_spi_after(spi)); /* sealed under another key than its SPI says */
+    cw_store64be(copy + 8, s->live->next_iv + 5);
+    cw_session_on_datagram(to, copy, length, pair->now_ns);
+    assert_int_equal(counter(1, CW_SESSION_DROP_TAG), 1);
+    assert_int_equal(to->live->spi_in, spi);
+    pair->now_ns += 2 * CW_SECOND; /* far more than three probe time-outs */
+    memcpy(copy, datagram, length);
+    cw_session_on_datagram(to, copy, length, pair->now_ns);
+    assert_int_equal(counter(1, CW_SESSION_DROP_SPI), 1);
 }
 
 static void worn_keys_are_replaced(void **state)
@@ -357,6 +469,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_long_black_hole_brings_both_down_and_everything_back, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(closing_tells_the_peer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(keys_change_under_load, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(keys_change_with_age, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_key_changes_unheard, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(generations_that_are_old_or_made_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(worn_keys_are_replaced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_seed_is_used_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unread_events_are_bounded, set_up, tear_down),
