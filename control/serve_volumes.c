@@ -15,6 +15,7 @@
 #include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -104,6 +105,27 @@ static json_t *name_place(struct cw_controller *controller, const struct cw_rpc_
     return NULL;
 }
 
+/* A file that cannot fit is refused before the volume takes a number, of which a group has few. That one fits
+ * is the engine's to say, when it reserves the room. NULL when good. */
+static json_t *check_room(const struct cw_rpc_message *message, const struct cw_store_volume *volume,
+                          const struct cw_store_place *place)
+{
+    char directory[sizeof place->path];
+    struct statvfs about;
+    snprintf(directory, sizeof directory, "%s", place->path);
+    *(strrchr(directory, '/') + 1) = 0;
+    if (volume->is_thin || statvfs(directory, &about) < 0)
+        return NULL;
+    uint64_t room = (uint64_t)about.f_bfree * about.f_frsize;
+    if (room >= volume->size)
+        return NULL;
+    return cw_answer(
+        message, 1,
+        "%s: No space left for %s: %lu bytes are free there, the volume wants %lu (--thin reserves "
+        "none)",
+        place->site, place->path, room, volume->size);
+}
+
 /* What is at the path already, and what that means; NULL when good. */
 static json_t *judge_place(const struct cw_rpc_message *message, const struct cw_store_group *group,
                            struct cw_store_volume *volume, bool is_asked, bool is_primary,
@@ -115,7 +137,7 @@ static json_t *judge_place(const struct cw_rpc_message *message, const struct cw
     struct stat about;
     place->is_ours = stat(place->path, &about) < 0 && errno == ENOENT;
     if (place->is_ours)
-        return NULL;
+        return check_room(message, volume, place);
     if (!is_asked)
         return cw_answer(message, 3,
                          "%s is there already. To keep its data as the volume's: --path %s=%s; or remove it",

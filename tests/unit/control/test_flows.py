@@ -82,6 +82,11 @@ def creation_that_fails(lab):
                     "--journal-size", "18446744073709551615", code=2)
     assert "--journal-size 18446744073709551615 is out of range" in words, words
     assert "--size is missing" in lab.run("volume", "create", "db/none", code=2)
+    for _ in range(2):  # what cannot fit takes none of the group's 64 numbers
+        words = lab.run("volume", "create", "db/huge", "--size", "1000T", code=1)
+        assert "east: No space left" in words and "--thin" in words, words
+    with sqlite3.connect(lab.top + "/lab/store.db") as store:
+        assert store.execute("SELECT next_volume FROM groups").fetchall() == [(1,)]
     existing = lab.top + "/existing"
     with open(existing, "wb") as f:
         f.write(bytes(1 << 20))
