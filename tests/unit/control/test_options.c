@@ -99,6 +99,7 @@ static const struct {
     {"resync db", 2},
     {"lab up --wan", 2},
     {"lab up --wan=", 2},
+    {"lab up --tls=yes", 2},
     {"lab up --witness north", 2},
     {"lab up --sites east", 2},
     {"lab up --sites a,b,c,d", 2},
