@@ -22,6 +22,7 @@ static_assert(VERDICTS_ROOM + CW_PATHS_MAX < CW_AUTH_RING, "there is room sooner
 
 #define LOOK_NS       CW_SECOND
 #define JUDGE_NS      (10 * CW_SECOND)
+#define WARN_NS       (86400 * CW_SECOND)
 #define TELL_NS       (60 * CW_SECOND) /* the same refusal again */
 #define WAIT_SHORT_MS 5
 
@@ -50,7 +51,8 @@ struct cw_auth {
     struct auth_path paths[CW_PATHS_MAX];
     struct stamp used[CW_FILE_COUNT], seen[CW_FILE_COUNT]; /* when last loaded; when last looked at */
     uint64_t look_ns, judge_ns;                            /* when next; 0: soon */
-    bool is_waiting;                                       /* for room in the ring of verdicts */
+    uint64_t warn_ns;
+    bool is_waiting; /* for room in the ring of verdicts */
 };
 
 /* ---------------------------------------------------------------- files */
@@ -301,6 +303,7 @@ static bool reload(struct cw_control *control, char *why, size_t why_size)
     cw_certificates_free(auth->certificates);
     auth->certificates = fresh;
     auth->judge_ns = 0;
+    auth->warn_ns = cw_clock_now_ns() + WARN_NS;
     cw_control_event(control, warning[0] != 0, 0, "certificates and revocations are read again%s%s",
                      warning[0] != 0 ? ": " : "", warning);
     return true;
@@ -316,6 +319,19 @@ static void look_at_files(struct cw_control *control)
     memcpy(auth->seen, fresh, sizeof fresh);
     if (rests && memcmp(fresh, auth->used, sizeof fresh) != 0 && !reload(control, why, sizeof why))
         cw_control_event(control, 2, 0, "%s", why);
+}
+
+/* Once a day, that a certificate does not end unheard. */
+static void warn(struct cw_control *control, uint64_t now_ns)
+{
+    struct cw_auth *auth = control->auth;
+    char warning[CW_TLS_WORDS];
+    if (now_ns < auth->warn_ns)
+        return;
+    auth->warn_ns = now_ns + WARN_NS;
+    cw_certificates_warn(auth->certificates, (int64_t)time(NULL), warning);
+    if (warning[0] != 0)
+        cw_control_event(control, 1, 0, "%s", warning);
 }
 
 /* ---------------------------------------------------------------- the turn */
@@ -348,6 +364,8 @@ void cw_auth_turn(struct cw_control *control)
     }
     if (now_ns >= auth->judge_ns && judge_all(control))
         auth->judge_ns = now_ns + JUDGE_NS;
+    if (control->controller != 0) /* else nobody but the log hears it */
+        warn(control, now_ns);
     if (cw_ring_room(&control->engine->verdicts) < room)
         cw_loops_wake_net(control->engine);
 }
@@ -383,14 +401,12 @@ enum cw_status cw_auth_start(struct cw_control *control, char *why, size_t why_s
     CW_ASSERT(auth != NULL);
     take_stamps(config, auth->used);
     memcpy(auth->seen, auth->used, sizeof auth->seen);
-    bool has_words = load(config, &auth->certificates, &mistake, warning);
+    (void)load(config, &auth->certificates, &mistake, warning);
     if (auth->certificates == NULL) {
         snprintf(why, why_size, "%s is %.128s: expected %s", cw_config_security_keys[mistake.file],
                  config->security.files[mistake.file], mistake.expected);
         return CW_INVALID;
     }
-    if (has_words)
-        cw_control_event(control, 1, 0, "%s", warning);
     return CW_OK;
 }
 

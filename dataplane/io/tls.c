@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/assert.h"
 
-#define LABEL     "EXPORTER-causeway-session"
-#define NAME_SIZE 64u
-#define SCHEME    "causeway://"
+#define LABEL       "EXPORTER-causeway-session"
+#define NAME_SIZE   64u
+#define SCHEME      "causeway://"
+#define DAY_SECONDS 86400
 
 /* A certificate's URI, taken apart. */
 struct name {
@@ -278,26 +280,54 @@ static int verify_now(X509_STORE *store, X509 *certificate, STACK_OF(X509) * bet
     return error;
 }
 
-static bool check_own(struct cw_certificates *of, const char *site, const char *node, int64_t now,
-                      struct cw_certificate_mistake *mistake, char warning[CW_TLS_WORDS])
+/* Of our own certificate. */
+static int verify_own(const struct cw_certificates *of, int64_t now)
 {
     STACK_OF(X509) *between = NULL;
+    SSL_CTX_get0_chain_certs(of->context, &between);
+    return verify_now(SSL_CTX_get_cert_store(of->context), SSL_CTX_get0_certificate(of->context), between,
+                      now);
+}
+
+static int64_t days_left(const X509 *certificate, int64_t now)
+{
+    struct tm until;
+    if (!ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &until))
+        return 0;
+    return ((int64_t)timegm(&until) - now) / DAY_SECONDS;
+}
+
+void cw_certificates_warn(const struct cw_certificates *of, int64_t now, char warning[CW_TLS_WORDS])
+{
+    int error = verify_own(of, now);
+    int64_t days = days_left(SSL_CTX_get0_certificate(of->context), now);
+    ERR_clear_error();
+    warning[0] = 0;
+    if (error != X509_V_OK)
+        snprintf(warning, CW_TLS_WORDS, "this node's own certificate will be refused: %s",
+                 X509_verify_cert_error_string(error));
+    else if (days < CW_TLS_WARN_DAYS)
+        snprintf(warning, CW_TLS_WORDS,
+                 "this node's own certificate ends in %lld days: causeway cert renew %s/%s, then copy the "
+                 "new files "
+                 "here; without them its sessions end",
+                 (long long)days, of->own.site, of->own.node);
+}
+
+static bool check_own(struct cw_certificates *of, const char *site, const char *node, int64_t now,
+                      struct cw_certificate_mistake *mistake)
+{
     X509 *own = SSL_CTX_get0_certificate(of->context);
     if (!name_of(own, &of->own) || strcmp(of->own.site, site) != 0 || strcmp(of->own.node, node) != 0)
         return expected(mistake, CW_FILE_CERTIFICATE,
                         "one of site %s and node %s (this one: %s/%s): causeway cert issue %s/%s", site, node,
                         of->own.site[0] ? of->own.site : "no site",
                         of->own.node[0] ? of->own.node : "no node", site, node);
-    SSL_CTX_get0_chain_certs(of->context, &between);
-    int error = verify_now(SSL_CTX_get_cert_store(of->context), own, between, now);
-    if (error == X509_V_OK)
+    int error = verify_own(of, now);
+    if (reason_of(error) != CW_AUTH_OTHER_AUTHORITY)
         return true;
-    if (reason_of(error) == CW_AUTH_OTHER_AUTHORITY)
-        return expected(mistake, CW_FILE_CERTIFICATE, "one signed by the authority of this node (%s)",
-                        X509_verify_cert_error_string(error));
-    snprintf(warning, CW_TLS_WORDS, "this node's own certificate will be refused: %s",
-             X509_verify_cert_error_string(error));
-    return true;
+    return expected(mistake, CW_FILE_CERTIFICATE, "one signed by the authority of this node (%s)",
+                    X509_verify_cert_error_string(error));
 }
 
 struct cw_certificates *cw_certificates_load(const char *const files[CW_FILE_COUNT], const char *site,
@@ -312,10 +342,12 @@ struct cw_certificates *cw_certificates_load(const char *const files[CW_FILE_COU
     if (of)
         of->context = new_context();
     bool is_good = of && of->context && load_trust(of->context, files, mistake) &&
-                   load_pair(of->context, files, mistake) && check_own(of, site, node, now, mistake, warning);
+                   load_pair(of->context, files, mistake) && check_own(of, site, node, now, mistake);
     ERR_clear_error();
-    if (is_good)
+    if (is_good) {
+        cw_certificates_warn(of, now, warning);
         return of;
+    }
     cw_certificates_free(of);
     return NULL;
 }

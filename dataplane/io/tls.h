@@ -42,13 +42,18 @@ struct cw_certificate_mistake {
 };
 
 /* Our own certificate must name this site and node. NULL: mistake says of which file what was expected. A
- * certificate of our own that peers will refuse (expired, revoked) is loaded: it may be renewed while we run;
- * `warning` then says so, and is "" otherwise. */
+ * certificate of our own that peers will refuse (expired, revoked), or that ends within CW_TLS_WARN_DAYS, is
+ * loaded: it may be renewed while we run; `warning` then says so. */
+#define CW_TLS_WARN_DAYS 30
 struct cw_certificates *cw_certificates_load(const char *const files[CW_FILE_COUNT], const char *site,
                                              const char *node, int64_t now,
                                              struct cw_certificate_mistake *mistake,
                                              char warning[CW_TLS_WORDS]);
 void cw_certificates_free(struct cw_certificates *certificates);
+
+/* What of our own certificate will not work, or not for long: "" if nothing. */
+void cw_certificates_warn(const struct cw_certificates *certificates, int64_t now,
+                          char warning[CW_TLS_WORDS]);
 
 /* Who was believed: to be judged again when the list of revocations changes, or time goes on. */
 struct cw_peer;

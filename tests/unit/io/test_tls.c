@@ -88,7 +88,10 @@ static void make_node(struct node *n, const struct authority *by, const char *cl
     n->certificates = load(n, &mistake, warning);
     if (!n->certificates)
         fail_msg("expected %s", mistake.expected);
-    assert_string_equal(warning, "");
+    if (days > CW_TLS_WARN_DAYS)
+        assert_string_equal(warning, "");
+    else
+        assert_non_null(strstr(warning, "causeway cert renew west/west-2"));
 }
 
 static void end_node(struct node *n)
@@ -238,6 +241,17 @@ static void another_site_or_node(void **state)
     expect_refused(begin(&east, "west", "", &other, "east", now), 0, CW_AUTH_OTHER_SITE, "cluster shop");
 }
 
+static void warned_of_in_time(void **state)
+{
+    char warning[CW_TLS_WORDS];
+    cw_certificates_warn(east.certificates, now + 334 * DAY, warning);
+    assert_string_equal(warning, "");
+    cw_certificates_warn(east.certificates, now + 336 * DAY, warning);
+    assert_non_null(strstr(warning, "ends in 29 days: causeway cert renew east/east"));
+    cw_certificates_warn(east.certificates, now + 366 * DAY, warning);
+    assert_non_null(strstr(warning, "will be refused: certificate has expired"));
+}
+
 static void out_of_its_time(void **state)
 {
     make_node(&other, &ours, "bank", "west", "west-2", 10);
@@ -379,6 +393,7 @@ int main(void)
         STORY(the_context_is_part_of_the_secret),
         STORY(an_authority_that_is_not_ours),
         STORY(another_site_or_node),
+        STORY(warned_of_in_time),
         STORY(out_of_its_time),
         STORY(revoked_before_and_while_it_lives),
         STORY(a_list_made_in_the_future),
