@@ -32,6 +32,7 @@
 #include "engine/loops.h"
 #include "engine/no_alloc.h"
 #include "io/aead.h"
+#include "io/key_log.h"
 
 #define EAL_MEMORY_MB 256u
 
@@ -40,6 +41,7 @@ static struct cw_net net;
 static struct cw_store store;
 static struct cw_control control;
 static struct cw_loops loops;
+static const struct cw_aead_ops *aead;
 static struct cw_payload_memory *payloads = &store.payloads;
 
 uint8_t cw_engine_site_id(const struct cw_engine *of, const char *name)
@@ -199,6 +201,29 @@ static enum cw_status lock_directory(const char *directory, char *why, size_t wh
 
 /* ---------------------------------------------------------------- memory */
 
+#define KEY_LOG_VARIABLE "CAUSEWAY_KEY_LOG"
+
+/* A release has no code that writes keys; it says so to who asks for it. */
+static enum cw_status choose_aead(char *why, size_t why_size)
+{
+    const char *file = getenv(KEY_LOG_VARIABLE);
+    aead = cw_aead_ipsecmb();
+    if (file == NULL || *file == 0)
+        return CW_OK;
+#ifdef CW_KEY_LOG
+    enum cw_status status = cw_key_log_open(file, why, why_size);
+    if (status != CW_OK)
+        return status;
+    fprintf(stderr, "causeway-engine: EVERY TRAFFIC KEY is written to %s\n", file);
+    aead = cw_key_log_over(aead);
+    return CW_OK;
+#else
+    snprintf(why, why_size, "%s is set, and this engine was built without -Dkey_log=true: unset it",
+             KEY_LOG_VARIABLE);
+    return CW_REFUSED;
+#endif
+}
+
 /* Everything that lives as long as the process, in one fixed order. */
 static enum cw_status carve(struct cw_arena *arena, char *why, size_t why_size)
 {
@@ -215,7 +240,7 @@ static enum cw_status carve(struct cw_arena *arena, char *why, size_t why_size)
         cw_ring_init(&engine.questions, arena, CW_AUTH_RING, sizeof(struct cw_net_question));
         cw_ring_init(&engine.verdicts, arena, CW_AUTH_RING, sizeof(struct cw_net_verdict));
     }
-    cw_net_init(&net, arena, cw_aead_ipsecmb(), cw_clock_now_ns());
+    cw_net_init(&net, arena, aead, cw_clock_now_ns());
     return cw_store_init(&store, &engine, arena, received, why, why_size);
 }
 
@@ -287,7 +312,9 @@ static enum cw_status start(char *why, size_t why_size)
     engine.started_ns = cw_clock_now_ns();
     engine.control_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     net.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    enum cw_status status = raise_descriptors(why, why_size);
+    enum cw_status status = choose_aead(why, why_size);
+    if (status == CW_OK)
+        status = raise_descriptors(why, why_size);
     if (status == CW_OK)
         status = lock_directory(engine.config.directory, why, why_size);
     if (status == CW_OK)

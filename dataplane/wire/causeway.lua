@@ -7,9 +7,12 @@ handshake and the headers of everything else.
     wireshark: copy it into the folder that Help > About > Folders calls Personal Lua Plugins
 
 A datagram is taken for ours by its UDP port (preference causeway.ports) when it begins with our PSP header, and
-on any port when everything holds that cw_packet_check asks (packet.h): 32 bits of constants, a version, a type, known flags,
+on any port when everything holds that cw_packet_check asks (packet.h): 32 bits of constants, version, type, flags,
 what belongs to the type, and a length that is the datagram's. So a foreign datagram is left to others. One that
 came by the port and breaks a later rule is shown as far as it goes, with the rule that it breaks.
+
+A capture that causeway-open (../io/open_capture.c) made has payloads in clear, which it says by what stands where
+the tag was: then the frames are shown, and the head of a message that begins in one.
 
 Captures may be cut (tshark -s 96): lengths are those that were on the wire, and what was not captured is not read.
 The bytes are drawn in PROTOCOL.md here and in ../transport.
@@ -26,6 +29,13 @@ local STREAMS = { [0] = "control", "live", "resync" }
 local CARRY = 5
 local KINDS = { "HELLO", "COOKIE", "ANSWER", "CONFIRM", "CARRY" }
 local PSP_VERSIONS = { [0] = "AES-GCM-128", "AES-GCM-256", "AES-GMAC-128", "AES-GMAC-256" }
+
+local OPENED_TAG = ByteArray.new("causeway: opened", true)
+local ACK, CREDIT, PING, CLOSE, DATA_FRAME, RECOVERED = 1, 2, 3, 4, 5, 6
+local FRAMES = { "ACK", "CREDIT", "PING", "CLOSE", "DATA", "RECOVERED" }
+local REASONS = { "idle", "closed by peer", "peer restarted", "keys worn", "local", "untrusted" }
+local MESSAGES = { "HELLO", "ATTACH", "ATTACHED", "RECORD", "COMMIT", "ACK", "FETCH", "COPY_BEGIN", "COPY_CHUNK",
+    "COPY_END", "COPY_ACK" }
 
 local causeway = Proto("causeway", "Causeway datagram")
 causeway.prefs.ports = Pref.range("UDP ports", "7400", "Ports on which our datagrams are looked for first", 65535)
@@ -72,6 +82,29 @@ local f = {
     carry_offset = ProtoField.uint32("causeway.carry.offset", "Offset"),
     carry_bytes = ProtoField.bytes("causeway.carry.bytes", "Bytes (TLS)"),
     mac = ProtoField.bytes("causeway.mac", "MAC"),
+    frame = ProtoField.uint8("causeway.frame", "Frame", base.DEC, FRAMES),
+    ack_ranges = ProtoField.uint8("causeway.ack.ranges", "Ranges"),
+    ack_marked = ProtoField.uint16("causeway.ack.marked", "Arrived with a CE mark, modulo 2^16"),
+    ack_delay = ProtoField.uint32("causeway.ack.delay", "Delay (ns)"),
+    ack_largest = ProtoField.uint64("causeway.ack.largest", "Largest"),
+    ack_range = ProtoField.string("causeway.ack.range", "Range"),
+    credit = ProtoField.uint64("causeway.credit", "Granted"),
+    why = ProtoField.uint8("causeway.close.why", "Why", base.DEC, REASONS),
+    recovered = ProtoField.uint64("causeway.recovered", "Given back by repairs"),
+    has_group = ProtoField.bool("causeway.data.has_group", "Group and epoch", 8, nil, 0x01),
+    head_length = ProtoField.uint16("causeway.data.head_length", "Head length"),
+    body_length = ProtoField.uint32("causeway.data.body_length", "Body length"),
+    offset = ProtoField.uint32("causeway.data.offset", "Offset of the fragment"),
+    group = ProtoField.uint32("causeway.data.group", "Group"),
+    epoch = ProtoField.uint64("causeway.data.epoch", "Epoch"),
+    fragment = ProtoField.bytes("causeway.data.fragment", "Fragment"),
+    message = ProtoField.uint8("causeway.message", "Message", base.DEC, MESSAGES),
+    message_version = ProtoField.uint8("causeway.message.version", "Version"),
+    from_site = ProtoField.uint8("causeway.message.from_site", "From site"),
+    message_flags = ProtoField.uint8("causeway.message.flags", "Flags", base.HEX),
+    reign = ProtoField.uint64("causeway.message.reign", "Reign", base.HEX),
+    serial = ProtoField.uint64("causeway.message.serial", "Serial"),
+    symbol = ProtoField.bytes("causeway.fec.symbol", "Sum of symbols"),
 }
 local fields = {}
 for _, field in pairs(f) do
@@ -214,13 +247,136 @@ local function add_handshake(tree, tvb)
     return name
 end
 
-local function add_sealed(tree, tvb)
-    local length = tvb:reported_len()
+-- The readers of frames: each gets a range that begins with its frame and goes to the end of the payload, and gives
+-- back how many bytes the frame has and a word for the summary; nil: the frame is malformed.
+local read_frame = {}
+
+read_frame[ACK] = function(tree, range)
+    local count = range(1, 1):uint()
+    if count < 1 or count > 32 or range:len() < 16 + 8 * count then
+        return nil
+    end
+    tree:add(f.ack_ranges, range(1, 1))
+    tree:add_le(f.ack_marked, range(2, 2))
+    tree:add_le(f.ack_delay, range(4, 4))
+    tree:add_le(f.ack_largest, range(8, 8))
+    local last = range(8, 8):le_uint64()
+    for i = 0, count - 1 do
+        local at = range(16 + 8 * i, 8)
+        last = last - at(0, 4):le_uint()
+        local first = last - at(4, 4):le_uint() + 1
+        tree:add(f.ack_range, at, tostring(first) .. ".." .. tostring(last))
+        last = first - 1
+    end
+    return 16 + 8 * count, "to " .. tostring(range(8, 8):le_uint64())
+end
+
+read_frame[CREDIT] = function(tree, range)
+    if range:len() < 32 then
+        return nil
+    end
+    for i, bytes in ipairs({ 4096, 32768, 131072 }) do
+        tree:add_le(f.credit, range(8 * i, 8)):append_text(" messages up to " .. bytes .. " bytes")
+    end
+    return 32
+end
+
+read_frame[PING] = function()
+    return 8
+end
+
+read_frame[CLOSE] = function(tree, range)
+    tree:add(f.why, range(1, 1))
+    return 8, REASONS[range(1, 1):uint()]
+end
+
+read_frame[RECOVERED] = function(tree, range)
+    local count = range(1, 1):uint()
+    if count < 1 or count > 16 or range:len() < 16 + 4 * count then
+        return nil
+    end
+    for i = 0, count - 1 do
+        local at = range(16 + 4 * i, 4)
+        tree:add(f.recovered, at, range(8, 8):le_uint64() - at:le_uint())
+    end
+    return 16 + 4 * count, count .. " numbers"
+end
+
+-- The common head of wire/message.h. Only a fragment that begins a message has one.
+local function add_message_head(tree, range)
+    if range:len() < 32 then
+        return
+    end
+    tree:add(f.message, range(0, 1))
+    tree:add(f.message_version, range(1, 1))
+    tree:add(f.from_site, range(2, 1))
+    tree:add(f.message_flags, range(3, 1))
+    tree:add_le(f.reign, range(16, 8))
+    tree:add_le(f.serial, range(24, 8))
+    return MESSAGES[range(0, 1):uint()]
+end
+
+read_frame[DATA_FRAME] = function(tree, range)
+    if range:len() <= 24 then
+        return nil
+    end
+    tree:add(f.has_group, range(1, 1))
+    tree:add_le(f.head_length, range(2, 2))
+    tree:add_le(f.body_length, range(4, 4))
+    tree:add_le(f.offset, range(8, 4))
+    tree:add_le(f.group, range(12, 4))
+    tree:add_le(f.epoch, range(16, 8))
+    local name
+    if range(8, 4):le_uint() == 0 and range(2, 2):le_uint() >= 32 then
+        name = add_message_head(tree, range(24))
+    end
+    tree:add(f.fragment, range(24))
+    return range:len(), name or "of a message"
+end
+
+-- Adds the frames of an opened payload; their names, for the summary.
+local function add_frames(tree, payload)
+    local at, names = 0, {}
+    while at < payload:len() do
+        local rest = payload(at)
+        local kind = rest(0, 1):uint()
+        local read = read_frame[kind]
+        local frame = tree:add(f.frame, rest(0, 1))
+        local length, word
+        if read and rest:len() >= 8 then
+            length, word = read(frame, rest)
+        end
+        if not length then
+            frame:add_proto_expert_info(malformed, "Not a frame")
+            names[#names + 1] = "malformed"
+            break
+        end
+        frame:set_len(length)
+        names[#names + 1] = FRAMES[kind] .. (word and " " .. word or "")
+        at = at + length
+    end
+    return table.concat(names, " + ")
+end
+
+-- The payload, sealed or opened, and the tag; what the payload holds, in words, if it is open.
+local function add_payload(tree, tvb, kind)
+    local length, frames = tvb:reported_len(), nil
     local payload = captured(tvb, HEADER_BYTES, length - OVERHEAD_BYTES)
-    if payload then
+    local is_whole = tvb:captured_len() == length
+    local is_open = is_whole and tvb(length - TAG_BYTES, TAG_BYTES):bytes() == OPENED_TAG
+    if payload and is_open then
+        if kind == REPAIR then
+            tree:add(f.symbol, payload)
+        else
+            frames = add_frames(tree, payload)
+        end
+    elseif payload then
         tree:add(f.sealed, payload)
     end
-    add(tree, tvb, f.tag, length - TAG_BYTES, TAG_BYTES)
+    if not is_open then
+        add(tree, tvb, f.tag, length - TAG_BYTES, TAG_BYTES)
+    end
+    return frames
 end
 
 -- One line about a sealed datagram.
@@ -268,9 +424,10 @@ local function show(tvb, pinfo, root)
         pinfo.cols.info = name
         tree:append_text(", " .. name)
     else
-        add_sealed(tree, tvb)
-        pinfo.cols.info = summary(tvb, kind)
-        tree:append_text(", " .. summary(tvb, kind))
+        local words = summary(tvb, kind)
+        tree:append_text(", " .. words)
+        local frames = add_payload(tree, tvb, kind)
+        pinfo.cols.info = frames and words .. ": " .. frames or words
     end
 end
 

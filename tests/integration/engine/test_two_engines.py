@@ -555,6 +555,25 @@ def a_fault_tells_what_came_before(rig):
 
 
 @case
+def writes_keys_only_as_it_was_built(rig):
+    """Asked for a key log, an engine of an ordinary build does not start, and one of -Dkey_log=true writes it."""
+    keys = os.path.join(rig.directory, "keys")
+    os.environ["CAUSEWAY_KEY_LOG"] = keys
+    try:
+        rig.start()
+    except AssertionError as error:
+        assert "built without -Dkey_log=true" in str(error), error
+        assert not os.path.exists(keys)
+        return
+    finally:
+        del os.environ["CAUSEWAY_KEY_LOG"]
+    with open(keys) as file:
+        spis = [line.split()[1] for line in file]
+    assert len(spis) == 4 and len(set(spis)) == 2, spis
+    assert os.stat(keys).st_mode & 0o777 == 0o600
+
+
+@case
 def exports_many_volumes(rig):
     """Two groups with more volumes than one would guess, and one that cannot be exported: it says why, until it is."""
     count = 33
