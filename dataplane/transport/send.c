@@ -113,6 +113,13 @@ uint32_t cw_send_waiting(const struct cw_send *send, uint8_t first, uint8_t last
     return count;
 }
 
+uint64_t cw_send_left(const struct cw_send *send, uint8_t stream)
+{
+    const struct cw_out_stream *out = &send->streams[stream];
+    const struct cw_message_out *message = at(send, out->unsent);
+    return message ? message->number : out->next_number;
+}
+
 bool cw_send_next(const struct cw_send *send, struct cw_fragment *fragment)
 {
     for (uint32_t s = 0; s < CW_STREAM_COUNT; s++) {

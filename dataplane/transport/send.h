@@ -82,6 +82,8 @@ void cw_send_put(struct cw_send *send, uint8_t stream, const uint8_t *head, uint
 
 /* Fragments that have not left yet, of the streams from `first` to `last`; counted up to limit. */
 uint32_t cw_send_waiting(const struct cw_send *send, uint8_t first, uint8_t last, uint32_t limit);
+/* Messages of the stream, from its first on, that have wholly left at least once. */
+uint64_t cw_send_left(const struct cw_send *send, uint8_t stream);
 /* What should leave next; false when there is nothing. Changes nothing. */
 bool cw_send_next(const struct cw_send *send, struct cw_fragment *fragment);
 /* Describes it (bytes are left to cw_send_copy). */

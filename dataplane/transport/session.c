@@ -258,6 +258,7 @@ void cw_session_go_up(struct cw_session *s, uint64_t now_ns)
     s->attempt_due = s->config.has_certificates;
     cw_fsm_move(&s->fsm, &s->state, CW_STATE_UP);
     cw_session_rate_start(s, lane->datagram_bytes, now_ns);
+    s->live_before = cw_session_live_count(s);
     cw_send_open(&s->send, lane->data_bytes_max - CW_FRAME_DATA_SIZE, lane->window);
     cw_receive_open(&s->receive, lane->data_bytes_max - CW_FRAME_DATA_SIZE);
     cw_session_fec_open(s, lane);
@@ -360,6 +361,16 @@ void cw_session_auth_answer(struct cw_session *s, const struct cw_auth_answer *a
     default:
         break; /* of an attempt that is over, or bytes to be sent */
     }
+}
+
+uint64_t cw_session_live_count(const struct cw_session *s)
+{
+    return s->live_before + s->send.streams[CW_STREAM_LIVE].next_number;
+}
+
+uint64_t cw_session_live_left(const struct cw_session *s)
+{
+    return s->live_before + cw_session_fec_live_left(s, cw_send_left(&s->send, CW_STREAM_LIVE));
 }
 
 void cw_session_credit_look(struct cw_session *s, uint64_t delay_ns)

@@ -217,6 +217,13 @@ uint64_t cw_session_deadline_ns(const struct cw_session *session);
 
 /* Pops the oldest event; false when there is none. The queue cannot overflow: it is sized by the limits. */
 bool cw_session_event(struct cw_session *session, struct cw_session_event *event);
+/*
+ * How many messages of the live stream were accepted since the session was made, and how many of them, in that
+ * order, have left: each fragment once, and the repairs of the blocks that they are in. Left is: built by
+ * cw_session_transmit. Those of a session that went down count as if they had.
+ */
+uint64_t cw_session_live_count(const struct cw_session *session);
+uint64_t cw_session_live_left(const struct cw_session *session);
 /* Gives a received buffer back: its credit returns to the peer. A stale handle is counted and ignored. */
 void cw_session_release(struct cw_session *session, uint64_t buffer);
 /* The one memory block that holds all receive bodies, so that the shell can register it with io_uring. */

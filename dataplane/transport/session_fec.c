@@ -115,6 +115,32 @@ static void write_head(uint8_t *symbol, const struct cw_packet *packet, uint64_t
     cw_store64le(symbol + 8, packet->position);
 }
 
+/* A stripe was opened for this packet, which counts as sent already. One that is sent again takes nothing
+ * back of what was said before. */
+static void note_opened(struct cw_session *s, const struct cw_packet *packet, uint32_t block)
+{
+    const struct cw_fec_sender *sender = &s->fec->sender;
+    uint64_t left = cw_send_left(&s->send, CW_STREAM_LIVE);
+    if (packet->stream == CW_STREAM_LIVE && !(packet->flags & CW_PACKET_RETRANSMISSION))
+        left = CW_MIN(left, packet->position);
+    for (uint32_t i = 0; i < CW_FEC_STRIPES; i++)
+        if (sender->stripes[i].state != CW_FEC_STRIPE_FREE && sender->stripes[i].first == block)
+            s->fec->left_before[i] = left;
+}
+
+/* Until a stripe's last repair has left, nothing has that began to leave after it was opened. */
+uint64_t cw_session_fec_live_left(const struct cw_session *s, uint64_t left)
+{
+    if (!cw_session_fec_is_on(s))
+        return left;
+    for (uint32_t i = 0; i < CW_FEC_STRIPES; i++) {
+        const struct cw_fec_stripe *stripe = &s->fec->sender.stripes[i];
+        if (stripe->state != CW_FEC_STRIPE_FREE && stripe->lane == CW_FEC_LANE_LATENCY)
+            left = CW_MIN(left, s->fec->left_before[i]);
+    }
+    return left;
+}
+
 void cw_session_fec_protect(struct cw_session *s, struct cw_packet *packet, uint8_t *datagram, size_t length,
                             uint64_t now_ns)
 {
@@ -123,14 +149,16 @@ void cw_session_fec_protect(struct cw_session *s, struct cw_packet *packet, uint
         return;
     struct cw_session_fec *fec = s->fec;
     enum cw_fec_lane lane = lane_of(packet->stream);
-    uint32_t waiting =
-        fec->sender.lanes[lane].open ? 0 : waiting_in(s, lane, cw_fec_sender_room(&fec->sender));
+    bool opens = !fec->sender.lanes[lane].open;
+    uint32_t waiting = opens ? waiting_in(s, lane, cw_fec_sender_room(&fec->sender)) : 0;
     uint64_t iv = s->live->next_iv; /* that seal will take */
     write_head(datagram + SYMBOL_AT, packet, iv, length);
     fec->repair_was_last = false;
     if (!cw_fec_sender_add(&fec->sender, lane, waiting, datagram + SYMBOL_AT,
                            (uint32_t)length + CW_FEC_HEAD_SIZE, now_ns, &place))
         return;
+    if (opens)
+        note_opened(s, packet, place.block);
     packet->fec_block = place.block;
     packet->fec_index = place.index;
     packet->fec_repairs = place.repairs;

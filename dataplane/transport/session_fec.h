@@ -36,6 +36,7 @@ struct cw_session_fec {
     uint64_t verdict_ns; /* when the first of them may be due; CW_NEVER: there is none */
     uint32_t news_count; /* numbers given back and to be told, oldest first */
     struct cw_fec_news news[CW_FEC_NEWS_MAX];
+    uint64_t left_before[CW_FEC_STRIPES]; /* live messages that had wholly left when it was opened */
     struct cw_fec_auto automatic;
     struct cw_fec_sender sender;
     struct cw_fec_receiver receiver;
@@ -64,6 +65,8 @@ void cw_session_fec_protect(struct cw_session *session, struct cw_packet *packet
 size_t cw_session_fec_build(struct cw_session *session, uint8_t *datagram, uint64_t now_ns);
 /* Would a repair leave now? */
 bool cw_session_fec_has_output(const struct cw_session *session);
+/* Of so many live messages that have left, those whose repairs have left too. */
+uint64_t cw_session_fec_live_left(const struct cw_session *session, uint64_t left);
 bool cw_session_fec_has_fresh_news(const struct cw_session *session);
 /* The RECOVERED frame that goes before an ACK, fresh news first; 0 when there is nothing to tell. */
 size_t cw_session_fec_write_news(struct cw_session *session, uint8_t *at, uint64_t now_ns);

@@ -90,6 +90,7 @@ struct cw_session {
     bool is_marked;             /* the datagram being looked at came with a CE mark */
     uint16_t marked_told;       /* of the peer's newest ack */
     struct cw_send send;
+    uint64_t live_before; /* messages of the live stream of earlier sessions */
     struct cw_receive receive;
     struct cw_session_fec *fec; /* NULL: not configured */
     bool close_due;             /* one CLOSE is to leave under the live lane's keys */

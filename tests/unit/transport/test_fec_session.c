@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -354,6 +355,96 @@ static void everything_arrives_over_hundreds_of_bad_links(void **state)
     assert_true(recovered > 2000);
 }
 
+/* ---- what has left ----------------------------------------------------------------------------------- */
+
+static uint64_t left_now(void)
+{
+    return cw_session_live_left(pair->sides[0].session);
+}
+
+/* Datagrams go nowhere; true when one was a repair. */
+static bool transmit_one(void)
+{
+    static uint8_t datagram[9000];
+    struct cw_packet packet;
+    size_t length = cw_session_transmit(pair->sides[0].session, datagram, pair->now_ns);
+    assert_true(length > 0);
+    assert_int_equal(cw_packet_check(datagram, length, &packet), CW_PACKET_OK);
+    return packet.type == CW_PACKET_REPAIR;
+}
+
+static void left_is_what_left_with_its_repairs(void **state)
+{
+    static const struct cw_fec_config off = {CW_FEC_OFF, 0, 0, 0};
+    struct cw_link_config link = {.delay_ns = 5 * CW_MS};
+    begin(&link, off, 31);
+    assert_true(cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 3000));
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(left_now(), 0);
+        assert_false(transmit_one());
+    }
+    assert_int_equal(left_now(), 1);
+    cw_pair_fini(pair);
+
+    begin(&link, fec_32_2_4, 32);
+    for (uint32_t message = 0; message < 3; message++) {
+        assert_true(cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 100)); /* of one packet: it and a repair */
+        assert_int_equal(left_now(), message);
+        assert_false(transmit_one());
+        assert_int_equal(left_now(), message);
+        assert_true(transmit_one());
+        assert_int_equal(left_now(), message + 1);
+    }
+}
+
+static struct {
+    uint64_t told;                 /* as of the datagram before */
+    uint64_t first_of_block[4096]; /* lowest live message that is in it */
+    uint32_t checked;
+} departures;
+
+/* Nothing of a message that was said to have left leaves for the first time, nor a repair of it. */
+static void watch_departures(struct cw_pair *of, int from, uint8_t *datagram, size_t length)
+{
+    struct cw_packet packet;
+    tap(of, from, datagram, length);
+    if (from != 0 || cw_packet_check(datagram, length, &packet) != CW_PACKET_OK)
+        return;
+    uint64_t *first = &departures.first_of_block[packet.fec_block % CW_COUNT_OF(departures.first_of_block)];
+    if (packet.type == CW_PACKET_REPAIR) {
+        assert_true(*first >= departures.told);
+        departures.checked++;
+    }
+    if (packet.type == CW_PACKET_DATA && packet.stream == CW_STREAM_LIVE) {
+        bool is_again = packet.flags & CW_PACKET_RETRANSMISSION;
+        assert_true(is_again || packet.position >= departures.told);
+        if (packet.fec_repairs > 0 && packet.fec_index == 0)
+            *first = UINT64_MAX;
+        if (packet.fec_repairs > 0 && !is_again)
+            *first = CW_MIN(*first, packet.position);
+    }
+    assert_true(left_now() >= departures.told);
+    departures.told = left_now();
+}
+
+static bool is_one_in_fifty(const struct cw_packet *packet)
+{
+    return packet->iv % 50 == 0;
+}
+
+static void nothing_leaves_later_than_it_is_said_to(void **state)
+{
+    struct cw_link_config link = {.delay_ns = 5 * CW_MS, .rate_bytes_per_second = 12500000};
+    memset(&departures, 0, sizeof departures);
+    begin(&link, fec_32_2_4, 33);
+    wire.is_lost = is_one_in_fifty;
+    pair->tap = watch_departures;
+    for (uint32_t i = 0; i < 20; i++)
+        send_all(20, CW_STREAM_LIVE, i % 3 == 0 ? 100 : 20000);
+    assert_int_equal(left_now(), 400);
+    assert_true(departures.checked > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +459,8 @@ int main(void)
         cmocka_unit_test(auto_has_a_floor_and_a_ceiling),
         cmocka_unit_test_setup_teardown(auto_follows_the_path, set_up, tear_down),
         cmocka_unit_test_setup_teardown(everything_arrives_over_hundreds_of_bad_links, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(left_is_what_left_with_its_repairs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nothing_leaves_later_than_it_is_said_to, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("transport/fec_session", tests, NULL, NULL);
 }
