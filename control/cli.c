@@ -22,7 +22,7 @@ const struct cw_command cw_commands[] = {
     {"group create", "NAME --mode M --primary SITE --replica SITE[,SITE]", 1, 1,
      "mode= primary= replica= journal= journal-size=", cw_run_group_create, "a consistency group",
      "Makes a group: volumes with one write order, one journal, one role.\n"
-     "  --mode M                 async, semi-sync or sync\n"
+     "  --mode M                 async, network-sync, semi-sync or sync\n"
      "  --primary SITE           where it opens first\n"
      "  --replica SITE[,SITE]    where it is replicated to\n"
      "  --journal [SITE=]PATH    the journal's file or device (without SITE: the primary's);\n"
@@ -30,8 +30,9 @@ const struct cw_command cw_commands[] = {
      "  --journal-size SIZE      default 512M"},
     {"group set", "NAME KEY=VALUE...", 2, CW_ARGUMENTS_MAX, "", cw_run_group_set,
      "change settings of a group",
-     "Settings: mode (async, semi-sync, sync), min_in_sync (0: goes on alone, 1: holds writes when alone),\n"
-     "replica_timeout (5s), max_loss (60s: the objective in async), failover (manual)."},
+     "Settings: mode (async, network-sync, semi-sync, sync), min_in_sync (0: goes on alone, 1: holds writes\n"
+     "when alone), replica_timeout (5s), max_loss (60s: the objective in async and network-sync),\n"
+     "failover (manual)."},
     {"group delete", "NAME", 1, 1, "", cw_run_group_delete, "delete a group that has no volumes",
      "Deletes the group and its journals at all sites. Its volumes must have been deleted before."},
     {"volume create", "GROUP/NAME --size SIZE", 1, 1, "size= path= overwrite= thin block-size=",

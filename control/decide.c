@@ -8,7 +8,7 @@
 #include "base/assert.h"
 #include "base/numbers.h"
 
-static const char *const mode_words[CW_WORD_COUNT] = {"async", "semi-sync", "sync"};
+static const char *const mode_words[CW_WORD_COUNT] = {"async", "semi-sync", "sync", "network-sync"};
 
 bool cw_mode_word_parse(const char *text, enum cw_mode_word *mode)
 {

@@ -59,7 +59,12 @@ struct cw_lease_watch {
     uint64_t since_ns; /* read after the counter was */
 };
 
-enum cw_mode_word { CW_WORD_ASYNC = 0, CW_WORD_SEMI_SYNC, CW_WORD_SYNC, CW_WORD_COUNT };
+enum cw_mode_word { CW_WORD_ASYNC = 0, CW_WORD_SEMI_SYNC, CW_WORD_SYNC, CW_WORD_NETWORK_SYNC, CW_WORD_COUNT };
+/* Has it an in-sync set? In the others a replica that is promoted may lack what was acknowledged. */
+static inline bool cw_mode_word_has_set(enum cw_mode_word mode)
+{
+    return mode == CW_WORD_SEMI_SYNC || mode == CW_WORD_SYNC;
+}
 enum cw_image_word { CW_WORD_WHOLE = 0, CW_WORD_COPYING, CW_WORD_BROKEN };
 
 enum cw_answer { CW_ANSWER_YES = 0, CW_ANSWER_LATER, CW_ANSWER_NO };

@@ -23,7 +23,7 @@ __attribute__((format(printf, 3, 4))) static void say(struct cw_health *health, 
 
 static bool is_within_objective(const struct cw_health_facts *facts, const struct cw_health_replica *replica)
 {
-    if (facts->mode != CW_WORD_ASYNC)
+    if (cw_mode_word_has_set(facts->mode))
         return replica->is_member && replica->is_reachable;
     return replica->is_promotable && !replica->needs_copy && replica->is_lag_known &&
            replica->lag_seconds <= facts->max_loss_seconds;
@@ -31,7 +31,7 @@ static bool is_within_objective(const struct cw_health_facts *facts, const struc
 
 static bool is_of_use(const struct cw_health_facts *facts, const struct cw_health_replica *replica)
 {
-    return facts->mode != CW_WORD_ASYNC ? replica->is_member : replica->is_promotable;
+    return cw_mode_word_has_set(facts->mode) ? replica->is_member : replica->is_promotable;
 }
 
 /* What the best promotable replica lacks of what was acknowledged; a member of a synchronous set lacks
@@ -40,7 +40,7 @@ static void compute_rpo(const struct cw_health_facts *facts, struct cw_health *h
 {
     for (uint32_t i = 0; i < facts->replica_count; i++) {
         const struct cw_health_replica *replica = &facts->replicas[i];
-        bool has_all = facts->mode != CW_WORD_ASYNC && replica->is_member;
+        bool has_all = cw_mode_word_has_set(facts->mode) && replica->is_member;
         double seconds = has_all ? 0 : replica->lag_seconds;
         uint64_t bytes = has_all ? 0 : replica->lag_bytes;
         if (!has_all && !(replica->is_promotable && replica->is_lag_known))
@@ -58,13 +58,13 @@ static void say_replica(struct cw_health *health, enum cw_health_level level,
 {
     if (replica->reason[0])
         say(health, level, "%s: %s", replica->site, replica->reason);
-    else if (facts->mode == CW_WORD_ASYNC && replica->is_promotable && !replica->is_lag_known)
+    else if (!cw_mode_word_has_set(facts->mode) && replica->is_promotable && !replica->is_lag_known)
         say(health, level, "%s has not been heard since the group was opened: what it holds is not known",
             replica->site);
-    else if (facts->mode == CW_WORD_ASYNC && replica->is_promotable)
+    else if (!cw_mode_word_has_set(facts->mode) && replica->is_promotable)
         say(health, level, "%s lags by %.1f s, more than max_loss (%.1f s)", replica->site,
             replica->lag_seconds, facts->max_loss_seconds);
-    else if (facts->mode != CW_WORD_ASYNC && replica->is_member)
+    else if (cw_mode_word_has_set(facts->mode) && replica->is_member)
         say(health, level, "%s cannot be reached; it holds everything so far", replica->site);
     else
         say(health, level, "%s is not in the in-sync set%s", replica->site,

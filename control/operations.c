@@ -154,7 +154,7 @@ static void note_lacked(struct cw_controller *controller, struct cw_operation *o
     const char *holder = group->authority.holder, *self = controller->config.site;
     const json_t *peer = cw_facts_peer(cw_facts_group(controller, holder, group->id), self);
     bool is_told = operation->lacked[0] || !operation->accept_loss || operation->kind != CW_OP_PROMOTE;
-    bool has_all = group->mode != CW_WORD_ASYNC && cw_set_find(&group->authority.set, self);
+    bool has_all = cw_mode_word_has_set(group->mode) && cw_set_find(&group->authority.set, self);
     if (is_told || has_all || !holder[0] || strcmp(holder, self) == 0)
         return;
     if (!peer || !cw_json_bool(peer, "lag_known", true))
@@ -224,7 +224,7 @@ static struct cw_verdict judge_level(const struct cw_store_group *group, const s
     if (candidate->image != CW_WORD_WHOLE || candidate->is_foreign)
         snprintf(verdict.words, sizeof verdict.words,
                  "%s is still being copied to: wait until causeway status says in-sync", site);
-    else if (group->mode != CW_WORD_ASYNC &&
+    else if (cw_mode_word_has_set(group->mode) &&
              cw_decide_candidate(&group->authority, candidate).answer != CW_ANSWER_YES)
         snprintf(verdict.words, sizeof verdict.words,
                  "%s is not in the in-sync set of %s: wait until causeway status says in-sync", site,

@@ -52,7 +52,7 @@ static json_t *read_group(struct cw_controller *controller, const struct cw_rpc_
                          CW_NAME_SIZE - 1);
     snprintf(group->name, sizeof group->name, "%s", name);
     if (!cw_mode_word_parse(cw_json_text(params, "mode", ""), &group->mode))
-        return cw_misuse(message, "--mode wants async, semi-sync or sync");
+        return cw_misuse(message, "--mode wants async, network-sync, semi-sync or sync");
     if (group->journal_bytes < JOURNAL_BYTES_MIN || group->journal_bytes % 4096)
         return cw_answer(message, 2, "--journal-size wants at least %lluM, a multiple of 4K",
                          JOURNAL_BYTES_MIN / CW_MIB);
@@ -150,7 +150,7 @@ static json_t *set_one(const struct cw_rpc_message *message, struct cw_store_gro
     if (strcmp(key, "mode") == 0)
         return cw_mode_word_parse(value, &group->mode)
                    ? NULL
-                   : cw_misuse(message, "mode wants async, semi-sync or sync");
+                   : cw_misuse(message, "mode wants async, network-sync, semi-sync or sync");
     if (strcmp(key, "min_in_sync") == 0) {
         if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
             return cw_misuse(message, "min_in_sync wants 0 (goes on alone) or 1 (holds writes when alone)");

@@ -200,13 +200,14 @@ static json_t *show_replica(const struct view_of *of, const struct cw_health_rep
     const json_t *peer = cw_facts_peer(of->primary, replica->site);
     const json_t *own = cw_facts_group(of->controller, replica->site, of->group->id);
     const json_t *best = own ? own : peer; /* its own word is nearer than its primary's */
-    json_t *shown = json_pack(
-        "{s:s,s:s,s:b,s:s,s:I,s:I,s:I,s:f,s:b,s:n,s:n,s:s}", "site", replica->site, "state",
-        replica_state(of, peer, replica->site), "member", replica->is_member, "reason", replica->reason,
-        "durable_sequence", (json_int_t)cw_json_u64(best, "durable", 0), "applied_sequence",
-        (json_int_t)cw_json_u64(best, "applied", 0), "lag_bytes", (json_int_t)replica->lag_bytes,
-        "lag_seconds", replica->lag_seconds, "lag_known", replica->is_lag_known, "verified_seconds",
-        "drill_seconds", "image", cw_json_text(own, "image", ""));
+    json_t *shown =
+        json_pack("{s:s,s:s,s:b,s:b,s:s,s:I,s:I,s:I,s:f,s:b,s:n,s:n,s:s}", "site", replica->site, "state",
+                  replica_state(of, peer, replica->site), "member", replica->is_member, "awaited",
+                  cw_json_bool(peer, "awaited", false), "reason", replica->reason, "durable_sequence",
+                  (json_int_t)cw_json_u64(best, "durable", 0), "applied_sequence",
+                  (json_int_t)cw_json_u64(best, "applied", 0), "lag_bytes", (json_int_t)replica->lag_bytes,
+                  "lag_seconds", replica->lag_seconds, "lag_known", replica->is_lag_known, "verified_seconds",
+                  "drill_seconds", "image", cw_json_text(own, "image", ""));
     const json_t *copy = json_object_get(peer, "copy"), *old = json_object_get(own, "old_image");
     if (json_is_object(old))
         json_object_set(shown, "old_image", (json_t *)old);

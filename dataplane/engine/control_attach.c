@@ -234,7 +234,7 @@ static const char *read_attach(const struct cw_call *call, struct attach_params 
     if (!cw_call_text(call, "name", params->name, sizeof params->name))
         return "name: at most 63 characters";
     if (!read_mode(call, &params->mode))
-        return "mode: async, semi-sync or sync";
+        return "mode: async, network-sync, semi-sync or sync";
     if (params->min_in_sync > 1 || params->timeout_ms < 100 || params->timeout_ms > 600000)
         return "min_in_sync is 0 or 1, replica_timeout_ms from 100 to 600000";
     if (!read_sites(call, &params->sites))

@@ -75,6 +75,7 @@ static json_t *peer_json(const struct cw_engine *engine, uint8_t site, const str
     set_text(object, "state", peer_state(peer, is_primary));
     set_text(object, "reason", peer->reason);
     json_object_set_new(object, "member", json_boolean(peer->is_member));
+    json_object_set_new(object, "awaited", json_boolean(peer->is_awaited));
     json_object_set_new(object, "needs_copy", json_boolean(peer->needs_copy));
     set(object, "received", peer->sequences.received);
     set(object, "written", peer->sequences.written);
@@ -297,6 +298,7 @@ static json_t *path_json(const struct cw_control *control, uint32_t index,
     json_object_set_new(object, "loss", json_real(stats->loss));
     set(object, "rate_bps", stats->rate_bytes_per_second * 8);
     set(object, "pending", snapshot->pending);
+    set_text(object, "left_means", "accepted"); /* by the port; no driver is asked for descriptors that are done */
     json_object_set_new(object, "rate_control", rate_control_json(stats));
     json_object_set_new(object, "counters", counters);
     return object;

@@ -200,6 +200,8 @@ struct cw_to_net {
     uint32_t generation;  /* of the session it was meant for: a later one must not carry it */
     uint32_t head_length; /* above CW_HEAD_INLINE: the head is the next element of the large-head ring */
     uint32_t body_length;
+    uint32_t group;     /* its number */
+    uint64_t departure; /* comes back in LEFT; 0: nobody asks */
     union {
         uint64_t tag;    /* the group's */
         uint64_t buffer; /* RELEASE */
@@ -216,6 +218,7 @@ enum cw_from_net_type {
     CW_FROM_NET_DOWN,
     CW_FROM_NET_RECEIVED,
     CW_FROM_NET_SENT,
+    CW_FROM_NET_LEFT, /* the device has taken it and its repairs */
     CW_FROM_NET_SNAPSHOT
 };
 
@@ -226,8 +229,10 @@ struct cw_from_net {
     uint8_t slot;
     bool delivered;
     uint32_t generation; /* UP */
+    uint32_t group;      /* LEFT */
     union {
         uint64_t tag;
+        uint64_t departure; /* LEFT */
         struct cw_snapshot *snapshot;
     };
     struct cw_received received;

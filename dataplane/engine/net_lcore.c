@@ -21,6 +21,7 @@
 static_assert(CW_CONFIG_FEC_SOURCES_MAX == CW_FEC_SOURCES_MAX, "what may be configured can be had");
 static_assert(CW_CONFIG_FEC_REPAIRS_MAX == CW_FEC_REPAIRS_MAX, "likewise");
 static_assert(CW_CONFIG_FEC_DEPTH_MAX == CW_FEC_DEPTH_MAX, "likewise");
+static_assert((CW_NET_MESSAGES_MAX & (CW_NET_MESSAGES_MAX - 1)) == 0, "indexes of a ring run freely");
 static_assert(CW_NET_NODES > CW_NET_MESSAGES_MAX, "what a session holds leaves nodes for what waits");
 
 /* ---------------------------------------------------------------- building */
@@ -147,6 +148,7 @@ void cw_net_init(struct cw_net *net, struct cw_arena *arena, const struct cw_aea
         session_config_of(net, path, aead, &config);
         path->session = cw_session_new(&config, arena, now_ns);
         path->nodes = cw_arena_take(arena, sizeof *path->nodes * CW_NET_NODES, 64);
+        path->departures.ring = cw_arena_take(arena, sizeof *path->departures.ring * CW_NET_MESSAGES_MAX, 64);
         for (uint32_t n = 0; path->nodes != NULL && n < CW_NET_NODES; n++)
             list_push(&path->free, &path->nodes[n]);
         explicit_bzero(&config, sizeof config);
@@ -245,12 +247,23 @@ static uint32_t drain_events(struct cw_net *net, struct cw_net_path *path)
 
 /* ---------------------------------------------------------------- from the store */
 
+/* With no room it is not told: the next one of the group says so for it, or its acknowledgement. */
+static void note_departure(struct cw_net_path *path, const struct cw_to_net *message, uint64_t number)
+{
+    struct cw_net_departures *all = &path->departures;
+    if (message->departure == 0 || all->tail - all->head == CW_NET_MESSAGES_MAX)
+        return;
+    all->ring[all->tail++ % CW_NET_MESSAGES_MAX] = (struct cw_net_departure){
+        .number = number, .departure = message->departure, .group = message->group, .slot = message->slot};
+}
+
 /* Tries to hand one message to the session. False: it waits. */
 static bool try_send(struct cw_net_path *path, struct cw_net_node *node)
 {
     const struct cw_to_net *m = &node->message;
     const uint8_t *head = m->head_length > CW_HEAD_INLINE ? node->large_head : m->head;
     uint64_t tag = (uint64_t)(node - path->nodes) + 1;
+    uint64_t number = cw_session_live_count(path->session);
     enum cw_status status = CW_SHUTDOWN;
     if (path->is_up && m->generation == path->generation)
         status =
@@ -259,6 +272,8 @@ static bool try_send(struct cw_net_path *path, struct cw_net_node *node)
         return false;
     if (status != CW_OK)
         list_push(&path->undelivered, node);
+    else if (m->stream == CW_STREAM_LIVE)
+        note_departure(path, m, number);
     return true;
 }
 
@@ -450,6 +465,44 @@ static uint32_t transmit_path(struct cw_net_path *path, uint64_t now_ns)
     return count;
 }
 
+/* A queue that always has something in it is no reason to say nothing: a sample is good once the frames of
+ * its time are gone. */
+static void look_what_left(struct cw_net_path *path)
+{
+    struct cw_net_departures *all = &path->departures;
+    uint64_t packets = cw_port_counter(path->port, CW_PORT_TX_PACKETS);
+    if (packets < all->sample_packets)
+        return;
+    all->left = all->sample;
+    all->sample = cw_session_live_left(path->session);
+    all->sample_packets = packets + cw_port_waiting(path->port);
+    if (all->sample_packets == packets)
+        all->left = all->sample;
+}
+
+static uint32_t tell_departures(struct cw_net *net, struct cw_net_path *path)
+{
+    struct cw_net_departures *all = &path->departures;
+    uint32_t count = 0;
+    if (all->head == all->tail)
+        return 0;
+    look_what_left(path);
+    while (all->head != all->tail && has_room(net)) {
+        const struct cw_net_departure *first = &all->ring[all->head % CW_NET_MESSAGES_MAX];
+        if (first->number >= all->left)
+            break;
+        struct cw_from_net left = {.type = CW_FROM_NET_LEFT,
+                                   .path = path->index,
+                                   .slot = first->slot,
+                                   .group = first->group,
+                                   .departure = first->departure};
+        all->head++;
+        count++;
+        push_to_store(net, &left);
+    }
+    return count;
+}
+
 static void fill_snapshot(struct cw_net *net, struct cw_snapshot *snapshot)
 {
     for (uint32_t i = 0; i < net->path_count; i++) {
@@ -488,6 +541,7 @@ uint32_t cw_net_transmit(struct cw_net *net, uint64_t now_ns)
         struct cw_net_path *path = &net->paths[i];
         count += send_pending(path);
         count += transmit_path(path, now_ns);
+        count += tell_departures(net, path);
     }
     answer_snapshot(net);
     return count;

@@ -27,6 +27,23 @@ struct cw_net_node {
     uint8_t large_head[CW_MESSAGE_HEAD_MAX];
 };
 
+/* A message of the live stream whose sender wants to know when it has left. */
+struct cw_net_departure {
+    uint64_t number; /* of the session's live messages */
+    uint64_t departure;
+    uint32_t group;
+    uint8_t slot;
+};
+
+/* What has left the session is sampled with the count of frames that must be gone before it has left the
+ * node. */
+struct cw_net_departures {
+    struct cw_net_departure *ring; /* CW_NET_MESSAGES_MAX, in order */
+    uint32_t head, tail;           /* free-running */
+    uint64_t sample, sample_packets;
+    uint64_t left; /* live messages that the device has taken */
+};
+
 struct cw_net_list {
     struct cw_net_node *first, *last;
     uint32_t count;
@@ -43,6 +60,7 @@ struct cw_net_path {
     struct cw_net_node *nodes;
     struct cw_net_list free;
     struct cw_net_list pending[CW_STREAM_COUNT];
+    struct cw_net_departures departures;
     struct cw_net_list undelivered; /* to be answered as not delivered as room allows */
 };
 

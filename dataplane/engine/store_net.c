@@ -52,6 +52,8 @@ void cw_store_send(struct cw_store_group *group, const struct cw_action *action)
     store->has_worked |= action->body_length > 0;
     element.head_length = action->head_length;
     element.body_length = action->body_length;
+    element.group = group->id;
+    element.departure = action->departure;
     element.tag = action->token;
     element.body = action->memory;
     CW_ASSERT(action->head_length <= CW_MESSAGE_HEAD_MAX);
@@ -225,6 +227,14 @@ static void on_sent(struct cw_store *store, const struct cw_from_net *element)
     cw_group_on_sent(group->group, store->paths[element->path].peer, element->tag, element->delivered);
 }
 
+/* A group that was removed meanwhile does not wait for it. */
+static void on_left(struct cw_store *store, const struct cw_from_net *element)
+{
+    struct cw_store_group *group = store->groups[element->slot];
+    if (group != NULL && group->id == element->group)
+        cw_group_on_left(group->group, store->paths[element->path].peer, element->departure, store->now_ns);
+}
+
 static void on_snapshot(struct cw_store *store, struct cw_snapshot *snapshot)
 {
     cw_store_answer_command(store, snapshot->command);
@@ -244,6 +254,9 @@ static void on_element(struct cw_store *store, const struct cw_from_net *element
         break;
     case CW_FROM_NET_SENT:
         on_sent(store, element);
+        break;
+    case CW_FROM_NET_LEFT:
+        on_left(store, element);
         break;
     case CW_FROM_NET_SNAPSHOT:
         on_snapshot(store, element->snapshot);

@@ -463,6 +463,11 @@ void cw_port_flush(struct cw_port *port)
     memmove(port->burst, port->burst + sent, port->burst_count * sizeof port->burst[0]);
 }
 
+uint32_t cw_port_waiting(const struct cw_port *port)
+{
+    return port->burst_count;
+}
+
 /* Frames as they are. */
 
 uint32_t cw_port_receive_frames(struct cw_port *port, struct rte_mbuf **frames, uint32_t frames_max)

@@ -95,6 +95,8 @@ uint8_t *cw_port_transmit_next(struct cw_port *port);
 void cw_port_transmit_commit(struct cw_port *port, size_t length);
 void cw_port_transmit_abandon(struct cw_port *port);
 void cw_port_flush(struct cw_port *port); /* what the device did not take goes with the next flush */
+/* Committed, and not taken by the device yet. Those that were are CW_PORT_TX_PACKETS. */
+uint32_t cw_port_waiting(const struct cw_port *port);
 
 /* Frames as they are, for a program that stands between two ports: nothing is checked, no address is needed.
  * Received ones become the caller's. Of those to transmit, the first that many are gone, the others remain

@@ -289,7 +289,7 @@ static bool ack_is_due(const struct cw_group *g, const struct cw_sequences *now)
 {
     const struct cw_sequences *said = &g->follow.acked;
     uint64_t since = g->now_ns - g->follow.ack_ns;
-    bool is_lazy = g->config.mode == CW_MODE_ASYNC;
+    bool is_lazy = !cw_mode_has_set(g->config.mode);
 
     if (since >= HEARTBEAT_NS)
         return true;

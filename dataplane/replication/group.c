@@ -30,7 +30,7 @@ static const struct cw_fsm_row role_rows[CW_ROLE_COUNT] = {
 
 const char *cw_mode_name(enum cw_mode mode)
 {
-    static const char *const names[CW_MODE_COUNT] = {"async", "semi-sync", "sync"};
+    static const char *const names[CW_MODE_COUNT] = {"async", "semi-sync", "sync", "network-sync"};
     return (unsigned)mode < CW_MODE_COUNT ? names[mode] : "?";
 }
 
@@ -174,6 +174,7 @@ void cw_group_set_mode(struct cw_group *g, enum cw_mode mode, uint8_t min_in_syn
     g->config.sites = sites;
     for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
         bool was_configured = g->peers[s].is_configured;
+        g->peers[s].is_awaited = g->peers[s].is_awaited && mode == CW_MODE_NETWORK_SYNC;
         g->peers[s].is_configured = s != g->config.self && (sites & cw_bit(s));
         if (!was_configured || g->peers[s].is_configured)
             continue;
@@ -460,6 +461,7 @@ void cw_group_step(struct cw_group *g, uint64_t now_ns)
         cw_apply_step(g);
         cw_target_settle(g);
         cw_members_step(g);
+        cw_departures_step(g);
         cw_checkpoint_step(g);
     } else if (g->is_stopping) {
         g->is_stopped = cw_group_is_idle(g);

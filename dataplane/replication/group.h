@@ -25,7 +25,13 @@
 /* The request that front ends embed (frontend/block.h). Only these fields matter here. */
 struct cw_block_request;
 
-enum cw_mode { CW_MODE_ASYNC = 0, CW_MODE_SEMI_SYNC, CW_MODE_SYNC, CW_MODE_COUNT };
+enum cw_mode { CW_MODE_ASYNC = 0, CW_MODE_SEMI_SYNC, CW_MODE_SYNC, CW_MODE_NETWORK_SYNC, CW_MODE_COUNT };
+/* Requests wait for a set of replicas that the store keeps. The others have none: what they hold when the primary
+ * is lost is nobody's promise. */
+static inline bool cw_mode_has_set(enum cw_mode mode)
+{
+    return mode == CW_MODE_SEMI_SYNC || mode == CW_MODE_SYNC;
+}
 const char *cw_mode_name(enum cw_mode mode);
 
 /*
@@ -176,6 +182,7 @@ struct cw_action {
     uint32_t body_length;
     uint32_t head_length;
     uint8_t *head;                    /* SEND: valid until the next step: copy it */
+    uint64_t departure;               /* SEND: on_left is asked for, with this; 0: it is not */
     uint64_t sequence, last_sequence; /* SALVAGE: above the one, up to the other */
     /* CLAIM and SET */
     uint64_t from_epoch, epoch, reign, first_sequence;
@@ -205,6 +212,8 @@ void cw_group_on_peer_down(struct cw_group *group, uint8_t peer, uint64_t now_ns
 /* delivered or given back; the body's memory is no longer used. Late answers of an earlier session are known
  * by their tag and ignored, but each SEND with tag != 0 is answered exactly once. */
 void cw_group_on_sent(struct cw_group *group, uint8_t peer, uint64_t tag, bool delivered);
+/* It and its repairs, and all that was sent before it in this session and asked for, have left this node. */
+void cw_group_on_left(struct cw_group *group, uint8_t peer, uint64_t departure, uint64_t now_ns);
 /* A message for this group, decoded. body (body_length bytes, aligned to 512) belongs to the group when it
  * returns true and comes back by RELEASE of `handle`; otherwise it is still the caller's. from must equal
  * message->from_site: the shell checks it against the session. */
@@ -316,7 +325,9 @@ extern const char *const cw_group_counter_names[CW_GROUP_COUNTER_COUNT];
 struct cw_peer_status {
     uint8_t state; /* enum cw_peer_state */
     bool is_member;
+    bool is_awaited; /* network-sync: writes wait until they have left towards it */
     bool needs_copy;
+    uint64_t left; /* network-sync: up to here everything has */
     struct cw_sequences sequences;
     struct cw_identity identity;
     uint64_t lag_bytes; /* acknowledged payload it has not made durable */

@@ -14,6 +14,7 @@
  *     revert.c     back to the image of before a copy that was not finished
  *     anew.c       a log that begins anew
  *     members.c    the in-sync set
+ *     departures.c network-sync: what has left towards whom
  *     open.c       opening for writes; fence; drain
  *     recover.c    starting
  *     status.c     what it knows of itself
@@ -148,6 +149,10 @@ struct cw_peer {
     uint64_t told_sync; /* sync_to last asked for */
     uint32_t sends;     /* bodies on their way in this session */
     uint64_t send_bytes;
+    uint16_t attaches;   /* counted: departures of before the last one carry another number */
+    bool is_awaited;     /* network-sync: what is acknowledged has left towards it */
+    uint64_t left;       /* network-sync: last sequence that has, in this attachment */
+    uint64_t left_ns;    /* last time that moved, or had nothing to do */
     uint64_t progress_ns; /* last time it moved, or had nothing to do */
     uint64_t heard_ns;    /* last ACK, while it is attached or copied */
     int32_t read_slot; /* journal batch being sent from, -1: none */
@@ -463,6 +468,14 @@ void cw_group_cut(struct cw_group *g, uint64_t sequence);
 void cw_copy_begin(struct cw_group *g, struct cw_peer *peer);
 void cw_copy_step(struct cw_group *g, struct cw_peer *peer);
 void cw_copy_on_ack(struct cw_group *g, struct cw_peer *peer, const struct cw_message_copy_ack *ack);
+/* departures.c */
+/* The record was just given to cw_group_send. */
+void cw_departure_ask(struct cw_group *g, const struct cw_peer *peer, uint64_t sequence);
+/* Whoever is streamed to is awaited from the moment when all that was acknowledged has left towards it, and no longer
+ * when nothing leaves for replica_timeout. */
+void cw_departures_step(struct cw_group *g);
+/* Has left towards everybody awaited. */
+uint64_t cw_departures_all(const struct cw_group *g);
 void cw_copy_on_sent(struct cw_group *g, uint32_t slot);
 void cw_copy_abandon(struct cw_group *g, struct cw_peer *peer);
 

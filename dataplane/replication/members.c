@@ -71,7 +71,7 @@ static bool must_leave(struct cw_group *g, struct cw_peer *peer)
 {
     uint8_t others = g->set.members & ~cw_bit(g->config.self) & ~cw_bit(peer->site);
 
-    if (!peer->is_configured || (g->config.mode == CW_MODE_ASYNC && g->role == CW_ROLE_PRIMARY))
+    if (!peer->is_configured || (!cw_mode_has_set(g->config.mode) && g->role == CW_ROLE_PRIMARY))
         return true;
     if (peer->has_hello && !cw_identity_equal(&peer->hello.identity, &g->set.identities[peer->site],
                                               g->config.mode == CW_MODE_SEMI_SYNC))
@@ -95,7 +95,7 @@ static uint8_t wanted(struct cw_group *g)
             continue;
         if (!(members & cw_bit(s))) {
             if (peer->is_configured && is_level(g, peer) &&
-                (g->config.mode != CW_MODE_ASYNC || g->role != CW_ROLE_PRIMARY)) {
+                (cw_mode_has_set(g->config.mode) || g->role != CW_ROLE_PRIMARY)) {
                 g->set.identities[s] = peer->hello.identity;
                 return (uint8_t)(members | cw_bit(s));
             }

@@ -150,6 +150,8 @@ static uint64_t held_by_all(const struct cw_group *g, uint64_t own,
 {
     uint8_t mask = cw_wait_mask(g);
 
+    if (g->config.mode == CW_MODE_NETWORK_SYNC)
+        own = CW_MIN(own, cw_departures_all(g));
     for (uint8_t s = 0; s < CW_SITES_MAX; s++)
         if (mask & cw_bit(s))
             own = CW_MIN(own, of_member(g, &g->peers[s]));
@@ -178,7 +180,7 @@ static bool may_complete(const struct cw_group *g)
 {
     if (!cw_group_is_open(g) || g->now_ns >= g->lease_deadline_ns)
         return false;
-    if (g->config.min_in_sync > 0 && g->config.mode != CW_MODE_ASYNC)
+    if (g->config.min_in_sync > 0 && cw_mode_has_set(g->config.mode))
         return (surely_members(g) & ~cw_bit(g->config.self)) != 0;
     return true;
 }

@@ -76,6 +76,7 @@ void cw_source_reset(struct cw_group *g, struct cw_peer *peer, enum cw_peer_stat
 {
     drop_read_slot(g, peer);
     cw_copy_abandon(g, peer);
+    peer->is_awaited = false;
     peer->state = peer->is_up ? (uint8_t)state : CW_PEER_DISCONNECTED;
     peer->fetch_last = 0;
     peer->told_commit = 0;
@@ -212,6 +213,9 @@ void cw_source_on_attached(struct cw_group *g, struct cw_peer *peer,
                                         .applied = CW_MIN(common, peer->hello.sequences.applied)};
     peer->is_measured = true;
     peer->state = CW_PEER_STREAMING;
+    peer->attaches++;
+    peer->left = common;
+    peer->left_ns = g->now_ns;
     peer->heard_ns = g->now_ns;
     cw_note_cursor(g, peer);
     cw_group_event(g, 0, "site %llu is attached at sequence %llu and catches up to %llu", peer->site, common,
@@ -268,6 +272,8 @@ static void send_record(struct cw_group *g, struct cw_peer *peer, const struct c
         peer->told_commit_ns = g->now_ns;
     }
     cw_group_send(g, peer->site, 1, &m, (uint8_t *)(uintptr_t)payload, length, tag);
+    if (g->config.mode == CW_MODE_NETWORK_SYNC && !peer->fetch_last)
+        cw_departure_ask(g, peer, record->sequence);
     if (tag) {
         peer->sends++;
         if (cw_log_has(g, record->sequence)) /* read slots bound themselves */

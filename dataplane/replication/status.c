@@ -68,6 +68,8 @@ static void peer_status(struct cw_group *g, struct cw_peer *peer, uint64_t now_n
                     : peer->is_up                      ? CW_PEER_GREETING
                                                        : CW_PEER_DISCONNECTED;
     status->is_member = (g->set.members & cw_bit(peer->site)) != 0;
+    status->is_awaited = peer->is_awaited && g->config.mode == CW_MODE_NETWORK_SYNC;
+    status->left = peer->left;
     status->needs_copy = peer->needs_copy;
     status->sequences = cw_group_is_open(g) ? peer->acked : peer->hello.sequences;
     status->identity = peer->hello.identity;
@@ -93,7 +95,7 @@ static bool is_frozen(struct cw_group *g, uint64_t now_ns, struct cw_group_statu
                  "the lease has run out: reads and writes are held until it is renewed");
         return true;
     }
-    if (g->config.min_in_sync > 0 && g->config.mode != CW_MODE_ASYNC &&
+    if (g->config.min_in_sync > 0 && cw_mode_has_set(g->config.mode) &&
         (g->set.members & ~cw_bit(g->config.self)) == 0) {
         snprintf(status->reason, sizeof status->reason, "%s",
                  "min_in_sync is 1 and no replica is in the set: writes are held");

@@ -32,7 +32,7 @@ def group(lab, name, mode="sync", volumes=(("data", "64M"),), primary="east", re
             "--journal-size", "64M", *more)
     for volume, size in volumes:
         lab.run("volume", "create", f"{name}/{volume}", "--size", size)
-    lab.wait_state(name, "streaming" if mode == "async" else "in-sync")
+    lab.wait_state(name, "streaming" if mode in ("async", "network-sync") else "in-sync")
 
 
 def socket_of(uri):

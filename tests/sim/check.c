@@ -75,11 +75,27 @@ static void spread_durable(struct world *w, const struct client_op *flush)
             op->durable |= flush->durable;
 }
 
+/* network-sync: it has left towards whom the group says it waits for. Whether it arrived is nobody's promise.
+ */
+static void check_left(struct site *site, const struct client_op *op)
+{
+    struct cw_group_status status;
+
+    cw_group_status(site->group, site_clock(site, site->world->now_ns), &status);
+    for (uint8_t i = 0; i < site->world->site_count; i++)
+        if (status.peers[i].is_awaited && site->left[i] < op->last_sequence &&
+            status.peers[i].sequences.received < op->last_sequence)
+            world_fail(
+                site->world,
+                "network-sync: op %llu (sequence %llu) acknowledged, and to site %u only %llu has left",
+                (ull)op->id, (ull)op->last_sequence, i, (ull)site->left[i]);
+}
+
 void check_ack(struct site *site, struct client_op *op)
 {
     struct world *w = site->world;
     bool durably = op->kind == OP_FLUSH || op->fua;
-    uint8_t members = w->mode == CW_MODE_ASYNC ? 0 : true_members(site);
+    uint8_t members = cw_mode_has_set(w->mode) ? true_members(site) : 0;
 
     check_authority(site, op->epoch, op->reign, "an op was acknowledged");
     if (!site->is_journal_tainted && !truth_holds(site, op->epoch, op->reign, op->last_sequence, durably))
@@ -87,6 +103,8 @@ void check_ack(struct site *site, struct client_op *op)
             w,
             "durable: op %llu (sequence %llu) acknowledged, but the primary %u does not have all up to it %s",
             (ull)op->id, (ull)op->last_sequence, site->id, durably ? "durably" : "in its journal");
+    if (w->mode == CW_MODE_NETWORK_SYNC)
+        check_left(site, op);
     for (uint8_t i = 0; i < w->site_count; i++)
         if (members >> i & 1)
             check_member(site, op, &w->sites[i], durably);
@@ -96,7 +114,7 @@ void check_ack(struct site *site, struct client_op *op)
         op->durable = (uint8_t)(1u << site->id | (w->mode == CW_MODE_SYNC ? members : 0));
     if (durably)
         spread_durable(w, op);
-    if (w->mode != CW_MODE_ASYNC && w->min_in_sync && !(w->store.members & ~(1u << site->id)))
+    if (cw_mode_has_set(w->mode) && w->min_in_sync && !(w->store.members & ~(1u << site->id)))
         world_fail(w, "min_in_sync: op %llu acknowledged with nobody in the set but the primary",
                    (ull)op->id);
 }
@@ -146,7 +164,7 @@ static bool must_survive(struct site *site, const struct client_op *op)
             has &= (uint8_t) ~(1u << i);
     if (w->store.was_drained)
         return has != 0;
-    if (w->mode == CW_MODE_ASYNC || w->store.is_loss_accepted)
+    if (!cw_mode_has_set(w->mode) || w->store.is_loss_accepted)
         return has & self;
     bool is_tainted = false;
     for (uint8_t i = 0; i < w->site_count; i++)

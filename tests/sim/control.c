@@ -345,7 +345,8 @@ static struct cw_candidate candidate_of(struct site *site, bool accept_loss)
                                                 [CW_IMAGE_BROKEN] = CW_WORD_BROKEN};
     static const enum cw_mode_word modes[] = {[CW_MODE_ASYNC] = CW_WORD_ASYNC,
                                               [CW_MODE_SEMI_SYNC] = CW_WORD_SEMI_SYNC,
-                                              [CW_MODE_SYNC] = CW_WORD_SYNC};
+                                              [CW_MODE_SYNC] = CW_WORD_SYNC,
+                                              [CW_MODE_NETWORK_SYNC] = CW_WORD_NETWORK_SYNC};
 
     return (struct cw_candidate){.group = "g",
                                  .identity = member_of(site->id, &site->status.identity),

@@ -185,6 +185,16 @@ static bool tell_send(struct site *site, const struct cw_action *action)
     return is_lost;
 }
 
+void site_left(struct site *site, uint8_t peer, uint64_t departure)
+{
+    struct fact *fact = fact_new(FACT_LEFT);
+
+    fact->peer = peer;
+    fact->token = departure;
+    site->left[peer] = departure & ((1ull << 48) - 1);
+    site_post(site, fact);
+}
+
 void link_send(struct site *site, const struct cw_action *action)
 {
     struct world *w = site->world;
@@ -221,6 +231,8 @@ void link_send(struct site *site, const struct cw_action *action)
         CW_ASSERT(m->body != NULL);
         memcpy(m->body, action->memory, m->body_length);
     }
+    if (action->departure)
+        site_left(site, m->to, action->departure);
     m->next = site->unacked[m->to];
     site->unacked[m->to] = m;
     uint64_t late = w->options.is_story && tell_send(site, action) ? 20 * CW_MS : 0;

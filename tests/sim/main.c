@@ -96,7 +96,7 @@ static bool run_one(struct sim_options *options, struct totals *totals, bool twi
 
 static int usage(void)
 {
-    fputs("usage: causeway-sim [--seed N] [--count M] [--seconds S] [--mode async|semi-sync|sync] "
+    fputs("usage: causeway-sim [--seed N] [--count M] [--seconds S] [--mode async|network-sync|semi-sync|sync] "
           "[--faults-off BITS]\n"
           "                    [--sessions 0|1] [--trace] [--twice] [--keep-going]\n",
           stderr);

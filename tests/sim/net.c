@@ -15,10 +15,11 @@
 #define DATAGRAM_MAX       8972u
 #define MESSAGES_MAX       512u
 #define TURN_DATAGRAMS_MAX 4096u
+#define DEPARTURES_MAX     4096u /* one that finds no room is told by the next one */
 
 struct waiting {
     struct waiting *next;
-    uint64_t tag;
+    uint64_t tag, departure;
     bool wants;
     uint32_t head_length, body_length;
     const uint8_t *body;
@@ -33,6 +34,10 @@ struct net_end {
         bool used, wants;
         uint64_t tag;
     } out[MESSAGES_MAX];
+    struct {
+        uint64_t number, departure;
+    } departures[DEPARTURES_MAX]; /* in order */
+    uint32_t departure_head, departure_tail;
 };
 
 /* ------------------------------------------------------------------ the toy seal */
@@ -163,6 +168,7 @@ void net_send(struct site *site, const struct cw_action *a)
     CW_ASSERT(m != NULL);
     CW_ASSERT(a->stream < CW_STREAM_COUNT);
     *m = (struct waiting){.tag = a->token,
+                          .departure = a->departure,
                           .wants = a->token || a->body_length,
                           .head_length = a->head_length,
                           .body_length = a->body_length,
@@ -199,9 +205,15 @@ static void push_stream(struct site *site, uint8_t peer, int stream)
         }
         while (slot < MESSAGES_MAX && end->out[slot].used)
             slot++;
+        uint64_t number = cw_session_live_count(end->session);
         if (slot == MESSAGES_MAX || cw_session_send(end->session, (enum cw_stream)stream, m->head,
                                                     m->head_length, m->body, m->body_length, slot) != CW_OK)
             return; /* after a SENT event */
+        if (m->departure && end->departure_tail - end->departure_head < DEPARTURES_MAX) {
+            uint32_t at = end->departure_tail++ % DEPARTURES_MAX;
+            end->departures[at].number = number;
+            end->departures[at].departure = m->departure;
+        }
         end->out[slot].used = true;
         end->out[slot].wants = m->wants;
         end->out[slot].tag = m->tag;
@@ -242,6 +254,16 @@ static void launch(struct site *site, uint8_t peer, const uint8_t *bytes, size_t
     }
 }
 
+static void tell_left(struct site *site, uint8_t peer)
+{
+    struct net_end *end = site->net[peer];
+    uint64_t left = cw_session_live_left(end->session);
+
+    while (end->departure_head != end->departure_tail &&
+           end->departures[end->departure_head % DEPARTURES_MAX].number < left)
+        site_left(site, peer, end->departures[end->departure_head++ % DEPARTURES_MAX].departure);
+}
+
 void net_transmit(struct site *site)
 {
     static uint8_t bytes[65536];
@@ -257,6 +279,7 @@ void net_transmit(struct site *site)
         for (uint32_t n = 0;
              n < TURN_DATAGRAMS_MAX && (length = cw_session_transmit(end->session, bytes, now)) > 0; n++)
             launch(site, peer, bytes, length);
+        tell_left(site, peer);
     }
 }
 

@@ -95,6 +95,7 @@ enum fact_type {
     FACT_PEER_UP,
     FACT_PEER_DOWN,
     FACT_SENT,
+    FACT_LEFT,
     FACT_CLAIMED,
     FACT_SET,
     FACT_LEASE,
@@ -194,6 +195,7 @@ struct site {
     struct disk journal;
     struct disk volumes[SIM_VOLUMES], targets[SIM_VOLUMES];
     bool target_exists[SIM_VOLUMES];
+    uint64_t left[8];        /* network-sync: last sequence that left towards each, as the wire has it */
     bool is_device;          /* its volumes are devices: a copy overwrites them */
     bool is_journal_tainted; /* its media lied or lost: what it holds proves nothing */
     bool is_super_doubtful;  /* a whole generation of its superblock may be gone: damage may be reported */
@@ -495,6 +497,8 @@ bool link_is_cut(struct world *w, uint32_t from, uint32_t to);
 void net_start(struct site *site);
 void net_stop(struct site *site);
 void net_send(struct site *site, const struct cw_action *action);
+/* A record has left towards a peer: the group is told. */
+void site_left(struct site *site, uint8_t peer, uint64_t departure);
 void net_on_datagram(struct site *site, struct fact *fact);
 void net_turn(struct site *site);     /* events to the group */
 void net_transmit(struct site *site); /* after the actions */

@@ -259,6 +259,9 @@ static void dispatch(struct site *site, struct fact *fact)
         site->sends_unanswered--;
         cw_group_on_sent(site->group, fact->peer, fact->token, fact->delivered);
         break;
+    case FACT_LEFT:
+        cw_group_on_left(site->group, fact->peer, fact->token, site_now(site));
+        break;
     case FACT_CLAIMED:
     case FACT_SET:
     case FACT_LEASE:

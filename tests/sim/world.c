@@ -116,9 +116,12 @@ void world_init(struct world *w, const struct sim_options *options)
     w->options = *options;
     w->rng.state =
         cw_hash64(&options->seed, sizeof options->seed); /* a multiple of its step would shift one stream */
-    w->mode = options->mode >= 0 ? (enum cw_mode)options->mode : (enum cw_mode)world_random(w, CW_MODE_COUNT);
+    w->mode = options->mode >= 0 ? (enum cw_mode)options->mode
+                                 : (enum cw_mode)world_random(w, CW_MODE_NETWORK_SYNC);
+    if (options->mode < 0 && w->mode == CW_MODE_ASYNC && options->seed % 3 == 0)
+        w->mode = CW_MODE_NETWORK_SYNC;
     w->site_count = (uint32_t)world_between(w, 2, 3);
-    w->min_in_sync = w->mode != CW_MODE_ASYNC && world_chance(w, 150);
+    w->min_in_sync = cw_mode_has_set(w->mode) && world_chance(w, 150);
     w->lease_ns = 5 * CW_SECOND;
     w->volume_count = (uint32_t)world_between(w, 1, SIM_VOLUMES);
     for (uint32_t v = 0; v < w->volume_count; v++)
@@ -528,7 +531,7 @@ bool world_has_converged(struct world *w, char *why, size_t why_size)
                      primary->status.peers[i].state);
             return false;
         }
-        if (w->mode != CW_MODE_ASYNC && !(w->store.members >> i & 1)) {
+        if (cw_mode_has_set(w->mode) && !(w->store.members >> i & 1)) {
             snprintf(why, why_size, "site %u is not in the set", i);
             return false;
         }

@@ -131,6 +131,38 @@ def test_real_clients(build):
         return "clients and protocol in sync, semi-sync, async"
 
 
+def test_network_sync(build):
+    """Writes wait until they have left, no longer; who does not answer holds up nobody; promotion as in async."""
+    with Lab(build) as lab:
+        group(lab, "db", "network-sync", (("data", "16M"),))
+
+        def nbd(site, commands):
+            return shell("/usr/bin/python3", "-m", "nbd", "-u", lab.uri("db", "data", site), "-c", commands, timeout=60)
+
+        def is_awaited():
+            replica = lab.group("db", "east")["replicas"][0]
+            return replica["awaited"] and replica["state"] == "streaming"
+
+        lab.wait("west to be awaited", is_awaited)
+        nbd("east", "[h.pwrite(bytes([i + 1]) * 65536, i * 65536) for i in range(64)]; h.flush()")
+        lab.run("lab", "cut", "east", "west")
+        nbd("east", "[h.pwrite(b'x' * 4096, i * 4096) for i in range(64)]; h.flush()")
+        lab.wait("west not to be awaited", lambda: not is_awaited())
+        lab.run("lab", "heal")
+        lab.wait("west to be awaited again", is_awaited)
+        lab.run("group", "set", "db", "mode=sync")
+        lab.wait_state("db", "in-sync")
+        lab.run("group", "set", "db", "mode=network-sync")
+        lab.wait("west to be awaited in the new mode", is_awaited)
+        lab.run("lab", "kill", "east")
+        refused = lab.try_run("promote", "db", "--site", "west")
+        expect(refused.returncode == 3, f"promotion without --accept-loss: {refused.returncode}")
+        lab.run("promote", "db", "--site", "west", "--accept-loss")
+        expect(nbd("west", "print(h.pread(512, 0)[:1], h.pread(512, 63 * 65536)[:1])").strip() == "bytearray(b'x') bytearray(b'@')",
+               "what had been in sync is there")
+        return "awaited, cut, changed to and from sync, promoted accepting a loss"
+
+
 def test_odd_sizes(build):
     """Sizes that are multiples of 512 but not of 4096; never-written blocks read as zeroes."""
     with Lab(build) as lab:

@@ -31,6 +31,7 @@ enum pair_fact {
     PAIR_SALVAGED,
     PAIR_CLAIMED,
     PAIR_SET,
+    PAIR_LEFT,
     PAIR_FACT_COUNT
 };
 

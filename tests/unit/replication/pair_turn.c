@@ -33,6 +33,8 @@ static void send(struct pair_site *site, const struct cw_action *a)
     m->body = a->memory;
     m->body_length = a->body_length;
     m->tag = a->token;
+    if (a->departure)
+        answer_later(site, PAIR_LEFT, a);
     if (!p->is_linked[m->from][m->to] || !p->sites[m->to].is_alive) {
         if (m->tag)
             cw_group_on_sent(site->group, m->to, m->tag, false);
@@ -233,6 +235,9 @@ static void tell(struct pair_site *site, const struct pair_answer *answer)
         return;
     case PAIR_SET:
         do_set(site, a);
+        return;
+    case PAIR_LEFT:
+        cw_group_on_left(g, a->peer, a->departure, site->pair->now_ns);
         return;
     default:
         CW_ASSERT(!"a fact");

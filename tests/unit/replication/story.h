@@ -24,7 +24,7 @@ static inline bool is_protected(struct pair *p)
     for (uint8_t s = 1; s < p->site_count; s++)
         if (pair_peer(p, A, s)->state != CW_PEER_STREAMING)
             return false;
-    return p->mode == CW_MODE_ASYNC || p->sites[A].group->set.members == all;
+    return !cw_mode_has_set(p->mode) || p->sites[A].group->set.members == all;
 }
 
 static inline void begin(struct pair *p, uint32_t sites, enum cw_mode mode)

@@ -278,12 +278,109 @@ static void test_to_async_and_back(void **state)
     pair_fini(&p);
 }
 
+/* Towards a replica that is streamed to; whether it arrives is another matter. */
+static void test_network_sync_waits_until_it_has_left(void **state)
+{
+    begin(&p, 2, CW_MODE_NETWORK_SYNC);
+    wait_long();
+    assert_true(pair_peer(&p, A, B)->is_awaited);
+    p.is_held[A][B] = true;
+    uint32_t arrives_late = pair_write(&p, A, 1, 7, false);
+    expect_ok(arrives_late);
+    p.sites[A].holds[PAIR_LEFT] = true;
+    uint32_t write = pair_write(&p, A, 1, 8, false), flush = pair_flush(&p, A);
+    wait_long();
+    assert_false(pair_is_done(&p, write));
+    assert_false(pair_is_done(&p, flush));
+    p.sites[A].holds[PAIR_LEFT] = false;
+    expect_ok(write);
+    expect_ok(flush);
+    p.sites[A].holds[PAIR_JOURNAL_WRITTEN] = true; /* and the own journal */
+    write = pair_write(&p, A, 1, 9, false);
+    wait_long();
+    assert_false(pair_is_done(&p, write));
+    p.sites[A].holds[PAIR_JOURNAL_WRITTEN] = false;
+    expect_ok(write);
+    p.sites[A].holds[PAIR_JOURNAL_SYNCED] = true;
+    write = pair_write(&p, A, 1, 10, false);
+    flush = pair_flush(&p, A);
+    wait_long();
+    assert_true(pair_is_done(&p, write));
+    assert_false(pair_is_done(&p, flush));
+    p.sites[A].holds[PAIR_JOURNAL_SYNCED] = false;
+    expect_ok(flush);
+    pair_fini(&p);
+}
+
+/* min_in_sync is of the modes that have a set. */
+static void test_network_sync_goes_on_without_who_is_gone(void **state)
+{
+    begin(&p, 2, CW_MODE_NETWORK_SYNC);
+    cw_group_set_mode(p.sites[A].group, CW_MODE_NETWORK_SYNC, 1, 3);
+    wait_long();
+    assert_true(pair_peer(&p, A, B)->is_awaited);
+    pair_link(&p, A, B, false);
+    expect_ok(pair_write(&p, A, 1, 7, false));
+    assert_false(pair_peer(&p, A, B)->is_awaited);
+    pair_link(&p, A, B, true);
+    for (uint32_t i = 0; i < 4000 && !pair_peer(&p, A, B)->is_awaited; i++)
+        pair_turn(&p);
+    assert_true(pair_peer(&p, A, B)->is_awaited);
+    assert_int_equal(p.sites[A].group->set.members, 1);
+    pair_fini(&p);
+}
+
+static void test_network_sync_gives_up_on_who_is_stuck(void **state)
+{
+    begin(&p, 2, CW_MODE_NETWORK_SYNC);
+    wait_long();
+    p.sites[A].holds[PAIR_LEFT] = true;
+    p.is_held[A][B] = true; /* else what it acknowledges has left */
+    uint32_t write = pair_write(&p, A, 1, 7, false);
+    pair_run(&p, 4 * CW_SECOND);
+    assert_false(pair_is_done(&p, write));
+    pair_run(&p, 2 * CW_SECOND);
+    assert_true(pair_is_done(&p, write));
+    assert_false(pair_peer(&p, A, B)->is_awaited);
+    p.sites[A].holds[PAIR_LEFT] = p.is_held[A][B] = false;
+    wait_long();
+    wait_long();
+    assert_true(pair_peer(&p, A, B)->is_awaited);
+    pair_fini(&p);
+}
+
+static void test_network_sync_departures_of_before_count_not(void **state)
+{
+    begin(&p, 2, CW_MODE_NETWORK_SYNC);
+    wait_long();
+    struct cw_group *g = p.sites[A].group;
+    uint64_t old = (uint64_t)g->peers[B].attaches << 48 | (g->head + 1);
+    pair_link(&p, A, B, false);
+    wait_long();
+    pair_link(&p, A, B, true);
+    for (uint32_t i = 0; i < 4000 && !pair_peer(&p, A, B)->is_awaited; i++)
+        pair_turn(&p);
+    p.sites[A].holds[PAIR_LEFT] = true;
+    p.is_held[A][B] = true;
+    uint32_t write = pair_write(&p, A, 1, 7, false);
+    cw_group_on_left(g, B, old, p.now_ns);
+    wait_long();
+    assert_false(pair_is_done(&p, write));
+    p.sites[A].holds[PAIR_LEFT] = p.is_held[A][B] = false;
+    expect_ok(write);
+    pair_fini(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_async_waits_for_the_own_journal),
         cmocka_unit_test(test_async_flush_waits_for_the_sync),
         cmocka_unit_test(test_semi_sync_waits_for_reception),
+        cmocka_unit_test(test_network_sync_waits_until_it_has_left),
+        cmocka_unit_test(test_network_sync_goes_on_without_who_is_gone),
+        cmocka_unit_test(test_network_sync_gives_up_on_who_is_stuck),
+        cmocka_unit_test(test_network_sync_departures_of_before_count_not),
         cmocka_unit_test(test_sync_waits_for_the_other_journal),
         cmocka_unit_test(test_sync_flush_and_fua_wait_for_the_other_disk),
         cmocka_unit_test(test_no_answer_over_a_hole),
