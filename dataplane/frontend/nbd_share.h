@@ -8,7 +8,7 @@
  * nothing and come again and again, at any instant:
  *
  *   share: it may owe as much as leaves CW_NBD_SHARE_DIVISOR times that free. So the k-th takes at most a
- *          quarter of what is free, and never all: whoever comes next finds something for itself;
+ *          third of what is free, and never all: whoever comes next finds something for itself;
  *   dip:   what is kept back beyond that (CW_NBD_DIP_BYTES) serves who would get nothing, for instance
  *          because WRITEs fill the rest: one request of one who owes nothing, or a few small ones.
  *
@@ -20,7 +20,7 @@
 
 #include "frontend/nbd_connection.h"
 
-#define CW_NBD_SHARE_DIVISOR 3u
+#define CW_NBD_SHARE_DIVISOR 2u
 #define CW_NBD_DIP_BYTES     CW_REQUEST_BYTES_MAX   /* of all clients */
 #define CW_NBD_DIP_SMALL     (CW_NBD_DIP_BYTES / 8) /* of one that owes something already */
 
