@@ -189,5 +189,5 @@ void bench_end_feed(struct bench_end *end, uint32_t body_length)
 
 void bench_end_rekey(struct bench_end *end, uint64_t bytes)
 {
-    end->session->key_blocks_max = bytes > 0 ? bytes / 16 : CW_KEY_BLOCKS_MAX;
+    end->session->rotate_blocks = bytes > 0 ? bytes / 16 : CW_KEY_ROTATE_BLOCKS;
 }

@@ -47,5 +47,5 @@ void bench_end_turn(struct bench_end *end);
 bool bench_end_send(struct bench_end *end, const uint8_t *body, uint32_t body_length);
 /* As many as it takes, out of some megabytes of random bytes. */
 void bench_end_feed(struct bench_end *end, uint32_t body_length);
-/* New keys after so many bytes sealed or opened; 0: as late as always. */
+/* A new sending key after so many bytes sealed; 0: as late as always. */
 void bench_end_rekey(struct bench_end *end, uint64_t bytes);

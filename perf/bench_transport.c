@@ -78,8 +78,10 @@ static void start_eal(const char *lcores, uint32_t memory_mb)
 {
     struct cw_eal_config config = {.memory_mb = memory_mb, .may_use_hugepages = true};
     char why[512];
-    if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-        fail("two processors are needed");
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2) {
+        printf("skipped: two processors are needed\n");
+        exit(77); /* as meson has it */
+    }
     snprintf(config.lcores, sizeof config.lcores, "%s", lcores);
     snprintf(config.file_prefix, sizeof config.file_prefix, "bench-transport-%d", (int)getpid());
     if (cw_eal_start(&config, why, sizeof why) != CW_OK)
@@ -337,7 +339,15 @@ static void bulk(uint16_t mtu, uint32_t slices)
     close_bulk(&pair, folder);
 }
 
-/* In every second slice keys are worn after REKEY_BYTES. */
+static double run_rekeying(bool wanted, bool *is_rekeying)
+{
+    must_rekey = wanted;
+    obey(&near_end, is_rekeying);
+    return run_slice(REKEY_SLICE_NS);
+}
+
+/* In every second slice a key is worn after REKEY_BYTES; which one of two comes first changes, so that what
+ * grows slower or faster meanwhile is not taken for its cost. */
 static void rekey(uint16_t mtu, uint32_t slices)
 {
     char folder[] = "/tmp/bench-transport-XXXXXX";
@@ -347,13 +357,12 @@ static void rekey(uint16_t mtu, uint32_t slices)
     (void)run_slice(SLICE_NS);
     printf("{\"rekey\":{\"mtu\":%u,\"slices\":[", mtu);
     for (uint32_t i = 0; i < slices; i++) {
-        double kept = run_slice(REKEY_SLICE_NS);
-        must_rekey = true;
-        obey(&near_end, &is_rekeying);
-        double renewed = run_slice(REKEY_SLICE_NS);
-        must_rekey = false;
-        obey(&near_end, &is_rekeying);
-        printf("%s{\"gbps\":%.3f,\"gbps_rekeying\":%.3f}", i == 0 ? "" : ",", kept, renewed);
+        double gigabits[2];
+        for (uint32_t turn = 0; turn < 2; turn++) {
+            bool wanted = turn != i % 2;
+            gigabits[wanted] = run_rekeying(wanted, &is_rekeying);
+        }
+        printf("%s{\"gbps\":%.3f,\"gbps_rekeying\":%.3f}", i == 0 ? "" : ",", gigabits[0], gigabits[1]);
     }
     stop_far();
     printf("],\"gaps\":%u,\"gap_us\":%.1f", near_end.gap_count,

@@ -14,6 +14,7 @@
 #include <rte_mbuf.h>
 
 #include "base/numbers.h"
+#include "ends.h"
 
 #define BURST  32u
 #define ROUNDS 20000u
@@ -162,6 +163,7 @@ static struct cw_port *open_end(const char *folder, unsigned index, uint16_t mtu
     char why[256] = "";
     struct cw_port_config config = {.mtu = mtu};
     char name[32];
+    bench_address(&config, is_server ? 1 : 0);
     snprintf(name, sizeof name, "net_memif%u", index);
     snprintf(config.name, sizeof config.name, "%s", name);
     snprintf(config.device, sizeof config.device, "%s,role=%s,socket=%s/%u", name,

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/numbers.h"
+#include "ends.h"
 
 #define LINK_NS (30 * CW_SECOND)
 
@@ -47,6 +48,7 @@ static bool open_ports(struct cw_wanem_pair *pair, char *why, size_t why_size)
     static unsigned opened; /* every device of a process has a name of its own */
     for (unsigned i = 0; i < 2; i++) {
         struct cw_port_config config = {.mtu = pair->mtu};
+        bench_address(&config, i);
         snprintf(config.name, sizeof config.name, "%u", i);
         snprintf(config.device, sizeof config.device, "net_memif%u,role=client,socket=%s/%u", opened++,
                  pair->folder, i);

@@ -45,7 +45,7 @@ meson_suite() { # VARIANT SUITE...
 
 suite_build() { build_one gcc && build_one clang; }
 suite_tidy() { meson_suite gcc tidy; }
-suite_unit() { meson_suite gcc unit fuzz; }
+suite_unit() { meson_suite gcc unit fuzz perf; }
 suite_unit-asan() { meson_suite asan unit fuzz; }
 suite_tsan() { build_one gcc && meson test -C build/gcc --no-rebuild --print-errorlogs unit/base/ring-tsan; }
 suite_sim() { meson_suite gcc sim; }
