@@ -43,8 +43,34 @@
 #define CW_FRAGMENT_BYTES(datagram_bytes) ((datagram_bytes)-CW_PACKET_OVERHEAD - CW_FRAME_DATA_SIZE)
 #define CW_FEC_HEAD_SIZE                  16u /* what a repair is longer than the longest packet that it repairs */
 #define CW_FRAGMENT_BYTES_MIN             (CW_FRAGMENT_BYTES(CW_DATAGRAM_BYTES_MIN) - CW_FEC_HEAD_SIZE)
-#define CW_FRAGMENTS_MAX                  ((CW_MESSAGE_BYTES_MAX + CW_FRAGMENT_BYTES_MIN - 1) / CW_FRAGMENT_BYTES_MIN)
-#define CW_FRAGMENT_WORDS                 ((CW_FRAGMENTS_MAX + 63u) / 64u)
+
+/*
+ * A message is counted in units; a fragment is a run of them, as many as the path's datagrams hold at the
+ * time. So what was sent in large datagrams can be sent again in smaller ones, and both sides need one bit a
+ * unit. The unit is what divides the largest fragment evenly, so that the largest datagrams waste nothing,
+ * and at least this.
+ */
+#define CW_UNIT_BYTES_MIN        170u
+#define CW_UNITS_OF_FRAGMENT_MAX 60u
+#define CW_UNITS_MAX             ((CW_MESSAGE_BYTES_MAX + CW_UNIT_BYTES_MIN - 1) / CW_UNIT_BYTES_MIN)
+#define CW_UNIT_WORDS            ((CW_UNITS_MAX + 63u) / 64u)
+static_assert(CW_FRAGMENT_BYTES_MIN >= CW_UNIT_BYTES_MIN, "every fragment holds a unit");
+
+/* Those units of [first, end) that are in this word of a bitmap; word is first / 64 or a later one up to the
+ * end. */
+static inline uint64_t cw_units_mask(uint32_t first, uint32_t end, uint32_t word)
+{
+    uint32_t low = first > 64 * word ? first - 64 * word : 0;
+    uint32_t high = end < 64 * (word + 1) ? end - 64 * word : 64;
+    return ~0ull >> (64 - (high - low)) << low;
+}
+
+/* Of the largest fragment that a session can have. */
+static inline uint32_t cw_unit_bytes(uint32_t fragment_bytes_max)
+{
+    uint32_t units = fragment_bytes_max / CW_UNIT_BYTES_MIN;
+    return fragment_bytes_max / (units > CW_UNITS_OF_FRAGMENT_MAX ? CW_UNITS_OF_FRAGMENT_MAX : units);
+}
 
 static_assert(CW_PACKET_OVERHEAD + CW_FRAME_ACK_SIZE(CW_ACK_RANGES_MAX) + CW_FRAME_CREDIT_SIZE +
                       CW_FRAME_PING_SIZE + CW_FRAME_RECOVERED_SIZE(CW_RECOVERED_MAX) <=

@@ -19,7 +19,8 @@
 #include "base/arena.h"
 
 enum cw_sent_kind {
-    CW_SENT_DATA = 0, /* reference: handle of the message; fragment: which */
+    CW_SENT_DATA = 0, /* reference: handle of the message; fragment: which,
+                        packed */
     CW_SENT_REPAIR,   /* nothing to say again */
     CW_SENT_CONTROL, /* reference: the largest number acknowledged by it, 0: none; fragment: CW_SENT_HAD_ bits
                       */

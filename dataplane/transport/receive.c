@@ -72,11 +72,11 @@ void cw_receive_init(struct cw_receive *receive, struct cw_arena *arena,
             cw_arena_take(arena, receive->window * sizeof(uint32_t), alignof(uint32_t));
 }
 
-void cw_receive_open(struct cw_receive *receive, uint32_t fragment_bytes)
+void cw_receive_open(struct cw_receive *receive, uint32_t unit_bytes)
 {
     CW_ASSERT(!receive->is_open);
     receive->is_open = true;
-    receive->fragment_bytes = fragment_bytes;
+    receive->unit_bytes = unit_bytes;
     receive->must_advertise = true;
     for (uint32_t c = 0; c < CW_CLASS_COUNT; c++) {
         receive->granted[c] = receive->pools[c].free_count;
@@ -121,7 +121,7 @@ static struct cw_message_in *begin(struct cw_receive *receive, uint8_t stream, u
     in->body_length = data->body_length;
     in->group = data->group;
     in->epoch = data->epoch;
-    in->missing_count = (uint16_t)((total + receive->fragment_bytes - 1) / receive->fragment_bytes);
+    in->missing_count = (uint16_t)((total + receive->unit_bytes - 1) / receive->unit_bytes);
     receive->streams[stream].table[number & (receive->window - 1)] = place_of(class, handle.index);
     return in;
 }
@@ -131,9 +131,9 @@ static struct cw_message_in *begin(struct cw_receive *receive, uint8_t stream, u
 static bool shape_is_good(const struct cw_receive *receive, const struct cw_data *data)
 {
     uint32_t left = data->head_length + data->body_length - data->offset;
-    if (data->offset % receive->fragment_bytes != 0)
+    if (data->offset % receive->unit_bytes != 0)
         return false;
-    if (data->length != CW_MIN(left, receive->fragment_bytes))
+    if (data->length == 0 || (data->length != left && data->length % receive->unit_bytes != 0))
         return false;
     if (data->offset != 0 || !data->has_group)
         return true;
@@ -144,6 +144,19 @@ static bool is_same_message(const struct cw_message_in *in, const struct cw_data
 {
     return in->head_length == data->head_length && in->body_length == data->body_length &&
            in->group == data->group && in->epoch == data->epoch;
+}
+
+/* Counts the fragment's units that were missing. */
+static uint16_t mark(const struct cw_receive *receive, struct cw_message_in *in, const struct cw_data *data)
+{
+    uint32_t first = data->offset / receive->unit_bytes, news = 0;
+    uint32_t end = (data->offset + data->length + receive->unit_bytes - 1) / receive->unit_bytes;
+    for (uint32_t w = first / 64; 64 * w < end; w++) {
+        uint64_t mask = cw_units_mask(first, end, w);
+        news += (uint32_t)__builtin_popcountll(mask & ~in->got[w]);
+        in->got[w] |= mask;
+    }
+    return (uint16_t)news;
 }
 
 static void keep(struct cw_receive *receive, struct cw_message_in *in, const struct cw_data *data)
@@ -197,12 +210,12 @@ enum cw_receive_result cw_receive_fragment(struct cw_receive *receive, uint8_t s
     CW_ASSERT(in->number == number);
     if (!is_same_message(in, data))
         return CW_RECEIVE_BAD;
-    uint32_t index = data->offset / receive->fragment_bytes;
-    if (in->got[index / 64] >> index % 64 & 1)
+    uint16_t news = mark(receive, in, data);
+    if (news == 0)
         return CW_RECEIVE_DUPLICATE;
-    in->got[index / 64] |= 1ull << index % 64;
     keep(receive, in, data);
-    if (--in->missing_count > 0)
+    in->missing_count -= news;
+    if (in->missing_count > 0)
         return CW_RECEIVE_KEPT;
     finish(receive, in, whole);
     return CW_RECEIVE_WHOLE;

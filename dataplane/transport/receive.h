@@ -32,11 +32,11 @@ struct cw_message_in {
     bool is_whole; /* handed out, waits for release */
     bool has_group;
     uint16_t head_length;
-    uint16_t missing_count; /* fragments */
+    uint16_t missing_count; /* units */
     uint32_t body_length;
     uint32_t group;
     uint64_t epoch;
-    uint64_t got[CW_FRAGMENT_WORDS];
+    uint64_t got[CW_UNIT_WORDS];
     uint8_t head[CW_MESSAGE_HEAD_MAX];
 };
 
@@ -52,7 +52,7 @@ struct cw_receive {
     size_t memory_length;
     struct cw_in_stream streams[CW_STREAM_COUNT];
     uint32_t window;
-    uint32_t fragment_bytes;
+    uint32_t unit_bytes;
     bool is_open;
     bool must_advertise; /* an advertisement was lost, or there was none yet */
     uint64_t granted[CW_CLASS_COUNT];
@@ -72,7 +72,7 @@ enum cw_receive_result {
 uint32_t cw_receive_window(const uint32_t counts[CW_CLASS_COUNT]);
 void cw_receive_init(struct cw_receive *receive, struct cw_arena *arena,
                      const uint32_t counts[CW_CLASS_COUNT]);
-void cw_receive_open(struct cw_receive *receive, uint32_t fragment_bytes);
+void cw_receive_open(struct cw_receive *receive, uint32_t unit_bytes);
 /* Forgets everything in assembly. What was handed out stays so until released. */
 void cw_receive_close(struct cw_receive *receive);
 

@@ -13,6 +13,8 @@ static struct cw_message_out *at(const struct cw_send *send, uint32_t index)
     return (struct cw_message_out *)(send->pool.slots + (size_t)index * send->pool.slot_size);
 }
 
+#define FIRST_MASK ((1u << CW_FRAGMENT_COUNT_SHIFT) - 1)
+
 static bool bit(const uint64_t *words, uint32_t i)
 {
     return words[i / 64] >> i % 64 & 1;
@@ -27,11 +29,12 @@ void cw_send_init(struct cw_send *send, struct cw_arena *arena, uint32_t message
             (struct cw_out_stream){0, CW_OUT_NONE, CW_OUT_NONE, CW_OUT_NONE, CW_OUT_NONE, CW_OUT_NONE};
 }
 
-void cw_send_open(struct cw_send *send, uint32_t fragment_bytes, uint32_t window)
+void cw_send_open(struct cw_send *send, uint32_t unit_bytes, uint32_t window)
 {
     CW_ASSERT(send->open_count == 0);
-    CW_ASSERT(fragment_bytes >= CW_FRAGMENT_BYTES_MIN);
-    send->fragment_bytes = fragment_bytes;
+    CW_ASSERT(unit_bytes >= CW_UNIT_BYTES_MIN);
+    send->unit_bytes = unit_bytes;
+    send->units_of_fragment = 1;
     send->window = window;
     send->has_grant = false;
     memset(send->granted, 0, sizeof send->granted);
@@ -39,6 +42,12 @@ void cw_send_open(struct cw_send *send, uint32_t fragment_bytes, uint32_t window
     memset(send->used, 0, sizeof send->used);
     for (uint32_t s = 0; s < CW_STREAM_COUNT; s++)
         send->streams[s].next_number = 0;
+}
+
+void cw_send_limit(struct cw_send *send, uint32_t fragment_bytes)
+{
+    CW_ASSERT(fragment_bytes >= send->unit_bytes);
+    send->units_of_fragment = CW_MIN(fragment_bytes / send->unit_bytes, CW_UNITS_OF_FRAGMENT_MAX);
 }
 
 /* What a stream leaves to the ones above it. */
@@ -73,7 +82,7 @@ void cw_send_put(struct cw_send *send, uint8_t stream, const uint8_t *head, uint
     message->body = body;
     message->body_length = body_length;
     message->head_length = (uint16_t)head_length;
-    message->fragment_count = (uint16_t)((total + send->fragment_bytes - 1) / send->fragment_bytes);
+    message->unit_count = (uint16_t)((total + send->unit_bytes - 1) / send->unit_bytes);
     message->stream = stream;
     message->is_open = true;
     message->self = handle;
@@ -93,11 +102,21 @@ void cw_send_put(struct cw_send *send, uint8_t stream, const uint8_t *head, uint
 
 static uint16_t first_lost(const struct cw_message_out *message)
 {
-    for (uint32_t w = 0; w < CW_FRAGMENT_WORDS; w++)
+    for (uint32_t w = 0; w < CW_UNIT_WORDS; w++)
         if (message->lost[w])
             return (uint16_t)(64 * w + (uint32_t)__builtin_ctzll(message->lost[w]));
-    CW_ASSERT(!"it is in the list because a fragment is lost");
+    CW_ASSERT(!"it is in the list because a unit is lost");
     return 0;
+}
+
+/* As many lost ones on end as a fragment holds. */
+static uint16_t lost_run(const struct cw_send *send, const struct cw_message_out *message, uint16_t first)
+{
+    uint32_t count = 1;
+    while (count < send->units_of_fragment && first + count < message->unit_count &&
+           bit(message->lost, first + count))
+        count++;
+    return (uint16_t)count;
 }
 
 uint32_t cw_send_waiting(const struct cw_send *send, uint8_t first, uint8_t last, uint32_t limit)
@@ -105,8 +124,10 @@ uint32_t cw_send_waiting(const struct cw_send *send, uint8_t first, uint8_t last
     uint32_t count = 0;
     for (uint32_t s = first; s <= last; s++) {
         const struct cw_message_out *message = at(send, send->streams[s].unsent);
-        for (; message && count < limit; message = at(send, message->newer))
-            count += message->fragment_count - message->sent_count;
+        for (; message && count < limit; message = at(send, message->newer)) {
+            uint32_t units = message->unit_count - message->sent_count;
+            count += (units + send->units_of_fragment - 1) / send->units_of_fragment;
+        }
         if (send->streams[s].lost_first != CW_OUT_NONE)
             count++; /* at least one more */
     }
@@ -126,12 +147,15 @@ bool cw_send_next(const struct cw_send *send, struct cw_fragment *fragment)
         const struct cw_out_stream *out = &send->streams[s];
         if (out->lost_first != CW_OUT_NONE) {
             struct cw_message_out *message = at(send, out->lost_first);
-            *fragment = (struct cw_fragment){message, first_lost(message), true};
+            uint16_t first = first_lost(message);
+            *fragment = (struct cw_fragment){message, first, lost_run(send, message, first), true};
             return true;
         }
         if (out->unsent != CW_OUT_NONE) {
             struct cw_message_out *message = at(send, out->unsent);
-            *fragment = (struct cw_fragment){message, message->sent_count, false};
+            uint32_t left = message->unit_count - (uint32_t)message->sent_count;
+            *fragment = (struct cw_fragment){message, message->sent_count,
+                                             (uint16_t)CW_MIN(left, send->units_of_fragment), false};
             return true;
         }
     }
@@ -142,7 +166,7 @@ void cw_send_describe(const struct cw_send *send, const struct cw_fragment *frag
 {
     const struct cw_message_out *message = fragment->message;
     uint32_t total = message->head_length + message->body_length;
-    uint32_t offset = fragment->index * send->fragment_bytes;
+    uint32_t offset = fragment->first * send->unit_bytes;
     CW_ASSERT(offset < total);
     bool has_group = message->head_length >= CW_FRAME_HEAD_WITH_GROUP;
     *data = (struct cw_data){
@@ -152,7 +176,7 @@ void cw_send_describe(const struct cw_send *send, const struct cw_fragment *frag
         .has_group = has_group,
         .group = has_group ? cw_load32le(message->head + 4) : 0,
         .epoch = has_group ? cw_load64le(message->head + 8) : 0,
-        .length = CW_MIN(send->fragment_bytes, total - offset),
+        .length = CW_MIN(fragment->count * send->unit_bytes, total - offset),
     };
 }
 
@@ -194,13 +218,19 @@ static void lost_remove(struct cw_send *send, struct cw_message_out *message)
         at(send, message->lost_next)->lost_previous = message->lost_previous;
 }
 
-/* The fragment need not be sent again after all, or just was. */
-static void lost_clear(struct cw_send *send, struct cw_message_out *message, uint16_t index)
+/* These units need not be sent again after all, or just were. */
+static void lost_clear(struct cw_send *send, struct cw_message_out *message, uint32_t first, uint32_t end)
 {
-    if (!bit(message->lost, index))
+    uint32_t cleared = 0;
+    if (message->lost_count == 0)
         return;
-    message->lost[index / 64] &= ~(1ull << index % 64);
-    if (--message->lost_count == 0)
+    for (uint32_t w = first / 64; 64 * w < end; w++) {
+        uint64_t found = message->lost[w] & cw_units_mask(first, end, w);
+        message->lost[w] &= ~found;
+        cleared += (uint32_t)__builtin_popcountll(found);
+    }
+    message->lost_count -= (uint16_t)cleared;
+    if (cleared > 0 && message->lost_count == 0)
         lost_remove(send, message);
 }
 
@@ -208,11 +238,12 @@ void cw_send_on_sent(struct cw_send *send, const struct cw_fragment *fragment)
 {
     struct cw_message_out *message = fragment->message;
     if (fragment->is_again) {
-        lost_clear(send, message, fragment->index);
+        lost_clear(send, message, fragment->first, fragment->first + (uint32_t)fragment->count);
         return;
     }
-    CW_ASSERT(fragment->index == message->sent_count);
-    if (++message->sent_count == message->fragment_count)
+    CW_ASSERT(fragment->first == message->sent_count);
+    message->sent_count += fragment->count;
+    if (message->sent_count == message->unit_count)
         send->streams[message->stream].unsent = message->newer;
 }
 
@@ -222,25 +253,37 @@ static struct cw_message_out *open_message(const struct cw_send *send, uint64_t 
     return message && message->is_open ? message : NULL;
 }
 
-struct cw_message_out *cw_send_on_acked(struct cw_send *send, uint64_t handle, uint16_t index)
+struct cw_message_out *cw_send_on_acked(struct cw_send *send, uint64_t handle, uint16_t fragment)
 {
     struct cw_message_out *message = open_message(send, handle);
-    if (!message || bit(message->acked, index))
+    uint32_t first = fragment & FIRST_MASK, end = first + (fragment >> CW_FRAGMENT_COUNT_SHIFT), count = 0;
+    if (!message)
         return NULL;
-    CW_ASSERT(index < message->sent_count);
-    message->acked[index / 64] |= 1ull << index % 64;
-    lost_clear(send, message, index);
-    return ++message->acked_count == message->fragment_count ? message : NULL;
+    CW_ASSERT(end <= message->sent_count);
+    for (uint32_t w = first / 64; 64 * w < end; w++) {
+        uint64_t news = cw_units_mask(first, end, w) & ~message->acked[w];
+        message->acked[w] |= news;
+        count += (uint32_t)__builtin_popcountll(news);
+    }
+    message->acked_count += (uint16_t)count;
+    lost_clear(send, message, first, end);
+    return count > 0 && message->acked_count == message->unit_count ? message : NULL;
 }
 
-void cw_send_on_lost(struct cw_send *send, uint64_t handle, uint16_t index)
+void cw_send_on_lost(struct cw_send *send, uint64_t handle, uint16_t fragment)
 {
     struct cw_message_out *message = open_message(send, handle);
-    if (!message || bit(message->acked, index) || bit(message->lost, index))
+    uint32_t first = fragment & FIRST_MASK, end = first + (fragment >> CW_FRAGMENT_COUNT_SHIFT), count = 0;
+    if (!message)
         return;
-    message->lost[index / 64] |= 1ull << index % 64;
-    if (message->lost_count++ == 0)
+    for (uint32_t w = first / 64; 64 * w < end; w++) {
+        uint64_t news = cw_units_mask(first, end, w) & ~message->acked[w] & ~message->lost[w];
+        message->lost[w] |= news;
+        count += (uint32_t)__builtin_popcountll(news);
+    }
+    if (count > 0 && message->lost_count == 0)
         lost_append(send, message);
+    message->lost_count += (uint16_t)count;
 }
 
 void cw_send_on_credit(struct cw_send *send, const uint64_t granted[CW_CLASS_COUNT])

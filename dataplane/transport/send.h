@@ -31,8 +31,8 @@ struct cw_message_out {
     const uint8_t *body; /* borrowed from send to SENT */
     uint32_t body_length;
     uint16_t head_length;
-    uint16_t fragment_count;
-    uint16_t sent_count; /* fragments that have left at least once: 0..sent_count - 1 */
+    uint16_t unit_count;
+    uint16_t sent_count; /* units that have left at least once: 0..sent_count - 1 */
     uint16_t acked_count;
     uint16_t lost_count; /* bits set in lost */
     uint8_t stream;
@@ -40,8 +40,8 @@ struct cw_message_out {
     struct cw_handle self;
     uint32_t newer, older;             /* of its stream; slot indexes, CW_OUT_NONE at the ends */
     uint32_t lost_next, lost_previous; /* when lost_count > 0 */
-    uint64_t acked[CW_FRAGMENT_WORDS];
-    uint64_t lost[CW_FRAGMENT_WORDS];
+    uint64_t acked[CW_UNIT_WORDS];
+    uint64_t lost[CW_UNIT_WORDS];
     uint8_t head[CW_MESSAGE_HEAD_MAX];
 };
 #define CW_OUT_NONE UINT32_MAX
@@ -49,14 +49,15 @@ struct cw_message_out {
 struct cw_out_stream {
     uint64_t next_number; /* from 0 */
     uint32_t oldest, newest;
-    uint32_t unsent; /* first with sent_count < fragment_count */
+    uint32_t unsent; /* first with sent_count < unit_count */
     uint32_t lost_first, lost_last;
 };
 
 struct cw_send {
     struct cw_pool pool;
     struct cw_out_stream streams[CW_STREAM_COUNT];
-    uint32_t fragment_bytes;
+    uint32_t unit_bytes;
+    uint32_t units_of_fragment; /* what may leave in one now */
     uint32_t window;
     uint32_t open_count;
     bool has_grant;                       /* a CREDIT came since the session is up */
@@ -67,13 +68,24 @@ struct cw_send {
 
 struct cw_fragment {
     struct cw_message_out *message;
-    uint16_t index;
-    bool is_again; /* a retransmission */
+    uint16_t first, count; /* units */
+    bool is_again;         /* a retransmission */
 };
+
+/* The same in 16 bits, for the map of what is in flight. */
+#define CW_FRAGMENT_COUNT_SHIFT 10u
+static_assert(CW_UNITS_MAX < 1u << CW_FRAGMENT_COUNT_SHIFT, "a first unit fits");
+static_assert(CW_UNITS_OF_FRAGMENT_MAX < 1u << (16 - CW_FRAGMENT_COUNT_SHIFT), "a count fits");
+static inline uint16_t cw_fragment_pack(const struct cw_fragment *fragment)
+{
+    return (uint16_t)(fragment->first | (uint32_t)fragment->count << CW_FRAGMENT_COUNT_SHIFT);
+}
 
 void cw_send_init(struct cw_send *send, struct cw_arena *arena, uint32_t messages_max);
 /* The session is up: nothing granted yet, numbers from 0. Asserts that no message is open. */
-void cw_send_open(struct cw_send *send, uint32_t fragment_bytes, uint32_t window);
+void cw_send_open(struct cw_send *send, uint32_t unit_bytes, uint32_t window);
+/* Fragments have at most this many bytes from now on: at least one unit. */
+void cw_send_limit(struct cw_send *send, uint32_t fragment_bytes);
 
 bool cw_send_can(const struct cw_send *send, uint8_t stream, uint32_t body_length);
 /* Asserts cw_send_can. */
@@ -92,9 +104,10 @@ void cw_send_copy(const struct cw_fragment *fragment, const struct cw_data *data
 /* It has left. */
 void cw_send_on_sent(struct cw_send *send, const struct cw_fragment *fragment);
 
-/* Both ignore messages that are finished. The message, when this was the last fragment of it; else NULL. */
-struct cw_message_out *cw_send_on_acked(struct cw_send *send, uint64_t message, uint16_t index);
-void cw_send_on_lost(struct cw_send *send, uint64_t message, uint16_t index);
+/* The fragment is packed. Both ignore messages that are finished. The message, when this was the last of it;
+ * else NULL. */
+struct cw_message_out *cw_send_on_acked(struct cw_send *send, uint64_t message, uint16_t fragment);
+void cw_send_on_lost(struct cw_send *send, uint64_t message, uint16_t fragment);
 /* Cumulative; what is lower than known is an older frame. The first one sets the measure. */
 void cw_send_on_credit(struct cw_send *send, const uint64_t granted[CW_CLASS_COUNT]);
 

@@ -259,8 +259,10 @@ void cw_session_go_up(struct cw_session *s, uint64_t now_ns)
     cw_fsm_move(&s->fsm, &s->state, CW_STATE_UP);
     cw_session_rate_start(s, lane->datagram_bytes, now_ns);
     s->live_before = cw_session_live_count(s);
-    cw_send_open(&s->send, lane->data_bytes_max - CW_FRAME_DATA_SIZE, lane->window);
-    cw_receive_open(&s->receive, lane->data_bytes_max - CW_FRAME_DATA_SIZE);
+    uint32_t fragment_bytes = lane->data_bytes_max - CW_FRAME_DATA_SIZE;
+    cw_send_open(&s->send, cw_unit_bytes(fragment_bytes), lane->window);
+    cw_send_limit(&s->send, fragment_bytes);
+    cw_receive_open(&s->receive, cw_unit_bytes(fragment_bytes));
     cw_session_fec_open(s, lane);
     s->credit_ns = now_ns;
     s->heard_ns = now_ns;

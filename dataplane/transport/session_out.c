@@ -171,7 +171,7 @@ size_t cw_session_build_data(struct cw_session *s, uint8_t *datagram, uint64_t n
     }
     CW_ASSERT(s->live->next_iv == s->inflight.next_number);
     struct cw_sent *sent = cw_inflight_add(&s->inflight, CW_SENT_DATA, cw_handle_pack(fragment.message->self),
-                                           fragment.index, now_ns);
+                                           cw_fragment_pack(&fragment), now_ns);
     cw_session_rate_sent(s, sent, length + CW_PACKET_OVERHEAD, now_ns);
     cw_loss_on_sent(&s->loss, now_ns);
     cw_meter_add(&s->packets_sent, 1, now_ns);

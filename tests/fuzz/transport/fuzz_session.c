@@ -254,12 +254,12 @@ static size_t a_frame(struct cw_rng *rng, uint8_t *at)
 
 static size_t a_data_frame(struct cw_rng *rng, uint8_t *at)
 {
-    uint32_t full = CW_FRAGMENT_BYTES(DATAGRAM_MAX) - CW_FEC_HEAD_SIZE;
+    uint32_t full = CW_FRAGMENT_BYTES(DATAGRAM_MAX) - CW_FEC_HEAD_SIZE, unit = cw_unit_bytes(full);
     struct cw_data data = {
         .head_length = 64, .body_length = (uint32_t)cw_rng_below(rng, 3) * 1500, .has_group = true};
     uint32_t total = data.head_length + data.body_length;
-    data.offset = full * (uint32_t)cw_rng_below(rng, (total + full - 1) / full);
-    data.length = CW_MIN(full, total - data.offset);
+    data.offset = unit * (uint32_t)cw_rng_below(rng, (total + unit - 1) / unit);
+    data.length = CW_MIN(unit * (1 + (uint32_t)cw_rng_below(rng, full / unit)), total - data.offset);
     size_t size = cw_frame_write_data(at, &data);
     memset(at + size, 0, data.length);
     return size + data.length;
