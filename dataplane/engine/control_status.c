@@ -299,6 +299,7 @@ static json_t *path_json(const struct cw_control *control, uint32_t index,
     set(object, "rate_bps", stats->rate_bytes_per_second * 8);
     set(object, "pending", snapshot->pending);
     set_text(object, "left_means", "accepted"); /* by the port; no driver is asked for descriptors that are done */
+    set(object, "datagram_bytes", stats->datagram_bytes);
     json_object_set_new(object, "rate_control", rate_control_json(stats));
     json_object_set_new(object, "counters", counters);
     return object;

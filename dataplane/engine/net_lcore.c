@@ -107,6 +107,7 @@ static void session_config_of(const struct cw_net *net, const struct cw_net_path
         .messages_max = CW_NET_MESSAGES_MAX,
         .idle_timeout_ns = IDLE_TIMEOUT_NS,
         .fec = fec_config_of(&wanted->fec),
+        .is_mtu_probed = true,
     };
     snprintf(session->local_name, sizeof session->local_name, "%s", config->site);
     snprintf(session->remote_name, sizeof session->remote_name, "%s", wanted->remote);

@@ -73,6 +73,14 @@ size_t cw_frame_write_recovered(uint8_t *at, const struct cw_recovered_list *rec
     return CW_FRAME_RECOVERED_SIZE(recovered->count);
 }
 
+size_t cw_frame_write_probe(uint8_t *at, size_t length)
+{
+    CW_ASSERT(length >= CW_FRAME_PING_SIZE);
+    memset(at, 0, length);
+    at[0] = CW_FRAME_PROBE;
+    return length;
+}
+
 #define DATA_HAS_GROUP 0x01u
 
 size_t cw_frame_write_data(uint8_t *at, const struct cw_data *data)
@@ -179,6 +187,8 @@ size_t cw_frame_decode(const uint8_t *at, size_t left, struct cw_frame *frame)
     case CW_FRAME_CLOSE:
         frame->why = at[1];
         return zeros(at + 2, 6) ? CW_FRAME_CLOSE_SIZE : 0;
+    case CW_FRAME_PROBE:
+        return zeros(at + 1, left - 1) ? left : 0;
     case CW_FRAME_DATA:
         return decode_data(at, left, &frame->data);
     default:

@@ -7,6 +7,7 @@
  *   CREDIT u8 2, 7 zeros, u64 granted[3]
  *   PING   u8 3, 7 zeros
  *   CLOSE  u8 4, u8 why, 6 zeros
+ *   PROBE  u8 7, zeros to the end of the payload, at least 7
  *   RECOVERED  u8 6, u8 n, 6 zeros, u64 highest, then n * u32 below highest
  *   DATA   u8 5, u8 flags, u16 head length, u32 body length, u32 offset, u32 group, u64 epoch, bytes
  *
@@ -85,6 +86,7 @@ enum cw_frame_type {
     CW_FRAME_CLOSE,
     CW_FRAME_DATA,
     CW_FRAME_RECOVERED,
+    CW_FRAME_PROBE,
     CW_FRAME_TYPE_COUNT
 };
 
@@ -131,6 +133,8 @@ struct cw_frame {
 size_t cw_frame_write_ack(uint8_t *at, const struct cw_ack *ack);
 size_t cw_frame_write_credit(uint8_t *at, const uint64_t granted[CW_CLASS_COUNT]);
 size_t cw_frame_write_ping(uint8_t *at);
+/* As long as it is to be, at least 8 bytes. */
+size_t cw_frame_write_probe(uint8_t *at, size_t length);
 /* Numbers less than 2^32 apart. */
 size_t cw_frame_write_recovered(uint8_t *at, const struct cw_recovered_list *recovered);
 size_t cw_frame_write_close(uint8_t *at, uint8_t why);

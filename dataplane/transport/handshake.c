@@ -28,6 +28,7 @@
 #include "base/bytes.h"
 #include "base/numbers.h"
 #include "transport/frames.h"
+#include "transport/pmtu.h"
 #include "wire/packet.h"
 
 #define BODY           CW_PACKET_HEADER_SIZE
@@ -567,7 +568,9 @@ static size_t write_carry(struct cw_handshake *h, uint8_t *datagram, uint64_t no
 {
     size_t length = 0;
     uint32_t offset = 0;
-    size_t room = CW_MIN(h->datagram_bytes, h->peer.datagram_bytes) - CARRY_OVERHEAD;
+    uint32_t agreed = CW_MIN(h->datagram_bytes, h->peer.datagram_bytes);
+    size_t room =
+        CW_MIN(agreed, CW_PMTU_BASE_BYTES) - CARRY_OVERHEAD; /* what the path carries is not known yet */
     bool is_due = cw_carry_next(h->carry, room, &offset, datagram + CARRY_BYTES_AT, &length);
     CW_ASSERT(is_due);
     memcpy(datagram + BODY, h->is_initiator ? h->own.random : h->peer.random, 32);

@@ -261,7 +261,7 @@ void cw_session_go_up(struct cw_session *s, uint64_t now_ns)
     s->live_before = cw_session_live_count(s);
     uint32_t fragment_bytes = lane->data_bytes_max - CW_FRAME_DATA_SIZE;
     cw_send_open(&s->send, cw_unit_bytes(fragment_bytes), lane->window);
-    cw_send_limit(&s->send, fragment_bytes);
+    cw_session_mtu_open(s, now_ns);
     cw_receive_open(&s->receive, cw_unit_bytes(fragment_bytes));
     cw_session_fec_open(s, lane);
     s->credit_ns = now_ns;
@@ -409,6 +409,7 @@ void cw_session_stats(struct cw_session *s, struct cw_session_stats *stats)
         .loss = sent ? (double)CW_MIN(lost, sent) / (double)sent : 0,
         .packets_in_flight = s->inflight.outstanding.count,
         .messages_in_flight = s->send.open_count,
+        .datagram_bytes = s->state == CW_STATE_UP ? cw_pmtu_bytes(&s->pmtu) : 0,
         .bytes_in_flight = s->rate.path.in_flight,
         .pacing_bytes_per_second = cw_rate_pacing(&s->rate),
         .window_bytes = cw_rate_window(&s->rate),

@@ -86,6 +86,8 @@ struct cw_session_config {
     uint32_t receive_count[CW_CLASS_COUNT]; /* buffers of each class = credit granted */
     uint64_t idle_timeout_ns;               /* nothing heard for this long: down. Default 2 s */
     struct cw_fec_config fec;
+    bool is_mtu_probed; /* begin with small datagrams and find what the path carries; else the largest, always
+                         */
 };
 
 /* A received message. The buffer is the session's; give it back with cw_session_release. */
@@ -135,6 +137,10 @@ struct cw_session_event {
     X(CW_SESSION_LOST, "packets_lost")                                                                       \
     X(CW_SESSION_SPURIOUS, "losses_spurious")                                                                \
     X(CW_SESSION_PROBES, "probe_timeouts")                                                                   \
+    X(CW_SESSION_MTU_PROBES, "mtu_probes")                                                                   \
+    X(CW_SESSION_MTU_HINTS, "mtu_hints")                                                                     \
+    X(CW_SESSION_BLACK_HOLES, "mtu_black_holes")                                                             \
+    X(CW_SESSION_DROP_HINT, "drop_mtu_hint")                                                                 \
     X(CW_SESSION_DROP_SHORT, "drop_short")                                                                   \
     X(CW_SESSION_DROP_FORMAT, "drop_format")                                                                 \
     X(CW_SESSION_DROP_SPI, "drop_unknown_spi")                                                               \
@@ -206,6 +212,15 @@ void cw_session_on_datagram_marked(struct cw_session *session, uint8_t *datagram
                                    uint64_t now_ns);
 
 /*
+ * A router says (ICMP) that it carries datagrams of this size at most, and quotes the first bytes of one that
+ * it did not carry. A hint: looked at only if that one is out under the keys of now, and never below what is
+ * the base (pmtu.h). False: it was not believed.
+ */
+#define CW_SESSION_QUOTED_BYTES 16u
+bool cw_session_on_too_big(struct cw_session *session, const uint8_t *quoted, size_t length,
+                           uint32_t datagram_bytes, uint64_t now_ns);
+
+/*
  * Builds the next datagram that may leave now, highest priority first: handshake, acks, control, live,
  * resync, retransmissions before new data of the same stream. Returns its length, 0 when nothing may leave.
  */
@@ -237,6 +252,7 @@ struct cw_session_stats {
     uint64_t rate_bytes_per_second; /* measured over the last second */
     double loss;                    /* share of packets declared lost, last ten seconds or so */
     uint32_t packets_in_flight, messages_in_flight;
+    uint32_t datagram_bytes; /* the largest that are sent now; 0: down */
     uint64_t bytes_in_flight;
     uint64_t pacing_bytes_per_second; /* what the controller allows now; 0: not paced */
     uint64_t window_bytes;            /* UINT64_MAX: no limit but that of packets */

@@ -67,7 +67,7 @@ static bool on_frame(struct cw_session *s, const struct cw_packet *packet, const
     case CW_FRAME_DATA:
         return on_data(s, packet, &frame->data);
     default:
-        CW_ASSERT(frame->type == CW_FRAME_PING);
+        CW_ASSERT(frame->type == CW_FRAME_PING || frame->type == CW_FRAME_PROBE);
         return true;
     }
 }

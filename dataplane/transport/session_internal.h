@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The inside of a session, shared by session.c (life and events), session_in.c (datagrams in), session_out.c
- * (datagrams out), session_time.c (timers and loss), session_rate.c (rate control) and session_fec.c. Nobody
+ * (datagrams out), session_time.c (timers and loss), session_rate.c (rate control), session_mtu.c and
+ * session_fec.c. Nobody
  * else includes this, but tests of limits that cannot be reached in time.
  *
  * A lane is a pair of keys with its packet numbers and replay window. There are two: the live one and the
@@ -20,6 +21,7 @@
 #include "transport/loss.h"
 #include "transport/meter.h"
 #include "transport/pacer.h"
+#include "transport/pmtu.h"
 #include "transport/rate.h"
 #include "transport/receive.h"
 #include "transport/replay.h"
@@ -82,6 +84,7 @@ struct cw_session {
     struct cw_inflight inflight;
     struct cw_ack_ranges acks;
     struct cw_loss loss;
+    struct cw_pmtu pmtu;   /* while up */
     struct cw_pacer pacer; /* the shaper: nothing leaves faster than the configured rate */
     struct cw_rate rate;
     struct cw_pacer rate_pacer; /* what a controller other than fixed asks for; data alone obeys */
@@ -150,6 +153,17 @@ size_t cw_session_build_data(struct cw_session *session, uint8_t *datagram, uint
 /* The payload lies in the datagram. Takes the next number. */
 size_t cw_session_seal(struct cw_session *session, struct cw_packet *packet, uint8_t *datagram, size_t length,
                        uint64_t now_ns);
+
+/* session_mtu.c */
+/* Bytes of a payload that carries DATA now. */
+uint32_t cw_session_data_bytes_max(const struct cw_session *session);
+void cw_session_mtu_open(struct cw_session *session, uint64_t now_ns);
+uint64_t cw_session_mtu_deadline_ns(const struct cw_session *session);
+/* The probe, which is due. The ring has room. */
+size_t cw_session_mtu_build(struct cw_session *session, uint8_t *datagram, uint64_t now_ns);
+/* Of any packet. */
+void cw_session_mtu_on_acked(struct cw_session *session, const struct cw_sent *sent, uint64_t now_ns);
+void cw_session_mtu_on_lost(struct cw_session *session, const struct cw_sent *sent, uint64_t now_ns);
 
 /* session_rate.c */
 void cw_session_rate_init(struct cw_session *session, const struct cw_session_config *config,

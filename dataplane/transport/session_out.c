@@ -136,7 +136,7 @@ bool cw_session_data_may_leave(const struct cw_session *s)
 static size_t ride_along(struct cw_session *s, uint8_t *payload, uint32_t data_length, uint64_t now_ns)
 {
     struct cw_ack ack;
-    size_t room = s->live->data_bytes_max - CW_FRAME_DATA_SIZE - data_length;
+    size_t room = cw_session_data_bytes_max(s) - CW_FRAME_DATA_SIZE - data_length;
     if (s->acks.deadline_ns == CW_NEVER || cw_session_fec_has_fresh_news(s) ||
         CW_FRAME_ACK_SIZE(s->acks.count) > room)
         return 0;
@@ -197,6 +197,8 @@ static size_t build_sealed(struct cw_session *s, uint8_t *datagram, uint64_t now
     if (s->close_due)
         return build_close(s, datagram, now_ns);
     size_t length = control_is_due(s, now_ns) ? build_control(s, datagram, now_ns) : 0;
+    if (length == 0 && cw_session_mtu_deadline_ns(s) <= now_ns && make_room(s, false, now_ns))
+        length = cw_session_mtu_build(s, datagram, now_ns);
     if (length > 0)
         return length;
     return cw_session_fec_is_on(s) ? cw_session_fec_build(s, datagram, now_ns)

@@ -19,6 +19,7 @@ void cw_session_forget_sent(struct cw_session *s, struct cw_sent *sent)
 /* What the packet carried has to be said again. Without counting: a probe is not a loss, and waits not. */
 static void give_up(struct cw_session *s, struct cw_sent *sent, bool is_probe, uint64_t now_ns)
 {
+    cw_session_mtu_on_lost(s, sent, now_ns);
     if (sent->kind == CW_SENT_DATA && (is_probe || !cw_session_fec_holds(s, sent, now_ns)))
         cw_send_on_lost(&s->send, sent->reference, sent->fragment);
     if (sent->kind == CW_SENT_CONTROL && sent->fragment & CW_SENT_HAD_CREDIT) {
@@ -32,6 +33,10 @@ static void give_up(struct cw_session *s, struct cw_sent *sent, bool is_probe, u
 
 void cw_session_lose(struct cw_session *s, struct cw_sent *sent, uint64_t now_ns)
 {
+    if (sent->kind == CW_SENT_MTU) {
+        give_up(s, sent, false, now_ns);
+        return;
+    }
     cw_session_count(s, CW_SESSION_LOST);
     cw_meter_add(&s->packets_lost, 1, now_ns);
     cw_loss_on_lost(&s->loss, sent->number, s->inflight.next_number);
@@ -57,6 +62,11 @@ void cw_session_detect_losses(struct cw_session *s, uint64_t now_ns)
 
 static void take_acked(struct cw_session *s, struct cw_sent *sent, uint64_t now_ns)
 {
+    cw_session_mtu_on_acked(s, sent, now_ns);
+    if (sent->kind == CW_SENT_MTU) {
+        cw_inflight_drop(&s->inflight, sent);
+        return;
+    }
     if (!sent->is_recovered) /* the path did not deliver it, and its loss was one */
         cw_rate_on_acked(&s->rate, sent->number, sent->bytes, sent->state == CW_SENT_LOST, now_ns);
     cw_session_fec_let_go(s, sent, true);
@@ -86,6 +96,11 @@ static void take_spurious(struct cw_session *s, const struct cw_ack *ack, uint64
         next = cw_inflight_after(&s->inflight, sent);
         if (!covers(ack, sent->number))
             continue;
+        if (sent->kind == CW_SENT_MTU) {
+            cw_session_mtu_on_acked(s, sent, now_ns);
+            cw_inflight_drop(&s->inflight, sent);
+            continue;
+        }
         if (sent->is_recovered) {
             cw_session_count(s, CW_SESSION_LOSSES_RECOVERED);
         } else {
@@ -142,7 +157,8 @@ static void probe(struct cw_session *s, uint64_t now_ns)
         struct cw_sent *sent = cw_inflight_oldest(&s->inflight);
         if (!sent)
             break;
-        cw_rate_on_given_up(&s->rate, sent->bytes);
+        if (sent->kind != CW_SENT_MTU)
+            cw_rate_on_given_up(&s->rate, sent->bytes);
         give_up(s, sent, true, now_ns);
     }
     s->ping_due = true;
@@ -160,9 +176,13 @@ static uint64_t silence_ns(const struct cw_session *s)
     return s->heard_ns + s->config.idle_timeout_ns / 2;
 }
 
+/* An MTU probe alone needs none: the PING behind it was acknowledged, or is not sent yet. */
 static uint64_t probe_ns(const struct cw_session *s)
 {
-    return cw_inflight_oldest(&s->inflight) ? cw_loss_probe_ns(&s->loss) : CW_NEVER;
+    const struct cw_sent *oldest = cw_inflight_oldest(&s->inflight);
+    if (!oldest || (oldest->kind == CW_SENT_MTU && s->inflight.outstanding.count == 1))
+        return CW_NEVER;
+    return cw_loss_probe_ns(&s->loss);
 }
 
 static void on_time_up(struct cw_session *s, uint64_t now_ns)
@@ -209,6 +229,7 @@ static uint64_t output_ns(const struct cw_session *s)
             due_ns = 0;
         else if (cw_session_data_may_leave(s) || cw_session_fec_has_output(s))
             due_ns = CW_MIN(due_ns, cw_session_rate_next_ns(s));
+        due_ns = CW_MIN(due_ns, cw_session_mtu_deadline_ns(s));
     }
     if (due_ns == CW_NEVER)
         return CW_NEVER;

@@ -96,6 +96,7 @@ static void build(void)
     struct cw_arena arena;
     struct cw_session_config config = {.aead = cw_aead_ipsecmb(),
                                        .datagram_bytes_max = DATAGRAM_MAX,
+                                       .is_mtu_probed = true,
                                        .packets_in_flight_max = 32,
                                        .messages_max = 8,
                                        .receive_count = {4, 2, 1},

@@ -196,14 +196,16 @@ def readdress(engine, *changes):
         file.write(text)
 
 
-def carries_load(rig, seed):
-    """The same data at both sides, and no frame was refused as damaged."""
+def carries_load(rig, seed, datagram_bytes):
+    """The same data at both sides in datagrams of the largest size, and no frame was refused as damaged."""
     begin(rig)
     client = Client(rig.east)
     client.some_writes(seed, 400)
     same(rig.east, rig.west, client)
     for engine in rig.engines:
-        counters = engine.status()["paths"][0]["counters"]
+        path = engine.status()["paths"][0]
+        counters = path["counters"]
+        assert path["datagram_bytes"] == datagram_bytes and counters["mtu_probes"] >= 1, path
         assert counters["drop_checksum"] == counters["drop_bad_length"] == counters["drop_bad_tag"] == 0, counters
         assert engine.status()["allocations_on_lcore"] == 0
     client.nbd.shutdown()
@@ -213,7 +215,7 @@ def carries_load(rig, seed):
 def replicates_over_ipv6(rig):
     for engine in rig.engines:
         readdress(engine, ("10.77.0.1", '"fd00:77::1"'), ("10.77.0.2", '"fd00:77::2"'))
-    carries_load(rig, 4)
+    carries_load(rig, 4, 1452)
 
 
 @case
@@ -221,7 +223,7 @@ def replicates_over_ipv6_in_a_vlan_with_jumbo_frames(rig):
     for engine in rig.engines:
         readdress(engine, ("10.77.0.1", '"fd00:77::1"'), ("10.77.0.2", '"fd00:77::2"'),
                   ("mtu: 1500", "mtu: 9000\n    vlan: 100"))
-    carries_load(rig, 5)
+    carries_load(rig, 5, 8952)
 
 
 def without_macs(engine):
@@ -252,7 +254,7 @@ def meets_again(rig):
 def finds_its_peer_by_arp(rig):
     for engine in rig.engines:
         without_macs(engine)
-    carries_load(rig, 6)
+    carries_load(rig, 6, 1472)
     meets_again(rig)
 
 
@@ -261,7 +263,7 @@ def finds_its_peer_by_neighbour_discovery(rig):
     for engine in rig.engines:
         without_macs(engine)
         readdress(engine, ("10.77.0.1", '"fd00:77::1"'), ("10.77.0.2", '"fd00:77::2"'))
-    carries_load(rig, 7)
+    carries_load(rig, 7, 1452)
     meets_again(rig)
 
 

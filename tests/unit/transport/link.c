@@ -113,7 +113,8 @@ void cw_link_push(struct cw_link *link, const uint8_t *bytes, size_t length, uin
     const struct cw_link_config *config = &link->config;
     uint64_t start_ns = CW_MAX(now_ns, link->free_ns);
     bool is_full = config->queue_ns && start_ns - now_ns > config->queue_ns;
-    if (is_lost(link, now_ns) || is_full) {
+    bool is_too_long = config->mtu > 0 && length > config->mtu;
+    if (is_lost(link, now_ns) || is_full || is_too_long) {
         link->dropped++;
         return;
     }

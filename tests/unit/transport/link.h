@@ -26,6 +26,7 @@ struct cw_link_config {
     uint64_t late_ns;
     uint32_t corrupt_per_million; /* one bit */
     uint32_t truncate_per_million;
+    uint32_t mtu;            /* longer datagrams are lost; 0: none is too long */
     uint64_t hole_period_ns; /* a black hole for the first hole_ns of every period; 0: none */
     uint64_t hole_ns;
 };

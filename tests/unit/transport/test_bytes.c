@@ -135,6 +135,24 @@ static void recovered_bytes(void **state)
     assert_int_equal(cw_frame_decode(bytes, 1000, &frame), 0);
 }
 
+static void probe_bytes(void **state)
+{
+    static const uint8_t golden[12] = {7};
+    struct cw_frame frame;
+    uint8_t bytes[12];
+    memset(bytes, 0xff, sizeof bytes);
+    assert_int_equal(cw_frame_write_probe(bytes, sizeof bytes), sizeof golden);
+    assert_memory_equal(bytes, golden, sizeof golden);
+    assert_int_equal(cw_frame_decode(bytes, sizeof bytes, &frame), sizeof bytes);
+    assert_int_equal(frame.type, CW_FRAME_PROBE);
+    assert_int_equal(cw_frame_decode(bytes, 7, &frame), 0);
+    for (unsigned at = 1; at < sizeof bytes; at++) {
+        bytes[at] = 1;
+        assert_int_equal(cw_frame_decode(bytes, sizeof bytes, &frame), 0);
+        bytes[at] = 0;
+    }
+}
+
 static void ack_bytes(void **state)
 {
     static const uint8_t golden[] = {1, 2, 0, 0, 0x10, 0x27, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0,
@@ -262,6 +280,7 @@ int main(void)
         cmocka_unit_test(header_refusals),
         cmocka_unit_test(header_of_a_repair),
         cmocka_unit_test(recovered_bytes),
+        cmocka_unit_test(probe_bytes),
         cmocka_unit_test(ack_bytes),
         cmocka_unit_test(an_ack_of_ages_is_cut),
         cmocka_unit_test(data_bytes),
