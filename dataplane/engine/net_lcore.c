@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/numbers.h"
+#include "io/host.h"
 #include "transport/fec_sender.h"
 
 /* The peer opens the first datagrams of a message while the rest is being sealed. */
@@ -415,6 +416,17 @@ static void on_datagram(void *context, uint8_t *datagram, size_t length)
         cw_session_on_datagram(path->session, datagram, length, path->now_ns);
 }
 
+static_assert(CW_HOST_QUOTED_BYTES == CW_SESSION_QUOTED_BYTES, "a port quotes what a session looks at");
+
+/* Counted by the session, whether it believed it or not. */
+static void look_at_hint(struct cw_net_path *path, uint64_t now_ns)
+{
+    struct cw_host_too_big told;
+    if (cw_port_too_big(path->port, &told))
+        (void)cw_session_on_too_big(path->session, told.quoted, sizeof told.quoted, told.datagram_bytes,
+                                    now_ns);
+}
+
 uint32_t cw_net_receive(struct cw_net *net, uint64_t now_ns)
 {
     uint32_t count = 0;
@@ -428,6 +440,7 @@ uint32_t cw_net_receive(struct cw_net *net, uint64_t now_ns)
         path->now_ns = now_ns;
         cw_port_on_time(path->port, now_ns);
         count += cw_port_receive(path->port, on_datagram, path);
+        look_at_hint(path, now_ns);
         if (cw_session_wants_entropy(path->session)) {
             uint8_t seed[64];
             random_fill(seed, sizeof seed);

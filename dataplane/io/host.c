@@ -17,9 +17,12 @@ enum { ARP_TARGET_IP = 24, ARP_BYTES = 28 };
 #define ARP_REPLY         2u
 
 /* ICMP, ICMPv6 and neighbour discovery. */
-enum { ICMP_TYPE = 0, ICMP_CODE = 1, ICMP_CHECKSUM = 2, ICMP_ECHO_BYTES = 8 };
+enum { ICMP_TYPE = 0, ICMP_CODE = 1, ICMP_CHECKSUM = 2, ICMPV6_MTU = 4, ICMP_MTU = 6, ICMP_ECHO_BYTES = 8 };
 enum { ND_FLAGS = 4, ND_TARGET = 8, ND_OPTIONS = 24, ND_BYTES = 32 /* with one link address */ };
 #define ICMP_ECHO_REPLY     0u
+#define ICMP_UNREACHABLE    3u
+#define ICMP_FRAGMENTATION  4u /* needed, and not allowed */
+#define ICMPV6_TOO_BIG      2u
 #define ICMP_ECHO_REQUEST   8u
 #define ICMPV6_ECHO_REQUEST 128u
 #define ICMPV6_ECHO_REPLY   129u
@@ -123,6 +126,31 @@ static enum cw_host_verdict on_arp(struct cw_host *host, const struct cw_frame_i
         return CW_HOST_LIMITED;
     reply->length = write_arp(host, reply->frame, sender_mac, ARP_REPLY, sender_mac, sender_ip);
     return CW_HOST_ASKED;
+}
+
+/* ---------------------------------------------------------------- too big */
+
+/* The quotation begins with the IP header of a datagram that we sent; udp_at is the length of that header. */
+static enum cw_host_verdict on_too_big(struct cw_host *host, const uint8_t *quoted, size_t length,
+                                       size_t udp_at, uint32_t mtu)
+{
+    const struct cw_host_config *config = &host->config;
+    bool is_v6 = config->ip.version == 6;
+    const uint8_t *udp = quoted + udp_at;
+    if (length < udp_at + CW_FRAME_UDP_BYTES + CW_HOST_QUOTED_BYTES || mtu <= udp_at + CW_FRAME_UDP_BYTES)
+        return CW_HOST_MALFORMED;
+    if ((is_v6 ? quoted[0] >> 4 != CW_VERSION_6 : quoted[0] != CW_VERSION_4_IHL_5) ||
+        quoted[is_v6 ? CW_V6_NEXT : CW_V4_PROTOCOL] != CW_PROTOCOL_UDP ||
+        memcmp(quoted + (is_v6 ? CW_V6_SOURCE : CW_V4_SOURCE), config->ip.bytes, cw_ip_size(&config->ip)) !=
+            0 ||
+        memcmp(quoted + (is_v6 ? CW_V6_TARGET : CW_V4_TARGET), config->remote_ip.bytes,
+               cw_ip_size(&config->ip)) != 0 ||
+        cw_load16be(udp + CW_UDP_SOURCE) != config->local_udp ||
+        cw_load16be(udp + CW_UDP_TARGET) != config->remote_udp)
+        return CW_HOST_NOT_OURS;
+    host->too_big.datagram_bytes = mtu - (uint32_t)udp_at - CW_FRAME_UDP_BYTES;
+    memcpy(host->too_big.quoted, udp + CW_FRAME_UDP_BYTES, CW_HOST_QUOTED_BYTES);
+    return CW_HOST_TOO_BIG;
 }
 
 /* ---------------------------------------------------------------- IPv6 */
@@ -293,6 +321,9 @@ static enum cw_host_verdict on_v6(struct cw_host *host, const struct cw_frame_in
         return CW_HOST_MALFORMED;
     if (icmp[ICMP_TYPE] == ICMPV6_ECHO_REQUEST)
         return echo_v6(host, ip, length, from, reply, now_ns);
+    if (icmp[ICMP_TYPE] == ICMPV6_TOO_BIG)
+        return on_too_big(host, icmp + ICMP_ECHO_BYTES, length - ICMP_ECHO_BYTES, CW_FRAME_IP6_BYTES,
+                          cw_load32be(icmp + ICMPV6_MTU));
     if (icmp[ICMP_TYPE] != ND_SOLICITATION && icmp[ICMP_TYPE] != ND_ADVERTISEMENT)
         return CW_HOST_NOT_OURS;
     if (ip[CW_V6_HOPS] != ND_HOPS || icmp[ICMP_CODE] != 0 || length < ND_OPTIONS || icmp[ND_TARGET] == 0xff)
@@ -352,6 +383,9 @@ static enum cw_host_verdict on_v4(struct cw_host *host, const struct cw_frame_in
         cw_checksum_sum(ip, CW_FRAME_IP4_BYTES) != 0xffff ||
         cw_checksum_sum(icmp, total - CW_FRAME_IP4_BYTES) != 0xffff)
         return CW_HOST_MALFORMED;
+    if (icmp[ICMP_TYPE] == ICMP_UNREACHABLE && icmp[ICMP_CODE] == ICMP_FRAGMENTATION)
+        return on_too_big(host, icmp + ICMP_ECHO_BYTES, total - CW_FRAME_IP4_BYTES - ICMP_ECHO_BYTES,
+                          CW_FRAME_IP4_BYTES, cw_load16be(icmp + ICMP_MTU));
     if (icmp[ICMP_TYPE] != ICMP_ECHO_REQUEST || icmp[ICMP_CODE] != 0)
         return CW_HOST_NOT_OURS;
     return echo_v4(host, ip, total - CW_FRAME_IP4_BYTES, from, reply, now_ns);

@@ -20,6 +20,7 @@
 #include "io/neighbour.h"
 
 #define CW_HOST_ANSWERS_PER_SECOND 500u
+#define CW_HOST_QUOTED_BYTES       16u /* of the datagram, from its first byte on */
 #define CW_HOST_ANSWERS_AT_ONCE    50u
 
 /* What a frame was. */
@@ -32,15 +33,25 @@ enum cw_host_verdict {
     CW_HOST_LEARNT,   /* the next hop answered */
     CW_HOST_UNASKED,  /* in the name of the next hop, but nobody had asked, or not what was asked */
     CW_HOST_CONFLICT, /* somebody uses our address */
+    CW_HOST_TOO_BIG,  /* a router did not carry a datagram of the path: too_big says what */
     CW_HOST_VERDICT_COUNT
 };
 
 struct cw_host_config {
     uint8_t mac[6];
-    uint16_t vlan;           /* 0: none */
-    struct cw_ip ip;         /* ours */
-    struct cw_ip next_hop;   /* of the same version */
+    uint16_t vlan;          /* 0: none */
+    struct cw_ip ip;        /* ours */
+    struct cw_ip next_hop;  /* of the same version */
+    struct cw_ip remote_ip; /* of the path's datagrams, with their ports: what routers may speak of */
+    uint16_t local_udp, remote_udp;
     uint8_t next_hop_mac[6]; /* all 0: it is asked for */
+};
+
+/* What ICMP (fragmentation needed) or ICMPv6 (packet too big) says. Anybody can say it: a hint, for somebody
+ * who knows whether the quoted datagram is under way. */
+struct cw_host_too_big {
+    uint32_t datagram_bytes; /* that would fit */
+    uint8_t quoted[CW_HOST_QUOTED_BYTES];
 };
 
 /* A bucket of answers: full at rest. */
@@ -52,6 +63,7 @@ struct cw_host {
     struct cw_host_config config;
     struct cw_neighbour neighbour;
     struct cw_host_limit echoes, answers;
+    struct cw_host_too_big too_big; /* the last one */
 };
 
 void cw_host_init(struct cw_host *host, const struct cw_host_config *config);

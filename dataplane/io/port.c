@@ -46,6 +46,7 @@ struct cw_port {
     struct cw_frame_path path;
     struct cw_host host;   /* only when it has addresses */
     uint64_t now_ns;       /* of this turn */
+    bool has_too_big;      /* the host was told, and nobody asked yet */
     struct rte_mbuf *next; /* handed out by transmit_next, or kept for it */
     struct rte_mbuf *burst[CW_PORT_BURST];
     uint32_t burst_count;
@@ -162,7 +163,12 @@ static void set_addresses(struct cw_port *port)
                                            .remote_udp = config->remote_udp,
                                            .vlan = config->vlan,
                                            .is_ecn_capable = config->is_ecn_capable};
-    struct cw_host_config host = {.ip = config->local_ip, .vlan = config->vlan, .next_hop = config->next_hop};
+    struct cw_host_config host = {.ip = config->local_ip,
+                                  .vlan = config->vlan,
+                                  .next_hop = config->next_hop,
+                                  .remote_ip = config->remote_ip,
+                                  .local_udp = config->local_udp,
+                                  .remote_udp = config->remote_udp};
     struct rte_ether_addr device;
     memcpy(addresses.local_mac, config->local_mac, sizeof addresses.local_mac);
     if (memcmp(config->local_mac, none, sizeof none) == 0 && rte_eth_macaddr_get(port->id, &device) == 0)
@@ -306,6 +312,14 @@ uint64_t cw_port_deadline_ns(const struct cw_port *port)
     return cw_host_deadline_ns(&port->host);
 }
 
+bool cw_port_too_big(struct cw_port *port, struct cw_host_too_big *told)
+{
+    bool is_told = port->has_too_big;
+    *told = port->host.too_big;
+    port->has_too_big = false;
+    return is_told;
+}
+
 /* Receiving. */
 
 bool cw_port_is_marked(const struct cw_port *port, const uint8_t *datagram)
@@ -320,7 +334,8 @@ static void take_other(struct cw_port *port, const struct cw_frame_in *in)
         [CW_HOST_NOT_OURS] = CW_PORT_DROP_NOT_OURS, [CW_HOST_MALFORMED] = CW_PORT_DROP_MALFORMED,
         [CW_HOST_ASKED] = CW_PORT_ANSWERED,         [CW_HOST_ECHOED] = CW_PORT_ECHOED,
         [CW_HOST_LIMITED] = CW_PORT_LIMITED,        [CW_HOST_LEARNT] = CW_PORT_LEARNT,
-        [CW_HOST_UNASKED] = CW_PORT_UNASKED,        [CW_HOST_CONFLICT] = CW_PORT_CONFLICT,
+        [CW_HOST_TOO_BIG] = CW_PORT_TOO_BIG,        [CW_HOST_UNASKED] = CW_PORT_UNASKED,
+        [CW_HOST_CONFLICT] = CW_PORT_CONFLICT,
     };
     size_t length;
     uint8_t *room = next_frame(port);
@@ -335,6 +350,7 @@ static void take_other(struct cw_port *port, const struct cw_frame_in *in)
         commit_frame(port, length);
     if (verdict == CW_HOST_LEARNT)
         learn(port);
+    port->has_too_big |= verdict == CW_HOST_TOO_BIG;
 }
 
 static void drop(struct cw_port *port, enum cw_frame_verdict verdict)

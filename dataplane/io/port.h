@@ -33,7 +33,7 @@
     X(CW_PORT_LEARNT, "neighbour_answered") X(CW_PORT_CHANGED, "neighbour_changed")                          \
     X(CW_PORT_UNASKED, "neighbour_not_asked_for") X(CW_PORT_ANSWERED, "neighbour_told")                      \
     X(CW_PORT_ECHOED, "echo_replies") X(CW_PORT_LIMITED, "answers_over_limit")                               \
-    X(CW_PORT_CONFLICT, "address_conflicts") X(CW_PORT_DROP_MALFORMED, "drop_malformed")
+    X(CW_PORT_CONFLICT, "address_conflicts") X(CW_PORT_TOO_BIG, "icmp_too_big") X(CW_PORT_DROP_MALFORMED, "drop_malformed")
 /* clang-format on */
 enum { CW_PORT_COUNTERS(CW_COUNTER_ENUM) CW_PORT_COUNTER_COUNT };
 extern const char *const cw_port_counter_names[CW_PORT_COUNTER_COUNT];
@@ -82,6 +82,11 @@ uint32_t cw_port_datagram_bytes_max(const struct cw_port *port);
  * is looked at as of this time. The deadline says when the port wants a turn of its own. */
 void cw_port_on_time(struct cw_port *port, uint64_t now_ns);
 uint64_t cw_port_deadline_ns(const struct cw_port *port);
+
+/* What a router has said since the last call about a datagram that it did not carry, as host.h has it:
+ * anybody can say it. False: nothing. */
+struct cw_host_too_big;
+bool cw_port_too_big(struct cw_port *port, struct cw_host_too_big *told);
 
 /* Receives up to CW_PORT_BURST datagrams and calls take for each, payload writable until it returns. */
 uint32_t cw_port_receive(struct cw_port *port, void (*take)(void *context, uint8_t *datagram, size_t length),

@@ -494,6 +494,86 @@ static void echo_is_answered_in_ipv6(void **state)
     assert_int_equal(give(frame, sizeof frame, 0), CW_HOST_NOT_OURS);
 }
 
+/* A router at :3 says that 1400 bytes is all it carries, of a datagram from our port 7400 to the peer's 7401.
+ */
+static size_t build_too_big(uint8_t *frame, uint8_t version)
+{
+    static const uint8_t router_to_us[] = {192, 0, 2, 1, 10, 0, 0, 1};
+    size_t ip = version == 4 ? 20 : 40, quoted = 14 + ip + 8, length = quoted + ip + 8 + CW_HOST_QUOTED_BYTES;
+    struct cw_frame_addresses addresses = {
+        .local_ip = host.config.ip, .remote_ip = host.config.next_hop, .local_udp = 7400, .remote_udp = 7401};
+    struct cw_frame_path path;
+    uint8_t datagram[200] = {0};
+    cw_frame_path_init(&path, &addresses);
+    for (unsigned i = 0; i < CW_HOST_QUOTED_BYTES; i++)
+        datagram[path.header_bytes + i] = (uint8_t)(0xa0 + i);
+    cw_frame_finish(&path, datagram, 100);
+    memset(frame, 0, length);
+    memcpy(frame, our_mac, 6);
+    memcpy(frame + 6, other_mac, 6);
+    cw_store16be(frame + 12, version == 4 ? 0x0800 : 0x86dd);
+    memcpy(frame + quoted, datagram + 14, ip + 8 + CW_HOST_QUOTED_BYTES);
+    if (version == 4) {
+        frame[14] = 0x45;
+        cw_store16be(frame + 16, (uint16_t)(length - 14));
+        frame[23] = 1;
+        memcpy(frame + 26, router_to_us, sizeof router_to_us);
+        frame[34] = 3;
+        frame[35] = 4;
+        cw_store16be(frame + 40, 1400);
+        return length;
+    }
+    frame[14] = 0x60;
+    cw_store16be(frame + 18, (uint16_t)(length - 54));
+    frame[20] = 58;
+    frame[SOURCE6] = 0x20;
+    memcpy(frame + TARGET6, our_v6, 16);
+    frame[ICMP6] = 2;
+    cw_store32be(frame + 58, 1400);
+    return length;
+}
+
+static enum cw_host_verdict give_mended(uint8_t *frame, size_t length, uint8_t version)
+{
+    if (version == 4)
+        mend_v4(frame);
+    else
+        mend(frame);
+    return give(frame, length, 0);
+}
+
+static void routers_may_speak_of_our_datagrams(void **state)
+{
+    for (uint8_t version = 4; version <= 6; version += 2) {
+        uint8_t frame[256];
+        size_t ip = version == 4 ? 20 : 40, quoted = 14 + ip + 8, length_at = version == 4 ? 16 : 18;
+        start(version, 0);
+        host.config.remote_ip = host.config.next_hop;
+        host.config.local_udp = 7400;
+        host.config.remote_udp = 7401;
+        size_t length = build_too_big(frame, version);
+        assert_int_equal(give_mended(frame, length, version), CW_HOST_TOO_BIG);
+        assert_int_equal(host.too_big.datagram_bytes, 1400 - ip - 8);
+        for (unsigned i = 0; i < CW_HOST_QUOTED_BYTES; i++)
+            assert_int_equal(host.too_big.quoted[i], 0xa0 + i);
+        frame[quoted + ip + 8] ^= 1; /* a wrong checksum */
+        assert_int_equal(give(frame, length, 0), CW_HOST_MALFORMED);
+        /* Version, protocol, target, source, both ports: another's datagram, or not as ours are. */
+        const size_t wrong[] = {0, version == 4 ? 9 : 6, ip - 1, version == 4 ? 15 : 23, ip + 1, ip + 3};
+        for (unsigned i = 0; i < CW_COUNT_OF(wrong); i++) {
+            (void)build_too_big(frame, version);
+            frame[quoted + wrong[i]] ^= 0x90;
+            assert_int_equal(give_mended(frame, length, version), CW_HOST_NOT_OURS);
+        }
+        (void)build_too_big(frame, version);
+        memset(frame + (version == 4 ? 40 : 58), 0, version == 4 ? 2 : 4); /* nothing fits */
+        assert_int_equal(give_mended(frame, length, version), CW_HOST_MALFORMED);
+        (void)build_too_big(frame, version); /* too little is quoted */
+        cw_store16be(frame + length_at, (uint16_t)(cw_load16be(frame + length_at) - 1));
+        assert_int_equal(give_mended(frame, length, version), CW_HOST_MALFORMED);
+    }
+}
+
 static void garbage_is_never_answered(void **state)
 {
     struct cw_rng rng = {.state = 3};
@@ -531,6 +611,7 @@ int main(void)
         cmocka_unit_test(echo_is_answered),
         cmocka_unit_test(echo_is_not_answered_to_everything),
         cmocka_unit_test(echo_is_answered_in_ipv6),
+        cmocka_unit_test(routers_may_speak_of_our_datagrams),
         cmocka_unit_test(garbage_is_never_answered),
     };
     return cmocka_run_group_tests_name("io/host", tests, NULL, NULL);
