@@ -31,8 +31,8 @@ local KINDS = { "HELLO", "COOKIE", "ANSWER", "CONFIRM", "CARRY" }
 local PSP_VERSIONS = { [0] = "AES-GCM-128", "AES-GCM-256", "AES-GMAC-128", "AES-GMAC-256" }
 
 local OPENED_TAG = ByteArray.new("causeway: opened", true)
-local ACK, CREDIT, PING, CLOSE, DATA_FRAME, RECOVERED = 1, 2, 3, 4, 5, 6
-local FRAMES = { "ACK", "CREDIT", "PING", "CLOSE", "DATA", "RECOVERED" }
+local ACK, CREDIT, PING, CLOSE, DATA_FRAME, RECOVERED, PROBE = 1, 2, 3, 4, 5, 6, 7
+local FRAMES = { "ACK", "CREDIT", "PING", "CLOSE", "DATA", "RECOVERED", "PROBE" }
 local REASONS = { "idle", "closed by peer", "peer restarted", "keys worn", "local", "untrusted" }
 local MESSAGES = { "HELLO", "ATTACH", "ATTACHED", "RECORD", "COMMIT", "ACK", "FETCH", "COPY_BEGIN", "COPY_CHUNK",
     "COPY_END", "COPY_ACK" }
@@ -283,6 +283,10 @@ end
 
 read_frame[PING] = function()
     return 8
+end
+
+read_frame[PROBE] = function(_, range)
+    return range:len(), range:len() .. " bytes"
 end
 
 read_frame[CLOSE] = function(tree, range)

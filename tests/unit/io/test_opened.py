@@ -21,6 +21,8 @@ CREDIT = struct.pack("<B7xQQQ", 2, 11, 12, 13)
 RECOVERED = struct.pack("<BB6xQII", 6, 2, 100, 3, 0)
 DATA = struct.pack("<BBHIIIQ", 5, 1, 96, 4096, 0, 0x34333231, 7) + HEAD + bytes(64)
 
+PROBE = b"\7" + bytes(99)
+
 
 def opened(kind, payload):
     psp = struct.pack(">BBBBIQ", 254, 1, 6, 5, 77, 5)
@@ -56,7 +58,7 @@ class Opened(unittest.TestCase):
 
     def test_every_field(self):
         file = self.path / "made.pcap"
-        capture.write(file, [opened(1, ACK + CREDIT + RECOVERED + DATA), opened(2, b"\3" + bytes(7) + b"\4\5" + bytes(6))])
+        capture.write(file, [opened(1, ACK + CREDIT + RECOVERED + DATA), opened(2, b"\3" + bytes(7) + b"\4\5" + bytes(6) + PROBE)])
         expected = {
             "frame": "1,2,6,5", "ack.ranges": "2", "ack.marked": "3", "ack.delay": "25000", "ack.largest": "1000",
             "ack.range": "991..1000,985..985", "credit": "11,12,13", "recovered": "97,100", "data.has_group": "1",
@@ -67,7 +69,7 @@ class Opened(unittest.TestCase):
         rows = capture.fields(file, ["causeway." + name for name in expected] + ["causeway.close.why", "causeway.malformed"])
         for name, value in expected.items():
             self.assertEqual(rows[0]["causeway." + name], value, name)
-        self.assertEqual(rows[1]["causeway.frame"], "3,4")
+        self.assertEqual(rows[1]["causeway.frame"], "3,4,7")
         self.assertEqual(rows[1]["causeway.close.why"], "5")
         self.assertEqual([row["causeway.malformed"] for row in rows], ["", ""])
 
