@@ -462,6 +462,7 @@ static const struct {
     {"status", status, NEEDS_NOTHING},
     {"events", events, NEEDS_NOTHING},
     {"trace.dump", trace_dump, NEEDS_NOTHING},
+    {"path.log", cw_method_path_log, NEEDS_NOTHING},
     {"engine.stop", engine_stop, NEEDS_NOTHING},
     {"lab.cut", lab_cut, NEEDS_NOTHING},
     {"certificates.reload", cw_method_certificates_reload, NEEDS_NOTHING},

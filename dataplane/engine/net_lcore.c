@@ -517,6 +517,36 @@ static uint32_t tell_departures(struct cw_net *net, struct cw_net_path *path)
     return count;
 }
 
+static void take_samples(struct cw_net *net)
+{
+    struct cw_path_log *log = net->log;
+    if (log == NULL || net->now_ns < log->next_ns)
+        return;
+    bool fits = log->count + net->path_count <= CW_PATH_LOG_SAMPLES;
+    log->next_ns = fits ? net->now_ns + log->every_ns : CW_NEVER;
+    for (uint32_t i = 0; fits && i < net->path_count; i++) {
+        struct cw_net_path *path = &net->paths[i];
+        struct cw_path_sample *sample = &log->samples[log->count++];
+        struct cw_session_stats stats;
+        cw_session_stats(path->session, &stats);
+        cw_path_sample_fill(sample, &stats);
+        sample->time_ns = net->now_ns;
+        sample->path = path->index;
+        sample->is_up = path->is_up;
+        for (unsigned s = 0; s < CW_STREAM_COUNT; s++)
+            sample->pending += path->pending[s].count;
+    }
+}
+
+static void exchange_logs(struct cw_net *net, struct cw_snapshot *snapshot)
+{
+    struct cw_path_log *last = net->log;
+    if (!snapshot->has_log)
+        return;
+    net->log = snapshot->log;
+    snapshot->log = last;
+}
+
 static void fill_snapshot(struct cw_net *net, struct cw_snapshot *snapshot)
 {
     for (uint32_t i = 0; i < net->path_count; i++) {
@@ -533,6 +563,7 @@ static void fill_snapshot(struct cw_net *net, struct cw_snapshot *snapshot)
     if (snapshot->trace != NULL)
         snapshot->trace->counts[CW_TRACE_NET] =
             cw_trace_last(&net->trace, snapshot->trace->entries[CW_TRACE_NET], CW_TRACE_ENTRIES);
+    exchange_logs(net, snapshot);
     snapshot->net_cycle_ns_max = net->cycle_ns_max;
     net->cycle_ns_max = 0;
 }
@@ -557,13 +588,14 @@ uint32_t cw_net_transmit(struct cw_net *net, uint64_t now_ns)
         count += transmit_path(path, now_ns);
         count += tell_departures(net, path);
     }
+    take_samples(net);
     answer_snapshot(net);
     return count;
 }
 
 uint64_t cw_net_deadline_ns(const struct cw_net *net)
 {
-    uint64_t deadline_ns = CW_NEVER;
+    uint64_t deadline_ns = net->log != NULL ? net->log->next_ns : CW_NEVER;
     for (uint32_t i = 0; i < net->path_count; i++) {
         const struct cw_net_path *path = &net->paths[i];
         uint64_t due_ns = cw_session_deadline_ns(path->session);

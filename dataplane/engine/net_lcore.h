@@ -77,6 +77,7 @@ struct cw_net {
     bool has_worked; /* a message with a body came or went */
     int wake_fd;     /* of a net thread of its own */
     struct cw_trace trace;
+    struct cw_path_log *log; /* NULL: nobody records */
 };
 
 void cw_net_port_config(const struct cw_config_path *path, struct cw_port_config *port);

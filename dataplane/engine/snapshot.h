@@ -6,6 +6,7 @@
 #pragma once
 
 #include "engine/mail.h"
+#include "engine/path_log.h"
 #include "frontend/nbd.h"
 #include "io/port.h"
 
@@ -71,4 +72,6 @@ struct cw_snapshot {
     struct cw_path_snapshot paths[CW_PATHS_MAX];
     struct cw_command *command;  /* the SNAPSHOT command it travels with */
     struct cw_trace_copy *trace; /* NULL: not asked for */
+    bool has_log;                /* path.log: */
+    struct cw_path_log *log;     /* the next one, and on the way back the last; NULL: none */
 };

@@ -7,6 +7,7 @@
 Every engine runs with CAUSEWAY_ABORT_ON_ALLOCATION: an allocation on an lcore ends it, and the case with it.
 """
 import contextlib
+import importlib.util
 import json
 import os
 import random
@@ -554,6 +555,65 @@ def a_fault_tells_what_came_before(rig):
                  "#1 a write to the journal failed: errno 5", "#1 is down, epoch 1", "#1 the journal is durable up to",
                  "path 0: the session is up"):
         assert want in words, f"{want!r} is not in the last words:\n{words}"
+
+
+def draws_what_was_recorded(rig):
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../perf/plot_session.py")
+    samples, picture = os.path.join(rig.directory, "samples"), os.path.join(rig.directory, "picture.png")
+    record = [sys.executable, script, "record", rig.east.socket, samples, "--seconds", "0.5"]
+    subprocess.run(record, check=True, stdout=subprocess.DEVNULL, timeout=60)
+    with open(samples) as file:
+        rows = [json.loads(line) for line in file]
+    assert len(rows) > 20 and all(row["path"] == "wan0" for row in rows), rows[:1]
+    if importlib.util.find_spec("matplotlib") is None:
+        print("skipped: the picture of a session: there is no python3-matplotlib")
+        return
+    subprocess.run([sys.executable, script, "plot", samples, picture], check=True, timeout=120)
+    with open(picture, "rb") as file:
+        assert file.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+@case
+def records_its_paths(rig):
+    """Samples begin when they are asked for, tell what the status tells, and end."""
+    begin(rig)
+    call = rig.east.rpc.call
+    assert call("path.log", every_us=1000)["samples"] == []
+    client = Client(rig.east)
+    client.some_writes(5, 200)
+    before = rig.east.status()["paths"][0]["counters"]
+    time.sleep(0.3)
+    log = call("path.log", every_us=1000)
+    after = rig.east.status()["paths"][0]["counters"]
+    rows = [dict(zip(log["columns"], row, strict=True)) for row in log["samples"]]
+    assert not log["is_full"] and len(rows) > 50, log
+    assert {row["path"] for row in rows} == {"wan0"} and all(row["up"] for row in rows), rows[0]
+    times = [row["time_ns"] for row in rows]
+    assert all(later - earlier >= 1_000_000 for earlier, later in zip(times, times[1:])), times
+    names = [name for name in log["columns"] if name in after]
+    assert len(names) == 11, names
+    for name in names:
+        values = [row[name] for row in rows]
+        assert values == sorted(values), (name, values)
+        assert before[name] <= values[-1] <= after[name], (name, before[name], values[-1], after[name])
+    assert rows[-1]["bytes_out"] > rows[0]["bytes_out"]
+    assert rows[-1]["rtt_ns"] > 0 and rows[-1]["state"] == "fixed" and rows[-1]["window_bytes"] is None, rows[-1]
+    draws_what_was_recorded(rig)
+    call("path.log", every_us=1000)
+    rig.west.kill()
+    wait_for("down is seen", lambda: not rig.east.status()["paths"][0]["up"])
+    time.sleep(0.01)
+    log = call("path.log", every_us=100)
+    assert log["samples"][-1][1] is False, log["samples"][-1]
+    time.sleep(1)
+    log = call("path.log", every_us=0)
+    assert log["is_full"] and len(log["samples"]) == 2048, len(log["samples"])
+    assert call("path.log")["samples"] == []
+    assert rig.east.status()["allocations_on_lcore"] == 0
+    for bad in (1, 99, 10_000_001):
+        with contextlib.suppress(RpcError):
+            call("path.log", every_us=bad)
+            raise AssertionError(bad)
 
 
 @case
