@@ -260,7 +260,7 @@ void check_holder_is_back(struct world *w)
 static bool was_between(struct world *w, const struct cw_group_status *st, uint64_t low, uint64_t high,
                         uint16_t volume, uint64_t block, uint64_t op)
 {
-    for (uint64_t s = low + 1; s <= high; s++) {
+    for (uint64_t s = high; s > low; s--) { /* mostly one of the last */
         struct branch *b;
         struct sim_record *r = oracle_line(w, st->epoch, st->reign, s, &b);
         if (r && r->kind != CW_RECORD_MARKER && r->volume == volume && r->op == op &&

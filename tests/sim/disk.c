@@ -70,16 +70,33 @@ void disk_make_durable(struct disk *disk, uint64_t offset, uint64_t length)
     memset(disk->flags + offset / SIM_BLOCK, 0, length / SIM_BLOCK);
 }
 
+/* The first unit from here on that may have flags: most have none. */
+static uint64_t next_flagged(const struct disk *disk, uint64_t unit)
+{
+    uint64_t units = disk->size / SIM_BLOCK, eight;
+
+    for (; unit + sizeof eight <= units; unit += sizeof eight) {
+        memcpy(&eight, disk->flags + unit, sizeof eight);
+        if (eight)
+            break;
+    }
+    return unit;
+}
+
 void disk_sync_begin(struct disk *disk)
 {
-    for (uint64_t unit = 0; unit < disk->size / SIM_BLOCK; unit++)
+    uint64_t units = disk->size / SIM_BLOCK;
+
+    for (uint64_t unit = next_flagged(disk, 0); unit < units; unit = next_flagged(disk, unit + 1))
         if (disk->flags[unit] & DISK_DIRTY)
             disk->flags[unit] = DISK_SYNCING;
 }
 
 void disk_sync_end(struct disk *disk)
 {
-    for (uint64_t unit = 0; unit < disk->size / SIM_BLOCK; unit++)
+    uint64_t units = disk->size / SIM_BLOCK;
+
+    for (uint64_t unit = next_flagged(disk, 0); unit < units; unit = next_flagged(disk, unit + 1))
         if (disk->flags[unit] & DISK_SYNCING) {
             memcpy(disk->durable + unit * SIM_BLOCK, disk->live + unit * SIM_BLOCK, SIM_BLOCK);
             disk->flags[unit] &= (uint8_t)~DISK_SYNCING;

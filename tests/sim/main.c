@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* causeway-sim: runs seeds, says which failed and how to see it again. */
 #include <getopt.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -161,6 +162,9 @@ int main(int argc, char **argv)
         }
     }
     cw_panic_hook_set(on_panic);
+    /* A site that starts takes a new arena: let them come from what the last one left. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
     time_t began = time(NULL);
     for (uint64_t i = 0; i < count && (!seconds || time(NULL) - began < (time_t)seconds); i++, options.seed++)
         if (!run_one(&options, &totals, twice) && !keep_going)

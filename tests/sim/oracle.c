@@ -18,9 +18,16 @@
 
 struct branch *oracle_branch(struct world *w, uint64_t epoch, uint64_t reign)
 {
-    for (uint32_t i = w->oracle.branch_count; i-- > 0;)
-        if (w->oracle.branches[i].epoch == epoch && w->oracle.branches[i].reign == reign)
-            return &w->oracle.branches[i];
+    struct oracle *o = &w->oracle;
+    struct branch *last = &o->branches[o->branch_found]; /* mostly the same is asked for again */
+
+    if (o->branch_count && last->epoch == epoch && last->reign == reign)
+        return last;
+    for (uint32_t i = o->branch_count; i-- > 0;)
+        if (o->branches[i].epoch == epoch && o->branches[i].reign == reign) {
+            o->branch_found = i;
+            return &o->branches[i];
+        }
     return NULL;
 }
 

@@ -310,7 +310,7 @@ struct model {
 #define SIM_BRANCHES_MAX 256u
 struct oracle {
     struct branch branches[SIM_BRANCHES_MAX];
-    uint32_t branch_count;
+    uint32_t branch_count, branch_found;
     struct client_op *ops; /* all that were acknowledged writes and flushes */
     uint64_t acks_checked, reads_checked, states_checked, opens, lossy_opens, lost_ops;
 };
