@@ -65,7 +65,7 @@ void cw_copy_begin(struct cw_group *g, struct cw_peer *peer)
     if (may_count || !cw_group_can_send(g))
         return;
     cw_source_reset(g, peer, CW_PEER_COPY_BEGIN);
-    uint64_t start = g->head;
+    uint64_t start = g->commit; /* over there it counts as applied, and that may not be cut any more */
     peer->copy = (struct cw_copy_source){.id = fresh_copy_id(g),
                                          .volume = next_volume(g, 0),
                                          .start_sequence = start,

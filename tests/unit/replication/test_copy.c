@@ -69,6 +69,29 @@ static bool is_target_there(struct pair *pair)
     return pair->sites[B].group->target.state == wanted_state;
 }
 
+/* What the copied site counts as applied from the first moment may not be more than what is committed. */
+static void test_begins_at_the_commit(void **state)
+{
+    begin_with_data(CW_MODE_ASYNC);
+    p.sites[A].holds[PAIR_JOURNAL_SYNCED] = true;
+    write_some(&p, A, 8, 2);
+    pair_run(&p, CW_SECOND);
+    uint64_t commit = p.sites[A].group->commit;
+    assert_true(p.sites[A].group->head > commit);
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    wanted_state = CW_TARGET_FILLING;
+    assert_true(pair_until(&p, is_target_there));
+    assert_int_equal(p.sites[B].group->commit, commit);
+    pair_run(&p, 2 * CW_SECOND);
+    assert_int_equal(p.sites[A].group->commit, commit);
+    assert_int_equal(p.sites[B].group->commit, commit);
+    assert_int_equal(p.sites[B].copies, 0); /* chunks from beyond the commit are there, or wait */
+    p.sites[A].holds[PAIR_JOURNAL_SYNCED] = false;
+    settle();
+    assert_int_equal(p.sites[B].copies, 1);
+    pair_fini(&p);
+}
+
 static void hold_all(bool hold)
 {
     static const enum pair_fact facts[] = {PAIR_SALVAGED, PAIR_IMAGE, PAIR_SUPER_WRITTEN, PAIR_VOLUMES_SYNCED,
@@ -272,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copy_with_live_writes),
         cmocka_unit_test(test_a_site_being_copied_holds_nothing),
+        cmocka_unit_test(test_begins_at_the_commit),
         cmocka_unit_test(test_session_lost_in_each_state),
         cmocka_unit_test(test_death_in_each_state),
         cmocka_unit_test(test_old_image_stays),
