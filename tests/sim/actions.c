@@ -304,6 +304,7 @@ static void journal_write(struct site *site, const struct cw_action *a)
     for (uint32_t i = 0; i < batch->segment_count; i++)
         io_segment(io, batch->segments[i].offset, batch->segments[i].data, batch->segments[i].length);
     journal_look(io, batch);
+    check_batch_commit(site, batch->commit);
     note(site->world, site, "journal", batch->first_sequence, batch->last_sequence, batch->commit);
     if (batch->record_count)
         tell(site->world, site, "journal %llu..%llu, commit %llu%s",

@@ -162,9 +162,11 @@ static bool must_survive(struct site *site, const struct client_op *op)
     for (uint8_t i = 0; i < w->site_count; i++)
         if (w->sites[i].is_journal_tainted)
             has &= (uint8_t) ~(1u << i);
+    if (w->store.is_loss_accepted) /* maybe before a drain that it did not wait for */
+        return has & self;
     if (w->store.was_drained)
         return has != 0;
-    if (!cw_mode_has_set(w->mode) || w->store.is_loss_accepted)
+    if (!cw_mode_has_set(w->mode))
         return has & self;
     bool is_tainted = false;
     for (uint8_t i = 0; i < w->site_count; i++)
@@ -419,6 +421,21 @@ void check_apply(struct site *site, const struct cw_action *a)
     }
 }
 
+/* A batch says up to where it may be applied: a replica has that from who reigns. */
+void check_batch_commit(struct site *site, uint64_t commit)
+{
+    struct cw_group_status now, line;
+
+    cw_group_status(site->group, site_clock(site, site->world->now_ns), &now);
+    if (now.role != CW_ROLE_REPLICA || now.image_state != CW_IMAGE_WHOLE)
+        return;
+    line_of(&now, &line);
+    if (!oracle_is_committed(site->world, line.epoch, line.reign, commit))
+        world_fail(site->world,
+                   "commit: site %u takes %llu for committed in epoch %llu, where nobody said so", site->id,
+                   (ull)commit, (ull)line.epoch);
+}
+
 /* A salvage reads the ring, and ends at what is half written. */
 void check_salvage(struct site *site)
 {
@@ -462,6 +479,14 @@ static void check_commit(struct site *site)
         if (members >> i & 1 && !truth_holds(&w->sites[i], st->epoch, st->reign, commit, false))
             world_fail(w, "commit: %llu of the primary %u is not in the journal of member %u", (ull)commit,
                        site->id, i);
+}
+
+static void commit_is_said(struct site *site)
+{
+    struct branch *own = oracle_branch(site->world, site->status.epoch, site->status.reign);
+
+    if (own)
+        own->commit = CW_MAX(own->commit, site->status.sequences.commit);
 }
 
 static bool is_trusted(const struct site *site)
@@ -521,9 +546,14 @@ void check_turn(struct site *site)
         world_crash_soon(site, role == CW_ROLE_PRIMARY ? 300 * CW_MS : 5 * CW_MS);
         site->last_role = role;
     }
+    if (role >= CW_ROLE_PRIMARY)
+        commit_is_said(site);
     if (role == CW_ROLE_PRIMARY && !w->failed)
         check_commit(site);
     check_peers(site);
+    if (site->status.image_state == CW_IMAGE_WHOLE && site->last_image != CW_IMAGE_WHOLE)
+        site->want_check = true; /* before later writes hide what a copy left */
+    site->last_image = (uint8_t)site->status.image_state;
     if (!site->want_check || w->failed)
         return;
     site->want_check = false;

@@ -25,7 +25,8 @@ struct claim {
     uint64_t life, before_ns; /* site's clock before the request that the lease counts from */
     uint8_t kind, stage;
     bool was_lost;
-    int result; /* enum cw_claim_result */
+    uint64_t answer_ns; /* not before */
+    int result;         /* enum cw_claim_result */
     uint64_t epoch;
     uint8_t members_to;
     struct cw_claim want;
@@ -321,21 +322,33 @@ static void ask_moves(struct world *w, void *data, uint64_t a)
         store_swap(w, c);
         c->stage = STAGE_ANSWER;
     }
-    queue_owned_at(w, w->now_ns + travel, ask_moves, c, 0, free);
+    uint64_t at_ns = w->now_ns + travel;
+    queue_owned_at(w, c->stage == STAGE_ANSWER ? CW_MAX(at_ns, c->answer_ns) : at_ns, ask_moves, c, 0, free);
 }
 
 static struct claim *ask(struct site *site, enum ask_kind kind, uint64_t epoch)
 {
+    struct world *w = site->world;
     struct claim *c = calloc(1, sizeof *c);
+    uint64_t at_ns = w->now_ns;
 
     CW_ASSERT(c != NULL);
+    if (w->phase == PHASE_SAFETY && at_ns < site->controller_hangs_until_ns)
+        at_ns = site->controller_hangs_until_ns;
     c->site = site;
     c->life = site->life;
     c->kind = (uint8_t)kind;
     c->epoch = epoch;
-    c->before_ns = site_clock(site, site->world->now_ns);
-    queue_owned_at(site->world, site->world->now_ns + store_travel(site->world), ask_moves, c, 0, free);
+    c->before_ns = site_clock(site, w->now_ns);
+    queue_owned_at(w, at_ns + store_travel(w), ask_moves, c, 0, free);
     return c;
+}
+
+void control_late_renewal(struct site *site, uint64_t until_ns)
+{
+    ask(site, ASK_LEASE, site->status.epoch)->answer_ns = until_ns;
+    site->lease_request_pending = true;
+    site->controller_hangs_until_ns = until_ns;
 }
 
 static struct cw_candidate candidate_of(struct site *site, bool accept_loss)
@@ -497,8 +510,11 @@ static int would_open(struct site *site)
     bool looks_dead = site->watch.is_seen && silent > w->lease_ns;
     if (site->gives_up_copy && looks_dead)
         return 2;
+    bool is_hurried = w->phase == PHASE_SAFETY && w->now_ns < w->hurry_until_ns;
+    if (is_hurried && world_chance(w, 300)) /* the rules must make him wait */
+        return is_member ? 1 : (w->faults & FAULT_LOSSY) ? 2 : 0;
     if (w->phase == PHASE_SAFETY && (w->faults & FAULT_PROMOTE) && is_member && world_chance(w, 5))
-        return 1; /* somebody in a hurry: the rules must make him wait */
+        return 1;
     if (!looks_dead || !(w->faults & FAULT_PROMOTE || w->phase == PHASE_HEALING))
         return 0;
     if (!is_member)

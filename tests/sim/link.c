@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "sim.h"
+#include "transport/session.h"
 
 #define TICK_NS (50 * CW_MS)
 #define IDLE_NS (2 * CW_SECOND)
@@ -238,6 +239,9 @@ void link_send(struct site *site, const struct cw_action *action)
     uint64_t late = w->options.is_story && tell_send(site, action) ? 20 * CW_MS : 0;
     if ((w->faults & FAULT_LINK_NOISE) && w->phase == PHASE_SAFETY && world_chance(w, 3))
         late = world_between(w, 500 * CW_MS, 8 * CW_SECOND); /* legal, and maybe of another reign by then */
+    else if ((w->faults & FAULT_LINK_NOISE) && action->stream == CW_STREAM_RESYNC &&
+             world_chance(w, w->focus->is_busy ? 150 : 20))
+        late = world_between(w, 10 * CW_MS, 300 * CW_MS); /* everything else goes before it */
     queue_owned_at(w, w->now_ns + late + travel(w, m->from, m->to), message_moves, m, 0, message_free);
 }
 
@@ -257,20 +261,26 @@ void link_ghost(struct world *w)
                            .group = SIM_GROUP,
                            .epoch = old->epoch,
                            .reign = old->reign,
-                           .serial = 1};
-    m.record.record = (struct cw_record){.kind = CW_RECORD_ZEROES,
-                                         .length = SIM_BLOCK,
-                                         .group = SIM_GROUP,
-                                         .sequence = to->status.sequences.received + 1,
-                                         .epoch = old->epoch,
-                                         .reign = old->reign};
+                           .serial = to->serial_heard[from] + 1};
+    uint64_t next = to->status.sequences.received + 1;
+    if (world_chance(w, 500)) { /* it has written more, alone, and committed that */
+        m.type = CW_MSG_COMMIT;
+        m.commit = (struct cw_message_commit){.commit = next + world_random(w, 8), .sync_to = next};
+    } else {
+        m.record.record = (struct cw_record){.kind = CW_RECORD_ZEROES,
+                                             .length = SIM_BLOCK,
+                                             .group = SIM_GROUP,
+                                             .sequence = next,
+                                             .epoch = old->epoch,
+                                             .reign = old->reign};
+    }
     struct fact *fact = fact_new(FACT_MESSAGE);
     fact->peer = from;
     fact->delivered = true;
     fact->head = malloc(CW_MESSAGE_HEAD_MAX);
     CW_ASSERT(fact->head != NULL);
     fact->head_length = cw_message_encode(&m, fact->head);
-    note(w, to, "a record of a deposed primary", from, old->epoch, m.record.record.sequence);
+    note(w, to, "a word of a deposed primary", from, old->epoch, next);
     site_post(to, fact);
 }
 

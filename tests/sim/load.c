@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "sim.h"
 
+#define READERS       4u
 #define CONTENT_MAGIC 0x6b636f6c626d6973ull
 
 struct content {
@@ -239,7 +240,7 @@ void load_answers(struct site *site)
 
 /* ------------------------------------------------------------------ many */
 
-static void submit_random(struct site *site)
+static void submit_random(struct site *site, bool only_looks)
 {
     struct world *w = site->world;
     uint16_t volume = (uint16_t)world_random(w, w->volume_count);
@@ -252,8 +253,12 @@ static void submit_random(struct site *site)
                                     : OP_READ;
     uint64_t blocks = world_chance(w, 30) ? size : world_chance(w, 200) ? 32 : 8;
 
+    bool is_lax = w->focus->syncs_seldom && !world_chance(w, 100);
+    if (only_looks || (is_lax && kind == OP_FLUSH))
+        kind = OP_READ;
     blocks = 1 + world_random(w, CW_MIN(blocks, size));
-    load_submit(site, kind, volume, world_random(w, size - blocks + 1), blocks, world_chance(w, 100));
+    load_submit(site, kind, volume, world_random(w, size - blocks + 1), blocks,
+                !is_lax && world_chance(w, 100));
 }
 
 void load_turn(struct site *site)
@@ -268,7 +273,10 @@ void load_turn(struct site *site)
     /* While answers are held, applications that do not wait send more. */
     uint32_t depth = site->status.is_frozen ? 8 * w->depth : w->depth;
     while (w->in_flight[site->id] < depth && world_chance(w, 600))
-        submit_random(site);
+        submit_random(site, false);
+    /* Who only reads does not wait for writers: what holds up writes must not hide what a read would show. */
+    if (w->in_flight[site->id] >= depth && w->in_flight[site->id] < depth + READERS && world_chance(w, 300))
+        submit_random(site, true);
 }
 
 static void load_tick(struct world *w, void *data, uint64_t a)

@@ -89,18 +89,23 @@ static bool run_one(struct sim_options *options, struct totals *totals, bool twi
         world_fini(&w);
     }
     if (!ok)
-        fprintf(options->out, "FAILED; again with: causeway-sim --seed %llu%s%s --trace\n",
+        fprintf(options->out, "FAILED; again with: causeway-sim --seed %llu%s%s%s%s --trace\n",
                 (unsigned long long)options->seed, options->mode >= 0 ? " --mode " : "",
-                options->mode >= 0 ? cw_mode_name((enum cw_mode)options->mode) : "");
+                options->mode >= 0 ? cw_mode_name((enum cw_mode)options->mode) : "",
+                options->focus != FOCUS_ANY ? " --focus " : "",
+                options->focus != FOCUS_ANY ? w.focus->name : "");
     return ok;
 }
 
 static int usage(void)
 {
-    fputs("usage: causeway-sim [--seed N] [--count M] [--seconds S] [--mode async|network-sync|semi-sync|sync] "
-          "[--faults-off BITS]\n"
-          "                    [--sessions 0|1] [--trace] [--twice] [--keep-going]\n",
-          stderr);
+    fputs(
+        "usage: causeway-sim [--seed N] [--count M] [--seconds S] [--mode async|network-sync|semi-sync|sync] "
+        "[--faults-off BITS]\n"
+        "                    [--sessions 0|1] [--focus any|plain|lease|copy|revert|restart|super] [--trace] "
+        "[--twice] "
+        "[--keep-going]\n",
+        stderr);
     return 2;
 }
 
@@ -116,13 +121,18 @@ static bool parse_mode(const char *text, int *mode)
 
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},     {"count", required_argument, NULL, 'c'},
-        {"mode", required_argument, NULL, 'm'},     {"seconds", required_argument, NULL, 't'},
-        {"trace", no_argument, NULL, 'v'},          {"twice", no_argument, NULL, '2'},
-        {"keep-going", no_argument, NULL, 'k'},     {"faults-off", required_argument, NULL, 'f'},
-        {"sessions", required_argument, NULL, 'n'}, {NULL, 0, NULL, 0}};
-    struct sim_options options = {.seed = 1, .mode = -1, .sessions = -1, .out = stdout};
+    static const struct option longs[] = {{"seed", required_argument, NULL, 's'},
+                                          {"count", required_argument, NULL, 'c'},
+                                          {"mode", required_argument, NULL, 'm'},
+                                          {"seconds", required_argument, NULL, 't'},
+                                          {"trace", no_argument, NULL, 'v'},
+                                          {"twice", no_argument, NULL, '2'},
+                                          {"keep-going", no_argument, NULL, 'k'},
+                                          {"faults-off", required_argument, NULL, 'f'},
+                                          {"sessions", required_argument, NULL, 'n'},
+                                          {"focus", required_argument, NULL, 'o'},
+                                          {NULL, 0, NULL, 0}};
+    struct sim_options options = {.seed = 1, .mode = -1, .focus = FOCUS_ANY, .sessions = -1, .out = stdout};
     struct totals totals = {0};
     uint64_t count = 1, seconds = 0;
     bool twice = false, keep_going = false;
@@ -147,6 +157,11 @@ int main(int argc, char **argv)
             break;
         case 'n':
             options.sessions = atoi(optarg);
+            break;
+        case 'o':
+            options.focus = focus_parse(optarg);
+            if (options.focus < 0)
+                return usage();
             break;
         case 'v':
             options.trace = true;

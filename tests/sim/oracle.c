@@ -120,6 +120,15 @@ void oracle_submitted(struct world *w, struct client_op *op)
     }
 }
 
+bool oracle_is_committed(struct world *w, uint64_t epoch, uint64_t reign, uint64_t sequence)
+{
+    const struct branch *b = oracle_branch(w, epoch, reign);
+
+    while (b && sequence > b->commit && sequence < b->first)
+        b = b->parent >= 0 ? &w->oracle.branches[b->parent] : NULL;
+    return b ? sequence <= b->commit : sequence == 0;
+}
+
 static uint64_t record_hash(const struct cw_record *record)
 {
     uint8_t bytes[CW_RECORD_HEADER_SIZE];

@@ -211,6 +211,7 @@ struct site {
     struct payload_slot *payloads;
     uint32_t payload_count, payloads_taken, payloads_peak;
     struct link_end ends[SIM_SITES_MAX];
+    uint64_t serial_heard[SIM_SITES_MAX]; /* of the last message of each peer */
     uint32_t sends_unanswered;
 
     /* controller of this site */
@@ -220,7 +221,7 @@ struct site {
     struct cw_member handover; /* and to whom it was drained; site "": to nobody */
     bool lease_request_pending;
     uint64_t controller_hangs_until_ns; /* while its engine goes on */
-    uint64_t drain_target; /* site id + 1 while a switchover is under way */
+    uint64_t drain_target;              /* site id + 1 while a switchover is under way */
     uint64_t drain_deadline_ns;
     bool gives_up_undrained; /* a promotion at drain_target was asked for, no switchover */
     uint64_t open_tries, claim_tries;
@@ -231,7 +232,7 @@ struct site {
     struct message *unacked[SIM_SITES_MAX];
     struct net_end *net[SIM_SITES_MAX]; /* real sessions, when the world uses them */
 
-    uint8_t last_role, last_diverged; /* peers that were said to be so */
+    uint8_t last_role, last_image, last_diverged; /* peers that were said to be so */
     bool last_open_accept_loss;
     struct cw_group_status status; /* after the last turn */
 
@@ -298,6 +299,7 @@ struct sim_record {
 struct branch {
     uint64_t epoch, reign, first;
     int parent;                 /* -1: none */
+    uint64_t commit;            /* the highest that its primary ever said */
     struct sim_record *records; /* by sequence - first */
     uint64_t count, capacity;
 };
@@ -320,6 +322,7 @@ struct oracle {
 struct sim_options {
     uint64_t seed;
     int mode;     /* enum cw_mode or -1: by seed */
+    int focus;    /* number of a focus, or FOCUS_ANY */
     int sessions; /* 1: the real cw_session over datagrams, 0: the model of one, -1: by seed */
     bool trace;
     bool is_story;       /* no faults of its own, no load of its own, plain numbers */
@@ -344,14 +347,29 @@ enum fault_class {
     FAULT_RESYNC = 4096,
     FAULT_LINK_NOISE = 8192,
     FAULT_STORE_LOST_REPLY = 16384,
-    FAULT_SUPER = 32768,    /* superblocks rot, get lost, land elsewhere */
-    FAULT_IO = 65536,       /* syncs, reads, image and salvage operations fail */
-    FAULT_REPLACE = 131072, /* a site comes back with blank disks */
-    FAULT_CLOCK = 262144,   /* rates as far apart as the lease allows */
-    FAULT_TWO = 524288,     /* two of three sites go, soon after each other */
-    FAULT_GIVE_UP = 1048576 /* the source of a copy goes, and its target is promoted */
+    FAULT_SUPER = 32768,     /* superblocks rot, get lost, land elsewhere */
+    FAULT_IO = 65536,        /* syncs, reads, image and salvage operations fail */
+    FAULT_REPLACE = 131072,  /* a site comes back with blank disks */
+    FAULT_CLOCK = 262144,    /* rates as far apart as the lease allows */
+    FAULT_TWO = 524288,      /* two of three sites go, soon after each other */
+    FAULT_GIVE_UP = 1048576, /* the source of a copy goes, and its target is promoted */
+    FAULT_LONELY =
+        2097152 /* the primary is left alone with an old lease, and somebody takes over in a hurry */
 };
-#define FAULT_BITS 21u
+#define FAULT_BITS 22u
+
+/* What a seed is about (focus.c). */
+struct focus {
+    const char *name;
+    uint32_t always, never; /* faults that are on, or off, whatever the seed draws */
+    uint32_t often;         /* half of what happens is one of these */
+    uint64_t tick_ns_max;   /* from one fault to the next */
+    uint64_t run_ns_min, run_ns_max;
+    uint8_t modes;     /* bits of enum cw_mode: mostly one of these; 0: any */
+    bool is_busy;      /* clients think little, links are long and lose much */
+    bool syncs_seldom; /* clients leave much unsynced */
+};
+#define FOCUS_ANY 255 /* by seed */
 
 /* When all is repaired only the holder opens, for so long: it must not need anybody to be promoted. */
 #define HOLDER_FIRST_NS (40 * CW_SECOND)
@@ -383,7 +401,9 @@ struct world {
     struct site sites[SIM_SITES_MAX];
     struct store store;
     struct oracle oracle;
-    uint32_t faults; /* bits that may happen in this seed */
+    const struct focus *focus;
+    uint32_t faults;         /* bits that may happen in this seed */
+    uint64_t hurry_until_ns; /* whoever may take over is told to, again and again */
 
     uint32_t volume_count;
     uint64_t volume_blocks[SIM_VOLUMES];
@@ -444,6 +464,16 @@ static inline uint64_t world_between(struct world *w, uint64_t low, uint64_t hig
     return low + cw_rng_below(&w->rng, high - low + 1);
 }
 
+/* ------------------------------------------------------------------ focus.c */
+
+/* The number of a focus, FOCUS_ANY for "any", -1 for what is none. */
+int focus_parse(const char *text);
+/* Draws, or takes from the options, what this seed is about. */
+void focus_choose(struct world *w);
+enum cw_mode focus_mode(struct world *w);
+void focus_faults(struct world *w); /* w->faults, w->rot_site */
+enum fault_class focus_next_fault(struct world *w, uint32_t events);
+
 /* ------------------------------------------------------------------ site.c */
 
 uint64_t site_clock(const struct site *site, uint64_t true_ns);
@@ -486,8 +516,8 @@ void media_rot_newest(struct site *site);
 
 void link_init(struct world *w);
 void link_send(struct site *site, const struct cw_action *action);
-/* A deposed primary that has not heard goes on writing: one record of its old reign to somebody who follows
- * another. */
+/* A deposed primary that has not heard goes on: one record of its old reign, or its commit sequence, to
+ * somebody who follows another. */
 void link_ghost(struct world *w);
 void link_crash(struct site *site); /* its ends are gone */
 
@@ -520,6 +550,8 @@ void control_tick(struct world *w, void *data, uint64_t a);
 /* From the site's clock before the request: what a lease may be relied on until. */
 uint64_t control_lease_deadline(struct site *site, uint64_t before_ns);
 void control_open(struct site *site, bool accept_loss);
+/* The controller hangs until then, and with it the answer to a renewal that is asked for now. */
+void control_late_renewal(struct site *site, uint64_t until_ns);
 
 /* ------------------------------------------------------------------ load.c */
 
@@ -545,6 +577,8 @@ struct sim_record *oracle_record(struct world *w, uint64_t epoch, uint64_t reign
 void oracle_submitted(struct world *w, struct client_op *op);
 void oracle_seen(struct world *w, const struct site *site, const struct cw_record *record,
                  const uint8_t *payload);
+/* Was it said in that line, by who reigned, that everything up to there is committed? */
+bool oracle_is_committed(struct world *w, uint64_t epoch, uint64_t reign, uint64_t sequence);
 /* The state after records 1..sequence of the line that ends in (epoch, reign). */
 bool oracle_state(struct world *w, uint64_t epoch, uint64_t reign, uint64_t sequence, struct model *model);
 /* The record that stands at sequence in that line. */
@@ -572,4 +606,5 @@ void check_holder_is_back(struct world *w);
 void check_power_loss(struct site *site);
 void check_dropped(struct site *site);
 void check_apply(struct site *site, const struct cw_action *action);
+void check_batch_commit(struct site *site, uint64_t commit);
 void check_salvage(struct site *site); /* when it begins, and when it ends */

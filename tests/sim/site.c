@@ -147,6 +147,8 @@ void site_message(struct site *site, uint8_t from, const uint8_t *head, uint32_t
         return;
     }
     note(w, site, "message", message.type, from, message.serial);
+    if (!w->is_ghost)
+        site->serial_heard[from] = message.serial;
     if (message.type == CW_MSG_RECORD && !w->is_ghost)
         oracle_seen(w, site, &message.record.record, body_length ? body : NULL);
     if (body_length && buffer) {

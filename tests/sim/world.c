@@ -54,37 +54,18 @@ void tell(struct world *w, const struct site *site, const char *format, ...)
 
 /* ------------------------------------------------------------------ making a world */
 
-#define FAULT_LIES (FAULT_ROT | FAULT_MISDIRECT | FAULT_SUPER | FAULT_REPLACE)
-
-static void choose_faults(struct world *w)
-{
-    static const enum fault_class classes[] = {
-        FAULT_KILL,      FAULT_POWER, FAULT_CUT,       FAULT_PAUSE,      FAULT_DISK_SLOW,
-        FAULT_DISK_FAIL, FAULT_ROT,   FAULT_MISDIRECT, FAULT_STORE_CUT,  FAULT_SWITCHOVER,
-        FAULT_PROMOTE,   FAULT_LOSSY, FAULT_RESYNC,    FAULT_LINK_NOISE, FAULT_STORE_LOST_REPLY,
-        FAULT_SUPER,     FAULT_IO,    FAULT_REPLACE,   FAULT_CLOCK,      FAULT_TWO,
-        FAULT_GIVE_UP};
-    const uint32_t rare =
-        FAULT_ROT | FAULT_MISDIRECT | FAULT_DISK_FAIL | FAULT_LOSSY | FAULT_IO | FAULT_REPLACE;
-    uint32_t often = (uint32_t)world_random(w, 4) * 250 + 100;
-
-    for (uint32_t i = 0; i < CW_COUNT_OF(classes); i++) {
-        if (world_chance(w, classes[i] & rare ? often / 4 : often))
-            w->faults |= classes[i];
-    }
-    w->faults &= ~w->options.faults_off;
-    w->rot_site = (w->faults & FAULT_LIES) ? (int)world_random(w, w->site_count) : -1;
-}
-
 static void choose_links(struct world *w)
 {
     for (uint32_t a = 0; a < w->site_count; a++)
         for (uint32_t b = a + 1; b < w->site_count; b++) {
-            uint64_t ns = world_chance(w, 500) ? world_between(w, 20 * CW_US, 2 * CW_MS)
-                                               : world_between(w, 2 * CW_MS, 60 * CW_MS);
+            uint64_t ns = world_chance(w, w->focus->is_busy ? 0 : 500)
+                              ? world_between(w, 20 * CW_US, 2 * CW_MS)
+                              : world_between(w, 2 * CW_MS, 60 * CW_MS);
             w->latency_ns[a][b] = w->latency_ns[b][a] = ns;
         }
-    w->loss_ppm = w->faults & FAULT_LINK_NOISE ? (uint32_t)world_between(w, 1000, 200000) : 100;
+    w->loss_ppm = w->faults & FAULT_LINK_NOISE
+                      ? (uint32_t)world_between(w, w->focus->is_busy ? 50000 : 1000, 200000)
+                      : 100;
     w->duplicate_ppm = (uint32_t)world_random(w, 20000);
     w->corrupt_ppm = w->faults & FAULT_LINK_NOISE ? (uint32_t)world_random(w, 20000) : 10;
     bool by_seed = world_chance(w, 250);
@@ -116,10 +97,8 @@ void world_init(struct world *w, const struct sim_options *options)
     w->options = *options;
     w->rng.state =
         cw_hash64(&options->seed, sizeof options->seed); /* a multiple of its step would shift one stream */
-    w->mode = options->mode >= 0 ? (enum cw_mode)options->mode
-                                 : (enum cw_mode)world_random(w, CW_MODE_NETWORK_SYNC);
-    if (options->mode < 0 && w->mode == CW_MODE_ASYNC && options->seed % 3 == 0)
-        w->mode = CW_MODE_NETWORK_SYNC;
+    focus_choose(w);
+    w->mode = focus_mode(w);
     w->site_count = (uint32_t)world_between(w, 2, 3);
     w->min_in_sync = cw_mode_has_set(w->mode) && world_chance(w, 150);
     w->lease_ns = 5 * CW_SECOND;
@@ -128,12 +107,12 @@ void world_init(struct world *w, const struct sim_options *options)
         w->volume_blocks[v] = v == 0 ? 64 : world_chance(w, 300) ? SIM_BLOCKS_MAX : world_between(w, 1, 128);
     w->log_entries = 256u << world_random(w, 3);
     w->ring_sectors = CW_JOURNAL_RING_SECTORS_MIN + world_random(w, 500);
-    choose_faults(w);
+    focus_faults(w);
     choose_links(w);
     if (options->is_story)
         make_plain(w);
     w->depth = (uint32_t)world_between(w, 1, 24);
-    w->think_ns = world_between(w, 500 * CW_US, 40 * CW_MS);
+    w->think_ns = world_between(w, 500 * CW_US, w->focus->is_busy ? 4 * CW_MS : 40 * CW_MS);
     for (uint8_t i = 0; i < w->site_count; i++) {
         site_init(&w->sites[i], w, i);
         site_power_on(&w->sites[i]);
@@ -277,23 +256,44 @@ static void fault_replace(struct world *w)
     media_replace(site);
 }
 
-/* A disaster that reaches two of three sites, the second soon after the first; both stay away for a while. */
-static void second_goes(struct world *w, void *data, uint64_t a)
+/* A disaster that reaches two sites, the second soon after the first. */
+static void second_goes(struct world *w, void *data, uint64_t power)
 {
     if (w->phase == PHASE_SAFETY)
-        crash_one(w, data, a);
+        crash_one(w, data, power);
+}
+
+/* ... or the primary follows, and stays away for longer than its lease. */
+static void primary_follows(struct world *w, void *data, uint64_t power)
+{
+    struct site *site = data;
+
+    if (w->phase != PHASE_SAFETY || site->state != SITE_RUNNING)
+        return;
+    site_crash(site, power);
+    queue_at(w, w->now_ns + world_between(w, 7 * CW_SECOND, 25 * CW_SECOND), restart, site, 0);
 }
 
 static void fault_two(struct world *w)
 {
     struct site *first = the_primary(w);
 
-    if (w->site_count < 3 || world_chance(w, 500))
+    if (world_chance(w, 300)) { /* or every site, at one instant, by power */
+        for (uint32_t i = 0; i < w->site_count; i++)
+            crash_one(w, &w->sites[i], true);
+        return;
+    }
+    if (world_chance(w, 300) || (w->site_count < 3 && !first))
         return;
     if (!first)
         first = some_site(w);
-    struct site *second = &w->sites[(first->id + 1 + world_random(w, 2)) % 3];
+    struct site *second = &w->sites[(first->id + 1 + world_random(w, w->site_count - 1)) % w->site_count];
     bool power = world_chance(w, 300);
+    if (first->status.role == CW_ROLE_PRIMARY && (w->site_count < 3 || world_chance(w, 500))) {
+        queue_at(w, w->now_ns + world_random(w, 2 * CW_SECOND), primary_follows, first, power);
+        crash_one(w, second, world_chance(w, 700));
+        return;
+    }
     queue_at(w, w->now_ns + world_random(w, 8 * CW_SECOND), second_goes, second, power);
     crash_one(w, first, power);
 }
@@ -337,6 +337,9 @@ static void fault_resync(struct world *w)
         return;
     primary->want_resync =
         (uint8_t)((primary->id + 1 + world_random(w, w->site_count - 1)) % w->site_count + 1);
+    for (uint8_t i = 0; i < w->site_count; i++)
+        if (primary->status.peers[i].state == CW_PEER_DIVERGED && world_chance(w, 700))
+            primary->want_resync = i + 1;
     site_turn_soon(primary);
 }
 
@@ -384,6 +387,37 @@ static void fault_give_up(struct world *w)
         queue_at(w, w->now_ns + CW_MS, wait_for_copy, &w->sites[primary->want_resync - 1], 2000);
 }
 
+/* The primary's controller hangs while a renewal is answered, then the store is out of its reach; the primary
+ * hears of no other site all the while, and whoever may is told to take over at once. */
+static void store_goes(struct world *w, void *data, uint64_t until_ns)
+{
+    struct site *site = data;
+
+    if (w->phase != PHASE_SAFETY || w->now_ns >= until_ns)
+        return;
+    site->is_store_cut = true;
+    queue_at(w, until_ns, store_is_back, site, 0);
+}
+
+static void fault_lonely(struct world *w)
+{
+    struct site *site = the_primary(w);
+
+    if (!site || w->now_ns < w->hurry_until_ns)
+        return;
+    bool is_late = world_chance(w, 600); /* else it reaches the store for a while yet */
+    uint64_t answer = w->now_ns + world_random(w, 6 * CW_SECOND);
+    uint64_t until = w->now_ns + world_between(w, 5 * CW_SECOND, 14 * CW_SECOND);
+    note(w, site, "is left alone", answer, until, 0);
+    for (uint32_t i = 0; i < w->site_count; i++)
+        if (i != site->id)
+            w->cut_until_ns[i][site->id] = w->cut_until_ns[site->id][i] = until;
+    if (is_late)
+        control_late_renewal(site, answer);
+    queue_at(w, answer + CW_MS, store_goes, site, until);
+    w->hurry_until_ns = until;
+}
+
 static void fault_one(struct world *w, enum fault_class class_)
 {
     switch (class_) {
@@ -428,6 +462,9 @@ static void fault_one(struct world *w, enum fault_class class_)
     case FAULT_GIVE_UP:
         fault_give_up(w);
         break;
+    case FAULT_LONELY:
+        fault_lonely(w);
+        break;
     default:
         break; /* a property of the whole run */
     }
@@ -436,21 +473,16 @@ static void fault_one(struct world *w, enum fault_class class_)
 #define FAULT_EVENTS                                                                                         \
     (FAULT_KILL | FAULT_POWER | FAULT_CUT | FAULT_PAUSE | FAULT_DISK_SLOW | FAULT_DISK_FAIL | FAULT_ROT |    \
      FAULT_MISDIRECT | FAULT_STORE_CUT | FAULT_SWITCHOVER | FAULT_RESYNC | FAULT_SUPER | FAULT_REPLACE |     \
-     FAULT_TWO | FAULT_GIVE_UP)
+     FAULT_TWO | FAULT_GIVE_UP | FAULT_LONELY)
 
 static void fault_tick(struct world *w, void *data, uint64_t a)
 {
     if (w->phase != PHASE_SAFETY)
         return;
-    queue_at(w, w->now_ns + world_between(w, 20 * CW_MS, 3 * CW_SECOND), fault_tick, NULL, 0);
+    queue_at(w, w->now_ns + world_between(w, 20 * CW_MS, w->focus->tick_ns_max), fault_tick, NULL, 0);
     uint32_t events = w->faults & FAULT_EVENTS;
-    if (!events)
-        return;
-    uint32_t class_;
-    do
-        class_ = 1u << world_random(w, FAULT_BITS);
-    while (!(events & class_));
-    fault_one(w, (enum fault_class)class_);
+    if (events)
+        fault_one(w, focus_next_fault(w, events));
 }
 
 static void check_tick(struct world *w, void *data, uint64_t a)
@@ -600,7 +632,7 @@ bool world_run(const struct sim_options *options, struct world *w)
     world_init(w, options);
     queue_at(w, CW_SECOND, fault_tick, NULL, 0);
     queue_at(w, CW_SECOND, check_tick, NULL, 0);
-    world_run_until(w, world_between(w, 10 * CW_SECOND, 60 * CW_SECOND));
+    world_run_until(w, world_between(w, w->focus->run_ns_min, w->focus->run_ns_max));
     if (!w->failed)
         heal(w);
     uint64_t quiet = w->now_ns + 5 * CW_SECOND, give_up = w->now_ns + HEAL_NS;
@@ -622,9 +654,9 @@ bool world_run(const struct sim_options *options, struct world *w)
     if (!w->failed)
         world_final_check(w);
     if (w->failed && options->out) {
-        fprintf(options->out, "seed %llu (%s, %u sites, faults %x) at %.6f s: %s\n",
-                (unsigned long long)options->seed, cw_mode_name(w->mode), w->site_count, w->faults,
-                (double)w->now_ns / 1e9, w->failure);
+        fprintf(options->out, "seed %llu (%s, %u sites, focus %s, faults %x) at %.6f s: %s\n",
+                (unsigned long long)options->seed, cw_mode_name(w->mode), w->site_count, w->focus->name,
+                w->faults, (double)w->now_ns / 1e9, w->failure);
         print_who_waits(w);
     }
     return !w->failed;
