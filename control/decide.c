@@ -8,6 +8,10 @@
 #include "base/assert.h"
 #include "base/numbers.h"
 
+#ifndef CW_PLANTED_BUG
+#define CW_PLANTED_BUG 0
+#endif
+
 static const char *const mode_words[CW_WORD_COUNT] = {"async", "semi-sync", "sync", "network-sync"};
 
 bool cw_mode_word_parse(const char *text, enum cw_mode_word *mode)
@@ -122,6 +126,9 @@ uint64_t cw_lease_watch_remaining_ns(const struct cw_lease_watch *watch, uint64_
     uint64_t wait_ns = lease_ns + lease_ns / 100 + 1;
     if (!watch->is_seen || watch->epoch != epoch)
         return wait_ns;
+#if CW_PLANTED_BUG == 17 /* seen once is enough */
+    return 0;
+#endif
     uint64_t watched_ns = now_ns > watch->since_ns ? now_ns - watch->since_ns : 0;
     return watched_ns >= wait_ns ? 0 : wait_ns - watched_ns;
 }
