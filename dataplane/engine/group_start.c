@@ -354,8 +354,11 @@ static enum cw_status recover(struct cw_setup *setup, char *why, size_t why_size
         cw_scan_journal(&group->journal, &setup->superblock, index_record, setup, &report);
     if (status == CW_OK) {
         cw_group_recover_report(group->group, &report);
-        status = cw_scan_journal(&group->journal, &setup->superblock, redo_record, setup, NULL);
+        /* A process that was killed left writes in a cache: what is put in place now must outlive them. */
+        status = cw_disk_sync(&group->journal);
     }
+    if (status == CW_OK)
+        status = cw_scan_journal(&group->journal, &setup->superblock, redo_record, setup, NULL);
     if (status == CW_OK)
         status = sync_volumes(group);
     if (status == CW_OK)

@@ -270,7 +270,8 @@ uint64_t cw_group_volume_base(const struct cw_group *group, uint16_t volume);
  * 3. the shell runs cw_recovery twice over the journal, blocking: the first time it passes every record to
  *    cw_group_recover_index, the second time to cw_group_recover_redo, which says what to do with each:
  *    apply it in place now, keep it (payload copied by the shell into a pool buffer and given to
- *    cw_group_recover_keep), or skip it;
+ *    cw_group_recover_keep), or skip it; between the two it syncs the journal: what a killed process had only
+ *    written counts here, and nothing may be in place that a loss of power could still take from the journal;
  * 4. volumes are synced, cw_group_start. The first step writes the superblock.
  */
 /* Fills a superblock for a fresh journal. */
