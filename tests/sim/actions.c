@@ -427,13 +427,8 @@ static void image_op_ends(struct world *w, void *data, uint64_t a)
     image_do(op, op->fail ? 500 : 1000);
     op->fact->status = op->fail ? CW_IO : CW_OK;
     w->copies += op->kind == CW_IMAGE_SWITCH && !op->fail && !op->is_salvage;
-    bool is_prepared = op->kind == CW_IMAGE_PREPARE && !op->fail && !op->is_salvage;
     bool is_given_up = op->kind == CW_IMAGE_DISCARD && !op->is_salvage;
     w->old_images += is_given_up;
-    if (is_prepared)
-        check_dropped(site);
-    if (is_prepared || is_given_up)
-        truth_forget(site); /* its log begins anew, at another sequence */
     note(w, site, op->is_salvage ? "salvaged" : "image", op->kind, op->fail, 0);
     if (op->is_salvage)
         check_salvage(site);

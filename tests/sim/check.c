@@ -142,9 +142,9 @@ void check_power_loss(struct site *site)
         op->hold &= (uint8_t) ~(1u << site->id);
 }
 
-/* A full copy begins by dropping the log here: what of it is in the old files is what the prefix says, no
+/* A log begins anew under another name: what of it is in the old files is what the prefix says, no
  * more. */
-void check_dropped(struct site *site)
+static void check_dropped(struct site *site)
 {
     for (struct client_op *op = site->world->oracle.ops; op; op = op->next) {
         op->hold &= (uint8_t) ~(1u << site->id);
@@ -529,6 +529,19 @@ static void check_peers(struct site *site)
     site->last_diverged = diverged;
 }
 
+static void check_log(struct site *site)
+{
+    const uint64_t *id = site->status.identity.journal_id;
+    bool is_same = id[0] == site->last_log.id[0] && id[1] == site->last_log.id[1];
+
+    if (!is_same && site->last_log.life == site->life)
+        truth_forget(site); /* else the scan has told it */
+    if (!is_same && site->last_log.life)
+        check_dropped(site);
+    site->last_log.life = site->life;
+    memcpy(site->last_log.id, id, sizeof site->last_log.id);
+}
+
 void check_turn(struct site *site)
 {
     struct world *w = site->world;
@@ -536,6 +549,7 @@ void check_turn(struct site *site)
 
     if (w->failed)
         return;
+    check_log(site);
     oracle_history(w, &site->status.history);
     check_relations(site);
     if (role != site->last_role) {

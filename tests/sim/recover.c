@@ -154,6 +154,9 @@ bool site_recover(struct site *site)
     site->truth = NULL;
     site->truth_capacity = 0;
     scan(site, &super, true);
+    disk_sync_begin(&site->journal);
+    disk_sync_end(&site->journal);
+    site->truth_durable_serial = site->truth_serial;
     scan(site, &super, false);
     for (uint32_t v = 0; v < site->world->volume_count; v++) {
         disk_sync_begin(&site->volumes[v]);

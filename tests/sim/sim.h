@@ -234,6 +234,9 @@ struct site {
 
     uint8_t last_role, last_image, last_diverged; /* peers that were said to be so */
     bool last_open_accept_loss;
+    struct {
+        uint64_t id[2], life;
+    } last_log;                    /* its name after the last turn */
     struct cw_group_status status; /* after the last turn */
 
     struct truth_entry *truth;
@@ -604,7 +607,6 @@ void check_loss_is_needed(struct site *site);
 /* All was repaired HOLDER_FIRST_NS ago. */
 void check_holder_is_back(struct world *w);
 void check_power_loss(struct site *site);
-void check_dropped(struct site *site);
 void check_apply(struct site *site, const struct cw_action *action);
 void check_batch_commit(struct site *site, uint64_t commit);
 void check_salvage(struct site *site); /* when it begins, and when it ends */

@@ -422,6 +422,7 @@ static void starting_ends(struct world *w, void *data, uint64_t life)
     site->last_role = CW_ROLE_REPLICA;
     net_start(site);
     note(w, site, "started", site->life, 0, 0);
+    site->want_check = true;
     turn_at(site, w->now_ns);
 }
 
