@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/numbers.h"
+#include "tests/lib/null_aead.h"
 #include "transport/session.h"
 
 #define BODY_BYTES 131072u
@@ -26,25 +27,6 @@ struct bench_session {
     uint8_t datagram[9216];
     uint8_t body[BODY_BYTES];
 };
-
-static void null_expand(void *state, const uint8_t key[32])
-{
-    memcpy(state, key, 32);
-}
-
-static void null_seal(const void *state, uint8_t *cipher, const uint8_t *plain, size_t length,
-                      const uint8_t iv[12], const uint8_t *aad, size_t aad_length, uint8_t tag[16])
-{
-    memset(tag, 0, 16);
-}
-
-static bool null_open(const void *state, uint8_t *plain, const uint8_t *cipher, size_t length,
-                      const uint8_t iv[12], const uint8_t *aad, size_t aad_length, const uint8_t tag[16])
-{
-    return true;
-}
-
-static const struct cw_aead_ops null_aead = {"none", 64, null_expand, null_seal, null_open};
 
 static struct cw_session *make(struct bench_session *bench, int side, const struct cw_session_config *config)
 {

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/numbers.h"
+#include "tests/lib/null_aead.h"
 #include "transport/frames.h"
 
 #define BODY_BYTES    CW_RECORD_PAYLOAD_MAX
@@ -14,27 +15,6 @@
 
 static const uint8_t head[HEAD_BYTES];
 static const uint8_t body[BODY_BYTES];
-
-/* ---- a seal that does nothing ------------------------------------------------------------------------ */
-
-static void null_expand(void *state, const uint8_t key[32])
-{
-    memcpy(state, key, 32);
-}
-
-static void null_seal(const void *state, uint8_t *cipher, const uint8_t *plain, size_t length,
-                      const uint8_t iv[12], const uint8_t *aad, size_t aad_length, uint8_t tag[16])
-{
-    memset(tag, 0, 16);
-}
-
-static bool null_open(const void *state, uint8_t *plain, const uint8_t *cipher, size_t length,
-                      const uint8_t iv[12], const uint8_t *aad, size_t aad_length, const uint8_t tag[16])
-{
-    return true;
-}
-
-static const struct cw_aead_ops null_aead = {"none", 64, null_expand, null_seal, null_open};
 
 /* ---- building ---------------------------------------------------------------------------------------- */
 
