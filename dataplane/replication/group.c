@@ -281,7 +281,7 @@ void cw_group_on_peer_up(struct cw_group *g, uint8_t site, uint64_t now_ns)
     peer->is_up = true;
     peer->session++;
     peer->has_hello = false;
-    peer->serial_seen = 0;
+    peer->serial_seen = peer->beginning_seen = 0;
     peer->sends = 0;
     peer->send_bytes = 0;
     peer->hello_asked_ns = now_ns;
@@ -378,6 +378,18 @@ static void on_answer(struct cw_group *g, struct cw_peer *peer, const struct cw_
         cw_copy_on_ack(g, peer, &m->copy_ack);
 }
 
+/* Messages overtake each other: a BEGIN of a copy that was left, or an ATTACH, says nothing after a newer one
+ * of either was taken. It would make a member drop what it was attached for. */
+static bool is_old_beginning(struct cw_peer *peer, const struct cw_message *m)
+{
+    if (m->type != CW_MSG_ATTACH && m->type != CW_MSG_COPY_BEGIN)
+        return false;
+    if (m->serial <= peer->beginning_seen)
+        return true;
+    peer->beginning_seen = m->serial;
+    return false;
+}
+
 static bool is_old_state(struct cw_peer *peer, const struct cw_message *m)
 {
     if (m->type != CW_MSG_HELLO && m->type != CW_MSG_ACK && m->type != CW_MSG_COMMIT)
@@ -397,7 +409,7 @@ bool cw_group_on_message(struct cw_group *g, const struct cw_message *m, uint8_t
     g->now_ns = now_ns;
     if (!peer->is_configured || !peer->is_up || g->is_stopping || g->role == CW_ROLE_DOWN)
         return false;
-    if (is_old_state(peer, m))
+    if (is_old_state(peer, m) || is_old_beginning(peer, m))
         return false;
     switch (m->type) {
     case CW_MSG_HELLO:

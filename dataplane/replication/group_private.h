@@ -135,6 +135,7 @@ struct cw_peer {
     bool needs_copy;  /* an operator asked, or there is no other way */
     uint16_t session; /* counts sessions: late answers carry another one */
     uint64_t serial_seen;
+    uint64_t beginning_seen; /* the same, of ATTACH and COPY_BEGIN */
     bool owes_hello; /* asked while a cut was under way: said when it is made */
     uint64_t hello_asked_ns;
     struct cw_message_hello hello;

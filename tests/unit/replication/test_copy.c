@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The full copy: with live writes, interrupted at every state of both sides, and what brings it about. */
+#include <stdlib.h>
+
 #include "story.h"
 
 static struct pair p;
@@ -67,6 +69,50 @@ static uint8_t wanted_state;
 static bool is_target_there(struct pair *pair)
 {
     return pair->sites[B].group->target.state == wanted_state;
+}
+
+/* The first message of the type that is on its way, as it is; NULL. */
+static struct pair_message *find_message(enum cw_message_type type)
+{
+    struct cw_message message;
+    for (struct pair_message *m = p.messages; m; m = m->next) {
+        if (cw_message_decode(m->head, m->head_length, m->body_length, &message) == CW_MESSAGE_OK &&
+            message.type == type)
+            return m;
+    }
+    return NULL;
+}
+
+static bool was_copied(struct pair *pair)
+{
+    return pair->sites[B].copies == 1;
+}
+
+/* Messages overtake each other: the beginning of a copy that comes when the site is a member again is not
+ * obeyed. */
+static void test_a_late_beginning_says_nothing(void **state)
+{
+    begin_with_data(CW_MODE_SYNC);
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    for (int i = 0; i < 10000 && !find_message(CW_MSG_COPY_BEGIN); i++)
+        pair_turn(&p);
+    assert_non_null(find_message(CW_MSG_COPY_BEGIN));
+    struct pair_message *late = malloc(sizeof *late);
+    *late = *find_message(CW_MSG_COPY_BEGIN);
+    late->next = NULL;
+    late->tag = 0;
+    assert_true(pair_until(&p, was_copied));
+    assert_true(pair_until(&p, is_protected));
+    write_some(&p, A, 8, 2);
+    settle();
+    *p.messages_end = late;
+    p.messages_end = &late->next;
+    pair_run(&p, 100 * CW_MS);
+    assert_int_equal(p.sites[B].group->target.state, CW_TARGET_NONE);
+    assert_int_equal(p.sites[B].group->head, p.sites[A].group->head);
+    write_some(&p, A, 8, 3);
+    assert_true(pair_until(&p, all_done));
+    pair_fini(&p);
 }
 
 /* What the copied site counts as applied from the first moment may not be more than what is committed. */
@@ -296,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_copy_with_live_writes),
         cmocka_unit_test(test_a_site_being_copied_holds_nothing),
         cmocka_unit_test(test_begins_at_the_commit),
+        cmocka_unit_test(test_a_late_beginning_says_nothing),
         cmocka_unit_test(test_session_lost_in_each_state),
         cmocka_unit_test(test_death_in_each_state),
         cmocka_unit_test(test_old_image_stays),
