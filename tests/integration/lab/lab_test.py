@@ -78,6 +78,7 @@ def on_terminal(lab, seconds, *args):
     """What the command writes on a terminal of 40 columns until it is interrupted."""
     pid, fd = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where the suite runs in the background of a shell
         os.environ.update(lab.env)
         os.execv(lab.cli, [lab.cli, *args])
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 40, 0, 0))
