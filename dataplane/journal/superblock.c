@@ -32,6 +32,7 @@
 #define FLAG_SWITCH      4u
 #define PEER_USED        1u
 #define PEER_NEEDS_COPY  2u
+#define NAMED_AHEAD_MAX  64u
 
 enum {
     AT_MAGIC = 0,
@@ -309,6 +310,31 @@ static void judge_by_newest(const uint8_t *sectors, const struct cw_superblock *
     }
 }
 
+/* The first 512 bytes, with generation and check, came to the device, the rest perhaps not. A number that is
+ * far off is no number of ours. */
+static uint64_t highest_named(const uint8_t *sectors, const struct cw_superblock *newest,
+                              const enum cw_sector_class *classes)
+{
+    uint64_t named = 0;
+    for (uint32_t i = 0; i < CW_SUPERBLOCK_COPIES; i++) {
+        const uint8_t *block = copy_at(sectors, i);
+        uint64_t generation = cw_load64le(block + AT_GENERATION);
+        if (classes[i] == CW_SECTOR_TORN && cw_load64le(block + AT_JOURNAL_ID) == newest->journal_id[0] &&
+            cw_load64le(block + AT_JOURNAL_ID + 8) == newest->journal_id[1] &&
+            generation - newest->generation <= NAMED_AHEAD_MAX)
+            named = CW_MAX(named, generation);
+    }
+    return named;
+}
+
+uint64_t cw_superblock_next(const struct cw_superblock *superblock)
+{
+    uint64_t next = superblock->generation + 1;
+    while (next <= superblock->generation_named)
+        next += 2; /* still beside the last one that is whole */
+    return next;
+}
+
 enum cw_status cw_superblock_pick(const uint8_t *sectors, struct cw_superblock *superblock,
                                   enum cw_sector_class classes[CW_SUPERBLOCK_COPIES])
 {
@@ -339,5 +365,6 @@ enum cw_status cw_superblock_pick(const uint8_t *sectors, struct cw_superblock *
     if (best == 0)
         return was_one ? CW_CORRUPT : CW_NOT_FOUND;
     judge_by_newest(sectors, superblock, classes);
+    superblock->generation_named = highest_named(sectors, superblock, classes);
     return CW_OK;
 }

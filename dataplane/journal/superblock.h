@@ -26,6 +26,7 @@ enum cw_image_state {
 
 struct cw_superblock {
     uint64_t generation;
+    uint64_t generation_named;   /* not stored: the highest that a copy names which was not written whole; 0: none */
     uint64_t journal_id[2];
     uint32_t group;
     uint32_t site;
@@ -90,3 +91,6 @@ void cw_superblock_homes(uint64_t generation, uint32_t sectors[2]);
  * all empty or foreign: not a journal. CW_CORRUPT: it was one. classes tells each copy's fate. */
 enum cw_status cw_superblock_pick(const uint8_t *sectors, struct cw_superblock *superblock,
                                   enum cw_sector_class classes[CW_SUPERBLOCK_COPIES]);
+/* The generation to write after this one: never one that a torn copy names. Its sectors may hold parts of an
+ * earlier try, which a second try that tears as well would complete: two sound copies that differ. */
+uint64_t cw_superblock_next(const struct cw_superblock *superblock);

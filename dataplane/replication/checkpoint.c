@@ -27,7 +27,7 @@ static void fill_super(struct cw_group *g)
 {
     struct cw_superblock *s = &g->super;
 
-    s->generation++;
+    s->generation = cw_superblock_next(s);
     s->site = g->config.self;
     s->boot_id[0] = g->config.identity.boot_id[0];
     s->boot_id[1] = g->config.identity.boot_id[1];

@@ -270,6 +270,40 @@ static void test_pick(void **state)
     expect_pick(CW_NOT_FOUND, 0, "ffff");
 }
 
+/* Two starts, each cut short in the same superblock: the second try is not taken for the first one's other
+ * half. */
+static void test_two_tries(void **state)
+{
+    (void)state;
+    uint8_t old[CW_SECTOR_SIZE];
+    memset(disk, 0, sizeof disk);
+    put(sample(4), true, true);
+    put(sample(5), true, true);
+    memcpy(old, disk + 4 * CW_SECTOR_SIZE, sizeof old);
+    old[1500] ^= 1; /* so that what was not written is not the same */
+
+    struct cw_superblock first = sample(6);
+    put(first, true, false);
+    memcpy(disk + 4 * CW_SECTOR_SIZE + 512, old + 512, CW_SECTOR_SIZE - 512);
+    expect_pick(CW_OK, 5, "vtvv");
+    assert_int_equal(cw_superblock_next(&picked), 8);
+
+    struct cw_superblock second = sample(6);
+    second.generation = cw_superblock_next(&picked);
+    second.process_start++;
+    uint8_t begun[512];
+    memcpy(begun, disk + 4 * CW_SECTOR_SIZE, sizeof begun);
+    put(second, true, true);
+    memcpy(disk + 4 * CW_SECTOR_SIZE, begun, sizeof begun);
+    expect_pick(CW_OK, 8, "sssv"); /* the first try is whole now, and not the newest */
+    assert_int_equal(cw_superblock_next(&picked), 9);
+
+    put(sample(9), true, true);
+    disk[4 * CW_SECTOR_SIZE + 33] ^= 0x80; /* rubbish in the number itself */
+    expect_pick(CW_OK, 9, "vtvv");
+    assert_int_equal(cw_superblock_next(&picked), 10);
+}
+
 /* The superblock that begins a copy, torn in every sector of one or both of its copies: what is picked has
  * both histories of the one or of the other, in full. */
 static void test_both_histories_or_neither(void **state)
@@ -360,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_version_1),
         cmocka_unit_test(test_homes),
         cmocka_unit_test(test_pick),
+        cmocka_unit_test(test_two_tries),
         cmocka_unit_test(test_both_histories_or_neither),
         cmocka_unit_test(test_pick_among_strangers),
         cmocka_unit_test(test_two_copies_that_disagree),
