@@ -48,6 +48,7 @@ static_assert(CW_AUTH_CONTEXT_BYTES == CW_HASH_SIZE && CW_AUTH_SECRET_BYTES == C
 #define ANSWERED_NS        (8 * CW_SECOND)
 #define JUDGING_NS         (10 * CW_SECOND)
 #define REPLACE_NS         (2 * CW_SECOND) /* more than the four round trips of an honest one */
+#define ANSWER_EACH_NS     (100 * CW_MS)   /* two X25519 an answer: a thousandth of a core */
 #define LAST_BYTES_NS      CW_SECOND       /* for an alert to reach the peer */
 #define REFUSED_PAUSE_NS   (2 * CW_SECOND)
 #define COOKIE_EPOCH_SHIFT 33 /* 2^33 ns = 8.6 s; a cookie lives one to two of these */
@@ -160,7 +161,8 @@ static void rest(struct cw_handshake *h)
         cw_carry_reset(h->carry);
 }
 
-/* This attempt is over: what still comes of it is late, not wrong. */
+/* This attempt is over: what still comes of it is late, not wrong. How it came out does not shorten the time
+ * until the next may begin, or whoever ends his own attempts would have as many as he likes. */
 static void end(struct cw_handshake *h)
 {
     memcpy(h->ended_random, h->is_initiator ? h->own.random : h->peer.random, 32);
@@ -203,6 +205,8 @@ static bool cookie_is_good(const struct cw_handshake *h, const uint8_t *hello, u
 {
     uint8_t cookie[CW_HASH_SIZE];
     uint64_t epoch = now_ns >> COOKIE_EPOCH_SHIFT;
+    if (sodium_is_zero(hello + 104, CW_HASH_SIZE)) /* it asks for one */
+        return false;
     for (uint64_t age = 0; age < 2 && age <= epoch; age++) {
         cookie_of(h, hello, epoch - age, cookie);
         if (sodium_memcmp(cookie, hello + 104, sizeof cookie) == 0)
@@ -261,10 +265,10 @@ static enum cw_handshake_result answer_hello(struct cw_handshake *h, const struc
         rest(h);
     h->peer = *offer;
     use_seed(h);
+    h->replace_ns = now_ns + (h->carry ? REPLACE_NS : ANSWER_EACH_NS);
     if (h->carry) {
         begin_to_judge(h, CW_HANDSHAKE_JUDGING, now_ns);
         h->due = CW_HANDSHAKE_ANSWER;
-        h->replace_ns = now_ns + REPLACE_NS;
         return CW_HANDSHAKE_TAKEN;
     }
     if (!derive(h, h->cluster_key))
@@ -293,7 +297,7 @@ static enum cw_handshake_result on_hello(struct cw_handshake *h, const uint8_t *
         h->due = CW_HANDSHAKE_ANSWER;
         return CW_HANDSHAKE_TAKEN;
     }
-    if (h->state != CW_HANDSHAKE_LISTENING && now_ns < h->replace_ns)
+    if (now_ns < h->replace_ns)
         return CW_HANDSHAKE_TAKEN; /* an initiator that began anew asks again */
     return answer_hello(h, &offer, now_ns);
 }
@@ -346,6 +350,13 @@ static enum cw_handshake_result on_answer(struct cw_handshake *h, const uint8_t 
     return CW_HANDSHAKE_KEYED;
 }
 
+/* The peer itself: it may begin anew at once. */
+static void complete(struct cw_handshake *h)
+{
+    h->replace_ns = 0;
+    end(h);
+}
+
 static enum cw_handshake_result on_confirm(struct cw_handshake *h, const uint8_t *datagram)
 {
     if (h->state == CW_HANDSHAKE_LISTENING)
@@ -362,7 +373,7 @@ static enum cw_handshake_result on_confirm(struct cw_handshake *h, const uint8_t
     }
     if (sodium_memcmp(datagram + 104, h->keys.initiator_confirm, CW_HASH_SIZE) != 0)
         return CW_HANDSHAKE_DROPPED;
-    end(h);
+    complete(h);
     return CW_HANDSHAKE_COMPLETED;
 }
 
@@ -479,7 +490,7 @@ enum cw_handshake_result cw_handshake_early(struct cw_handshake *h)
     h->has_early_confirm = false;
     if (sodium_memcmp(h->early_confirm, h->keys.initiator_confirm, CW_HASH_SIZE) != 0)
         return CW_HANDSHAKE_TAKEN;
-    end(h);
+    complete(h);
     return CW_HANDSHAKE_COMPLETED;
 }
 

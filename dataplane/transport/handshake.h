@@ -37,8 +37,8 @@
  *
  * With certificates there is no key before the verdict: the MAC is under a key that everybody can know, and
  * is a checksum. What holds strangers off then is the cookie; who sees the path's datagrams can have a
- * judgement begin, one in REPLACE_NS, and spoil one that is under way by bytes of his own, but not end a
- * session or be believed.
+ * judgement begin, one in REPLACE_NS however it ends, and spoil one that is under way by bytes of his own,
+ * but not end a session or be believed.
  *
  * Each attempt uses up one seed; while there is none, nothing starts and nothing is answered.
  */
@@ -109,6 +109,7 @@ struct cw_handshake {
     uint8_t cookie[CW_HASH_SIZE]; /* initiator: to be shown */
     uint8_t ended_random[32];     /* the initiator's of the attempt that came to its end last, good or bad */
     uint32_t spi_avoid;           /* in use by the live session */
+    uint64_t replace_ns;          /* responder: until then no HELLO begins another attempt */
     /* with certificates */
     struct cw_carry *carry; /* NULL: without */
     uint32_t attempt;       /* counts those that were begun; names the present one to the authenticator */
@@ -117,8 +118,7 @@ struct cw_handshake {
     uint8_t refusal;        /* enum cw_auth_reason */
     bool has_early_confirm; /* responder: CONFIRM came before our own verdict */
     uint8_t early_confirm[CW_HASH_SIZE];
-    uint64_t replace_ns; /* responder: until then no other HELLO takes the place of this attempt */
-    uint64_t pause_ns;   /* initiator: no new attempt before it */
+    uint64_t pause_ns; /* initiator: no new attempt before it */
     /* what is to leave */
     uint8_t due; /* enum cw_handshake_kind, NONE: nothing */
     uint8_t cookie_out[CW_HASH_SIZE];

@@ -148,6 +148,7 @@ struct cw_session_event {
     X(CW_SESSION_DROP_REPLAY, "drop_replay")                                                                 \
     X(CW_SESSION_DROP_HANDSHAKE, "drop_handshake")                                                           \
     X(CW_SESSION_DROP_COOKIE, "drop_bad_cookie")                                                             \
+    X(CW_SESSION_DROP_FLOOD, "drop_handshake_flood")                                                         \
     X(CW_SESSION_DROP_FRAME, "drop_bad_frame")                                                               \
     X(CW_SESSION_DROP_CREDIT, "drop_over_credit")                                                            \
     X(CW_SESSION_DUPLICATE, "fragments_duplicate")                                                           \

@@ -2,7 +2,7 @@
 /*
  * Datagrams in. What a stranger can reach, in this order: the shape of the headers, the SPI, the replay
  * window's test, the seal; for SPI 0 the MAC of the handshake. Nothing changes but a counter until one of
- * the last two is good.
+ * the last two is good. MACs are looked at up to a rate (flood.h).
  *
  * A packet whose frames cannot all be taken is not acknowledged.
  */
@@ -174,6 +174,11 @@ static void on_sealed(struct cw_session *s, const struct cw_packet *packet, uint
 
 static void on_handshake(struct cw_session *s, const uint8_t *datagram, size_t length, uint64_t now_ns)
 {
+    bool is_heard = s->state == CW_STATE_UP && now_ns - s->heard_ns < s->config.idle_timeout_ns / 2;
+    if (!cw_flood_take(&s->flood, is_heard, now_ns)) {
+        cw_session_count(s, CW_SESSION_DROP_FLOOD);
+        return;
+    }
     if (!cw_session_may_go_up(s)) { /* the caller does not read its events */
         cw_session_count(s, CW_SESSION_DROP_HANDSHAKE);
         return;

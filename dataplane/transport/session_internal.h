@@ -16,6 +16,7 @@
 #pragma once
 
 #include "transport/ack_ranges.h"
+#include "transport/flood.h"
 #include "transport/handshake.h"
 #include "transport/inflight.h"
 #include "transport/loss.h"
@@ -78,6 +79,7 @@ struct cw_session {
     uint64_t key_blocks_max;
     uint64_t rotate_blocks, rotate_after_ns;
     struct cw_handshake handshake;
+    struct cw_flood flood;
     struct cw_lane lanes[2];
     struct cw_lane *live; /* of the session that is up, or was */
     struct cw_lane *next;

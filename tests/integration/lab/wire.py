@@ -134,7 +134,7 @@ def noise(rng, site, count=600):
     yield "unknown sessions", [frame(site, packet(rng.getrandbits(32) | 1, i + 1, pick(16, 1300)))
                                for i in range(count)], ["drop_unknown_spi"]
     yield "forged handshakes", [frame(site, packet(0, 0, pick(216, 217), 3, rng.randrange(1, 5)))
-                                for i in range(count)], ["drop_handshake"]
+                                for i in range(count)], ["drop_handshake", "drop_handshake_flood"]
 
 
 def captured(rng, wire, site):

@@ -1,7 +1,27 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Who does not have the key, or only has what was on the wire: nothing he sends is accepted, all of it is
- * counted, it costs no state, and the session that is up does not notice.
+ * counted, it costs no state, and the session that is up does not notice. What floods cost: test_flood.c.
+ *
+ *   what                                      | counted as             | where
+ *   a sealed one not yet received, each bit   | by its place: FORMAT,  | every_bit_of_a_sealed_datagram
+ *     changed, each length cut, bytes added   |   SPI, REPLAY, TAG,    |
+ *                                             |   SHORT                |
+ *   a handshake message not yet received,     | FORMAT, HANDSHAKE,     | every_byte_of_a_handshake
+ *     each byte changed, each length cut      |   SHORT                |
+ *   sealed ones again                         | REPLAY                 | again_and_turned_round
+ *   sealed ones to their own sender           | SPI                    | again_and_turned_round
+ *   handshakes to their own sender            | HANDSHAKE              | again_and_turned_round
+ *   of another session, and with our SPI      | SPI; REPLAY, TAG       | of_another_session
+ *   of another cluster: sealed, handshakes    | SPI, TAG; HANDSHAKE    | of_another_session
+ *   sealed ones in each state of a handshake  | SPI; under the SPI that| before_there_are_keys
+ *                                             |   is being agreed, TAG |
+ *   old handshakes, true to the byte          | their kind             | old_handshakes_do_not_...; no answer
+ *                                             |                        |   is larger than its question
+ *   all of it at once                         | summed up              | nothing_on_the_wire_is_of_use
+ *
+ * "No state" is meant to the byte: but for counters and the count of blocks that were tried to open, the
+ * memory of the session is the same afterwards.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +31,7 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "base/numbers.h"
 #include "pair.h"
 #include "transport/session_internal.h"
@@ -77,19 +98,21 @@ static void talk(int messages)
     }
 }
 
-/* Hands a copy to a session, as an attacker would. */
+/* Hands a copy to a session, as an attacker would who takes his time: none is dropped for being one of many.
+ */
 static void inject(int to, const uint8_t *bytes, size_t length)
 {
     uint8_t copy[2048];
     memcpy(copy, bytes, length);
+    pair->sides[to].session->flood.next_ns = 0;
     cw_session_on_datagram(pair->sides[to].session, copy, length, pair->now_ns);
 }
 
 static uint64_t drops(int side)
 {
     static const uint32_t counters[] = {
-        CW_SESSION_DROP_SHORT,  CW_SESSION_DROP_FORMAT,    CW_SESSION_DROP_SPI,   CW_SESSION_DROP_TAG,
-        CW_SESSION_DROP_REPLAY, CW_SESSION_DROP_HANDSHAKE, CW_SESSION_DROP_COOKIE};
+        CW_SESSION_DROP_SHORT,  CW_SESSION_DROP_FORMAT,    CW_SESSION_DROP_SPI,    CW_SESSION_DROP_TAG,
+        CW_SESSION_DROP_REPLAY, CW_SESSION_DROP_HANDSHAKE, CW_SESSION_DROP_COOKIE, CW_SESSION_DROP_FLOOD};
     uint64_t sum = 0;
     for (size_t i = 0; i < CW_COUNT_OF(counters); i++)
         sum += cw_pair_counter(pair, side, counters[i]);
@@ -101,6 +124,285 @@ static void expect_no_event(int side)
     struct cw_session_event event;
     assert_false(cw_session_event(pair->sides[side].session, &event));
 }
+
+/* ---- nothing is accepted, counted by its reason, kept, or answered ------------------------------------- */
+
+static bool is_handshake(const uint8_t *datagram)
+{
+    return datagram[16] == (CW_PACKET_VERSION << 4 | CW_PACKET_HANDSHAKE);
+}
+
+static struct {
+    uint8_t *memory;
+    struct cw_session_stats stats;
+} kept;
+
+static void remember(int side)
+{
+    const struct cw_pair_side *s = &pair->sides[side];
+    kept.memory = aligned_alloc(4096, s->memory_size);
+    assert_non_null(kept.memory);
+    cw_session_stats(s->session, &kept.stats); /* its meters go on with the time */
+    memcpy(kept.memory, s->memory, s->memory_size);
+}
+
+static void expect_nothing_kept(int side)
+{
+    const struct cw_pair_side *s = &pair->sides[side];
+    const struct cw_session *now = s->session;
+    struct cw_session *then = (struct cw_session *)(kept.memory + ((const uint8_t *)now - s->memory));
+    memcpy(then->counters, now->counters, sizeof then->counters);
+    then->now_ns = now->now_ns;
+    then->flood = now->flood;
+    for (int i = 0; i < 2; i++)
+        then->lanes[i].blocks_in = now->lanes[i].blocks_in;
+    for (size_t i = 0; i < s->memory_size; i++)
+        if (kept.memory[i] != s->memory[i])
+            fail_msg("byte %zu of the session's memory is another one", i);
+    free(kept.memory);
+}
+
+/* The one counter that grew since the last look, but for those of all datagrams. */
+static uint32_t reason_of(int side)
+{
+    uint32_t reason = CW_SESSION_COUNTER_COUNT;
+    struct cw_session_stats stats;
+    cw_session_stats(pair->sides[side].session, &stats);
+    for (uint32_t i = 0; i < CW_SESSION_COUNTER_COUNT; i++) {
+        uint64_t grown = stats.counters[i] - kept.stats.counters[i];
+        if (grown == 0 || i == CW_SESSION_DATAGRAMS_IN || i == CW_SESSION_BYTES_IN)
+            continue;
+        assert_int_equal(grown, 1);
+        assert_int_equal(reason, CW_SESSION_COUNTER_COUNT);
+        reason = i;
+    }
+    kept.stats = stats;
+    return reason;
+}
+
+#define IS(reason) (1ull << CW_SESSION_DROP_##reason)
+static_assert(CW_SESSION_COUNTER_COUNT < 64, "reasons are bits of one word");
+
+/* Between remember and expect_nothing_kept. */
+static void refused(int side, const uint8_t *bytes, size_t length, uint64_t reasons)
+{
+    inject(side, bytes, length);
+    uint32_t reason = reason_of(side);
+    if (reason == CW_SESSION_COUNTER_COUNT)
+        fail_msg("not counted");
+    if (!(reasons >> reason & 1))
+        fail_msg("counted as %s", cw_session_counter_names[reason]);
+    expect_no_event(side);
+}
+
+static void expect_no_answer(int side)
+{
+    uint8_t out[2048];
+    assert_int_equal(cw_session_transmit(pair->sides[side].session, out, pair->now_ns), 0);
+}
+
+/* Nothing is under way, due or about to be. */
+static void be_quiet(void)
+{
+    cw_pair_run(pair, pair->now_ns + 20 * CW_MS, NULL);
+    expect_no_answer(0);
+    expect_no_answer(1);
+}
+
+/* What a change at this place of a DATA packet is found out by. Any may make the number an old one. */
+static uint64_t reasons_of_place(size_t at)
+{
+    static const struct {
+        size_t end;
+        uint64_t reasons;
+    } places[] = {
+        {4, IS(FORMAT)},            /* PSP */
+        {8, IS(SPI) | IS(TAG)},     /* the next generation's has a key */
+        {16, IS(TAG) | IS(REPLAY)}, /* number */
+        {17, IS(FORMAT)},           /* version, type */
+        {18, IS(FORMAT) | IS(TAG)}, /* flags: those that there are, and others */
+        {24, IS(TAG)},              /* session, time */
+        {26, IS(FORMAT)},           /* length */
+        {27, IS(TAG)},              /* stream */
+        {32, IS(FORMAT) | IS(TAG)}, /* forward error correction */
+        {SIZE_MAX, IS(TAG)},        /* position, payload, tag */
+    };
+    for (size_t i = 0;; i++)
+        if (at < places[i].end)
+            return places[i].reasons;
+}
+
+static void every_bit_of_a_sealed_datagram(void **state)
+{
+    uint8_t true_one[1472], changed[2048];
+    begin(21);
+    go_up();
+    be_quiet();
+    assert_true(cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 900));
+    size_t length = cw_session_transmit(pair->sides[0].session, true_one, pair->now_ns);
+    assert_true(length > 1000);
+    remember(1);
+    for (size_t bit = 0; bit < 8 * length; bit++) {
+        memcpy(changed, true_one, length);
+        changed[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        refused(1, changed, length, reasons_of_place(bit / 8));
+    }
+    for (size_t cut = 0; cut < length; cut++)
+        refused(1, true_one, cut, cut < CW_PACKET_OVERHEAD ? IS(SHORT) : IS(FORMAT));
+    memcpy(changed, true_one, length);
+    memset(changed + length, 0, 100);
+    for (size_t more = 1; more <= 100; more++)
+        refused(1, changed, length + more, IS(FORMAT));
+    expect_nothing_kept(1);
+    expect_no_answer(1);
+    inject(1, true_one, length);
+    struct cw_session_event event;
+    assert_true(cw_session_event(pair->sides[1].session, &event));
+    assert_int_equal(event.type, CW_SESSION_RECEIVED);
+    cw_session_release(pair->sides[1].session, event.received.buffer);
+    remember(1);
+    refused(1, true_one, length, IS(REPLAY));
+    expect_nothing_kept(1);
+}
+
+/* HELLO, COOKIE, HELLO, ANSWER, CONFIRM: each spoilt in all ways before it arrives as it is. */
+static void every_byte_of_a_handshake(void **state)
+{
+    begin(22);
+    int from = 0;
+    for (uint32_t message = 0; message < 5; message++, from = !from) {
+        uint8_t true_one[1472], changed[1472];
+        int to = !from;
+        size_t length = cw_session_transmit(pair->sides[from].session, true_one, pair->now_ns);
+        assert_int_equal(length, CW_HANDSHAKE_BYTES);
+        expect_no_answer(to);
+        remember(to);
+        for (size_t at = 0; at < length; at++) {
+            memcpy(changed, true_one, length);
+            changed[at] ^= (uint8_t)(1 + cw_rng_below(&pair->rng, 255));
+            refused(to, changed, length, IS(HANDSHAKE) | (at < CW_PACKET_HEADER_SIZE ? IS(FORMAT) : 0));
+        }
+        for (size_t cut = 0; cut < length; cut++)
+            refused(to, true_one, cut, cut < CW_PACKET_OVERHEAD ? IS(SHORT) : IS(FORMAT));
+        expect_nothing_kept(to);
+        expect_no_answer(to);
+        inject(to, true_one, length);
+    }
+    assert_true(cw_session_is_up(pair->sides[1].session));
+    assert_true(cw_pair_run(pair, pair->now_ns + CW_SECOND, cw_pair_is_up));
+}
+
+static void again_and_turned_round(void **state)
+{
+    begin(23);
+    go_up();
+    talk(20);
+    be_quiet();
+    pair->tap = NULL;
+    uint32_t seen[2] = {0};
+    for (int to = 0; to < 2; to++) {
+        remember(to);
+        for (uint32_t i = 0; i < tape_count; i++) {
+            const struct captured *c = &tape[i];
+            if (c->from == to)
+                refused(to, c->bytes, c->length, is_handshake(c->bytes) ? IS(HANDSHAKE) : IS(SPI));
+            else if (!is_handshake(c->bytes))
+                refused(to, c->bytes, c->length, IS(REPLAY));
+            seen[is_handshake(c->bytes)]++;
+        }
+        expect_nothing_kept(to);
+        expect_no_answer(to);
+    }
+    assert_true(seen[0] > 100 && seen[1] >= 10);
+    talk(1);
+}
+
+/* The tape is of another session: of the same cluster, or of one whose key is another. */
+static void of_another(uint64_t seed, bool is_same_cluster)
+{
+    struct cw_session_config initiator, responder;
+    begin(seed);
+    go_up();
+    talk(10);
+    cw_pair_defaults(&initiator, &responder, seed);
+    initiator.seed[0] ^= 1;
+    responder.seed[0] ^= 1;
+    initiator.cluster_key[5] ^= !is_same_cluster;
+    responder.cluster_key[5] ^= !is_same_cluster;
+    cw_pair_fini(pair);
+    cw_pair_init(pair, &initiator, &responder, &good_link, seed);
+    go_up();
+    be_quiet();
+    for (int to = 0; to < 2; to++) {
+        remember(to);
+        for (uint32_t i = 0; i < tape_count; i++) {
+            struct captured c = tape[i];
+            if (is_handshake(c.bytes)) {
+                if (!is_same_cluster)
+                    refused(to, c.bytes, c.length, IS(HANDSHAKE));
+                continue;
+            }
+            refused(to, c.bytes, c.length, IS(SPI));
+            cw_store32be(c.bytes + 4, pair->sides[to].session->live->spi_in);
+            refused(to, c.bytes, c.length, IS(REPLAY) | IS(TAG));
+            cw_store64be(c.bytes + 8, 1000000 + i);
+            refused(to, c.bytes, c.length, IS(TAG));
+        }
+        expect_nothing_kept(to);
+        expect_no_answer(to);
+    }
+    talk(1);
+}
+
+static void of_another_session(void **state)
+{
+    of_another(24, true);
+    cw_pair_fini(pair);
+    tape_count = 0;
+    of_another(25, false);
+}
+
+/* In each state of a handshake, at both sides: what an earlier session sealed, and that under the SPI which
+ * is being agreed. */
+static void before_there_are_keys(void **state)
+{
+    uint8_t datagram[1472];
+    uint32_t agreed = 0;
+    begin(26);
+    go_up();
+    talk(10);
+    pair->tap = NULL;
+    cw_pair_restart(pair, 0);
+    cw_pair_restart(pair, 1);
+    int from = 0;
+    for (uint32_t message = 0; message < 5; message++, from = !from) {
+        for (int to = 0; to < 2; to++) {
+            uint32_t spi = pair->sides[to].session->handshake.own.spi;
+            bool has_keys = pair->sides[to].session->handshake.state == CW_HANDSHAKE_CONFIRMING;
+            remember(to);
+            for (uint32_t i = 0; i < tape_count; i++) {
+                struct captured c = tape[i];
+                if (is_handshake(c.bytes))
+                    continue;
+                refused(to, c.bytes, c.length, IS(SPI));
+                if (spi == 0)
+                    continue;
+                cw_store32be(c.bytes + 4, spi);
+                refused(to, c.bytes, c.length, has_keys ? IS(TAG) : IS(SPI));
+                agreed += has_keys;
+            }
+            expect_nothing_kept(to);
+        }
+        size_t length = cw_session_transmit(pair->sides[from].session, datagram, pair->now_ns);
+        assert_int_equal(length, CW_HANDSHAKE_BYTES);
+        inject(!from, datagram, length);
+    }
+    assert_true(agreed > 0);
+    assert_true(cw_pair_run(pair, pair->now_ns + CW_SECOND, cw_pair_is_up));
+}
+
+/* ---- more ------------------------------------------------------------------------------------------------
+ */
 
 static void wrong_cluster_key(void **state)
 {
@@ -204,7 +506,6 @@ static void nothing_on_the_wire_is_of_use(void **state)
                       cw_pair_counter(pair, 1, CW_SESSION_DATAGRAMS_IN)};
     for (uint32_t i = 0; i < count; i++) {
         const struct captured *c = &tape[i];
-        bool is_handshake = c->bytes[16] == (CW_PACKET_VERSION << 4 | CW_PACKET_HANDSHAKE);
         for (int to = 0; to < 2; to++) {
             for (size_t length = 0; length < c->length; length += 1 + length / 64)
                 inject(to, c->bytes, length);
@@ -213,7 +514,7 @@ static void nothing_on_the_wire_is_of_use(void **state)
                 changed.bytes[at] ^= (uint8_t)(1u << cw_rng_below(&pair->rng, 8));
                 inject(to, changed.bytes, changed.length);
             }
-            if (!is_handshake)
+            if (!is_handshake(c->bytes))
                 inject(to, c->bytes, c->length);
             expect_no_event(to);
         }
@@ -225,6 +526,19 @@ static void nothing_on_the_wire_is_of_use(void **state)
     assert_true(cw_pair_counter(pair, 1, CW_SESSION_DROP_REPLAY) > 0);
     talk(3);
     assert_int_equal(pair->sides[0].downs + pair->sides[1].downs, 0);
+}
+
+/* An old handshake again: what is answered is not longer than it. (Sealed ones leave by themselves.) */
+static void expect_small_answers(int to, const struct captured *c)
+{
+    uint8_t out[2048];
+    size_t length, answered = 0;
+    inject(to, c->bytes, c->length);
+    while ((length = cw_session_transmit(pair->sides[to].session, out, pair->now_ns)) > 0) {
+        answered += is_handshake(out) ? length : 0;
+        cw_link_push(&pair->sides[to].out, out, length, pair->now_ns);
+    }
+    assert_true(answered <= c->length);
 }
 
 /* All old handshakes, true to the byte, into a live session; at once, and when the cookies have aged. */
@@ -239,9 +553,9 @@ static void old_handshakes_do_not_bring_a_session_down(void **state)
     uint32_t downs = pair->sides[0].downs + pair->sides[1].downs;
     for (int round = 0; round < 40; round++) {
         for (uint32_t i = 0; i < tape_count; i++)
-            if (tape[i].bytes[16] == (CW_PACKET_VERSION << 4 | CW_PACKET_HANDSHAKE)) {
-                inject(0, tape[i].bytes, tape[i].length);
-                inject(1, tape[i].bytes, tape[i].length);
+            if (is_handshake(tape[i].bytes)) {
+                expect_small_answers(0, &tape[i]);
+                expect_small_answers(1, &tape[i]);
             }
         pair->tap = NULL; /* what the replays cause stays out of the tape */
         talk(1);
@@ -259,7 +573,7 @@ static void sealed_datagrams_before_a_handshake(void **state)
     cw_pair_restart(pair, 1);
     uint64_t before = cw_pair_counter(pair, 1, CW_SESSION_DROP_SPI), sealed = 0;
     for (uint32_t i = 0; i < tape_count; i++)
-        if (tape[i].bytes[16] != (CW_PACKET_VERSION << 4 | CW_PACKET_HANDSHAKE)) {
+        if (!is_handshake(tape[i].bytes)) {
             inject(1, tape[i].bytes, tape[i].length);
             sealed++;
         }
@@ -290,6 +604,11 @@ static void more_than_was_granted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(every_bit_of_a_sealed_datagram, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_byte_of_a_handshake, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(again_and_turned_round, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(of_another_session, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(before_there_are_keys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_cluster_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_flood_of_strangers, set_up, tear_down),
