@@ -155,7 +155,7 @@ static void tell(struct cw_control *control, uint32_t index, enum cw_auth_reason
 
 static void push(struct cw_control *control, uint32_t index, const struct cw_auth_answer *answer)
 {
-    struct cw_net_verdict verdict = {.path = (uint8_t)index, .answer = *answer};
+    struct cw_net_verdict verdict = {.peer = (uint8_t)index, .answer = *answer};
     bool pushed = cw_ring_push(&control->engine->verdicts, &verdict);
     CW_ASSERT(pushed && "room was seen before");
     explicit_bzero(&verdict, sizeof verdict);
@@ -247,13 +247,13 @@ static void on_up(struct cw_control *control, uint32_t index, const struct cw_au
 static void on_question(struct cw_control *control, const struct cw_net_question *question)
 {
     const struct cw_auth_request *request = &question->request;
-    struct auth_path *path = &control->auth->paths[question->path];
+    struct auth_path *path = &control->auth->paths[question->peer];
     if (request->type == CW_AUTH_BEGIN)
-        begin(control, question->path, request);
+        begin(control, question->peer, request);
     else if (request->type == CW_AUTH_UP)
-        on_up(control, question->path, request);
+        on_up(control, question->peer, request);
     else if (path->tls != NULL && path->attempt == request->attempt)
-        step(control, question->path, request->bytes, request->length);
+        step(control, question->peer, request->bytes, request->length);
 }
 
 /* ---------------------------------------------------------------- judging again */

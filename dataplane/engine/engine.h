@@ -41,6 +41,8 @@ struct cw_engine {
 
 /* Index of a site in the configuration's list, or of none: CW_SITES_MAX. */
 uint8_t cw_engine_site_id(const struct cw_engine *engine, const char *name);
+/* The site that a peer of the configuration (config.peers) is. */
+uint8_t cw_engine_peer_site(const struct cw_engine *engine, uint32_t peer);
 /* "?" for an id that no site has. */
 const char *cw_engine_site_name(const struct cw_engine *engine, uint8_t id);
 /* Groups' log sizes are the same at every node: it is part of the protocol's flow control. */

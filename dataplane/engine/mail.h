@@ -23,6 +23,7 @@
 
 #define CW_GROUPS_MAX      16u
 #define CW_PATHS_MAX       16u
+#define CW_PEERS_MAX       CW_PATHS_MAX
 #define CW_COMMANDS_MAX    128u
 #define CW_MAIL_RING       1024u
 #define CW_WHY_SIZE        256u
@@ -178,12 +179,12 @@ struct cw_mail {
 #define CW_AUTH_RING 128u
 
 struct cw_net_question {
-    uint8_t path;
+    uint8_t peer;
     struct cw_auth_request request;
 };
 
 struct cw_net_verdict {
-    uint8_t path;
+    uint8_t peer;
     struct cw_auth_answer answer;
 };
 
@@ -193,7 +194,7 @@ enum cw_to_net_type { CW_TO_NET_SEND = 1, CW_TO_NET_RELEASE, CW_TO_NET_SNAPSHOT 
 
 struct cw_to_net {
     uint8_t type;
-    uint8_t path;
+    uint8_t peer;
     uint8_t stream;
     uint8_t slot; /* of the group; comes back in SENT */
     bool wants_answer;
@@ -224,7 +225,7 @@ enum cw_from_net_type {
 
 struct cw_from_net {
     uint8_t type;
-    uint8_t path;
+    uint8_t peer;
     uint8_t why; /* DOWN: enum cw_session_down */
     uint8_t slot;
     bool delivered;

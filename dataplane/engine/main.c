@@ -53,6 +53,11 @@ uint8_t cw_engine_site_id(const struct cw_engine *of, const char *name)
     return CW_SITES_MAX;
 }
 
+uint8_t cw_engine_peer_site(const struct cw_engine *of, uint32_t peer)
+{
+    return cw_engine_site_id(of, of->config.paths[of->config.peers[peer].paths[0]].remote);
+}
+
 const char *cw_engine_site_name(const struct cw_engine *of, uint8_t id)
 {
     for (uint32_t i = 0; i < of->config.site_count; i++) {
@@ -230,7 +235,7 @@ static enum cw_status carve(struct cw_arena *arena, char *why, size_t why_size)
     uint32_t counts[CW_CLASS_COUNT], received = 0;
     cw_net_receive_counts(&engine.config, counts);
     for (unsigned c = 0; c < CW_CLASS_COUNT; c++)
-        received += counts[c] * engine.config.path_count;
+        received += counts[c] * engine.config.peer_count;
     cw_ring_init(&engine.commands, arena, CW_MAIL_RING, sizeof(struct cw_command *));
     cw_ring_init(&engine.mails, arena, CW_MAIL_RING, sizeof(struct cw_mail));
     cw_ring_init(&engine.to_net, arena, CW_NET_RING, sizeof(struct cw_to_net));
@@ -246,13 +251,13 @@ static enum cw_status carve(struct cw_arena *arena, char *why, size_t why_size)
 
 static void register_memory(void)
 {
-    struct iovec blocks[1 + CW_PATHS_MAX];
+    struct iovec blocks[1 + CW_PEERS_MAX];
     uint32_t count = 0;
     blocks[count++] = (struct iovec){.iov_base = payloads->block, .iov_len = payloads->block_size};
-    for (uint32_t i = 0; i < net.path_count; i++) {
+    for (uint32_t i = 0; i < net.peer_count; i++) {
         void *memory;
         size_t length;
-        cw_session_receive_memory(net.paths[i].session, &memory, &length);
+        cw_session_receive_memory(net.peers[i].session, &memory, &length);
         blocks[count++] = (struct iovec){.iov_base = memory, .iov_len = length};
     }
     cw_uring_register(&store.uring, blocks, count);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The net lcore: one port and one session a path. Receives, opens, hands whole messages to the store lcore;
+ * The net lcore: a session a peer, a port a path. Receives, opens, hands whole messages to the store lcore;
  * takes messages from it, seals and sends.
  *
- * Every message taken from the ring gets a node, which it keeps until the session is finished with it; the
- * node's index is the session's tag, so the group's own tag comes back whole. A message that the session has
- * no room or credit for waits in a list of its path and stream. Nodes run out only when a peer grants nothing
- * for as long as it takes to fill them; then the session is closed, which gives everything back, and the
- * groups compare notes when it is up again.
+ *   net_lcore.c   ports, the rings, the turn
+ *   net_peer.c    what belongs to a peer: its session, what waits for it, what has left towards it
+ *
+ * Every message taken from the ring gets a node of its peer, which it keeps until the session is finished
+ * with it; the node's index is the session's tag, so the group's own tag comes back whole. A message that the
+ * session has no room or credit for waits in a list of its peer and stream. Nodes run out only when a peer
+ * grants nothing for as long as it takes to fill them; then the session is closed, which gives everything
+ * back, and the groups compare notes when it is up again.
  */
 #pragma once
 
@@ -35,13 +38,13 @@ struct cw_net_departure {
     uint8_t slot;
 };
 
-/* What has left the session is sampled with the count of frames that must be gone before it has left the
- * node. */
+/* What has left the session is sampled with the counts of frames that must be gone before it has left the
+ * node: one count a path, there. */
 struct cw_net_departures {
     struct cw_net_departure *ring; /* CW_NET_MESSAGES_MAX, in order */
     uint32_t head, tail;           /* free-running */
-    uint64_t sample, sample_packets;
-    uint64_t left; /* live messages that the device has taken */
+    uint64_t sample;
+    uint64_t left; /* live messages that the devices have taken */
 };
 
 struct cw_net_list {
@@ -50,12 +53,20 @@ struct cw_net_list {
 };
 
 struct cw_net_path {
+    struct cw_net_peer *peer;
     struct cw_port *port;
-    struct cw_session *session;
     uint64_t now_ns; /* of this turn */
-    uint8_t index;
+    uint64_t sample_packets;
+    uint8_t index;   /* in the configuration */
+    bool is_blocked; /* the port had no room in the last turn, as when nobody is at its other end */
+};
+
+struct cw_net_peer {
+    struct cw_session *session;
+    struct cw_net_path *paths[CW_CONFIG_PEER_PATHS_MAX];
+    uint8_t path_count;
+    uint8_t index, site;
     bool is_up;
-    bool is_blocked;     /* the port had no room in the last turn, as when nobody is at its other end */
     uint32_t generation; /* counts UP events; 0: never up */
     struct cw_net_node *nodes;
     struct cw_net_list free;
@@ -68,6 +79,8 @@ struct cw_net {
     struct cw_engine *engine;
     struct cw_net_path paths[CW_PATHS_MAX];
     uint32_t path_count;
+    struct cw_net_peer peers[CW_PEERS_MAX];
+    uint32_t peer_count;
     struct cw_to_net held; /* popped, and no node was free for it */
     bool is_holding;
     struct cw_snapshot *snapshot; /* to be filled and passed on */
@@ -80,14 +93,11 @@ struct cw_net {
     struct cw_path_log *log; /* NULL: nobody records */
 };
 
+/* ---- net_lcore.c ---- */
 void cw_net_port_config(const struct cw_config_path *path, struct cw_port_config *port);
 /* Opens the ports. Blocking, main thread. Words in why. */
 enum cw_status cw_net_open_ports(struct cw_net *net, struct cw_engine *engine, char *why,
                                  size_t why_size) CW_MUST_CHECK;
-/* Buffers of each class that one session grants. Groups share them: a session keeps a quarter of its credit
- * for the control stream, so the COMMIT that lets records be applied, and their buffers return, always gets
- * through. */
-void cw_net_receive_counts(const struct cw_node_config *config, uint32_t counts[CW_CLASS_COUNT]);
 /* Carves sessions and nodes; run twice, as cw_arena_measure tells. */
 void cw_net_init(struct cw_net *net, struct cw_arena *arena, const struct cw_aead_ops *aead, uint64_t now_ns);
 
@@ -99,3 +109,25 @@ uint64_t cw_net_deadline_ns(const struct cw_net *net);
 bool cw_net_is_any_up(const struct cw_net *net);
 /* Tells the peers goodbye. */
 void cw_net_close_sessions(struct cw_net *net, uint64_t now_ns);
+/* Towards the store. The caller of push has seen that there is room. */
+bool cw_net_has_room(struct cw_net *net);
+void cw_net_push(struct cw_net *net, const struct cw_from_net *element);
+
+/* ---- net_peer.c ---- */
+/* Buffers of each class that one session grants. Groups share them: a session keeps a quarter of its credit
+ * for the control stream, so the COMMIT that lets records be applied, and their buffers return, always gets
+ * through. */
+void cw_net_receive_counts(const struct cw_node_config *config, uint32_t counts[CW_CLASS_COUNT]);
+/* Carves what a peer has; its ports are open. */
+void cw_net_peer_init(struct cw_net *net, struct cw_net_peer *peer, struct cw_arena *arena,
+                      const struct cw_aead_ops *aead, uint64_t now_ns);
+/* What a session asks for once a turn: entropy, its timers. Then its events and what comes back, as far as
+ * there is room towards the store. Returns how many events there were. */
+uint32_t cw_net_peer_turn(struct cw_net *net, struct cw_net_peer *peer);
+/* Takes a SEND. False: it cannot be taken yet. */
+bool cw_net_peer_send(struct cw_net *net, struct cw_net_peer *peer, const struct cw_to_net *message);
+/* Hands to the session what it takes of what waits. */
+uint32_t cw_net_peer_send_pending(struct cw_net_peer *peer);
+uint32_t cw_net_peer_pending(const struct cw_net_peer *peer);
+/* Tells the store which messages have left the node. */
+uint32_t cw_net_peer_tell_departures(struct cw_net *net, struct cw_net_peer *peer);

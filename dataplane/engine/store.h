@@ -144,15 +144,15 @@ struct cw_store_run {
     struct cw_direct direct;
 };
 
-struct cw_store_path {
+struct cw_store_peer {
     bool is_up;
-    uint8_t peer;
-    uint32_t generation;
+    uint8_t site;
+    uint32_t generation; /* of its session */
 };
 
 struct cw_store_received {
     uint64_t buffer;
-    uint8_t path;
+    uint8_t peer;
 };
 
 struct cw_store {
@@ -163,8 +163,8 @@ struct cw_store {
     struct cw_nbd nbd;
     struct cw_lease lease;
     struct cw_store_group *groups[CW_GROUPS_MAX];
-    struct cw_store_path paths[CW_PATHS_MAX];
-    int8_t active_path[CW_SITES_MAX]; /* the one path on which a peer is spoken to; -1: none */
+    struct cw_store_peer peers[CW_PEERS_MAX];
+    int8_t active_peer[CW_SITES_MAX]; /* by whose session a site is spoken to; -1: none */
 
     struct cw_store_op *ops, *ops_free;
     uint32_t ops_free_count;

@@ -30,12 +30,12 @@ static void init_free_lists(struct cw_store *store)
     store->ops_free_count = store->pieces_free_count = CW_STORE_OPS;
 }
 
-static void init_paths(struct cw_store *store)
+static void init_peers(struct cw_store *store)
 {
     for (unsigned i = 0; i < CW_SITES_MAX; i++)
-        store->active_path[i] = -1;
-    for (uint32_t i = 0; i < store->engine->config.path_count; i++)
-        store->paths[i].peer = cw_engine_site_id(store->engine, store->engine->config.paths[i].remote);
+        store->active_peer[i] = -1;
+    for (uint32_t i = 0; i < store->engine->config.peer_count; i++)
+        store->peers[i].site = cw_engine_peer_site(store->engine, i);
 }
 
 enum cw_status cw_store_init(struct cw_store *store, struct cw_engine *engine, struct cw_arena *arena,
@@ -60,7 +60,7 @@ enum cw_status cw_store_init(struct cw_store *store, struct cw_engine *engine, s
     if (arena->memory == NULL)
         return CW_OK;
     init_free_lists(store);
-    init_paths(store);
+    init_peers(store);
     cw_lease_init(&store->lease, cw_clock_now_ns());
     return cw_uring_init(&store->uring, CW_STORE_URING_ENTRIES, why, why_size);
 }

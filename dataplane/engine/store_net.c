@@ -2,9 +2,9 @@
 /*
  * Messages between groups and peers, by way of the net lcore.
  *
- * A peer is spoken to on one path at a time, the first of its paths that is up. When that one goes down the
- * groups see the peer go, and come back at once on the next path: what was in flight is compared by
- * sequences, as after any break. Messages are taken from any path that is up.
+ * A site is spoken to by one session at a time, the first that is up. When that one goes down the groups see
+ * the site go, and come back at once by the next session: what was in flight is compared by sequences, as
+ * after any break. Messages are taken from any session that is up.
  */
 #include <string.h>
 
@@ -24,12 +24,12 @@ static void push_to_net(struct cw_store *store, const struct cw_to_net *element)
     store->has_told_net = true;
 }
 
-/* A path by which a message comes back undelivered: the peer went away in this very turn. */
-static uint8_t any_path(const struct cw_store *store, uint8_t peer)
+/* A session by which a message comes back undelivered: the site went away in this very turn. */
+static uint8_t any_peer(const struct cw_store *store, uint8_t site)
 {
-    uint32_t count = store->engine->config.path_count;
+    uint32_t count = store->engine->config.peer_count;
     for (uint32_t i = 0; i < count; i++) {
-        if (store->paths[i].peer == peer)
+        if (store->peers[i].site == site)
             return (uint8_t)i;
     }
     CW_ASSERT(!"groups speak only to peers that were up");
@@ -39,15 +39,15 @@ static uint8_t any_path(const struct cw_store *store, uint8_t peer)
 void cw_store_send(struct cw_store_group *group, const struct cw_action *action)
 {
     struct cw_store *store = group->store;
-    bool is_up = store->active_path[action->peer] >= 0;
-    uint8_t path = is_up ? (uint8_t)store->active_path[action->peer] : any_path(store, action->peer);
+    bool is_up = store->active_peer[action->peer] >= 0;
+    uint8_t peer = is_up ? (uint8_t)store->active_peer[action->peer] : any_peer(store, action->peer);
     struct cw_to_net element;
     element.type = CW_TO_NET_SEND;
-    element.path = path;
+    element.peer = peer;
     element.stream = action->stream;
     element.slot = group->slot;
     element.wants_answer = action->token != 0 || action->body_length > 0;
-    element.generation = is_up ? store->paths[path].generation : 0;
+    element.generation = is_up ? store->peers[peer].generation : 0;
     group->sends_in_flight += element.wants_answer;
     store->has_worked |= action->body_length > 0;
     element.head_length = action->head_length;
@@ -68,12 +68,12 @@ void cw_store_send(struct cw_store_group *group, const struct cw_action *action)
     push_to_net(store, &element);
 }
 
-static void release_received(struct cw_store *store, uint8_t path, uint64_t buffer)
+static void release_received(struct cw_store *store, uint8_t peer, uint64_t buffer)
 {
     struct cw_to_net element;
     memset(&element, 0, offsetof(struct cw_to_net, head));
     element.type = CW_TO_NET_RELEASE;
-    element.path = path;
+    element.peer = peer;
     element.buffer = buffer;
     push_to_net(store, &element);
 }
@@ -83,7 +83,7 @@ static void release_message(struct cw_store *store, uint64_t handle)
     struct cw_handle slot = cw_payload_slot(handle);
     struct cw_store_received *received = cw_pool_get(&store->received, slot);
     CW_ASSERT(received != NULL && "a payload comes back once");
-    release_received(store, received->path, received->buffer);
+    release_received(store, received->peer, received->buffer);
     cw_pool_give(&store->received, slot);
 }
 
@@ -100,49 +100,55 @@ void cw_store_release(struct cw_store_group *group, uint64_t handle)
     }
 }
 
-/* ---------------------------------------------------------------- paths and peers */
+/* ---------------------------------------------------------------- peers and sites */
 
-static void tell_groups(struct cw_store *store, uint8_t peer, bool is_up)
+static void tell_groups(struct cw_store *store, uint8_t site, bool is_up)
 {
     for (unsigned i = 0; i < CW_GROUPS_MAX; i++) {
         struct cw_store_group *group = store->groups[i];
-        if (group == NULL || (group->sites & 1u << peer) == 0)
+        if (group == NULL || (group->sites & 1u << site) == 0)
             continue;
         if (is_up)
-            cw_group_on_peer_up(group->group, peer, store->now_ns);
+            cw_group_on_peer_up(group->group, site, store->now_ns);
         else
-            cw_group_on_peer_down(group->group, peer, store->now_ns);
+            cw_group_on_peer_down(group->group, site, store->now_ns);
     }
 }
 
 void cw_store_tell_peers_up(struct cw_store_group *group)
 {
-    for (uint8_t peer = 0; peer < CW_SITES_MAX; peer++) {
-        if (group->store->active_path[peer] >= 0 && (group->sites & 1u << peer) != 0)
-            cw_group_on_peer_up(group->group, peer, group->store->now_ns);
+    for (uint8_t site = 0; site < CW_SITES_MAX; site++) {
+        if (group->store->active_peer[site] >= 0 && (group->sites & 1u << site) != 0)
+            cw_group_on_peer_up(group->group, site, group->store->now_ns);
     }
 }
 
-static void choose_path(struct cw_store *store, uint8_t peer)
+static void choose_peer(struct cw_store *store, uint8_t site)
 {
-    CW_ASSERT(store->active_path[peer] < 0);
-    for (uint32_t i = 0; i < store->engine->config.path_count; i++) {
-        if (store->paths[i].peer != peer || !store->paths[i].is_up)
+    CW_ASSERT(store->active_peer[site] < 0);
+    for (uint32_t i = 0; i < store->engine->config.peer_count; i++) {
+        if (store->peers[i].site != site || !store->peers[i].is_up)
             continue;
-        store->active_path[peer] = (int8_t)i;
-        tell_groups(store, peer, true);
+        store->active_peer[site] = (int8_t)i;
+        tell_groups(store, site, true);
         return;
     }
 }
 
-static void on_path_up(struct cw_store *store, const struct cw_from_net *element)
+/* For people a session has the name of its path. */
+static uint8_t path_of(const struct cw_store *store, uint8_t peer)
 {
-    struct cw_store_path *path = &store->paths[element->path];
-    path->is_up = true;
-    path->generation = element->generation;
-    cw_store_event(store, 0, 0, "path %llu is up", element->path, 0, 0);
-    if (store->active_path[path->peer] < 0)
-        choose_path(store, path->peer);
+    return store->engine->config.peers[peer].paths[0];
+}
+
+static void on_up(struct cw_store *store, const struct cw_from_net *element)
+{
+    struct cw_store_peer *peer = &store->peers[element->peer];
+    peer->is_up = true;
+    peer->generation = element->generation;
+    cw_store_event(store, 0, 0, "path %llu is up", path_of(store, element->peer), 0, 0);
+    if (store->active_peer[peer->site] < 0)
+        choose_peer(store, peer->site);
 }
 
 static const char *const down_texts[CW_DOWN_COUNT] = {
@@ -155,17 +161,17 @@ static const char *const down_texts[CW_DOWN_COUNT] = {
     [CW_DOWN_UNTRUSTED] = "path %llu is down: the certificate of its other end is not good any more",
 };
 
-static void on_path_down(struct cw_store *store, const struct cw_from_net *element)
+static void on_down(struct cw_store *store, const struct cw_from_net *element)
 {
-    struct cw_store_path *path = &store->paths[element->path];
-    path->is_up = false;
+    struct cw_store_peer *peer = &store->peers[element->peer];
+    peer->is_up = false;
     CW_ASSERT(element->why < CW_DOWN_COUNT);
-    cw_store_event(store, 1, 0, down_texts[element->why], element->path, 0, 0);
-    if (store->active_path[path->peer] != (int8_t)element->path)
+    cw_store_event(store, 1, 0, down_texts[element->why], path_of(store, element->peer), 0, 0);
+    if (store->active_peer[peer->site] != (int8_t)element->peer)
         return;
-    store->active_path[path->peer] = -1;
-    tell_groups(store, path->peer, false);
-    choose_path(store, path->peer);
+    store->active_peer[peer->site] = -1;
+    tell_groups(store, peer->site, false);
+    choose_peer(store, peer->site);
 }
 
 /* ---------------------------------------------------------------- messages */
@@ -189,7 +195,7 @@ static struct cw_store_group *group_for(struct cw_store *store, const struct cw_
         cw_count(&store->counters[CW_STORE_BAD_MESSAGE], 1);
         return NULL;
     }
-    if (message->from_site != store->paths[element->path].peer) {
+    if (message->from_site != store->peers[element->peer].site) {
         cw_count(&store->counters[CW_STORE_WRONG_SITE], 1);
         return NULL;
     }
@@ -210,7 +216,7 @@ static void on_received(struct cw_store *store, const struct cw_from_net *elemen
     struct cw_handle slot = cw_pool_take(&store->received);
     CW_ASSERT(!cw_handle_is_none(slot) && "as many as all sessions have buffers");
     struct cw_store_received *kept = cw_pool_get(&store->received, slot);
-    *kept = (struct cw_store_received){.buffer = received->buffer, .path = element->path};
+    *kept = (struct cw_store_received){.buffer = received->buffer, .peer = element->peer};
     uint64_t handle = cw_payload_handle(slot, CW_HANDLE_RECEIVED);
     if (group != NULL && cw_group_on_message(group->group, &message, received->body, received->body_length,
                                              handle, store->now_ns))
@@ -224,7 +230,7 @@ static void on_sent(struct cw_store *store, const struct cw_from_net *element)
     CW_ASSERT(group != NULL && "a group leaves when its last message has been answered");
     CW_ASSERT(group->sends_in_flight > 0);
     group->sends_in_flight--;
-    cw_group_on_sent(group->group, store->paths[element->path].peer, element->tag, element->delivered);
+    cw_group_on_sent(group->group, store->peers[element->peer].site, element->tag, element->delivered);
 }
 
 /* A group that was removed meanwhile does not wait for it. */
@@ -232,7 +238,7 @@ static void on_left(struct cw_store *store, const struct cw_from_net *element)
 {
     struct cw_store_group *group = store->groups[element->slot];
     if (group != NULL && group->id == element->group)
-        cw_group_on_left(group->group, store->paths[element->path].peer, element->departure, store->now_ns);
+        cw_group_on_left(group->group, store->peers[element->peer].site, element->departure, store->now_ns);
 }
 
 static void on_snapshot(struct cw_store *store, struct cw_snapshot *snapshot)
@@ -244,10 +250,10 @@ static void on_element(struct cw_store *store, const struct cw_from_net *element
 {
     switch (element->type) {
     case CW_FROM_NET_UP:
-        on_path_up(store, element);
+        on_up(store, element);
         break;
     case CW_FROM_NET_DOWN:
-        on_path_down(store, element);
+        on_down(store, element);
         break;
     case CW_FROM_NET_RECEIVED:
         on_received(store, element);

@@ -376,11 +376,20 @@ static void check_one_path(const struct check *check, uint32_t index)
     check_fec(check, path, raw->fec, &out->fec);
 }
 
+/* A session of its own for each path. */
+static void join_paths(struct cw_node_config *config)
+{
+    config->peer_count = config->path_count;
+    for (uint32_t i = 0; i < config->path_count; i++)
+        config->peers[i] = (struct cw_config_peer){.path_count = 1, .paths = {(uint8_t)i}};
+}
+
 static void check_paths(const struct check *check)
 {
     check->config->path_count = check->raw->paths_count;
     for (uint32_t i = 0; i < check->config->path_count; i++)
         check_one_path(check, i);
+    join_paths(check->config);
 }
 
 static void check_poll(const struct check *check)

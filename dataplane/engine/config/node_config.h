@@ -21,16 +21,17 @@
 #include "base/ip.h"
 #include "base/status.h"
 
-#define CW_CONFIG_NAME_SIZE    32u  /* of nodes, sites, paths: 31 letters, digits, '-', '_', '.' */
-#define CW_CONFIG_PATH_SIZE    256u /* of files and directories */
-#define CW_CONFIG_SOCKET_SIZE  108u /* sun_path, with its end */
-#define CW_CONFIG_SITES_MAX    8u
-#define CW_CONFIG_PATHS_MAX    16u
-#define CW_CONFIG_MISTAKES_MAX 64u
-#define CW_CONFIG_BYTES_MAX    (256u * 1024u)
-#define CW_NODE_EXPORTS_MAX    256u  /* volumes that one node exports at a time */
-#define CW_NODE_CLIENTS_MAX    1024u /* NBD clients of one node */
-#define CW_VOLUME_CLIENTS_MAX  128u  /* of one volume, so that no volume's clients keep those of others out */
+#define CW_CONFIG_NAME_SIZE      32u  /* of nodes, sites, paths: 31 letters, digits, '-', '_', '.' */
+#define CW_CONFIG_PATH_SIZE      256u /* of files and directories */
+#define CW_CONFIG_SOCKET_SIZE    108u /* sun_path, with its end */
+#define CW_CONFIG_SITES_MAX      8u
+#define CW_CONFIG_PATHS_MAX      16u
+#define CW_CONFIG_PEER_PATHS_MAX 4u
+#define CW_CONFIG_MISTAKES_MAX   64u
+#define CW_CONFIG_BYTES_MAX      (256u * 1024u)
+#define CW_NODE_EXPORTS_MAX      256u  /* volumes that one node exports at a time */
+#define CW_NODE_CLIENTS_MAX      1024u /* NBD clients of one node */
+#define CW_VOLUME_CLIENTS_MAX    128u /* of one volume, so that no volume's clients keep those of others out */
 
 enum cw_config_poll { CW_CONFIG_POLL_DEDICATED = 0, CW_CONFIG_POLL_ADAPTIVE };
 
@@ -87,6 +88,12 @@ struct cw_config_path {
     struct cw_config_fec fec;
 };
 
+/* Paths that one session uses. */
+struct cw_config_peer {
+    uint8_t path_count;
+    uint8_t paths[CW_CONFIG_PEER_PATHS_MAX]; /* their indexes in the list of paths */
+};
+
 struct cw_config_site {
     char name[CW_CONFIG_NAME_SIZE];
     uint8_t id;
@@ -115,6 +122,8 @@ struct cw_node_config {
     uint32_t lease_ms;
     uint32_t path_count;
     struct cw_config_path paths[CW_CONFIG_PATHS_MAX];
+    uint32_t peer_count;
+    struct cw_config_peer peers[CW_CONFIG_PATHS_MAX];
 };
 
 struct cw_config_mistake {

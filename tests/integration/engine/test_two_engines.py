@@ -553,7 +553,7 @@ def a_fault_tells_what_came_before(rig):
     words = rig.east.tail(200)
     for want in ("last words of site east", "group 1 g1: role down", "#1 is primary, epoch 1",
                  "#1 a write to the journal failed: errno 5", "#1 is down, epoch 1", "#1 the journal is durable up to",
-                 "path 0: the session is up"):
+                 "site 1: the session is up"):
         assert want in words, f"{want!r} is not in the last words:\n{words}"
 
 

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/assert.h"
+#include "base/numbers.h"
+#include "engine/net_lcore.h"
+#include "transport/fec_sender.h"
+
+#define IDLE_TIMEOUT_NS (2 * CW_SECOND)
+
+static_assert(CW_CONFIG_FEC_SOURCES_MAX == CW_FEC_SOURCES_MAX, "what may be configured can be had");
+static_assert(CW_CONFIG_FEC_REPAIRS_MAX == CW_FEC_REPAIRS_MAX, "likewise");
+static_assert(CW_CONFIG_FEC_DEPTH_MAX == CW_FEC_DEPTH_MAX, "likewise");
+static_assert((CW_NET_MESSAGES_MAX & (CW_NET_MESSAGES_MAX - 1)) == 0, "indexes of a ring run freely");
+static_assert(CW_NET_NODES > CW_NET_MESSAGES_MAX, "what a session holds leaves nodes for what waits");
+
+/* ---------------------------------------------------------------- building */
+
+static void random_fill(uint8_t *bytes, size_t length)
+{
+    ssize_t got = getrandom(bytes, length, 0);
+    CW_ASSERT(got == (ssize_t)length && "up to 256 bytes always come whole");
+}
+
+void cw_net_receive_counts(const struct cw_node_config *config, uint32_t counts[CW_CLASS_COUNT])
+{
+    static const uint32_t eighths[CW_CLASS_COUNT] = {2, 2, 4};
+    uint64_t bytes = (uint64_t)config->receive_mb * CW_MIB / CW_MAX(config->peer_count, 1u);
+    for (unsigned c = 0; c < CW_CLASS_COUNT; c++) {
+        uint64_t each = CW_CLASS_BYTES(c) + CW_MESSAGE_HEAD_MAX;
+        counts[c] = (uint32_t)CW_MAX(bytes / 8 * eighths[c] / each, 8ull);
+    }
+}
+
+static_assert((int)CW_CONFIG_RATE_BBR == (int)CW_RATE_BBR &&
+                  (int)CW_CONFIG_RATE_CUBIC == (int)CW_RATE_CUBIC &&
+                  (int)CW_CONFIG_RATE_COUNT == (int)CW_RATE_KIND_COUNT,
+              "the configuration's kinds are the transport's");
+
+static struct cw_fec_config fec_config_of(const struct cw_config_fec *fec)
+{
+    static const enum cw_fec_mode modes[] = {
+        [CW_CONFIG_FEC_OFF] = CW_FEC_OFF,
+        [CW_CONFIG_FEC_FIXED] = CW_FEC_FIXED,
+        [CW_CONFIG_FEC_AUTO] = CW_FEC_AUTO,
+    };
+    return (struct cw_fec_config){.mode = modes[fec->mode],
+                                  .sources = (uint8_t)fec->sources,
+                                  .repairs = (uint8_t)fec->repairs,
+                                  .depth = (uint16_t)fec->depth};
+}
+
+static void session_config_of(const struct cw_net *net, const struct cw_net_peer *peer,
+                              const struct cw_aead_ops *aead, struct cw_session_config *session)
+{
+    const struct cw_node_config *config = &net->engine->config;
+    const struct cw_net_path *path = peer->paths[0];
+    const struct cw_config_path *wanted = &config->paths[path->index];
+    *session = (struct cw_session_config){
+        .is_initiator = config->site_id < peer->site,
+        .aead = aead,
+        .datagram_bytes_max = cw_port_datagram_bytes_max(path->port),
+        .rate_kind = (enum cw_rate_kind)wanted->rate_control,
+        .rate_bytes_per_second = wanted->rate_bits_per_second / 8,
+        .packets_in_flight_max =
+            wanted->rate_control == CW_CONFIG_RATE_FIXED ? CW_NET_PACKETS_IN_FLIGHT : CW_NET_PACKETS_ADAPTIVE,
+        .messages_max = CW_NET_MESSAGES_MAX,
+        .idle_timeout_ns = IDLE_TIMEOUT_NS,
+        .fec = fec_config_of(&wanted->fec),
+        .is_mtu_probed = true,
+    };
+    snprintf(session->local_name, sizeof session->local_name, "%s", config->site);
+    snprintf(session->remote_name, sizeof session->remote_name, "%s", wanted->remote);
+    session->has_certificates = config->security.has_certificates;
+    memcpy(session->cluster_key, config->cluster_key, sizeof session->cluster_key);
+    random_fill(session->seed, sizeof session->seed);
+    cw_net_receive_counts(config, session->receive_count);
+}
+
+static void list_push(struct cw_net_list *list, struct cw_net_node *node)
+{
+    node->next = NULL;
+    if (list->last != NULL)
+        list->last->next = node;
+    else
+        list->first = node;
+    list->last = node;
+    list->count++;
+}
+
+static struct cw_net_node *list_pop(struct cw_net_list *list)
+{
+    struct cw_net_node *node = list->first;
+    if (node == NULL)
+        return NULL;
+    list->first = node->next;
+    if (list->first == NULL)
+        list->last = NULL;
+    list->count--;
+    return node;
+}
+
+void cw_net_peer_init(struct cw_net *net, struct cw_net_peer *peer, struct cw_arena *arena,
+                      const struct cw_aead_ops *aead, uint64_t now_ns)
+{
+    struct cw_session_config config;
+    session_config_of(net, peer, aead, &config);
+    peer->session = cw_session_new(&config, arena, now_ns);
+    explicit_bzero(&config, sizeof config);
+    peer->nodes = cw_arena_take(arena, sizeof *peer->nodes * CW_NET_NODES, 64);
+    peer->departures.ring = cw_arena_take(arena, sizeof *peer->departures.ring * CW_NET_MESSAGES_MAX, 64);
+    for (uint32_t n = 0; peer->nodes != NULL && n < CW_NET_NODES; n++)
+        list_push(&peer->free, &peer->nodes[n]);
+}
+
+/* ---------------------------------------------------------------- towards the store */
+
+static void answer_and_free(struct cw_net *net, struct cw_net_peer *peer, struct cw_net_node *node,
+                            bool delivered)
+{
+    if (node->message.wants_answer) {
+        struct cw_from_net sent = {.type = CW_FROM_NET_SENT,
+                                   .peer = peer->index,
+                                   .slot = node->message.slot,
+                                   .delivered = delivered,
+                                   .tag = node->message.tag};
+        cw_net_push(net, &sent);
+    }
+    list_push(&peer->free, node);
+}
+
+static void give_back_undelivered(struct cw_net *net, struct cw_net_peer *peer)
+{
+    while (peer->undelivered.first != NULL && cw_net_has_room(net))
+        answer_and_free(net, peer, list_pop(&peer->undelivered), false);
+}
+
+static void on_down(struct cw_net *net, struct cw_net_peer *peer, uint8_t why)
+{
+    peer->is_up = false;
+    cw_trace_add(&net->trace, net->now_ns, 0,
+                 "site %llu: the session ends, reason %llu of enum cw_session_down", peer->site, why, 0);
+    for (unsigned s = 0; s < CW_STREAM_COUNT; s++) {
+        for (struct cw_net_node *node; (node = list_pop(&peer->pending[s])) != NULL;)
+            list_push(&peer->undelivered, node);
+    }
+    struct cw_from_net down = {.type = CW_FROM_NET_DOWN, .peer = peer->index, .why = why};
+    cw_net_push(net, &down);
+}
+
+static void on_session_event(struct cw_net *net, struct cw_net_peer *peer,
+                             const struct cw_session_event *event)
+{
+    struct cw_from_net element = {.peer = peer->index};
+    switch (event->type) {
+    case CW_SESSION_UP:
+        peer->is_up = true;
+        element.type = CW_FROM_NET_UP;
+        element.generation = ++peer->generation;
+        cw_trace_add(&net->trace, net->now_ns, 0, "site %llu: the session is up, number %llu", peer->site,
+                     peer->generation, 0);
+        cw_net_push(net, &element);
+        break;
+    case CW_SESSION_DOWN:
+        on_down(net, peer, event->why);
+        break;
+    case CW_SESSION_RECEIVED:
+        element.type = CW_FROM_NET_RECEIVED;
+        element.received = event->received;
+        net->has_worked |= event->received.body_length > 0;
+        cw_net_push(net, &element);
+        break;
+    case CW_SESSION_SENT:
+        CW_ASSERT(event->tag >= 1 && event->tag <= CW_NET_NODES);
+        answer_and_free(net, peer, &peer->nodes[event->tag - 1], event->delivered);
+        break;
+    default:
+        CW_ASSERT(!"a session has no other events");
+    }
+}
+
+static uint32_t drain_events(struct cw_net *net, struct cw_net_peer *peer)
+{
+    struct cw_session_event event;
+    uint32_t count = 0;
+    while (cw_net_has_room(net) && cw_session_event(peer->session, &event)) {
+        on_session_event(net, peer, &event);
+        count++;
+    }
+    return count;
+}
+
+uint32_t cw_net_peer_turn(struct cw_net *net, struct cw_net_peer *peer)
+{
+    if (cw_session_wants_entropy(peer->session)) {
+        uint8_t seed[64];
+        random_fill(seed, sizeof seed);
+        cw_session_entropy(peer->session, seed);
+    }
+    if (net->now_ns >= cw_session_deadline_ns(peer->session))
+        cw_session_on_time(peer->session, net->now_ns);
+    uint32_t count = drain_events(net, peer);
+    give_back_undelivered(net, peer);
+    return count;
+}
+
+/* ---------------------------------------------------------------- from the store */
+
+/* With no room it is not told: the next one of the group says so for it, or its acknowledgement. */
+static void note_departure(struct cw_net_peer *peer, const struct cw_to_net *message, uint64_t number)
+{
+    struct cw_net_departures *all = &peer->departures;
+    if (message->departure == 0 || all->tail - all->head == CW_NET_MESSAGES_MAX)
+        return;
+    all->ring[all->tail++ % CW_NET_MESSAGES_MAX] = (struct cw_net_departure){
+        .number = number, .departure = message->departure, .group = message->group, .slot = message->slot};
+}
+
+/* Tries to hand one message to the session. False: it waits. */
+static bool try_send(struct cw_net_peer *peer, struct cw_net_node *node)
+{
+    const struct cw_to_net *m = &node->message;
+    const uint8_t *head = m->head_length > CW_HEAD_INLINE ? node->large_head : m->head;
+    uint64_t tag = (uint64_t)(node - peer->nodes) + 1;
+    uint64_t number = cw_session_live_count(peer->session);
+    enum cw_status status = CW_SHUTDOWN;
+    if (peer->is_up && m->generation == peer->generation)
+        status =
+            cw_session_send(peer->session, m->stream, head, m->head_length, m->body, m->body_length, tag);
+    if (status == CW_AGAIN)
+        return false;
+    if (status != CW_OK)
+        list_push(&peer->undelivered, node);
+    else if (m->stream == CW_STREAM_LIVE)
+        note_departure(peer, m, number);
+    return true;
+}
+
+uint32_t cw_net_peer_send_pending(struct cw_net_peer *peer)
+{
+    uint32_t count = 0;
+    for (unsigned s = 0; s < CW_STREAM_COUNT; s++) {
+        while (peer->pending[s].first != NULL) {
+            struct cw_net_node *node = list_pop(&peer->pending[s]);
+            if (!try_send(peer, node)) { /* back to the front: order within a stream is kept */
+                node->next = peer->pending[s].first;
+                peer->pending[s].first = node;
+                if (peer->pending[s].last == NULL)
+                    peer->pending[s].last = node;
+                peer->pending[s].count++;
+                break;
+            }
+            count++;
+        }
+    }
+    return count;
+}
+
+/* All nodes wait for a peer that takes nothing: closing gives them back. The message is copied to a node that
+ * this frees, so it too is answered. */
+static struct cw_net_node *node_for(struct cw_net *net, struct cw_net_peer *peer)
+{
+    if (peer->free.first == NULL) {
+        cw_trace_add(&net->trace, net->now_ns, 0,
+                     "site %llu: cut off, %llu messages wait for a peer that takes none", peer->site,
+                     CW_NET_NODES, 0);
+        cw_session_close(peer->session, net->now_ns);
+        (void)drain_events(net, peer);
+        give_back_undelivered(net, peer);
+    }
+    return list_pop(&peer->free);
+}
+
+bool cw_net_peer_send(struct cw_net *net, struct cw_net_peer *peer, const struct cw_to_net *message)
+{
+    struct cw_net_node *node = node_for(net, peer);
+    if (node == NULL)
+        return false;
+    node->message = *message;
+    net->has_worked |= message->body_length > 0;
+    if (message->head_length > CW_HEAD_INLINE) {
+        bool popped = cw_ring_pop(&net->engine->large_heads, node->large_head);
+        CW_ASSERT(popped && "the head was pushed before the message");
+    }
+    CW_ASSERT(message->stream < CW_STREAM_COUNT);
+    if (peer->pending[message->stream].first != NULL || !try_send(peer, node))
+        list_push(&peer->pending[message->stream], node);
+    return true;
+}
+
+uint32_t cw_net_peer_pending(const struct cw_net_peer *peer)
+{
+    uint32_t count = 0;
+    for (unsigned s = 0; s < CW_STREAM_COUNT; s++)
+        count += peer->pending[s].count;
+    return count;
+}
+
+/* ---------------------------------------------------------------- what has left */
+
+/* A queue that always has something in it is no reason to say nothing: a sample is good once the frames of
+ * its time are gone. */
+static void look_what_left(struct cw_net_peer *peer)
+{
+    struct cw_net_departures *all = &peer->departures;
+    bool is_empty = true;
+    for (unsigned i = 0; i < peer->path_count; i++) {
+        if (cw_port_counter(peer->paths[i]->port, CW_PORT_TX_PACKETS) < peer->paths[i]->sample_packets)
+            return;
+    }
+    all->left = all->sample;
+    all->sample = cw_session_live_left(peer->session);
+    for (unsigned i = 0; i < peer->path_count; i++) {
+        struct cw_net_path *path = peer->paths[i];
+        uint32_t waiting = cw_port_waiting(path->port);
+        path->sample_packets = cw_port_counter(path->port, CW_PORT_TX_PACKETS) + waiting;
+        is_empty = is_empty && waiting == 0;
+    }
+    if (is_empty)
+        all->left = all->sample;
+}
+
+uint32_t cw_net_peer_tell_departures(struct cw_net *net, struct cw_net_peer *peer)
+{
+    struct cw_net_departures *all = &peer->departures;
+    uint32_t count = 0;
+    if (all->head == all->tail)
+        return 0;
+    look_what_left(peer);
+    while (all->head != all->tail && cw_net_has_room(net)) {
+        const struct cw_net_departure *first = &all->ring[all->head % CW_NET_MESSAGES_MAX];
+        if (first->number >= all->left)
+            break;
+        struct cw_from_net left = {.type = CW_FROM_NET_LEFT,
+                                   .peer = peer->index,
+                                   .slot = first->slot,
+                                   .group = first->group,
+                                   .departure = first->departure};
+        all->head++;
+        count++;
+        cw_net_push(net, &left);
+    }
+    return count;
+}
