@@ -376,6 +376,50 @@ static void check_one_path(const struct check *check, uint32_t index)
     check_fec(check, path, raw->fec, &out->fec);
 }
 
+static bool is_same_end(const struct cw_config_endpoint *one, const struct cw_config_endpoint *other)
+{
+    return one->ip.version != 0 && cw_ip_is_equal(&one->ip, &other->ip) && one->port == other->port;
+}
+
+/* Two paths to one site are two ways through the network. In two VLANs the same addresses may be two hosts.
+ */
+static void check_two_paths(const struct check *check, uint32_t first, uint32_t second)
+{
+    const struct cw_config_path *before = &check->config->paths[first],
+                                *after = &check->config->paths[second];
+    const struct cw_raw_path *raw = &check->raw->paths[second];
+    char path[CW_YAML_PATH_SIZE];
+    if (strcmp(before->remote_node, after->remote_node) != 0) {
+        snprintf(path, sizeof path, "paths[%u].remote_node", second);
+        expected(check, path, raw->remote_node, "the same as of paths[%u], which leads to the same site",
+                 first);
+    }
+    if (before->vlan == after->vlan && is_same_end(&before->local, &after->local) &&
+        is_same_end(&before->peer, &after->peer)) {
+        snprintf(path, sizeof path, "paths[%u].local.ip", second);
+        expected(check, path, raw->local->ip,
+                 "other addresses than those of paths[%u], which leads to the same site", first);
+    }
+}
+
+/* Against those before it that lead to the same site. */
+static void check_beside(const struct check *check, uint32_t index)
+{
+    const struct cw_config_path *paths = check->config->paths;
+    char path[CW_YAML_PATH_SIZE];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < index; i++) {
+        if (!paths[index].remote[0] || strcmp(paths[i].remote, paths[index].remote) != 0)
+            continue;
+        count++;
+        check_two_paths(check, i, index);
+    }
+    snprintf(path, sizeof path, "paths[%u].remote", index);
+    if (count >= CW_CONFIG_PEER_PATHS_MAX)
+        expected(check, path, check->raw->paths[index].remote, "another site: %u paths lead there already",
+                 CW_CONFIG_PEER_PATHS_MAX);
+}
+
 /* A session of its own for each path. */
 static void join_paths(struct cw_node_config *config)
 {
@@ -389,6 +433,8 @@ static void check_paths(const struct check *check)
     check->config->path_count = check->raw->paths_count;
     for (uint32_t i = 0; i < check->config->path_count; i++)
         check_one_path(check, i);
+    for (uint32_t i = 0; i < check->config->path_count; i++)
+        check_beside(check, i);
     join_paths(check->config);
 }
 

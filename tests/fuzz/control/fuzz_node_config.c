@@ -19,10 +19,29 @@ static const char *const seeds[] = {
          "sockets: {mode: \"0660\", group: disk}\nlease_seconds: 5\nengine_socket: /a\ncontrol_socket: /b\n",
     HEAD "paths:\n  - name: wan0\n    remote: west\n    device: net_memif0\n    mtu: 1500\n    rate: 10gbit\n"
          "    local: {mac: \"02:ca:00:00:00:01\", ip: 10.77.0.1, port: 7400}\n"
-         "    peer: {mac: \"02:ca:00:00:00:02\", ip: 10.77.0.2, port: 7400}\n",
+         "    peer: {mac: \"02:ca:00:00:00:02\", ip: 10.77.0.2, port: 7400}\n"
+         "  - {name: wan1, remote: west, device: net_memif1, mtu: 1500, local: {ip: 10.77.1.1, port: 7400},\n"
+         "     peer: {ip: 10.77.1.2, port: 7400}}\n",
     "a: &x [1, {b: *x}]\n--- |\n text\n...\n",
     "{[}]",
 };
+
+/* Every path is one peer's. */
+static void look_at_peers(const struct cw_node_config *config)
+{
+    uint32_t seen = 0;
+    for (uint32_t i = 0; i < config->peer_count; i++) {
+        const struct cw_config_peer *peer = &config->peers[i];
+        CW_ASSERT(peer->path_count >= 1 && peer->path_count <= CW_CONFIG_PEER_PATHS_MAX);
+        for (unsigned p = 0; p < peer->path_count; p++) {
+            CW_ASSERT(peer->paths[p] < config->path_count && (seen & 1u << peer->paths[p]) == 0);
+            CW_ASSERT(strcmp(config->paths[peer->paths[p]].remote, config->paths[peer->paths[0]].remote) ==
+                      0);
+            seen |= 1u << peer->paths[p];
+        }
+    }
+    CW_ASSERT(seen == (1u << config->path_count) - 1);
+}
 
 int cw_fuzz_one(const uint8_t *data, size_t size)
 {
@@ -43,6 +62,7 @@ int cw_fuzz_one(const uint8_t *data, size_t size)
         CW_ASSERT(config.site_count >= 1 && config.site_count <= CW_CONFIG_SITES_MAX);
         CW_ASSERT(config.path_count <= CW_CONFIG_PATHS_MAX);
         CW_ASSERT(cw_config_name_check(config.site));
+        look_at_peers(&config);
     }
     return 0;
 }

@@ -22,13 +22,14 @@
     "directory: /lab/east\n"                                                                                 \
     "store: /lab/store.db\n"
 #define GOOD_HEAD KEYLESS_HEAD "cluster_key: /lab/key\n"
-#define GOOD_PATH(name)                                                                                      \
+#define PATH_TO(name, remote, network)                                                                       \
     "  - name: " name "\n"                                                                                   \
-    "    remote: west\n"                                                                                     \
+    "    remote: " remote "\n"                                                                               \
     "    device: net_memif0\n"                                                                               \
     "    mtu: 1500\n"                                                                                        \
-    "    local: {mac: '02:00:00:00:00:01', ip: 10.0.0.1, port: 1}\n"                                         \
-    "    peer: {mac: '02:00:00:00:00:02', ip: 10.0.0.2, port: 2}\n"
+    "    local: {mac: '02:00:00:00:00:01', ip: " network ".1, port: 1}\n"                                    \
+    "    peer: {mac: '02:00:00:00:00:02', ip: " network ".2, port: 2}\n"
+#define GOOD_PATH(name) PATH_TO(name, "west", "10.0.0")
 
 #define PATH_BETWEEN(local, peer, mtu)                                                                       \
     "  - name: a\n"                                                                                          \
@@ -56,7 +57,20 @@ struct example {
 
 static const struct example examples[] = {
     {GOOD_HEAD, ""},
-    {GOOD_HEAD "paths:\n" GOOD_PATH("a") GOOD_PATH("b"), ""},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") PATH_TO("b", "west", "10.0.1"), ""},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") GOOD_PATH("b") "    vlan: 7\n", ""},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") GOOD_PATH("b"),
+     "17: paths[1].local.ip is 10.0.0.1: expected other addresses than those of paths[0], which leads to the "
+     "same site\n"},
+    {"site: east\nsites: [{name: east, id: 0}, {name: west, id: 1}, {name: north, id: 2}]\ndirectory: /e\n"
+     "store: /s\ncluster_key: /k\npaths:\n" GOOD_PATH("a") PATH_TO("b", "north", "10.0.0"),
+     ""},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") PATH_TO("b", "west", "10.0.1") PATH_TO("c", "west", "10.0.2")
+         PATH_TO("d", "west", "10.0.3") PATH_TO("e", "west", "10.0.4"),
+     "32: paths[4].remote is west: expected another site: 4 paths lead there already\n"},
+    {KEYLESS_HEAD "security: {certificate: /c, key: /k, authority: /a, revocations: /r}\npaths:\n" GOOD_PATH(
+         "a") "    remote_node: west-1\n" PATH_TO("b", "west", "10.0.1"),
+     "14: paths[1].remote_node is missing: expected the same as of paths[0], which leads to the same site\n"},
     {"", "1: the file is empty: expected a mapping\n"},
     {"just words\n", "1: the document is a single value: expected a mapping\n"},
     {"site: [east\nsites: {\n", "1: site is a list: expected a single value\n"
@@ -99,7 +113,7 @@ static const struct example examples[] = {
      "abcdefghijabcdefghijabcdefghijabcdefghijabcdefg"
      ": expected a path of at most 107 bytes "
      "(this one has 114), as sockets have no longer names: a shorter directory\n"},
-    {GOOD_HEAD "paths:\n" GOOD_PATH("a") GOOD_PATH("a"),
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") PATH_TO("a", "west", "10.0.1"),
      "13: paths[1].name is a: expected another name than that of paths[0]\n"},
     {GOOD_HEAD
      "paths:\n  - name: x/y\n    remote: north\n    mtu: 70000\n    rate: 10\n    rate_control: reno\n",
@@ -145,7 +159,8 @@ static const struct example examples[] = {
      "12: paths[0].peer.ip is ff02::1: expected an address of a host, such as 10.77.0.1/24, 10.77.0.1 or "
      "fd00:77::1\n"
      "13: paths[1].name is a: expected another name than that of paths[0]\n"
-     "17: paths[1].local.ip is ::ffff:10.0.0.1: expected an address of a host, such as 10.77.0.1/24, 10.77.0.1 or "
+     "17: paths[1].local.ip is ::ffff:10.0.0.1: expected an address of a host, such as 10.77.0.1/24, "
+     "10.77.0.1 or "
      "fd00:77::1\n"
      "18: paths[1].peer.ip is 224.0.0.1: expected an address of a host, such as 10.77.0.1/24, 10.77.0.1 or "
      "fd00:77::1\n"},
