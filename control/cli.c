@@ -86,16 +86,19 @@ const struct cw_command cw_commands[] = {
     {"events", "[--follow]", 0, 0, "follow", cw_run_events, "what happened",
      "  --follow   and what happens from now on"},
     {"lab up",
-     "[--sites east,west] [--link memif|veth] [--storage disk|memory] [--mtu N] [--wan SPEC] [--tls]", 0, 0,
-     "sites= link= storage= mtu= wan= tls witness=?", cw_run_lab_up, "whole sites on this machine",
+     "[--sites east,west] [--link memif|veth] [--paths N] [--storage disk|memory] [--mtu N] [--wan SPEC] "
+     "[--tls]",
+     0, 0, "sites= link= paths= storage= mtu= wan= tls witness=?", cw_run_lab_up,
+     "whole sites on this machine",
      "Real engines and controllers, for trying, testing, rehearsing. On a lab that is there: starts what "
      "does not run.\n"
      "  --sites A,B[,C]       default east,west\n"
      "  --link memif|veth     shared memory, or a network namespace each (root)\n"
+     "  --paths N             between each two sites, 1 to 4, default 1: wan0, wan1, ... in status\n"
      "  --storage disk|memory where volumes and journals go\n"
      "  --mtu N               of the paths, default 1500\n"
      "  --wan SPEC            a WAN between each two sites, such as rtt=80ms,loss=1%,rate=1gbit, both ways;\n"
-     "                        perf/wanem/README.md tells every setting\n"
+     "                        on each of their paths; perf/wanem/README.md tells every setting\n"
      "  --tls                 sites know each other by certificates, made in LAB/authority (causeway cert),\n"
      "                        and not by a shared key"},
     {"lab down", "", 0, 0, "", cw_run_lab_down, "stop a lab and remove all of it, data too",
@@ -108,9 +111,13 @@ const struct cw_command cw_commands[] = {
      "As if the site were lost. lab start brings it back."},
     {"lab start", "SITE", 1, 1, "", cw_run_lab_start, "start a site that was killed",
      "Waits until it answers."},
-    {"lab cut", "SITE [SITE]", 1, 2, "", cw_run_lab_cut, "drop all frames of a site, or between two",
-     "The store stays reachable: it stands for the quorum. lab heal ends it."},
-    {"lab heal", "", 0, 0, "", cw_run_lab_heal, "end all cuts", "All paths are whole again."},
+    {"lab cut", "SITE [SITE] [--path NAME]", 1, 2, "path=", cw_run_lab_cut,
+     "drop all frames of a site, or between two",
+     "The store stays reachable: it stands for the quorum. lab heal ends it.\n"
+     "  --path NAME   on this path alone, such as wan1"},
+    {"lab heal", "[--path NAME]", 0, 0, "path=", cw_run_lab_heal, "end all cuts",
+     "All paths are whole again.\n"
+     "  --path NAME   this path alone is"},
     {"cert init", "CLUSTER", 1, 1, "directory= days=", cw_run_cert_init, "a certificate authority",
      "Makes the authority that all nodes of the cluster trust.\n" CERT_DIRECTORY
      "  --days N          how long it lasts, default 3650"},

@@ -62,6 +62,19 @@ static int read_mtu(const struct cw_cli *cli, struct cw_lab *lab)
     return 0;
 }
 
+static int read_paths(const struct cw_cli *cli, struct cw_lab *lab)
+{
+    const char *text = cw_cli_value(cli, "paths");
+    lab->path_count = 1;
+    if (!text)
+        return 0;
+    if (text[0] < '1' || text[0] > '0' + (char)CW_LAB_PATHS_MAX || text[1])
+        return cw_failed(cli, CW_EXIT_USAGE, "--paths wants 1 to %u between each two sites",
+                         CW_LAB_PATHS_MAX);
+    lab->path_count = (uint32_t)(text[0] - '0');
+    return 0;
+}
+
 static int read_choice(const struct cw_cli *cli, const char *option, const char *first, const char *second,
                        bool *is_second)
 {
@@ -106,6 +119,8 @@ static int read_lab(const struct cw_cli *cli, struct cw_lab *lab)
         code = read_choice(cli, "storage", "disk", "memory", &lab->is_memory);
     if (!code)
         code = read_mtu(cli, lab);
+    if (!code)
+        code = read_paths(cli, lab);
     lab->has_tls = cw_cli_has(cli, "tls");
     if (!code)
         code = read_wan(cli, lab);
@@ -122,6 +137,7 @@ static int check_same(const struct cw_cli *cli, const struct cw_lab *there, cons
     same = same && (!cw_cli_has(cli, "link") || there->is_veth == asked->is_veth);
     same = same && (!cw_cli_has(cli, "storage") || there->is_memory == asked->is_memory);
     same = same && (!cw_cli_has(cli, "mtu") || there->mtu == asked->mtu);
+    same = same && (!cw_cli_has(cli, "paths") || there->path_count == asked->path_count);
     same = same && (!cw_cli_has(cli, "tls") || there->has_tls);
     same = same && (!cw_cli_has(cli, "wan") || strcmp(there->wan, asked->wan) == 0);
     if (same)
@@ -160,9 +176,11 @@ static int start_all(const struct cw_cli *cli, const struct cw_lab *lab, char *w
 
 static int told_up(const struct cw_cli *cli, const struct cw_lab *lab)
 {
-    char sites[CW_LAB_LIST_SIZE];
-    return cw_done(cli, "the lab %s is up: %s by %s%s, MTU %u%s%s, data in %s", lab->directory,
-                   cw_lab_site_list(lab, sites, sizeof sites), lab->is_veth ? "veth" : "memif",
+    char sites[CW_LAB_LIST_SIZE], paths[32] = "";
+    if (lab->path_count > 1)
+        snprintf(paths, sizeof paths, " on %u paths", lab->path_count);
+    return cw_done(cli, "the lab %s is up: %s by %s%s%s, MTU %u%s%s, data in %s", lab->directory,
+                   cw_lab_site_list(lab, sites, sizeof sites), lab->is_veth ? "veth" : "memif", paths,
                    lab->has_tls ? " with certificates" : "", lab->mtu, *lab->wan ? ", over a WAN of " : "",
                    lab->wan, lab->storage_root);
 }
@@ -232,10 +250,10 @@ static json_t *lab_status(const struct cw_lab *lab)
                               json_pack("{s:s,s:b,s:b}", "name", lab->sites[i], "engine",
                                         cw_lab_is_running(lab, lab->sites[i], CW_LAB_ENGINE), "control",
                                         cw_lab_is_running(lab, lab->sites[i], CW_LAB_CONTROL)));
-    return json_pack("{s:s,s:s,s:s,s:b,s:i,s:s,s:s,s:o,s:o}", "directory", lab->directory, "tag", lab->tag,
-                     "link", lab->is_veth ? "veth" : "memif", "tls", lab->has_tls, "mtu", (int)lab->mtu,
-                     "wan", lab->wan, "storage_root", lab->storage_root, "sites", sites, "wans",
-                     cw_lab_wan_status(lab));
+    return json_pack("{s:s,s:s,s:s,s:b,s:i,s:i,s:s,s:s,s:o,s:o}", "directory", lab->directory, "tag",
+                     lab->tag, "link", lab->is_veth ? "veth" : "memif", "tls", lab->has_tls, "mtu",
+                     (int)lab->mtu, "paths", (int)lab->path_count, "wan", lab->wan, "storage_root",
+                     lab->storage_root, "sites", sites, "wans", cw_lab_wan_status(lab));
 }
 
 static const char *running_words(const json_t *json, const char *key)
@@ -248,7 +266,7 @@ static void print_wan(const json_t *wan)
 {
     json_t *direction, *sites = json_object_get(wan, "sites");
     size_t index;
-    printf("wan  %s - %s  %s\n", json_string_value(json_array_get(sites, 0)),
+    printf("%s  %s - %s  %s\n", cw_json_text(wan, "path", "wan"), json_string_value(json_array_get(sites, 0)),
            json_string_value(json_array_get(sites, 1)), running_words(wan, "running"));
     json_array_foreach(json_object_get(json_object_get(wan, "counters"), "directions"), index, direction)
     {
@@ -265,8 +283,9 @@ static void print_lab(const json_t *status)
     const char *wan = cw_json_text(status, "wan", "");
     json_t *entry;
     size_t index;
-    printf("lab %s: %s%s, MTU %lu%s%s, data in %s\n", cw_json_text(status, "directory", ""),
-           cw_json_text(status, "link", ""), cw_json_bool(status, "tls", false) ? " with certificates" : "",
+    printf("lab %s: %s%s, paths between two sites %lu, MTU %lu%s%s, data in %s\n",
+           cw_json_text(status, "directory", ""), cw_json_text(status, "link", ""),
+           cw_json_bool(status, "tls", false) ? " with certificates" : "", cw_json_u64(status, "paths", 1),
            cw_json_u64(status, "mtu", 0), *wan ? ", WAN " : "", wan,
            cw_json_text(status, "storage_root", ""));
     json_array_foreach(json_object_get(status, "sites"), index, entry)
@@ -316,15 +335,17 @@ int cw_run_lab_start(struct cw_cli *cli)
     return cw_done(cli, "%s runs", cli->operands[0]);
 }
 
-/* Drops, or no longer drops, what this site exchanges with another, "" for all others. */
-static bool cut(const struct cw_lab *lab, const char *site, const char *remote, bool is_cut,
+/* Drops, or no longer drops, what this site exchanges with another, "" for all others; on one path, or, NULL,
+ * on all. */
+static bool cut(const struct cw_lab *lab, const char *site, const char *remote, const char *name, bool is_cut,
                 struct cw_rpc_failure *failure)
 {
     char path[CW_LAB_PATH_SIZE];
     cw_lab_site_file(lab, site, "engine.sock", path, sizeof path);
-    json_t *answer = cw_ask_socket(
-        path, "lab.cut", json_pack("{s:s,s:b,s:b}", "remote", remote, "receive", is_cut, "transmit", is_cut),
-        5000, failure);
+    json_t *params = json_pack("{s:s,s:b,s:b}", "remote", remote, "receive", is_cut, "transmit", is_cut);
+    if (name)
+        json_object_set_new(params, "path", json_string(name));
+    json_t *answer = cw_ask_socket(path, "lab.cut", params, 5000, failure);
     json_decref(answer);
     return answer != NULL;
 }
@@ -334,6 +355,7 @@ int cw_run_lab_cut(struct cw_cli *cli)
     struct cw_lab lab;
     struct cw_rpc_failure failure = {0};
     const char *site = cli->operands[0], *remote = cli->operand_count > 1 ? cli->operands[1] : "";
+    const char *name = cw_cli_value(cli, "path");
     int code = load_with_site(cli, &lab, 0);
     if (!code && *remote)
         code = load_with_site(cli, &lab, 1);
@@ -341,26 +363,40 @@ int cw_run_lab_cut(struct cw_cli *cli)
         return code;
     if (strcmp(site, remote) == 0)
         return cw_failed(cli, CW_EXIT_USAGE, "a site cannot be cut from itself");
-    bool here = cut(&lab, site, remote, true, &failure);
+    bool here = cut(&lab, site, remote, name, true, &failure);
     if (!here && *remote)
-        here = cut(&lab, remote, site, true, &failure); /* the one that lives can do it alone */
+        here = cut(&lab, remote, site, name, true, &failure); /* the one that lives can do it alone */
     else if (here && *remote)
-        (void)cut(&lab, remote, site, true, &failure);
+        (void)cut(&lab, remote, site, name, true, &failure);
     if (!here)
         return cw_say_failure(cli, &failure);
-    return cw_done(cli, "%s is cut from %s", site, *remote ? remote : "all others");
+    return cw_done(cli, "%s is cut from %s%s%s", site, *remote ? remote : "all others", name ? " on " : "",
+                   name ? name : "");
+}
+
+/* Not every site has every path. */
+static int heal_path(const struct cw_cli *cli, const struct cw_lab *lab, const char *name)
+{
+    struct cw_rpc_failure failure = {0};
+    bool is_any = false;
+    for (uint32_t i = 0; i < lab->site_count; i++)
+        is_any |= cut(lab, lab->sites[i], "", name, false, &failure);
+    return is_any ? cw_done(cli, "%s is whole again", name) : cw_say_failure(cli, &failure);
 }
 
 int cw_run_lab_heal(struct cw_cli *cli)
 {
     struct cw_lab lab;
     struct cw_rpc_failure failure;
+    const char *name = cw_cli_value(cli, "path");
     int code = load(cli, &lab);
     if (code)
         return code;
+    if (name)
+        return heal_path(cli, &lab, name);
     for (uint32_t i = 0; i < lab.site_count; i++) {
         if (cw_lab_is_running(&lab, lab.sites[i], CW_LAB_ENGINE) &&
-            !cut(&lab, lab.sites[i], "", false, &failure))
+            !cut(&lab, lab.sites[i], "", NULL, false, &failure))
             return cw_say_failure(cli, &failure);
     }
     return cw_done(cli, "all paths are whole again");

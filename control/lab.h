@@ -5,11 +5,13 @@
  *   LAB/lab.json            what was asked for; a directory without it is no lab and is never removed
  *   LAB/cluster.key         32 random bytes, 0600; or, with --tls,
  *   LAB/authority/          as causeway cert init makes it, with a certificate for each site; engines read
- * theirs there LAB/store.db            the embedded store of all controllers; untouched by kill, start, cut
- * and heal LAB/link/A-B.sock       memif; with a WAN wanN-0.sock and wanN-1.sock, and wanN.log .pid .json of
- * its wanem LAB/SITE/node.yaml      configuration; engine.sock control.sock nbd/ engine.log control.log *.pid
+ *                           theirs there
+ *   LAB/store.db            the embedded store of all controllers; untouched by kill, start, cut and heal
+ *   LAB/link/A-B.sock       memif, and A-B+1.sock for a second path; with a WAN wanN-0.sock and wanN-1.sock,
+ *                           and wanN.log .pid .json of its wanem
+ *   LAB/SITE/node.yaml      configuration; engine.sock control.sock nbd/ engine.log control.log *.pid
  *   storage_root/SITE/      volumes and journals: in LAB, or outside it when LAB's file system is the wrong
- * kind
+ *                           kind
  *
  * With veth every site has a network namespace of its own, cwTAG-SITE, where TAG is a hash of LAB's path, so
  * that several labs stand side by side.
@@ -24,7 +26,8 @@
 #include "control/decide.h"
 
 #define CW_LAB_SITES_MAX      3u
-#define CW_LAB_PAIRS_MAX      (CW_LAB_SITES_MAX * (CW_LAB_SITES_MAX - 1) / 2)
+#define CW_LAB_PATHS_MAX      4u /* between two sites */
+#define CW_LAB_LINES_MAX      (CW_LAB_SITES_MAX * (CW_LAB_SITES_MAX - 1) / 2 * CW_LAB_PATHS_MAX)
 #define CW_LAB_WAN_SIZE       256u
 #define CW_LAB_DIRECTORY_SIZE 72u /* sockets below it must fit into 107 bytes */
 
@@ -35,12 +38,20 @@ struct cw_lab {
     bool is_veth, is_memory;
     bool has_tls; /* certificates between the sites, of an authority in LAB/authority; else a key */
     uint32_t mtu;
+    uint32_t path_count;       /* between each two sites */
     char wan[CW_LAB_WAN_SIZE]; /* what lies between the sites, as wanem understands it; "": a plain wire */
     char storage_root[CW_LAB_PATH_SIZE];
     char tag[8];
 };
 
-/* Those of a site, and wanem, which belongs to two. */
+/* One path between two sites, a before b in the list. The path's name is wanNUMBER at both. */
+struct cw_lab_line {
+    uint32_t number; /* in the lab */
+    uint32_t a, b;
+    uint32_t path; /* which of theirs */
+};
+
+/* Those of a site, and wanem, which belongs to a line. */
 enum cw_lab_program { CW_LAB_ENGINE = 0, CW_LAB_CONTROL, CW_LAB_PROGRAMS, CW_LAB_WANEM = CW_LAB_PROGRAMS };
 
 /* lab_files.c. All return false with words in why. */
@@ -56,30 +67,30 @@ bool cw_lab_plan(struct cw_lab *lab, char *why, size_t why_size);
 void cw_lab_site_file(const struct cw_lab *lab, const char *site, const char *name, char *path, size_t size);
 
 /* lab_link.c */
-/* Device string, addresses and so on of the path from site a to site b, as YAML lines. */
-void cw_lab_write_path(const struct cw_lab *lab, uint32_t a, uint32_t b, void *file);
+/* All lines of the lab; their number. */
+uint32_t cw_lab_lines(const struct cw_lab *lab, struct cw_lab_line lines[CW_LAB_LINES_MAX]);
+/* Device string, addresses and so on of a line as one of its two sites has it, as YAML lines. */
+void cw_lab_write_path(const struct cw_lab *lab, const struct cw_lab_line *line, uint32_t site, void *file);
 bool cw_lab_link_up(const struct cw_lab *lab, char *why, size_t why_size);
 void cw_lab_link_down(const struct cw_lab *lab);
 /* Removes what a killed engine of this site left of its memif sockets. */
 void cw_lab_link_clean(const struct cw_lab *lab, const char *site);
 void cw_lab_namespace(const struct cw_lab *lab, const char *site, char *name, size_t size);
-/* The number of a pair of sites: 0-1, 0-2, 1-2. */
-uint32_t cw_lab_pair(uint32_t a, uint32_t b);
-/* With a WAN: the namespace of the pair's wanem, and the device of its end towards site `towards` of the two.
- */
-void cw_lab_wan_namespace(const struct cw_lab *lab, uint32_t pair, char *name, size_t size);
-void cw_lab_wan_device(const struct cw_lab *lab, uint32_t a, uint32_t b, uint32_t towards, char *device,
-                       size_t size);
+/* With a WAN: the namespace of the line's wanem, and the device of its end towards one of the two sites. */
+void cw_lab_wan_namespace(const struct cw_lab *lab, const struct cw_lab_line *line, char *name, size_t size);
+void cw_lab_wan_device(const struct cw_lab *lab, const struct cw_lab_line *line, uint32_t towards,
+                       char *device, size_t size);
 /* Runs a program and waits. true: exit 0. */
 bool cw_lab_run(const char *const *arguments, bool is_quiet);
 
-/* lab_wan.c: a wanem for each pair of sites of a lab with a WAN; nothing to do in others. */
+/* lab_wan.c: a wanem for each line of a lab with a WAN; nothing to do in others. */
 /* Does wanem understand it? 0 or an exit code, with words in why. */
 int cw_lab_wan_check(const struct cw_lab *lab, char *why, size_t why_size);
 /* Starts those that do not run, and waits until they do. */
 bool cw_lab_wan_start(const struct cw_lab *lab, char *why, size_t why_size);
 void cw_lab_wan_stop(const struct cw_lab *lab);
-/* [{"sites": [A, B], "running": true, "counters": what wanem wrote last, or null}]. New reference. */
+/* [{"sites": [A, B], "path": NAME, "running": true, "counters": what wanem wrote last, or null}]. New
+ * reference. */
 json_t *cw_lab_wan_status(const struct cw_lab *lab);
 
 /* lab_process.c */

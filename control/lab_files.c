@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/numbers.h"
 #include "control/certificates.h"
 #include "control/lab.h"
 #include "engine/config/node_config.h"
@@ -88,10 +89,10 @@ static bool save(const struct cw_lab *lab)
     json_t *sites = json_array();
     for (uint32_t i = 0; i < lab->site_count; i++)
         json_array_append_new(sites, json_string(lab->sites[i]));
-    json_t *json = json_pack("{s:o,s:s,s:s,s:b,s:i,s:s,s:s,s:s}", "sites", sites, "link",
+    json_t *json = json_pack("{s:o,s:s,s:s,s:b,s:i,s:i,s:s,s:s,s:s}", "sites", sites, "link",
                              lab->is_veth ? "veth" : "memif", "storage", lab->is_memory ? "memory" : "disk",
-                             "tls", lab->has_tls, "mtu", (int)lab->mtu, "wan", lab->wan, "storage_root",
-                             lab->storage_root, "tag", lab->tag);
+                             "tls", lab->has_tls, "mtu", (int)lab->mtu, "paths", (int)lab->path_count, "wan",
+                             lab->wan, "storage_root", lab->storage_root, "tag", lab->tag);
     snprintf(path, sizeof path, "%s/lab.json", lab->directory);
     bool ok = json_dump_file(json, path, JSON_INDENT(1)) == 0;
     json_decref(json);
@@ -121,6 +122,7 @@ bool cw_lab_load(const char *directory, struct cw_lab *lab, char *why, size_t wh
     lab->is_memory = strcmp(cw_json_text(json, "storage", ""), "memory") == 0;
     lab->has_tls = cw_json_bool(json, "tls", false);
     lab->mtu = (uint32_t)cw_json_u64(json, "mtu", 1500);
+    lab->path_count = (uint32_t)CW_MIN(cw_json_u64(json, "paths", 1), (uint64_t)CW_LAB_PATHS_MAX);
     snprintf(lab->wan, sizeof lab->wan, "%s", cw_json_text(json, "wan", ""));
     snprintf(lab->storage_root, sizeof lab->storage_root, "%s", cw_json_text(json, "storage_root", ""));
     snprintf(lab->tag, sizeof lab->tag, "%s", cw_json_text(json, "tag", ""));
@@ -203,14 +205,15 @@ static void write_head(const struct cw_lab *lab, uint32_t site, FILE *to)
 
 static bool write_configuration(const struct cw_lab *lab, uint32_t site, char *why, size_t why_size)
 {
+    struct cw_lab_line lines[CW_LAB_LINES_MAX];
     char path[CW_LAB_PATH_SIZE];
     cw_lab_site_file(lab, lab->sites[site], "node.yaml", path, sizeof path);
     FILE *to = fopen(path, "we");
     if (to) {
         write_head(lab, site, to);
-        for (uint32_t other = 0; other < lab->site_count; other++) {
-            if (other != site)
-                cw_lab_write_path(lab, site, other, to);
+        for (uint32_t count = cw_lab_lines(lab, lines), i = 0; i < count; i++) {
+            if (lines[i].a == site || lines[i].b == site)
+                cw_lab_write_path(lab, &lines[i], site, to);
         }
     }
     bool ok = to && !ferror(to);
@@ -286,9 +289,10 @@ static void remove_runtime(const struct cw_lab *lab, const char *site)
 /* The same for wanem; its name is from lab_wan.c. */
 static void remove_wan_runtime(const struct cw_lab *lab)
 {
+    struct cw_lab_line lines[CW_LAB_LINES_MAX];
     char path[CW_LAB_PATH_SIZE];
-    for (uint32_t pair = 0; pair < CW_LAB_PAIRS_MAX && *lab->wan; pair++) {
-        snprintf(path, sizeof path, "/var/run/dpdk/wanem-%s-%u", lab->tag, pair);
+    for (uint32_t count = cw_lab_lines(lab, lines), i = 0; i < count && *lab->wan; i++) {
+        snprintf(path, sizeof path, "/var/run/dpdk/wanem-%s-%u", lab->tag, lines[i].number);
         (void)remove_tree(path);
     }
 }

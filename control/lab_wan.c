@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A WAN in a lab: one wanem (perf/wanem) for each pair of sites, between their ports. It outlives the sites'
- * engines, which find it again by themselves. Known by a pid file and by the file that it writes its counters
- * to, which is among its arguments.
+ * A WAN in a lab: one wanem (perf/wanem) for each path between two sites, between their ports. It outlives
+ * the sites' engines, which find it again by themselves. Known by a pid file and by the file that it writes
+ * its counters to, which is among its arguments.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,27 +16,25 @@
 #define READY_MS 60000
 
 struct wan {
-    uint32_t a, b; /* its sites, a before b */
+    struct cw_lab_line line;
     char pid_file[CW_LAB_PATH_SIZE], log[CW_LAB_PATH_SIZE], counters[CW_LAB_PATH_SIZE];
 };
 
-static void wan_of(const struct cw_lab *lab, uint32_t a, uint32_t b, struct wan *wan)
+static void wan_of(const struct cw_lab *lab, const struct cw_lab_line *line, struct wan *wan)
 {
-    uint32_t pair = cw_lab_pair(a, b);
-    *wan = (struct wan){.a = a, .b = b};
-    snprintf(wan->pid_file, sizeof wan->pid_file, "%s/link/wan%u.pid", lab->directory, pair);
-    snprintf(wan->log, sizeof wan->log, "%s/link/wan%u.log", lab->directory, pair);
-    snprintf(wan->counters, sizeof wan->counters, "%s/link/wan%u.json", lab->directory, pair);
+    wan->line = *line;
+    snprintf(wan->pid_file, sizeof wan->pid_file, "%s/link/wan%u.pid", lab->directory, line->number);
+    snprintf(wan->log, sizeof wan->log, "%s/link/wan%u.log", lab->directory, line->number);
+    snprintf(wan->counters, sizeof wan->counters, "%s/link/wan%u.json", lab->directory, line->number);
 }
 
 /* All wans of the lab into wans; their number. */
-static uint32_t list(const struct cw_lab *lab, struct wan wans[CW_LAB_PAIRS_MAX])
+static uint32_t list(const struct cw_lab *lab, struct wan wans[CW_LAB_LINES_MAX])
 {
-    uint32_t count = 0;
-    for (uint32_t a = 0; a < lab->site_count && *lab->wan; a++) {
-        for (uint32_t b = a + 1; b < lab->site_count; b++)
-            wan_of(lab, a, b, &wans[count++]);
-    }
+    struct cw_lab_line lines[CW_LAB_LINES_MAX];
+    uint32_t count = *lab->wan ? cw_lab_lines(lab, lines) : 0;
+    for (uint32_t i = 0; i < count; i++)
+        wan_of(lab, &lines[i], &wans[i]);
     return count;
 }
 
@@ -93,12 +91,13 @@ __attribute__((noreturn)) static void become(const struct cw_lab *lab, const str
 {
     const char *file = cw_lab_program_file(CW_LAB_WANEM);
     char space[64], mtu[12], name[32], near[256], far[256];
-    uint32_t pair = cw_lab_pair(wan->a, wan->b);
-    cw_lab_wan_namespace(lab, pair, space, sizeof space);
-    cw_lab_wan_device(lab, wan->a, wan->b, wan->a, near, sizeof near);
-    cw_lab_wan_device(lab, wan->a, wan->b, wan->b, far, sizeof far);
+    const struct cw_lab_line *line = &wan->line;
+    cw_lab_wan_namespace(lab, line, space, sizeof space);
+    cw_lab_wan_device(lab, line, line->a, near, sizeof near);
+    cw_lab_wan_device(lab, line, line->b, far, sizeof far);
     snprintf(mtu, sizeof mtu, "%u", lab->mtu);
-    snprintf(name, sizeof name, "%s-%u", lab->tag, pair); /* lab_files.c removes what DPDK keeps of it */
+    snprintf(name, sizeof name, "%s-%u", lab->tag,
+             line->number); /* lab_files.c removes what DPDK keeps of it */
     const char *const arguments[] = {"ip",  "netns",  "exec",     space,     file,          "--a", near,
                                      "--b", far,      "--wan",    lab->wan,  "--mtu",       mtu,   "--name",
                                      name,  "--poll", "adaptive", "--stats", wan->counters, NULL};
@@ -141,7 +140,7 @@ static bool wait_ready(const struct wan *wan, char *why, size_t why_size)
 
 bool cw_lab_wan_start(const struct cw_lab *lab, char *why, size_t why_size)
 {
-    struct wan wans[CW_LAB_PAIRS_MAX];
+    struct wan wans[CW_LAB_LINES_MAX];
     uint32_t count = list(lab, wans);
     for (uint32_t i = 0; i < count; i++) {
         if (pid_of(&wans[i]) == 0 && !start(lab, &wans[i], why, why_size))
@@ -156,7 +155,7 @@ bool cw_lab_wan_start(const struct cw_lab *lab, char *why, size_t why_size)
 
 void cw_lab_wan_stop(const struct cw_lab *lab)
 {
-    struct wan wans[CW_LAB_PAIRS_MAX];
+    struct wan wans[CW_LAB_LINES_MAX];
     for (uint32_t count = list(lab, wans), i = 0; i < count; i++)
         cw_lab_end(pid_of(&wans[i]));
 }
@@ -165,13 +164,17 @@ void cw_lab_wan_stop(const struct cw_lab *lab)
 
 json_t *cw_lab_wan_status(const struct cw_lab *lab)
 {
-    struct wan wans[CW_LAB_PAIRS_MAX];
+    struct wan wans[CW_LAB_LINES_MAX];
     json_t *status = json_array();
     for (uint32_t count = list(lab, wans), i = 0; i < count; i++) {
+        const struct cw_lab_line *line = &wans[i].line;
         json_t *counters = json_load_file(wans[i].counters, 0, NULL);
-        json_array_append_new(status, json_pack("{s:[s,s],s:b,s:o}", "sites", lab->sites[wans[i].a],
-                                                lab->sites[wans[i].b], "running", pid_of(&wans[i]) != 0,
-                                                "counters", counters ? counters : json_null()));
+        char name[16];
+        snprintf(name, sizeof name, "wan%u", line->number);
+        json_array_append_new(status,
+                              json_pack("{s:[s,s],s:s,s:b,s:o}", "sites", lab->sites[line->a],
+                                        lab->sites[line->b], "path", name, "running", pid_of(&wans[i]) != 0,
+                                        "counters", counters ? counters : json_null()));
     }
     return status;
 }
