@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "base/hash.h"
@@ -190,4 +191,65 @@ void bench_end_feed(struct bench_end *end, uint32_t body_length)
 void bench_end_rekey(struct bench_end *end, uint64_t bytes)
 {
     end->session->rotate_blocks = bytes > 0 ? bytes / 16 : CW_KEY_ROTATE_BLOCKS;
+}
+
+static_assert(BENCH_HELLO_BYTES == CW_HANDSHAKE_BYTES, "a HELLO");
+
+static void make_stranger(struct cw_handshake *stranger, uint32_t number)
+{
+    static const uint8_t cluster_key[CW_KEY_SIZE]; /* the ends' */
+    uint8_t seed[CW_SEED_SIZE] = {1};
+    cw_store32le(seed + 1, number);
+    const struct cw_handshake_config config = {.is_initiator = true,
+                                               .local_name = "east",
+                                               .remote_name = "west",
+                                               .cluster_key = cluster_key,
+                                               .seed = seed,
+                                               .datagram_bytes = 1472,
+                                               .window = 256};
+    cw_handshake_init(stranger, &config);
+    cw_handshake_start(stranger, bench_now_ns());
+}
+
+void bench_end_strange(struct bench_end *end, uint32_t number, uint8_t hello[BENCH_HELLO_BYTES])
+{
+    static uint8_t answer[65536];
+    struct cw_handshake stranger;
+    make_stranger(&stranger, number);
+    (void)cw_handshake_transmit(&stranger, hello, bench_now_ns());
+    if (number % 3 == 0)
+        hello[100] ^= 1;
+    if (number % 3 != 2)
+        return;
+    end->now_ns = bench_now_ns();
+    end->session->flood.next_ns = 0; /* who has time */
+    cw_session_on_datagram(end->session, hello, BENCH_HELLO_BYTES, end->now_ns);
+    size_t length = cw_session_transmit(end->session, answer, end->now_ns);
+    if (cw_handshake_on_datagram(&stranger, answer, length, end->now_ns) != CW_HANDSHAKE_TAKEN ||
+        cw_handshake_transmit(&stranger, hello, end->now_ns) != BENCH_HELLO_BYTES)
+        die("a stranger gets no cookie");
+}
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec spent;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return (uint64_t)spent.tv_sec * CW_SECOND + (uint64_t)spent.tv_nsec;
+}
+
+double bench_end_hello_ns(struct bench_end *end, const uint8_t (*hellos)[BENCH_HELLO_BYTES],
+                          uint32_t hello_count, uint64_t each_ns)
+{
+    uint8_t datagram[BENCH_HELLO_BYTES];
+    static uint8_t answer[65536];
+    uint64_t now_ns = bench_now_ns(), begin_ns = cpu_ns();
+    uint32_t count =
+        (uint32_t)(end->session->config.idle_timeout_ns / 4 / each_ns); /* it is heard meanwhile */
+    for (uint32_t i = 0; i < count; i++, now_ns += each_ns) {
+        memcpy(datagram, hellos[i % hello_count], sizeof datagram);
+        cw_session_on_datagram(end->session, datagram, sizeof datagram, now_ns);
+        if (cw_handshake_has_output(&end->session->handshake))
+            (void)cw_handshake_transmit(&end->session->handshake, answer, now_ns);
+    }
+    return (double)(cpu_ns() - begin_ns) / count;
 }

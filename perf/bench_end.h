@@ -47,5 +47,13 @@ void bench_end_turn(struct bench_end *end);
 bool bench_end_send(struct bench_end *end, const uint8_t *body, uint32_t body_length);
 /* As many as it takes, out of some megabytes of random bytes. */
 void bench_end_feed(struct bench_end *end, uint32_t body_length);
+/* A HELLO as strangers send them to an end that answers, the number-th of many: with a false MAC, without a
+ * cookie, or with a good one, which it asks the end for. Nothing else turns the end meanwhile. */
+#define BENCH_HELLO_BYTES 256u
+void bench_end_strange(struct bench_end *end, uint32_t number, uint8_t hello[BENCH_HELLO_BYTES]);
+/* CPU time in ns that the end spends on one of these HELLOs, of as many as come in a second of its life while
+ * its session is up. It is for the end of a run: the session has grown older than the clock. */
+double bench_end_hello_ns(struct bench_end *end, const uint8_t (*hellos)[BENCH_HELLO_BYTES],
+                          uint32_t hello_count, uint64_t each_ns);
 /* A new sending key after so many bytes sealed; 0: as late as always. */
 void bench_end_rekey(struct bench_end *end, uint64_t bytes);

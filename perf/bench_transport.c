@@ -5,9 +5,11 @@
  *     bench-transport bulk MTU SLICES              a net lcore a side over memif, FEC (32,2)x16: payload in
  *                                                  slices of 200 ms, and between them the limit by its parts
  *     bench-transport rekey MTU SLICES             the same, keys renewed each 256 MiB in every other slice
- *     bench-transport pingpong MTU fec|plain       4 KiB there and back, beside the bare ports
- *     bench-transport goodput WANEM SPEC SECONDS fec|plain   through an emulated WAN, under bbr
- *     bench-transport latency WANEM SPEC SECONDS fec|plain   4 KiB each millisecond through it
+ *     bench-transport flood MTU SLICES             the same; in every other slice 50000 HELLOs a second come
+ * to the receiver, as from its peer's address: of all kinds bench-transport pingpong MTU fec|plain       4
+ * KiB there and back, beside the bare ports bench-transport goodput WANEM SPEC SECONDS fec|plain   through an
+ * emulated WAN, under bbr bench-transport latency WANEM SPEC SECONDS fec|plain   4 KiB each millisecond
+ * through it
  *
  * Over memif each side is a busy thread on a CPU of its own. Through a WAN both sides are turned by one
  * thread, wanem is busy on the other CPU, and times of both sides are of one clock.
@@ -40,6 +42,8 @@
 #define WARM_NS        (50 * CW_MS)
 #define SLICES_MAX     200u
 #define REKEY_SLICE_NS (400 * CW_MS)
+#define FLOOD_HELLOS   64u
+#define FLOOD_EACH_NS  (20 * CW_US)
 #define UP_NS          (10 * CW_SECOND)
 #define PING_BYTES     4096u
 #define PINGS          20000u
@@ -370,6 +374,68 @@ static void rekey(uint16_t mtu, uint32_t slices)
     close_bulk(&pair, folder);
 }
 
+static uint8_t hellos[FLOOD_HELLOS][BENCH_HELLO_BYTES];
+static uint64_t flood_ns, flood_sent;
+
+/* Those that are due; a port without room takes them later. */
+static void flood_more(void)
+{
+    while (flood_ns <= near_end.now_ns) {
+        uint8_t *datagram = cw_port_transmit_next(near_end.port);
+        if (datagram == NULL)
+            return;
+        memcpy(datagram, hellos[flood_sent % FLOOD_HELLOS], BENCH_HELLO_BYTES);
+        cw_port_transmit_commit(near_end.port, BENCH_HELLO_BYTES);
+        flood_sent++;
+        flood_ns += FLOOD_EACH_NS;
+    }
+}
+
+/* Payload that was acknowledged while they came; like run_slice. */
+static double run_flooded(uint64_t duration_ns)
+{
+    uint64_t begin_ns = bench_now_ns(), bytes = near_end.delivered_bytes, now_ns = begin_ns;
+    flood_ns = begin_ns;
+    for (; now_ns - begin_ns < duration_ns; now_ns = near_end.now_ns) {
+        flood_more();
+        bench_end_feed(&near_end, BULK_BYTES);
+        bench_end_turn(&near_end);
+    }
+    return (double)(near_end.delivered_bytes - bytes) * 8 / (double)(now_ns - begin_ns);
+}
+
+static void flood(uint16_t mtu, uint32_t slices)
+{
+    char folder[] = "/tmp/bench-transport-XXXXXX";
+    struct bench_memif pair;
+    open_bulk(&pair, folder, mtu);
+    (void)run_slice(SLICE_NS);
+    printf("{\"flood\":{\"mtu\":%u,\"slices\":[", mtu);
+    for (uint32_t i = 0; i < slices; i++) {
+        double gigabits[2];
+        drain();
+        stop_far();
+        for (uint32_t h = 0; h < FLOOD_HELLOS; h++)
+            bench_end_strange(&far_end, i * FLOOD_HELLOS + h, hellos[h]);
+        start_far();
+        (void)run_slice(WARM_NS);
+        for (uint32_t turn = 0; turn < 2; turn++) {
+            bool is_flooded = turn != i % 2;
+            gigabits[is_flooded] = is_flooded ? run_flooded(REKEY_SLICE_NS) : run_slice(REKEY_SLICE_NS);
+        }
+        printf("%s{\"gbps\":%.3f,\"gbps_flooded\":%.3f}", i == 0 ? "" : ",", gigabits[0], gigabits[1]);
+    }
+    drain();
+    stop_far();
+    struct cw_session_stats stats;
+    cw_session_stats(far_end.session, &stats);
+    printf("],\"hello_ns\":%.1f", bench_end_hello_ns(&far_end, (const uint8_t(*)[BENCH_HELLO_BYTES])hellos,
+                                                     FLOOD_HELLOS, FLOOD_EACH_NS));
+    printf(",\"sent\":%lu,\"unseen\":%lu,\"refused\":%lu", flood_sent, stats.counters[CW_SESSION_DROP_FLOOD],
+           stats.counters[CW_SESSION_DROP_HANDSHAKE]);
+    close_bulk(&pair, folder);
+}
+
 static void exchange_pings(uint32_t count, bool is_told)
 {
     static uint8_t body[PING_BYTES];
@@ -547,10 +613,13 @@ static void latency(const char *program, const char *spec, uint64_t seconds, con
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
-    if ((strcmp(what, "bulk") == 0 || strcmp(what, "rekey") == 0) && argc == 4) {
+    bool is_flood = strcmp(what, "flood") == 0;
+    if ((strcmp(what, "bulk") == 0 || strcmp(what, "rekey") == 0 || is_flood) && argc == 4) {
         start_eal("0@0,1@1", 384);
-        (strcmp(what, "bulk") == 0 ? bulk : rekey)((uint16_t)read_number(argv[2], 9000),
-                                                   (uint32_t)read_number(argv[3], SLICES_MAX));
+        (is_flood ? flood
+         : strcmp(what, "bulk") == 0
+             ? bulk
+             : rekey)((uint16_t)read_number(argv[2], 9000), (uint32_t)read_number(argv[3], SLICES_MAX));
     } else if (strcmp(what, "pingpong") == 0 && argc == 4) {
         struct cw_fec_config fec = read_fec(argv[3]);
         start_eal("0@0,1@1", 384);
@@ -561,8 +630,10 @@ int main(int argc, char **argv)
         (strcmp(what, "goodput") == 0 ? goodput : latency)(argv[2], argv[3], read_number(argv[4], 3600),
                                                            &fec);
     } else {
-        fprintf(stderr, "bench-transport bulk MTU SLICES | rekey MTU SLICES | pingpong MTU fec|plain |\n"
-                        "    goodput WANEM SPEC SECONDS fec|plain | latency WANEM SPEC SECONDS fec|plain\n");
+        fprintf(stderr,
+                "bench-transport bulk MTU SLICES | rekey MTU SLICES | flood MTU SLICES | pingpong MTU "
+                "fec|plain |\n"
+                "    goodput WANEM SPEC SECONDS fec|plain | latency WANEM SPEC SECONDS fec|plain\n");
         return 2;
     }
     bench_end_close(&near_end);

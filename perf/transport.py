@@ -7,6 +7,9 @@ transport/bulk/mtuN             payload of AES-256, hashed, FEC (32,2)x16, paced
 transport/pingpong/4k           a 4 KiB message there and back, beside a bare memif frame of 4 KiB
 transport/rekey/256mib/...      what renewing keys each 256 MiB takes of the throughput, how long the session was down for
                                 one, and how many there were
+transport/flood/live-rate       what a session keeps of its throughput while 50000 HELLOs a second come to its receiver, of all kinds;
+                                core-share: what they take of a core, by its thread's own clock (a busy machine spoils the
+                                first, not this); unseen: how many of them were dropped without a look
 transport/wan/LINE/loss-P/...   through perf/wanem, under bbr; `goodput` with FEC, `goodput/plain` without,
                                 `goodput/tcp-CC` is kernel TCP over the same emulator; `latency-p99` of a 4 KiB
                                 message each millisecond, with FEC and by resending alone
@@ -20,7 +23,8 @@ SPEC = "rate=1gbit,rtt=80ms"
 LOSSES = ("0", "0.1", "1", "2")
 FRAME, PAYLOAD, SEGMENT = 1514, 1376, 1448  # bytes on the line, and of ours and TCP's data in them
 LATENCY_SECONDS = 4
-BULK_SLICES, REKEY_PAIRS = 8, 12
+BULK_SLICES, REKEY_PAIRS, FLOOD_PAIRS = 8, 12, 8
+FLOOD_PER_SECOND = 50000
 
 
 def run(words, seconds):
@@ -64,6 +68,14 @@ class Bench:
         self.results.add("transport/rekey/256mib/gap", statistics.median(r["gap_us"] for r in found), "us")
         self.results.add("transport/rekey/256mib/renewals", sum(r["counters"]["keys_rotated"] for r in found), "1")
 
+    def flood(self):
+        found = self.rounds("flood", 1500, FLOOD_PAIRS)
+        kept = [100 * s["gbps_flooded"] / s["gbps"] for r in found for s in r["slices"]]
+        self.results.add("transport/flood/live-rate", statistics.median(kept), "%")
+        share = statistics.median(r["hello_ns"] for r in found) * FLOOD_PER_SECOND / 1e7
+        self.results.add("transport/flood/core-share", share, "%")
+        self.results.add("transport/flood/unseen", 100 * sum(r["unseen"] for r in found) / sum(r["sent"] for r in found), "%")
+
     def tcp(self, congestion, spec):
         try:
             return run(["/usr/bin/python3", self.tcp_py, self.wanem, spec, "--seconds", self.a.seconds + 4, "--congestion",
@@ -104,7 +116,8 @@ def transport(build, top, results, a, note):
     bench, is_whole = Bench(build, top, results, a, note), True
     cases = [(f"transport/bulk/mtu{mtu}", bench.bulk, (mtu,)) for mtu in (1500, 9000)]
     cases += [("transport/pingpong/4k", bench.pingpong, ("plain", "")),
-              ("transport/pingpong/4k/fec", bench.pingpong, ("fec", "/fec")), ("transport/rekey", bench.rekey, ())]
+              ("transport/pingpong/4k/fec", bench.pingpong, ("fec", "/fec")), ("transport/rekey", bench.rekey, ()),
+              ("transport/flood", bench.flood, ())]
     cases += [(f"transport/wan/{WAN}/loss-{loss}/goodput", bench.goodput, (loss,)) for loss in LOSSES]
     cases += [(f"transport/wan/{WAN}/loss-1/latency-p99", bench.latency, ("1",))]
     for name, measure, arguments in cases:
