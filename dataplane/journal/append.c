@@ -404,6 +404,11 @@ static uint64_t release_target(const struct cw_journal *journal, uint64_t sequen
     return CW_MAX(target, journal->tail_position);
 }
 
+uint64_t cw_journal_release_gain(const struct cw_journal *journal, uint64_t sequence)
+{
+    return release_target(journal, sequence) - journal->tail_position;
+}
+
 uint64_t cw_journal_release_position(struct cw_journal *journal, uint64_t sequence)
 {
     journal->promise.sequence = sequence;

@@ -127,6 +127,8 @@ uint64_t cw_journal_release(struct cw_journal *journal, uint64_t sequence);
  * that the release after the superblock is durable goes exactly there however far the log went on meanwhile:
  * ask only for a superblock that is about to be written, and one at a time. */
 uint64_t cw_journal_release_position(struct cw_journal *journal, uint64_t sequence);
+/* Sectors that release(sequence) would free as the log stands: a question without a promise. */
+uint64_t cw_journal_release_gain(const struct cw_journal *journal, uint64_t sequence);
 /* Forgets what is above sequence (it was cut: the next record added is sequence + 1). Idle only. */
 void cw_journal_cut(struct cw_journal *journal, uint64_t sequence);
 /* Begins an empty log under a new journal id (after a copy, or when damage was found): position 0, nothing in

@@ -175,7 +175,10 @@ static void give_up_on(struct cw_group *g, struct cw_peer *peer)
                    peer->site, g->super.peers[peer->site].sequence, 0);
 }
 
-/* What a checkpoint at `applied` may let go. */
+/*
+ * What a checkpoint at `applied` may let go. A site is given up only where that frees something worth a full
+ * copy: a ring that is full of what is not in place yet is full for another reason, and waits for that.
+ */
 static uint64_t choose_release(struct cw_group *g, uint64_t applied)
 {
     uint64_t ring = cw_journal_ring_sectors(g->journal), room = cw_journal_room(g->journal);
@@ -186,9 +189,9 @@ static uint64_t choose_release(struct cw_group *g, uint64_t applied)
     if (room > CW_MAX(ring / 2, low))
         return g->release_sequence;
     if (slowest && cursor < applied && room < low) {
-        uint64_t gain =
-            cw_journal_release_position(g->journal, cursor) - cw_journal_tail_position(g->journal);
-        if (room + gain < CW_MAX(ring / 4, low))
+        uint64_t gain = cw_journal_release_gain(g->journal, cursor);
+        if (room + gain < CW_MAX(ring / 4, low) &&
+            cw_journal_release_gain(g->journal, applied) - gain >= ring / 16)
             give_up_on(g, slowest);
         cursor = lowest_cursor(g, &slowest);
     }

@@ -65,7 +65,7 @@ static void group_new(struct pair_site *site, const struct cw_superblock *super)
         .gather_timeout_ns = 2 * CW_SECOND,
         .checkpoint_interval_ns = CW_SECOND,
         .identity = {.boot_id = {site->boot, site->id + 1}, .process_start = pair_fresh(p)},
-        .log_entries = PAIR_LOG_ENTRIES,
+        .log_entries = p->log_entries,
         .payload_bytes_soft = 256 * CW_KIB,
     };
     struct cw_arena arena;
@@ -188,7 +188,11 @@ static void format(struct pair_site *site)
 void pair_init(struct pair *p, uint32_t sites, enum cw_mode mode)
 {
     CW_ASSERT(sites <= PAIR_SITES_MAX);
-    *p = (struct pair){.site_count = sites, .mode = mode, .now_ns = CW_SECOND, .renews_lease = true};
+    *p = (struct pair){.site_count = sites,
+                       .mode = mode,
+                       .now_ns = CW_SECOND,
+                       .log_entries = PAIR_LOG_ENTRIES,
+                       .renews_lease = true};
     p->store.holder = CW_SITES_MAX;
     p->messages_end = &p->messages;
     for (uint8_t a = 0; a < sites; a++) {

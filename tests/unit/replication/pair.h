@@ -75,6 +75,7 @@ struct pair {
     enum cw_mode mode;
     uint8_t min_in_sync;
     uint64_t now_ns, turns;
+    uint32_t log_entries; /* of groups that start from now on; PAIR_LOG_ENTRIES at first */
     struct pair_site sites[PAIR_SITES_MAX];
     bool is_linked[PAIR_SITES_MAX][PAIR_SITES_MAX];
     bool is_held[PAIR_SITES_MAX][PAIR_SITES_MAX]; /* messages from, to wait */

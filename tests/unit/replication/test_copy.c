@@ -321,6 +321,39 @@ static void test_journal_full_gives_up(void **state)
     pair_fini(&p);
 }
 
+/* The ring is full of what B has not acknowledged, so that nothing of it is in place: to give B up for the
+ * little that is would free nothing. */
+static void test_journal_full_of_what_is_not_in_place(void **state)
+{
+    begin_with_data(CW_MODE_SYNC);
+    p.log_entries = PAIR_RING_SECTORS / 2; /* so that memory lasts longer than the ring */
+    pair_kill(&p, A, CW_DEVICE_PROCESS_DIES);
+    pair_start(&p, A);
+    assert_true(pair_open(&p, A, false));
+    settle();
+    cw_group_set_replica_timeout(p.sites[A].group, 60 * CW_SECOND);
+    p.sites[B].holds[PAIR_JOURNAL_SYNCED] = true;
+    for (int i = 0; i < 3;
+         i++) { /* durable at A, and committed: B's disk is slow, but has it in its journal */
+        write_on(10);
+        pair_flush(&p, A);
+        pair_run(&p, CW_SECOND);
+    }
+    assert_true(p.sites[A].group->applied > p.sites[A].group->peers[B].acked.durable);
+    p.is_held[B][A] = true;
+    p.sites[A].group->config.payload_bytes_soft = PAIR_RING_SECTORS * PAIR_BLOCK;
+    while (cw_journal_room(p.sites[A].group->journal) >= CW_JOURNAL_RESERVE + CW_BATCH_ONE_WRITE)
+        write_on(1);
+    pair_run(&p, 5 * CW_SECOND);
+    assert_false(pair_peer(&p, A, B)->needs_copy);
+    p.is_held[B][A] = false;
+    p.sites[B].holds[PAIR_JOURNAL_SYNCED] = false;
+    settle();
+    assert_true(pair_until(&p, all_done));
+    assert_int_equal(p.sites[B].copies, 0);
+    pair_fini(&p);
+}
+
 /* Shorter than that: from the journal, without a copy. */
 static void test_catch_up_from_the_journal(void **state)
 {
@@ -351,6 +384,7 @@ int main(void)
         cmocka_unit_test(test_volume_is_removed_under_its_chunks),
         cmocka_unit_test(test_no_space_for_a_copy),
         cmocka_unit_test(test_journal_full_gives_up),
+        cmocka_unit_test(test_journal_full_of_what_is_not_in_place),
         cmocka_unit_test(test_catch_up_from_the_journal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,7 +104,8 @@ static void test_switchover(void **state)
         switchover(mode);
 }
 
-/* Detached and attached again within one process: the sessions live on, and the other side hears of nothing. */
+/* Detached and attached again within one process: the sessions live on, and the other side hears of nothing.
+ */
 static void reattach(uint8_t id)
 {
     uint8_t other = id == A ? B : A;
