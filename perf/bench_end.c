@@ -47,13 +47,14 @@ static void session_config(const struct bench_end_config *config, struct cw_sess
     *session = (struct cw_session_config){
         .is_initiator = config->is_initiator,
         .aead = cw_aead_ipsecmb() != NULL ? cw_aead_ipsecmb() : cw_aead_openssl(),
-        .datagram_bytes_max = cw_port_datagram_bytes_max(config->port),
-        .rate_kind = config->rate_kind,
-        .rate_bytes_per_second = config->rate_bytes_per_second,
-        .packets_in_flight_max = config->packets_in_flight,
+        .path_count = 1,
+        .paths = {{.datagram_bytes_max = cw_port_datagram_bytes_max(config->port),
+                   .rate_kind = config->rate_kind,
+                   .rate_bytes_per_second = config->rate_bytes_per_second,
+                   .packets_in_flight_max = config->packets_in_flight,
+                   .fec = config->fec}},
         .messages_max = config->messages,
         .receive_count = {256, 16, config->messages},
-        .fec = config->fec,
     };
     memcpy(session->local_name, config->is_initiator ? "east" : "west", 5);
     memcpy(session->remote_name, config->is_initiator ? "west" : "east", 5);
@@ -89,7 +90,7 @@ void bench_end_close(struct bench_end *end)
 static void on_datagram(void *context, uint8_t *datagram, size_t length)
 {
     struct bench_end *end = context;
-    cw_session_on_datagram(end->session, datagram, length, end->now_ns);
+    cw_session_on_datagram(end->session, 0, datagram, length, end->now_ns);
 }
 
 static void take_message(struct bench_end *end, const struct cw_received *received)
@@ -136,7 +137,7 @@ static void transmit(struct bench_end *end)
         uint8_t *datagram = cw_port_transmit_next(end->port);
         if (datagram == NULL)
             break;
-        size_t length = cw_session_transmit(end->session, datagram, end->now_ns);
+        size_t length = cw_session_transmit(end->session, 0, datagram, end->now_ns);
         if (length == 0) {
             cw_port_transmit_abandon(end->port);
             break;
@@ -223,8 +224,8 @@ void bench_end_strange(struct bench_end *end, uint32_t number, uint8_t hello[BEN
         return;
     end->now_ns = bench_now_ns();
     end->session->flood.next_ns = 0; /* who has time */
-    cw_session_on_datagram(end->session, hello, BENCH_HELLO_BYTES, end->now_ns);
-    size_t length = cw_session_transmit(end->session, answer, end->now_ns);
+    cw_session_on_datagram(end->session, 0, hello, BENCH_HELLO_BYTES, end->now_ns);
+    size_t length = cw_session_transmit(end->session, 0, answer, end->now_ns);
     if (cw_handshake_on_datagram(&stranger, answer, length, end->now_ns) != CW_HANDSHAKE_TAKEN ||
         cw_handshake_transmit(&stranger, hello, end->now_ns) != BENCH_HELLO_BYTES)
         die("a stranger gets no cookie");
@@ -247,7 +248,7 @@ double bench_end_hello_ns(struct bench_end *end, const uint8_t (*hellos)[BENCH_H
         (uint32_t)(end->session->config.idle_timeout_ns / 4 / each_ns); /* it is heard meanwhile */
     for (uint32_t i = 0; i < count; i++, now_ns += each_ns) {
         memcpy(datagram, hellos[i % hello_count], sizeof datagram);
-        cw_session_on_datagram(end->session, datagram, sizeof datagram, now_ns);
+        cw_session_on_datagram(end->session, 0, datagram, sizeof datagram, now_ns);
         if (cw_handshake_has_output(&end->session->handshake))
             (void)cw_handshake_transmit(&end->session->handshake, answer, now_ns);
     }

@@ -50,7 +50,7 @@ static uint64_t clock_ns(void)
 static void deliver(struct bench_session *bench, int to, size_t length)
 {
     uint64_t begin_ns = bench->is_timed && to == 0 ? clock_ns() : 0;
-    cw_session_on_datagram(bench->sides[to], bench->datagram, length, bench->now_ns);
+    cw_session_on_datagram(bench->sides[to], 0, bench->datagram, length, bench->now_ns);
     if (begin_ns > 0)
         bench->ack_ns += clock_ns() - begin_ns;
 }
@@ -59,7 +59,7 @@ static void deliver(struct bench_session *bench, int to, size_t length)
 static void carry(struct bench_session *bench, int from)
 {
     size_t length;
-    while ((length = cw_session_transmit(bench->sides[from], bench->datagram, bench->now_ns)) > 0) {
+    while ((length = cw_session_transmit(bench->sides[from], 0, bench->datagram, bench->now_ns)) > 0) {
         deliver(bench, !from, length);
         bench->datagrams += from == 0 || !bench->is_timed;
     }
@@ -92,9 +92,10 @@ struct bench_session *bench_session_new(size_t datagram_bytes)
         struct cw_session_config config = {
             .is_initiator = side == 0,
             .aead = &null_aead,
-            .datagram_bytes_max = (uint32_t)datagram_bytes,
-            .rate_bytes_per_second = 12500000000ull,
-            .packets_in_flight_max = 4096,
+            .path_count = 1,
+            .paths = {{.datagram_bytes_max = (uint32_t)datagram_bytes,
+                       .rate_bytes_per_second = 12500000000ull,
+                       .packets_in_flight_max = 4096}},
             .messages_max = 256,
             .receive_count = {64, 16, 32},
         };

@@ -280,14 +280,16 @@ static void drain(void)
 
 static void print_counters(const struct bench_end *end)
 {
-    struct cw_session_stats stats;
-    cw_session_stats(end->session, &stats);
+    struct cw_session_path_stats stats;
+    struct cw_session_stats all;
+    cw_session_path_stats(end->session, 0, &stats);
+    cw_session_stats(end->session, &all);
     printf(",\"rate_state\":\"%s\",\"pacing_mbps\":%.1f,\"window_bytes\":%lu,\"rtt_ms\":{\"min\":%.3f,"
            "\"smoothed\":%.3f},\"counters\":{",
            stats.rate_state, (double)stats.pacing_bytes_per_second * 8e-6, stats.window_bytes,
            (double)stats.rtt_ns_min * 1e-6, (double)stats.rtt_ns_smoothed * 1e-6);
     for (uint32_t i = 0; i < CW_SESSION_COUNTER_COUNT; i++)
-        printf("%s\"%s\":%lu", i == 0 ? "" : ",", cw_session_counter_names[i], stats.counters[i]);
+        printf("%s\"%s\":%lu", i == 0 ? "" : ",", cw_session_counter_names[i], all.counters[i]);
     printf("}");
 }
 

@@ -265,7 +265,7 @@ static json_t *group_json(const struct cw_engine *engine, const struct cw_contro
 
 /* ---------------------------------------------------------------- paths and the whole */
 
-static json_t *rate_control_json(const struct cw_session_stats *stats)
+static json_t *rate_control_json(const struct cw_session_path_stats *stats)
 {
     json_t *object = json_object();
     set_text(object, "kind", stats->rate_name ? stats->rate_name : "");
@@ -284,8 +284,9 @@ static json_t *path_json(const struct cw_control *control, uint32_t index,
 {
     const struct cw_engine *engine = control->engine;
     const struct cw_config_path *path = &engine->config.paths[index];
-    const struct cw_session_stats *stats = &snapshot->session;
-    json_t *counters = counters_json(stats->counters, cw_session_counter_names, CW_SESSION_COUNTER_COUNT);
+    const struct cw_session_path_stats *stats = &snapshot->path;
+    json_t *counters =
+        counters_json(snapshot->session.counters, cw_session_counter_names, CW_SESSION_COUNTER_COUNT);
     for (unsigned i = 0; i < CW_PORT_COUNTER_COUNT; i++)
         add_counter(counters, cw_port_counter_names[i], snapshot->port[i]);
     json_t *object = json_object();

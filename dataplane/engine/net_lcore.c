@@ -168,9 +168,9 @@ static void on_datagram(void *context, uint8_t *datagram, size_t length)
     struct cw_net_path *path = context;
     struct cw_session *session = path->peer->session;
     if (cw_port_is_marked(path->port, datagram))
-        cw_session_on_datagram_marked(session, datagram, length, path->now_ns);
+        cw_session_on_datagram_marked(session, path->number, datagram, length, path->now_ns);
     else
-        cw_session_on_datagram(session, datagram, length, path->now_ns);
+        cw_session_on_datagram(session, path->number, datagram, length, path->now_ns);
 }
 
 static_assert(CW_HOST_QUOTED_BYTES == CW_SESSION_QUOTED_BYTES, "a port quotes what a session looks at");
@@ -180,8 +180,8 @@ static void look_at_hint(struct cw_net_path *path, uint64_t now_ns)
 {
     struct cw_host_too_big told;
     if (cw_port_too_big(path->port, &told))
-        (void)cw_session_on_too_big(path->peer->session, told.quoted, sizeof told.quoted, told.datagram_bytes,
-                                    now_ns);
+        (void)cw_session_on_too_big(path->peer->session, path->number, told.quoted, sizeof told.quoted,
+                                    told.datagram_bytes, now_ns);
 }
 
 static uint32_t receive_path(struct cw_net_path *path, uint64_t now_ns)
@@ -222,7 +222,7 @@ static uint32_t transmit_path(struct cw_net_path *path, uint64_t now_ns)
             path->is_blocked = true;
             break;
         }
-        size_t length = cw_session_transmit(path->peer->session, datagram, now_ns);
+        size_t length = cw_session_transmit(path->peer->session, path->number, datagram, now_ns);
         if (length == 0) {
             cw_port_transmit_abandon(path->port);
             break;
@@ -247,9 +247,11 @@ static void take_samples(struct cw_net *net)
     for (uint32_t i = 0; fits && i < net->path_count; i++) {
         struct cw_net_path *path = &net->paths[i];
         struct cw_path_sample *sample = &log->samples[log->count++];
-        struct cw_session_stats stats;
-        cw_session_stats(path->peer->session, &stats);
-        cw_path_sample_fill(sample, &stats);
+        struct cw_session_path_stats stats;
+        struct cw_session_stats all;
+        cw_session_path_stats(path->peer->session, path->number, &stats);
+        cw_session_stats(path->peer->session, &all);
+        cw_path_sample_fill(sample, &stats, all.counters);
         sample->time_ns = net->now_ns;
         sample->path = path->index;
         sample->is_up = path->peer->is_up;
@@ -273,6 +275,7 @@ static void fill_snapshot(struct cw_net *net, struct cw_snapshot *snapshot)
         struct cw_path_snapshot *to = &snapshot->paths[i];
         to->is_up = path->peer->is_up;
         cw_session_stats(path->peer->session, &to->session);
+        cw_session_path_stats(path->peer->session, path->number, &to->path);
         to->pending = cw_net_peer_pending(path->peer);
         for (unsigned c = 0; c < CW_PORT_COUNTER_COUNT; c++)
             to->port[c] = cw_port_counter(path->port, c);

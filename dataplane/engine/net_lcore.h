@@ -58,6 +58,7 @@ struct cw_net_path {
     uint64_t now_ns; /* of this turn */
     uint64_t sample_packets;
     uint8_t index;   /* in the configuration */
+    uint8_t number;  /* in the peer's session */
     bool is_blocked; /* the port had no room in the last turn, as when nobody is at its other end */
 };
 

@@ -61,13 +61,16 @@ static void session_config_of(const struct cw_net *net, const struct cw_net_peer
     *session = (struct cw_session_config){
         .is_initiator = config->site_id < peer->site,
         .aead = aead,
+        .path_count = 1,
+        .messages_max = CW_NET_MESSAGES_MAX,
+        .idle_timeout_ns = IDLE_TIMEOUT_NS,
+    };
+    session->paths[0] = (struct cw_session_path_config){
         .datagram_bytes_max = cw_port_datagram_bytes_max(path->port),
         .rate_kind = (enum cw_rate_kind)wanted->rate_control,
         .rate_bytes_per_second = wanted->rate_bits_per_second / 8,
         .packets_in_flight_max =
             wanted->rate_control == CW_CONFIG_RATE_FIXED ? CW_NET_PACKETS_IN_FLIGHT : CW_NET_PACKETS_ADAPTIVE,
-        .messages_max = CW_NET_MESSAGES_MAX,
-        .idle_timeout_ns = IDLE_TIMEOUT_NS,
         .fec = fec_config_of(&wanted->fec),
         .is_mtu_probed = true,
     };

@@ -38,7 +38,7 @@ extern const uint8_t cw_path_log_counters[CW_PATH_LOG_COUNTER_COUNT]; /* which o
 struct cw_path_sample {
     uint64_t time_ns;
     uint64_t rtt_ns_latest, rtt_ns_smoothed;
-    uint64_t pacing_bytes_per_second, window_bytes, bytes_in_flight; /* as in struct cw_session_stats */
+    uint64_t pacing_bytes_per_second, window_bytes, bytes_in_flight; /* as in struct cw_session_path_stats */
     uint32_t pending; /* messages that the session does not take yet */
     uint8_t path;
     bool is_up;
@@ -54,7 +54,8 @@ struct cw_path_log {
 };
 
 /* What the session knows of it. */
-void cw_path_sample_fill(struct cw_path_sample *sample, const struct cw_session_stats *stats);
+void cw_path_sample_fill(struct cw_path_sample *sample, const struct cw_session_path_stats *stats,
+                         const uint64_t counters[CW_SESSION_COUNTER_COUNT]);
 
 struct cw_call;
 /* The RPC path.log, on the control thread. */

@@ -48,6 +48,7 @@ struct cw_path_snapshot {
     bool is_up;
     uint32_t pending; /* messages waiting for the session to take them */
     struct cw_session_stats session;
+    struct cw_session_path_stats path;
     uint64_t port[CW_PORT_COUNTER_COUNT];
 };
 

@@ -34,7 +34,6 @@ void cw_send_open(struct cw_send *send, uint32_t unit_bytes, uint32_t window)
     CW_ASSERT(send->open_count == 0);
     CW_ASSERT(unit_bytes >= CW_UNIT_BYTES_MIN);
     send->unit_bytes = unit_bytes;
-    send->units_of_fragment = 1;
     send->window = window;
     send->has_grant = false;
     memset(send->granted, 0, sizeof send->granted);
@@ -42,12 +41,6 @@ void cw_send_open(struct cw_send *send, uint32_t unit_bytes, uint32_t window)
     memset(send->used, 0, sizeof send->used);
     for (uint32_t s = 0; s < CW_STREAM_COUNT; s++)
         send->streams[s].next_number = 0;
-}
-
-void cw_send_limit(struct cw_send *send, uint32_t fragment_bytes)
-{
-    CW_ASSERT(fragment_bytes >= send->unit_bytes);
-    send->units_of_fragment = CW_MIN(fragment_bytes / send->unit_bytes, CW_UNITS_OF_FRAGMENT_MAX);
 }
 
 /* What a stream leaves to the ones above it. */
@@ -110,23 +103,24 @@ static uint16_t first_lost(const struct cw_message_out *message)
 }
 
 /* As many lost ones on end as a fragment holds. */
-static uint16_t lost_run(const struct cw_send *send, const struct cw_message_out *message, uint16_t first)
+static uint16_t lost_run(const struct cw_message_out *message, uint16_t first, uint32_t units_of_fragment)
 {
     uint32_t count = 1;
-    while (count < send->units_of_fragment && first + count < message->unit_count &&
+    while (count < units_of_fragment && first + count < message->unit_count &&
            bit(message->lost, first + count))
         count++;
     return (uint16_t)count;
 }
 
-uint32_t cw_send_waiting(const struct cw_send *send, uint8_t first, uint8_t last, uint32_t limit)
+uint32_t cw_send_waiting(const struct cw_send *send, uint8_t first, uint8_t last, uint32_t units_of_fragment,
+                         uint32_t limit)
 {
     uint32_t count = 0;
     for (uint32_t s = first; s <= last; s++) {
         const struct cw_message_out *message = at(send, send->streams[s].unsent);
         for (; message && count < limit; message = at(send, message->newer)) {
             uint32_t units = message->unit_count - message->sent_count;
-            count += (units + send->units_of_fragment - 1) / send->units_of_fragment;
+            count += (units + units_of_fragment - 1) / units_of_fragment;
         }
         if (send->streams[s].lost_first != CW_OUT_NONE)
             count++; /* at least one more */
@@ -141,21 +135,22 @@ uint64_t cw_send_left(const struct cw_send *send, uint8_t stream)
     return message ? message->number : out->next_number;
 }
 
-bool cw_send_next(const struct cw_send *send, struct cw_fragment *fragment)
+bool cw_send_next(const struct cw_send *send, uint32_t units_of_fragment, struct cw_fragment *fragment)
 {
     for (uint32_t s = 0; s < CW_STREAM_COUNT; s++) {
         const struct cw_out_stream *out = &send->streams[s];
         if (out->lost_first != CW_OUT_NONE) {
             struct cw_message_out *message = at(send, out->lost_first);
             uint16_t first = first_lost(message);
-            *fragment = (struct cw_fragment){message, first, lost_run(send, message, first), true};
+            *fragment =
+                (struct cw_fragment){message, first, lost_run(message, first, units_of_fragment), true};
             return true;
         }
         if (out->unsent != CW_OUT_NONE) {
             struct cw_message_out *message = at(send, out->unsent);
             uint32_t left = message->unit_count - (uint32_t)message->sent_count;
             *fragment = (struct cw_fragment){message, message->sent_count,
-                                             (uint16_t)CW_MIN(left, send->units_of_fragment), false};
+                                             (uint16_t)CW_MIN(left, units_of_fragment), false};
             return true;
         }
     }

@@ -57,7 +57,6 @@ struct cw_send {
     struct cw_pool pool;
     struct cw_out_stream streams[CW_STREAM_COUNT];
     uint32_t unit_bytes;
-    uint32_t units_of_fragment; /* what may leave in one now */
     uint32_t window;
     uint32_t open_count;
     bool has_grant;                       /* a CREDIT came since the session is up */
@@ -84,20 +83,20 @@ static inline uint16_t cw_fragment_pack(const struct cw_fragment *fragment)
 void cw_send_init(struct cw_send *send, struct cw_arena *arena, uint32_t messages_max);
 /* The session is up: nothing granted yet, numbers from 0. Asserts that no message is open. */
 void cw_send_open(struct cw_send *send, uint32_t unit_bytes, uint32_t window);
-/* Fragments have at most this many bytes from now on: at least one unit. */
-void cw_send_limit(struct cw_send *send, uint32_t fragment_bytes);
 
 bool cw_send_can(const struct cw_send *send, uint8_t stream, uint32_t body_length);
 /* Asserts cw_send_can. */
 void cw_send_put(struct cw_send *send, uint8_t stream, const uint8_t *head, uint32_t head_length,
                  const uint8_t *body, uint32_t body_length, uint64_t tag);
 
-/* Fragments that have not left yet, of the streams from `first` to `last`; counted up to limit. */
-uint32_t cw_send_waiting(const struct cw_send *send, uint8_t first, uint8_t last, uint32_t limit);
+/* Fragments that have not left yet, of so many units each, of the streams from `first` to `last`; counted up
+ * to limit. */
+uint32_t cw_send_waiting(const struct cw_send *send, uint8_t first, uint8_t last, uint32_t units_of_fragment,
+                         uint32_t limit);
 /* Messages of the stream, from its first on, that have wholly left at least once. */
 uint64_t cw_send_left(const struct cw_send *send, uint8_t stream);
-/* What should leave next; false when there is nothing. Changes nothing. */
-bool cw_send_next(const struct cw_send *send, struct cw_fragment *fragment);
+/* What should leave next, of at most so many units; false when there is nothing. Changes nothing. */
+bool cw_send_next(const struct cw_send *send, uint32_t units_of_fragment, struct cw_fragment *fragment);
 /* Describes it (bytes are left to cw_send_copy). */
 void cw_send_describe(const struct cw_send *send, const struct cw_fragment *fragment, struct cw_data *data);
 void cw_send_copy(const struct cw_fragment *fragment, const struct cw_data *data, uint8_t *to);

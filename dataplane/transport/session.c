@@ -32,15 +32,27 @@ void cw_session_count(struct cw_session *s, uint32_t counter)
     cw_count(&s->counters[counter], 1);
 }
 
-static void check_config(const struct cw_session_config *config)
+void cw_path_count(struct cw_path *p, uint32_t counter)
 {
-    CW_ASSERT(config->aead != NULL);
+    cw_count(&p->counters[counter], 1);
+}
+
+static void check_path(const struct cw_session_path_config *config)
+{
     CW_ASSERT(config->datagram_bytes_max >= CW_DATAGRAM_BYTES_MIN);
     CW_ASSERT(config->datagram_bytes_max <= CW_PACKET_BYTES_MAX);
     CW_ASSERT(cw_is_power_of_two(config->packets_in_flight_max));
     CW_ASSERT(config->packets_in_flight_max >= 4 * CW_IN_FLIGHT_RESERVE);
     CW_ASSERT(config->packets_in_flight_max <= 1u << 24);
+}
+
+static void check_config(const struct cw_session_config *config)
+{
+    CW_ASSERT(config->aead != NULL);
     CW_ASSERT(config->messages_max >= 1);
+    CW_ASSERT(config->path_count == 1);
+    for (uint32_t i = 0; i < config->path_count; i++)
+        check_path(&config->paths[i]);
 }
 
 static void carve_lane(struct cw_lane *lane, const struct cw_aead_ops *aead, struct cw_arena *arena)
@@ -52,6 +64,17 @@ static void carve_lane(struct cw_lane *lane, const struct cw_aead_ops *aead, str
     cw_replay_init(&lane->replay, cw_arena_take(arena, CW_REPLAY_BITS / 8, 64));
 }
 
+static void carve_path(struct cw_path *p, const struct cw_session_config *config, uint32_t index,
+                       struct cw_arena *arena)
+{
+    const struct cw_session_path_config *path = &config->paths[index];
+    carve_lane(&p->lanes[0], config->aead, arena);
+    carve_lane(&p->lanes[1], config->aead, arena);
+    cw_inflight_init(&p->inflight, arena, CW_RING_OF_SENT * path->packets_in_flight_max);
+    cw_session_rate_init(p, path, arena);
+    p->fec = cw_session_fec_carve(path, arena);
+}
+
 static void carve(struct cw_session *s, const struct cw_session_config *config, struct cw_arena *arena)
 {
     uint32_t events = config->messages_max + CW_EVENTS_OF_STATE, size = 1;
@@ -61,13 +84,10 @@ static void carve(struct cw_session *s, const struct cw_session_config *config, 
         size *= 2;
     s->event_mask = size - 1;
     s->events = cw_arena_take(arena, size * sizeof *s->events, alignof(struct cw_session_event));
-    carve_lane(&s->lanes[0], config->aead, arena);
-    carve_lane(&s->lanes[1], config->aead, arena);
-    cw_inflight_init(&s->inflight, arena, CW_RING_OF_SENT * config->packets_in_flight_max);
-    cw_session_rate_init(s, config, arena);
+    for (uint32_t i = 0; i < config->path_count; i++)
+        carve_path(&s->paths[i], config, i, arena);
     cw_send_init(&s->send, arena, config->messages_max);
     cw_receive_init(&s->receive, arena, config->receive_count);
-    s->fec = cw_session_fec_carve(config, arena);
     s->handshake.carry = config->has_certificates ? cw_arena_take(arena, sizeof(struct cw_carry), 64) : NULL;
 }
 
@@ -80,12 +100,28 @@ static void begin_handshakes(struct cw_session *s, const struct cw_session_confi
         .cluster_key = config->cluster_key,
         .carry = s->handshake.carry,
         .seed = config->seed,
-        .datagram_bytes = config->datagram_bytes_max,
-        .fec = cw_session_fec_offer(s->fec),
+        .datagram_bytes = config->paths[0].datagram_bytes_max,
+        .fec = cw_session_fec_offer(s->paths[0].fec),
         .window = s->receive.window,
     };
     cw_handshake_init(&s->handshake, &handshake);
     cw_handshake_start(&s->handshake, now_ns);
+}
+
+static void begin_path(struct cw_session *s, uint32_t index, uint64_t now_ns)
+{
+    struct cw_path *p = &s->paths[index];
+    p->session = s;
+    p->config = &s->config.paths[index];
+    p->index = index;
+    p->live = &p->lanes[0];
+    p->next = &p->lanes[1];
+    cw_ack_ranges_reset(&p->acks);
+    cw_loss_reset(&p->loss);
+    cw_pacer_init(&p->pacer, p->config->rate_bytes_per_second, p->config->datagram_bytes_max);
+    cw_session_rate_start(p, p->config->datagram_bytes_max, now_ns);
+    p->bytes_sent.shift = CW_METER_RATE_SHIFT;
+    p->packets_sent.shift = p->packets_lost.shift = CW_METER_LOSS_SHIFT;
 }
 
 struct cw_session *cw_session_new(const struct cw_session_config *config, struct cw_arena *arena,
@@ -108,15 +144,9 @@ struct cw_session *cw_session_new(const struct cw_session_config *config, struct
     s->key_blocks_max = CW_KEY_BLOCKS_MAX;
     s->rotate_blocks = CW_KEY_ROTATE_BLOCKS;
     s->rotate_after_ns = CW_KEY_ROTATE_NS;
-    s->live = &s->lanes[0];
-    s->next = &s->lanes[1];
     s->credit_ns = CW_NEVER;
-    cw_ack_ranges_reset(&s->acks);
-    cw_loss_reset(&s->loss);
-    cw_pacer_init(&s->pacer, config->rate_bytes_per_second, config->datagram_bytes_max);
-    cw_session_rate_start(s, config->datagram_bytes_max, now_ns);
-    s->bytes_sent.shift = CW_METER_RATE_SHIFT;
-    s->packets_sent.shift = s->packets_lost.shift = CW_METER_LOSS_SHIFT;
+    for (uint32_t i = 0; i < config->path_count; i++)
+        begin_path(s, i, now_ns);
     begin_handshakes(s, config, now_ns);
     return s;
 }
@@ -185,10 +215,11 @@ static void expand_next(struct cw_session *s, uint8_t chain[CW_KEY_SIZE], void *
     sodium_memzero(key, sizeof key);
 }
 
-void cw_session_lane_prepare(struct cw_session *s)
+static void lane_prepare(struct cw_path *p)
 {
+    struct cw_session *s = p->session;
     const struct cw_handshake *h = &s->handshake;
-    struct cw_lane *lane = s->next;
+    struct cw_lane *lane = p->next;
     bool initiator = s->config.is_initiator;
     lane->is_ready = true;
     lane->spi_in = h->own.spi;
@@ -199,7 +230,7 @@ void cw_session_lane_prepare(struct cw_session *s)
     lane->datagram_bytes = CW_MIN(h->datagram_bytes, h->peer.datagram_bytes);
     lane->window = h->peer.window;
     lane->fec_peer = h->peer.fec;
-    lane->has_fec = cw_session_fec_agreed(s->fec, h->peer.fec);
+    lane->has_fec = cw_session_fec_agreed(p->fec, h->peer.fec);
     lane->data_bytes_max = lane->datagram_bytes - CW_PACKET_OVERHEAD - (lane->has_fec ? CW_FEC_HEAD_SIZE : 0);
     cw_replay_reset(&lane->replay);
     s->config.aead->key_expand(lane->key_out, initiator ? h->keys.from_initiator : h->keys.from_responder);
@@ -211,20 +242,28 @@ void cw_session_lane_prepare(struct cw_session *s)
     expand_next(s, lane->chain_in, lane->key_in_next);
 }
 
-void cw_session_lane_rotate(struct cw_session *s, uint64_t now_ns)
+void cw_session_lane_prepare(struct cw_session *s)
 {
-    struct cw_lane *lane = s->live;
+    for (uint32_t i = 0; i < s->config.path_count; i++)
+        lane_prepare(&s->paths[i]);
+}
+
+void cw_session_lane_rotate(struct cw_path *p, uint64_t now_ns)
+{
+    struct cw_session *s = p->session;
+    struct cw_lane *lane = p->live;
     expand_next(s, lane->chain_out, lane->key_out);
     lane->spi_out = cw_spi_after(lane->spi_out);
     lane->blocks_out = 0;
     lane->first_iv = lane->next_iv;
     lane->rotate_ns = now_ns + s->rotate_after_ns;
-    cw_session_count(s, CW_SESSION_KEYS_ROTATED);
+    cw_path_count(p, CW_SESSION_KEYS_ROTATED);
 }
 
-void cw_session_lane_follow(struct cw_session *s, uint64_t now_ns)
+void cw_session_lane_follow(struct cw_path *p, uint64_t now_ns)
 {
-    struct cw_lane *lane = s->live;
+    struct cw_session *s = p->session;
+    struct cw_lane *lane = p->live;
     void *forgotten = lane->key_in_last;
     lane->key_in_last = lane->key_in;
     lane->key_in = lane->key_in_next;
@@ -232,9 +271,9 @@ void cw_session_lane_follow(struct cw_session *s, uint64_t now_ns)
     expand_next(s, lane->chain_in, lane->key_in_next);
     lane->spi_in = cw_spi_after(lane->spi_in);
     lane->blocks_in = 0;
-    lane->last_until_ns = now_ns + CW_KEY_KEPT_PROBES * cw_loss_probe_wait_ns(&s->loss);
+    lane->last_until_ns = now_ns + CW_KEY_KEPT_PROBES * cw_loss_probe_wait_ns(&p->loss);
     s->handshake.spi_avoid = lane->spi_in;
-    cw_session_count(s, CW_SESSION_KEYS_FOLLOWED);
+    cw_path_count(p, CW_SESSION_KEYS_FOLLOWED);
 }
 
 bool cw_session_may_go_up(const struct cw_session *s)
@@ -242,31 +281,55 @@ bool cw_session_may_go_up(const struct cw_session *s)
     return s->state_events + 4 <= CW_EVENTS_OF_STATE; /* DOWN, UP now and DOWN later always fit */
 }
 
+/* The lanes change places. */
+static void path_take_lane(struct cw_path *p, uint64_t now_ns)
+{
+    struct cw_lane *lane = p->next;
+    CW_ASSERT(lane->is_ready);
+    p->next = p->live;
+    p->next->is_ready = false;
+    p->live = lane;
+    lane->rotate_ns = now_ns + p->session->rotate_after_ns;
+    p->session->handshake.spi_avoid = lane->spi_in;
+}
+
+static void path_open(struct cw_path *p, uint32_t unit_bytes, uint64_t now_ns)
+{
+    cw_session_rate_start(p, p->live->datagram_bytes, now_ns);
+    cw_session_mtu_open(p, unit_bytes, now_ns);
+    cw_session_fec_open(p, p->live);
+    p->ping_ns = now_ns + p->session->config.idle_timeout_ns / 4;
+}
+
+static void path_close(struct cw_path *p, uint64_t now_ns)
+{
+    cw_inflight_reset(&p->inflight);
+    cw_ack_ranges_reset(&p->acks);
+    cw_loss_reset(&p->loss);
+    cw_session_rate_start(p, p->config->datagram_bytes_max, now_ns);
+    cw_session_fec_close(p);
+    p->ping_due = false;
+}
+
 void cw_session_go_up(struct cw_session *s, uint64_t now_ns)
 {
-    CW_ASSERT(s->next->is_ready);
     if (s->state == CW_STATE_UP)
         cw_session_go_down(s, CW_DOWN_PEER_RESTARTED, now_ns);
-    struct cw_lane *lane = s->next;
-    s->next = s->live;
-    s->next->is_ready = false;
-    s->live = lane;
-    lane->rotate_ns = now_ns + s->rotate_after_ns;
-    s->handshake.spi_avoid = lane->spi_in;
+    for (uint32_t i = 0; i < s->config.path_count; i++)
+        path_take_lane(&s->paths[i], now_ns);
+    const struct cw_lane *lane = s->paths[0].live;
+    uint32_t unit_bytes = cw_unit_bytes(lane->data_bytes_max - CW_FRAME_DATA_SIZE);
     s->close_due = false; /* the keys it would need are gone */
     s->attempt_live = s->handshake.attempt;
     s->attempt_due = s->config.has_certificates;
     cw_fsm_move(&s->fsm, &s->state, CW_STATE_UP);
-    cw_session_rate_start(s, lane->datagram_bytes, now_ns);
     s->live_before = cw_session_live_count(s);
-    uint32_t fragment_bytes = lane->data_bytes_max - CW_FRAME_DATA_SIZE;
-    cw_send_open(&s->send, cw_unit_bytes(fragment_bytes), lane->window);
-    cw_session_mtu_open(s, now_ns);
-    cw_receive_open(&s->receive, cw_unit_bytes(fragment_bytes));
-    cw_session_fec_open(s, lane);
+    cw_send_open(&s->send, unit_bytes, lane->window);
+    cw_receive_open(&s->receive, unit_bytes);
+    for (uint32_t i = 0; i < s->config.path_count; i++)
+        path_open(&s->paths[i], unit_bytes, now_ns);
     s->credit_ns = now_ns;
     s->heard_ns = now_ns;
-    s->ping_ns = now_ns + s->config.idle_timeout_ns / 4;
     cw_session_count(s, CW_SESSION_HANDSHAKES);
     push_state(s, CW_SESSION_UP, CW_DOWN_NONE);
 }
@@ -279,12 +342,8 @@ void cw_session_go_down(struct cw_session *s, enum cw_session_down why, uint64_t
     for (struct cw_message_out *message; (message = cw_send_any(&s->send)) != NULL;)
         cw_session_push_sent(s, message, false);
     cw_receive_close(&s->receive);
-    cw_inflight_reset(&s->inflight);
-    cw_ack_ranges_reset(&s->acks);
-    cw_loss_reset(&s->loss);
-    cw_session_rate_start(s, s->config.datagram_bytes_max, now_ns);
-    cw_session_fec_close(s);
-    s->ping_due = false;
+    for (uint32_t i = 0; i < s->config.path_count; i++)
+        path_close(&s->paths[i], now_ns);
     s->credit_ns = CW_NEVER;
     s->close_due = why != CW_DOWN_CLOSED_BY_PEER && why != CW_DOWN_PEER_RESTARTED;
     s->close_why = (uint8_t)why;
@@ -372,7 +431,10 @@ uint64_t cw_session_live_count(const struct cw_session *s)
 
 uint64_t cw_session_live_left(const struct cw_session *s)
 {
-    return s->live_before + cw_session_fec_live_left(s, cw_send_left(&s->send, CW_STREAM_LIVE));
+    uint64_t left = cw_send_left(&s->send, CW_STREAM_LIVE);
+    for (uint32_t i = 0; i < s->config.path_count; i++)
+        left = cw_session_fec_live_left(&s->paths[i], left);
+    return s->live_before + left;
 }
 
 void cw_session_credit_look(struct cw_session *s, uint64_t delay_ns)
@@ -396,27 +458,43 @@ void cw_session_receive_memory(const struct cw_session *s, void **memory, size_t
     *length = s->receive.memory_length;
 }
 
-void cw_session_stats(struct cw_session *s, struct cw_session_stats *stats)
+void cw_session_path_stats(struct cw_session *s, uint32_t path, struct cw_session_path_stats *stats)
 {
-    uint64_t sent = cw_meter_sum(&s->packets_sent, s->now_ns),
-             lost = cw_meter_sum(&s->packets_lost, s->now_ns);
-    *stats = (struct cw_session_stats){
-        .rtt_ns_smoothed = s->loss.rtt_ns_smoothed,
-        .rtt_ns_min = s->loss.rtt_ns_min == CW_NEVER ? 0 : s->loss.rtt_ns_min,
-        .rtt_ns_latest = s->loss.rtt_ns_latest,
-        .rate_bytes_per_second = cw_meter_sum(&s->bytes_sent, s->now_ns) * 1000 /
+    CW_ASSERT(path < s->config.path_count);
+    struct cw_path *p = &s->paths[path];
+    uint64_t sent = cw_meter_sum(&p->packets_sent, s->now_ns),
+             lost = cw_meter_sum(&p->packets_lost, s->now_ns);
+    *stats = (struct cw_session_path_stats){
+        .rtt_ns_smoothed = p->loss.rtt_ns_smoothed,
+        .rtt_ns_min = p->loss.rtt_ns_min == CW_NEVER ? 0 : p->loss.rtt_ns_min,
+        .rtt_ns_latest = p->loss.rtt_ns_latest,
+        .rate_bytes_per_second = cw_meter_sum(&p->bytes_sent, s->now_ns) * 1000 /
                                  (CW_METER_BUCKETS * (1ull << CW_METER_RATE_SHIFT) / CW_MS),
         .loss = sent ? (double)CW_MIN(lost, sent) / (double)sent : 0,
-        .packets_in_flight = s->inflight.outstanding.count,
-        .messages_in_flight = s->send.open_count,
-        .datagram_bytes = s->state == CW_STATE_UP ? cw_pmtu_bytes(&s->pmtu) : 0,
-        .bytes_in_flight = s->rate.path.in_flight,
-        .pacing_bytes_per_second = cw_rate_pacing(&s->rate),
-        .window_bytes = cw_rate_window(&s->rate),
-        .rate_name = cw_rate_kind_name(s->config.rate_kind),
-        .rate_state = cw_rate_state_name(&s->rate),
+        .packets_in_flight = p->inflight.outstanding.count,
+        .datagram_bytes = s->state == CW_STATE_UP ? cw_pmtu_bytes(&p->pmtu) : 0,
+        .bytes_in_flight = p->rate.path.in_flight,
+        .pacing_bytes_per_second = cw_rate_pacing(&p->rate),
+        .window_bytes = cw_rate_window(&p->rate),
+        .rate_name = cw_rate_kind_name(p->config->rate_kind),
+        .rate_state = cw_rate_state_name(&p->rate),
     };
     for (uint32_t i = 0; i < CW_SESSION_COUNTER_COUNT; i++)
+        stats->counters[i] = cw_counter_read(&p->counters[i]);
+    cw_session_fec_stats(p, stats->counters);
+}
+
+void cw_session_stats(struct cw_session *s, struct cw_session_stats *stats)
+{
+    *stats = (struct cw_session_stats){.messages_in_flight = s->send.open_count};
+    for (uint32_t i = 0; i < CW_SESSION_COUNTER_COUNT; i++)
         stats->counters[i] = cw_counter_read(&s->counters[i]);
-    cw_session_fec_stats(s, stats);
+    for (uint32_t path = 0; path < s->config.path_count; path++) {
+        uint64_t counters[CW_SESSION_COUNTER_COUNT];
+        for (uint32_t i = 0; i < CW_SESSION_COUNTER_COUNT; i++)
+            counters[i] = cw_counter_read(&s->paths[path].counters[i]);
+        cw_session_fec_stats(&s->paths[path], counters);
+        for (uint32_t i = 0; i < CW_SESSION_COUNTER_COUNT; i++)
+            stats->counters[i] += counters[i];
+    }
 }

@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A session: the authenticated, sealed association of two nodes over one path, carrying messages.
+ * A session: the authenticated, sealed association of two nodes over one path or several, carrying messages.
  *
  * Pure: datagrams, sends and a time go in; datagrams and events come out. No clock, no I/O, no allocation
  * after init, no randomness of its own (random bytes come in with the configuration and with
  * cw_session_entropy). One thread owns a session (a net lcore).
  *
  * A message is a head (<= 2048 B, copied at send) and a body (<= 128 KiB, borrowed from send until its
- * CW_SESSION_SENT event). It is cut into fragments, each sealed into a datagram of at most
- * config.datagram_bytes_max; it is delivered whole, exactly once per session, in any order, with head and
+ * CW_SESSION_SENT event). It is cut into fragments, each sealed into a datagram of at most the path's
+ * datagram_bytes_max; it is delivered whole, exactly once per session, in any order, with head and
  * body in a receive buffer whose body is aligned to 4096. A session that goes down delivers nothing more
  * and gives every unsent or unacknowledged message back by a CW_SESSION_SENT event with delivered = false;
  * it may or may not have arrived: the layer above compares sequences when a new session is up.
  *
- * Guarantees: packets in flight <= window; messages in flight towards the peer <= the credit it granted,
- * by size class; bytes sent in any interval T <= rate * T + one quantum.
+ * A path is a way from one of our ports to one of the peer's. Each has its own keys, packet numbers, round
+ * trip, rate and size of datagrams; a message's fragments travel on any. Functions that are of one path take
+ * its place in config.paths.
+ *
+ * Guarantees: packets in flight <= window, on each path; messages in flight towards the peer <= the credit it
+ * granted, by size class; bytes sent on a path in any interval T <= rate * T + one quantum.
  */
 #pragma once
 
@@ -70,6 +74,19 @@ struct cw_fec_config {
     uint16_t depth;  /* blocks striped, 1..256 */
 };
 
+#define CW_SESSION_PATHS_MAX 4u
+
+struct cw_session_path_config {
+    uint64_t name_hash; /* of the path's name, which both sides have; no two of a session are equal */
+    uint32_t datagram_bytes_max; /* UDP payload: MTU - 28 (v4) or - 48 (v6) */
+    enum cw_rate_kind rate_kind;
+    uint64_t rate_bytes_per_second; /* fixed: the rate; else never more than it. 0: no limit */
+    uint32_t packets_in_flight_max; /* power of two */
+    struct cw_fec_config fec;
+    bool is_mtu_probed; /* begin with small datagrams and find what the path carries; else the largest, always
+                         */
+};
+
 struct cw_session_config {
     bool is_initiator;   /* exactly one of the two; the other answers */
     char local_name[32]; /* node names: mixed into the keys, so a wrong peer cannot finish */
@@ -78,16 +95,12 @@ struct cw_session_config {
     uint8_t cluster_key[32]; /* never seals data; all zeros with certificates */
     uint8_t seed[64];        /* fresh from getrandom: ephemeral secrets and nonces come from it */
     const struct cw_aead_ops *aead;
-    uint32_t datagram_bytes_max; /* UDP payload: MTU - 28 (v4) or - 48 (v6) */
-    enum cw_rate_kind rate_kind;
-    uint64_t rate_bytes_per_second;         /* fixed: the rate; else never more than it. 0: no limit */
-    uint32_t packets_in_flight_max;         /* power of two */
+    uint32_t
+        path_count; /* 1..CW_SESSION_PATHS_MAX; the initiator's order numbers them, the peer's may differ */
+    struct cw_session_path_config paths[CW_SESSION_PATHS_MAX];
     uint32_t messages_max;                  /* sends accepted and not yet returned, all streams */
     uint32_t receive_count[CW_CLASS_COUNT]; /* buffers of each class = credit granted */
     uint64_t idle_timeout_ns;               /* nothing heard for this long: down. Default 2 s */
-    struct cw_fec_config fec;
-    bool is_mtu_probed; /* begin with small datagrams and find what the path carries; else the largest, always
-                         */
 };
 
 /* A received message. The buffer is the session's; give it back with cw_session_release. */
@@ -206,11 +219,12 @@ bool cw_session_can_send(const struct cw_session *session, enum cw_stream stream
 bool cw_session_auth_request(struct cw_session *session, struct cw_auth_request *request);
 void cw_session_auth_answer(struct cw_session *session, const struct cw_auth_answer *answer, uint64_t now_ns);
 
-/* One UDP payload as received. May be changed (opened in place). Never keeps a pointer to it. */
-void cw_session_on_datagram(struct cw_session *session, uint8_t *datagram, size_t length, uint64_t now_ns);
+/* One UDP payload as received on a path. May be changed (opened in place). Never keeps a pointer to it. */
+void cw_session_on_datagram(struct cw_session *session, uint32_t path, uint8_t *datagram, size_t length,
+                            uint64_t now_ns);
 /* The same for one whose IP header says that it met congestion (CE, RFC 3168): the sender is told. */
-void cw_session_on_datagram_marked(struct cw_session *session, uint8_t *datagram, size_t length,
-                                   uint64_t now_ns);
+void cw_session_on_datagram_marked(struct cw_session *session, uint32_t path, uint8_t *datagram,
+                                   size_t length, uint64_t now_ns);
 
 /*
  * A router says (ICMP) that it carries datagrams of this size at most, and quotes the first bytes of one that
@@ -218,25 +232,26 @@ void cw_session_on_datagram_marked(struct cw_session *session, uint8_t *datagram
  * the base (pmtu.h). False: it was not believed.
  */
 #define CW_SESSION_QUOTED_BYTES 16u
-bool cw_session_on_too_big(struct cw_session *session, const uint8_t *quoted, size_t length,
+bool cw_session_on_too_big(struct cw_session *session, uint32_t path, const uint8_t *quoted, size_t length,
                            uint32_t datagram_bytes, uint64_t now_ns);
 
 /*
- * Builds the next datagram that may leave now, highest priority first: handshake, acks, control, live,
- * resync, retransmissions before new data of the same stream. Returns its length, 0 when nothing may leave.
+ * Builds the next datagram that may leave on the path now, highest priority first: handshake, acks, control,
+ * live, resync, retransmissions before new data of the same stream. Returns its length, 0 when nothing may
+ * leave.
  */
-size_t cw_session_transmit(struct cw_session *session, uint8_t *datagram, uint64_t now_ns);
+size_t cw_session_transmit(struct cw_session *session, uint32_t path, uint8_t *datagram, uint64_t now_ns);
 
-/* Timers: call cw_session_on_time when now >= deadline; CW_NEVER when nothing is pending. */
+/* Timers of all paths: call cw_session_on_time when now >= deadline; CW_NEVER when nothing is pending. */
 void cw_session_on_time(struct cw_session *session, uint64_t now_ns);
 uint64_t cw_session_deadline_ns(const struct cw_session *session);
 
 /* Pops the oldest event; false when there is none. The queue cannot overflow: it is sized by the limits. */
 bool cw_session_event(struct cw_session *session, struct cw_session_event *event);
 /*
- * How many messages of the live stream were accepted since the session was made, and how many of them, in that
- * order, have left: each fragment once, and the repairs of the blocks that they are in. Left is: built by
- * cw_session_transmit. Those of a session that went down count as if they had.
+ * How many messages of the live stream were accepted since the session was made, and how many of them, in
+ * that order, have left: each fragment once, and the repairs of the blocks that they are in. Left is: built
+ * by cw_session_transmit. Those of a session that went down count as if they had.
  */
 uint64_t cw_session_live_count(const struct cw_session *session);
 uint64_t cw_session_live_left(const struct cw_session *session);
@@ -249,16 +264,22 @@ void cw_session_receive_memory(const struct cw_session *session, void **memory, 
 void cw_session_close(struct cw_session *session, uint64_t now_ns);
 
 struct cw_session_stats {
+    uint32_t messages_in_flight;
+    uint64_t counters[CW_SESSION_COUNTER_COUNT]; /* with those of all paths */
+};
+void cw_session_stats(struct cw_session *session, struct cw_session_stats *stats);
+
+struct cw_session_path_stats {
     uint64_t rtt_ns_smoothed, rtt_ns_min, rtt_ns_latest;
     uint64_t rate_bytes_per_second; /* measured over the last second */
     double loss;                    /* share of packets declared lost, last ten seconds or so */
-    uint32_t packets_in_flight, messages_in_flight;
+    uint32_t packets_in_flight;
     uint32_t datagram_bytes; /* the largest that are sent now; 0: down */
     uint64_t bytes_in_flight;
-    uint64_t pacing_bytes_per_second; /* what the controller allows now; 0: not paced */
-    uint64_t window_bytes;            /* UINT64_MAX: no limit but that of packets */
-    const char *rate_name;            /* "fixed", "bbr" or "cubic" */
-    const char *rate_state;           /* of the controller, in a word */
-    uint64_t counters[CW_SESSION_COUNTER_COUNT];
+    uint64_t pacing_bytes_per_second;            /* what the controller allows now; 0: not paced */
+    uint64_t window_bytes;                       /* UINT64_MAX: no limit but that of packets */
+    const char *rate_name;                       /* "fixed", "bbr" or "cubic" */
+    const char *rate_state;                      /* of the controller, in a word */
+    uint64_t counters[CW_SESSION_COUNTER_COUNT]; /* those that are a path's; the others are 0 */
 };
-void cw_session_stats(struct cw_session *session, struct cw_session_stats *stats);
+void cw_session_path_stats(struct cw_session *session, uint32_t path, struct cw_session_path_stats *stats);

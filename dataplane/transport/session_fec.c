@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The glue between blocks and packets. Every function but the first three is one of a session. */
+/* The glue between blocks and packets. Every function but the first three is one of a path. */
 #include "transport/session_fec.h"
 
 #include "base/bytes.h"
@@ -22,7 +22,8 @@ static struct cw_fec_shape limits_of(const struct cw_fec_config *config)
     return (struct cw_fec_shape){config->sources, config->repairs, config->depth};
 }
 
-struct cw_session_fec *cw_session_fec_carve(const struct cw_session_config *config, struct cw_arena *arena)
+struct cw_session_fec *cw_session_fec_carve(const struct cw_session_path_config *config,
+                                            struct cw_arena *arena)
 {
     struct cw_session_fec measured;
     if (config->fec.mode == CW_FEC_OFF)
@@ -65,9 +66,9 @@ static void forget(struct cw_session_fec *fec)
     fec->news_count = 0;
 }
 
-void cw_session_fec_open(struct cw_session *s, const struct cw_lane *lane)
+void cw_session_fec_open(struct cw_path *p, const struct cw_lane *lane)
 {
-    struct cw_session_fec *fec = s->fec;
+    struct cw_session_fec *fec = p->fec;
     if (!fec)
         return;
     forget(fec);
@@ -79,17 +80,17 @@ void cw_session_fec_open(struct cw_session *s, const struct cw_lane *lane)
     cw_fec_auto_reset(&fec->automatic);
 }
 
-void cw_session_fec_close(struct cw_session *s)
+void cw_session_fec_close(struct cw_path *p)
 {
-    if (!s->fec)
+    if (!p->fec)
         return;
-    forget(s->fec);
-    s->fec->is_on = false;
+    forget(p->fec);
+    p->fec->is_on = false;
 }
 
-bool cw_session_fec_is_on(const struct cw_session *s)
+bool cw_session_fec_is_on(const struct cw_path *p)
 {
-    return s->fec && s->fec->is_on;
+    return p->fec && p->fec->is_on;
 }
 
 /* ---- out --------------------------------------------------------------------------------------------- */
@@ -99,11 +100,12 @@ static enum cw_fec_lane lane_of(uint8_t stream)
     return stream == CW_STREAM_RESYNC ? CW_FEC_LANE_BULK : CW_FEC_LANE_LATENCY;
 }
 
-static uint32_t waiting_in(const struct cw_session *s, enum cw_fec_lane lane, uint32_t limit)
+static uint32_t waiting_in(const struct cw_path *p, enum cw_fec_lane lane, uint32_t limit)
 {
     if (lane == CW_FEC_LANE_BULK)
-        return cw_send_waiting(&s->send, CW_STREAM_RESYNC, CW_STREAM_RESYNC, limit);
-    return cw_send_waiting(&s->send, CW_STREAM_CONTROL, CW_STREAM_LIVE, limit);
+        return cw_send_waiting(&p->session->send, CW_STREAM_RESYNC, CW_STREAM_RESYNC, p->units_of_fragment,
+                               limit);
+    return cw_send_waiting(&p->session->send, CW_STREAM_CONTROL, CW_STREAM_LIVE, p->units_of_fragment, limit);
 }
 
 static void write_head(uint8_t *symbol, const struct cw_packet *packet, uint64_t iv, size_t length)
@@ -117,86 +119,86 @@ static void write_head(uint8_t *symbol, const struct cw_packet *packet, uint64_t
 
 /* A stripe was opened for this packet, which counts as sent already. One that is sent again takes nothing
  * back of what was said before. */
-static void note_opened(struct cw_session *s, const struct cw_packet *packet, uint32_t block)
+static void note_opened(struct cw_path *p, const struct cw_packet *packet, uint32_t block)
 {
-    const struct cw_fec_sender *sender = &s->fec->sender;
-    uint64_t left = cw_send_left(&s->send, CW_STREAM_LIVE);
+    const struct cw_fec_sender *sender = &p->fec->sender;
+    uint64_t left = cw_send_left(&p->session->send, CW_STREAM_LIVE);
     if (packet->stream == CW_STREAM_LIVE && !(packet->flags & CW_PACKET_RETRANSMISSION))
         left = CW_MIN(left, packet->position);
     for (uint32_t i = 0; i < CW_FEC_STRIPES; i++)
         if (sender->stripes[i].state != CW_FEC_STRIPE_FREE && sender->stripes[i].first == block)
-            s->fec->left_before[i] = left;
+            p->fec->left_before[i] = left;
 }
 
 /* Until a stripe's last repair has left, nothing has that began to leave after it was opened. */
-uint64_t cw_session_fec_live_left(const struct cw_session *s, uint64_t left)
+uint64_t cw_session_fec_live_left(const struct cw_path *p, uint64_t left)
 {
-    if (!cw_session_fec_is_on(s))
+    if (!cw_session_fec_is_on(p))
         return left;
     for (uint32_t i = 0; i < CW_FEC_STRIPES; i++) {
-        const struct cw_fec_stripe *stripe = &s->fec->sender.stripes[i];
+        const struct cw_fec_stripe *stripe = &p->fec->sender.stripes[i];
         if (stripe->state != CW_FEC_STRIPE_FREE && stripe->lane == CW_FEC_LANE_LATENCY)
-            left = CW_MIN(left, s->fec->left_before[i]);
+            left = CW_MIN(left, p->fec->left_before[i]);
     }
     return left;
 }
 
-void cw_session_fec_protect(struct cw_session *s, struct cw_packet *packet, uint8_t *datagram, size_t length,
+void cw_session_fec_protect(struct cw_path *p, struct cw_packet *packet, uint8_t *datagram, size_t length,
                             uint64_t now_ns)
 {
     struct cw_fec_place place;
-    if (!cw_session_fec_is_on(s))
+    if (!cw_session_fec_is_on(p))
         return;
-    struct cw_session_fec *fec = s->fec;
+    struct cw_session_fec *fec = p->fec;
     enum cw_fec_lane lane = lane_of(packet->stream);
     bool opens = !fec->sender.lanes[lane].open;
-    uint32_t waiting = opens ? waiting_in(s, lane, cw_fec_sender_room(&fec->sender)) : 0;
-    uint64_t iv = s->live->next_iv; /* that seal will take */
+    uint32_t waiting = opens ? waiting_in(p, lane, cw_fec_sender_room(&fec->sender)) : 0;
+    uint64_t iv = p->live->next_iv; /* that seal will take */
     write_head(datagram + SYMBOL_AT, packet, iv, length);
     fec->repair_was_last = false;
     if (!cw_fec_sender_add(&fec->sender, lane, waiting, datagram + SYMBOL_AT,
                            (uint32_t)length + CW_FEC_HEAD_SIZE, now_ns, &place))
         return;
     if (opens)
-        note_opened(s, packet, place.block);
+        note_opened(p, packet, place.block);
     packet->fec_block = place.block;
     packet->fec_index = place.index;
     packet->fec_repairs = place.repairs;
-    struct cw_sent *sent = cw_inflight_find(&s->inflight, iv);
+    struct cw_sent *sent = cw_inflight_find(&p->inflight, iv);
     CW_ASSERT(sent != NULL && "it was added before it is sealed");
     sent->fec_lane = (uint8_t)(1 + lane);
 }
 
 /* Nothing of the latency lane waits to be sent: its stripe is closed by the next look. */
-static bool latency_is_empty(const struct cw_session *s)
+static bool latency_is_empty(const struct cw_path *p)
 {
-    return waiting_in(s, CW_FEC_LANE_LATENCY, 1) == 0;
+    return waiting_in(p, CW_FEC_LANE_LATENCY, 1) == 0;
 }
 
-static void look(struct cw_session *s, uint64_t now_ns)
+static void look(struct cw_path *p, uint64_t now_ns)
 {
-    struct cw_session_fec *fec = s->fec;
-    cw_fec_sender_look(&fec->sender, latency_is_empty(s), now_ns);
-    if (s->config.fec.mode != CW_FEC_AUTO || now_ns < fec->automatic.next_ns)
+    struct cw_session_fec *fec = p->fec;
+    cw_fec_sender_look(&fec->sender, latency_is_empty(p), now_ns);
+    if (p->config->fec.mode != CW_FEC_AUTO || now_ns < fec->automatic.next_ns)
         return;
     struct cw_fec_shape shape =
-        cw_fec_auto_now(&fec->automatic, cw_meter_sum(&s->packets_sent, now_ns), now_ns);
+        cw_fec_auto_now(&fec->automatic, cw_meter_sum(&p->packets_sent, now_ns), now_ns);
     cw_fec_sender_shape(&fec->sender, &shape);
     fec->automatic.next_ns = now_ns + CW_FEC_AUTO_EACH_NS;
 }
 
 /* Repairs of a lane leave beside its data and after all data of a higher one. */
-static enum cw_fec_lane lane_now(const struct cw_session *s)
+static enum cw_fec_lane lane_now(const struct cw_path *p)
 {
-    return latency_is_empty(s) ? CW_FEC_LANE_BULK : CW_FEC_LANE_LATENCY;
+    return latency_is_empty(p) ? CW_FEC_LANE_BULK : CW_FEC_LANE_LATENCY;
 }
 
-static size_t build_repair(struct cw_session *s, enum cw_fec_lane lane, uint8_t *datagram, uint64_t now_ns)
+static size_t build_repair(struct cw_path *p, enum cw_fec_lane lane, uint8_t *datagram, uint64_t now_ns)
 {
     struct cw_fec_place place;
-    struct cw_session_fec *fec = s->fec;
+    struct cw_session_fec *fec = p->fec;
     uint32_t source_count;
-    if (!cw_fec_sender_has_repair(&fec->sender, lane) || !cw_session_make_room_for_data(s, now_ns))
+    if (!cw_fec_sender_has_repair(&fec->sender, lane) || !cw_session_make_room_for_data(p, now_ns))
         return 0;
     uint32_t length = cw_fec_sender_take_repair(&fec->sender, lane, datagram + CW_PACKET_HEADER_SIZE, &place,
                                                 &source_count, now_ns);
@@ -206,32 +208,32 @@ static size_t build_repair(struct cw_session *s, enum cw_fec_lane lane, uint8_t 
                                .fec_block = place.block,
                                .fec_index = place.index,
                                .fec_repairs = place.repairs};
-    CW_ASSERT(s->live->next_iv == s->inflight.next_number);
-    struct cw_sent *sent = cw_inflight_add(&s->inflight, CW_SENT_REPAIR, 0, 0, now_ns);
-    cw_session_rate_sent(s, sent, length + CW_PACKET_OVERHEAD, now_ns);
-    cw_loss_on_sent(&s->loss, now_ns);
-    cw_meter_add(&s->packets_sent, 1, now_ns);
-    cw_session_count(s, CW_SESSION_FEC_REPAIRS_OUT);
+    CW_ASSERT(p->live->next_iv == p->inflight.next_number);
+    struct cw_sent *sent = cw_inflight_add(&p->inflight, CW_SENT_REPAIR, 0, 0, now_ns);
+    cw_session_rate_sent(p, sent, length + CW_PACKET_OVERHEAD, now_ns);
+    cw_loss_on_sent(&p->loss, now_ns);
+    cw_meter_add(&p->packets_sent, 1, now_ns);
+    cw_path_count(p, CW_SESSION_FEC_REPAIRS_OUT);
     fec->repair_was_last = true;
-    return cw_session_seal(s, &packet, datagram, length, now_ns);
+    return cw_session_seal(p, &packet, datagram, length, now_ns);
 }
 
-size_t cw_session_fec_build(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
+size_t cw_session_fec_build(struct cw_path *p, uint8_t *datagram, uint64_t now_ns)
 {
-    look(s, now_ns);
-    enum cw_fec_lane lane = lane_now(s);
-    size_t length = s->fec->repair_was_last ? 0 : build_repair(s, lane, datagram, now_ns);
+    look(p, now_ns);
+    enum cw_fec_lane lane = lane_now(p);
+    size_t length = p->fec->repair_was_last ? 0 : build_repair(p, lane, datagram, now_ns);
     if (length == 0)
-        length = cw_session_build_data(s, datagram, now_ns);
-    return length ? length : build_repair(s, lane, datagram, now_ns);
+        length = cw_session_build_data(p, datagram, now_ns);
+    return length ? length : build_repair(p, lane, datagram, now_ns);
 }
 
-bool cw_session_fec_has_output(const struct cw_session *s)
+bool cw_session_fec_has_output(const struct cw_path *p)
 {
-    if (!cw_session_fec_is_on(s) || !cw_session_has_room_for_data(s) || !cw_session_rate_has_room(s))
+    if (!cw_session_fec_is_on(p) || !cw_session_has_room_for_data(p) || !cw_session_rate_has_room(p))
         return false;
-    const struct cw_fec_sender *sender = &s->fec->sender;
-    bool is_empty = latency_is_empty(s);
+    const struct cw_fec_sender *sender = &p->fec->sender;
+    bool is_empty = latency_is_empty(p);
     return (is_empty && sender->lanes[CW_FEC_LANE_LATENCY].open) ||
            cw_fec_sender_has_repair(sender, is_empty ? CW_FEC_LANE_BULK : CW_FEC_LANE_LATENCY);
 }
@@ -246,9 +248,9 @@ static uint32_t fresh_news(const struct cw_session_fec *fec)
     return count;
 }
 
-bool cw_session_fec_has_fresh_news(const struct cw_session *s)
+bool cw_session_fec_has_fresh_news(const struct cw_path *p)
 {
-    return cw_session_fec_is_on(s) && fresh_news(s->fec) > 0;
+    return cw_session_fec_is_on(p) && fresh_news(p->fec) > 0;
 }
 
 /* Makes room: the oldest of those that were told before. */
@@ -269,25 +271,25 @@ static_assert(CW_RECOVERED_MAX < CW_FEC_NEWS_MAX, "what is fresh never fills it"
  * forgotten for the gaps left open costs more than a loss that goes unsaid: no more wait than one frame
  * tells.
  */
-static void add_news(struct cw_session *s, uint64_t number, uint64_t now_ns)
+static void add_news(struct cw_path *p, uint64_t number, uint64_t now_ns)
 {
-    struct cw_session_fec *fec = s->fec;
+    struct cw_session_fec *fec = p->fec;
     uint32_t times = CW_FEC_NEWS_TIMES;
     if (fresh_news(fec) >= CW_RECOVERED_MAX) {
-        cw_ack_ranges_add(&s->acks, number, true, now_ns);
+        cw_ack_ranges_add(&p->acks, number, true, now_ns);
         times--;
     }
     if (fec->news_count == CW_FEC_NEWS_MAX)
         forget_one(fec);
     fec->news[fec->news_count++] = (struct cw_fec_news){number, times};
-    s->acks.deadline_ns = now_ns;
+    p->acks.deadline_ns = now_ns;
 }
 
 /* Lists those that are fresh, or those that are not, up to this many in the list. */
-static void tell(struct cw_session *s, bool is_fresh, uint32_t up_to, struct cw_recovered_list *list,
+static void tell(struct cw_path *p, bool is_fresh, uint32_t up_to, struct cw_recovered_list *list,
                  uint64_t now_ns)
 {
-    struct cw_session_fec *fec = s->fec;
+    struct cw_session_fec *fec = p->fec;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < fec->news_count; i++) {
         struct cw_fec_news news = fec->news[i];
@@ -295,7 +297,7 @@ static void tell(struct cw_session *s, bool is_fresh, uint32_t up_to, struct cw_
             list->numbers[list->count++] = news.number;
             news.times_left--;
             if (is_fresh)
-                cw_ack_ranges_add(&s->acks, news.number, true, now_ns);
+                cw_ack_ranges_add(&p->acks, news.number, true, now_ns);
         }
         if (news.times_left > 0)
             fec->news[kept++] = news;
@@ -303,13 +305,13 @@ static void tell(struct cw_session *s, bool is_fresh, uint32_t up_to, struct cw_
     fec->news_count = kept;
 }
 
-size_t cw_session_fec_write_news(struct cw_session *s, uint8_t *at, uint64_t now_ns)
+size_t cw_session_fec_write_news(struct cw_path *p, uint8_t *at, uint64_t now_ns)
 {
     struct cw_recovered_list list = {0};
-    if (!cw_session_fec_is_on(s) || s->fec->news_count == 0)
+    if (!cw_session_fec_is_on(p) || p->fec->news_count == 0)
         return 0;
-    tell(s, false, CW_RECOVERED_MAX - CW_MIN(fresh_news(s->fec), CW_RECOVERED_MAX), &list, now_ns);
-    tell(s, true, CW_RECOVERED_MAX, &list, now_ns);
+    tell(p, false, CW_RECOVERED_MAX - CW_MIN(fresh_news(p->fec), CW_RECOVERED_MAX), &list, now_ns);
+    tell(p, true, CW_RECOVERED_MAX, &list, now_ns);
     return cw_frame_write_recovered(at, &list);
 }
 
@@ -320,7 +322,7 @@ static uint64_t whole_number(uint64_t highest, uint32_t low)
 }
 
 /* Foreign: sealed by the peer, or made of what it sealed. false: it is no packet of this session. */
-static bool read_symbol(const struct cw_session *s, const uint8_t *symbol, uint32_t length,
+static bool read_symbol(const struct cw_path *p, const uint8_t *symbol, uint32_t length,
                         struct cw_packet *packet)
 {
     if (length < CW_FEC_HEAD_SIZE || symbol[3] != CW_PACKET_DATA)
@@ -329,23 +331,23 @@ static bool read_symbol(const struct cw_session *s, const uint8_t *symbol, uint3
                                  .stream = symbol[2],
                                  .length = cw_load16le(symbol),
                                  .position = cw_load64le(symbol + 8),
-                                 .iv = whole_number(s->live->replay.highest, cw_load32le(symbol + 4))};
-    return packet->length <= length - CW_FEC_HEAD_SIZE && cw_replay_test(&s->live->replay, packet->iv);
+                                 .iv = whole_number(p->live->replay.highest, cw_load32le(symbol + 4))};
+    return packet->length <= length - CW_FEC_HEAD_SIZE && cw_replay_test(&p->live->replay, packet->iv);
 }
 
 /* The number is not committed to the replay window: should the packet itself come late, it is a duplicate. */
-static void give_back(struct cw_session *s, const struct cw_fec_recovered *recovered, uint64_t now_ns)
+static void give_back(struct cw_path *p, const struct cw_fec_recovered *recovered, uint64_t now_ns)
 {
-    for (uint32_t i = 0; i < recovered->count && cw_session_fec_is_on(s); i++) {
+    for (uint32_t i = 0; i < recovered->count && cw_session_fec_is_on(p); i++) {
         struct cw_packet packet;
-        if (!read_symbol(s, recovered->symbols[i], recovered->length, &packet)) {
-            cw_session_count(s, CW_SESSION_DROP_FRAME);
+        if (!read_symbol(p, recovered->symbols[i], recovered->length, &packet)) {
+            cw_path_count(p, CW_SESSION_DROP_FRAME);
             continue;
         }
-        if (!cw_session_on_payload(s, &packet, recovered->symbols[i] + CW_FEC_HEAD_SIZE, true, now_ns))
+        if (!cw_session_on_payload(p, &packet, recovered->symbols[i] + CW_FEC_HEAD_SIZE, true, now_ns))
             continue;
-        cw_session_count(s, CW_SESSION_FEC_RECOVERED);
-        add_news(s, packet.iv, now_ns);
+        cw_path_count(p, CW_SESSION_FEC_RECOVERED);
+        add_news(p, packet.iv, now_ns);
     }
 }
 
@@ -354,132 +356,132 @@ static struct cw_fec_place place_of(const struct cw_packet *packet)
     return (struct cw_fec_place){packet->fec_block, packet->fec_index, packet->fec_repairs};
 }
 
-void cw_session_fec_on_source(struct cw_session *s, const struct cw_packet *packet, uint8_t *datagram,
+void cw_session_fec_on_source(struct cw_path *p, const struct cw_packet *packet, uint8_t *datagram,
                               uint64_t now_ns)
 {
     struct cw_fec_recovered recovered;
     struct cw_fec_place place = place_of(packet);
-    if (!cw_session_fec_is_on(s) || packet->fec_repairs == 0)
+    if (!cw_session_fec_is_on(p) || packet->fec_repairs == 0)
         return;
     write_head(datagram + SYMBOL_AT, packet, packet->iv, packet->length);
-    cw_fec_receiver_source(&s->fec->receiver, &place, datagram + SYMBOL_AT, packet->length + CW_FEC_HEAD_SIZE,
+    cw_fec_receiver_source(&p->fec->receiver, &place, datagram + SYMBOL_AT, packet->length + CW_FEC_HEAD_SIZE,
                            &recovered);
-    give_back(s, &recovered, now_ns);
+    give_back(p, &recovered, now_ns);
 }
 
-void cw_session_fec_on_repair(struct cw_session *s, const struct cw_packet *packet, const uint8_t *symbol,
+void cw_session_fec_on_repair(struct cw_path *p, const struct cw_packet *packet, const uint8_t *symbol,
                               uint64_t now_ns)
 {
     struct cw_fec_recovered recovered;
     struct cw_fec_place place = place_of(packet);
-    if (!cw_session_fec_is_on(s)) {
-        cw_session_count(s, CW_SESSION_DROP_FRAME);
+    if (!cw_session_fec_is_on(p)) {
+        cw_path_count(p, CW_SESSION_DROP_FRAME);
         return;
     }
-    cw_session_count(s, CW_SESSION_FEC_REPAIRS_IN);
-    cw_ack_ranges_add(&s->acks, packet->iv, true, now_ns);
-    cw_fec_receiver_repair(&s->fec->receiver, &place, packet->stream, symbol, packet->length, &recovered);
-    give_back(s, &recovered, now_ns);
+    cw_path_count(p, CW_SESSION_FEC_REPAIRS_IN);
+    cw_ack_ranges_add(&p->acks, packet->iv, true, now_ns);
+    cw_fec_receiver_repair(&p->fec->receiver, &place, packet->stream, symbol, packet->length, &recovered);
+    give_back(p, &recovered, now_ns);
 }
 
-void cw_session_fec_stats(const struct cw_session *s, struct cw_session_stats *stats)
+void cw_session_fec_stats(const struct cw_path *p, uint64_t counters[CW_SESSION_COUNTER_COUNT])
 {
-    if (!s->fec)
+    if (!p->fec)
         return;
-    const uint64_t *in = s->fec->receiver.counts, *out = s->fec->sender.counts;
-    stats->counters[CW_SESSION_FEC_BLOCKS_OUT] = out[CW_FEC_OUT_BLOCKS];
-    stats->counters[CW_SESSION_FEC_UNPROTECTED] = out[CW_FEC_OUT_UNPROTECTED];
-    stats->counters[CW_SESSION_FEC_BLOCKS_IN] = in[CW_FEC_IN_BLOCKS];
-    stats->counters[CW_SESSION_FEC_UNRECOVERABLE] = in[CW_FEC_IN_UNRECOVERABLE];
-    stats->counters[CW_SESSION_FEC_LATE] = in[CW_FEC_IN_LATE];
-    stats->counters[CW_SESSION_FEC_BAD] = in[CW_FEC_IN_BAD];
+    const uint64_t *in = p->fec->receiver.counts, *out = p->fec->sender.counts;
+    counters[CW_SESSION_FEC_BLOCKS_OUT] = out[CW_FEC_OUT_BLOCKS];
+    counters[CW_SESSION_FEC_UNPROTECTED] = out[CW_FEC_OUT_UNPROTECTED];
+    counters[CW_SESSION_FEC_BLOCKS_IN] = in[CW_FEC_IN_BLOCKS];
+    counters[CW_SESSION_FEC_UNRECOVERABLE] = in[CW_FEC_IN_UNRECOVERABLE];
+    counters[CW_SESSION_FEC_LATE] = in[CW_FEC_IN_LATE];
+    counters[CW_SESSION_FEC_BAD] = in[CW_FEC_IN_BAD];
 }
 
 /* ---- losses ------------------------------------------------------------------------------------------ */
 
-bool cw_session_fec_on_recovered(struct cw_session *s, const struct cw_recovered_list *recovered,
+bool cw_session_fec_on_recovered(struct cw_path *p, const struct cw_recovered_list *recovered,
                                  uint64_t now_ns)
 {
     for (uint32_t i = 0; i < recovered->count; i++)
-        if (recovered->numbers[i] >= s->inflight.next_number)
+        if (recovered->numbers[i] >= p->inflight.next_number)
             return false;
-    cw_rate_ack_begin(&s->rate, now_ns);
+    cw_rate_ack_begin(&p->rate, now_ns);
     for (uint32_t i = 0; i < recovered->count; i++) {
-        struct cw_sent *sent = cw_inflight_find(&s->inflight, recovered->numbers[i]);
+        struct cw_sent *sent = cw_inflight_find(&p->inflight, recovered->numbers[i]);
         if (sent && sent->state == CW_SENT_OUTSTANDING)
-            cw_session_lose(s, sent, now_ns);
+            cw_session_lose(p, sent, now_ns);
         if (sent && sent->state == CW_SENT_LOST)
             sent->is_recovered = true;
     }
-    cw_session_rate_obey(s);
+    cw_session_rate_obey(p);
     return true;
 }
 
 /* How long after it was given up a packet waits for its repairs. */
-static uint64_t patience_ns(const struct cw_session *s, const struct cw_sent *sent, uint64_t now_ns)
+static uint64_t patience_ns(const struct cw_path *p, const struct cw_sent *sent, uint64_t now_ns)
 {
     enum cw_fec_lane lane = (enum cw_fec_lane)(sent->fec_lane - 1);
-    return CW_MIN(cw_fec_sender_lag_ns(&s->fec->sender, lane, now_ns), cw_loss_delay_ns(&s->loss));
+    return CW_MIN(cw_fec_sender_lag_ns(&p->fec->sender, lane, now_ns), cw_loss_delay_ns(&p->loss));
 }
 
-bool cw_session_fec_holds(struct cw_session *s, struct cw_sent *sent, uint64_t now_ns)
+bool cw_session_fec_holds(struct cw_path *p, struct cw_sent *sent, uint64_t now_ns)
 {
-    if (!cw_session_fec_is_on(s) || sent->fec_lane == 0)
+    if (!cw_session_fec_is_on(p) || sent->fec_lane == 0)
         return false;
     sent->is_held = true;
-    s->fec->held_count++;
-    s->fec->verdict_ns = CW_MIN(s->fec->verdict_ns, now_ns + patience_ns(s, sent, now_ns));
+    p->fec->held_count++;
+    p->fec->verdict_ns = CW_MIN(p->fec->verdict_ns, now_ns + patience_ns(p, sent, now_ns));
     return true;
 }
 
-void cw_session_fec_let_go(struct cw_session *s, struct cw_sent *sent, bool is_acked)
+void cw_session_fec_let_go(struct cw_path *p, struct cw_sent *sent, bool is_acked)
 {
     if (!sent->is_held)
         return;
-    CW_ASSERT(s->fec->held_count > 0);
-    s->fec->held_count--;
+    CW_ASSERT(p->fec->held_count > 0);
+    p->fec->held_count--;
     sent->is_held = false;
     if (!is_acked)
-        cw_send_on_lost(&s->send, sent->reference, sent->fragment);
+        cw_send_on_lost(&p->session->send, sent->reference, sent->fragment);
 }
 
-void cw_session_fec_on_lost(struct cw_session *s, uint64_t number, uint64_t now_ns)
+void cw_session_fec_on_lost(struct cw_path *p, uint64_t number, uint64_t now_ns)
 {
-    if (cw_session_fec_is_on(s))
-        cw_fec_auto_on_lost(&s->fec->automatic, number, now_ns);
+    if (cw_session_fec_is_on(p))
+        cw_fec_auto_on_lost(&p->fec->automatic, number, now_ns);
 }
 
 /* Those whose repairs did not help are sent again. At most CW_LOST_REMEMBERED are looked at. */
-static void give_verdicts(struct cw_session *s, uint64_t now_ns)
+static void give_verdicts(struct cw_path *p, uint64_t now_ns)
 {
-    struct cw_session_fec *fec = s->fec;
+    struct cw_session_fec *fec = p->fec;
     fec->verdict_ns = CW_NEVER;
     if (fec->held_count == 0)
         return;
-    struct cw_sent *sent = cw_inflight_oldest_lost(&s->inflight);
-    for (; sent; sent = cw_inflight_after(&s->inflight, sent)) {
+    struct cw_sent *sent = cw_inflight_oldest_lost(&p->inflight);
+    for (; sent; sent = cw_inflight_after(&p->inflight, sent)) {
         if (!sent->is_held)
             continue;
-        uint64_t due_ns = sent->sent_ns + patience_ns(s, sent, now_ns);
+        uint64_t due_ns = sent->sent_ns + patience_ns(p, sent, now_ns);
         if (due_ns <= now_ns)
-            cw_session_fec_let_go(s, sent, false);
+            cw_session_fec_let_go(p, sent, false);
         else
             fec->verdict_ns = CW_MIN(fec->verdict_ns, due_ns);
     }
 }
 
-void cw_session_fec_on_time(struct cw_session *s, uint64_t now_ns)
+void cw_session_fec_on_time(struct cw_path *p, uint64_t now_ns)
 {
-    if (!cw_session_fec_is_on(s))
+    if (!cw_session_fec_is_on(p))
         return;
-    look(s, now_ns);
-    if (now_ns >= s->fec->verdict_ns)
-        give_verdicts(s, now_ns);
+    look(p, now_ns);
+    if (now_ns >= p->fec->verdict_ns)
+        give_verdicts(p, now_ns);
 }
 
-uint64_t cw_session_fec_deadline_ns(const struct cw_session *s)
+uint64_t cw_session_fec_deadline_ns(const struct cw_path *p)
 {
-    if (!cw_session_fec_is_on(s))
+    if (!cw_session_fec_is_on(p))
         return CW_NEVER;
-    return CW_MIN(s->fec->verdict_ns, cw_fec_sender_deadline_ns(&s->fec->sender));
+    return CW_MIN(p->fec->verdict_ns, cw_fec_sender_deadline_ns(&p->fec->sender));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Forward error correction of a session: what is a symbol, who may send repairs, and when a lost packet is
+ * Forward error correction of a path: what is a symbol, who may send repairs, and when a lost packet is
  * sent again nevertheless.
  *
  * A symbol is 16 bytes in the place of bytes 24..39 of the datagram, then the payload in clear:
@@ -43,49 +43,51 @@ struct cw_session_fec {
     struct cw_fec_code code;
 };
 
-struct cw_session;
+struct cw_path;
 struct cw_sent;
 struct cw_packet;
 struct cw_lane;
 
 /* NULL when the configuration says off, and when measuring. */
-struct cw_session_fec *cw_session_fec_carve(const struct cw_session_config *config, struct cw_arena *arena);
+struct cw_session_fec *cw_session_fec_carve(const struct cw_session_path_config *config,
+                                            struct cw_arena *arena);
 /* What the handshake offers. */
 uint16_t cw_session_fec_offer(const struct cw_session_fec *fec);
 /* Does the peer's offer agree with ours? */
 bool cw_session_fec_agreed(const struct cw_session_fec *fec, uint16_t peer_offer);
-void cw_session_fec_open(struct cw_session *session, const struct cw_lane *lane);
-void cw_session_fec_close(struct cw_session *session);
-bool cw_session_fec_is_on(const struct cw_session *session);
+void cw_session_fec_open(struct cw_path *path, const struct cw_lane *lane);
+void cw_session_fec_close(struct cw_path *path);
+bool cw_session_fec_is_on(const struct cw_path *path);
 
 /* Out. The payload lies in the datagram; writes packet's place in a block. Before it is sealed. */
-void cw_session_fec_protect(struct cw_session *session, struct cw_packet *packet, uint8_t *datagram,
-                            size_t length, uint64_t now_ns);
+void cw_session_fec_protect(struct cw_path *path, struct cw_packet *packet, uint8_t *datagram, size_t length,
+                            uint64_t now_ns);
 /* Data and repairs in turn; 0 when neither may leave. */
-size_t cw_session_fec_build(struct cw_session *session, uint8_t *datagram, uint64_t now_ns);
+size_t cw_session_fec_build(struct cw_path *path, uint8_t *datagram, uint64_t now_ns);
 /* Would a repair leave now? */
-bool cw_session_fec_has_output(const struct cw_session *session);
+bool cw_session_fec_has_output(const struct cw_path *path);
 /* Of so many live messages that have left, those whose repairs have left too. */
-uint64_t cw_session_fec_live_left(const struct cw_session *session, uint64_t left);
-bool cw_session_fec_has_fresh_news(const struct cw_session *session);
+uint64_t cw_session_fec_live_left(const struct cw_path *path, uint64_t left);
+bool cw_session_fec_has_fresh_news(const struct cw_path *path);
 /* The RECOVERED frame that goes before an ACK, fresh news first; 0 when there is nothing to tell. */
-size_t cw_session_fec_write_news(struct cw_session *session, uint8_t *at, uint64_t now_ns);
+size_t cw_session_fec_write_news(struct cw_path *path, uint8_t *at, uint64_t now_ns);
 
 /* In, opened. */
-void cw_session_fec_on_source(struct cw_session *session, const struct cw_packet *packet, uint8_t *datagram,
+void cw_session_fec_on_source(struct cw_path *path, const struct cw_packet *packet, uint8_t *datagram,
                               uint64_t now_ns);
-void cw_session_fec_on_repair(struct cw_session *session, const struct cw_packet *packet,
-                              const uint8_t *symbol, uint64_t now_ns);
+void cw_session_fec_on_repair(struct cw_path *path, const struct cw_packet *packet, const uint8_t *symbol,
+                              uint64_t now_ns);
 /* false: it speaks of what was never sent. */
-bool cw_session_fec_on_recovered(struct cw_session *session, const struct cw_recovered_list *recovered,
+bool cw_session_fec_on_recovered(struct cw_path *path, const struct cw_recovered_list *recovered,
                                  uint64_t now_ns);
 
-void cw_session_fec_stats(const struct cw_session *session, struct cw_session_stats *stats);
+/* Fills in those that are not counted one by one. */
+void cw_session_fec_stats(const struct cw_path *path, uint64_t counters[CW_SESSION_COUNTER_COUNT]);
 
 /* Losses. True: what it carried is not to be sent again yet. */
-bool cw_session_fec_holds(struct cw_session *session, struct cw_sent *sent, uint64_t now_ns);
+bool cw_session_fec_holds(struct cw_path *path, struct cw_sent *sent, uint64_t now_ns);
 /* It leaves the list of lost ones; is_acked: what it carried has arrived. */
-void cw_session_fec_let_go(struct cw_session *session, struct cw_sent *sent, bool is_acked);
-void cw_session_fec_on_lost(struct cw_session *session, uint64_t number, uint64_t now_ns);
-void cw_session_fec_on_time(struct cw_session *session, uint64_t now_ns);
-uint64_t cw_session_fec_deadline_ns(const struct cw_session *session);
+void cw_session_fec_let_go(struct cw_path *path, struct cw_sent *sent, bool is_acked);
+void cw_session_fec_on_lost(struct cw_path *path, uint64_t number, uint64_t now_ns);
+void cw_session_fec_on_time(struct cw_path *path, uint64_t now_ns);
+uint64_t cw_session_fec_deadline_ns(const struct cw_path *path);

@@ -5,8 +5,12 @@
  * session_fec.c. Nobody
  * else includes this, but tests of limits that cannot be reached in time.
  *
- * A lane is a pair of keys with its packet numbers and replay window. There are two: the live one and the
- * one that a handshake prepares; going up exchanges them.
+ * A session has messages (send, receive), credit, the handshake and events; a path has packets: keys and
+ * numbers, what is in flight, acks, round trip, rate, size of datagrams, forward error correction. Functions
+ * of a path take the path, which knows its session.
+ *
+ * A lane is a pair of keys with its packet numbers and replay window. A path has two: the live one and
+ * the one that a handshake prepares; going up exchanges them.
  *
  * The keys of a lane go from generation to generation, each direction by itself, at its sender's will: the
  * SPI becomes the next, packet numbers and replay window go on, so acks, losses and windows notice nothing. A
@@ -45,6 +49,8 @@ static_assert(CW_KEY_ROTATE_BLOCKS < CW_KEY_BLOCKS_MAX, "a key is replaced befor
 #define CW_METER_RATE_SHIFT 27u  /* 8 * 2^27 ns = 1.07 s */
 #define CW_METER_LOSS_SHIFT 30u  /* 8 * 2^30 ns = 8.6 s */
 
+struct cw_session;
+
 enum cw_session_state { CW_STATE_DOWN = 0, CW_STATE_UP, CW_STATE_COUNT };
 
 struct cw_lane {
@@ -71,6 +77,32 @@ struct cw_lane {
     struct cw_replay replay;
 };
 
+struct cw_path {
+    struct cw_session *session;
+    const struct cw_session_path_config *config;
+    uint32_t index; /* in config.paths */
+    struct cw_lane lanes[2];
+    struct cw_lane *live; /* of the session that is up, or was */
+    struct cw_lane *next;
+    struct cw_inflight inflight;
+    struct cw_ack_ranges acks;
+    struct cw_loss loss;
+    struct cw_pmtu pmtu;        /* while up */
+    uint32_t units_of_fragment; /* what fits into a datagram now */
+    struct cw_pacer pacer;      /* the shaper: nothing leaves faster than the configured rate */
+    struct cw_rate rate;
+    struct cw_pacer rate_pacer; /* what a controller other than fixed asks for; data alone obeys */
+    uint8_t probes_left;        /* packets of data that may leave though the window is full */
+    bool is_dry;                /* there was nothing to send since data last left */
+    bool is_marked;             /* the datagram being looked at came with a CE mark */
+    uint16_t marked_told;       /* of the peer's newest ack */
+    struct cw_session_fec *fec; /* NULL: not configured */
+    bool ping_due;
+    uint64_t ping_ns; /* when silence is answered by a PING */
+    struct cw_meter bytes_sent, packets_sent, packets_lost;
+    cw_counter counters[CW_SESSION_COUNTER_COUNT];
+};
+
 struct cw_session {
     struct cw_session_config config; /* its secrets are wiped */
     struct cw_fsm fsm;
@@ -80,47 +112,31 @@ struct cw_session {
     uint64_t rotate_blocks, rotate_after_ns;
     struct cw_handshake handshake;
     struct cw_flood flood;
-    struct cw_lane lanes[2];
-    struct cw_lane *live; /* of the session that is up, or was */
-    struct cw_lane *next;
-    struct cw_inflight inflight;
-    struct cw_ack_ranges acks;
-    struct cw_loss loss;
-    struct cw_pmtu pmtu;   /* while up */
-    struct cw_pacer pacer; /* the shaper: nothing leaves faster than the configured rate */
-    struct cw_rate rate;
-    struct cw_pacer rate_pacer; /* what a controller other than fixed asks for; data alone obeys */
-    uint8_t probes_left;        /* packets of data that may leave though the window is full */
-    bool is_dry;                /* there was nothing to send since data last left */
-    bool is_marked;             /* the datagram being looked at came with a CE mark */
-    uint16_t marked_told;       /* of the peer's newest ack */
+    struct cw_path paths[CW_SESSION_PATHS_MAX]; /* config.path_count */
     struct cw_send send;
     uint64_t live_before; /* messages of the live stream of earlier sessions */
     struct cw_receive receive;
-    struct cw_session_fec *fec; /* NULL: not configured */
-    bool close_due;             /* one CLOSE is to leave under the live lane's keys */
+    bool close_due; /* one CLOSE is to leave under the live lane's keys */
     uint8_t close_why;
     uint32_t attempt_live; /* with certificates: the attempt that the live lane is from */
     bool attempt_due;      /* the authenticator is to hear of it */
-    bool ping_due;
-    uint64_t credit_ns; /* when CREDIT is to leave; CW_NEVER: it is not due */
-    uint64_t heard_ns;  /* when the last packet of the live lane was opened */
-    uint64_t ping_ns;   /* when silence is answered by a PING */
+    uint64_t credit_ns;    /* when CREDIT is to leave; CW_NEVER: it is not due */
+    uint64_t heard_ns;     /* when the last packet of a live lane was opened */
     struct cw_session_event *events;
     uint32_t event_mask;
-    uint32_t event_head, event_tail; /* free-running */
-    uint32_t state_events;           /* UP and DOWN in the queue */
-    struct cw_meter bytes_sent, packets_sent, packets_lost;
-    cw_counter counters[CW_SESSION_COUNTER_COUNT];
+    uint32_t event_head, event_tail;               /* free-running */
+    uint32_t state_events;                         /* UP and DOWN in the queue */
+    cw_counter counters[CW_SESSION_COUNTER_COUNT]; /* those that are of no path */
 };
 
 /* session.c */
 void cw_session_count(struct cw_session *session, uint32_t counter);
-void cw_session_lane_prepare(struct cw_session *session); /* the next lane, from the handshake's keys */
-/* The live lane: the next generation of the sending key; and of the receiving one, after a packet opened
+void cw_path_count(struct cw_path *path, uint32_t counter);
+void cw_session_lane_prepare(struct cw_session *session); /* the next lanes, from the handshake's keys */
+/* A path's live lane: the next generation of the sending key; and of the receiving one, after a packet opened
  * under it. */
-void cw_session_lane_rotate(struct cw_session *session, uint64_t now_ns);
-void cw_session_lane_follow(struct cw_session *session, uint64_t now_ns);
+void cw_session_lane_rotate(struct cw_path *path, uint64_t now_ns);
+void cw_session_lane_follow(struct cw_path *path, uint64_t now_ns);
 /* SPIs of generations follow each other; 0 is left out. */
 static inline uint32_t cw_spi_after(uint32_t spi)
 {
@@ -136,52 +152,53 @@ void cw_session_credit_look(struct cw_session *session, uint64_t delay_ns);
 
 /* session_time.c */
 /* Forgets a packet that is in the way of a new one, or one loss too many. */
-void cw_session_forget_sent(struct cw_session *session, struct cw_sent *sent);
-void cw_session_lose(struct cw_session *session, struct cw_sent *sent, uint64_t now_ns);
-void cw_session_detect_losses(struct cw_session *session, uint64_t now_ns);
-void cw_session_on_ack(struct cw_session *session, const struct cw_ack *ack, uint64_t now_ns);
+void cw_session_forget_sent(struct cw_path *path, struct cw_sent *sent);
+void cw_session_lose(struct cw_path *path, struct cw_sent *sent, uint64_t now_ns);
+void cw_session_detect_losses(struct cw_path *path, uint64_t now_ns);
+void cw_session_on_ack(struct cw_path *path, const struct cw_ack *ack, uint64_t now_ns);
 
 /* session_in.c. An opened payload; true when it is acknowledged. is_recovered: it came by its repairs. */
-bool cw_session_on_payload(struct cw_session *session, const struct cw_packet *packet, const uint8_t *payload,
+bool cw_session_on_payload(struct cw_path *path, const struct cw_packet *packet, const uint8_t *payload,
                            bool is_recovered, uint64_t now_ns);
 
 /* session_out.c */
-bool cw_session_data_may_leave(const struct cw_session *session);
+bool cw_session_data_may_leave(const struct cw_path *path);
 /* Packets in flight and the ring allow one more that is not control. The other also asks rate control and
  * frees the ring's entry. */
-bool cw_session_has_room_for_data(const struct cw_session *session);
-bool cw_session_make_room_for_data(struct cw_session *session, uint64_t now_ns);
-size_t cw_session_build_data(struct cw_session *session, uint8_t *datagram, uint64_t now_ns);
+bool cw_session_has_room_for_data(const struct cw_path *path);
+bool cw_session_make_room_for_data(struct cw_path *path, uint64_t now_ns);
+size_t cw_session_build_data(struct cw_path *path, uint8_t *datagram, uint64_t now_ns);
 /* The payload lies in the datagram. Takes the next number. */
-size_t cw_session_seal(struct cw_session *session, struct cw_packet *packet, uint8_t *datagram, size_t length,
+size_t cw_session_seal(struct cw_path *path, struct cw_packet *packet, uint8_t *datagram, size_t length,
                        uint64_t now_ns);
 
 /* session_mtu.c */
 /* Bytes of a payload that carries DATA now. */
-uint32_t cw_session_data_bytes_max(const struct cw_session *session);
-void cw_session_mtu_open(struct cw_session *session, uint64_t now_ns);
-uint64_t cw_session_mtu_deadline_ns(const struct cw_session *session);
+uint32_t cw_session_data_bytes_max(const struct cw_path *path);
+/* The session is up, its messages are counted in units of these bytes. */
+void cw_session_mtu_open(struct cw_path *path, uint32_t unit_bytes, uint64_t now_ns);
+uint64_t cw_session_mtu_deadline_ns(const struct cw_path *path);
 /* The probe, which is due. The ring has room. */
-size_t cw_session_mtu_build(struct cw_session *session, uint8_t *datagram, uint64_t now_ns);
+size_t cw_session_mtu_build(struct cw_path *path, uint8_t *datagram, uint64_t now_ns);
 /* Of any packet. */
-void cw_session_mtu_on_acked(struct cw_session *session, const struct cw_sent *sent, uint64_t now_ns);
-void cw_session_mtu_on_lost(struct cw_session *session, const struct cw_sent *sent, uint64_t now_ns);
+void cw_session_mtu_on_acked(struct cw_path *path, const struct cw_sent *sent, uint64_t now_ns);
+void cw_session_mtu_on_lost(struct cw_path *path, const struct cw_sent *sent, uint64_t now_ns);
 
 /* session_rate.c */
-void cw_session_rate_init(struct cw_session *session, const struct cw_session_config *config,
+void cw_session_rate_init(struct cw_path *path, const struct cw_session_path_config *config,
                           struct cw_arena *arena);
-void cw_session_rate_start(struct cw_session *session, uint32_t datagram_bytes, uint64_t now_ns);
+void cw_session_rate_start(struct cw_path *path, uint32_t datagram_bytes, uint64_t now_ns);
 /* The newest packet of the in-flight map leaves. */
-void cw_session_rate_sent(struct cw_session *session, struct cw_sent *sent, size_t bytes, uint64_t now_ns);
+void cw_session_rate_sent(struct cw_path *path, struct cw_sent *sent, size_t bytes, uint64_t now_ns);
 /* May another datagram of data be in flight? */
-bool cw_session_rate_has_room(const struct cw_session *session);
+bool cw_session_rate_has_room(const struct cw_path *path);
 /* When data may leave as far as the controller's pacing goes; 0: now. */
-uint64_t cw_session_rate_next_ns(const struct cw_session *session);
+uint64_t cw_session_rate_next_ns(const struct cw_path *path);
 /* Data wants to leave and may, as far as the controller goes. */
-bool cw_session_rate_lets(struct cw_session *session, uint64_t now_ns);
+bool cw_session_rate_lets(struct cw_path *path, uint64_t now_ns);
 /* There is no data to send now. */
-void cw_session_rate_idle(struct cw_session *session);
+void cw_session_rate_idle(struct cw_path *path);
 /* The controller's answers may have changed. */
-void cw_session_rate_obey(struct cw_session *session);
+void cw_session_rate_obey(struct cw_path *path);
 /* Marks told of by an ack, between the calls for what it acknowledges. */
-void cw_session_rate_marks(struct cw_session *session, const struct cw_ack *ack, uint64_t now_ns);
+void cw_session_rate_marks(struct cw_path *path, const struct cw_ack *ack, uint64_t now_ns);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The size of a session's datagrams: what pmtu.h finds, and how it learns of it. Probes are packets of their
+ * The size of a path's datagrams: what pmtu.h finds, and how it learns of it. Probes are packets of their
  * own, full of zeros, with a PING behind each whose ack tells soon that a probe was lost. They count neither
  * as losses nor for rate control.
  */
@@ -18,77 +18,80 @@ static_assert(QUOTED_BYTES == CW_SESSION_QUOTED_BYTES, "a quotation holds what i
 
 static_assert(CW_PMTU_BYTES_MIN == CW_DATAGRAM_BYTES_MIN, "what is sent is never smaller than what is taken");
 
-uint32_t cw_session_data_bytes_max(const struct cw_session *s)
+uint32_t cw_session_data_bytes_max(const struct cw_path *p)
 {
-    return s->live->data_bytes_max - (s->live->datagram_bytes - cw_pmtu_bytes(&s->pmtu));
+    return p->live->data_bytes_max - (p->live->datagram_bytes - cw_pmtu_bytes(&p->pmtu));
 }
 
-static void obey(struct cw_session *s)
+static void obey(struct cw_path *p)
 {
-    cw_send_limit(&s->send, cw_session_data_bytes_max(s) - CW_FRAME_DATA_SIZE);
+    uint32_t unit = p->session->send.unit_bytes, bytes = cw_session_data_bytes_max(p) - CW_FRAME_DATA_SIZE;
+    CW_ASSERT(bytes >= unit);
+    p->units_of_fragment = CW_MIN(bytes / unit, CW_UNITS_OF_FRAGMENT_MAX);
 }
 
-void cw_session_mtu_open(struct cw_session *s, uint64_t now_ns)
+void cw_session_mtu_open(struct cw_path *p, uint32_t unit_bytes, uint64_t now_ns)
 {
-    uint32_t unit = cw_unit_bytes(s->live->data_bytes_max - CW_FRAME_DATA_SIZE);
-    cw_pmtu_start(&s->pmtu, s->config.is_mtu_probed, CW_PMTU_BASE_BYTES, unit, s->live->datagram_bytes,
+    cw_pmtu_start(&p->pmtu, p->config->is_mtu_probed, CW_PMTU_BASE_BYTES, unit_bytes, p->live->datagram_bytes,
                   now_ns);
-    obey(s);
+    obey(p);
 }
 
-uint64_t cw_session_mtu_deadline_ns(const struct cw_session *s)
+uint64_t cw_session_mtu_deadline_ns(const struct cw_path *p)
 {
-    return cw_session_has_room_for_data(s) ? cw_pmtu_deadline_ns(&s->pmtu) : CW_NEVER;
+    return cw_session_has_room_for_data(p) ? cw_pmtu_deadline_ns(&p->pmtu) : CW_NEVER;
 }
 
-size_t cw_session_mtu_build(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
+size_t cw_session_mtu_build(struct cw_path *p, uint8_t *datagram, uint64_t now_ns)
 {
     struct cw_packet packet = {.type = CW_PACKET_CONTROL, .flags = CW_PACKET_ACK_WANTED};
-    uint32_t bytes = cw_pmtu_probe(&s->pmtu, now_ns);
-    CW_ASSERT(bytes <= s->live->datagram_bytes);
+    uint32_t bytes = cw_pmtu_probe(&p->pmtu, now_ns);
+    CW_ASSERT(bytes <= p->live->datagram_bytes);
     size_t length = cw_frame_write_probe(datagram + CW_PACKET_HEADER_SIZE, bytes - CW_PACKET_OVERHEAD);
-    struct cw_sent *sent = cw_inflight_add(&s->inflight, CW_SENT_MTU, bytes, 0, now_ns);
+    struct cw_sent *sent = cw_inflight_add(&p->inflight, CW_SENT_MTU, bytes, 0, now_ns);
     sent->bytes = (uint16_t)bytes;
-    s->ping_due = true;
-    cw_session_count(s, CW_SESSION_MTU_PROBES);
-    return cw_session_seal(s, &packet, datagram, length, now_ns);
+    p->ping_due = true;
+    cw_path_count(p, CW_SESSION_MTU_PROBES);
+    return cw_session_seal(p, &packet, datagram, length, now_ns);
 }
 
-void cw_session_mtu_on_acked(struct cw_session *s, const struct cw_sent *sent, uint64_t now_ns)
+void cw_session_mtu_on_acked(struct cw_path *p, const struct cw_sent *sent, uint64_t now_ns)
 {
     if (sent->kind != CW_SENT_MTU) {
         if (!sent->is_recovered) /* else the path did not deliver it */
-            cw_pmtu_on_acked(&s->pmtu, sent->bytes);
+            cw_pmtu_on_acked(&p->pmtu, sent->bytes);
         return;
     }
-    cw_pmtu_on_probe_acked(&s->pmtu, sent->bytes, now_ns);
-    obey(s);
+    cw_pmtu_on_probe_acked(&p->pmtu, sent->bytes, now_ns);
+    obey(p);
 }
 
-void cw_session_mtu_on_lost(struct cw_session *s, const struct cw_sent *sent, uint64_t now_ns)
+void cw_session_mtu_on_lost(struct cw_path *p, const struct cw_sent *sent, uint64_t now_ns)
 {
     if (sent->kind == CW_SENT_MTU) {
-        cw_pmtu_on_probe_lost(&s->pmtu, sent->bytes, now_ns);
-    } else if (cw_pmtu_on_lost(&s->pmtu, sent->bytes, sent->sent_ns, now_ns)) {
-        cw_session_count(s, CW_SESSION_BLACK_HOLES);
-        obey(s);
+        cw_pmtu_on_probe_lost(&p->pmtu, sent->bytes, now_ns);
+    } else if (cw_pmtu_on_lost(&p->pmtu, sent->bytes, sent->sent_ns, now_ns)) {
+        cw_path_count(p, CW_SESSION_BLACK_HOLES);
+        obey(p);
     }
 }
 
-bool cw_session_on_too_big(struct cw_session *s, const uint8_t *quoted, size_t length,
+bool cw_session_on_too_big(struct cw_session *s, uint32_t path, const uint8_t *quoted, size_t length,
                            uint32_t datagram_bytes, uint64_t now_ns)
 {
+    CW_ASSERT(path < s->config.path_count);
+    struct cw_path *p = &s->paths[path];
     s->now_ns = now_ns = CW_MAX(s->now_ns, now_ns);
     const struct cw_sent *sent = NULL;
-    if (s->state == CW_STATE_UP && length >= QUOTED_BYTES && cw_load32be(quoted + AT_SPI) == s->live->spi_out)
-        sent = cw_inflight_find(&s->inflight, cw_load64be(quoted + AT_IV));
+    if (s->state == CW_STATE_UP && length >= QUOTED_BYTES && cw_load32be(quoted + AT_SPI) == p->live->spi_out)
+        sent = cw_inflight_find(&p->inflight, cw_load64be(quoted + AT_IV));
     if (!sent || sent->state != CW_SENT_OUTSTANDING || sent->bytes <= datagram_bytes ||
-        datagram_bytes < s->pmtu.base) {
-        cw_session_count(s, CW_SESSION_DROP_HINT);
+        datagram_bytes < p->pmtu.base) {
+        cw_path_count(p, CW_SESSION_DROP_HINT);
         return false;
     }
-    cw_session_count(s, CW_SESSION_MTU_HINTS);
-    if (cw_pmtu_on_hint(&s->pmtu, datagram_bytes, now_ns))
-        obey(s);
+    cw_path_count(p, CW_SESSION_MTU_HINTS);
+    if (cw_pmtu_on_hint(&p->pmtu, datagram_bytes, now_ns))
+        obey(p);
     return true;
 }

@@ -12,10 +12,10 @@
 
 #define BLOCKS_OF_SEAL(length) (((length) + 15) / 16 + 2) /* and the two that a tag may cost */
 
-size_t cw_session_seal(struct cw_session *s, struct cw_packet *packet, uint8_t *datagram, size_t length,
+size_t cw_session_seal(struct cw_path *p, struct cw_packet *packet, uint8_t *datagram, size_t length,
                        uint64_t now_ns)
 {
-    struct cw_lane *lane = s->live;
+    struct cw_lane *lane = p->live;
     uint8_t nonce[CW_PACKET_IV_SIZE];
     uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
     CW_ASSERT(length + CW_PACKET_OVERHEAD <= lane->datagram_bytes);
@@ -26,60 +26,60 @@ size_t cw_session_seal(struct cw_session *s, struct cw_packet *packet, uint8_t *
     packet->ticks = (uint32_t)(now_ns / CW_PACKET_TICK_NS);
     cw_packet_encode(packet, datagram);
     cw_packet_nonce(datagram, nonce);
-    s->config.aead->seal(lane->key_out, payload, payload, length, nonce, datagram, CW_PACKET_HEADER_SIZE,
-                         payload + length);
+    p->session->config.aead->seal(lane->key_out, payload, payload, length, nonce, datagram,
+                                  CW_PACKET_HEADER_SIZE, payload + length);
     lane->blocks_out += BLOCKS_OF_SEAL(length);
     return length + CW_PACKET_OVERHEAD;
 }
 
-static size_t build_close(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
+static size_t build_close(struct cw_path *p, uint8_t *datagram, uint64_t now_ns)
 {
     struct cw_packet packet = {.type = CW_PACKET_CONTROL};
-    size_t length = cw_frame_write_close(datagram + CW_PACKET_HEADER_SIZE, s->close_why);
-    s->close_due = false;
-    return cw_session_seal(s, &packet, datagram, length, now_ns);
+    size_t length = cw_frame_write_close(datagram + CW_PACKET_HEADER_SIZE, p->session->close_why);
+    p->session->close_due = false;
+    return cw_session_seal(p, &packet, datagram, length, now_ns);
 }
 
 /* Makes the ring entry of the next number free. Data waits for a packet that is still out, control does not.
  */
-static bool make_room(struct cw_session *s, bool insist, uint64_t now_ns)
+static bool make_room(struct cw_path *p, bool insist, uint64_t now_ns)
 {
-    struct cw_sent *sent = cw_inflight_in_the_way(&s->inflight);
+    struct cw_sent *sent = cw_inflight_in_the_way(&p->inflight);
     if (!sent)
         return true;
     if (sent->state == CW_SENT_OUTSTANDING) {
         if (!insist)
             return false;
-        cw_session_lose(s, sent, now_ns);
+        cw_session_lose(p, sent, now_ns);
     }
-    cw_session_forget_sent(s, sent);
+    cw_session_forget_sent(p, sent);
     return true;
 }
 
-static bool control_is_due(const struct cw_session *s, uint64_t now_ns)
+static bool control_is_due(const struct cw_path *p, uint64_t now_ns)
 {
-    return s->ping_due || s->acks.deadline_ns <= now_ns || s->credit_ns <= now_ns;
+    return p->ping_due || p->acks.deadline_ns <= now_ns || p->session->credit_ns <= now_ns;
 }
 
-static size_t write_credit_and_ping(struct cw_session *s, uint8_t *at, uint16_t *had)
+static size_t write_credit_and_ping(struct cw_path *p, uint8_t *at, uint16_t *had)
 {
     size_t length = 0;
-    if (s->credit_ns != CW_NEVER) {
+    if (p->session->credit_ns != CW_NEVER) {
         uint64_t granted[CW_CLASS_COUNT];
-        cw_receive_credit_take(&s->receive, granted);
+        cw_receive_credit_take(&p->session->receive, granted);
         length += cw_frame_write_credit(at, granted);
-        s->credit_ns = CW_NEVER;
+        p->session->credit_ns = CW_NEVER;
         *had |= CW_SENT_HAD_CREDIT;
     }
-    if (s->ping_due) {
+    if (p->ping_due) {
         length += cw_frame_write_ping(at + length);
-        s->ping_due = false;
+        p->ping_due = false;
         *had |= CW_SENT_HAD_PING;
     }
     return length;
 }
 
-static size_t build_control(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
+static size_t build_control(struct cw_path *p, uint8_t *datagram, uint64_t now_ns)
 {
     struct cw_packet packet = {.type = CW_PACKET_CONTROL};
     struct cw_ack ack;
@@ -87,75 +87,76 @@ static size_t build_control(struct cw_session *s, uint8_t *datagram, uint64_t no
     uint64_t acknowledged = 0;
     size_t length = 0;
     uint16_t had = 0;
-    make_room(s, true, now_ns);
-    length = cw_session_fec_write_news(s, payload, now_ns);
-    if (cw_ack_ranges_take(&s->acks, &ack, now_ns)) {
+    make_room(p, true, now_ns);
+    length = cw_session_fec_write_news(p, payload, now_ns);
+    if (cw_ack_ranges_take(&p->acks, &ack, now_ns)) {
         length += cw_frame_write_ack(payload + length, &ack);
         acknowledged = ack.ranges[0].last;
     }
-    if (s->inflight.outstanding.count < s->config.packets_in_flight_max)
-        length += write_credit_and_ping(s, payload + length, &had);
+    if (p->inflight.outstanding.count < p->config->packets_in_flight_max)
+        length += write_credit_and_ping(p, payload + length, &had);
     if (length == 0)
         return 0;
-    if (cw_session_fec_has_fresh_news(s)) /* more than one frame holds */
-        s->acks.deadline_ns = now_ns;
-    CW_ASSERT(s->live->next_iv == s->inflight.next_number);
+    if (cw_session_fec_has_fresh_news(p)) /* more than one frame holds */
+        p->acks.deadline_ns = now_ns;
+    CW_ASSERT(p->live->next_iv == p->inflight.next_number);
     if (had) {
         packet.flags = CW_PACKET_ACK_WANTED;
-        struct cw_sent *sent = cw_inflight_add(&s->inflight, CW_SENT_CONTROL, acknowledged, had, now_ns);
-        cw_session_rate_sent(s, sent, length + CW_PACKET_OVERHEAD, now_ns);
-        cw_loss_on_sent(&s->loss, now_ns);
+        struct cw_sent *sent = cw_inflight_add(&p->inflight, CW_SENT_CONTROL, acknowledged, had, now_ns);
+        cw_session_rate_sent(p, sent, length + CW_PACKET_OVERHEAD, now_ns);
+        cw_loss_on_sent(&p->loss, now_ns);
     } else {
-        cw_inflight_skip(&s->inflight);
+        cw_inflight_skip(&p->inflight);
     }
-    return cw_session_seal(s, &packet, datagram, length, now_ns);
+    return cw_session_seal(p, &packet, datagram, length, now_ns);
 }
 
-bool cw_session_has_room_for_data(const struct cw_session *s)
+bool cw_session_has_room_for_data(const struct cw_path *p)
 {
-    if (s->inflight.outstanding.count >= s->config.packets_in_flight_max - CW_IN_FLIGHT_RESERVE)
+    if (p->inflight.outstanding.count >= p->config->packets_in_flight_max - CW_IN_FLIGHT_RESERVE)
         return false;
-    const struct cw_sent *sent = cw_inflight_in_the_way(&s->inflight);
+    const struct cw_sent *sent = cw_inflight_in_the_way(&p->inflight);
     return !sent || sent->state == CW_SENT_LOST;
 }
 
-bool cw_session_make_room_for_data(struct cw_session *s, uint64_t now_ns)
+bool cw_session_make_room_for_data(struct cw_path *p, uint64_t now_ns)
 {
-    return cw_session_has_room_for_data(s) && cw_session_rate_lets(s, now_ns) && make_room(s, false, now_ns);
+    return cw_session_has_room_for_data(p) && cw_session_rate_lets(p, now_ns) && make_room(p, false, now_ns);
 }
 
-bool cw_session_data_may_leave(const struct cw_session *s)
+bool cw_session_data_may_leave(const struct cw_path *p)
 {
     struct cw_fragment fragment;
-    if (s->state != CW_STATE_UP || !cw_send_next(&s->send, &fragment) || !cw_session_rate_has_room(s))
+    if (p->session->state != CW_STATE_UP ||
+        !cw_send_next(&p->session->send, p->units_of_fragment, &fragment) || !cw_session_rate_has_room(p))
         return false;
-    return cw_session_has_room_for_data(s);
+    return cw_session_has_room_for_data(p);
 }
 
 /* An ack that would have to leave soon rides along where a short fragment leaves room for it. */
-static size_t ride_along(struct cw_session *s, uint8_t *payload, uint32_t data_length, uint64_t now_ns)
+static size_t ride_along(struct cw_path *p, uint8_t *payload, uint32_t data_length, uint64_t now_ns)
 {
     struct cw_ack ack;
-    size_t room = cw_session_data_bytes_max(s) - CW_FRAME_DATA_SIZE - data_length;
-    if (s->acks.deadline_ns == CW_NEVER || cw_session_fec_has_fresh_news(s) ||
-        CW_FRAME_ACK_SIZE(s->acks.count) > room)
+    size_t room = cw_session_data_bytes_max(p) - CW_FRAME_DATA_SIZE - data_length;
+    if (p->acks.deadline_ns == CW_NEVER || cw_session_fec_has_fresh_news(p) ||
+        CW_FRAME_ACK_SIZE(p->acks.count) > room)
         return 0;
-    return cw_ack_ranges_take(&s->acks, &ack, now_ns) ? cw_frame_write_ack(payload, &ack) : 0;
+    return cw_ack_ranges_take(&p->acks, &ack, now_ns) ? cw_frame_write_ack(payload, &ack) : 0;
 }
 
-size_t cw_session_build_data(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
+size_t cw_session_build_data(struct cw_path *p, uint8_t *datagram, uint64_t now_ns)
 {
     struct cw_fragment fragment;
     struct cw_data data;
     uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
-    if (!cw_send_next(&s->send, &fragment)) {
-        cw_session_rate_idle(s);
+    if (!cw_send_next(&p->session->send, p->units_of_fragment, &fragment)) {
+        cw_session_rate_idle(p);
         return 0;
     }
-    if (!cw_session_make_room_for_data(s, now_ns))
+    if (!cw_session_make_room_for_data(p, now_ns))
         return 0;
-    cw_send_describe(&s->send, &fragment, &data);
-    size_t length = ride_along(s, payload, data.length, now_ns);
+    cw_send_describe(&p->session->send, &fragment, &data);
+    size_t length = ride_along(p, payload, data.length, now_ns);
     length += cw_frame_write_data(payload + length, &data);
     cw_send_copy(&fragment, &data, payload + length);
     length += data.length;
@@ -167,61 +168,63 @@ size_t cw_session_build_data(struct cw_session *s, uint8_t *datagram, uint64_t n
     };
     if (fragment.is_again) {
         packet.flags |= CW_PACKET_RETRANSMISSION;
-        cw_session_count(s, CW_SESSION_RETRANSMITTED);
+        cw_path_count(p, CW_SESSION_RETRANSMITTED);
     }
-    CW_ASSERT(s->live->next_iv == s->inflight.next_number);
-    struct cw_sent *sent = cw_inflight_add(&s->inflight, CW_SENT_DATA, cw_handle_pack(fragment.message->self),
+    CW_ASSERT(p->live->next_iv == p->inflight.next_number);
+    struct cw_sent *sent = cw_inflight_add(&p->inflight, CW_SENT_DATA, cw_handle_pack(fragment.message->self),
                                            cw_fragment_pack(&fragment), now_ns);
-    cw_session_rate_sent(s, sent, length + CW_PACKET_OVERHEAD, now_ns);
-    cw_loss_on_sent(&s->loss, now_ns);
-    cw_meter_add(&s->packets_sent, 1, now_ns);
-    cw_send_on_sent(&s->send, &fragment);
-    cw_session_fec_protect(s, &packet, datagram, length, now_ns);
-    return cw_session_seal(s, &packet, datagram, length, now_ns);
+    cw_session_rate_sent(p, sent, length + CW_PACKET_OVERHEAD, now_ns);
+    cw_loss_on_sent(&p->loss, now_ns);
+    cw_meter_add(&p->packets_sent, 1, now_ns);
+    cw_send_on_sent(&p->session->send, &fragment);
+    cw_session_fec_protect(p, &packet, datagram, length, now_ns);
+    return cw_session_seal(p, &packet, datagram, length, now_ns);
 }
 
 /* A peer that never acknowledged anything of this generation has, for all we know, not followed yet. */
-static void rotate_if_due(struct cw_session *s, uint64_t now_ns)
+static void rotate_if_due(struct cw_path *p, uint64_t now_ns)
 {
-    const struct cw_lane *lane = s->live;
-    bool is_due = lane->blocks_out >= s->rotate_blocks || now_ns >= lane->rotate_ns;
-    if (is_due && s->loss.largest_acked >= lane->first_iv)
-        cw_session_lane_rotate(s, now_ns);
+    const struct cw_lane *lane = p->live;
+    bool is_due = lane->blocks_out >= p->session->rotate_blocks || now_ns >= lane->rotate_ns;
+    if (is_due && p->loss.largest_acked >= lane->first_iv)
+        cw_session_lane_rotate(p, now_ns);
 }
 
-static size_t build_sealed(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
+static size_t build_sealed(struct cw_path *p, uint8_t *datagram, uint64_t now_ns)
 {
-    rotate_if_due(s, now_ns);
-    if (s->live->blocks_out >= s->key_blocks_max)
-        cw_session_go_down(s, CW_DOWN_KEYS_WORN, now_ns);
-    if (s->close_due)
-        return build_close(s, datagram, now_ns);
-    size_t length = control_is_due(s, now_ns) ? build_control(s, datagram, now_ns) : 0;
-    if (length == 0 && cw_session_mtu_deadline_ns(s) <= now_ns && make_room(s, false, now_ns))
-        length = cw_session_mtu_build(s, datagram, now_ns);
+    rotate_if_due(p, now_ns);
+    if (p->live->blocks_out >= p->session->key_blocks_max)
+        cw_session_go_down(p->session, CW_DOWN_KEYS_WORN, now_ns);
+    if (p->session->close_due)
+        return build_close(p, datagram, now_ns);
+    size_t length = control_is_due(p, now_ns) ? build_control(p, datagram, now_ns) : 0;
+    if (length == 0 && cw_session_mtu_deadline_ns(p) <= now_ns && make_room(p, false, now_ns))
+        length = cw_session_mtu_build(p, datagram, now_ns);
     if (length > 0)
         return length;
-    return cw_session_fec_is_on(s) ? cw_session_fec_build(s, datagram, now_ns)
-                                   : cw_session_build_data(s, datagram, now_ns);
+    return cw_session_fec_is_on(p) ? cw_session_fec_build(p, datagram, now_ns)
+                                   : cw_session_build_data(p, datagram, now_ns);
 }
 
-size_t cw_session_transmit(struct cw_session *s, uint8_t *datagram, uint64_t now_ns)
+size_t cw_session_transmit(struct cw_session *s, uint32_t path, uint8_t *datagram, uint64_t now_ns)
 {
+    CW_ASSERT(path < s->config.path_count);
+    struct cw_path *p = &s->paths[path];
     s->now_ns = now_ns = CW_MAX(s->now_ns, now_ns);
-    if (cw_pacer_next_ns(&s->pacer) > now_ns)
+    if (cw_pacer_next_ns(&p->pacer) > now_ns)
         return 0;
     size_t length = 0;
     if (s->close_due)
-        length = build_close(s, datagram, now_ns);
+        length = build_close(p, datagram, now_ns);
     if (length == 0)
         length = cw_handshake_transmit(&s->handshake, datagram, now_ns);
     if (length == 0 && s->state == CW_STATE_UP)
-        length = build_sealed(s, datagram, now_ns);
+        length = build_sealed(p, datagram, now_ns);
     if (length == 0)
         return 0;
-    cw_pacer_on_sent(&s->pacer, (uint32_t)length, now_ns);
-    cw_meter_add(&s->bytes_sent, length, now_ns);
-    cw_session_count(s, CW_SESSION_DATAGRAMS_OUT);
-    cw_count(&s->counters[CW_SESSION_BYTES_OUT], length);
+    cw_pacer_on_sent(&p->pacer, (uint32_t)length, now_ns);
+    cw_meter_add(&p->bytes_sent, length, now_ns);
+    cw_path_count(p, CW_SESSION_DATAGRAMS_OUT);
+    cw_count(&p->counters[CW_SESSION_BYTES_OUT], length);
     return length;
 }

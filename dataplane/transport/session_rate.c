@@ -15,7 +15,7 @@
 #include "base/numbers.h"
 #include "transport/session_internal.h"
 
-void cw_session_rate_init(struct cw_session *s, const struct cw_session_config *config,
+void cw_session_rate_init(struct cw_path *p, const struct cw_session_path_config *config,
                           struct cw_arena *arena)
 {
     struct cw_rate_config rate = {
@@ -23,80 +23,80 @@ void cw_session_rate_init(struct cw_session *s, const struct cw_session_config *
         .bytes_per_second = config->rate_bytes_per_second,
         .ring_size = CW_RING_OF_SENT * config->packets_in_flight_max,
     };
-    cw_rate_init(&s->rate, arena, &rate);
+    cw_rate_init(&p->rate, arena, &rate);
 }
 
-void cw_session_rate_start(struct cw_session *s, uint32_t datagram_bytes, uint64_t now_ns)
+void cw_session_rate_start(struct cw_path *p, uint32_t datagram_bytes, uint64_t now_ns)
 {
-    s->marked_told = 0;
-    s->probes_left = 0;
-    s->is_dry = true;
-    s->rate.config.seed = s->live->spi_out;
-    cw_rate_start(&s->rate, datagram_bytes, now_ns);
-    cw_pacer_init(&s->rate_pacer, 0, datagram_bytes);
-    cw_session_rate_obey(s);
+    p->marked_told = 0;
+    p->probes_left = 0;
+    p->is_dry = true;
+    p->rate.config.seed = p->live->spi_out;
+    cw_rate_start(&p->rate, datagram_bytes, now_ns);
+    cw_pacer_init(&p->rate_pacer, 0, datagram_bytes);
+    cw_session_rate_obey(p);
 }
 
-void cw_session_rate_obey(struct cw_session *s)
+void cw_session_rate_obey(struct cw_path *p)
 {
-    if (!cw_rate_is_fixed(&s->rate))
-        cw_pacer_rate_set(&s->rate_pacer, cw_rate_pacing(&s->rate), s->rate.path.datagram_bytes);
+    if (!cw_rate_is_fixed(&p->rate))
+        cw_pacer_rate_set(&p->rate_pacer, cw_rate_pacing(&p->rate), p->rate.path.datagram_bytes);
 }
 
 /* The path ran out of data if the pacer has been ready for longer than there was something to send. */
-static void look_for_a_gap(struct cw_session *s, const struct cw_sent *sent, uint64_t now_ns)
+static void look_for_a_gap(struct cw_path *p, const struct cw_sent *sent, uint64_t now_ns)
 {
-    if (s->is_dry && s->rate_pacer.drained_ns < now_ns)
-        cw_rate_on_app_limited(&s->rate);
+    if (p->is_dry && p->rate_pacer.drained_ns < now_ns)
+        cw_rate_on_app_limited(&p->rate);
     if (sent->kind != CW_SENT_DATA)
         return;
-    s->is_dry = false;
-    s->probes_left -= s->probes_left > 0;
+    p->is_dry = false;
+    p->probes_left -= p->probes_left > 0;
 }
 
-void cw_session_rate_sent(struct cw_session *s, struct cw_sent *sent, size_t bytes, uint64_t now_ns)
+void cw_session_rate_sent(struct cw_path *p, struct cw_sent *sent, size_t bytes, uint64_t now_ns)
 {
     sent->bytes = (uint16_t)bytes;
-    if (!cw_rate_is_fixed(&s->rate))
-        look_for_a_gap(s, sent, now_ns);
-    cw_rate_on_sent(&s->rate, sent->number, (uint32_t)bytes, now_ns);
-    if (cw_rate_is_fixed(&s->rate))
+    if (!cw_rate_is_fixed(&p->rate))
+        look_for_a_gap(p, sent, now_ns);
+    cw_rate_on_sent(&p->rate, sent->number, (uint32_t)bytes, now_ns);
+    if (cw_rate_is_fixed(&p->rate))
         return;
-    cw_session_rate_obey(s); /* a restart from idle sets the rate */
-    cw_pacer_on_sent(&s->rate_pacer, (uint32_t)bytes, now_ns);
+    cw_session_rate_obey(p); /* a restart from idle sets the rate */
+    cw_pacer_on_sent(&p->rate_pacer, (uint32_t)bytes, now_ns);
 }
 
-bool cw_session_rate_has_room(const struct cw_session *s)
+bool cw_session_rate_has_room(const struct cw_path *p)
 {
-    return cw_rate_has_room(&s->rate, s->rate.path.datagram_bytes) || s->probes_left > 0;
+    return cw_rate_has_room(&p->rate, p->rate.path.datagram_bytes) || p->probes_left > 0;
 }
 
-uint64_t cw_session_rate_next_ns(const struct cw_session *s)
+uint64_t cw_session_rate_next_ns(const struct cw_path *p)
 {
-    return cw_rate_is_fixed(&s->rate) ? 0 : cw_pacer_next_ns(&s->rate_pacer);
+    return cw_rate_is_fixed(&p->rate) ? 0 : cw_pacer_next_ns(&p->rate_pacer);
 }
 
-bool cw_session_rate_lets(struct cw_session *s, uint64_t now_ns)
+bool cw_session_rate_lets(struct cw_path *p, uint64_t now_ns)
 {
-    if (cw_rate_is_fixed(&s->rate))
+    if (cw_rate_is_fixed(&p->rate))
         return true;
-    if (cw_session_rate_has_room(s))
-        return cw_pacer_next_ns(&s->rate_pacer) <= now_ns;
-    cw_rate_on_window_full(&s->rate);
+    if (cw_session_rate_has_room(p))
+        return cw_pacer_next_ns(&p->rate_pacer) <= now_ns;
+    cw_rate_on_window_full(&p->rate);
     return false;
 }
 
-void cw_session_rate_idle(struct cw_session *s)
+void cw_session_rate_idle(struct cw_path *p)
 {
-    s->is_dry = true;
+    p->is_dry = true;
 }
 
 /* Of an ack that is older than another one seen, the count is older too. */
-void cw_session_rate_marks(struct cw_session *s, const struct cw_ack *ack, uint64_t now_ns)
+void cw_session_rate_marks(struct cw_path *p, const struct cw_ack *ack, uint64_t now_ns)
 {
-    uint16_t more = (uint16_t)(ack->marked - s->marked_told);
-    if (more == 0 || ack->ranges[0].last < s->loss.largest_acked)
+    uint16_t more = (uint16_t)(ack->marked - p->marked_told);
+    if (more == 0 || ack->ranges[0].last < p->loss.largest_acked)
         return;
-    s->marked_told = ack->marked;
-    cw_rate_on_ecn(&s->rate, more, now_ns);
+    p->marked_told = ack->marked;
+    cw_rate_on_ecn(&p->rate, more, now_ns);
 }

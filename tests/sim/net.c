@@ -94,14 +94,14 @@ static struct net_end *end_new(struct site *site, uint8_t peer)
     struct cw_session_config config = {
         .is_initiator = site->id < peer,
         .aead = &toy,
-        .datagram_bytes_max = DATAGRAM_MAX,
-        .packets_in_flight_max = 256,
+        .path_count = 1,
+        .paths = {{.datagram_bytes_max = DATAGRAM_MAX, .packets_in_flight_max = 256}},
         .messages_max = MESSAGES_MAX,
         .receive_count = {site->world->log_entries + 64, 32, 16},
         .idle_timeout_ns = 2 * CW_SECOND,
     };
     if (site->world->options.seed % 2) /* narrow blocks, so that they are often closed, and often lost */
-        config.fec = (struct cw_fec_config){CW_FEC_FIXED, 8, 2, 2};
+        config.paths[0].fec = (struct cw_fec_config){CW_FEC_FIXED, 8, 2, 2};
     struct cw_arena arena;
     uint64_t now = site_clock(site, site->world->now_ns);
 
@@ -277,7 +277,7 @@ void net_transmit(struct site *site)
         for (int s = 0; s < CW_STREAM_COUNT; s++)
             push_stream(site, peer, s);
         for (uint32_t n = 0;
-             n < TURN_DATAGRAMS_MAX && (length = cw_session_transmit(end->session, bytes, now)) > 0; n++)
+             n < TURN_DATAGRAMS_MAX && (length = cw_session_transmit(end->session, 0, bytes, now)) > 0; n++)
             launch(site, peer, bytes, length);
         tell_left(site, peer);
     }
@@ -290,7 +290,7 @@ void net_on_datagram(struct site *site, struct fact *fact)
     struct net_end *end = site->net[fact->peer];
 
     if (end)
-        cw_session_on_datagram(end->session, fact->body, fact->body_length,
+        cw_session_on_datagram(end->session, 0, fact->body, fact->body_length,
                                site_clock(site, site->world->now_ns));
 }
 

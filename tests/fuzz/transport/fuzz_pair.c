@@ -53,7 +53,7 @@ static struct {
 
 static void watch_rate(int side, size_t length)
 {
-    const struct cw_session_config *config = &pair->sides[side].config;
+    const struct cw_session_path_config *config = &pair->sides[side].config.paths[0];
     uint64_t rate = config->rate_bytes_per_second;
     if (rate == 0)
         return;
@@ -98,8 +98,8 @@ static void check_limits(int side)
     CW_ASSERT(cw_pair_counter(pair, side, CW_SESSION_DROP_FRAME) == 0);
     CW_ASSERT(cw_pair_counter(pair, side, CW_SESSION_DROP_CREDIT) == 0);
     CW_ASSERT(cw_pair_counter(pair, side, CW_SESSION_FEC_BAD) == 0);
-    CW_ASSERT(s->inflight.outstanding.count <= p->config.packets_in_flight_max);
-    CW_ASSERT(s->inflight.lost.count <= CW_LOST_REMEMBERED);
+    CW_ASSERT(s->paths[0].inflight.outstanding.count <= p->config.paths[0].packets_in_flight_max);
+    CW_ASSERT(s->paths[0].inflight.lost.count <= CW_LOST_REMEMBERED);
     CW_ASSERT(s->send.open_count <= p->config.messages_max);
     CW_ASSERT(s->event_tail - s->event_head <= s->event_mask);
     CW_ASSERT(s->state_events <= CW_EVENTS_OF_STATE);
@@ -118,15 +118,17 @@ static void check_limits(int side)
 static bool is_one_session(const struct cw_session *a, const struct cw_session *b)
 {
     return a->state == CW_STATE_UP && b->state == CW_STATE_UP &&
-           (a->live->spi_out == b->live->spi_in || a->live->spi_out == cw_spi_after(b->live->spi_in)) &&
-           (b->live->spi_out == a->live->spi_in || b->live->spi_out == cw_spi_after(a->live->spi_in));
+           (a->paths[0].live->spi_out == b->paths[0].live->spi_in ||
+            a->paths[0].live->spi_out == cw_spi_after(b->paths[0].live->spi_in)) &&
+           (b->paths[0].live->spi_out == a->paths[0].live->spi_in ||
+            b->paths[0].live->spi_out == cw_spi_after(a->paths[0].live->spi_in));
 }
 
 static void check_causality(const struct cw_session *from, const struct cw_session *to)
 {
-    CW_ASSERT(from->loss.largest_acked <= to->live->replay.highest);
-    CW_ASSERT(to->live->replay.highest < from->live->next_iv);
-    CW_ASSERT(from->inflight.next_number == from->live->next_iv);
+    CW_ASSERT(from->paths[0].loss.largest_acked <= to->paths[0].live->replay.highest);
+    CW_ASSERT(to->paths[0].live->replay.highest < from->paths[0].live->next_iv);
+    CW_ASSERT(from->paths[0].inflight.next_number == from->paths[0].live->next_iv);
     for (uint32_t c = 0; c < CW_CLASS_COUNT; c++) {
         CW_ASSERT(from->send.granted[c] <= to->receive.advertised[c]);
         CW_ASSERT(to->receive.accepted[c] <= from->send.used[c]);
@@ -165,7 +167,7 @@ static void send(int side, uint8_t number)
 /* One thing at a time; what was bad before stays so until it is mended. */
 static void change_network(int side, uint8_t number)
 {
-    struct cw_link_config *link = &pair->sides[side].out.config;
+    struct cw_link_config *link = &pair->sides[side].out[0].config;
     uint32_t much = (number >> 4) * 40000u; /* up to 600000 in a million */
     switch (number & 15) {
     case 0:
@@ -208,7 +210,7 @@ static void change_network(int side, uint8_t number)
         link->loss_per_million = 1000000;
         break;
     case 12:
-        cw_link_clear(&pair->sides[side].out);
+        cw_link_clear(&pair->sides[side].out[0]);
         break;
     case 13:
         link->jitter_ns = (number >> 4) * CW_MS;
@@ -230,7 +232,7 @@ static void again(int side, uint8_t number, bool is_changed)
     memcpy(copy, tape.at[i].bytes, length);
     if (is_changed)
         copy[cw_rng_below(&pair->rng, length)] ^= (uint8_t)(1u << (number & 7));
-    cw_session_on_datagram(pair->sides[side].session, copy, length, pair->now_ns);
+    cw_session_on_datagram(pair->sides[side].session, 0, copy, length, pair->now_ns);
 }
 
 static void hint(int side, uint8_t number)
@@ -238,7 +240,7 @@ static void hint(int side, uint8_t number)
     if (tape.count == 0)
         return;
     uint32_t i = number % CW_MIN(tape.count, TAPE_MAX);
-    (void)cw_session_on_too_big(pair->sides[side].session, tape.at[i].bytes, CW_SESSION_QUOTED_BYTES,
+    (void)cw_session_on_too_big(pair->sides[side].session, 0, tape.at[i].bytes, CW_SESSION_QUOTED_BYTES,
                                 500 + number * 8u, pair->now_ns);
 }
 
@@ -324,15 +326,15 @@ static void step(uint8_t what, uint8_t number)
 
 static void configure(struct cw_session_config *config, const uint8_t *bytes)
 {
-    config->fec.mode = (enum cw_fec_mode)(bytes[0] % 3);
-    config->fec.sources = 1 + (bytes[0] >> 2) % 32;
-    config->fec.repairs = 1 + (bytes[1] & 3);
-    config->fec.depth = 1 + (bytes[1] >> 2 & 3);
-    config->rate_kind = (enum cw_rate_kind)((bytes[1] >> 4) % CW_RATE_KIND_COUNT);
-    config->rate_bytes_per_second = bytes[1] & 0x80 ? 200000u << (bytes[2] & 7) : 0;
-    config->is_mtu_probed = bytes[2] & 8;
-    config->datagram_bytes_max = 1200 + (bytes[2] >> 4) * 480u;
-    config->packets_in_flight_max = 16u << (bytes[3] & 3);
+    config->paths[0].fec.mode = (enum cw_fec_mode)(bytes[0] % 3);
+    config->paths[0].fec.sources = 1 + (bytes[0] >> 2) % 32;
+    config->paths[0].fec.repairs = 1 + (bytes[1] & 3);
+    config->paths[0].fec.depth = 1 + (bytes[1] >> 2 & 3);
+    config->paths[0].rate_kind = (enum cw_rate_kind)((bytes[1] >> 4) % CW_RATE_KIND_COUNT);
+    config->paths[0].rate_bytes_per_second = bytes[1] & 0x80 ? 200000u << (bytes[2] & 7) : 0;
+    config->paths[0].is_mtu_probed = bytes[2] & 8;
+    config->paths[0].datagram_bytes_max = 1200 + (bytes[2] >> 4) * 480u;
+    config->paths[0].packets_in_flight_max = 16u << (bytes[3] & 3);
     config->messages_max = 4 + (bytes[3] >> 2 & 7);
     config->idle_timeout_ns = (bytes[3] >> 5) * 500 * CW_MS; /* 0: the default */
     for (uint32_t c = 0; c < CW_CLASS_COUNT; c++)
@@ -378,7 +380,7 @@ static bool has_one_more(int side)
 static void heal(void)
 {
     for (int side = 0; side < 2; side++) {
-        pair->sides[side].out.config = (struct cw_link_config){.delay_ns = CW_MS};
+        pair->sides[side].out[0].config = (struct cw_link_config){.delay_ns = CW_MS};
         pair->sides[side].has_entropy = true;
         pair->sides[side].hold_buffers = false;
         cw_pair_release_all(pair, side);

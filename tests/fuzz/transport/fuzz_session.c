@@ -72,9 +72,9 @@ static void exchange(void)
         give_entropy(side);
         if (cw_session_deadline_ns(world.sessions[side]) <= world.now_ns)
             cw_session_on_time(world.sessions[side], world.now_ns);
-        size_t length = cw_session_transmit(world.sessions[side], datagram, world.now_ns);
+        size_t length = cw_session_transmit(world.sessions[side], 0, datagram, world.now_ns);
         if (length > 0)
-            cw_session_on_datagram(world.sessions[!side], datagram, length, world.now_ns);
+            cw_session_on_datagram(world.sessions[!side], 0, datagram, length, world.now_ns);
         take_events(0);
         take_events(1);
     }
@@ -95,12 +95,13 @@ static void build(void)
 {
     struct cw_arena arena;
     struct cw_session_config config = {.aead = cw_aead_ipsecmb(),
-                                       .datagram_bytes_max = DATAGRAM_MAX,
-                                       .is_mtu_probed = true,
-                                       .packets_in_flight_max = 32,
+                                       .path_count = 1,
+                                       .paths = {{.datagram_bytes_max = DATAGRAM_MAX,
+                                                  .is_mtu_probed = true,
+                                                  .packets_in_flight_max = 32,
+                                                  .fec = {CW_FEC_FIXED, 8, 2, 2}}},
                                        .messages_max = 8,
                                        .receive_count = {4, 2, 1},
-                                       .fec = {CW_FEC_FIXED, 8, 2, 2},
                                        .idle_timeout_ns = CW_SECOND};
     cw_arena_measure(&arena);
     cw_session_new(&config, &arena, 0);
@@ -139,7 +140,7 @@ static void sealed(int side, const uint8_t *bytes, size_t length)
 {
     uint8_t datagram[CW_PACKET_OVERHEAD + DATAGRAM_MAX], nonce[CW_PACKET_IV_SIZE];
     uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
-    struct cw_lane *lane = world.sessions[!side]->live;
+    struct cw_lane *lane = world.sessions[!side]->paths[0].live;
     if (length < 4 || length - 4 > DATAGRAM_MAX || !lane->is_ready)
         return;
     static const uint8_t types[] = {CW_PACKET_DATA, CW_PACKET_CONTROL, CW_PACKET_REPAIR, CW_PACKET_CONTROL};
@@ -162,14 +163,15 @@ static void sealed(int side, const uint8_t *bytes, size_t length)
     cw_packet_nonce(datagram, nonce);
     cw_aead_ipsecmb()->seal(lane->key_out, payload, payload, packet.length, nonce, datagram,
                             CW_PACKET_HEADER_SIZE, payload + packet.length);
-    cw_session_on_datagram(world.sessions[side], datagram, packet.length + CW_PACKET_OVERHEAD, world.now_ns);
+    cw_session_on_datagram(world.sessions[side], 0, datagram, packet.length + CW_PACKET_OVERHEAD,
+                           world.now_ns);
 }
 
 static void raw(int side, const uint8_t *bytes, size_t length)
 {
     uint8_t *copy = malloc(length + 1); /* of its own size, so that a sanitizer sees the end */
     memcpy(copy, bytes, length);
-    cw_session_on_datagram(world.sessions[side], copy, length, world.now_ns);
+    cw_session_on_datagram(world.sessions[side], 0, copy, length, world.now_ns);
     free(copy);
 }
 
@@ -221,7 +223,7 @@ int cw_fuzz_one(const uint8_t *data, size_t size)
     }
     for (int side = 0; side < 2; side++) {
         CW_ASSERT(world.open[side] <= 8);
-        CW_ASSERT(world.sessions[side]->inflight.outstanding.count <= 32);
+        CW_ASSERT(world.sessions[side]->paths[0].inflight.outstanding.count <= 32);
     }
     if ((data[0] & 0xf0) == 0) {
         world.now_ns += 10 * CW_SECOND; /* whatever it believed, it believes no more */

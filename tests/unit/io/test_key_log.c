@@ -158,8 +158,8 @@ static void talk(void)
     seen = *logged;
     seen.seal = seal_seen;
     initiator.aead = responder.aead = &seen;
-    initiator.fec = responder.fec = (struct cw_fec_config){CW_FEC_FIXED, 8, 2, 2};
-    initiator.is_mtu_probed = true;
+    initiator.paths[0].fec = responder.paths[0].fec = (struct cw_fec_config){CW_FEC_FIXED, 8, 2, 2};
+    initiator.paths[0].is_mtu_probed = true;
     cw_pair_init(pair, &initiator, &responder, &link, 11);
     pair->tap = tap;
     assert_true(cw_pair_run(pair, pair->now_ns + 10 * CW_SECOND, cw_pair_is_up));

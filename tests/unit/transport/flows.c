@@ -39,9 +39,10 @@ static void make_session(struct cw_flows *flows, struct cw_flow *flow, int side,
     struct cw_session_config config = {
         .is_initiator = side == 0,
         .aead = &null_aead,
-        .datagram_bytes_max = flows->datagram_bytes,
-        .rate_kind = side == 0 ? kind : CW_RATE_FIXED,
-        .packets_in_flight_max = flows->packets_in_flight_max,
+        .path_count = 1,
+        .paths = {{.datagram_bytes_max = flows->datagram_bytes,
+                   .rate_kind = side == 0 ? kind : CW_RATE_FIXED,
+                   .packets_in_flight_max = flows->packets_in_flight_max}},
         .messages_max = 2 * flows->receive_large,
         .receive_count = {64, 256, flows->receive_large},
         .idle_timeout_ns = 60 * CW_SECOND,
@@ -134,7 +135,7 @@ static void transmit(struct cw_flows *flows, struct cw_flow *flow)
 {
     static uint8_t bytes[65536];
     size_t length;
-    while ((length = cw_session_transmit(flow->sides[0], bytes, flows->now_ns)) > 0) {
+    while ((length = cw_session_transmit(flow->sides[0], 0, bytes, flows->now_ns)) > 0) {
         struct cw_packet packet;
         if (cw_packet_check(bytes, length, &packet) == CW_PACKET_OK && packet.type == CW_PACKET_DATA)
             flow->sent_of_stream[packet.stream]++;
@@ -144,7 +145,7 @@ static void transmit(struct cw_flows *flows, struct cw_flow *flow)
         if (leaves_ns != CW_NEVER)
             cw_link_push(&flow->out, bytes, length + 1, leaves_ns);
     }
-    while ((length = cw_session_transmit(flow->sides[1], bytes, flows->now_ns)) > 0) {
+    while ((length = cw_session_transmit(flow->sides[1], 0, bytes, flows->now_ns)) > 0) {
         uint64_t at_ns = flows->now_ns;
         if (flow->batch_ns)
             at_ns += flow->batch_ns - at_ns % flow->batch_ns;
@@ -158,12 +159,12 @@ static void deliver(struct cw_flows *flows, struct cw_flow *flow)
     size_t length;
     while ((length = cw_link_pop(&flow->out, bytes, flows->now_ns)) != SIZE_MAX) {
         if (bytes[length - 1])
-            cw_session_on_datagram_marked(flow->sides[1], bytes, length - 1, flows->now_ns);
+            cw_session_on_datagram_marked(flow->sides[1], 0, bytes, length - 1, flows->now_ns);
         else
-            cw_session_on_datagram(flow->sides[1], bytes, length - 1, flows->now_ns);
+            cw_session_on_datagram(flow->sides[1], 0, bytes, length - 1, flows->now_ns);
     }
     while ((length = cw_link_pop(&flow->back, bytes, flows->now_ns)) != SIZE_MAX)
-        cw_session_on_datagram(flow->sides[0], bytes, length, flows->now_ns);
+        cw_session_on_datagram(flow->sides[0], 0, bytes, length, flows->now_ns);
 }
 
 static void drain_events(struct cw_flow *flow)

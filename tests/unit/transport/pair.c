@@ -107,8 +107,8 @@ void cw_pair_defaults(struct cw_session_config *initiator, struct cw_session_con
         .local_name = "east",
         .remote_name = "west",
         .aead = cw_pair_aead(),
-        .datagram_bytes_max = 1472,
-        .packets_in_flight_max = 256,
+        .path_count = 1,
+        .paths = {{.datagram_bytes_max = 1472, .packets_in_flight_max = 256}},
         .messages_max = 64,
         .receive_count = {32, 8, 4},
         .idle_timeout_ns = 2 * CW_SECOND,
@@ -170,12 +170,12 @@ void cw_pair_adversary(struct cw_session_config *initiator, struct cw_session_co
     cw_pair_defaults(initiator, responder, seed);
     initiator->idle_timeout_ns = responder->idle_timeout_ns = 30 * CW_SECOND; /* it is not about that */
     if (cw_rng_below(rng, 2))
-        initiator->datagram_bytes_max = 512 + (uint32_t)cw_rng_below(rng, 8500);
+        initiator->paths[0].datagram_bytes_max = 512 + (uint32_t)cw_rng_below(rng, 8500);
     if (cw_rng_below(rng, 2))
-        responder->rate_bytes_per_second = 1000000 + cw_rng_below(rng, 100000000);
-    initiator->packets_in_flight_max = 16u << cw_rng_below(rng, 6);
-    initiator->rate_kind = (enum cw_rate_kind)cw_rng_below(rng, CW_RATE_KIND_COUNT);
-    responder->rate_kind = (enum cw_rate_kind)cw_rng_below(rng, CW_RATE_KIND_COUNT);
+        responder->paths[0].rate_bytes_per_second = 1000000 + cw_rng_below(rng, 100000000);
+    initiator->paths[0].packets_in_flight_max = 16u << cw_rng_below(rng, 6);
+    initiator->paths[0].rate_kind = (enum cw_rate_kind)cw_rng_below(rng, CW_RATE_KIND_COUNT);
+    responder->paths[0].rate_kind = (enum cw_rate_kind)cw_rng_below(rng, CW_RATE_KIND_COUNT);
 }
 
 void cw_pair_init(struct cw_pair *pair, const struct cw_session_config *initiator,
@@ -189,7 +189,8 @@ void cw_pair_init(struct cw_pair *pair, const struct cw_session_config *initiato
         s->config = i == 0 ? *initiator : *responder;
         s->has_entropy = true;
         s->rng.state = cw_rng_next(&pair->rng);
-        cw_link_init(&s->out, link, cw_rng_next(&pair->rng));
+        for (uint32_t path = 0; path < s->config.path_count; path++)
+            cw_link_init(&s->out[path], link, cw_rng_next(&pair->rng));
         make_session(pair, i);
     }
 }
@@ -214,7 +215,8 @@ void cw_pair_fini(struct cw_pair *pair)
 {
     for (int i = 0; i < 2; i++) {
         end_session(pair, i);
-        cw_link_fini(&pair->sides[i].out);
+        for (uint32_t path = 0; path < pair->sides[i].config.path_count; path++)
+            cw_link_fini(&pair->sides[i].out[path]);
     }
 }
 
@@ -356,31 +358,31 @@ static void drain_events(struct cw_pair *pair, int side)
         on_event(pair, side, &event);
 }
 
-static void deliver(struct cw_pair *pair, int to)
+static void deliver(struct cw_pair *pair, int to, uint32_t path)
 {
     static uint8_t bytes[65536];
     size_t length;
-    while ((length = cw_link_pop(&pair->sides[!to].out, bytes, pair->now_ns)) != SIZE_MAX) {
-        cw_session_on_datagram(pair->sides[to].session, bytes, length, pair->now_ns);
+    while ((length = cw_link_pop(&pair->sides[!to].out[path], bytes, pair->now_ns)) != SIZE_MAX) {
+        cw_session_on_datagram(pair->sides[to].session, path, bytes, length, pair->now_ns);
         drain_events(pair, to);
     }
 }
 
-static void transmit(struct cw_pair *pair, int from)
+static void transmit(struct cw_pair *pair, int from, uint32_t path)
 {
     static uint8_t bytes[65536];
     struct cw_pair_side *s = &pair->sides[from];
+    struct cw_session_path_stats stats;
     size_t length;
-    while ((length = cw_session_transmit(s->session, bytes, pair->now_ns)) > 0) {
-        CW_ASSERT(length <= s->config.datagram_bytes_max);
+    while ((length = cw_session_transmit(s->session, path, bytes, pair->now_ns)) > 0) {
+        CW_ASSERT(length <= s->config.paths[path].datagram_bytes_max);
+        pair->tap_path = path;
         if (pair->tap)
             pair->tap(pair, from, bytes, length);
-        cw_link_push(&s->out, bytes, length, pair->now_ns);
+        cw_link_push(&s->out[path], bytes, length, pair->now_ns);
     }
-    struct cw_session_stats stats;
-    cw_session_stats(s->session, &stats);
-    CW_ASSERT(stats.packets_in_flight <= s->config.packets_in_flight_max);
-    CW_ASSERT(stats.messages_in_flight <= s->config.messages_max);
+    cw_session_path_stats(s->session, path, &stats);
+    CW_ASSERT(stats.packets_in_flight <= s->config.paths[path].packets_in_flight_max);
 }
 
 static void turn(struct cw_pair *pair, int side)
@@ -391,20 +393,26 @@ static void turn(struct cw_pair *pair, int side)
         random_bytes(&s->rng, seed, sizeof seed);
         cw_session_entropy(s->session, seed);
     }
-    deliver(pair, side);
+    for (uint32_t path = 0; path < s->config.path_count; path++)
+        deliver(pair, side, path);
     if (cw_session_deadline_ns(s->session) <= pair->now_ns)
         cw_session_on_time(s->session, pair->now_ns);
     if (pair->authenticate)
         pair->authenticate(pair, side);
     drain_events(pair, side);
-    transmit(pair, side);
+    for (uint32_t path = 0; path < s->config.path_count; path++)
+        transmit(pair, side, path);
+    struct cw_session_stats stats;
+    cw_session_stats(s->session, &stats);
+    CW_ASSERT(stats.messages_in_flight <= s->config.messages_max);
 }
 
 static uint64_t next_ns(const struct cw_pair *pair)
 {
     uint64_t at_ns = UINT64_MAX;
     for (int i = 0; i < 2; i++) {
-        at_ns = CW_MIN(at_ns, cw_link_next_ns(&pair->sides[i].out));
+        for (uint32_t path = 0; path < pair->sides[i].config.path_count; path++)
+            at_ns = CW_MIN(at_ns, cw_link_next_ns(&pair->sides[i].out[path]));
         at_ns = CW_MIN(at_ns, cw_session_deadline_ns(pair->sides[i].session));
     }
     return at_ns;

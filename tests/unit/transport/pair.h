@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Two sessions, two links and a workload in virtual time, with the promises of session.h checked at every
- * step by plain bookkeeping beside them:
+ * Two sessions, two links a path and a workload in virtual time, with the promises of session.h checked at
+ * every step by plain bookkeeping beside them:
  *   - a message arrives at most once, with the bytes that were sent, on the stream it was sent on
  *   - each accepted message comes back by exactly one SENT event; `delivered` only if it did arrive
  *   - nothing arrives after DOWN that was sent before it
@@ -30,7 +30,7 @@ struct cw_pair_side {
     struct cw_session *session;
     uint8_t *memory;
     size_t memory_size;
-    struct cw_link out; /* towards the other side */
+    struct cw_link out[CW_SESSION_PATHS_MAX]; /* towards the other side */
     struct cw_rng rng;
     bool has_entropy;  /* false: the session asks in vain */
     bool is_deaf;      /* events are left in the queue */
@@ -50,7 +50,7 @@ struct cw_pair {
     struct cw_rng rng;
     struct cw_pair_side sides[2];                                                  /* 0 initiates */
     void (*tap)(struct cw_pair *pair, int from, uint8_t *datagram, size_t length); /* may be NULL */
-    void *tap_context;
+    uint32_t tap_path;                                                             /* of what the tap sees */
     void (*authenticate)(struct cw_pair *pair, int side); /* after each turn of a side; may be NULL */
 };
 
@@ -62,7 +62,7 @@ void cw_pair_defaults(struct cw_session_config *initiator, struct cw_session_con
 /* Draws who is against us: a link, and bounds of both sides on top of the defaults. */
 void cw_pair_adversary(struct cw_session_config *initiator, struct cw_session_config *responder,
                        struct cw_link_config *link, struct cw_rng *rng, uint64_t seed);
-/* pair is zeroed memory; start of virtual time is seeded too. */
+/* All paths have links of this kind. pair is zeroed memory; start of virtual time is seeded too. */
 void cw_pair_init(struct cw_pair *pair, const struct cw_session_config *initiator,
                   const struct cw_session_config *responder, const struct cw_link_config *link,
                   uint64_t seed);

@@ -105,7 +105,7 @@ static void inject(int to, const uint8_t *bytes, size_t length)
     uint8_t copy[2048];
     memcpy(copy, bytes, length);
     pair->sides[to].session->flood.next_ns = 0;
-    cw_session_on_datagram(pair->sides[to].session, copy, length, pair->now_ns);
+    cw_session_on_datagram(pair->sides[to].session, 0, copy, length, pair->now_ns);
 }
 
 static uint64_t drops(int side)
@@ -142,7 +142,9 @@ static void remember(int side)
     const struct cw_pair_side *s = &pair->sides[side];
     kept.memory = aligned_alloc(4096, s->memory_size);
     assert_non_null(kept.memory);
-    cw_session_stats(s->session, &kept.stats); /* its meters go on with the time */
+    struct cw_session_path_stats path;
+    cw_session_path_stats(s->session, 0, &path); /* its meters go on with the time */
+    cw_session_stats(s->session, &kept.stats);
     memcpy(kept.memory, s->memory, s->memory_size);
 }
 
@@ -152,10 +154,11 @@ static void expect_nothing_kept(int side)
     const struct cw_session *now = s->session;
     struct cw_session *then = (struct cw_session *)(kept.memory + ((const uint8_t *)now - s->memory));
     memcpy(then->counters, now->counters, sizeof then->counters);
+    memcpy(then->paths[0].counters, now->paths[0].counters, sizeof then->paths[0].counters);
     then->now_ns = now->now_ns;
     then->flood = now->flood;
     for (int i = 0; i < 2; i++)
-        then->lanes[i].blocks_in = now->lanes[i].blocks_in;
+        then->paths[0].lanes[i].blocks_in = now->paths[0].lanes[i].blocks_in;
     for (size_t i = 0; i < s->memory_size; i++)
         if (kept.memory[i] != s->memory[i])
             fail_msg("byte %zu of the session's memory is another one", i);
@@ -198,7 +201,7 @@ static void refused(int side, const uint8_t *bytes, size_t length, uint64_t reas
 static void expect_no_answer(int side)
 {
     uint8_t out[2048];
-    assert_int_equal(cw_session_transmit(pair->sides[side].session, out, pair->now_ns), 0);
+    assert_int_equal(cw_session_transmit(pair->sides[side].session, 0, out, pair->now_ns), 0);
 }
 
 /* Nothing is under way, due or about to be. */
@@ -239,7 +242,7 @@ static void every_bit_of_a_sealed_datagram(void **state)
     go_up();
     be_quiet();
     assert_true(cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 900));
-    size_t length = cw_session_transmit(pair->sides[0].session, true_one, pair->now_ns);
+    size_t length = cw_session_transmit(pair->sides[0].session, 0, true_one, pair->now_ns);
     assert_true(length > 1000);
     remember(1);
     for (size_t bit = 0; bit < 8 * length; bit++) {
@@ -273,7 +276,7 @@ static void every_byte_of_a_handshake(void **state)
     for (uint32_t message = 0; message < 5; message++, from = !from) {
         uint8_t true_one[1472], changed[1472];
         int to = !from;
-        size_t length = cw_session_transmit(pair->sides[from].session, true_one, pair->now_ns);
+        size_t length = cw_session_transmit(pair->sides[from].session, 0, true_one, pair->now_ns);
         assert_int_equal(length, CW_HANDSHAKE_BYTES);
         expect_no_answer(to);
         remember(to);
@@ -343,7 +346,7 @@ static void of_another(uint64_t seed, bool is_same_cluster)
                 continue;
             }
             refused(to, c.bytes, c.length, IS(SPI));
-            cw_store32be(c.bytes + 4, pair->sides[to].session->live->spi_in);
+            cw_store32be(c.bytes + 4, pair->sides[to].session->paths[0].live->spi_in);
             refused(to, c.bytes, c.length, IS(REPLAY) | IS(TAG));
             cw_store64be(c.bytes + 8, 1000000 + i);
             refused(to, c.bytes, c.length, IS(TAG));
@@ -393,7 +396,7 @@ static void before_there_are_keys(void **state)
             }
             expect_nothing_kept(to);
         }
-        size_t length = cw_session_transmit(pair->sides[from].session, datagram, pair->now_ns);
+        size_t length = cw_session_transmit(pair->sides[from].session, 0, datagram, pair->now_ns);
         assert_int_equal(length, CW_HANDSHAKE_BYTES);
         inject(!from, datagram, length);
     }
@@ -450,7 +453,7 @@ static void a_flood_of_strangers(void **state)
         hello[40 + cw_rng_below(&pair->rng, sizeof hello - 40)] ^=
             (uint8_t)(1 + cw_rng_below(&pair->rng, 255));
         inject(1, hello, sizeof hello);
-        assert_int_equal(cw_session_transmit(s, out, pair->now_ns), 0);
+        assert_int_equal(cw_session_transmit(s, 0, out, pair->now_ns), 0);
     }
     assert_int_equal(drops(1) - before, 2000);
     assert_false(cw_session_wants_entropy(s));
@@ -466,16 +469,16 @@ static void hello_without_cookie_costs_nothing(void **state)
     struct cw_session *s = pair->sides[1].session;
     for (int i = 0; i < 500; i++) {
         inject(1, tape[0].bytes, tape[0].length);
-        assert_true(cw_session_transmit(s, out, pair->now_ns) <= tape[0].length);
-        assert_int_equal(cw_session_transmit(s, out, pair->now_ns), 0);
+        assert_true(cw_session_transmit(s, 0, out, pair->now_ns) <= tape[0].length);
+        assert_int_equal(cw_session_transmit(s, 0, out, pair->now_ns), 0);
     }
     assert_false(cw_session_wants_entropy(s)); /* no secret was spent */
     assert_int_equal(s->handshake.state, CW_HANDSHAKE_LISTENING);
-    assert_false(s->next->is_ready);
+    assert_false(s->paths[0].next->is_ready);
     for (int i = 0; i < 100; i++) /* more questions than answers that could leave */
         inject(1, tape[0].bytes, tape[0].length);
-    assert_true(cw_session_transmit(s, out, pair->now_ns) > 0);
-    assert_int_equal(cw_session_transmit(s, out, pair->now_ns), 0);
+    assert_true(cw_session_transmit(s, 0, out, pair->now_ns) > 0);
+    assert_int_equal(cw_session_transmit(s, 0, out, pair->now_ns), 0);
 }
 
 static void a_cookie_of_another_time_or_process(void **state)
@@ -534,9 +537,9 @@ static void expect_small_answers(int to, const struct captured *c)
     uint8_t out[2048];
     size_t length, answered = 0;
     inject(to, c->bytes, c->length);
-    while ((length = cw_session_transmit(pair->sides[to].session, out, pair->now_ns)) > 0) {
+    while ((length = cw_session_transmit(pair->sides[to].session, 0, out, pair->now_ns)) > 0) {
         answered += is_handshake(out) ? length : 0;
-        cw_link_push(&pair->sides[to].out, out, length, pair->now_ns);
+        cw_link_push(&pair->sides[to].out[0], out, length, pair->now_ns);
     }
     assert_true(answered <= c->length);
 }

@@ -24,12 +24,12 @@ static uint8_t wanted; /* state */
 
 static struct cw_bbr *bbr(void)
 {
-    return &flow->sides[0]->rate.bbr;
+    return &flow->sides[0]->paths[0].rate.bbr;
 }
 
 static const struct cw_rate_path *path(void)
 {
-    return &flow->sides[0]->rate.path;
+    return &flow->sides[0]->paths[0].rate.path;
 }
 
 static uint64_t counter(uint32_t which)

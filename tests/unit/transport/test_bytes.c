@@ -276,16 +276,11 @@ static void acks_survive_the_way_there_and_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(header_bytes),
-        cmocka_unit_test(header_refusals),
-        cmocka_unit_test(header_of_a_repair),
-        cmocka_unit_test(recovered_bytes),
-        cmocka_unit_test(probe_bytes),
-        cmocka_unit_test(ack_bytes),
-        cmocka_unit_test(an_ack_of_ages_is_cut),
-        cmocka_unit_test(data_bytes),
-        cmocka_unit_test(small_frames),
-        cmocka_unit_test(acks_survive_the_way_there_and_back),
+        cmocka_unit_test(header_bytes),          cmocka_unit_test(header_refusals),
+        cmocka_unit_test(header_of_a_repair),    cmocka_unit_test(recovered_bytes),
+        cmocka_unit_test(probe_bytes),           cmocka_unit_test(ack_bytes),
+        cmocka_unit_test(an_ack_of_ages_is_cut), cmocka_unit_test(data_bytes),
+        cmocka_unit_test(small_frames),          cmocka_unit_test(acks_survive_the_way_there_and_back),
     };
     return cmocka_run_group_tests_name("transport/bytes", tests, NULL, NULL);
 }

@@ -364,8 +364,8 @@ static void a_stranger_on_the_path(void **state)
         cw_handshake_start(&stranger, pair->now_ns);
         for (int turn = 0; turn < 2; turn++) {
             size_t asked = cw_handshake_transmit(&stranger, datagram, pair->now_ns);
-            cw_session_on_datagram(responder, datagram, asked, pair->now_ns);
-            size_t length = cw_session_transmit(responder, datagram, pair->now_ns);
+            cw_session_on_datagram(responder, 0, datagram, asked, pair->now_ns);
+            size_t length = cw_session_transmit(responder, 0, datagram, pair->now_ns);
             assert_true(length <= asked);
             if (turn == 0)
                 assert_int_equal(cw_handshake_on_datagram(&stranger, datagram, length, pair->now_ns),

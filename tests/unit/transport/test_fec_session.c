@@ -58,11 +58,12 @@ static void begin(const struct cw_link_config *link, struct cw_fec_config fec, u
 {
     struct cw_session_config initiator, responder;
     cw_pair_defaults(&initiator, &responder, seed);
-    initiator.fec = responder.fec = fec;
-    initiator.packets_in_flight_max = responder.packets_in_flight_max = 4096;
+    initiator.paths[0].fec = responder.paths[0].fec = fec;
+    initiator.paths[0].packets_in_flight_max = responder.paths[0].packets_in_flight_max = 4096;
     for (int c = 0; c < CW_CLASS_COUNT; c++)
         initiator.receive_count[c] = responder.receive_count[c] = 64;
-    initiator.rate_bytes_per_second = responder.rate_bytes_per_second = link->rate_bytes_per_second;
+    initiator.paths[0].rate_bytes_per_second = responder.paths[0].rate_bytes_per_second =
+        link->rate_bytes_per_second;
     cw_pair_init(pair, &initiator, &responder, link, seed);
     pair->tap = tap;
     assert_true(cw_pair_run(pair, pair->now_ns + 2 * CW_SECOND, cw_pair_is_up));
@@ -239,7 +240,7 @@ static void one_side_without_it_means_none(void **state)
     for (int without = 0; without < 2; without++) {
         struct cw_session_config initiator, responder;
         cw_pair_defaults(&initiator, &responder, 46);
-        (without == 0 ? &responder : &initiator)->fec = fec_32_2_4;
+        (without == 0 ? &responder : &initiator)->paths[0].fec = fec_32_2_4;
         if (without == 1)
             cw_pair_fini(pair);
         cw_pair_init(pair, &initiator, &responder, &link, 46);
@@ -258,9 +259,9 @@ static void sides_of_different_shapes_agree(void **state)
         .delay_ns = 5 * CW_MS, .rate_bytes_per_second = 125000000, .loss_per_million = 5000};
     struct cw_session_config initiator, responder;
     cw_pair_defaults(&initiator, &responder, 47);
-    initiator.fec = (struct cw_fec_config){CW_FEC_FIXED, 64, 8, 256};
-    responder.fec = (struct cw_fec_config){CW_FEC_FIXED, 8, 1, 1};
-    responder.datagram_bytes_max = 700;
+    initiator.paths[0].fec = (struct cw_fec_config){CW_FEC_FIXED, 64, 8, 256};
+    responder.paths[0].fec = (struct cw_fec_config){CW_FEC_FIXED, 8, 1, 1};
+    responder.paths[0].datagram_bytes_max = 700;
     cw_pair_init(pair, &initiator, &responder, &link, 47);
     pair->tap = tap;
     assert_true(cw_pair_run(pair, pair->now_ns + 2 * CW_SECOND, cw_pair_is_up));
@@ -295,7 +296,7 @@ static void auto_follows_the_path(void **state)
     begin(&link, (struct cw_fec_config){.mode = CW_FEC_AUTO}, 48);
     send_all(100, CW_STREAM_LIVE, 131072);
     assert_true(wire.repairs * 32 < wire.sources); /* nothing is lost: about one of 64 */
-    pair->sides[0].out.config.loss_per_million = 10000;
+    pair->sides[0].out[0].config.loss_per_million = 10000;
     send_all(400, CW_STREAM_LIVE, 131072);
     uint64_t again = sender(CW_SESSION_RETRANSMITTED);
     wire.repairs = wire.sources = 0;
@@ -337,8 +338,8 @@ static void everything_arrives_over_hundreds_of_bad_links(void **state)
         struct cw_link_config link;
         struct cw_rng rng = {seed};
         cw_pair_adversary(&initiator, &responder, &link, &rng, seed);
-        a_shape(&initiator.fec, &rng);
-        a_shape(&responder.fec, &rng);
+        a_shape(&initiator.paths[0].fec, &rng);
+        a_shape(&responder.paths[0].fec, &rng);
         if (seed > 1)
             cw_pair_fini(pair);
         cw_pair_init(pair, &initiator, &responder, &link, seed);
@@ -367,7 +368,7 @@ static bool transmit_one(void)
 {
     static uint8_t datagram[9000];
     struct cw_packet packet;
-    size_t length = cw_session_transmit(pair->sides[0].session, datagram, pair->now_ns);
+    size_t length = cw_session_transmit(pair->sides[0].session, 0, datagram, pair->now_ns);
     assert_true(length > 0);
     assert_int_equal(cw_packet_check(datagram, length, &packet), CW_PACKET_OK);
     return packet.type == CW_PACKET_REPAIR;

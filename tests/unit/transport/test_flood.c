@@ -143,7 +143,7 @@ static void begin(bool has_certificates, uint64_t rate, uint64_t seed)
     struct cw_session_config configs[2];
     cw_pair_defaults(&configs[0], &configs[1], seed);
     for (int i = 0; i < 2; i++) {
-        configs[i].rate_bytes_per_second = rate;
+        configs[i].paths[0].rate_bytes_per_second = rate;
         configs[i].has_certificates = has_certificates;
         if (has_certificates)
             memset(configs[i].cluster_key, 0, sizeof configs[i].cluster_key);
@@ -166,7 +166,7 @@ static void inject(int to, const uint8_t *datagram)
 {
     uint8_t copy[CW_HANDSHAKE_BYTES];
     memcpy(copy, datagram, sizeof copy);
-    cw_session_on_datagram(pair->sides[to].session, copy, sizeof copy, pair->now_ns);
+    cw_session_on_datagram(pair->sides[to].session, 0, copy, sizeof copy, pair->now_ns);
 }
 
 /* One that was never on the wire, and whose MAC is wrong. */
@@ -261,7 +261,7 @@ static uint64_t macs_of(const uint8_t *datagram, bool is_answered)
     s->flood.next_ns = 0; /* the limit is looked at elsewhere */
     uint64_t before = work.macs;
     inject(1, datagram);
-    size_t length = cw_session_transmit(s, out, pair->now_ns);
+    size_t length = cw_session_transmit(s, 0, out, pair->now_ns);
     assert_int_equal(length, is_answered ? CW_HANDSHAKE_BYTES : 0);
     return work.macs - before;
 }
@@ -319,7 +319,7 @@ static void one_judgement_in_two_seconds_however_it_ends(void **state)
         (void)cw_handshake_transmit(&strangers[i], datagram, pair->now_ns);
         responder->flood.next_ns = 0;
         inject(1, datagram);
-        assert_int_equal(cw_session_transmit(responder, datagram, pair->now_ns), CW_HANDSHAKE_BYTES);
+        assert_int_equal(cw_session_transmit(responder, 0, datagram, pair->now_ns), CW_HANDSHAKE_BYTES);
         assert_int_equal(cw_handshake_on_datagram(&strangers[i], datagram, sizeof datagram, pair->now_ns),
                          CW_HANDSHAKE_TAKEN);
         (void)cw_handshake_transmit(&strangers[i], datagram, pair->now_ns);

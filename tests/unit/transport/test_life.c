@@ -119,7 +119,8 @@ static void restart_of_the_responder_is_found_out(void **state)
 
 static void set_loss(uint32_t per_million)
 {
-    pair->sides[0].out.config.loss_per_million = pair->sides[1].out.config.loss_per_million = per_million;
+    pair->sides[0].out[0].config.loss_per_million = pair->sides[1].out[0].config.loss_per_million =
+        per_million;
 }
 
 static void an_idle_session_stays_up(void **state)
@@ -211,14 +212,15 @@ static void keys_change_under_load(void **state)
         for (int side = 0; side < 2; side++)
             pair->sides[side].session->rotate_blocks = 2500; /* 40 KB */
         go_up();
-        uint32_t first[2] = {pair->sides[0].session->live->spi_out, pair->sides[1].session->live->spi_out};
+        uint32_t first[2] = {pair->sides[0].session->paths[0].live->spi_out,
+                             pair->sides[1].session->paths[0].live->spi_out};
         load_both_ways(40);
         cw_pair_run(pair, pair->now_ns + CW_SECOND, NULL);
         for (int side = 0; side < 2; side++) {
             uint64_t rotated = counter(side, CW_SESSION_KEYS_ROTATED);
             assert_true(rotated >= 8); /* one a round trip at most */
             assert_int_equal(counter(!side, CW_SESSION_KEYS_FOLLOWED), rotated);
-            assert_int_equal(pair->sides[side].session->live->spi_out - first[side], rotated);
+            assert_int_equal(pair->sides[side].session->paths[0].live->spi_out - first[side], rotated);
             assert_int_equal(pair->sides[side].ups, 1);
             assert_int_equal(pair->sides[side].downs, 0);
             assert_int_equal(counter(side, CW_SESSION_DROP_TAG), 0);
@@ -249,12 +251,12 @@ static void no_key_changes_unheard(void **state)
     pair->sides[0].session->rotate_blocks = 100;
     go_up();
     load_both_ways(1);
-    pair->sides[1].out.config.loss_per_million = 1000000;
+    pair->sides[1].out[0].config.loss_per_million = 1000000;
     uint64_t before = counter(0, CW_SESSION_KEYS_ROTATED);
     for (int i = 0; i < 20; i++)
         (void)cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 100000);
     cw_pair_run(pair, pair->now_ns + 1500 * CW_MS, NULL);
-    assert_true(pair->sides[0].session->live->blocks_out > 1000);
+    assert_true(pair->sides[0].session->paths[0].live->blocks_out > 1000);
     assert_in_range(counter(0, CW_SESSION_KEYS_ROTATED), before, before + 1);
 }
 
@@ -266,30 +268,30 @@ static void generations_that_are_old_or_made_up(void **state)
     go_up();
     load_both_ways(1);
     struct cw_session *s = pair->sides[0].session, *to = pair->sides[1].session;
-    s->ping_due = true;
-    size_t length = cw_session_transmit(s, datagram, pair->now_ns); /* held back on its way */
+    s->paths[0].ping_due = true;
+    size_t length = cw_session_transmit(s, 0, datagram, pair->now_ns); /* held back on its way */
     assert_true(length > 0);
-    cw_session_lane_rotate(s, pair->now_ns);
-    s->ping_due = true;
+    cw_session_lane_rotate(&s->paths[0], pair->now_ns);
+    s->paths[0].ping_due = true;
     cw_pair_run(pair, pair->now_ns + 3 * CW_MS, NULL);
-    assert_int_equal(to->live->spi_in, s->live->spi_out);
+    assert_int_equal(to->paths[0].live->spi_in, s->paths[0].live->spi_out);
     uint8_t copy[2048];
     memcpy(copy, datagram, length);
-    cw_session_on_datagram(to, copy, length, pair->now_ns);
+    cw_session_on_datagram(to, 0, copy, length, pair->now_ns);
     memcpy(copy, datagram, length);
-    cw_session_on_datagram(to, copy, length, pair->now_ns); /* it was opened: now it is a repetition */
+    cw_session_on_datagram(to, 0, copy, length, pair->now_ns); /* it was opened: now it is a repetition */
     assert_int_equal(counter(1, CW_SESSION_DROP_REPLAY), 1);
     assert_int_equal(counter(1, CW_SESSION_DROP_SPI), 0);
-    uint32_t spi = to->live->spi_in;
+    uint32_t spi = to->paths[0].live->spi_in;
     memcpy(copy, datagram, length);
     cw_store32be(copy + 4, cw_spi_after(spi)); /* sealed under another key than its SPI says */
-    cw_store64be(copy + 8, s->live->next_iv + 5);
-    cw_session_on_datagram(to, copy, length, pair->now_ns);
+    cw_store64be(copy + 8, s->paths[0].live->next_iv + 5);
+    cw_session_on_datagram(to, 0, copy, length, pair->now_ns);
     assert_int_equal(counter(1, CW_SESSION_DROP_TAG), 1);
-    assert_int_equal(to->live->spi_in, spi);
+    assert_int_equal(to->paths[0].live->spi_in, spi);
     pair->now_ns += 2 * CW_SECOND; /* far more than three probe time-outs */
     memcpy(copy, datagram, length);
-    cw_session_on_datagram(to, copy, length, pair->now_ns);
+    cw_session_on_datagram(to, 0, copy, length, pair->now_ns);
     assert_int_equal(counter(1, CW_SESSION_DROP_SPI), 1);
 }
 
@@ -405,7 +407,7 @@ static void control_before_live_before_resync(void **state)
 {
     struct cw_session_config initiator, responder;
     cw_pair_defaults(&initiator, &responder, 12);
-    initiator.rate_bytes_per_second = 10000000;
+    initiator.paths[0].rate_bytes_per_second = 10000000;
     cw_pair_init(pair, &initiator, &responder, &good_link, 12);
     go_up();
     pair->tap = note_stream;
@@ -436,7 +438,7 @@ static void the_rate_is_kept_and_used(void **state)
 {
     struct cw_session_config initiator, responder;
     cw_pair_defaults(&initiator, &responder, 13);
-    initiator.rate_bytes_per_second = 20000000; /* a byte every 50 ns */
+    initiator.paths[0].rate_bytes_per_second = 20000000; /* a byte every 50 ns */
     cw_pair_init(pair, &initiator, &responder, &good_link, 13);
     go_up();
     paced_begin_ns = pair->now_ns;
@@ -448,8 +450,8 @@ static void the_rate_is_kept_and_used(void **state)
         cw_pair_run(pair, pair->now_ns + CW_MS, NULL);
     }
     assert_true(paced_bytes > 19500000);
-    struct cw_session_stats stats;
-    cw_session_stats(pair->sides[0].session, &stats);
+    struct cw_session_path_stats stats;
+    cw_session_path_stats(pair->sides[0].session, 0, &stats);
     assert_true(stats.rate_bytes_per_second > 17000000);
     assert_true(stats.rate_bytes_per_second <= 20500000);
     assert_true(stats.rtt_ns_min >= 2 * CW_MS);

@@ -47,10 +47,10 @@ static void begin(uint32_t largest, uint32_t mtu, const struct cw_fec_config *fe
     const struct cw_link_config link = {.delay_ns = 5 * CW_MS, .mtu = mtu};
     struct cw_session_config initiator, responder;
     cw_pair_defaults(&initiator, &responder, seed);
-    initiator.datagram_bytes_max = responder.datagram_bytes_max = largest;
-    initiator.is_mtu_probed = responder.is_mtu_probed = true;
+    initiator.paths[0].datagram_bytes_max = responder.paths[0].datagram_bytes_max = largest;
+    initiator.paths[0].is_mtu_probed = responder.paths[0].is_mtu_probed = true;
     if (fec)
-        initiator.fec = responder.fec = *fec;
+        initiator.paths[0].fec = responder.paths[0].fec = *fec;
     cw_pair_init(pair, &initiator, &responder, &link, seed);
     pair->tap = watch;
     longest = 0;
@@ -59,14 +59,14 @@ static void begin(uint32_t largest, uint32_t mtu, const struct cw_fec_config *fe
 
 static uint32_t bytes_of(int side)
 {
-    struct cw_session_stats stats;
-    cw_session_stats(pair->sides[side].session, &stats);
+    struct cw_session_path_stats stats;
+    cw_session_path_stats(pair->sides[side].session, 0, &stats);
     return stats.datagram_bytes;
 }
 
 static void set_mtu(uint32_t mtu)
 {
-    pair->sides[0].out.config.mtu = pair->sides[1].out.config.mtu = mtu;
+    pair->sides[0].out[0].config.mtu = pair->sides[1].out[0].config.mtu = mtu;
 }
 
 /* Both ways, as fast as the sessions take it. */
@@ -166,9 +166,9 @@ static void paths_that_change_all_the_time(void **state)
         const struct cw_fec_config fec = {CW_FEC_FIXED, 8, 2, 2};
         begin(1200 + (uint32_t)(seed * 700), 0, seed % 3 == 0 ? &fec : NULL, seed);
         for (int side = 0; side < 2; side++) {
-            pair->sides[side].out.config.loss_per_million = 10000;
-            pair->sides[side].out.config.duplicate_per_million = 10000;
-            pair->sides[side].out.config.jitter_ns = CW_MS;
+            pair->sides[side].out[0].config.loss_per_million = 10000;
+            pair->sides[side].out[0].config.duplicate_per_million = 10000;
+            pair->sides[side].out[0].config.jitter_ns = CW_MS;
         }
         for (int round = 0; round < 6; round++) {
             set_mtu(1200 + (uint32_t)cw_rng_below(&pair->rng, 9000));
@@ -183,7 +183,7 @@ static void paths_that_change_all_the_time(void **state)
 
 static bool tell(uint32_t bytes)
 {
-    return cw_session_on_too_big(pair->sides[0].session, quoted, sizeof quoted, bytes, pair->now_ns);
+    return cw_session_on_too_big(pair->sides[0].session, 0, quoted, sizeof quoted, bytes, pair->now_ns);
 }
 
 /* Who does not see what is under way cannot make the session small. */
@@ -202,7 +202,7 @@ static void hints_are_believed_of_what_is_out_only(void **state)
     assert_false(tell(1400));
     quoted[8] ^= 1;
     assert_false(
-        cw_session_on_too_big(pair->sides[0].session, quoted, sizeof quoted - 1, 1400, pair->now_ns));
+        cw_session_on_too_big(pair->sides[0].session, 0, quoted, sizeof quoted - 1, 1400, pair->now_ns));
     assert_false(tell(longest)); /* it was not larger than that */
     assert_false(tell(500));     /* below the base */
     assert_int_equal(bytes_of(0), 8972);

@@ -36,14 +36,14 @@ struct scenario {
 static void set_mtu(uint32_t mtu)
 {
     for (int i = 0; i < 2; i++)
-        pair->sides[i].out.config.mtu = mtu;
+        pair->sides[i].out[0].config.mtu = mtu;
 }
 
 /* A path that got smaller, and one day larger again; never below what it must carry. */
 static void shrink(void)
 {
     static const uint32_t sizes[] = {8972, 4000, 1472, 1400, 1252, 1200};
-    uint32_t now = pair->sides[0].out.config.mtu;
+    uint32_t now = pair->sides[0].out[0].config.mtu;
     for (uint32_t i = 0; i < CW_COUNT_OF(sizes); i++)
         if (sizes[i] < now && cw_rng_below(&rng, 2)) {
             set_mtu(sizes[i]);
@@ -135,13 +135,13 @@ static void begin(const struct scenario *scenario, uint64_t seed)
     for (int i = 0; i < 2; i++) {
         struct cw_session_config *c = &configs[i];
         c->idle_timeout_ns = scenario->idle_ns ? scenario->idle_ns : 60 * CW_SECOND;
-        c->is_mtu_probed = scenario->is_mtu_probed;
-        c->datagram_bytes_max = scenario->is_mtu_probed ? 8972 : 1472;
-        c->rate_kind = (enum cw_rate_kind)cw_rng_below(&rng, CW_RATE_KIND_COUNT);
-        c->rate_bytes_per_second = scenario->link.rate_bytes_per_second;
-        c->packets_in_flight_max = 64u << cw_rng_below(&rng, 5);
+        c->paths[0].is_mtu_probed = scenario->is_mtu_probed;
+        c->paths[0].datagram_bytes_max = scenario->is_mtu_probed ? 8972 : 1472;
+        c->paths[0].rate_kind = (enum cw_rate_kind)cw_rng_below(&rng, CW_RATE_KIND_COUNT);
+        c->paths[0].rate_bytes_per_second = scenario->link.rate_bytes_per_second;
+        c->paths[0].packets_in_flight_max = 64u << cw_rng_below(&rng, 5);
         if (cw_rng_below(&rng, 3))
-            draw_fec(&c->fec);
+            draw_fec(&c->paths[0].fec);
     }
     cw_pair_init(pair, &configs[0], &configs[1], &scenario->link, seed);
     for (int i = 0; i < 2; i++) {

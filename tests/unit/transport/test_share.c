@@ -98,7 +98,7 @@ static void a_probe_leaves_though_the_window_is_full(void **state)
     struct cw_flow *flow = cw_flows_add(&flows, CW_RATE_BBR, 20 * CW_MS, CW_SECOND);
     cw_flows_run(&flows, flows.now_ns + 3 * CW_SECOND, NULL);
     flow->out.config.loss_per_million = 1000000;
-    struct cw_rate_path *path = &flow->sides[0]->rate.path;
+    struct cw_rate_path *path = &flow->sides[0]->paths[0].rate.path;
     cw_flows_run(&flows, flows.now_ns + 21 * CW_MS, NULL);
     path->window = path->in_flight / 2;
     uint32_t before = flow->sent_of_stream[CW_STREAM_LIVE];

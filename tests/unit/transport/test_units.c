@@ -36,7 +36,6 @@ static void open_sides(struct sides *sides, uint32_t fragment_bytes_max)
     cw_send_init(&sides->send, &arena, 8);
     cw_receive_init(&sides->receive, &arena, counts);
     cw_send_open(&sides->send, cw_unit_bytes(fragment_bytes_max), 64);
-    cw_send_limit(&sides->send, fragment_bytes_max);
     cw_receive_open(&sides->receive, cw_unit_bytes(fragment_bytes_max));
     cw_receive_credit_take(&sides->receive, granted);
     cw_send_on_credit(&sides->send, grant);
@@ -64,11 +63,25 @@ struct flight {
 struct story {
     struct sides sides;
     struct cw_rng rng;
-    uint32_t fragment_bytes_max, head_length, body_length;
+    uint32_t fragment_bytes_max, units_of_fragment, head_length, body_length;
     uint32_t whole, finished;
     struct flight flights[16]; /* in no order */
     uint32_t in_flight;
 };
+
+static void change_size(struct story *story, uint32_t fragment_bytes)
+{
+    uint32_t unit = cw_unit_bytes(story->fragment_bytes_max);
+    fragment_bytes = CW_MIN(fragment_bytes, story->fragment_bytes_max);
+    story->units_of_fragment = CW_MIN(fragment_bytes / unit, CW_UNITS_OF_FRAGMENT_MAX);
+}
+
+/* At least one unit. */
+static uint32_t any_size(struct story *story)
+{
+    return cw_unit_bytes(story->fragment_bytes_max) +
+           (uint32_t)cw_rng_below(&story->rng, story->fragment_bytes_max);
+}
 
 static void begin(struct story *story, uint64_t seed)
 {
@@ -80,20 +93,15 @@ static void begin(struct story *story, uint64_t seed)
         body[i] = (uint8_t)cw_rng_next(&story->rng);
     memcpy(head, body + 7, sizeof head);
     open_sides(&story->sides, story->fragment_bytes_max);
+    change_size(story, story->fragment_bytes_max);
     cw_send_put(&story->sides.send, CW_STREAM_LIVE, head, story->head_length, body, story->body_length, 5);
-}
-
-static void change_size(struct story *story)
-{
-    uint32_t unit = cw_unit_bytes(story->fragment_bytes_max);
-    uint32_t wanted = unit + (uint32_t)cw_rng_below(&story->rng, story->fragment_bytes_max);
-    cw_send_limit(&story->sides.send, CW_MIN(wanted, story->fragment_bytes_max));
 }
 
 static bool send_one(struct story *story)
 {
     struct cw_fragment fragment;
-    if (story->in_flight == CW_COUNT_OF(story->flights) || !cw_send_next(&story->sides.send, &fragment))
+    if (story->in_flight == CW_COUNT_OF(story->flights) ||
+        !cw_send_next(&story->sides.send, story->units_of_fragment, &fragment))
         return false;
     struct flight *flight = &story->flights[story->in_flight++];
     cw_send_describe(&story->sides.send, &fragment, &flight->data);
@@ -134,7 +142,7 @@ static void sizes_change_under_way(void **state)
         begin(&story, seed);
         while (story.finished == 0) {
             if (cw_rng_below(&story.rng, 4) == 0)
-                change_size(&story);
+                change_size(&story, any_size(&story));
             if (!send_one(&story))
                 settle_one(&story);
         }
