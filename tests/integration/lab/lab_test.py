@@ -34,6 +34,7 @@ from devices import *  # noqa: E402,F401,F403
 from clients import *  # noqa: E402,F401,F403
 from deletion import *  # noqa: E402,F401,F403
 from wan import *  # noqa: E402,F401,F403
+from scenarios import *  # noqa: E402,F401,F403
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NBD_TESTS = os.path.join(HERE, "..", "nbd")
