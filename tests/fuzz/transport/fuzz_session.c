@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Two sessions and an input that is a list of steps: bytes from a stranger, frames sealed by a peer that has
- * the keys and means ill, time, honest messages. Whatever happens: no assert, no bad access, events and
- * messages within their limits, and after all of it a session can still be brought up.
+ * the keys and means ill, time, honest messages. Whatever happens: no assert, no bad access, after every step
+ * events, messages, packets and buffers within their limits, and after all of it a session can still be
+ * brought up.
  *
  * Step: u8 kind, u8 side (bit 0) and more, u16 length (modulo what follows), then `length` bytes
  *   0 a datagram as it is        2 time: u16 ms; what each side sends reaches the other
@@ -184,6 +185,25 @@ static void message(int side, uint8_t more, size_t length)
         world.open[side]++;
 }
 
+/* A peer that means ill can make a session believe much, but not hold more than it has. */
+static void check_limits(int side)
+{
+    const struct cw_session *s = world.sessions[side];
+    CW_ASSERT(world.open[side] <= s->config.messages_max);
+    CW_ASSERT(s->send.open_count <= world.open[side]);
+    for (uint32_t i = 0; i < s->config.path_count; i++) {
+        CW_ASSERT(s->paths[i].inflight.outstanding.count <= s->config.paths[i].packets_in_flight_max);
+        CW_ASSERT(s->paths[i].inflight.lost.count <= CW_LOST_REMEMBERED);
+    }
+    CW_ASSERT(s->event_head == s->event_tail && s->state_events == 0);
+    for (uint32_t c = 0; c < CW_CLASS_COUNT; c++) {
+        CW_ASSERT(s->receive.pools[c].free_count <= s->config.receive_count[c]);
+        CW_ASSERT(!s->receive.is_open ||
+                  s->receive.granted[c] - s->receive.accepted[c] == s->receive.pools[c].free_count);
+        CW_ASSERT(s->receive.accepted[c] <= s->receive.granted[c]);
+    }
+}
+
 static void step(uint8_t kind, uint8_t more, const uint8_t *bytes, size_t length)
 {
     int side = more & 1;
@@ -203,6 +223,8 @@ static void step(uint8_t kind, uint8_t more, const uint8_t *bytes, size_t length
     }
     take_events(0);
     take_events(1);
+    check_limits(0);
+    check_limits(1);
 }
 
 const size_t cw_fuzz_input_max = 4096;
@@ -220,10 +242,6 @@ int cw_fuzz_one(const uint8_t *data, size_t size)
             length = left;
         step(data[at], data[at + 1], data + at + 4, length);
         at += 4 + (has_bytes ? length : 0);
-    }
-    for (int side = 0; side < 2; side++) {
-        CW_ASSERT(world.open[side] <= 8);
-        CW_ASSERT(world.sessions[side]->paths[0].inflight.outstanding.count <= 32);
     }
     if ((data[0] & 0xf0) == 0) {
         world.now_ns += 10 * CW_SECOND; /* whatever it believed, it believes no more */
