@@ -160,7 +160,7 @@ static bool read_specs(struct options *options)
         cw_relay_size_plan(&options->specs[i], (uint16_t)options->mtu, &options->sizes[i]);
         bytes += options->sizes[i].bytes;
     }
-    options->memory_mb = bytes / CW_MIB + MEMORY_MB_MORE;
+    options->memory_mb = bytes / CW_MIB * 3 / 2 + MEMORY_MB_MORE; /* pools leave gaps between their pieces */
     if (options->memory_mb <= options->memory_mb_limit)
         return true;
     fprintf(

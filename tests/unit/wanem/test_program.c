@@ -239,6 +239,18 @@ static void queue_overflows_and_is_counted(void **state)
     assert_int_equal(counter("drop_no_memory", 0), 0);
 }
 
+/* What is planned for a line is had: pools do not come in one piece. */
+static void long_lines_get_their_memory(void **state)
+{
+    static const char *const specs[] = {"rate=200mbit,rtt=750ms", "rate=1gbit,rtt=200ms",
+                                        "rate=2gbit,rtt=200ms"};
+    for (unsigned i = 0; i < CW_COUNT_OF(specs); i++) {
+        struct cw_wanem_pair pair;
+        open_pair(&pair, 1500, specs[i]);
+        close_and_account(&pair);
+    }
+}
+
 static void wait_until(struct cw_port *port, bool is_up)
 {
     uint64_t begin_ns = cw_wanem_now_ns();
@@ -340,6 +352,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(plain_wire),
         cmocka_unit_test(loses_what_the_model_loses),
         cmocka_unit_test(queue_overflows_and_is_counted),
+        cmocka_unit_test(long_lines_get_their_memory),
         cmocka_unit_test(peer_comes_back),
         cmocka_unit_test(peer_is_stuck),
     };
