@@ -40,6 +40,12 @@ static inline bool cw_ip_is_equal(const struct cw_ip *a, const struct cw_ip *b)
     return a->version == b->version && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
+/* An address that is good on its own link only (fe80::/10); IPv4 ones are not told apart here. */
+static inline bool cw_ip_is_link_local(const struct cw_ip *ip)
+{
+    return ip->version == 6 && ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80;
+}
+
 /* Do both lie in one network of this many leading bits? They are of one version, which has as many. */
 static inline bool cw_ip_is_same_network(const struct cw_ip *a, const struct cw_ip *b, uint8_t prefix_bits)
 {

@@ -6,6 +6,7 @@
 #include "base/numbers.h"
 #include "engine/clock.h"
 #include "engine/control.h"
+#include "engine/net_lcore.h"
 #include "engine/control_certificates.h"
 #include "engine/no_alloc.h"
 #include "io/port.h"
@@ -299,6 +300,9 @@ static json_t *path_json(const struct cw_control *control, uint32_t index,
     json_object_set_new(object, "loss", json_real(stats->loss));
     set(object, "rate_bps", stats->rate_bytes_per_second * 8);
     set(object, "pending", snapshot->pending);
+    char port[256];
+    cw_port_describe(engine->net->paths[index].port, port, sizeof port);
+    set_text(object, "port", port);
     set_text(object, "left_means", "accepted"); /* by the port; no driver is asked for descriptors that are done */
     set(object, "datagram_bytes", stats->datagram_bytes);
     json_object_set_new(object, "rate_control", rate_control_json(stats));

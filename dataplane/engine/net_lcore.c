@@ -26,6 +26,7 @@ void cw_net_port_config(const struct cw_config_path *path, struct cw_port_config
                                     .remote_udp = path->peer.port,
                                     .vlan = path->vlan,
                                     .next_hop = path->gateway,
+                                    .is_shared = path->is_shared,
                                     .is_ecn_capable = path->rate_control != CW_CONFIG_RATE_FIXED};
     snprintf(port->name, sizeof port->name, "%s", path->name);
     snprintf(port->device, sizeof port->device, "%s", path->device);

@@ -46,6 +46,11 @@ bool cw_device_is_memif(const char *device)
     return has_prefix(device, "net_memif");
 }
 
+bool cw_device_is_af_xdp(const char *device)
+{
+    return has_prefix(device, "net_af_xdp");
+}
+
 bool cw_device_is_memif_client(const char *device)
 {
     char role[16];

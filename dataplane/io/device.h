@@ -11,6 +11,7 @@
 
 bool cw_device_is_pci(const char *device);
 bool cw_device_is_memif(const char *device);
+bool cw_device_is_af_xdp(const char *device);
 bool cw_device_is_memif_client(const char *device);
 /* The name of the port: up to the comma; a PCI address with its domain. */
 void cw_device_name(const char *device, char *name, size_t size);

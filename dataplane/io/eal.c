@@ -136,6 +136,8 @@ static enum cw_status add_devices(struct arguments *arguments, const struct cw_e
 {
     bool has_pci = false;
     for (uint32_t i = 0; i < config->port_count; i++) {
+        if (config->ports[i].is_shared)
+            continue; /* what its driver needs is made when the port is opened */
         char device[CW_DEVICE_ARGUMENTS_MAX];
         enum cw_status status = cw_device_complete(&config->ports[i], device, sizeof device, why, why_size);
         if (status == CW_OK)

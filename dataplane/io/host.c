@@ -51,7 +51,10 @@ void cw_host_init(struct cw_host *host, const struct cw_host_config *config)
 {
     CW_ASSERT(config->ip.version == config->next_hop.version);
     *host = (struct cw_host){.config = *config};
-    cw_neighbour_init(&host->neighbour, config->next_hop_mac);
+    if (config->is_kernel_s)
+        cw_neighbour_init_told(&host->neighbour);
+    else
+        cw_neighbour_init(&host->neighbour, config->next_hop_mac);
 }
 
 static bool is_unicast(const uint8_t mac[6])
@@ -314,7 +317,8 @@ static enum cw_host_verdict on_v6(struct cw_host *host, const struct cw_frame_in
     if (inner->length < CW_FRAME_IP6_BYTES + ICMP_ECHO_BYTES || ip[0] >> 4 != CW_VERSION_6)
         return CW_HOST_MALFORMED;
     size_t length = cw_load16be(ip + CW_V6_LENGTH);
-    if (ip[CW_V6_NEXT] != CW_PROTOCOL_ICMPV6 || !is_for_us_v6(host, ip, icmp[ICMP_TYPE]))
+    if (ip[CW_V6_NEXT] != CW_PROTOCOL_ICMPV6 || !is_for_us_v6(host, ip, icmp[ICMP_TYPE]) ||
+        (host->config.is_kernel_s && icmp[ICMP_TYPE] != ICMPV6_TOO_BIG))
         return CW_HOST_NOT_OURS;
     if (length < ICMP_ECHO_BYTES || length > inner->length - CW_FRAME_IP6_BYTES ||
         sum_icmpv6(ip, length) != 0xffff)
@@ -386,7 +390,7 @@ static enum cw_host_verdict on_v4(struct cw_host *host, const struct cw_frame_in
     if (icmp[ICMP_TYPE] == ICMP_UNREACHABLE && icmp[ICMP_CODE] == ICMP_FRAGMENTATION)
         return on_too_big(host, icmp + ICMP_ECHO_BYTES, total - CW_FRAME_IP4_BYTES - ICMP_ECHO_BYTES,
                           CW_FRAME_IP4_BYTES, cw_load16be(icmp + ICMP_MTU));
-    if (icmp[ICMP_TYPE] != ICMP_ECHO_REQUEST || icmp[ICMP_CODE] != 0)
+    if (host->config.is_kernel_s || icmp[ICMP_TYPE] != ICMP_ECHO_REQUEST || icmp[ICMP_CODE] != 0)
         return CW_HOST_NOT_OURS;
     return echo_v4(host, ip, total - CW_FRAME_IP4_BYTES, from, reply, now_ns);
 }
@@ -407,7 +411,7 @@ enum cw_host_verdict cw_host_on_frame(struct cw_host *host, const struct cw_fram
     bool is_to_group = (to[0] & 1) != 0, is_v6 = host->config.ip.version == 6;
     if (!is_unicast(from) || (!is_to_group && memcmp(to, host->config.mac, 6) != 0))
         return CW_HOST_NOT_OURS;
-    if (!is_v6 && inner.type == CW_ETHERTYPE_ARP)
+    if (!is_v6 && inner.type == CW_ETHERTYPE_ARP && !host->config.is_kernel_s)
         verdict = on_arp(host, &inner, &reply, now_ns);
     else if (!is_v6 && inner.type == CW_ETHERTYPE_IPV4 && !is_to_group)
         verdict = on_v4(host, &inner, from, &reply, now_ns);

@@ -11,6 +11,9 @@
  * - IP options, extension headers and fragments are refused, wrong checksums too, and neighbour discovery
  * that passed a router (hop limit below 255).
  *
+ * - Where the kernel has the address (is_kernel_s), all that is left is to hear of datagrams that are too
+ * big.
+ *
  * Not done: duplicate address detection (addresses are configured; ours is defended by answering), redirects,
  * router advertisements, multicast listener reports (a switch that snoops may need the group configured).
  */
@@ -45,6 +48,7 @@ struct cw_host_config {
     struct cw_ip remote_ip; /* of the path's datagrams, with their ports: what routers may speak of */
     uint16_t local_udp, remote_udp;
     uint8_t next_hop_mac[6]; /* all 0: it is asked for */
+    bool is_kernel_s;        /* the address is: nobody is asked or answered here, the kernel does so */
 };
 
 /* What ICMP (fragmentation needed) or ICMPv6 (packet too big) says. Anybody can say it: a hint, for somebody

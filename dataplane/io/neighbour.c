@@ -15,7 +15,7 @@
 
 static const struct cw_fsm_row rows[] = {
     [CW_NEIGHBOUR_FIXED] = {"fixed", 0},
-    [CW_NEIGHBOUR_UNKNOWN] = {"unknown", CW_TO(CW_NEIGHBOUR_KNOWN)},
+    [CW_NEIGHBOUR_UNKNOWN] = {"unknown", CW_TO(CW_NEIGHBOUR_KNOWN) | CW_TO(CW_NEIGHBOUR_FIXED)},
     [CW_NEIGHBOUR_KNOWN] = {"known", CW_TO(CW_NEIGHBOUR_CHECKED)},
     [CW_NEIGHBOUR_CHECKED] = {"checked", CW_TO(CW_NEIGHBOUR_KNOWN) | CW_TO(CW_NEIGHBOUR_DOUBTED)},
     [CW_NEIGHBOUR_DOUBTED] = {"doubted", CW_TO(CW_NEIGHBOUR_KNOWN)},
@@ -39,6 +39,20 @@ void cw_neighbour_init(struct cw_neighbour *n, const uint8_t *fixed)
         memcpy(n->mac, fixed, sizeof n->mac);
     cw_fsm_init(&n->fsm, "neighbour", rows, CW_COUNT_OF(rows));
     cw_fsm_enter(&n->fsm, &n->state, is_fixed ? CW_NEIGHBOUR_FIXED : CW_NEIGHBOUR_UNKNOWN);
+}
+
+void cw_neighbour_init_told(struct cw_neighbour *n)
+{
+    cw_neighbour_init(n, NULL);
+    n->due_ns = CW_NEVER;
+}
+
+void cw_neighbour_tell(struct cw_neighbour *n, const uint8_t mac[6])
+{
+    CW_ASSERT(n->due_ns == CW_NEVER && "nobody else looks for it");
+    if (n->state == CW_NEIGHBOUR_UNKNOWN)
+        move(n, CW_NEIGHBOUR_FIXED, CW_NEVER);
+    memcpy(n->mac, mac, sizeof n->mac);
 }
 
 bool cw_neighbour_is_usable(const struct cw_neighbour *n)

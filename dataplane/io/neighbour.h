@@ -3,7 +3,7 @@
  * What is known of the link address of one neighbour: the next hop of a path. Pure; the frames that ask and
  * answer are host.c's. A port has one next hop, so this one entry is the whole table: nobody can fill it.
  *
- *      FIXED       given by the configuration, never asked for
+ *      FIXED       given by the configuration, never asked for; or by the kernel, which may give another
  *
  *      UNKNOWN --answer--> KNOWN --30 s, or a hint--> CHECKED --answer--> KNOWN
  *      waits for           sure                       \--3 asked of it, no answer--> DOUBTED --answer-->
@@ -47,6 +47,9 @@ struct cw_neighbour {
 
 /* fixed: its address; NULL or all 0: it is to be asked for. */
 void cw_neighbour_init(struct cw_neighbour *neighbour, const uint8_t *fixed);
+/* Nobody is asked: UNKNOWN until cw_neighbour_tell. */
+void cw_neighbour_init_told(struct cw_neighbour *neighbour);
+void cw_neighbour_tell(struct cw_neighbour *neighbour, const uint8_t mac[6]);
 /* Is there an address to send to? */
 bool cw_neighbour_is_usable(const struct cw_neighbour *neighbour);
 /* Whom to ask now; counts as asked. */

@@ -28,6 +28,7 @@
 #include "io/frame.h"
 #include "io/host.h"
 #include "io/memif.h"
+#include "io/shared.h"
 
 #define QUEUE_DESCRIPTORS 1024u
 #define POOL_CACHE        256u
@@ -52,6 +53,7 @@ struct cw_port {
     uint32_t burst_count;
     _Atomic bool is_receive_cut, is_transmit_cut;
     struct cw_memif memif;
+    struct cw_shared shared; /* open when the kernel keeps the interface */
     cw_counter counters[CW_PORT_COUNTER_COUNT];
     struct cw_port_config config;
     struct rte_device *device;
@@ -69,13 +71,16 @@ static bool fail(char *why, size_t why_size, const struct cw_port *port, const c
 /* Finds the ethdev of the device; probes it if EAL was not told of it at its start. */
 static bool find_device(struct cw_port *port, char *why, size_t why_size)
 {
-    char name[RTE_ETH_NAME_MAX_LEN], device[CW_DEVICE_ARGUMENTS_MAX];
+    char name[RTE_ETH_NAME_MAX_LEN], device[CW_DEVICE_ARGUMENTS_MAX + CW_STEER_PATH_SIZE + 16];
     cw_device_name(port->config.device, name, sizeof name);
     if (rte_eth_dev_get_port_by_name(name, &port->id) == 0)
         return true;
-    if (cw_device_complete(&port->config, device, sizeof device, why, why_size) != CW_OK ||
+    if (cw_device_complete(&port->config, device, CW_DEVICE_ARGUMENTS_MAX, why, why_size) != CW_OK ||
         cw_device_prepare(device, why, why_size) != CW_OK)
         return false;
+    if (port->shared.is_steered)
+        snprintf(device + strlen(device), sizeof device - strlen(device), ",xdp_prog=%s",
+                 port->shared.steer.path);
     const char *comma = strchr(device, ',');
     int error =
         rte_eal_hotplug_add(cw_device_is_pci(device) ? "pci" : "vdev", name, comma != NULL ? comma + 1 : "");
@@ -144,8 +149,23 @@ static bool is_connected(const struct cw_port *port)
     return rte_eth_link_get_nowait(port->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
+/* On an interface that the kernel keeps. */
+static bool start_shared(struct cw_port *port, char *why, size_t why_size)
+{
+    char said[256];
+    int error = rte_eth_dev_start(port->id);
+    if (error != 0)
+        return fail(why, why_size, port, "cannot start", error);
+    if (cw_shared_start(&port->shared, &port->counters[CW_PORT_STRAY], said, sizeof said) == CW_OK)
+        return true;
+    snprintf(why, why_size, "path %s: %s: %s", port->config.name, port->config.device, said);
+    return false;
+}
+
 static bool start(struct cw_port *port, char *why, size_t why_size)
 {
+    if (port->config.is_shared)
+        return start_shared(port, why, why_size);
     int error = port->is_memif ? cw_memif_start(&port->memif, port->id, port->config.device,
                                                 &port->counters[CW_PORT_RECONNECTS])
                                : rte_eth_dev_start(port->id);
@@ -168,7 +188,8 @@ static void set_addresses(struct cw_port *port)
                                   .next_hop = config->next_hop,
                                   .remote_ip = config->remote_ip,
                                   .local_udp = config->local_udp,
-                                  .remote_udp = config->remote_udp};
+                                  .remote_udp = config->remote_udp,
+                                  .is_kernel_s = config->is_shared};
     struct rte_ether_addr device;
     memcpy(addresses.local_mac, config->local_mac, sizeof addresses.local_mac);
     if (memcmp(config->local_mac, none, sizeof none) == 0 && rte_eth_macaddr_get(port->id, &device) == 0)
@@ -188,7 +209,7 @@ static void set_addresses(struct cw_port *port)
 static void listen_to_group(struct cw_port *port)
 {
     struct rte_ether_addr group = {{0x33, 0x33, 0xff}};
-    if (port->config.local_ip.version != 6)
+    if (port->config.local_ip.version != 6 || port->config.is_shared)
         return;
     memcpy(group.addr_bytes + 3, port->config.local_ip.bytes + 13, 3);
     if (rte_eth_dev_set_mc_addr_list(port->id, &group, 1) != 0)
@@ -205,7 +226,10 @@ struct cw_port *cw_port_open(const struct cw_port_config *config, char *why, siz
     }
     port->config = *config;
     port->is_memif = cw_device_is_memif(config->device);
-    if (!find_device(port, why, why_size)) {
+    enum cw_status status = config->is_shared ? cw_shared_open(&port->shared, config, why, why_size)
+                                              : cw_shared_check_taken(config, why, why_size);
+    if (status != CW_OK || !find_device(port, why, why_size)) {
+        cw_shared_close(&port->shared);
         free(port);
         return NULL;
     }
@@ -227,6 +251,7 @@ void cw_port_close(struct cw_port *port)
 {
     if (port == NULL)
         return;
+    cw_shared_close(&port->shared);
     if (port->is_memif) {
         cw_memif_close(&port->memif);
     } else {
@@ -295,7 +320,12 @@ static void learn(struct cw_port *port)
 
 void cw_port_on_time(struct cw_port *port, uint64_t now_ns)
 {
+    uint8_t told[6];
     port->now_ns = now_ns;
+    if (port->config.is_shared && cw_shared_next_hop(&port->shared, told)) {
+        cw_neighbour_tell(&port->host.neighbour, told);
+        learn(port);
+    }
     if (now_ns < cw_host_deadline_ns(&port->host))
         return;
     uint8_t *frame = next_frame(port); /* without room the question counts as asked, and is asked again */
@@ -506,4 +536,14 @@ uint64_t cw_port_counter(struct cw_port *port, unsigned which)
 {
     CW_ASSERT(which < CW_PORT_COUNTER_COUNT);
     return cw_counter_read(&port->counters[which]);
+}
+
+void cw_port_describe(struct cw_port *port, char *text, size_t size)
+{
+    char next_hop[160] = "";
+    struct rte_eth_dev_info info;
+    if (port->config.is_shared)
+        cw_shared_describe(&port->shared, next_hop, sizeof next_hop);
+    const char *driver = rte_eth_dev_info_get(port->id, &info) == 0 ? info.driver_name : "";
+    snprintf(text, size, "%s%s%s", driver, next_hop[0] != 0 ? ", shared with the kernel: " : "", next_hop);
 }

@@ -33,7 +33,7 @@
     X(CW_PORT_LEARNT, "neighbour_answered") X(CW_PORT_CHANGED, "neighbour_changed")                          \
     X(CW_PORT_UNASKED, "neighbour_not_asked_for") X(CW_PORT_ANSWERED, "neighbour_told")                      \
     X(CW_PORT_ECHOED, "echo_replies") X(CW_PORT_LIMITED, "answers_over_limit")                               \
-    X(CW_PORT_CONFLICT, "address_conflicts") X(CW_PORT_TOO_BIG, "icmp_too_big") X(CW_PORT_DROP_MALFORMED, "drop_malformed")
+    X(CW_PORT_STRAY, "strayed_to_kernel") X(CW_PORT_CONFLICT, "address_conflicts") X(CW_PORT_TOO_BIG, "icmp_too_big") X(CW_PORT_DROP_MALFORMED, "drop_malformed")
 /* clang-format on */
 enum { CW_PORT_COUNTERS(CW_COUNTER_ENUM) CW_PORT_COUNTER_COUNT };
 extern const char *const cw_port_counter_names[CW_PORT_COUNTER_COUNT];
@@ -50,6 +50,8 @@ struct cw_port_config {
     uint16_t vlan;       /* 802.1Q tag of what is sent and received; 0: none */
     bool is_ecn_capable; /* what is sent says so to routers, which may then mark it */
     uint32_t buffers;    /* frames that its pool has; 0: what a path needs */
+    bool is_shared; /* the interface (af_xdp, af_packet) stays the kernel's; local_mac, remote_mac, next_hop
+                       and vlan are then none: it has them */
 };
 
 struct cw_eal_config {
@@ -113,3 +115,5 @@ uint32_t cw_port_transmit_frames(struct cw_port *port, struct rte_mbuf **frames,
 /* A lab's cut: while cut, everything received and sent is dropped and counted. Any thread. */
 void cw_port_cut_set(struct cw_port *port, bool receive, bool transmit);
 uint64_t cw_port_counter(struct cw_port *port, unsigned which);
+/* What the port is and how it stands with its next hop, in words. Any thread but the lcore's. */
+void cw_port_describe(struct cw_port *port, char *text, size_t size);

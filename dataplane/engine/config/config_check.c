@@ -306,11 +306,6 @@ static void check_fec(const struct check *check, const char *path, const char *v
     }
 }
 
-static bool is_link_local(const struct cw_ip *ip)
-{
-    return ip->version == 6 && ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80;
-}
-
 /* The gateway is on the link; without one the peer is. */
 static void check_gateway(const struct check *check, uint32_t index, const struct cw_raw_path *raw,
                           struct cw_config_path *out)
@@ -323,6 +318,8 @@ static void check_gateway(const struct check *check, uint32_t index, const struc
         expected(check, path, raw->peer->gateway, "it under local: it is ours, on the way to the peer");
     if (local->ip.version == 0 || local->ip.version != out->peer.ip.version)
         return;
+    if (out->is_shared)
+        return; /* check_shared */
     snprintf(path, sizeof path, "paths[%u].local.gateway", index);
     bool is_on_link =
         local->prefix_bits == 0 || cw_ip_is_same_network(&local->ip, &out->peer.ip, local->prefix_bits);
@@ -331,7 +328,7 @@ static void check_gateway(const struct check *check, uint32_t index, const struc
     if (text == NULL)
         return;
     bool is_good = parse_ip(text, &out->gateway) && out->gateway.version == local->ip.version;
-    if (is_good && !is_link_local(&out->gateway))
+    if (is_good && !cw_ip_is_link_local(&out->gateway))
         is_good = local->prefix_bits > 0 && !cw_ip_is_equal(&out->gateway, &local->ip) &&
                   cw_ip_is_same_network(&local->ip, &out->gateway, local->prefix_bits);
     if (!is_good)
@@ -355,6 +352,37 @@ static void check_endpoints(const struct check *check, uint32_t index, const str
     check_gateway(check, index, raw, out);
 }
 
+/* The kernel's interface has all this already, and may change it. */
+static void check_shared(const struct check *check, uint32_t index, const struct cw_raw_path *raw,
+                         struct cw_config_path *out)
+{
+    char path[CW_YAML_PATH_SIZE];
+    snprintf(path, sizeof path, "paths[%u].shared", index);
+    out->is_shared = raw->shared && strcmp(raw->shared, "true") == 0;
+    if (raw->shared && !out->is_shared && strcmp(raw->shared, "false") != 0)
+        expected(check, path, raw->shared, "true or false");
+    if (!out->is_shared)
+        return;
+    const struct {
+        const char *key, *value, *wanted;
+    } others[] = {
+        {"local.mac", raw->local ? raw->local->mac : NULL, "none: a shared interface has its own"},
+        {"local.gateway", raw->local ? raw->local->gateway : NULL, "none: shared, the kernel's routes count"},
+        {"peer.mac", raw->peer ? raw->peer->mac : NULL, "none: shared, the kernel finds it"},
+        {"vlan", raw->vlan, "none: share the interface of the VLAN, such as iface=eth1.100"},
+    };
+    for (unsigned i = 0; i < CW_COUNT_OF(others); i++) {
+        snprintf(path, sizeof path, "paths[%u].%s", index, others[i].key);
+        if (others[i].value)
+            expected(check, path, others[i].value, "%s", others[i].wanted);
+    }
+    snprintf(path, sizeof path, "paths[%u].device", index);
+    if (strncmp(out->device, "net_af_xdp", strlen("net_af_xdp")) != 0 &&
+        strncmp(out->device, "net_af_packet", strlen("net_af_packet")) != 0)
+        expected(check, path, raw->device,
+                 "net_af_xdp0,iface=IFACE or net_af_packet0,iface=IFACE, as it is shared");
+}
+
 static void check_one_path(const struct check *check, uint32_t index)
 {
     const struct cw_raw_path *raw = &check->raw->paths[index];
@@ -370,6 +398,7 @@ static void check_one_path(const struct check *check, uint32_t index)
     if (raw->vlan)
         check_number(check, path, raw->vlan, 1, VLAN_MAX, &vlan);
     out->vlan = (uint16_t)vlan;
+    check_shared(check, index, raw, out);
     check_endpoints(check, index, raw, out);
     check_rate(check, index, raw, out);
     snprintf(path, sizeof path, "paths[%u].fec", index);

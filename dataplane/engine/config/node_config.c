@@ -27,6 +27,7 @@ static const cyaml_schema_field_t path_fields[] = {
     WORD("device", struct cw_raw_path, device),
     WORD("mtu", struct cw_raw_path, mtu),
     WORD("vlan", struct cw_raw_path, vlan),
+    WORD("shared", struct cw_raw_path, shared),
     CYAML_FIELD_MAPPING_PTR("local", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct cw_raw_path, local,
                             endpoint_fields),
     CYAML_FIELD_MAPPING_PTR("peer", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct cw_raw_path, peer,

@@ -79,7 +79,9 @@ struct cw_config_path {
     char remote_node[CW_CONFIG_NAME_SIZE]; /* that its certificate must name; "": any of the site */
     char device[CW_CONFIG_PATH_SIZE];      /* as EAL's --vdev or -a takes it */
     uint16_t mtu;
-    uint16_t vlan; /* 802.1Q tag, 1 to 4094; 0: none */
+    uint16_t vlan;  /* 802.1Q tag, 1 to 4094; 0: none */
+    bool is_shared; /* the device's interface stays the kernel's, which has the addresses, neighbours and
+                       routes */
     struct cw_config_endpoint local;
     struct cw_config_endpoint peer; /* its MAC address is that of the gateway, if there is one */
     struct cw_ip gateway;           /* none: the peer is on our link */

@@ -10,7 +10,7 @@ struct cw_raw_endpoint {
 };
 
 struct cw_raw_path {
-    char *name, *remote, *remote_node, *device, *mtu, *vlan, *rate, *rate_control, *fec;
+    char *name, *remote, *remote_node, *device, *mtu, *vlan, *shared, *rate, *rate_control, *fec;
     struct cw_raw_endpoint *local, *peer;
 };
 

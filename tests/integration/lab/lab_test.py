@@ -30,6 +30,7 @@ from space import *  # noqa: E402,F401,F403
 from tls import *  # noqa: E402,F401,F403
 from certificates import *  # noqa: E402,F401,F403
 from wire import *  # noqa: E402,F401,F403
+from shared import *  # noqa: E402,F401,F403
 from devices import *  # noqa: E402,F401,F403
 from clients import *  # noqa: E402,F401,F403
 from deletion import *  # noqa: E402,F401,F403

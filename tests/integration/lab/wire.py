@@ -21,16 +21,23 @@ IPS = {"east": bytes([10, 77, 0, 1]), "west": bytes([10, 77, 0, 2])}
 PORT = 7400
 
 
-def packet_socket(space, interface):
-    """A raw socket on an interface of another network namespace; this thread is back in its own afterwards."""
+def in_space(space, make):
+    """What make returns, such as a socket, of another network namespace; this thread is back in its own afterwards."""
     with open("/proc/thread-self/ns/net") as own, open(f"/var/run/netns/{space}") as there:
         expect(LIBC.setns(there.fileno(), 0) == 0, f"cannot enter {space}")
         try:
-            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-            s.bind((interface, 0))
+            return make()
         finally:
             expect(LIBC.setns(own.fileno(), 0) == 0, "cannot come back")
-    return s
+
+
+def packet_socket(space, interface):
+    """A raw socket on an interface of another network namespace."""
+    def make():
+        s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        s.bind((interface, 0))
+        return s
+    return in_space(space, make)
 
 
 def checksum(header):

@@ -48,6 +48,16 @@
     "    local: {ip: '" local "', port: 1" gateway "}\n"                                                     \
     "    peer: {ip: '" peer "', port: 2}\n"
 
+/* On an interface of the kernel; the peer need not be on its network. */
+#define SHARED_PATH(device, local, peer, gateway)                                                            \
+    "  - name: a\n"                                                                                          \
+    "    remote: west\n"                                                                                     \
+    "    device: " device "\n"                                                                               \
+    "    mtu: 1500\n"                                                                                        \
+    "    local: {ip: '" local "', port: 1" gateway "}\n"                                                     \
+    "    peer: {ip: '" peer "', port: 2}\n"                                                                  \
+    "    shared: true\n"
+
 #define LETTERS_50 "abcdefghijabcdefghijabcdefghijabcdefghijabcdefghij"
 
 struct example {
@@ -146,6 +156,24 @@ static const struct example examples[] = {
      "11: paths[0].local.gateway is 10.0.0.254: expected another address of our network, which local.ip "
      "gives as "
      "ADDRESS/BITS\n"},
+    {GOOD_HEAD "paths:\n" SHARED_PATH("net_af_xdp0,iface=eth1", "10.0.0.1/24", "10.9.0.2", ""), ""},
+    {GOOD_HEAD "paths:\n" SHARED_PATH("net_af_packet0,iface=eth1", "fd00::1", "fd01::1", ""), ""},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    shared: false\n    vlan: 7\n", ""},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    shared: 'yes'\n",
+     "13: paths[0].shared is yes: expected true or false\n"},
+    {GOOD_HEAD
+     "paths:\n" SHARED_PATH("net_memif0", "10.0.0.1", "10.0.0.2", ", gateway: 10.0.0.254") "    vlan: 7\n",
+     "9: paths[0].device is net_memif0: expected net_af_xdp0,iface=IFACE or net_af_packet0,iface=IFACE, as "
+     "it is "
+     "shared\n"
+     "11: paths[0].local.gateway is 10.0.0.254: expected none: shared, the kernel's routes count\n"
+     "14: paths[0].vlan is 7: expected none: share the interface of the VLAN, such as iface=eth1.100\n"},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    shared: true\n",
+     "9: paths[0].device is net_memif0: expected net_af_xdp0,iface=IFACE or net_af_packet0,iface=IFACE, as "
+     "it is "
+     "shared\n"
+     "11: paths[0].local.mac is 02:00:00:00:00:01: expected none: a shared interface has its own\n"
+     "12: paths[0].peer.mac is 02:00:00:00:00:02: expected none: shared, the kernel finds it\n"},
     {GOOD_HEAD "paths:\n" PATH_VIA("10.0.0.1/32", "10.1.0.2/", ""),
      "11: paths[0].local.ip is 10.0.0.1/32: expected an address of a host, such as 10.77.0.1/24, 10.77.0.1 "
      "or "
