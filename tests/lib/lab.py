@@ -44,6 +44,15 @@ def expect(condition, words):
         raise AssertionError(words)
 
 
+def may_make_namespaces():
+    """Has this machine network namespaces for us? Several may ask at a time."""
+    name = f"cw-probe-{os.getpid()}"
+    if subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode != 0:
+        return False
+    subprocess.run(["ip", "netns", "del", name], capture_output=True)
+    return True
+
+
 def command_lines():
     """(pid, words) of every process that is there."""
     for pid in filter(str.isdigit, os.listdir("/proc")):

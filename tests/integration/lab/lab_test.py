@@ -22,7 +22,7 @@ import traceback
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import load  # noqa: E402
-from lab import Failed, Lab, expect, group, shell, socket_of  # noqa: E402
+from lab import Failed, Lab, expect, group, may_make_namespaces, shell, socket_of  # noqa: E402
 from hostile import *  # noqa: E402,F401,F403
 from half_copied import *  # noqa: E402,F401,F403
 from traces import *  # noqa: E402,F401,F403
@@ -358,10 +358,9 @@ def test_full_disk_refused(build):
 
 def test_veth(build):
     """The same over veth with af_xdp (af_packet where XDP is missing): writes, switchover, everything there."""
-    if subprocess.run(["ip", "netns", "add", "cw-probe"], capture_output=True).returncode != 0:
+    if not may_make_namespaces():
         print("SKIP: veth: no right to make network namespaces")
         return "skipped"
-    subprocess.run(["ip", "netns", "del", "cw-probe"], capture_output=True)
     with Lab(build, link="veth") as lab:
         group(lab, "db", volumes=(("a", "16M"), ("b", "16M")))
         w = load.Writer(23).connect([lab.uri("db", v, "east") for v in ("a", "b")])

@@ -7,7 +7,7 @@ import subprocess
 import threading
 
 import load
-from lab import Lab, expect, group
+from lab import Lab, expect, group, may_make_namespaces
 from wire import in_space
 
 MIB = 1 << 20
@@ -66,10 +66,9 @@ def kernel_s_own(lab):
 def test_shared_interface(build):
     """af_xdp on interfaces that the kernel keeps: refused without a word of it; then replication under load with the
     kernel's own TCP beside it, kill -9 leaves no program at the interface, and the site is back in sync."""
-    if subprocess.run(["ip", "netns", "add", "cw-probe"], capture_output=True).returncode != 0:
+    if not may_make_namespaces():
         print("SKIP: shared_interface: no right to make network namespaces")
         return "skipped"
-    subprocess.run(["ip", "netns", "del", "cw-probe"], capture_output=True)
     with Lab(build, link="veth") as lab:
         has_xdp = "net_af_xdp" in open(f"{lab.dir}/lab/east/node.yaml").read()
         for site in ADDRESS:
