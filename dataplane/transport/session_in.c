@@ -120,13 +120,13 @@ static bool open_packet(struct cw_path *p, struct cw_lane *lane, const void *key
         return false;
     }
     cw_packet_nonce(datagram, nonce);
-    lane->blocks_in += (packet->length + 15u) / 16 + 2;
     if (!p->session->config.aead->open(key, payload, payload, packet->length, nonce, datagram,
                                        CW_PACKET_HEADER_SIZE, payload + packet->length)) {
         cw_path_count(p, CW_SESSION_DROP_TAG);
         return false;
     }
     cw_replay_commit(&lane->replay, packet->iv);
+    lane->blocks_in += (packet->length + 15u) / 16 + 2; /* a forged one wears no key: 2^52 may be tried */
     return true;
 }
 
