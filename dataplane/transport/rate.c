@@ -247,6 +247,12 @@ uint64_t cw_rate_pacing(const struct cw_rate *rate)
     return CW_MAX(CW_MIN(rate->path.pacing_rate, rate->path.rate_max), CW_RATE_BYTES_MIN);
 }
 
+uint64_t cw_rate_late_ns(const struct cw_rate *rate)
+{
+    uint64_t rtt_ns = rate->path.rtt_ns_min;
+    return rtt_ns == CW_NEVER ? 0 : CW_MIN(rtt_ns / CW_RATE_LATE_SHARE, CW_RATE_LATE_NS_MAX);
+}
+
 uint64_t cw_rate_window(const struct cw_rate *rate)
 {
     return rate->path.window;

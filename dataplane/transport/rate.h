@@ -29,6 +29,10 @@
 
 #define CW_RATE_INITIAL_PACKETS 10u     /* RFC 6928, RFC 9002 section 7.2 */
 #define CW_RATE_BYTES_MIN       1000ull /* per second: what the pacer can do */
+/* What a sender that nobody looked after makes up for, at once: as much as the path carries in this part of
+ * its least round trip, and never more than in so long. It stands in the queue as a probe's excess does. */
+#define CW_RATE_LATE_SHARE  8u
+#define CW_RATE_LATE_NS_MAX 10000000u
 
 struct cw_rate_config {
     enum cw_rate_kind kind;
@@ -98,6 +102,8 @@ void cw_rate_on_probe_timeout(struct cw_rate *rate, uint32_t count, uint64_t now
 
 /* Bytes per second; 0: not paced. */
 uint64_t cw_rate_pacing(const struct cw_rate *rate);
+/* Lateness that is made up for; 0: what a pacer does by itself. */
+uint64_t cw_rate_late_ns(const struct cw_rate *rate);
 /* Bytes; UINT64_MAX: no limit. */
 uint64_t cw_rate_window(const struct cw_rate *rate);
 static inline bool cw_rate_has_room(const struct cw_rate *rate, uint32_t bytes)

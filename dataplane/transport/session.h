@@ -18,7 +18,8 @@
  * its place in config.paths.
  *
  * Guarantees: packets in flight <= window, on each path; messages in flight towards the peer <= the credit it
- * granted, by size class; bytes sent on a path in any interval T <= rate * T + one quantum.
+ * granted, by size class; bytes sent on a path in any interval T <= rate * T + one burst,
+ * which is what a millisecond of the rate carries, at least two datagrams, at most 64 KiB.
  */
 #pragma once
 

@@ -198,6 +198,8 @@ uint64_t cw_session_rate_next_ns(const struct cw_path *path);
 bool cw_session_rate_lets(struct cw_path *path, uint64_t now_ns);
 /* There is no data to send now. */
 void cw_session_rate_idle(struct cw_path *path);
+/* Data does not leave now for another reason than the controller's pacing. */
+void cw_session_rate_waits(struct cw_path *path);
 /* The controller's answers may have changed. */
 void cw_session_rate_obey(struct cw_path *path);
 /* Marks told of by an ack, between the calls for what it acknowledges. */

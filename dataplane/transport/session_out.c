@@ -121,7 +121,11 @@ bool cw_session_has_room_for_data(const struct cw_path *p)
 
 bool cw_session_make_room_for_data(struct cw_path *p, uint64_t now_ns)
 {
-    return cw_session_has_room_for_data(p) && cw_session_rate_lets(p, now_ns) && make_room(p, false, now_ns);
+    if (!cw_session_has_room_for_data(p)) {
+        cw_session_rate_waits(p);
+        return false;
+    }
+    return cw_session_rate_lets(p, now_ns) && make_room(p, false, now_ns);
 }
 
 bool cw_session_data_may_leave(const struct cw_path *p)
@@ -211,8 +215,10 @@ size_t cw_session_transmit(struct cw_session *s, uint32_t path, uint8_t *datagra
     CW_ASSERT(path < s->config.path_count);
     struct cw_path *p = &s->paths[path];
     s->now_ns = now_ns = CW_MAX(s->now_ns, now_ns);
-    if (cw_pacer_next_ns(&p->pacer) > now_ns)
+    if (cw_pacer_next_ns(&p->pacer) > now_ns) {
+        cw_session_rate_waits(p);
         return 0;
+    }
     size_t length = 0;
     if (s->close_due)
         length = build_close(p, datagram, now_ns);
@@ -220,8 +226,10 @@ size_t cw_session_transmit(struct cw_session *s, uint32_t path, uint8_t *datagra
         length = cw_handshake_transmit(&s->handshake, datagram, now_ns);
     if (length == 0 && s->state == CW_STATE_UP)
         length = build_sealed(p, datagram, now_ns);
-    if (length == 0)
+    if (length == 0) {
+        cw_pacer_on_idle(&p->pacer);
         return 0;
+    }
     cw_pacer_on_sent(&p->pacer, (uint32_t)length, now_ns);
     cw_meter_add(&p->bytes_sent, length, now_ns);
     cw_path_count(p, CW_SESSION_DATAGRAMS_OUT);

@@ -39,14 +39,18 @@ void cw_session_rate_start(struct cw_path *p, uint32_t datagram_bytes, uint64_t 
 
 void cw_session_rate_obey(struct cw_path *p)
 {
-    if (!cw_rate_is_fixed(&p->rate))
-        cw_pacer_rate_set(&p->rate_pacer, cw_rate_pacing(&p->rate), p->rate.path.datagram_bytes);
+    if (cw_rate_is_fixed(&p->rate))
+        return;
+    cw_pacer_rate_set(&p->rate_pacer, cw_rate_pacing(&p->rate), p->rate.path.datagram_bytes);
+    cw_pacer_late_set(&p->rate_pacer, cw_rate_late_ns(&p->rate));
 }
 
-/* The path ran out of data if the pacer has been ready for longer than there was something to send. */
+/* The path ran out of data if the pacer has been ready for longer than there was something to send, or for
+ * longer than is made up for before somebody looked. */
 static void look_for_a_gap(struct cw_path *p, const struct cw_sent *sent, uint64_t now_ns)
 {
-    if (p->is_dry && p->rate_pacer.drained_ns < now_ns)
+    bool was_dry = p->is_dry && p->rate_pacer.drained_ns < now_ns;
+    if (was_dry || cw_pacer_is_too_late(&p->rate_pacer, now_ns))
         cw_rate_on_app_limited(&p->rate);
     if (sent->kind != CW_SENT_DATA)
         return;
@@ -83,12 +87,19 @@ bool cw_session_rate_lets(struct cw_path *p, uint64_t now_ns)
     if (cw_session_rate_has_room(p))
         return cw_pacer_next_ns(&p->rate_pacer) <= now_ns;
     cw_rate_on_window_full(&p->rate);
+    cw_session_rate_waits(p);
     return false;
+}
+
+void cw_session_rate_waits(struct cw_path *p)
+{
+    cw_pacer_on_idle(&p->rate_pacer);
 }
 
 void cw_session_rate_idle(struct cw_path *p)
 {
     p->is_dry = true;
+    cw_session_rate_waits(p);
 }
 
 /* Of an ack that is older than another one seen, the count is older too. */

@@ -42,6 +42,7 @@ static void make_session(struct cw_flows *flows, struct cw_flow *flow, int side,
         .path_count = 1,
         .paths = {{.datagram_bytes_max = flows->datagram_bytes,
                    .rate_kind = side == 0 ? kind : CW_RATE_FIXED,
+                   .fec = flows->fec,
                    .packets_in_flight_max = flows->packets_in_flight_max}},
         .messages_max = 2 * flows->receive_large,
         .receive_count = {64, 256, flows->receive_large},
@@ -68,7 +69,7 @@ struct cw_flow *cw_flows_add(struct cw_flows *flows, enum cw_rate_kind kind, uin
     CW_ASSERT(flows->count < CW_FLOWS_MAX);
     struct cw_flow *flow = &flows->flow[flows->count];
     struct cw_link_config way = {.delay_ns = rtt_ns / 2};
-    *flow = (struct cw_flow){.start_ns = start_ns, .stream = CW_STREAM_LIVE};
+    *flow = (struct cw_flow){.start_ns = start_ns, .stream = CW_STREAM_LIVE, .poll_rng = {flows->seed}};
     cw_link_init(&flow->out, &way, flows->seed + 2 * flows->count);
     cw_link_init(&flow->back, &way, flows->seed + 2 * flows->count + 1);
     make_session(flows, flow, 0, kind);
@@ -211,6 +212,18 @@ static uint64_t flow_next_ns(const struct cw_flow *flow)
     return CW_MAX(at_ns, flow->start_ns);
 }
 
+/* The first time that somebody looks after the flow once that is due. One pause in sixteen is long. */
+static uint64_t polled_ns(struct cw_flow *flow, uint64_t due_ns)
+{
+    while (flow->poll_ns && flow->next_poll_ns < due_ns && due_ns != CW_NEVER) {
+        uint64_t gap_ns = 1 + cw_rng_below(&flow->poll_rng, 2 * flow->poll_ns);
+        if (cw_rng_below(&flow->poll_rng, 16) == 0)
+            gap_ns *= 8;
+        flow->next_poll_ns = CW_MAX(flow->next_poll_ns, flow->start_ns) + gap_ns;
+    }
+    return CW_MAX(due_ns, flow->next_poll_ns);
+}
+
 static void turn(struct cw_flows *flows, struct cw_flow *flow)
 {
     deliver(flows, flow);
@@ -229,10 +242,11 @@ bool cw_flows_run(struct cw_flows *flows, uint64_t until_ns, bool (*done)(struct
         uint64_t at_ns = CW_NEVER;
         struct cw_flow *next = NULL;
         for (uint32_t i = 0; i < flows->count; i++) {
-            uint64_t flow_ns = flow_next_ns(&flows->flow[i]);
+            struct cw_flow *flow = &flows->flow[i];
+            uint64_t flow_ns = polled_ns(flow, flow_next_ns(flow));
             if (flow_ns < at_ns) {
                 at_ns = flow_ns;
-                next = &flows->flow[i];
+                next = flow;
             }
         }
         if (at_ns > until_ns)

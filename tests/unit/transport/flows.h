@@ -32,6 +32,9 @@ struct cw_flow {
     struct cw_link out, back;
     uint64_t start_ns;
     uint64_t batch_ns; /* acks come in batches, this far apart; 0: each by itself */
+    uint64_t poll_ns;  /* both sides are only looked after this far apart, irregularly; 0: whenever due */
+    uint64_t next_poll_ns;
+    struct cw_rng poll_rng;
     bool is_paused;
     enum cw_stream stream;                    /* of what it sends; live */
     uint32_t sent_of_stream[CW_STREAM_COUNT]; /* datagrams of data that have left the sender */
@@ -44,6 +47,7 @@ struct cw_flows {
     uint64_t now_ns;
     uint64_t seed;
     uint32_t datagram_bytes, packets_in_flight_max, receive_large;
+    struct cw_fec_config fec; /* of flows that are added */
     struct cw_bottleneck bottleneck;
     uint32_t count;
     struct cw_flow flow[CW_FLOWS_MAX];

@@ -288,6 +288,33 @@ static void acks_in_batches_do_not_starve_it(void **state)
     cw_flows_fini(&flows);
 }
 
+/* Both sides are looked after a millisecond apart, and now and then 8 to 16 apart. */
+static void a_coarse_poll_does_not_slow_it(void **state)
+{
+    begin(100 * MBIT, RTT, 50);
+    flow->poll_ns = CW_MS / 5;
+    run_into(CW_BBR_PROBE_CRUISE, 10 * CW_SECOND);
+    assert_true(goodput(5 * CW_SECOND) > 0.95);
+    flow->poll_ns = CW_MS;
+    assert_true(goodput(10 * CW_SECOND) > 0.75);
+    assert_true(bbr()->max_bw > 85 * MBIT);
+    cw_flows_fini(&flows);
+}
+
+/* Pauses longer than what is made up for: the sender is slower than the path, and does not take it for that.
+ */
+static void a_sender_that_is_not_run_keeps_its_estimate(void **state)
+{
+    begin(100 * MBIT, RTT, 50);
+    run_into(CW_BBR_PROBE_CRUISE, 10 * CW_SECOND);
+    flow->poll_ns = 10 * CW_MS;
+    run(15 * CW_SECOND);
+    assert_true(bbr()->max_bw > 85 * MBIT);
+    flow->poll_ns = 0;
+    assert_true(goodput(CW_SECOND) > 0.85);
+    cw_flows_fini(&flows);
+}
+
 /* A.14 */
 static void less_than_a_packet_in_flight(void **state)
 {
@@ -411,6 +438,8 @@ int main(void)
         cmocka_unit_test(the_least_delay_is_probed_for_after_five_seconds),
         cmocka_unit_test(idleness_replaces_the_probe_for_delay),
         cmocka_unit_test(acks_in_batches_do_not_starve_it),
+        cmocka_unit_test(a_coarse_poll_does_not_slow_it),
+        cmocka_unit_test(a_sender_that_is_not_run_keeps_its_estimate),
         cmocka_unit_test(less_than_a_packet_in_flight),
         cmocka_unit_test(ten_times_the_bandwidth_is_found),
         cmocka_unit_test(a_tenth_of_the_bandwidth_is_noticed),
