@@ -5,11 +5,14 @@
  *     bench-transport bulk MTU SLICES              a net lcore a side over memif, FEC (32,2)x16: payload in
  *                                                  slices of 200 ms, and between them the limit by its parts
  *     bench-transport rekey MTU SLICES             the same, keys renewed each 256 MiB in every other slice
- *     bench-transport flood MTU SLICES             the same; in every other slice 50000 HELLOs a second come
- * to the receiver, as from its peer's address: of all kinds bench-transport pingpong MTU fec|plain       4
- * KiB there and back, beside the bare ports bench-transport goodput WANEM SPEC SECONDS fec|plain   through an
- * emulated WAN, under bbr bench-transport latency WANEM SPEC SECONDS fec|plain   4 KiB each millisecond
- * through it
+ *     bench-transport flood MTU SLICES             the same; in every other slice 50000 HELLOs a second of
+ *                                                  all kinds come to the receiver, as from its peer
+ *     bench-transport pingpong MTU fec|plain       4 KiB there and back, beside the bare ports
+ *     bench-transport goodput WANEM SPEC SECONDS fec|plain [MBIT]
+ *                                                  through an emulated WAN, under bbr, or `fixed` at so
+ *                                                  many Mbit/s of the line
+ *     bench-transport latency WANEM SPEC SECONDS fec|plain
+ *                                                  4 KiB each millisecond through it, under bbr
  *
  * Over memif each side is a busy thread on a CPU of its own. Through a WAN both sides are turned by one
  * thread, wanem is busy on the other CPU, and times of both sides are of one clock.
@@ -37,6 +40,10 @@
 #define WAN_MESSAGES   512u
 #define WAN_IN_FLIGHT  32768u
 #define WAN_RATE       1250000000ull
+#define WAN_DATAGRAM   1472u /* bytes of UDP payload at MTU 1500 */
+#define WAN_FRAME      1514u /* and of the line that it takes */
+#define WAN_MBIT_MAX   100000u
+#define MEGABIT        125000u
 #define REKEY_BYTES    (256ull << 20)
 #define SLICE_NS       (200 * CW_MS)
 #define WARM_NS        (50 * CW_MS)
@@ -521,12 +528,14 @@ static void note_latency(struct bench_end *end, uint64_t number, uint64_t sent_n
     }
 }
 
+/* line_megabits: at which `fixed` sends; 0: bbr. */
 static void open_wan(struct cw_wanem_pair *pair, const char *program, const char *spec,
-                     const struct cw_fec_config *fec)
+                     const struct cw_fec_config *fec, uint64_t line_megabits)
 {
     const char *const more[] = {"--wan", spec, "--poll", "busy", "--cpu", "1", NULL};
-    struct bench_end_config config = {.rate_kind = CW_RATE_BBR,
-                                      .rate_bytes_per_second = WAN_RATE,
+    uint64_t fixed_rate = line_megabits * MEGABIT * WAN_DATAGRAM / WAN_FRAME;
+    struct bench_end_config config = {.rate_kind = fixed_rate > 0 ? CW_RATE_FIXED : CW_RATE_BBR,
+                                      .rate_bytes_per_second = fixed_rate > 0 ? fixed_rate : WAN_RATE,
                                       .fec = *fec,
                                       .packets_in_flight = WAN_IN_FLIGHT,
                                       .messages = WAN_MESSAGES};
@@ -546,10 +555,11 @@ static void close_wan(struct cw_wanem_pair *pair)
            cw_wanem_counter(json, "frames", 0));
 }
 
-static void goodput(const char *program, const char *spec, uint64_t seconds, const struct cw_fec_config *fec)
+static void goodput(const char *program, const char *spec, uint64_t seconds, const struct cw_fec_config *fec,
+                    uint64_t line_megabits)
 {
     struct cw_wanem_pair pair;
-    open_wan(&pair, program, spec, fec);
+    open_wan(&pair, program, spec, fec, line_megabits);
     far_end.on_received = note_goodput;
     uint64_t begin_ns = bench_now_ns();
     while (near_end.now_ns < begin_ns + seconds * CW_SECOND) {
@@ -586,7 +596,7 @@ static void latency(const char *program, const char *spec, uint64_t seconds, con
 {
     static uint8_t body[PING_BYTES];
     struct cw_wanem_pair pair;
-    open_wan(&pair, program, spec, fec);
+    open_wan(&pair, program, spec, fec, 0);
     far_end.on_received = note_latency;
     uint64_t begin_ns = bench_now_ns(), due_ns = begin_ns, end_ns = begin_ns + seconds * CW_SECOND;
     while (near_end.now_ns < end_ns || far_end.received_messages < near_end.sent_messages) {
@@ -626,16 +636,20 @@ int main(int argc, char **argv)
         struct cw_fec_config fec = read_fec(argv[3]);
         start_eal("0@0,1@1", 384);
         pingpong((uint16_t)read_number(argv[2], 9000), &fec);
-    } else if ((strcmp(what, "goodput") == 0 || strcmp(what, "latency") == 0) && argc == 6) {
+    } else if (strcmp(what, "goodput") == 0 && (argc == 6 || argc == 7)) {
+        struct cw_fec_config fec = read_fec(argv[5]);
+        uint64_t line_megabits = argc == 7 ? read_number(argv[6], WAN_MBIT_MAX) : 0;
+        start_eal("0@0", 256);
+        goodput(argv[2], argv[3], read_number(argv[4], 3600), &fec, line_megabits);
+    } else if (strcmp(what, "latency") == 0 && argc == 6) {
         struct cw_fec_config fec = read_fec(argv[5]);
         start_eal("0@0", 256);
-        (strcmp(what, "goodput") == 0 ? goodput : latency)(argv[2], argv[3], read_number(argv[4], 3600),
-                                                           &fec);
+        latency(argv[2], argv[3], read_number(argv[4], 3600), &fec);
     } else {
         fprintf(stderr,
                 "bench-transport bulk MTU SLICES | rekey MTU SLICES | flood MTU SLICES | pingpong MTU "
                 "fec|plain |\n"
-                "    goodput WANEM SPEC SECONDS fec|plain | latency WANEM SPEC SECONDS fec|plain\n");
+                "    goodput WANEM SPEC SECONDS fec|plain [MBIT] | latency WANEM SPEC SECONDS fec|plain\n");
         return 2;
     }
     bench_end_close(&near_end);

@@ -11,8 +11,9 @@ transport/flood/live-rate       what a session keeps of its throughput while 500
                                 core-share: what they take of a core, by its thread's own clock (a busy machine spoils the
                                 first, not this); unseen: how many of them were dropped without a look
 transport/wan/LINE/loss-P/...   through perf/wanem, under bbr; `goodput` with FEC, `goodput/plain` without,
-                                `goodput/tcp-CC` is kernel TCP over the same emulator; `latency-p99` of a 4 KiB
-                                message each millisecond, with FEC and by resending alone
+                                `goodput/fixed` and `goodput/fixed/plain` at 99 % of the line whatever happens,
+                                as on a leased circuit, `goodput/tcp-CC` is kernel TCP over the same emulator;
+                                `latency-p99` of a 4 KiB message each millisecond, with FEC and by resending alone
 """
 import json
 import statistics
@@ -21,6 +22,9 @@ import subprocess
 WAN = "1gbit-80ms"
 SPEC = "rate=1gbit,rtt=80ms"
 LOSSES = ("0", "0.1", "1", "2")
+LINE_MBIT = 1000
+CIRCUIT_MBIT = 990  # a leased circuit of that line: what is not data finds room, and no queue grows
+OURS = {"": ("fec",), "/plain": ("plain",), "/fixed": ("fec", CIRCUIT_MBIT), "/fixed/plain": ("plain", CIRCUIT_MBIT)}
 FRAME, PAYLOAD, SEGMENT = 1514, 1376, 1448  # bytes on the line, and of ours and TCP's data in them
 LATENCY_SECONDS = 4
 BULK_SLICES, REKEY_PAIRS, FLOOD_PAIRS = 8, 12, 8
@@ -88,14 +92,14 @@ class Bench:
         spec = SPEC + (f",loss={loss}%" if loss != "0" else "")
         runs = {}
         for i in range(self.a.rounds):
-            for fec in ("fec", "plain"):
-                r = run([self.program, "goodput", self.wanem, f"{spec},seed={i + 1}", self.a.seconds + 4, fec], 120)
-                runs.setdefault(fec, []).append(r["goodput"]["mbps"])
+            for suffix, words in OURS.items():
+                r = run([self.program, "goodput", self.wanem, f"{spec},seed={i + 1}", self.a.seconds + 4, *words], 120)
+                runs.setdefault(suffix, []).append(r["goodput"]["mbps"])
             for congestion in ("cubic", "bbr"):
                 runs.setdefault(congestion, []).append(self.tcp(congestion, f"{spec},seed={i + 1}"))
-        name, line = f"wan/{WAN}/loss-{loss}", 1000 / FRAME
-        for fec, suffix in (("fec", ""), ("plain", "/plain")):
-            self.results.add(f"transport/{name}/goodput{suffix}", statistics.median(runs[fec]), "Mb/s", line * PAYLOAD,
+        name, line = f"wan/{WAN}/loss-{loss}", LINE_MBIT / FRAME
+        for suffix in OURS:
+            self.results.add(f"transport/{name}/goodput{suffix}", statistics.median(runs[suffix]), "Mb/s", line * PAYLOAD,
                              "the line")
         for congestion in ("cubic", "bbr"):
             if None not in runs[congestion]:
