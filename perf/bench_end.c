@@ -231,7 +231,7 @@ void bench_end_strange(struct bench_end *end, uint32_t number, uint8_t hello[BEN
         die("a stranger gets no cookie");
 }
 
-static uint64_t cpu_ns(void)
+uint64_t bench_cpu_ns(void)
 {
     struct timespec spent;
     (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
@@ -243,7 +243,7 @@ double bench_end_hello_ns(struct bench_end *end, const uint8_t (*hellos)[BENCH_H
 {
     uint8_t datagram[BENCH_HELLO_BYTES];
     static uint8_t answer[65536];
-    uint64_t now_ns = bench_now_ns(), begin_ns = cpu_ns();
+    uint64_t now_ns = bench_now_ns(), begin_ns = bench_cpu_ns();
     uint32_t count =
         (uint32_t)(end->session->config.idle_timeout_ns / 4 / each_ns); /* it is heard meanwhile */
     for (uint32_t i = 0; i < count; i++, now_ns += each_ns) {
@@ -252,5 +252,5 @@ double bench_end_hello_ns(struct bench_end *end, const uint8_t (*hellos)[BENCH_H
         if (cw_handshake_has_output(&end->session->handshake))
             (void)cw_handshake_transmit(&end->session->handshake, answer, now_ns);
     }
-    return (double)(cpu_ns() - begin_ns) / count;
+    return (double)(bench_cpu_ns() - begin_ns) / count;
 }

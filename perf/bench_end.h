@@ -47,6 +47,8 @@ void bench_end_turn(struct bench_end *end);
 bool bench_end_send(struct bench_end *end, const uint8_t *body, uint32_t body_length);
 /* As many as it takes, out of some megabytes of random bytes. */
 void bench_end_feed(struct bench_end *end, uint32_t body_length);
+/* What this thread has spent. */
+uint64_t bench_cpu_ns(void);
 /* A HELLO as strangers send them to an end that answers, the number-th of many: with a false MAC, without a
  * cookie, or with a good one, which it asks the end for. Nothing else turns the end meanwhile. */
 #define BENCH_HELLO_BYTES 256u

@@ -7,9 +7,9 @@ transport/bulk/mtuN             payload of AES-256, hashed, FEC (32,2)x16, paced
 transport/pingpong/4k           a 4 KiB message there and back, beside a bare memif frame of 4 KiB
 transport/rekey/256mib/...      what renewing keys each 256 MiB takes of the throughput, how long the session was down for
                                 one, and how many there were
-transport/flood/live-rate       what a session keeps of its throughput while 50000 HELLOs a second come to its receiver, of all kinds;
-                                core-share: what they take of a core, by its thread's own clock (a busy machine spoils the
-                                first, not this); unseen: how many of them were dropped without a look
+transport/flood/live-rate       what a session keeps of the throughput of its receiver's core while 50000 HELLOs a second
+                                come to it, of all kinds; by the CPU time of its thread, so others do not spoil it.
+                                core-share: what the HELLOs alone take of a core; unseen: how many were dropped unseen
 transport/wan/LINE/loss-P/...   through perf/wanem, under bbr; `goodput` with FEC, `goodput/plain` without,
                                 `goodput/fixed` and `goodput/fixed/plain` at 99 % of the line whatever happens,
                                 as on a leased circuit, `goodput/tcp-CC` is kernel TCP over the same emulator;
