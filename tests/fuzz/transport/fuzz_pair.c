@@ -11,7 +11,7 @@
  * opened was sent, the credit it uses was granted, what is granted has a free buffer, no message is done that
  * was never begun
  *   - what is in flight, lost and remembered, in the queue, in use is within its limits; no memory is taken
- *     (the arena is sealed); no more bytes leave than rate and quantum allow
+ *     (the arena is sealed); no more bytes leave than rate and burst allow
  * and at its end, over a path that is good, the session comes up and carries messages both ways.
  *
  * Input: CONFIG_BYTES, then steps of two bytes: what, and a number.
@@ -61,9 +61,9 @@ static void watch_rate(int side, size_t length)
     buckets[side].level -= CW_MIN(drained, buckets[side].level);
     buckets[side].level += length * CW_SECOND;
     buckets[side].at_ns = pair->now_ns;
-    uint64_t quantum = CW_MIN(CW_MAX(rate * CW_PACER_SPAN_NS / CW_SECOND, 2ull * config->datagram_bytes_max),
-                              (uint64_t)CW_PACER_QUANTUM_MAX);
-    CW_ASSERT(buckets[side].level <= (quantum + 1) * CW_SECOND);
+    uint64_t burst = CW_MIN(CW_MAX(rate * CW_PACER_BURST_NS / CW_SECOND, 2ull * config->datagram_bytes_max),
+                            (uint64_t)CW_PACER_QUANTUM_MAX);
+    CW_ASSERT(buckets[side].level <= (burst + 1) * CW_SECOND);
 }
 
 static void record(struct cw_pair *of, int from, uint8_t *datagram, size_t length)
