@@ -125,7 +125,7 @@ static void take_events(struct bench_end *end)
         } else if (event.type == CW_SESSION_SENT) {
             end->outstanding--;
             end->delivered_bytes += event.delivered ? event.tag : 0;
-        } else {
+        } else if (event.type == CW_SESSION_UP || event.type == CW_SESSION_DOWN) {
             take_state(end, event.type == CW_SESSION_UP);
         }
     }
@@ -206,8 +206,9 @@ static void make_stranger(struct cw_handshake *stranger, uint32_t number)
                                                .remote_name = "west",
                                                .cluster_key = cluster_key,
                                                .seed = seed,
-                                               .datagram_bytes = 1472,
-                                               .window = 256};
+                                               .window = 256,
+                                               .path_count = 1,
+                                               .paths = {{.datagram_bytes = 1472}}};
     cw_handshake_init(stranger, &config);
     cw_handshake_start(stranger, bench_now_ns());
 }
@@ -217,7 +218,7 @@ void bench_end_strange(struct bench_end *end, uint32_t number, uint8_t hello[BEN
     static uint8_t answer[65536];
     struct cw_handshake stranger;
     make_stranger(&stranger, number);
-    (void)cw_handshake_transmit(&stranger, hello, bench_now_ns());
+    (void)cw_handshake_transmit(&stranger, 0, hello, bench_now_ns());
     if (number % 3 == 0)
         hello[100] ^= 1;
     if (number % 3 != 2)
@@ -226,8 +227,8 @@ void bench_end_strange(struct bench_end *end, uint32_t number, uint8_t hello[BEN
     end->session->flood.next_ns = 0; /* who has time */
     cw_session_on_datagram(end->session, 0, hello, BENCH_HELLO_BYTES, end->now_ns);
     size_t length = cw_session_transmit(end->session, 0, answer, end->now_ns);
-    if (cw_handshake_on_datagram(&stranger, answer, length, end->now_ns) != CW_HANDSHAKE_TAKEN ||
-        cw_handshake_transmit(&stranger, hello, end->now_ns) != BENCH_HELLO_BYTES)
+    if (cw_handshake_on_datagram(&stranger, 0, answer, length, end->now_ns) != CW_HANDSHAKE_TAKEN ||
+        cw_handshake_transmit(&stranger, 0, hello, end->now_ns) != BENCH_HELLO_BYTES)
         die("a stranger gets no cookie");
 }
 
@@ -249,8 +250,8 @@ double bench_end_hello_ns(struct bench_end *end, const uint8_t (*hellos)[BENCH_H
     for (uint32_t i = 0; i < count; i++, now_ns += each_ns) {
         memcpy(datagram, hellos[i % hello_count], sizeof datagram);
         cw_session_on_datagram(end->session, 0, datagram, sizeof datagram, now_ns);
-        if (cw_handshake_has_output(&end->session->handshake))
-            (void)cw_handshake_transmit(&end->session->handshake, answer, now_ns);
+        if (cw_handshake_has_output(&end->session->handshake, 0))
+            (void)cw_handshake_transmit(&end->session->handshake, 0, answer, now_ns);
     }
     return (double)(bench_cpu_ns() - begin_ns) / count;
 }

@@ -179,6 +179,9 @@ static void on_session_event(struct cw_net *net, struct cw_net_peer *peer,
         CW_ASSERT(event->tag >= 1 && event->tag <= CW_NET_NODES);
         answer_and_free(net, peer, &peer->nodes[event->tag - 1], event->delivered);
         break;
+    case CW_SESSION_PATH_UP: /* UP and DOWN say all while there is one path */
+    case CW_SESSION_PATH_DOWN:
+        break;
     default:
         CW_ASSERT(!"a session has no other events");
     }

@@ -44,6 +44,14 @@ void cw_fec_sender_open(struct cw_fec_sender *sender, uint32_t peer_blocks, uint
         sender->lanes[l] = (struct cw_fec_lane_out){.depth = CW_FEC_DEPTH_MAX};
 }
 
+void cw_fec_sender_abandon(struct cw_fec_sender *sender)
+{
+    for (uint32_t i = 0; i < CW_FEC_STRIPES; i++)
+        sender->stripes[i].state = CW_FEC_STRIPE_FREE;
+    for (uint32_t l = 0; l < CW_FEC_LANE_COUNT; l++)
+        sender->lanes[l].open = NULL;
+}
+
 void cw_fec_sender_shape(struct cw_fec_sender *sender, const struct cw_fec_shape *shape)
 {
     CW_ASSERT(shape->sources >= 1 && shape->repairs >= 1 && shape->depth >= 1);

@@ -88,6 +88,8 @@ void cw_fec_sender_init(struct cw_fec_sender *sender, struct cw_arena *arena, co
                         const struct cw_fec_shape *limits, uint32_t symbol_bytes_max);
 /* A new session with a peer that holds so many blocks (at least 4) of so many repairs (at least 1). */
 void cw_fec_sender_open(struct cw_fec_sender *sender, uint32_t peer_blocks, uint32_t peer_repairs);
+/* What was begun is left unfinished; block numbers go on. */
+void cw_fec_sender_abandon(struct cw_fec_sender *sender);
 /* For the stripes to come; each is cut to what own memory and the peer's allow. */
 void cw_fec_sender_shape(struct cw_fec_sender *sender, const struct cw_fec_shape *shape);
 

@@ -6,12 +6,18 @@
 #include "base/bytes.h"
 #include "base/numbers.h"
 
+/* A count and the number of a path in one byte. */
+#define PATH_SHIFT 6u
+#define COUNT_MASK ((1u << PATH_SHIFT) - 1)
+static_assert(CW_ACK_RANGES_MAX <= COUNT_MASK && CW_RECOVERED_MAX <= COUNT_MASK, "the counts fit");
+static_assert(CW_SESSION_PATHS_MAX == 1u << (8 - PATH_SHIFT), "whatever is named can be looked up");
+
 size_t cw_frame_write_ack(uint8_t *at, const struct cw_ack *ack)
 {
     CW_ASSERT(ack->range_count >= 1);
     CW_ASSERT(ack->range_count <= CW_ACK_RANGES_MAX);
     at[0] = CW_FRAME_ACK;
-    at[1] = (uint8_t)ack->range_count;
+    at[1] = (uint8_t)(ack->range_count | (uint32_t)ack->path << PATH_SHIFT);
     cw_store16le(at + 2, ack->marked);
     cw_store32le(at + 4, ack->delay_ns);
     cw_store64le(at + 8, ack->ranges[0].last);
@@ -24,8 +30,9 @@ size_t cw_frame_write_ack(uint8_t *at, const struct cw_ack *ack)
         cw_store32le(at + 16 + 8 * i, (uint32_t)gap);
         cw_store32le(at + 20 + 8 * i, length > UINT32_MAX ? UINT32_MAX : (uint32_t)length);
         if (length > UINT32_MAX || gap > UINT32_MAX) { /* what is so far below was acknowledged long ago */
-            at[1] = (uint8_t)(gap > UINT32_MAX ? i : i + 1);
-            return CW_FRAME_ACK_SIZE(at[1]);
+            uint32_t told = gap > UINT32_MAX ? i : i + 1;
+            at[1] = (uint8_t)(told | (uint32_t)ack->path << PATH_SHIFT);
+            return CW_FRAME_ACK_SIZE(told);
         }
     }
     return CW_FRAME_ACK_SIZE(ack->range_count);
@@ -64,7 +71,7 @@ size_t cw_frame_write_recovered(uint8_t *at, const struct cw_recovered_list *rec
         highest = CW_MAX(highest, recovered->numbers[i]);
     memset(at, 0, 8);
     at[0] = CW_FRAME_RECOVERED;
-    at[1] = (uint8_t)recovered->count;
+    at[1] = (uint8_t)(recovered->count | (uint32_t)recovered->path << PATH_SHIFT);
     cw_store64le(at + 8, highest);
     for (uint32_t i = 0; i < recovered->count; i++) {
         CW_ASSERT(highest - recovered->numbers[i] <= UINT32_MAX);
@@ -100,7 +107,8 @@ static size_t decode_ack(const uint8_t *at, size_t left, struct cw_ack *ack)
     if (left < CW_FRAME_ACK_SIZE(1))
         return 0;
     ack->marked = cw_load16le(at + 2);
-    uint32_t count = at[1];
+    uint32_t count = at[1] & COUNT_MASK;
+    ack->path = at[1] >> PATH_SHIFT;
     if (count < 1 || count > CW_ACK_RANGES_MAX || left < CW_FRAME_ACK_SIZE(count))
         return 0;
     ack->delay_ns = cw_load32le(at + 4);
@@ -152,7 +160,8 @@ static bool zeros(const uint8_t *at, size_t length)
 
 static size_t decode_recovered(const uint8_t *at, size_t left, struct cw_recovered_list *recovered)
 {
-    uint32_t count = at[1];
+    uint32_t count = at[1] & COUNT_MASK;
+    recovered->path = at[1] >> PATH_SHIFT;
     if (count < 1 || count > CW_RECOVERED_MAX || left < CW_FRAME_RECOVERED_SIZE(count) || !zeros(at + 2, 6))
         return 0;
     uint64_t highest = cw_load64le(at + 8);

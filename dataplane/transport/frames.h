@@ -3,21 +3,19 @@
  * Frames: what stands inside the seal. A payload is one or more frames; DATA, whose fragment runs to the
  * end of the payload, comes last. Little-endian.
  *
- *   ACK    u8 1, u8 ranges, u16 marked, u32 delay ns, u64 largest, then ranges * { u32 gap, u32 length }
- *   CREDIT u8 2, 7 zeros, u64 granted[3]
- *   PING   u8 3, 7 zeros
- *   CLOSE  u8 4, u8 why, 6 zeros
- *   PROBE  u8 7, zeros to the end of the payload, at least 7
- *   RECOVERED  u8 6, u8 n, 6 zeros, u64 highest, then n * u32 below highest
- *   DATA   u8 5, u8 flags, u16 head length, u32 body length, u32 offset, u32 group, u64 epoch, bytes
+ *   ACK    u8 1, u8 ranges | path << 6, u16 marked, u32 delay ns, u64 largest, then ranges * { u32 gap, u32
+ * length } CREDIT u8 2, 7 zeros, u64 granted[3] PING   u8 3, 7 zeros CLOSE  u8 4, u8 why, 6 zeros PROBE  u8
+ * 7, zeros to the end of the payload, at least 7 RECOVERED  u8 6, u8 n | path << 6, 6 zeros, u64 highest,
+ * then n * u32 below highest DATA   u8 5, u8 flags, u16 head length, u32 body length, u32 offset, u32 group,
+ * u64 epoch, bytes
  *
- * ACK: the first range ends at largest and has gap 0; each next one ends gap numbers below the last one's
- * beginning; marked counts the packets that arrived with a CE mark, modulo 2^16. RECOVERED: packets that the
- * path lost and their repairs gave back; said a few times, beside the ACK that has them as received. CREDIT:
- * messages granted since the session came up, by size class. DATA: a fragment of the message whose stream and
- * number the clear header has; offset counts in head followed by body. Group and epoch repeat bytes 4..7 and
- * 8..15 of the head (wire/message.h) wherever the head is that long, so that every frame that speaks for a
- * group says so itself.
+ * Path: whose packets the frame speaks of, on whichever it travels. ACK: the first range ends at largest and
+ * has gap 0; each next one ends gap numbers below the last one's beginning; marked counts the packets that
+ * arrived with a CE mark, modulo 2^16. RECOVERED: packets that the path lost and their repairs gave back;
+ * said a few times, beside the ACK that has them as received. CREDIT: messages granted since the session came
+ * up, by size class. DATA: a fragment of the message whose stream and number the clear header has; offset
+ * counts in head followed by body. Group and epoch repeat bytes 4..7 and 8..15 of the head (wire/message.h)
+ * wherever the head is that long, so that every frame that speaks for a group says so itself.
  */
 #pragma once
 
@@ -98,6 +96,7 @@ struct cw_range {
 struct cw_ack {
     uint32_t delay_ns; /* between the arrival of the largest and this frame */
     uint32_t range_count;
+    uint8_t path;                              /* number of the one whose packets it speaks of */
     uint16_t marked;                           /* CE marks seen since the session came up, modulo 2^16 */
     struct cw_range ranges[CW_ACK_RANGES_MAX]; /* highest first; ranges[0].last is the largest */
 };
@@ -114,6 +113,7 @@ struct cw_data {
 };
 
 struct cw_recovered_list {
+    uint8_t path;   /* number of the one whose packets they are */
     uint32_t count; /* at least 1 */
     uint64_t numbers[CW_RECOVERED_MAX];
 };

@@ -3,13 +3,12 @@
  * The table is below the drawing in handshake.h. Where each message has its fields (after the 40 bytes of
  * packet.h; all little-endian; the rest is zero; the MAC is the last 16 bytes):
  *
- *   HELLO    40 random 32 | 72 share 32 | 104 cookie 32 | 136 spi u32 | 140 datagram bytes u32 |
- *            144 window u32
+ *   HELLO    40 random 32 | 72 share 32 | 104 cookie 32 | 136 numbers of the offer 72 (keys.h)
  *
  *   COOKIE   40 initiator's random 32 | 72 cookie 32
  *
- *   ANSWER   40 initiator's random 32 | 72 random 32 | 104 share 32 | 136 spi | 140 bytes | 144 window |
- *            148 confirm 32
+ *   ANSWER   40 initiator's random 32 | 72 random 32 | 104 share 32 | 136 numbers of the offer 72 |
+ *            208 confirm 32
  *
  *   CONFIRM  40 initiator's random 32 | 72 responder's random 32 | 104 confirm 32
  *
@@ -33,10 +32,12 @@
 
 #define BODY           CW_PACKET_HEADER_SIZE
 #define MAC_AT         (CW_HANDSHAKE_BYTES - CW_MAC_SIZE)
+#define NUMBERS_AT     136u
+#define CONFIRM_AT     (NUMBERS_AT + CW_OFFER_NUMBERS_SIZE) /* of an ANSWER */
 #define CARRY_BYTES_AT 112u
 #define CARRY_OVERHEAD (CARRY_BYTES_AT + CW_MAC_SIZE)
 static_assert(CW_MAC_SIZE == CW_PACKET_TAG_SIZE, "the MAC stands where a sealed packet has its tag");
-static_assert(148 + CW_HASH_SIZE <= MAC_AT, "ANSWER, the longest, fits");
+static_assert(CONFIRM_AT + CW_HASH_SIZE <= MAC_AT, "ANSWER, the longest, fits");
 static_assert(CARRY_OVERHEAD < CW_DATAGRAM_BYTES_MIN, "a CARRY has room for bytes in any datagram");
 static_assert(CW_AUTH_CONTEXT_BYTES == CW_HASH_SIZE && CW_AUTH_SECRET_BYTES == CW_KEY_SIZE,
               "the context is a transcript, the secret stands for a cluster key");
@@ -92,9 +93,9 @@ void cw_handshake_init(struct cw_handshake *h, const struct cw_handshake_config 
     h->carry = config->carry;
     cw_keys_mac(h->cluster_key, &h->names, &h->mac_keys);
     cw_keys_cookie_secret(config->seed, h->cookie_secret);
-    h->datagram_bytes = config->datagram_bytes;
-    h->fec = config->fec;
-    h->window = config->window;
+    h->own_offer.window = config->window;
+    h->own_offer.path_count = config->path_count;
+    memcpy(h->own_offer.paths, config->paths, sizeof h->own_offer.paths);
     cw_fsm_init(&h->fsm, "handshake", handshake_rows, CW_COUNT_OF(handshake_rows));
     cw_fsm_enter(&h->fsm, &h->state, h->is_initiator ? CW_HANDSHAKE_RESTING : CW_HANDSHAKE_LISTENING);
     h->resend_ns = h->give_up_ns = CW_NEVER;
@@ -112,13 +113,23 @@ void cw_handshake_seed(struct cw_handshake *h, const uint8_t seed[CW_SEED_SIZE])
     h->has_seed = true;
 }
 
+/* 0 is never a value of either: flipping the top bit may not make it. */
+static uint32_t another_spi(uint32_t spi, uint32_t avoid)
+{
+    if (spi != avoid)
+        return spi;
+    return spi == 0x80000000u ? 1 : spi ^ 0x80000000u;
+}
+
 /* Turns the seed into this attempt's secrets; the seed is gone afterwards. */
 static void use_seed(struct cw_handshake *h)
 {
     CW_ASSERT(h->has_seed);
     cw_keys_ephemeral(h->seed, &h->own);
-    if (h->own.spi == h->spi_avoid) /* 0 is never a value of either: flipping the top bit may not make it */
-        h->own.spi = h->own.spi == 0x80000000u ? 1 : h->own.spi ^ 0x80000000u;
+    memcpy(h->own_offer.random, h->own.random, sizeof h->own.random);
+    memcpy(h->own_offer.share, h->own.share, sizeof h->own.share);
+    for (uint32_t i = 0; i < h->own_offer.path_count; i++)
+        h->own_offer.paths[i].spi = another_spi(h->own.spi[i], h->spi_avoid[i]);
     sodium_memzero(h->seed, sizeof h->seed);
     h->has_seed = false;
 }
@@ -196,8 +207,10 @@ static void cookie_of(const struct cw_handshake *h, const uint8_t *hello, uint64
 {
     uint8_t number[8];
     cw_store64le(number, epoch);
-    struct cw_bytes pieces[4] = {
-        {number, sizeof number}, {&h->names, sizeof h->names}, {hello + BODY, 64}, {hello + BODY + 96, 12}};
+    struct cw_bytes pieces[4] = {{number, sizeof number},
+                                 {&h->names, sizeof h->names},
+                                 {hello + BODY, 64},
+                                 {hello + NUMBERS_AT, CW_OFFER_NUMBERS_SIZE}};
     cw_hmac(h->cookie_secret, pieces, 4, cookie);
 }
 
@@ -215,36 +228,55 @@ static bool cookie_is_good(const struct cw_handshake *h, const uint8_t *hello, u
     return false;
 }
 
-static bool offer_decode(const uint8_t *random_share, const uint8_t *numbers, struct cw_offer *offer)
+static bool path_decode(const uint8_t *at, struct cw_path_offer *path)
 {
-    memcpy(offer->random, random_share, 32);
-    memcpy(offer->share, random_share + 32, 32);
-    offer->spi = cw_load32le(numbers);
-    offer->datagram_bytes = cw_load16le(numbers + 4);
-    offer->fec = cw_load16le(numbers + 6);
-    offer->window = cw_load32le(numbers + 8);
-    if (offer->spi == CW_SPI_HANDSHAKE || offer->window == 0)
-        return false;
-    return offer->datagram_bytes >= CW_DATAGRAM_BYTES_MIN && offer->datagram_bytes <= CW_PACKET_BYTES_MAX;
+    path->name_hash = cw_load64le(at);
+    path->spi = cw_load32le(at + 8);
+    path->datagram_bytes = cw_load16le(at + 12);
+    path->fec = cw_load16le(at + 14);
+    return path->spi != CW_SPI_HANDSHAKE && path->datagram_bytes >= CW_DATAGRAM_BYTES_MIN &&
+           path->datagram_bytes <= CW_PACKET_BYTES_MAX;
 }
 
-static void own_offer(const struct cw_handshake *h, struct cw_offer *offer)
+static bool has_equal_names(const struct cw_offer *offer)
 {
-    memcpy(offer->random, h->own.random, 32);
-    memcpy(offer->share, h->own.share, 32);
-    offer->spi = h->own.spi;
-    offer->datagram_bytes = h->datagram_bytes;
-    offer->fec = h->fec;
-    offer->window = h->window;
+    for (uint32_t i = 0; i < offer->path_count; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (offer->paths[i].name_hash == offer->paths[j].name_hash)
+                return true;
+    return false;
+}
+
+static bool offer_decode(const uint8_t *random_share, const uint8_t *numbers, struct cw_offer *offer)
+{
+    uint8_t again[CW_OFFER_NUMBERS_SIZE];
+    *offer = (struct cw_offer){.window = cw_load32le(numbers), .path_count = numbers[4]};
+    memcpy(offer->random, random_share, 32);
+    memcpy(offer->share, random_share + 32, 32);
+    if (offer->window == 0 || offer->path_count < 1 || offer->path_count > CW_OFFER_PATHS_MAX)
+        return false;
+    for (uint32_t i = 0; i < offer->path_count; i++)
+        if (!path_decode(numbers + 8 + 16 * i, &offer->paths[i]))
+            return false;
+    cw_offer_write(offer, again); /* what is to be zero is */
+    return memcmp(again, numbers, sizeof again) == 0 && !has_equal_names(offer);
+}
+
+/* Is there a path that both sides have? */
+static bool can_meet(const struct cw_handshake *h, const struct cw_offer *peer)
+{
+    for (uint32_t i = 0; i < h->own_offer.path_count; i++)
+        if (cw_offer_match(&h->own_offer, i, peer) != CW_OFFER_NO_PATH)
+            return true;
+    return false;
 }
 
 /* secret: the cluster key, or what the authenticators share. */
 static bool derive(struct cw_handshake *h, const uint8_t secret[CW_KEY_SIZE])
 {
-    struct cw_offer own;
-    own_offer(h, &own);
-    return cw_keys_session(secret, &h->names, h->is_initiator ? &own : &h->peer,
-                           h->is_initiator ? &h->peer : &own, h->own.secret, h->is_initiator, &h->keys);
+    return cw_keys_session(secret, &h->names, h->is_initiator ? &h->own_offer : &h->peer,
+                           h->is_initiator ? &h->peer : &h->own_offer, h->own.secret, h->is_initiator,
+                           &h->keys);
 }
 
 static void begin_to_judge(struct cw_handshake *h, uint8_t state, uint64_t now_ns)
@@ -282,7 +314,7 @@ static enum cw_handshake_result answer_hello(struct cw_handshake *h, const struc
 static enum cw_handshake_result on_hello(struct cw_handshake *h, const uint8_t *datagram, uint64_t now_ns)
 {
     struct cw_offer offer;
-    if (!offer_decode(datagram + BODY, datagram + 136, &offer))
+    if (!offer_decode(datagram + BODY, datagram + NUMBERS_AT, &offer) || !can_meet(h, &offer))
         return CW_HANDSHAKE_DROPPED;
     if (!cookie_is_good(h, datagram, now_ns)) {
         bool first = sodium_is_zero(datagram + 104, CW_HASH_SIZE);
@@ -333,9 +365,9 @@ static enum cw_handshake_result on_answer(struct cw_handshake *h, const uint8_t 
         return h->state != CW_HANDSHAKE_RESTING ? CW_HANDSHAKE_TAKEN : CW_HANDSHAKE_DROPPED;
     if (memcmp(datagram + BODY, h->own.random, 32) != 0)
         return CW_HANDSHAKE_DROPPED;
-    if (!offer_decode(datagram + 72, datagram + 136, &offer))
+    if (!offer_decode(datagram + 72, datagram + NUMBERS_AT, &offer) || !can_meet(h, &offer))
         return CW_HANDSHAKE_DROPPED;
-    if (h->carry && !sodium_is_zero(datagram + 148, CW_HASH_SIZE))
+    if (h->carry && !sodium_is_zero(datagram + CONFIRM_AT, CW_HASH_SIZE))
         return CW_HANDSHAKE_DROPPED; /* it has a key and no certificates */
     h->peer = offer;
     if (h->carry) {
@@ -344,7 +376,7 @@ static enum cw_handshake_result on_answer(struct cw_handshake *h, const uint8_t 
     }
     if (!derive(h, h->cluster_key))
         return CW_HANDSHAKE_DROPPED;
-    if (sodium_memcmp(datagram + 148, h->keys.responder_confirm, CW_HASH_SIZE) != 0)
+    if (sodium_memcmp(datagram + CONFIRM_AT, h->keys.responder_confirm, CW_HASH_SIZE) != 0)
         return CW_HANDSHAKE_DROPPED;
     confirm(h, now_ns);
     return CW_HANDSHAKE_KEYED;
@@ -432,13 +464,11 @@ bool cw_handshake_auth_request(struct cw_handshake *h, struct cw_auth_request *r
     if (!is_carrying(h) || h->state == CW_HANDSHAKE_ANSWERED || h->is_refused)
         return false;
     if (h->begin_due) {
-        struct cw_offer own;
-        own_offer(h, &own);
         h->begin_due = false;
         *request = (struct cw_auth_request){
             .type = CW_AUTH_BEGIN, .attempt = h->attempt, .is_initiator = h->is_initiator};
-        cw_keys_transcript(&h->names, h->is_initiator ? &own : &h->peer, h->is_initiator ? &h->peer : &own,
-                           request->context);
+        cw_keys_transcript(&h->names, h->is_initiator ? &h->own_offer : &h->peer,
+                           h->is_initiator ? &h->peer : &h->own_offer, request->context);
         return true;
     }
     size_t length = cw_carry_take(h->carry, request->bytes, sizeof request->bytes);
@@ -496,8 +526,8 @@ enum cw_handshake_result cw_handshake_early(struct cw_handshake *h)
 
 /* ---------------------------------------------------------------- datagrams and time */
 
-enum cw_handshake_result cw_handshake_on_datagram(struct cw_handshake *h, const uint8_t *datagram,
-                                                  size_t length, uint64_t now_ns)
+static enum cw_handshake_result take(struct cw_handshake *h, const uint8_t *datagram, size_t length,
+                                     uint64_t now_ns)
 {
     struct cw_packet packet;
     uint8_t mac[CW_HASH_SIZE];
@@ -521,20 +551,27 @@ enum cw_handshake_result cw_handshake_on_datagram(struct cw_handshake *h, const 
     return packet.stream == CW_HANDSHAKE_CONFIRM ? on_confirm(h, datagram) : CW_HANDSHAKE_DROPPED;
 }
 
+enum cw_handshake_result cw_handshake_on_datagram(struct cw_handshake *h, uint32_t path,
+                                                  const uint8_t *datagram, size_t length, uint64_t now_ns)
+{
+    enum cw_handshake_result result = take(h, datagram, length, now_ns);
+    if (result != CW_HANDSHAKE_DROPPED)
+        h->path = path;
+    return result;
+}
+
 static void write_offer(const struct cw_handshake *h, uint8_t *random_share, uint8_t *numbers)
 {
     memcpy(random_share, h->own.random, 32);
     memcpy(random_share + 32, h->own.share, 32);
-    cw_store32le(numbers, h->own.spi);
-    cw_store32le(numbers + 4, h->datagram_bytes | (uint32_t)h->fec << 16);
-    cw_store32le(numbers + 8, h->window);
+    cw_offer_write(&h->own_offer, numbers);
 }
 
 static void write_body(const struct cw_handshake *h, uint8_t *datagram)
 {
     switch (h->due) {
     case CW_HANDSHAKE_HELLO:
-        write_offer(h, datagram + BODY, datagram + 136);
+        write_offer(h, datagram + BODY, datagram + NUMBERS_AT);
         memcpy(datagram + 104, h->cookie, CW_HASH_SIZE);
         break;
     case CW_HANDSHAKE_COOKIE:
@@ -543,9 +580,9 @@ static void write_body(const struct cw_handshake *h, uint8_t *datagram)
         break;
     case CW_HANDSHAKE_ANSWER:
         memcpy(datagram + BODY, h->peer.random, 32);
-        write_offer(h, datagram + 72, datagram + 136);
+        write_offer(h, datagram + 72, datagram + NUMBERS_AT);
         if (!h->carry)
-            memcpy(datagram + 148, h->keys.responder_confirm, CW_HASH_SIZE);
+            memcpy(datagram + CONFIRM_AT, h->keys.responder_confirm, CW_HASH_SIZE);
         break;
     default:
         CW_ASSERT(h->due == CW_HANDSHAKE_CONFIRM);
@@ -575,13 +612,22 @@ static bool carry_is_due(const struct cw_handshake *h)
     return is_carrying(h) && cw_carry_has_output(h->carry);
 }
 
+/* What any path takes; what it carries is not known yet. */
+static uint32_t carry_bytes_max(const struct cw_handshake *h)
+{
+    uint32_t bytes = CW_PMTU_BASE_BYTES;
+    for (uint32_t i = 0; i < h->own_offer.path_count; i++)
+        bytes = CW_MIN(bytes, h->own_offer.paths[i].datagram_bytes);
+    for (uint32_t i = 0; i < h->peer.path_count; i++)
+        bytes = CW_MIN(bytes, h->peer.paths[i].datagram_bytes);
+    return bytes;
+}
+
 static size_t write_carry(struct cw_handshake *h, uint8_t *datagram, uint64_t now_ns)
 {
     size_t length = 0;
     uint32_t offset = 0;
-    uint32_t agreed = CW_MIN(h->datagram_bytes, h->peer.datagram_bytes);
-    size_t room =
-        CW_MIN(agreed, CW_PMTU_BASE_BYTES) - CARRY_OVERHEAD; /* what the path carries is not known yet */
+    size_t room = carry_bytes_max(h) - CARRY_OVERHEAD;
     bool is_due = cw_carry_next(h->carry, room, &offset, datagram + CARRY_BYTES_AT, &length);
     CW_ASSERT(is_due);
     memcpy(datagram + BODY, h->is_initiator ? h->own.random : h->peer.random, 32);
@@ -593,8 +639,10 @@ static size_t write_carry(struct cw_handshake *h, uint8_t *datagram, uint64_t no
     return length;
 }
 
-size_t cw_handshake_transmit(struct cw_handshake *h, uint8_t *datagram, uint64_t now_ns)
+size_t cw_handshake_transmit(struct cw_handshake *h, uint32_t path, uint8_t *datagram, uint64_t now_ns)
 {
+    if (path != h->path)
+        return 0;
     bool may_wait = h->due == CW_HANDSHAKE_NONE || h->due == CW_HANDSHAKE_CONFIRM;
     if (may_wait && carry_is_due(h))
         return write_carry(h, datagram, now_ns);
@@ -607,8 +655,10 @@ size_t cw_handshake_transmit(struct cw_handshake *h, uint8_t *datagram, uint64_t
     return length;
 }
 
-bool cw_handshake_has_output(const struct cw_handshake *h)
+bool cw_handshake_has_output(const struct cw_handshake *h, uint32_t path)
 {
+    if (path != h->path)
+        return false;
     return h->due != CW_HANDSHAKE_NONE || carry_is_due(h);
 }
 
@@ -619,6 +669,7 @@ static bool waits_to_start(const struct cw_handshake *h)
 
 static void resend(struct cw_handshake *h)
 {
+    h->path = (h->path + 1) % h->own_offer.path_count;
     if (is_carrying(h))
         cw_carry_resend(h->carry);
     if (h->state == CW_HANDSHAKE_CONFIRMING)

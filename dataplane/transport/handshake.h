@@ -28,6 +28,9 @@
  * RESTING LISTENING --HELLO with its cookie--> JUDGING --verdict good--> ANSWERED      JUDGING --refused-->
  * LISTENING
  *
+ * A session may have several paths. What is to leave leaves on one of them: the one on which the last message
+ * of use came, or, after a resend timer, the next; so one dead path stops nothing.
+ *
  * Every message but CARRY is CW_HANDSHAKE_BYTES long, so no answer is larger than its question, and carries a
  * MAC under a key that only holders of the cluster key with these two names have. Until a cookie came back
  * the responder keeps nothing but one answer waiting to leave; a newer question replaces it.
@@ -94,9 +97,7 @@ struct cw_handshake {
     struct cw_names names;
     struct cw_mac_keys mac_keys;
     uint8_t cookie_secret[CW_KEY_SIZE];
-    uint32_t datagram_bytes;
-    uint16_t fec;
-    uint32_t window;
+    struct cw_offer own_offer; /* random, share and SPIs are those of the attempt */
     struct cw_fsm fsm;
     /* the attempt */
     uint8_t state;
@@ -108,8 +109,8 @@ struct cw_handshake {
     struct cw_session_keys keys;
     uint8_t cookie[CW_HASH_SIZE]; /* initiator: to be shown */
     uint8_t ended_random[32];     /* the initiator's of the attempt that came to its end last, good or bad */
-    uint32_t spi_avoid;           /* in use by the live session */
-    uint64_t replace_ns;          /* responder: until then no HELLO begins another attempt */
+    uint32_t spi_avoid[CW_OFFER_PATHS_MAX]; /* in use by the live session */
+    uint64_t replace_ns;                    /* responder: until then no HELLO begins another attempt */
     /* with certificates */
     struct cw_carry *carry; /* NULL: without */
     uint32_t attempt;       /* counts those that were begun; names the present one to the authenticator */
@@ -120,7 +121,8 @@ struct cw_handshake {
     uint8_t early_confirm[CW_HASH_SIZE];
     uint64_t pause_ns; /* initiator: no new attempt before it */
     /* what is to leave */
-    uint8_t due; /* enum cw_handshake_kind, NONE: nothing */
+    uint32_t path; /* on which */
+    uint8_t due;   /* enum cw_handshake_kind, NONE: nothing */
     uint8_t cookie_out[CW_HASH_SIZE];
     uint8_t cookie_random[32];
     /* time */
@@ -136,9 +138,9 @@ struct cw_handshake_config {
     const uint8_t *cluster_key; /* all zeros with certificates */
     struct cw_carry *carry;     /* memory for the use of certificates, or NULL */
     const uint8_t *seed;
-    uint32_t datagram_bytes;
-    uint16_t fec; /* as in struct cw_offer; 0: none */
     uint32_t window;
+    uint32_t path_count;
+    struct cw_path_offer paths[CW_OFFER_PATHS_MAX]; /* but for the SPIs */
 };
 
 void cw_handshake_init(struct cw_handshake *handshake, const struct cw_handshake_config *config);
@@ -153,11 +155,12 @@ void cw_handshake_stop(struct cw_handshake *handshake);
 /* Initiator: a packet under the new keys was opened. */
 void cw_handshake_done(struct cw_handshake *handshake);
 
-enum cw_handshake_result cw_handshake_on_datagram(struct cw_handshake *handshake, const uint8_t *datagram,
-                                                  size_t length, uint64_t now_ns);
+enum cw_handshake_result cw_handshake_on_datagram(struct cw_handshake *handshake, uint32_t path,
+                                                  const uint8_t *datagram, size_t length, uint64_t now_ns);
 /* Writes CW_HANDSHAKE_BYTES, or a CARRY of at most what both sides take; or returns 0. */
-size_t cw_handshake_transmit(struct cw_handshake *handshake, uint8_t *datagram, uint64_t now_ns);
-bool cw_handshake_has_output(const struct cw_handshake *handshake);
+size_t cw_handshake_transmit(struct cw_handshake *handshake, uint32_t path, uint8_t *datagram,
+                             uint64_t now_ns);
+bool cw_handshake_has_output(const struct cw_handshake *handshake, uint32_t path);
 void cw_handshake_on_time(struct cw_handshake *handshake, uint64_t now_ns);
 uint64_t cw_handshake_deadline_ns(const struct cw_handshake *handshake);
 

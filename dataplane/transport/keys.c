@@ -83,13 +83,15 @@ static void expand_seed(const uint8_t seed[CW_SEED_SIZE], struct cw_bytes label,
 
 void cw_keys_ephemeral(const uint8_t seed[CW_SEED_SIZE], struct cw_ephemeral *ephemeral)
 {
-    uint8_t spi[4];
+    uint8_t spi[4 * CW_OFFER_PATHS_MAX];
     expand_seed(seed, TEXT("random"), ephemeral->random, sizeof ephemeral->random);
     expand_seed(seed, TEXT("secret"), ephemeral->secret, sizeof ephemeral->secret);
     expand_seed(seed, TEXT("spi"), spi, sizeof spi);
-    ephemeral->spi = cw_load32be(spi);
-    if (ephemeral->spi == CW_SPI_HANDSHAKE)
-        ephemeral->spi = 1;
+    for (uint32_t i = 0; i < CW_OFFER_PATHS_MAX; i++) {
+        ephemeral->spi[i] = cw_load32be(spi + 4 * i);
+        if (ephemeral->spi[i] == CW_SPI_HANDSHAKE)
+            ephemeral->spi[i] = 1;
+    }
     int failed = crypto_scalarmult_base(ephemeral->share, ephemeral->secret);
     CW_ASSERT(!failed);
 }
@@ -99,12 +101,37 @@ void cw_keys_cookie_secret(const uint8_t seed[CW_SEED_SIZE], uint8_t secret[CW_K
     expand_seed(seed, TEXT("cookie"), secret, CW_KEY_SIZE);
 }
 
+void cw_offer_write(const struct cw_offer *offer, uint8_t numbers[CW_OFFER_NUMBERS_SIZE])
+{
+    CW_ASSERT(offer->path_count >= 1);
+    CW_ASSERT(offer->path_count <= CW_OFFER_PATHS_MAX);
+    memset(numbers, 0, CW_OFFER_NUMBERS_SIZE);
+    cw_store32le(numbers, offer->window);
+    numbers[4] = (uint8_t)offer->path_count;
+    for (uint32_t i = 0; i < offer->path_count; i++) {
+        uint8_t *at = numbers + 8 + 16 * i;
+        cw_store64le(at, offer->paths[i].name_hash);
+        cw_store32le(at + 8, offer->paths[i].spi);
+        cw_store16le(at + 12, (uint16_t)offer->paths[i].datagram_bytes);
+        cw_store16le(at + 14, offer->paths[i].fec);
+    }
+}
+
+uint32_t cw_offer_match(const struct cw_offer *own, uint32_t index, const struct cw_offer *other)
+{
+    CW_ASSERT(index < own->path_count);
+    if (own->path_count == 1 && other->path_count == 1)
+        return 0;
+    for (uint32_t i = 0; i < other->path_count; i++)
+        if (other->paths[i].name_hash == own->paths[index].name_hash)
+            return i;
+    return CW_OFFER_NO_PATH;
+}
+
 static void hash_offer(crypto_hash_sha256_state *state, const struct cw_offer *offer)
 {
-    uint8_t numbers[12];
-    cw_store32le(numbers, offer->spi);
-    cw_store32le(numbers + 4, offer->datagram_bytes | (uint32_t)offer->fec << 16);
-    cw_store32le(numbers + 8, offer->window);
+    uint8_t numbers[CW_OFFER_NUMBERS_SIZE];
+    cw_offer_write(offer, numbers);
     crypto_hash_sha256_update(state, offer->random, sizeof offer->random);
     crypto_hash_sha256_update(state, offer->share, sizeof offer->share);
     crypto_hash_sha256_update(state, numbers, sizeof numbers);
@@ -124,6 +151,19 @@ void cw_keys_transcript(const struct cw_names *names, const struct cw_offer *ini
     crypto_hash_sha256_final(&state, transcript);
 }
 
+static void expand_path(const uint8_t prk[CW_HASH_SIZE], const uint8_t transcript[CW_HASH_SIZE],
+                        uint8_t number, struct cw_path_keys *keys)
+{
+    struct cw_bytes info[3] = {TEXT("key from initiator"), {transcript, CW_HASH_SIZE}, {&number, 1}};
+    cw_hkdf_expand(prk, info, 3, keys->from_initiator, CW_KEY_SIZE);
+    info[0] = TEXT("key from responder");
+    cw_hkdf_expand(prk, info, 3, keys->from_responder, CW_KEY_SIZE);
+    info[0] = TEXT("chain from initiator");
+    cw_hkdf_expand(prk, info, 3, keys->chain_from_initiator, CW_KEY_SIZE);
+    info[0] = TEXT("chain from responder");
+    cw_hkdf_expand(prk, info, 3, keys->chain_from_responder, CW_KEY_SIZE);
+}
+
 bool cw_keys_session(const uint8_t cluster_key[CW_KEY_SIZE], const struct cw_names *names,
                      const struct cw_offer *initiator, const struct cw_offer *responder,
                      const uint8_t own_secret[CW_KEY_SIZE], bool is_initiator, struct cw_session_keys *keys)
@@ -131,21 +171,16 @@ bool cw_keys_session(const uint8_t cluster_key[CW_KEY_SIZE], const struct cw_nam
     uint8_t shared[CW_KEY_SIZE], transcript[CW_HASH_SIZE], prk[CW_HASH_SIZE];
     if (crypto_scalarmult(shared, own_secret, is_initiator ? responder->share : initiator->share) != 0)
         return false;
+    memset(keys, 0, sizeof *keys);
     cw_keys_transcript(names, initiator, responder, transcript);
     cw_hkdf_extract((struct cw_bytes){cluster_key, CW_KEY_SIZE}, (struct cw_bytes){shared, sizeof shared},
                     prk);
-    struct cw_bytes info[2] = {TEXT("key from initiator"), {transcript, sizeof transcript}};
-    cw_hkdf_expand(prk, info, 2, keys->from_initiator, CW_KEY_SIZE);
-    info[0] = TEXT("key from responder");
-    cw_hkdf_expand(prk, info, 2, keys->from_responder, CW_KEY_SIZE);
-    info[0] = TEXT("initiator confirms");
+    struct cw_bytes info[2] = {TEXT("initiator confirms"), {transcript, sizeof transcript}};
     cw_hkdf_expand(prk, info, 2, keys->initiator_confirm, CW_HASH_SIZE);
     info[0] = TEXT("responder confirms");
     cw_hkdf_expand(prk, info, 2, keys->responder_confirm, CW_HASH_SIZE);
-    info[0] = TEXT("chain from initiator");
-    cw_hkdf_expand(prk, info, 2, keys->chain_from_initiator, CW_KEY_SIZE);
-    info[0] = TEXT("chain from responder");
-    cw_hkdf_expand(prk, info, 2, keys->chain_from_responder, CW_KEY_SIZE);
+    for (uint32_t i = 0; i < initiator->path_count; i++)
+        expand_path(prk, transcript, (uint8_t)i, &keys->paths[i]);
     sodium_memzero(shared, sizeof shared);
     sodium_memzero(prk, sizeof prk);
     return true;

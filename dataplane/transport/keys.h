@@ -5,10 +5,11 @@
  *
  *   mac keys, one a direction   = expand(extract("causeway handshake 1", cluster key), label | names)
  *   secrets of one attempt      = expand(extract("causeway seed 1", seed), label)
- *   traffic and confirm keys    = expand(extract(cluster key, X25519(a, B)), label | transcript)
+ *   confirms                    = expand(extract(cluster key, X25519(a, B)), label | transcript)
+ *   traffic keys of a path      = expand(the same, label | transcript | number of the path)
  *   chain, one a direction      = likewise; of later generations key and chain = expand(chain, label)
- *   transcript                  = SHA-256 of protocol version, names by role, both randoms, shares, SPIs,
- *                                 limits
+ *   transcript                  = SHA-256 of protocol version, names by role, both randoms, shares, limits,
+ *                                 paths with their SPIs
  *
  * The cluster key proves membership and never seals data; without the X25519 secret it opens no old capture.
  */
@@ -23,6 +24,8 @@
 #define CW_MAC_SIZE  16u /* HMAC-SHA256, truncated */
 #define CW_SEED_SIZE 64u
 #define CW_NAME_SIZE 32u
+
+#define CW_OFFER_PATHS_MAX 4u
 
 struct cw_bytes {
     const void *data;
@@ -54,29 +57,49 @@ struct cw_ephemeral {
     uint8_t random[32];
     uint8_t secret[CW_KEY_SIZE];
     uint8_t share[CW_KEY_SIZE];
-    uint32_t spi; /* never CW_SPI_HANDSHAKE */
+    uint32_t spi[CW_OFFER_PATHS_MAX]; /* of each path; never CW_SPI_HANDSHAKE */
 };
 void cw_keys_ephemeral(const uint8_t seed[CW_SEED_SIZE], struct cw_ephemeral *ephemeral);
 /* A secret of the process for cookies; a different label of the first seed. */
 void cw_keys_cookie_secret(const uint8_t seed[CW_SEED_SIZE], uint8_t secret[CW_KEY_SIZE]);
 
 /* What one side says in the open. */
-struct cw_offer {
-    uint8_t random[32];
-    uint8_t share[CW_KEY_SIZE];
+struct cw_path_offer {
+    uint64_t name_hash;      /* tells which of the other side's paths it is, when there are several */
     uint32_t spi;            /* the other side is to send to it */
     uint32_t datagram_bytes; /* the largest UDP payload it takes */
     uint16_t fec;            /* blocks of forward error correction that it holds | repairs of each << 12 */
-    uint32_t window;         /* how far a message number may run ahead of the oldest unfinished one */
+};
+
+struct cw_offer {
+    uint8_t random[32];
+    uint8_t share[CW_KEY_SIZE];
+    uint32_t window;     /* how far a message number may run ahead of the oldest unfinished one */
+    uint32_t path_count; /* 1..CW_OFFER_PATHS_MAX; the initiator's order numbers the paths */
+    struct cw_path_offer paths[CW_OFFER_PATHS_MAX];
+};
+
+/* The numbers of an offer, as they stand in the handshake's messages and in the transcript: u32 window, u8
+ * count of paths, 3 zeros, then for each path u64 hash of its name, u32 SPI, u16 datagram bytes, u16 FEC;
+ * zeros. */
+#define CW_OFFER_NUMBERS_SIZE (8u + 16u * CW_OFFER_PATHS_MAX)
+void cw_offer_write(const struct cw_offer *offer, uint8_t numbers[CW_OFFER_NUMBERS_SIZE]);
+/* Which of the paths of `other` the path `index` of `own` is; CW_OFFER_NO_PATH: none. A single path on both
+ * sides is the same one, whatever they call it. */
+#define CW_OFFER_NO_PATH UINT32_MAX
+uint32_t cw_offer_match(const struct cw_offer *own, uint32_t index, const struct cw_offer *other);
+
+struct cw_path_keys {
+    uint8_t from_initiator[CW_KEY_SIZE];
+    uint8_t from_responder[CW_KEY_SIZE];
+    uint8_t chain_from_initiator[CW_KEY_SIZE]; /* what later generations of the keys are made from */
+    uint8_t chain_from_responder[CW_KEY_SIZE];
 };
 
 struct cw_session_keys {
-    uint8_t from_initiator[CW_KEY_SIZE];
-    uint8_t from_responder[CW_KEY_SIZE];
     uint8_t initiator_confirm[CW_HASH_SIZE]; /* the very bytes that prove possession */
     uint8_t responder_confirm[CW_HASH_SIZE];
-    uint8_t chain_from_initiator[CW_KEY_SIZE]; /* what later generations of the keys are made from */
-    uint8_t chain_from_responder[CW_KEY_SIZE];
+    struct cw_path_keys paths[CW_OFFER_PATHS_MAX]; /* by number, for as many as the initiator has */
 };
 /* The next generation of one direction. The chain moves on: from what it becomes no older key can be made. */
 void cw_keys_next(uint8_t chain[CW_KEY_SIZE], uint8_t key[CW_KEY_SIZE]);

@@ -13,6 +13,13 @@ void cw_loss_reset(struct cw_loss *loss)
     *loss = (struct cw_loss){.rtt_ns_min = CW_NEVER, .detect_ns = CW_NEVER, .reorder_multiplier = 1};
 }
 
+void cw_loss_restart(struct cw_loss *loss)
+{
+    uint64_t largest_acked = loss->largest_acked;
+    cw_loss_reset(loss);
+    loss->largest_acked = largest_acked;
+}
+
 void cw_loss_on_sent(struct cw_loss *loss, uint64_t now_ns)
 {
     loss->sent_ns_last = now_ns;

@@ -37,6 +37,8 @@ struct cw_loss {
 };
 
 void cw_loss_reset(struct cw_loss *loss);
+/* The path may be another one from now on; packet numbers go on. */
+void cw_loss_restart(struct cw_loss *loss);
 void cw_loss_on_sent(struct cw_loss *loss, uint64_t now_ns);
 /* The largest newly acknowledged packet took this long; the peer says it held the ack back for delay. */
 void cw_loss_on_sample(struct cw_loss *loss, uint64_t elapsed_ns, uint64_t delay_ns);

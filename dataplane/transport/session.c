@@ -50,7 +50,8 @@ static void check_config(const struct cw_session_config *config)
 {
     CW_ASSERT(config->aead != NULL);
     CW_ASSERT(config->messages_max >= 1);
-    CW_ASSERT(config->path_count == 1);
+    CW_ASSERT(config->path_count >= 1);
+    CW_ASSERT(config->path_count <= CW_SESSION_PATHS_MAX);
     for (uint32_t i = 0; i < config->path_count; i++)
         check_path(&config->paths[i]);
 }
@@ -100,10 +101,13 @@ static void begin_handshakes(struct cw_session *s, const struct cw_session_confi
         .cluster_key = config->cluster_key,
         .carry = s->handshake.carry,
         .seed = config->seed,
-        .datagram_bytes = config->paths[0].datagram_bytes_max,
-        .fec = cw_session_fec_offer(s->paths[0].fec),
         .window = s->receive.window,
+        .path_count = config->path_count,
     };
+    for (uint32_t i = 0; i < config->path_count; i++)
+        handshake.paths[i] = (struct cw_path_offer){.name_hash = config->paths[i].name_hash,
+                                                    .datagram_bytes = config->paths[i].datagram_bytes_max,
+                                                    .fec = cw_session_fec_offer(s->paths[i].fec)};
     cw_handshake_init(&s->handshake, &handshake);
     cw_handshake_start(&s->handshake, now_ns);
 }
@@ -147,6 +151,7 @@ struct cw_session *cw_session_new(const struct cw_session_config *config, struct
     s->credit_ns = CW_NEVER;
     for (uint32_t i = 0; i < config->path_count; i++)
         begin_path(s, i, now_ns);
+    cw_path_fsm_init(s);
     begin_handshakes(s, config, now_ns);
     return s;
 }
@@ -193,10 +198,27 @@ void cw_session_push_sent(struct cw_session *s, struct cw_message_out *message, 
     push(s, &event);
 }
 
+/* These take no room in the queue: a path's state is told when it is another than was told last. */
+static bool path_event(struct cw_session *s, struct cw_session_event *event)
+{
+    for (uint32_t i = 0; i < s->config.path_count; i++) {
+        struct cw_path *p = &s->paths[i];
+        bool is_up = p->state == CW_PATH_UP;
+        if (is_up == p->is_told_up)
+            continue;
+        p->is_told_up = is_up;
+        *event = (struct cw_session_event){.type = is_up ? CW_SESSION_PATH_UP : CW_SESSION_PATH_DOWN,
+                                           .why = is_up ? (uint8_t)CW_PATH_DOWN_NONE : p->down_why,
+                                           .path = (uint8_t)i};
+        return true;
+    }
+    return false;
+}
+
 bool cw_session_event(struct cw_session *s, struct cw_session_event *event)
 {
     if (s->event_head == s->event_tail)
-        return false;
+        return path_event(s, event);
     *event = s->events[s->event_head++ & s->event_mask];
     if (event->type == CW_SESSION_SENT) {
         cw_send_free(&s->send, event->received.buffer);
@@ -221,24 +243,28 @@ static void lane_prepare(struct cw_path *p)
     const struct cw_handshake *h = &s->handshake;
     struct cw_lane *lane = p->next;
     bool initiator = s->config.is_initiator;
-    lane->is_ready = true;
-    lane->spi_in = h->own.spi;
-    lane->spi_out = h->peer.spi;
+    uint32_t theirs = cw_offer_match(&h->own_offer, p->index, &h->peer);
+    lane->is_ready = theirs != CW_OFFER_NO_PATH;
+    if (!lane->is_ready)
+        return;
+    const struct cw_path_offer *own = &h->own_offer.paths[p->index], *peer = &h->peer.paths[theirs];
+    lane->number = (uint8_t)(initiator ? p->index : theirs);
+    const struct cw_path_keys *keys = &h->keys.paths[lane->number];
+    lane->spi_in = own->spi;
+    lane->spi_out = peer->spi;
     lane->next_iv = lane->first_iv = 1;
     lane->last_until_ns = 0;
     lane->blocks_in = lane->blocks_out = 0;
-    lane->datagram_bytes = CW_MIN(h->datagram_bytes, h->peer.datagram_bytes);
+    lane->datagram_bytes = CW_MIN(own->datagram_bytes, peer->datagram_bytes);
     lane->window = h->peer.window;
-    lane->fec_peer = h->peer.fec;
-    lane->has_fec = cw_session_fec_agreed(p->fec, h->peer.fec);
+    lane->fec_peer = peer->fec;
+    lane->has_fec = cw_session_fec_agreed(p->fec, peer->fec);
     lane->data_bytes_max = lane->datagram_bytes - CW_PACKET_OVERHEAD - (lane->has_fec ? CW_FEC_HEAD_SIZE : 0);
     cw_replay_reset(&lane->replay);
-    s->config.aead->key_expand(lane->key_out, initiator ? h->keys.from_initiator : h->keys.from_responder);
-    s->config.aead->key_expand(lane->key_in, initiator ? h->keys.from_responder : h->keys.from_initiator);
-    memcpy(lane->chain_out, initiator ? h->keys.chain_from_initiator : h->keys.chain_from_responder,
-           CW_KEY_SIZE);
-    memcpy(lane->chain_in, initiator ? h->keys.chain_from_responder : h->keys.chain_from_initiator,
-           CW_KEY_SIZE);
+    s->config.aead->key_expand(lane->key_out, initiator ? keys->from_initiator : keys->from_responder);
+    s->config.aead->key_expand(lane->key_in, initiator ? keys->from_responder : keys->from_initiator);
+    memcpy(lane->chain_out, initiator ? keys->chain_from_initiator : keys->chain_from_responder, CW_KEY_SIZE);
+    memcpy(lane->chain_in, initiator ? keys->chain_from_responder : keys->chain_from_initiator, CW_KEY_SIZE);
     expand_next(s, lane->chain_in, lane->key_in_next);
 }
 
@@ -272,7 +298,7 @@ void cw_session_lane_follow(struct cw_path *p, uint64_t now_ns)
     lane->spi_in = cw_spi_after(lane->spi_in);
     lane->blocks_in = 0;
     lane->last_until_ns = now_ns + CW_KEY_KEPT_PROBES * cw_loss_probe_wait_ns(&p->loss);
-    s->handshake.spi_avoid = lane->spi_in;
+    s->handshake.spi_avoid[p->index] = lane->spi_in;
     cw_path_count(p, CW_SESSION_KEYS_FOLLOWED);
 }
 
@@ -285,49 +311,45 @@ bool cw_session_may_go_up(const struct cw_session *s)
 static void path_take_lane(struct cw_path *p, uint64_t now_ns)
 {
     struct cw_lane *lane = p->next;
-    CW_ASSERT(lane->is_ready);
     p->next = p->live;
     p->next->is_ready = false;
     p->live = lane;
     lane->rotate_ns = now_ns + p->session->rotate_after_ns;
-    p->session->handshake.spi_avoid = lane->spi_in;
+    p->close_due = false; /* the keys it would need are gone */
+    if (!lane->is_ready)
+        return;
+    p->session->handshake.spi_avoid[p->index] = lane->spi_in;
+    p->session->numbered[lane->number] = p;
 }
 
-static void path_open(struct cw_path *p, uint32_t unit_bytes, uint64_t now_ns)
+/* Of fragments on the path of the smallest datagrams, so that every path holds a unit. */
+static uint32_t unit_bytes_of(const struct cw_session *s)
 {
-    cw_session_rate_start(p, p->live->datagram_bytes, now_ns);
-    cw_session_mtu_open(p, unit_bytes, now_ns);
-    cw_session_fec_open(p, p->live);
-    p->ping_ns = now_ns + p->session->config.idle_timeout_ns / 4;
+    uint32_t bytes = UINT32_MAX;
+    for (uint32_t i = 0; i < s->config.path_count; i++)
+        if (s->paths[i].live->is_ready)
+            bytes = CW_MIN(bytes, s->paths[i].live->data_bytes_max - CW_FRAME_DATA_SIZE);
+    return cw_unit_bytes(bytes);
 }
 
-static void path_close(struct cw_path *p, uint64_t now_ns)
+void cw_session_go_up(struct cw_session *s, struct cw_path *first, uint64_t now_ns)
 {
-    cw_inflight_reset(&p->inflight);
-    cw_ack_ranges_reset(&p->acks);
-    cw_loss_reset(&p->loss);
-    cw_session_rate_start(p, p->config->datagram_bytes_max, now_ns);
-    cw_session_fec_close(p);
-    p->ping_due = false;
-}
-
-void cw_session_go_up(struct cw_session *s, uint64_t now_ns)
-{
+    CW_ASSERT(first->next->is_ready);
     if (s->state == CW_STATE_UP)
         cw_session_go_down(s, CW_DOWN_PEER_RESTARTED, now_ns);
+    memset(s->numbered, 0, sizeof s->numbered);
     for (uint32_t i = 0; i < s->config.path_count; i++)
         path_take_lane(&s->paths[i], now_ns);
-    const struct cw_lane *lane = s->paths[0].live;
-    uint32_t unit_bytes = cw_unit_bytes(lane->data_bytes_max - CW_FRAME_DATA_SIZE);
-    s->close_due = false; /* the keys it would need are gone */
+    uint32_t unit_bytes = unit_bytes_of(s);
     s->attempt_live = s->handshake.attempt;
     s->attempt_due = s->config.has_certificates;
     cw_fsm_move(&s->fsm, &s->state, CW_STATE_UP);
     s->live_before = cw_session_live_count(s);
-    cw_send_open(&s->send, unit_bytes, lane->window);
+    cw_send_open(&s->send, unit_bytes, first->live->window);
     cw_receive_open(&s->receive, unit_bytes);
     for (uint32_t i = 0; i < s->config.path_count; i++)
-        path_open(&s->paths[i], unit_bytes, now_ns);
+        if (s->paths[i].live->is_ready)
+            cw_path_open(&s->paths[i], &s->paths[i] == first, unit_bytes, now_ns);
     s->credit_ns = now_ns;
     s->heard_ns = now_ns;
     cw_session_count(s, CW_SESSION_HANDSHAKES);
@@ -342,10 +364,12 @@ void cw_session_go_down(struct cw_session *s, enum cw_session_down why, uint64_t
     for (struct cw_message_out *message; (message = cw_send_any(&s->send)) != NULL;)
         cw_session_push_sent(s, message, false);
     cw_receive_close(&s->receive);
-    for (uint32_t i = 0; i < s->config.path_count; i++)
-        path_close(&s->paths[i], now_ns);
+    bool tells = why != CW_DOWN_CLOSED_BY_PEER && why != CW_DOWN_PEER_RESTARTED;
+    for (uint32_t i = 0; i < s->config.path_count; i++) {
+        s->paths[i].close_due = tells && s->paths[i].state == CW_PATH_UP;
+        cw_path_close(&s->paths[i], now_ns);
+    }
     s->credit_ns = CW_NEVER;
-    s->close_due = why != CW_DOWN_CLOSED_BY_PEER && why != CW_DOWN_PEER_RESTARTED;
     s->close_why = (uint8_t)why;
     cw_handshake_start(&s->handshake, now_ns);
 }
@@ -402,6 +426,14 @@ bool cw_session_auth_request(struct cw_session *s, struct cw_auth_request *reque
     return true;
 }
 
+struct cw_path *cw_session_first_path(struct cw_session *s)
+{
+    uint32_t first = s->handshake.path;
+    while (!s->paths[first].next->is_ready)
+        first = (first + 1) % s->config.path_count;
+    return &s->paths[first];
+}
+
 void cw_session_auth_answer(struct cw_session *s, const struct cw_auth_answer *answer, uint64_t now_ns)
 {
     s->now_ns = now_ns = CW_MAX(s->now_ns, now_ns);
@@ -417,7 +449,7 @@ void cw_session_auth_answer(struct cw_session *s, const struct cw_auth_answer *a
     case CW_HANDSHAKE_KEYED:
         cw_session_lane_prepare(s);
         if (cw_session_may_go_up(s) && cw_handshake_early(&s->handshake) == CW_HANDSHAKE_COMPLETED)
-            cw_session_go_up(s, now_ns);
+            cw_session_go_up(s, cw_session_first_path(s), now_ns);
         break;
     default:
         break; /* of an attempt that is over, or bytes to be sent */
@@ -465,6 +497,9 @@ void cw_session_path_stats(struct cw_session *s, uint32_t path, struct cw_sessio
     uint64_t sent = cw_meter_sum(&p->packets_sent, s->now_ns),
              lost = cw_meter_sum(&p->packets_lost, s->now_ns);
     *stats = (struct cw_session_path_stats){
+        .is_shared = s->state != CW_STATE_UP || p->live->is_ready,
+        .is_up = p->state == CW_PATH_UP,
+        .state_name = cw_fsm_state_name(&s->path_fsm, p->state),
         .rtt_ns_smoothed = p->loss.rtt_ns_smoothed,
         .rtt_ns_min = p->loss.rtt_ns_min == CW_NEVER ? 0 : p->loss.rtt_ns_min,
         .rtt_ns_latest = p->loss.rtt_ns_latest,
@@ -472,7 +507,7 @@ void cw_session_path_stats(struct cw_session *s, uint32_t path, struct cw_sessio
                                  (CW_METER_BUCKETS * (1ull << CW_METER_RATE_SHIFT) / CW_MS),
         .loss = sent ? (double)CW_MIN(lost, sent) / (double)sent : 0,
         .packets_in_flight = p->inflight.outstanding.count,
-        .datagram_bytes = s->state == CW_STATE_UP ? cw_pmtu_bytes(&p->pmtu) : 0,
+        .datagram_bytes = p->state == CW_PATH_UP ? cw_pmtu_bytes(&p->pmtu) : 0,
         .bytes_in_flight = p->rate.path.in_flight,
         .pacing_bytes_per_second = cw_rate_pacing(&p->rate),
         .window_bytes = cw_rate_window(&p->rate),

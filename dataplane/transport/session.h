@@ -119,6 +119,12 @@ enum cw_session_event_type {
     CW_SESSION_DOWN,   /* why says why; a new handshake starts by itself */
     CW_SESSION_RECEIVED,
     CW_SESSION_SENT, /* message `tag` is finished with: delivered, or given back */
+    /*
+     * A path begins or ceases to carry data. PATH_UP comes for the first one too, after UP; DOWN says that
+     * all are down. Told once nothing else is left to be told; what was undone meanwhile is not told.
+     */
+    CW_SESSION_PATH_UP,
+    CW_SESSION_PATH_DOWN,
 };
 
 enum cw_session_down {
@@ -132,9 +138,17 @@ enum cw_session_down {
     CW_DOWN_COUNT
 };
 
+enum cw_path_down {
+    CW_PATH_DOWN_NONE = 0,
+    CW_PATH_DOWN_PROBES, /* probe time-outs without an ack, while other paths were heard */
+    CW_PATH_DOWN_SILENT, /* nothing heard for the idle time-out */
+    CW_PATH_DOWN_COUNT
+};
+
 struct cw_session_event {
     uint8_t type;
-    uint8_t why;                 /* DOWN: enum cw_session_down */
+    uint8_t why;                 /* DOWN: enum cw_session_down; PATH_DOWN: enum cw_path_down */
+    uint8_t path;                /* PATH_UP, PATH_DOWN: its place in config.paths */
     bool delivered;              /* SENT */
     uint64_t tag;                /* SENT */
     struct cw_received received; /* RECEIVED */
@@ -189,7 +203,9 @@ struct cw_session_event {
     X(CW_SESSION_REFUSED_BY_PEER, "refused_by_peer")                                                         \
     X(CW_SESSION_REFUSED_BROKEN, "refused_broken")                                                           \
     X(CW_SESSION_KEYS_ROTATED, "keys_rotated")                                                               \
-    X(CW_SESSION_KEYS_FOLLOWED, "keys_followed")
+    X(CW_SESSION_KEYS_FOLLOWED, "keys_followed")                                                             \
+    X(CW_SESSION_PATH_UPS, "path_ups")                                                                       \
+    X(CW_SESSION_PATH_DOWNS, "path_downs")
 enum { CW_SESSION_COUNTERS(CW_COUNTER_ENUM) CW_SESSION_COUNTER_COUNT };
 extern const char *const cw_session_counter_names[CW_SESSION_COUNTER_COUNT];
 
@@ -271,6 +287,9 @@ struct cw_session_stats {
 void cw_session_stats(struct cw_session *session, struct cw_session_stats *stats);
 
 struct cw_session_path_stats {
+    bool is_shared;         /* the peer has it too; true while down */
+    bool is_up;             /* it carries data */
+    const char *state_name; /* "unused" (down, or not shared), "probing", "up" or "down" */
     uint64_t rtt_ns_smoothed, rtt_ns_min, rtt_ns_latest;
     uint64_t rate_bytes_per_second; /* measured over the last second */
     double loss;                    /* share of packets declared lost, last ten seconds or so */

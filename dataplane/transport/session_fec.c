@@ -88,6 +88,15 @@ void cw_session_fec_close(struct cw_path *p)
     p->fec->is_on = false;
 }
 
+void cw_session_fec_abandon(struct cw_path *p)
+{
+    if (!cw_session_fec_is_on(p))
+        return;
+    CW_ASSERT(p->fec->held_count == 0);
+    p->fec->verdict_ns = CW_NEVER;
+    cw_fec_sender_abandon(&p->fec->sender);
+}
+
 bool cw_session_fec_is_on(const struct cw_path *p)
 {
     return p->fec && p->fec->is_on;
@@ -211,7 +220,7 @@ static size_t build_repair(struct cw_path *p, enum cw_fec_lane lane, uint8_t *da
     CW_ASSERT(p->live->next_iv == p->inflight.next_number);
     struct cw_sent *sent = cw_inflight_add(&p->inflight, CW_SENT_REPAIR, 0, 0, now_ns);
     cw_session_rate_sent(p, sent, length + CW_PACKET_OVERHEAD, now_ns);
-    cw_loss_on_sent(&p->loss, now_ns);
+    cw_path_on_sent(p, now_ns);
     cw_meter_add(&p->packets_sent, 1, now_ns);
     cw_path_count(p, CW_SESSION_FEC_REPAIRS_OUT);
     fec->repair_was_last = true;
@@ -230,7 +239,8 @@ size_t cw_session_fec_build(struct cw_path *p, uint8_t *datagram, uint64_t now_n
 
 bool cw_session_fec_has_output(const struct cw_path *p)
 {
-    if (!cw_session_fec_is_on(p) || !cw_session_has_room_for_data(p) || !cw_session_rate_has_room(p))
+    if (!cw_session_fec_is_on(p) || p->state != CW_PATH_UP || !cw_session_has_room_for_data(p) ||
+        !cw_session_rate_has_room(p))
         return false;
     const struct cw_fec_sender *sender = &p->fec->sender;
     bool is_empty = latency_is_empty(p);
@@ -307,7 +317,7 @@ static void tell(struct cw_path *p, bool is_fresh, uint32_t up_to, struct cw_rec
 
 size_t cw_session_fec_write_news(struct cw_path *p, uint8_t *at, uint64_t now_ns)
 {
-    struct cw_recovered_list list = {0};
+    struct cw_recovered_list list = {.path = p->live->number};
     if (!cw_session_fec_is_on(p) || p->fec->news_count == 0)
         return 0;
     tell(p, false, CW_RECOVERED_MAX - CW_MIN(fresh_news(p->fec), CW_RECOVERED_MAX), &list, now_ns);

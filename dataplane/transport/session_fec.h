@@ -57,6 +57,8 @@ uint16_t cw_session_fec_offer(const struct cw_session_fec *fec);
 bool cw_session_fec_agreed(const struct cw_session_fec *fec, uint16_t peer_offer);
 void cw_session_fec_open(struct cw_path *path, const struct cw_lane *lane);
 void cw_session_fec_close(struct cw_path *path);
+/* The path is down: repairs that have not left are not wanted any more. */
+void cw_session_fec_abandon(struct cw_path *path);
 bool cw_session_fec_is_on(const struct cw_path *path);
 
 /* Out. The payload lies in the datagram; writes packet's place in a block. Before it is sealed. */

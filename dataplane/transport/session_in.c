@@ -39,30 +39,50 @@ static bool on_data(struct cw_path *p, const struct cw_packet *packet, const str
     return true;
 }
 
+/* The peer knows. */
+static void tell_nobody(struct cw_session *s)
+{
+    for (uint32_t i = 0; i < s->config.path_count; i++)
+        s->paths[i].close_due = false;
+}
+
+/* Of what we sent on the path that it names, on which it need not have come itself. */
+static bool on_ack(struct cw_path *p, const struct cw_ack *ack, uint64_t now_ns)
+{
+    struct cw_path *of = p->session->numbered[ack->path];
+    if (!of || ack->ranges[0].last >= of->inflight.next_number) {
+        cw_path_count(p, CW_SESSION_DROP_FRAME);
+        return false;
+    }
+    cw_session_on_ack(of, ack, now_ns);
+    return true;
+}
+
+static bool on_recovered(struct cw_path *p, const struct cw_recovered_list *recovered, uint64_t now_ns)
+{
+    struct cw_path *of = p->session->numbered[recovered->path];
+    if (of && cw_session_fec_on_recovered(of, recovered, now_ns))
+        return true;
+    cw_path_count(p, CW_SESSION_DROP_FRAME);
+    return false;
+}
+
 /* One frame. false: stop here and do not acknowledge. */
 static bool on_frame(struct cw_path *p, const struct cw_packet *packet, const struct cw_frame *frame,
                      uint64_t now_ns)
 {
     switch (frame->type) {
     case CW_FRAME_RECOVERED:
-        if (cw_session_fec_on_recovered(p, &frame->recovered, now_ns))
-            return true;
-        cw_path_count(p, CW_SESSION_DROP_FRAME);
-        return false;
+        return on_recovered(p, &frame->recovered, now_ns);
     case CW_FRAME_ACK:
-        if (frame->ack.ranges[0].last >= p->inflight.next_number) {
-            cw_path_count(p, CW_SESSION_DROP_FRAME);
-            return false;
-        }
-        cw_session_on_ack(p, &frame->ack, now_ns);
-        return true;
+        return on_ack(p, &frame->ack, now_ns);
     case CW_FRAME_CREDIT:
         cw_send_on_credit(&p->session->send, frame->granted);
         return true;
     case CW_FRAME_CLOSE:
         cw_session_go_down(
             p->session, frame->why == CW_DOWN_KEYS_WORN ? CW_DOWN_KEYS_WORN : CW_DOWN_CLOSED_BY_PEER, now_ns);
-        p->session->close_due = false;
+        tell_nobody(p->session);
         return false;
     case CW_FRAME_DATA:
         return on_data(p, packet, &frame->data);
@@ -133,7 +153,7 @@ static bool open_packet(struct cw_path *p, struct cw_lane *lane, const void *key
 /* The lane that this SPI names and that may be used now; NULL for none. */
 static struct cw_lane *lane_of(struct cw_path *p, uint32_t spi, uint64_t now_ns)
 {
-    if (p->session->state == CW_STATE_UP && key_of(p->live, spi, now_ns))
+    if (p->state != CW_PATH_UNUSED && key_of(p->live, spi, now_ns))
         return p->live;
     bool confirming =
         p->session->handshake.state == CW_HANDSHAKE_CONFIRMING && !p->session->handshake.is_refused;
@@ -155,12 +175,12 @@ static void on_sealed(struct cw_path *p, const struct cw_packet *packet, uint8_t
         cw_session_lane_follow(p, now_ns);
     if (lane == p->next) {
         cw_handshake_done(&p->session->handshake);
-        cw_session_go_up(p->session, now_ns);
+        cw_session_go_up(p->session, p, now_ns);
     } else {
         cw_handshake_stop(&p->session->handshake); /* the live session lives: no need of another */
     }
     p->session->heard_ns = now_ns;
-    p->ping_ns = now_ns + p->session->config.idle_timeout_ns / 4;
+    cw_path_on_heard(p, now_ns);
     p->acks.marked += p->is_marked;
     if (packet->type == CW_PACKET_REPAIR) {
         cw_session_fec_on_repair(p, packet, datagram + CW_PACKET_HEADER_SIZE, now_ns);
@@ -184,7 +204,7 @@ static void on_handshake(struct cw_path *p, const uint8_t *datagram, size_t leng
         cw_path_count(p, CW_SESSION_DROP_HANDSHAKE);
         return;
     }
-    switch (cw_handshake_on_datagram(&p->session->handshake, datagram, length, now_ns)) {
+    switch (cw_handshake_on_datagram(&p->session->handshake, p->index, datagram, length, now_ns)) {
     case CW_HANDSHAKE_DROPPED:
         cw_path_count(p, CW_SESSION_DROP_HANDSHAKE);
         break;
@@ -195,10 +215,10 @@ static void on_handshake(struct cw_path *p, const uint8_t *datagram, size_t leng
         cw_session_lane_prepare(p->session);
         break;
     case CW_HANDSHAKE_COMPLETED:
-        cw_session_go_up(p->session, now_ns);
+        cw_session_go_up(p->session, cw_session_first_path(p->session), now_ns);
         break;
     case CW_HANDSHAKE_REPEATED:
-        p->ping_due = p->ping_due || p->session->state == CW_STATE_UP;
+        p->ping_due = p->ping_due || p->state != CW_PATH_UNUSED;
         break;
     case CW_HANDSHAKE_REFUSED: /* only an authenticator refuses */
     case CW_HANDSHAKE_TAKEN:

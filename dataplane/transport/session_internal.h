@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The inside of a session, shared by session.c (life and events), session_in.c (datagrams in), session_out.c
- * (datagrams out), session_time.c (timers and loss), session_rate.c (rate control), session_mtu.c and
- * session_fec.c. Nobody
- * else includes this, but tests of limits that cannot be reached in time.
+ * (datagrams out), session_path.c (which path is used), session_time.c (timers and loss), session_rate.c
+ * (rate control), session_mtu.c and session_fec.c. Nobody else includes this, but tests of limits that cannot
+ * be reached in time.
  *
  * A session has messages (send, receive), credit, the handshake and events; a path has packets: keys and
  * numbers, what is in flight, acks, round trip, rate, size of datagrams, forward error correction. Functions
@@ -51,10 +51,23 @@ static_assert(CW_KEY_ROTATE_BLOCKS < CW_KEY_BLOCKS_MAX, "a key is replaced befor
 
 struct cw_session;
 
+#define CW_PATH_STRIKES       3u /* probe time-outs in a row, while others are heard, that bring a path down */
+#define CW_PATH_PINGS         8u /* to a path that is not up, of which an ack still helps */
+#define CW_PATH_PING_NS_FIRST (100ull * 1000 * 1000)
+#define CW_PATH_PING_NS_MAX   (1000ull * 1000 * 1000)
+#define CW_PATH_HOLD_NS_MIN   (100ull * 1000 * 1000) /* after a fall, before it is used again */
+#define CW_PATH_HOLD_NS_MAX   (10000ull * 1000 * 1000)
+#define CW_PATH_QUIET_NS                                                                                     \
+    (10000ull * 1000 * 1000) /* up for so long: half of what its falls cost is forgiven */
+static_assert(CW_SESSION_PATHS_MAX == CW_OFFER_PATHS_MAX, "all paths of a session can be offered");
+
 enum cw_session_state { CW_STATE_DOWN = 0, CW_STATE_UP, CW_STATE_COUNT };
+
+enum cw_path_state { CW_PATH_UNUSED = 0, CW_PATH_PROBING, CW_PATH_UP, CW_PATH_DOWN, CW_PATH_STATE_COUNT };
 
 struct cw_lane {
     bool is_ready;
+    uint8_t number;  /* of the path, as both sides have it */
     uint32_t spi_in; /* of the present generations */
     uint32_t spi_out;
     void *key_in;
@@ -81,6 +94,19 @@ struct cw_path {
     struct cw_session *session;
     const struct cw_session_path_config *config;
     uint32_t index; /* in config.paths */
+    uint8_t state;  /* enum cw_path_state */
+    bool is_told_up;
+    uint8_t down_why; /* enum cw_path_down, of the last fall */
+    uint8_t strikes;  /* probe time-outs in a row that count against it */
+    uint64_t
+        silent_ns; /* since when an ack is waited for: the last ack, send after quiet, or probe time-out */
+    uint64_t heard_ns;    /* a packet came on it, or an ack of one of its own */
+    uint64_t up_ns;       /* when it came up last */
+    uint64_t hold_ns;     /* length of the wait after its last fall */
+    uint64_t hold_end_ns; /* not used before */
+    uint64_t probe_at_ns; /* PROBING, DOWN: the next PING */
+    uint64_t probe_each_ns;
+    bool close_due; /* a CLOSE is to leave under the live lane's keys */
     struct cw_lane lanes[2];
     struct cw_lane *live; /* of the session that is up, or was */
     struct cw_lane *next;
@@ -112,16 +138,18 @@ struct cw_session {
     uint64_t rotate_blocks, rotate_after_ns;
     struct cw_handshake handshake;
     struct cw_flood flood;
-    struct cw_path paths[CW_SESSION_PATHS_MAX]; /* config.path_count */
+    struct cw_path paths[CW_SESSION_PATHS_MAX];     /* config.path_count */
+    struct cw_path *numbered[CW_SESSION_PATHS_MAX]; /* by the number that both sides have; NULL: not shared */
+    struct cw_fsm path_fsm;
+    uint32_t up_count; /* paths that are up */
     struct cw_send send;
     uint64_t live_before; /* messages of the live stream of earlier sessions */
     struct cw_receive receive;
-    bool close_due; /* one CLOSE is to leave under the live lane's keys */
     uint8_t close_why;
     uint32_t attempt_live; /* with certificates: the attempt that the live lane is from */
     bool attempt_due;      /* the authenticator is to hear of it */
     uint64_t credit_ns;    /* when CREDIT is to leave; CW_NEVER: it is not due */
-    uint64_t heard_ns;     /* when the last packet of a live lane was opened */
+    uint64_t heard_ns;     /* when the last packet of any path's live lane was opened */
     struct cw_session_event *events;
     uint32_t event_mask;
     uint32_t event_head, event_tail;               /* free-running */
@@ -143,14 +171,50 @@ static inline uint32_t cw_spi_after(uint32_t spi)
     return spi + 1 == CW_SPI_HANDSHAKE ? 1 : spi + 1;
 }
 bool cw_session_may_go_up(const struct cw_session *session);
-void cw_session_go_up(struct cw_session *session, uint64_t now_ns);
+/* The path to go up with: the one on which the handshake came to its end, if the peer has it too. */
+struct cw_path *cw_session_first_path(struct cw_session *session);
+/* first: the path that is known to work. */
+void cw_session_go_up(struct cw_session *session, struct cw_path *first, uint64_t now_ns);
 void cw_session_go_down(struct cw_session *session, enum cw_session_down why, uint64_t now_ns);
 void cw_session_push_received(struct cw_session *session, const struct cw_received *received);
 void cw_session_push_sent(struct cw_session *session, struct cw_message_out *message, bool delivered);
 /* When the credit to tell changed. */
 void cw_session_credit_look(struct cw_session *session, uint64_t delay_ns);
 
+/* session_path.c */
+void cw_path_fsm_init(struct cw_session *session);
+/* With the session; is_first: it is known to work. */
+void cw_path_open(struct cw_path *path, bool is_first, uint32_t unit_bytes, uint64_t now_ns);
+void cw_path_close(struct cw_path *path, uint64_t now_ns);
+/* A packet that wants an ack leaves, and is the newest of the in-flight map. */
+void cw_path_on_sent(struct cw_path *path, uint64_t now_ns);
+/* A packet of the path came, or an ack of something that was out on it. */
+void cw_path_on_heard(struct cw_path *path, uint64_t now_ns);
+void cw_path_on_acked(struct cw_path *path, uint64_t now_ns);
+/* A probe time-out. True: that was the end of it, the path is down. */
+bool cw_path_on_probe(struct cw_path *path, uint64_t now_ns);
+void cw_path_on_time(struct cw_path *path, uint64_t now_ns);
+uint64_t cw_path_deadline_ns(const struct cw_path *path);
+/* When a path that is up has waited too long for an ack. */
+uint64_t cw_path_probe_ns(const struct cw_path *path);
+/* It is up, and acks come. */
+static inline bool cw_path_is_good(const struct cw_path *path)
+{
+    return path->state == CW_PATH_UP && path->loss.probe_count == 0;
+}
+/* The one for what must arrive soon: up and good if there is such a one, of the shortest round trip. Only
+ * while the session is up. */
+struct cw_path *cw_path_best(const struct cw_session *session);
+/* The one on which acks of what came on this path leave. */
+static inline const struct cw_path *cw_path_of_acks(const struct cw_path *path)
+{
+    return path->session->config.path_count == 1 || cw_path_is_good(path) ? path
+                                                                          : cw_path_best(path->session);
+}
+
 /* session_time.c */
+/* What the packet carried has to be said again. */
+void cw_session_give_back(struct cw_path *path, struct cw_sent *sent, uint64_t now_ns);
 /* Forgets a packet that is in the way of a new one, or one loss too many. */
 void cw_session_forget_sent(struct cw_path *path, struct cw_sent *sent);
 void cw_session_lose(struct cw_path *path, struct cw_sent *sent, uint64_t now_ns);
@@ -162,6 +226,8 @@ bool cw_session_on_payload(struct cw_path *path, const struct cw_packet *packet,
                            bool is_recovered, uint64_t now_ns);
 
 /* session_out.c */
+/* When an ACK is to leave on the path, of what came on it or on another one. */
+uint64_t cw_session_acks_due_ns(const struct cw_path *path);
 bool cw_session_data_may_leave(const struct cw_path *path);
 /* Packets in flight and the ring allow one more that is not control. The other also asks rate control and
  * frees the ring's entry. */

@@ -36,7 +36,7 @@ static size_t build_close(struct cw_path *p, uint8_t *datagram, uint64_t now_ns)
 {
     struct cw_packet packet = {.type = CW_PACKET_CONTROL};
     size_t length = cw_frame_write_close(datagram + CW_PACKET_HEADER_SIZE, p->session->close_why);
-    p->session->close_due = false;
+    p->close_due = false;
     return cw_session_seal(p, &packet, datagram, length, now_ns);
 }
 
@@ -56,15 +56,41 @@ static bool make_room(struct cw_path *p, bool insist, uint64_t now_ns)
     return true;
 }
 
+/* The path whose acks are due first of those that leave on this one; itself when none are. */
+static struct cw_path *acks_first(const struct cw_path *p)
+{
+    struct cw_session *s = p->session;
+    const struct cw_path *first = cw_path_of_acks(p) == p ? p : NULL;
+    for (uint32_t i = 0; i < s->config.path_count && s->config.path_count > 1; i++) {
+        const struct cw_path *q = &s->paths[i];
+        if (q == p || q->acks.deadline_ns == CW_NEVER || cw_path_of_acks(q) != p)
+            continue;
+        if (!first || q->acks.deadline_ns < first->acks.deadline_ns)
+            first = q;
+    }
+    return (struct cw_path *)first;
+}
+
+uint64_t cw_session_acks_due_ns(const struct cw_path *p)
+{
+    const struct cw_path *first = acks_first(p);
+    return first ? first->acks.deadline_ns : CW_NEVER;
+}
+
+static bool credit_is_due(const struct cw_path *p, uint64_t now_ns)
+{
+    return p->session->credit_ns <= now_ns && cw_path_best(p->session) == p;
+}
+
 static bool control_is_due(const struct cw_path *p, uint64_t now_ns)
 {
-    return p->ping_due || p->acks.deadline_ns <= now_ns || p->session->credit_ns <= now_ns;
+    return p->ping_due || cw_session_acks_due_ns(p) <= now_ns || credit_is_due(p, now_ns);
 }
 
 static size_t write_credit_and_ping(struct cw_path *p, uint8_t *at, uint16_t *had)
 {
     size_t length = 0;
-    if (p->session->credit_ns != CW_NEVER) {
+    if (p->session->credit_ns != CW_NEVER && cw_path_best(p->session) == p) {
         uint64_t granted[CW_CLASS_COUNT];
         cw_receive_credit_take(&p->session->receive, granted);
         length += cw_frame_write_credit(at, granted);
@@ -88,23 +114,26 @@ static size_t build_control(struct cw_path *p, uint8_t *datagram, uint64_t now_n
     size_t length = 0;
     uint16_t had = 0;
     make_room(p, true, now_ns);
-    length = cw_session_fec_write_news(p, payload, now_ns);
-    if (cw_ack_ranges_take(&p->acks, &ack, now_ns)) {
+    struct cw_path *heard = acks_first(p);
+    if (heard)
+        length = cw_session_fec_write_news(heard, payload, now_ns);
+    if (heard && cw_ack_ranges_take(&heard->acks, &ack, now_ns)) {
+        ack.path = heard->live->number;
         length += cw_frame_write_ack(payload + length, &ack);
-        acknowledged = ack.ranges[0].last;
+        acknowledged = heard == p ? ack.ranges[0].last : 0;
     }
     if (p->inflight.outstanding.count < p->config->packets_in_flight_max)
         length += write_credit_and_ping(p, payload + length, &had);
     if (length == 0)
         return 0;
-    if (cw_session_fec_has_fresh_news(p)) /* more than one frame holds */
-        p->acks.deadline_ns = now_ns;
+    if (heard && cw_session_fec_has_fresh_news(heard)) /* more than one frame holds */
+        heard->acks.deadline_ns = now_ns;
     CW_ASSERT(p->live->next_iv == p->inflight.next_number);
     if (had) {
         packet.flags = CW_PACKET_ACK_WANTED;
         struct cw_sent *sent = cw_inflight_add(&p->inflight, CW_SENT_CONTROL, acknowledged, had, now_ns);
         cw_session_rate_sent(p, sent, length + CW_PACKET_OVERHEAD, now_ns);
-        cw_loss_on_sent(&p->loss, now_ns);
+        cw_path_on_sent(p, now_ns);
     } else {
         cw_inflight_skip(&p->inflight);
     }
@@ -131,8 +160,8 @@ bool cw_session_make_room_for_data(struct cw_path *p, uint64_t now_ns)
 bool cw_session_data_may_leave(const struct cw_path *p)
 {
     struct cw_fragment fragment;
-    if (p->session->state != CW_STATE_UP ||
-        !cw_send_next(&p->session->send, p->units_of_fragment, &fragment) || !cw_session_rate_has_room(p))
+    if (p->state != CW_PATH_UP || !cw_send_next(&p->session->send, p->units_of_fragment, &fragment) ||
+        !cw_session_rate_has_room(p))
         return false;
     return cw_session_has_room_for_data(p);
 }
@@ -142,10 +171,13 @@ static size_t ride_along(struct cw_path *p, uint8_t *payload, uint32_t data_leng
 {
     struct cw_ack ack;
     size_t room = cw_session_data_bytes_max(p) - CW_FRAME_DATA_SIZE - data_length;
-    if (p->acks.deadline_ns == CW_NEVER || cw_session_fec_has_fresh_news(p) ||
+    if (p->acks.deadline_ns == CW_NEVER || cw_path_of_acks(p) != p || cw_session_fec_has_fresh_news(p) ||
         CW_FRAME_ACK_SIZE(p->acks.count) > room)
         return 0;
-    return cw_ack_ranges_take(&p->acks, &ack, now_ns) ? cw_frame_write_ack(payload, &ack) : 0;
+    if (!cw_ack_ranges_take(&p->acks, &ack, now_ns))
+        return 0;
+    ack.path = p->live->number;
+    return cw_frame_write_ack(payload, &ack);
 }
 
 size_t cw_session_build_data(struct cw_path *p, uint8_t *datagram, uint64_t now_ns)
@@ -178,7 +210,7 @@ size_t cw_session_build_data(struct cw_path *p, uint8_t *datagram, uint64_t now_
     struct cw_sent *sent = cw_inflight_add(&p->inflight, CW_SENT_DATA, cw_handle_pack(fragment.message->self),
                                            cw_fragment_pack(&fragment), now_ns);
     cw_session_rate_sent(p, sent, length + CW_PACKET_OVERHEAD, now_ns);
-    cw_loss_on_sent(&p->loss, now_ns);
+    cw_path_on_sent(p, now_ns);
     cw_meter_add(&p->packets_sent, 1, now_ns);
     cw_send_on_sent(&p->session->send, &fragment);
     cw_session_fec_protect(p, &packet, datagram, length, now_ns);
@@ -199,9 +231,11 @@ static size_t build_sealed(struct cw_path *p, uint8_t *datagram, uint64_t now_ns
     rotate_if_due(p, now_ns);
     if (p->live->blocks_out >= p->session->key_blocks_max)
         cw_session_go_down(p->session, CW_DOWN_KEYS_WORN, now_ns);
-    if (p->session->close_due)
+    if (p->close_due)
         return build_close(p, datagram, now_ns);
     size_t length = control_is_due(p, now_ns) ? build_control(p, datagram, now_ns) : 0;
+    if (length == 0 && p->state != CW_PATH_UP)
+        return 0;
     if (length == 0 && cw_session_mtu_deadline_ns(p) <= now_ns && make_room(p, false, now_ns))
         length = cw_session_mtu_build(p, datagram, now_ns);
     if (length > 0)
@@ -220,11 +254,11 @@ size_t cw_session_transmit(struct cw_session *s, uint32_t path, uint8_t *datagra
         return 0;
     }
     size_t length = 0;
-    if (s->close_due)
+    if (p->close_due)
         length = build_close(p, datagram, now_ns);
     if (length == 0)
-        length = cw_handshake_transmit(&s->handshake, datagram, now_ns);
-    if (length == 0 && s->state == CW_STATE_UP)
+        length = cw_handshake_transmit(&s->handshake, path, datagram, now_ns);
+    if (length == 0 && p->state != CW_PATH_UNUSED)
         length = build_sealed(p, datagram, now_ns);
     if (length == 0) {
         cw_pacer_on_idle(&p->pacer);

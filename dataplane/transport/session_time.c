@@ -2,8 +2,9 @@
 /*
  * What acks and time do to the packets that are out, and the one deadline that a shell has to know.
  *
- * Timers: handshake resend and give-up; ack; credit; loss; probe; ping; silence (initiator: a new handshake
- * beside the live session once half the idle time-out has passed unheard); idle; pacer.
+ * Timers, of the session and of each path: handshake resend and give-up; ack; credit; loss; probe; ping;
+ * silence (initiator: a new handshake beside the live session once half the idle time-out has passed
+ * unheard); idle; pacer.
  */
 #include "transport/session.h"
 
@@ -16,16 +17,22 @@ void cw_session_forget_sent(struct cw_path *p, struct cw_sent *sent)
     cw_inflight_drop(&p->inflight, sent);
 }
 
-/* What the packet carried has to be said again. Without counting: a probe is not a loss, and waits not. */
-static void give_up(struct cw_path *p, struct cw_sent *sent, bool is_probe, uint64_t now_ns)
+void cw_session_give_back(struct cw_path *p, struct cw_sent *sent, uint64_t now_ns)
 {
-    cw_session_mtu_on_lost(p, sent, now_ns);
-    if (sent->kind == CW_SENT_DATA && (is_probe || !cw_session_fec_holds(p, sent, now_ns)))
+    if (sent->kind == CW_SENT_DATA)
         cw_send_on_lost(&p->session->send, sent->reference, sent->fragment);
     if (sent->kind == CW_SENT_CONTROL && sent->fragment & CW_SENT_HAD_CREDIT) {
         cw_receive_credit_lost(&p->session->receive);
         p->session->credit_ns = now_ns;
     }
+}
+
+/* Without counting: a probe is not a loss, and waits not. */
+static void give_up(struct cw_path *p, struct cw_sent *sent, bool is_probe, uint64_t now_ns)
+{
+    cw_session_mtu_on_lost(p, sent, now_ns);
+    if (is_probe || sent->kind != CW_SENT_DATA || !cw_session_fec_holds(p, sent, now_ns))
+        cw_session_give_back(p, sent, now_ns);
     cw_inflight_lose(&p->inflight, sent, now_ns);
     if (p->inflight.lost.count > CW_LOST_REMEMBERED)
         cw_session_forget_sent(p, cw_inflight_oldest_lost(&p->inflight));
@@ -147,12 +154,16 @@ void cw_session_on_ack(struct cw_path *p, const struct cw_ack *ack, uint64_t now
     cw_session_detect_losses(p, now_ns);
     cw_rate_ack_end(&p->rate, p->loss.rtt_ns_smoothed, now_ns);
     cw_session_rate_obey(p);
+    if (newest.number > 0)
+        cw_path_on_acked(p, now_ns);
 }
 
 /* Nothing was acknowledged for long: send the oldest again, and a PING, which asks for an ack in any case. */
 static void probe(struct cw_path *p, uint64_t now_ns)
 {
     cw_path_count(p, CW_SESSION_PROBES);
+    if (cw_path_on_probe(p, now_ns))
+        return;
     for (uint32_t i = 0; i < CW_PROBE_PACKETS; i++) {
         struct cw_sent *sent = cw_inflight_oldest(&p->inflight);
         if (!sent)
@@ -180,13 +191,17 @@ static uint64_t silence_ns(const struct cw_session *s)
 static uint64_t probe_ns(const struct cw_path *p)
 {
     const struct cw_sent *oldest = cw_inflight_oldest(&p->inflight);
-    if (!oldest || (oldest->kind == CW_SENT_MTU && p->inflight.outstanding.count == 1))
+    if (p->state != CW_PATH_UP || !oldest ||
+        (oldest->kind == CW_SENT_MTU && p->inflight.outstanding.count == 1))
         return CW_NEVER;
-    return cw_loss_probe_ns(&p->loss);
+    return cw_path_probe_ns(p);
 }
 
 static void path_on_time(struct cw_path *p, uint64_t now_ns)
 {
+    cw_path_on_time(p, now_ns);
+    if (p->state != CW_PATH_UP)
+        return;
     if (now_ns >= p->loss.detect_ns) {
         cw_rate_ack_begin(&p->rate, now_ns);
         cw_session_detect_losses(p, now_ns);
@@ -195,7 +210,7 @@ static void path_on_time(struct cw_path *p, uint64_t now_ns)
     cw_session_fec_on_time(p, now_ns);
     if (now_ns >= probe_ns(p))
         probe(p, now_ns);
-    if (now_ns >= p->ping_ns) {
+    if (now_ns >= p->ping_ns && p->state == CW_PATH_UP) {
         p->ping_due = true;
         p->ping_ns = now_ns + p->session->config.idle_timeout_ns / 4;
     }
@@ -228,13 +243,14 @@ static uint64_t output_ns(const struct cw_path *p)
 {
     const struct cw_session *s = p->session;
     uint64_t due_ns = CW_NEVER;
-    if (cw_handshake_has_output(&s->handshake) || s->close_due)
+    if (p->state != CW_PATH_UNUSED)
+        due_ns = p->ping_due ? 0 : cw_session_acks_due_ns(p);
+    if (cw_handshake_has_output(&s->handshake, p->index) || p->close_due)
         due_ns = 0;
-    if (s->state == CW_STATE_UP) {
-        due_ns = CW_MIN(due_ns, CW_MIN(p->acks.deadline_ns, s->credit_ns));
-        if (p->ping_due)
-            due_ns = 0;
-        else if (cw_session_data_may_leave(p) || cw_session_fec_has_output(p))
+    if (p->state == CW_PATH_UP && due_ns > s->now_ns) {
+        if (cw_path_best(s) == p)
+            due_ns = CW_MIN(due_ns, s->credit_ns);
+        if (cw_session_data_may_leave(p) || cw_session_fec_has_output(p))
             due_ns = CW_MIN(due_ns, cw_session_rate_next_ns(p));
         due_ns = CW_MIN(due_ns, cw_session_mtu_deadline_ns(p));
     }
@@ -245,8 +261,8 @@ static uint64_t output_ns(const struct cw_path *p)
 
 static uint64_t path_deadline_ns(const struct cw_path *p)
 {
-    uint64_t deadline_ns = output_ns(p);
-    if (p->session->state != CW_STATE_UP)
+    uint64_t deadline_ns = CW_MIN(output_ns(p), cw_path_deadline_ns(p));
+    if (p->state != CW_PATH_UP)
         return deadline_ns;
     deadline_ns = CW_MIN(deadline_ns, CW_MIN(p->loss.detect_ns, probe_ns(p)));
     return CW_MIN(deadline_ns, CW_MIN(cw_session_fec_deadline_ns(p), p->ping_ns));

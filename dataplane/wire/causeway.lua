@@ -72,6 +72,8 @@ local f = {
     answer_random = ProtoField.bytes("causeway.answer.random", "Random of the ANSWER"),
     share = ProtoField.bytes("causeway.share", "X25519 share"),
     cookie = ProtoField.bytes("causeway.cookie", "Cookie"),
+    offer_paths = ProtoField.uint8("causeway.offer.paths", "Paths"),
+    offer_name = ProtoField.uint64("causeway.offer.name", "Hash of the path's name", base.HEX),
     offer_spi = ProtoField.uint32("causeway.offer.spi", "SPI to be sent to", base.HEX),
     offer_bytes = ProtoField.uint16("causeway.offer.datagram_bytes", "Datagram bytes, at most"),
     offer_blocks = ProtoField.uint16("causeway.offer.fec_blocks", "FEC blocks held", base.DEC, nil, 0x0fff),
@@ -83,7 +85,8 @@ local f = {
     carry_bytes = ProtoField.bytes("causeway.carry.bytes", "Bytes (TLS)"),
     mac = ProtoField.bytes("causeway.mac", "MAC"),
     frame = ProtoField.uint8("causeway.frame", "Frame", base.DEC, FRAMES),
-    ack_ranges = ProtoField.uint8("causeway.ack.ranges", "Ranges"),
+    of_path = ProtoField.uint8("causeway.path", "Of path", base.DEC, nil, 0xc0),
+    ack_ranges = ProtoField.uint8("causeway.ack.ranges", "Ranges", base.DEC, nil, 0x3f),
     ack_marked = ProtoField.uint16("causeway.ack.marked", "Arrived with a CE mark, modulo 2^16"),
     ack_delay = ProtoField.uint32("causeway.ack.delay", "Delay (ns)"),
     ack_largest = ProtoField.uint64("causeway.ack.largest", "Largest"),
@@ -123,7 +126,7 @@ local function broken_rule(tvb)
     local kind = version_type % 16
     if tvb(0, 4):uint() ~= FIRST_BYTES then
         return "not our PSP header"
-    elseif math.floor(version_type / 16) ~= 1 then
+    elseif math.floor(version_type / 16) ~= 2 then
         return "unknown version"
     elseif kind < DATA or kind > REPAIR then
         return "unknown type"
@@ -193,11 +196,18 @@ end
 local function add_offer(tree, tvb, random, share, at)
     add(tree, tvb, random, share - 32, 32)
     add(tree, tvb, f.share, share, 32)
-    add(tree, tvb, f.offer_spi, at, 4)
-    add(tree, tvb, f.offer_bytes, at + 4, 2)
-    add(tree, tvb, f.offer_blocks, at + 6, 2)
-    add(tree, tvb, f.offer_repairs, at + 6, 2)
-    add(tree, tvb, f.offer_window, at + 8, 4)
+    add(tree, tvb, f.offer_window, at, 4)
+    if not add(tree, tvb, f.offer_paths, at + 4, 1) then
+        return
+    end
+    for path = 0, math.min(tvb(at + 4, 1):uint(), 4) - 1 do
+        local of_path = at + 8 + 16 * path
+        add(tree, tvb, f.offer_name, of_path, 8)
+        add(tree, tvb, f.offer_spi, of_path + 8, 4)
+        add(tree, tvb, f.offer_bytes, of_path + 12, 2)
+        add(tree, tvb, f.offer_blocks, of_path + 14, 2)
+        add(tree, tvb, f.offer_repairs, of_path + 14, 2)
+    end
 end
 
 local function add_two_randoms(tree, tvb)
@@ -217,7 +227,7 @@ local handshake_body = {
     function(tree, tvb) -- ANSWER
         add(tree, tvb, f.hello_random, 40, 32)
         add_offer(tree, tvb, f.answer_random, 104, 136)
-        add(tree, tvb, f.confirm, 148, 32)
+        add(tree, tvb, f.confirm, 208, 32)
     end,
     function(tree, tvb) -- CONFIRM
         add_two_randoms(tree, tvb)
@@ -252,10 +262,11 @@ end
 local read_frame = {}
 
 read_frame[ACK] = function(tree, range)
-    local count = range(1, 1):uint()
+    local count = range(1, 1):uint() % 64
     if count < 1 or count > 32 or range:len() < 16 + 8 * count then
         return nil
     end
+    tree:add(f.of_path, range(1, 1))
     tree:add(f.ack_ranges, range(1, 1))
     tree:add_le(f.ack_marked, range(2, 2))
     tree:add_le(f.ack_delay, range(4, 4))
@@ -295,10 +306,11 @@ read_frame[CLOSE] = function(tree, range)
 end
 
 read_frame[RECOVERED] = function(tree, range)
-    local count = range(1, 1):uint()
+    local count = range(1, 1):uint() % 64
     if count < 1 or count > 16 or range:len() < 16 + 4 * count then
         return nil
     end
+    tree:add(f.of_path, range(1, 1))
     for i = 0, count - 1 do
         local at = range(16 + 4 * i, 4)
         tree:add(f.recovered, at, range(8, 8):le_uint64() - at:le_uint())

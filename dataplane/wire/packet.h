@@ -35,7 +35,7 @@
 #define CW_PACKET_TAG_SIZE    16u
 #define CW_PACKET_OVERHEAD    (CW_PACKET_HEADER_SIZE + CW_PACKET_TAG_SIZE)
 #define CW_PACKET_IV_SIZE     12u
-#define CW_PACKET_VERSION     1u
+#define CW_PACKET_VERSION     2u
 #define CW_PACKET_TICK_NS     128u
 #define CW_PACKET_BYTES_MAX   65507u /* of a UDP payload over IPv4 */
 #define CW_SPI_HANDSHAKE      0u

@@ -326,6 +326,9 @@ static void on_event(struct site *site, uint8_t peer, const struct cw_session_ev
             give_back(site, peer, end->out[e->tag].tag, e->delivered);
         end->out[e->tag].used = false;
         break;
+    case CW_SESSION_PATH_UP:
+    case CW_SESSION_PATH_DOWN:
+        break;
     default:
         site_message(site, peer, e->received.head, e->received.head_length, e->received.body,
                      e->received.body_length, &e->received.buffer);

@@ -49,8 +49,9 @@ static void build(void)
                                              .cluster_key = zeros,
                                              .carry = &carries[i],
                                              .seed = seeds[i],
-                                             .datagram_bytes = DATAGRAM_MAX,
-                                             .window = 256};
+                                             .window = 256,
+                                             .path_count = 1,
+                                             .paths = {{.datagram_bytes = DATAGRAM_MAX}}};
         cw_handshake_init(&sides[i], &config);
         cw_handshake_start(&sides[i], now_ns);
     }
@@ -60,7 +61,7 @@ static void hear(int side, const uint8_t *bytes, size_t length)
 {
     uint8_t *copy = malloc(length + 1); /* of its own size, so that a sanitizer sees the end */
     memcpy(copy, bytes, length);
-    enum cw_handshake_result result = cw_handshake_on_datagram(&sides[side], copy, length, now_ns);
+    enum cw_handshake_result result = cw_handshake_on_datagram(&sides[side], 0, copy, length, now_ns);
     CW_ASSERT(result != CW_HANDSHAKE_KEYED && "keys come from a verdict only");
     free(copy);
 }
@@ -78,7 +79,7 @@ static void say(int side, bool is_lost)
     give_seed(&sides[side]);
     if (now_ns >= cw_handshake_deadline_ns(&sides[side]))
         cw_handshake_on_time(&sides[side], now_ns);
-    size_t length = cw_handshake_transmit(&sides[side], last, now_ns);
+    size_t length = cw_handshake_transmit(&sides[side], 0, last, now_ns);
     CW_ASSERT(length <= DATAGRAM_MAX);
     if (length == 0)
         return;

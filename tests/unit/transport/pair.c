@@ -189,8 +189,10 @@ void cw_pair_init(struct cw_pair *pair, const struct cw_session_config *initiato
         s->config = i == 0 ? *initiator : *responder;
         s->has_entropy = true;
         s->rng.state = cw_rng_next(&pair->rng);
-        for (uint32_t path = 0; path < s->config.path_count; path++)
+        for (uint32_t path = 0; path < s->config.path_count; path++) {
             cw_link_init(&s->out[path], link, cw_rng_next(&pair->rng));
+            pair->leads_to[i][path] = path;
+        }
         make_session(pair, i);
     }
 }
@@ -225,6 +227,7 @@ void cw_pair_restart(struct cw_pair *pair, int side)
     struct cw_pair_side *s = &pair->sides[side];
     end_session(pair, side);
     random_bytes(&s->rng, s->config.seed, sizeof s->config.seed);
+    memset(s->is_path_up, 0, sizeof s->is_path_up);
     make_session(pair, side);
 }
 
@@ -326,6 +329,18 @@ static void on_sent(struct cw_pair *pair, int side, const struct cw_session_even
     s->finished_count++;
 }
 
+static void on_path(struct cw_pair_side *s, const struct cw_session_event *event)
+{
+    bool is_up = event->type == CW_SESSION_PATH_UP;
+    CW_ASSERT(event->path < s->config.path_count);
+    CW_ASSERT(s->is_path_up[event->path] != is_up && "only what changed is told");
+    CW_ASSERT(cw_session_is_up(s->session));
+    CW_ASSERT((event->why == CW_PATH_DOWN_NONE) == is_up);
+    s->is_path_up[event->path] = is_up;
+    s->path_ups[event->path] += is_up;
+    s->path_downs[event->path] += !is_up;
+}
+
 static void on_event(struct cw_pair *pair, int side, const struct cw_session_event *event)
 {
     struct cw_pair_side *s = &pair->sides[side];
@@ -336,11 +351,16 @@ static void on_event(struct cw_pair *pair, int side, const struct cw_session_eve
     case CW_SESSION_DOWN:
         s->downs++;
         s->last_why = event->why;
+        memset(s->is_path_up, 0, sizeof s->is_path_up);
         CW_ASSERT(event->why > CW_DOWN_NONE);
         CW_ASSERT(event->why < CW_DOWN_COUNT);
         break;
     case CW_SESSION_RECEIVED:
         on_received(pair, side, &event->received);
+        break;
+    case CW_SESSION_PATH_UP:
+    case CW_SESSION_PATH_DOWN:
+        on_path(s, event);
         break;
     default:
         CW_ASSERT(event->type == CW_SESSION_SENT);
@@ -363,7 +383,8 @@ static void deliver(struct cw_pair *pair, int to, uint32_t path)
     static uint8_t bytes[65536];
     size_t length;
     while ((length = cw_link_pop(&pair->sides[!to].out[path], bytes, pair->now_ns)) != SIZE_MAX) {
-        cw_session_on_datagram(pair->sides[to].session, path, bytes, length, pair->now_ns);
+        cw_session_on_datagram(pair->sides[to].session, pair->leads_to[!to][path], bytes, length,
+                               pair->now_ns);
         drain_events(pair, to);
     }
 }
@@ -393,7 +414,7 @@ static void turn(struct cw_pair *pair, int side)
         random_bytes(&s->rng, seed, sizeof seed);
         cw_session_entropy(s->session, seed);
     }
-    for (uint32_t path = 0; path < s->config.path_count; path++)
+    for (uint32_t path = 0; path < pair->sides[!side].config.path_count; path++)
         deliver(pair, side, path);
     if (cw_session_deadline_ns(s->session) <= pair->now_ns)
         cw_session_on_time(s->session, pair->now_ns);

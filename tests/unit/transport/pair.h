@@ -42,13 +42,17 @@ struct cw_pair_side {
     uint32_t finished_count;
     uint32_t arrived_count; /* from the other side */
     uint32_t ups, downs;
+    uint32_t path_ups[CW_SESSION_PATHS_MAX], path_downs[CW_SESSION_PATHS_MAX];
+    bool is_path_up[CW_SESSION_PATHS_MAX]; /* as told */
     uint8_t last_why;
 };
 
 struct cw_pair {
     uint64_t now_ns;
     struct cw_rng rng;
-    struct cw_pair_side sides[2];                                                  /* 0 initiates */
+    uint32_t
+        leads_to[2][CW_SESSION_PATHS_MAX]; /* whose path a side's datagrams come out on: as the cables are */
+    struct cw_pair_side sides[2];          /* 0 initiates */
     void (*tap)(struct cw_pair *pair, int from, uint8_t *datagram, size_t length); /* may be NULL */
     uint32_t tap_path;                                                             /* of what the tap sees */
     void (*authenticate)(struct cw_pair *pair, int side); /* after each turn of a side; may be NULL */

@@ -402,7 +402,7 @@ static void before_there_are_keys(void **state)
     int from = 0;
     for (uint32_t message = 0; message < 5; message++, from = !from) {
         for (int to = 0; to < 2; to++) {
-            uint32_t spi = pair->sides[to].session->handshake.own.spi;
+            uint32_t spi = pair->sides[to].session->handshake.own.spi[0];
             bool has_keys = pair->sides[to].session->handshake.state == CW_HANDSHAKE_CONFIRMING;
             remember(to);
             for (uint32_t i = 0; i < tape_count; i++) {

@@ -16,7 +16,7 @@ static const uint8_t golden_header[CW_PACKET_HEADER_SIZE] = {
     0xfe, 0x01, 0x06, 0x05,                         /* PSP: experimental, 1, 24 bytes, version 1 */
     0x12, 0x34, 0x56, 0x78,                         /* SPI */
     0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, /* IV */
-    0x11, 0x03, 0x78, 0x56,                         /* version 1, DATA; flags; session */
+    0x21, 0x03, 0x78, 0x56,                         /* version 2, DATA; flags; session */
     0xdd, 0xcc, 0xbb, 0xaa,                         /* time */
     0x20, 0x00, 0x02, 0x00,                         /* length 32; stream 2 */
     0x00, 0x00, 0x00, 0x00,                         /* FEC */
@@ -73,11 +73,11 @@ static void header_refusals(void **state)
     assert_int_equal(check_with(1, 2, whole), CW_PACKET_BAD_PSP);
     assert_int_equal(check_with(2, 0, whole), CW_PACKET_BAD_PSP);
     assert_int_equal(check_with(3, 0x01, whole), CW_PACKET_BAD_PSP); /* AES-GCM-128 */
-    assert_int_equal(check_with(16, 0x21, whole), CW_PACKET_BAD_VERSION);
-    assert_int_equal(check_with(16, 0x10, whole), CW_PACKET_BAD_TYPE);
-    assert_int_equal(check_with(16, 0x15, whole), CW_PACKET_BAD_TYPE);
-    assert_int_equal(check_with(16, 0x14, whole), CW_PACKET_BAD_FIELD); /* a repair of no block */
-    assert_int_equal(check_with(16, 0x13, whole), CW_PACKET_BAD_FIELD); /* a handshake with an SPI */
+    assert_int_equal(check_with(16, 0x11, whole), CW_PACKET_BAD_VERSION);
+    assert_int_equal(check_with(16, 0x20, whole), CW_PACKET_BAD_TYPE);
+    assert_int_equal(check_with(16, 0x25, whole), CW_PACKET_BAD_TYPE);
+    assert_int_equal(check_with(16, 0x24, whole), CW_PACKET_BAD_FIELD); /* a repair of no block */
+    assert_int_equal(check_with(16, 0x23, whole), CW_PACKET_BAD_FIELD); /* a handshake with an SPI */
     assert_int_equal(check_with(17, 0x04, whole), CW_PACKET_BAD_FIELD);
     assert_int_equal(check_with(27, 1, whole), CW_PACKET_OK);
     assert_int_equal(check_with(28, 1, whole), CW_PACKET_BAD_FIELD); /* a block without repairs */
@@ -87,7 +87,7 @@ static void header_refusals(void **state)
 /* The fields of forward error correction: of data and repairs only. */
 static void header_of_a_repair(void **state)
 {
-    static const uint8_t golden[] = {4 | 1 << 4, 1, 0, 0, 0, 0, 0, 0, 32, 0, 17, 2, 0x56, 0x34, 0x12, 1};
+    static const uint8_t golden[] = {4 | 2 << 4, 1, 0, 0, 0, 0, 0, 0, 32, 0, 17, 2, 0x56, 0x34, 0x12, 1};
     struct cw_packet packet = {.spi = 1,
                                .iv = 1,
                                .type = CW_PACKET_REPAIR,
@@ -105,9 +105,9 @@ static void header_of_a_repair(void **state)
     assert_int_equal(back.fec_block, 0x123456);
     assert_int_equal(back.fec_index, 1);
     assert_int_equal(back.fec_repairs, 2);
-    datagram[16] = 1 << 4 | CW_PACKET_DATA;
+    datagram[16] = 2 << 4 | CW_PACKET_DATA;
     assert_int_equal(cw_packet_check(datagram, sizeof datagram, &back), CW_PACKET_OK);
-    datagram[16] = 1 << 4 | CW_PACKET_CONTROL;
+    datagram[16] = 2 << 4 | CW_PACKET_CONTROL;
     assert_int_equal(cw_packet_check(datagram, sizeof datagram, &back), CW_PACKET_BAD_FIELD);
 }
 
@@ -256,7 +256,7 @@ static void acks_survive_the_way_there_and_back(void **state)
     struct cw_rng rng = {7};
     uint8_t bytes[CW_FRAME_ACK_SIZE(CW_ACK_RANGES_MAX)];
     for (int i = 0; i < 2000; i++) {
-        struct cw_ack ack = {.delay_ns = (uint32_t)cw_rng_next(&rng)};
+        struct cw_ack ack = {.delay_ns = (uint32_t)cw_rng_next(&rng), .path = (uint8_t)(i % 4)};
         struct cw_frame frame;
         uint64_t at = (1ull << 36) + cw_rng_below(&rng, 1ull << 36);
         ack.range_count = 1 + (uint32_t)cw_rng_below(&rng, CW_ACK_RANGES_MAX);
@@ -268,6 +268,7 @@ static void acks_survive_the_way_there_and_back(void **state)
         size_t size = cw_frame_write_ack(bytes, &ack);
         assert_int_equal(cw_frame_decode(bytes, size, &frame), size);
         assert_int_equal(frame.ack.delay_ns, ack.delay_ns);
+        assert_int_equal(frame.ack.path, ack.path);
         assert_int_equal(frame.ack.range_count, ack.range_count);
         assert_memory_equal(frame.ack.ranges, ack.ranges, ack.range_count * sizeof ack.ranges[0]);
     }

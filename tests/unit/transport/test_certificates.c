@@ -357,18 +357,19 @@ static void a_stranger_on_the_path(void **state)
                                                    .cluster_key = configs[0].cluster_key,
                                                    .carry = &carry,
                                                    .seed = seed,
-                                                   .datagram_bytes = 1472,
-                                                   .window = 256};
+                                                   .window = 256,
+                                                   .path_count = 1,
+                                                   .paths = {{.datagram_bytes = 1472}}};
         memset((void *)configs[0].cluster_key, 0, 32);
         cw_handshake_init(&stranger, &config);
         cw_handshake_start(&stranger, pair->now_ns);
         for (int turn = 0; turn < 2; turn++) {
-            size_t asked = cw_handshake_transmit(&stranger, datagram, pair->now_ns);
+            size_t asked = cw_handshake_transmit(&stranger, 0, datagram, pair->now_ns);
             cw_session_on_datagram(responder, 0, datagram, asked, pair->now_ns);
             size_t length = cw_session_transmit(responder, 0, datagram, pair->now_ns);
             assert_true(length <= asked);
             if (turn == 0)
-                assert_int_equal(cw_handshake_on_datagram(&stranger, datagram, length, pair->now_ns),
+                assert_int_equal(cw_handshake_on_datagram(&stranger, 0, datagram, length, pair->now_ns),
                                  CW_HANDSHAKE_TAKEN);
         }
         run(50 * CW_MS);
@@ -393,7 +394,7 @@ static void carries_that_are_refused(void **state)
         run(CW_MS);
     run(CW_MS);
     cw_carry_resend(from->carry);
-    size_t length = cw_handshake_transmit(from, last, pair->now_ns);
+    size_t length = cw_handshake_transmit(from, 0, last, pair->now_ns);
     assert_int_equal(length, 128 + 300);
     static const struct {
         size_t at;
@@ -406,12 +407,13 @@ static void carries_that_are_refused(void **state)
         struct cw_bytes all = {datagram, length - CW_MAC_SIZE};
         cw_hmac(h->mac_keys.from_initiator, &all, 1, mac);
         memcpy(datagram + length - CW_MAC_SIZE, mac, CW_MAC_SIZE);
-        assert_int_equal(cw_handshake_on_datagram(h, datagram, length, pair->now_ns), CW_HANDSHAKE_DROPPED);
+        assert_int_equal(cw_handshake_on_datagram(h, 0, datagram, length, pair->now_ns),
+                         CW_HANDSHAKE_DROPPED);
     }
     for (size_t cut = 0; cut < length; cut++)
-        assert_int_equal(cw_handshake_on_datagram(h, last, cut, pair->now_ns), CW_HANDSHAKE_DROPPED);
+        assert_int_equal(cw_handshake_on_datagram(h, 0, last, cut, pair->now_ns), CW_HANDSHAKE_DROPPED);
     assert_int_equal(h->carry->got, 0);
-    assert_int_equal(cw_handshake_on_datagram(h, last, length, pair->now_ns), CW_HANDSHAKE_TAKEN);
+    assert_int_equal(cw_handshake_on_datagram(h, 0, last, length, pair->now_ns), CW_HANDSHAKE_TAKEN);
     assert_int_equal(h->carry->got, 300);
     assert_true(cw_pair_run(pair, pair->now_ns + 5 * CW_SECOND, cw_pair_is_up));
 }

@@ -311,18 +311,19 @@ static void one_judgement_in_two_seconds_however_it_ends(void **state)
                                                    .cluster_key = nobody,
                                                    .carry = &carries[i],
                                                    .seed = seed,
-                                                   .datagram_bytes = 1472,
-                                                   .window = 256};
+                                                   .window = 256,
+                                                   .path_count = 1,
+                                                   .paths = {{.datagram_bytes = 1472}}};
         cw_handshake_init(&strangers[i], &config);
         cw_handshake_start(&strangers[i], pair->now_ns);
         cw_pair_run(pair, pair->now_ns + 10 * CW_MS, NULL);
-        (void)cw_handshake_transmit(&strangers[i], datagram, pair->now_ns);
+        (void)cw_handshake_transmit(&strangers[i], 0, datagram, pair->now_ns);
         responder->flood.next_ns = 0;
         inject(1, datagram);
         assert_int_equal(cw_session_transmit(responder, 0, datagram, pair->now_ns), CW_HANDSHAKE_BYTES);
-        assert_int_equal(cw_handshake_on_datagram(&strangers[i], datagram, sizeof datagram, pair->now_ns),
+        assert_int_equal(cw_handshake_on_datagram(&strangers[i], 0, datagram, sizeof datagram, pair->now_ns),
                          CW_HANDSHAKE_TAKEN);
-        (void)cw_handshake_transmit(&strangers[i], datagram, pair->now_ns);
+        (void)cw_handshake_transmit(&strangers[i], 0, datagram, pair->now_ns);
         add(&shown, datagram);
     }
     must_refuse = true;

@@ -32,8 +32,9 @@ static int set_up(void **state)
                                          .remote_name = "west",
                                          .cluster_key = cluster_key,
                                          .seed = seeds[0],
-                                         .datagram_bytes = 1472,
-                                         .window = 256};
+                                         .window = 256,
+                                         .path_count = 1,
+                                         .paths = {{.datagram_bytes = 1472}}};
     cw_handshake_init(&initiator, &config);
     config.is_initiator = false;
     config.local_name = "west";
@@ -48,13 +49,13 @@ static int set_up(void **state)
 /* The next message of one, which must be of this kind, left in `datagram`. */
 static void say(struct cw_handshake *from, enum cw_handshake_kind kind)
 {
-    assert_int_equal(cw_handshake_transmit(from, datagram, now_ns), CW_HANDSHAKE_BYTES);
+    assert_int_equal(cw_handshake_transmit(from, 0, datagram, now_ns), CW_HANDSHAKE_BYTES);
     assert_int_equal(datagram[26], kind);
 }
 
 static void hear(struct cw_handshake *to, enum cw_handshake_result expected)
 {
-    assert_int_equal(cw_handshake_on_datagram(to, datagram, sizeof datagram, now_ns), expected);
+    assert_int_equal(cw_handshake_on_datagram(to, 0, datagram, sizeof datagram, now_ns), expected);
 }
 
 static void pass(struct cw_handshake *from, enum cw_handshake_kind kind, enum cw_handshake_result expected)
@@ -90,8 +91,8 @@ static void the_four_messages(void **state)
     hear(&responder, CW_HANDSHAKE_KEYED);
     pass(&responder, CW_HANDSHAKE_ANSWER, CW_HANDSHAKE_KEYED);
     assert_memory_equal(&initiator.keys, &responder.keys, sizeof initiator.keys);
-    assert_int_equal(initiator.peer.spi, responder.own.spi);
-    assert_int_equal(responder.peer.spi, initiator.own.spi);
+    assert_int_equal(initiator.peer.paths[0].spi, responder.own_offer.paths[0].spi);
+    assert_int_equal(responder.peer.paths[0].spi, initiator.own_offer.paths[0].spi);
     say(&initiator, CW_HANDSHAKE_CONFIRM);
     memcpy(confirm, datagram, sizeof confirm);
     hear(&responder, CW_HANDSHAKE_COMPLETED);
@@ -104,7 +105,7 @@ static void the_four_messages(void **state)
     give_seed(&responder);
     memcpy(datagram, hello, sizeof hello);
     hear(&responder, CW_HANDSHAKE_TAKEN);
-    assert_false(cw_handshake_has_output(&responder));
+    assert_false(cw_handshake_has_output(&responder, 0));
     assert_false(cw_handshake_wants_seed(&responder));
     assert_int_equal(responder.state, CW_HANDSHAKE_LISTENING);
 }
@@ -114,7 +115,7 @@ static void a_false_answer(void **state)
     until_hello_with_cookie();
     hear(&responder, CW_HANDSHAKE_KEYED);
     say(&responder, CW_HANDSHAKE_ANSWER);
-    static const size_t places[] = {40, 72, 104, 136, 140, 144, 148, 179};
+    static const size_t places[] = {40, 72, 104, 136, 140, 144, 152, 156, 158, 207, 208, 239};
     for (size_t i = 0; i < CW_COUNT_OF(places); i++) {
         datagram[places[i]] ^= 4;
         sign(false);
@@ -149,7 +150,8 @@ static void offers_out_of_range(void **state)
     static const struct {
         size_t at;
         uint32_t value;
-    } bad[] = {{136, 0}, {140, 0}, {140, 511}, {140, 65508}, {144, 0}};
+    } bad[] = {{136, 0}, {140, 0},   {140, 5},     {140, 2}, {140, 257}, {152, 0},
+               {156, 0}, {156, 511}, {156, 65508}, {160, 1}, {204, 1}};
     until_hello_with_cookie();
     for (size_t i = 0; i < CW_COUNT_OF(bad); i++) {
         uint32_t good = cw_load32le(datagram + bad[i].at);
@@ -165,7 +167,7 @@ static void offers_out_of_range(void **state)
 static void a_cookie_is_bound_to_its_hello_and_ages(void **state)
 {
     until_hello_with_cookie();
-    static const size_t places[] = {41, 73, 105, 137, 141, 146};
+    static const size_t places[] = {41, 73, 105, 136, 145, 153, 156, 158};
     for (size_t i = 0; i < CW_COUNT_OF(places); i++) {
         datagram[places[i]] ^= 1;
         sign(true);

@@ -94,9 +94,11 @@ static void make_exchange(struct exchange *x)
         cw_keys_ephemeral(seed, &x->own[i]);
         memcpy(x->offers[i].random, x->own[i].random, 32);
         memcpy(x->offers[i].share, x->own[i].share, 32);
-        x->offers[i].spi = x->own[i].spi;
-        x->offers[i].datagram_bytes = 1472;
         x->offers[i].window = 256;
+        x->offers[i].path_count = 2;
+        for (uint32_t path = 0; path < 2; path++)
+            x->offers[i].paths[path] = (struct cw_path_offer){
+                .name_hash = 0x1000 + path, .spi = x->own[i].spi[path], .datagram_bytes = 1472};
     }
 }
 
@@ -106,7 +108,7 @@ static bool derive(const struct exchange *x, bool is_initiator, struct cw_sessio
                            x->own[!is_initiator].secret, is_initiator, keys);
 }
 
-static void both_sides_derive_the_same_four_different_keys(void **state)
+static void both_sides_derive_the_same_different_keys(void **state)
 {
     struct exchange x;
     struct cw_session_keys a, b;
@@ -114,9 +116,12 @@ static void both_sides_derive_the_same_four_different_keys(void **state)
     assert_true(derive(&x, true, &a));
     assert_true(derive(&x, false, &b));
     assert_memory_equal(&a, &b, sizeof a);
-    assert_memory_not_equal(a.from_initiator, a.from_responder, 32);
     assert_memory_not_equal(a.initiator_confirm, a.responder_confirm, 32);
-    assert_memory_not_equal(a.from_initiator, a.initiator_confirm, 32);
+    assert_memory_not_equal(a.paths[0].from_initiator, a.initiator_confirm, 32);
+    const uint8_t *keys = a.paths[0].from_initiator; /* four of each path, all different */
+    for (uint32_t i = 0; i < 8; i++)
+        for (uint32_t j = 0; j < i; j++)
+            assert_memory_not_equal(keys + CW_KEY_SIZE * i, keys + CW_KEY_SIZE * j, CW_KEY_SIZE);
 }
 
 /* Computed by another implementation (Python's hmac). Changing them is a new version of the protocol. */
@@ -128,8 +133,10 @@ static void derivation_is_frozen(void **state)
     make_exchange(&x);
     assert_true(derive(&x, true, &keys));
     cw_keys_mac(x.cluster_key, &x.names, &mac);
-    expect_hex(keys.from_initiator, 32, "d1c848bad4d7cd59809a36b330b7b09f030effb5b1e9e468c1e9cb07137f97f0");
-    expect_hex(keys.from_responder, 32, "1f8c33641996fc9c73225bc773848486eb94bbb93577f3bdf07b208599863732");
+    expect_hex(keys.paths[0].from_initiator, 32,
+               "0ed24271ba0f78ca25d5240df40f8aa896c6ecd169997512eef99a6b04aac574");
+    expect_hex(keys.paths[1].from_responder, 32,
+               "5123e0e525b9d038788d7bbc8b9c792aadf791413a8463cd7297e95de9c17f9f");
     expect_hex(mac.from_initiator, 32, "bfd9c7caa069c00b84a16887243288f20f825f5fb0dd6669e9e57767063cb127");
     expect_hex(mac.from_responder, 32, "a1a441c73940272dd3a6f7e525be351562cce7211d12be163e138627f1f72a89");
 }
@@ -159,20 +166,25 @@ static void every_input_changes_the_keys(void **state)
                          x.offers[1].random,
                          x.offers[0].share,
                          x.offers[1].share,
-                         (uint8_t *)&x.offers[0].spi,
-                         (uint8_t *)&x.offers[1].spi,
-                         (uint8_t *)&x.offers[0].datagram_bytes,
+                         (uint8_t *)&x.offers[0].paths[0].spi,
+                         (uint8_t *)&x.offers[1].paths[1].spi,
+                         (uint8_t *)&x.offers[0].paths[1].datagram_bytes,
+                         (uint8_t *)&x.offers[1].paths[0].name_hash,
+                         (uint8_t *)&x.offers[1].paths[1].fec,
                          (uint8_t *)&x.offers[1].window,
                          x.own[0].secret + 1};
     for (size_t i = 0; i < CW_COUNT_OF(inputs); i++) {
         *inputs[i] ^= 8;
         assert_true(derive(&x, true, &after));
-        assert_memory_not_equal(before.from_initiator, after.from_initiator, 32);
-        assert_memory_not_equal(before.from_responder, after.from_responder, 32);
         assert_memory_not_equal(before.initiator_confirm, after.initiator_confirm, 32);
         assert_memory_not_equal(before.responder_confirm, after.responder_confirm, 32);
-        assert_memory_not_equal(before.chain_from_initiator, after.chain_from_initiator, 32);
-        assert_memory_not_equal(before.chain_from_responder, after.chain_from_responder, 32);
+        for (uint32_t path = 0; path < 2; path++) {
+            const struct cw_path_keys *b = &before.paths[path], *a = &after.paths[path];
+            assert_memory_not_equal(b->from_initiator, a->from_initiator, 32);
+            assert_memory_not_equal(b->from_responder, a->from_responder, 32);
+            assert_memory_not_equal(b->chain_from_initiator, a->chain_from_initiator, 32);
+            assert_memory_not_equal(b->chain_from_responder, a->chain_from_responder, 32);
+        }
         *inputs[i] ^= 8;
     }
 }
@@ -208,7 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hkdf_of_rfc_5869),
         cmocka_unit_test(x25519_of_rfc_7748),
-        cmocka_unit_test(both_sides_derive_the_same_four_different_keys),
+        cmocka_unit_test(both_sides_derive_the_same_different_keys),
         cmocka_unit_test(derivation_is_frozen),
         cmocka_unit_test(later_generations_are_frozen),
         cmocka_unit_test(every_input_changes_the_keys),

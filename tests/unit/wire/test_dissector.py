@@ -26,14 +26,15 @@ def hex_of(first, length):
 
 HELLO_RANDOM, ANSWER_RANDOM, SHARE, COOKIE, CONFIRM = (hex_of(f, 32) for f in (0x10, 0x30, 0x50, 0x70, 0x90))
 PSP = {"psp.next_header": "254", "psp.extension": "1", "psp.crypt_offset": "6", "psp.version": "1",
-       "psp.sample": "0", "psp.drop": "0", "psp.virtual": "0", "version": "1"}
+       "psp.sample": "0", "psp.drop": "0", "psp.virtual": "0", "version": "2"}
 SEALED = PSP | {"spi": "0x12345678", "session": "0x5678", "ticks": str(0xAABBCCDD), "length": "32",
                 "sealed": hex_of(0xB0, 32), "tag": hex_of(0xF0, 16), "kind": "", "mac": ""}
 OF_NO_BLOCK = {"fec.repairs": "0", "fec.block": "0", "fec.index": "0"}
 HANDSHAKE = PSP | OF_NO_BLOCK | {"type": "3", "spi": "0x00000000", "packet": "0", "mac": hex_of(0xF0, 16), "sealed": "",
                                  "ack_wanted": "0", "retransmission": "0", "stream": ""}
-OFFER = {"offer.spi": "0x12345678", "offer.datagram_bytes": "1472", "offer.fec_blocks": "64",
-         "offer.fec_repairs": "2", "offer.window": "4096", "share": SHARE}
+OFFER = {"offer.paths": "2", "offer.name": "0x8877665544332211,0x0000000000000007", "offer.spi": "0x12345678,0x00000009",
+         "offer.datagram_bytes": "1472,8972", "offer.fec_blocks": "64,0", "offer.fec_repairs": "2,0", "offer.window": "4096",
+         "share": SHARE}
 EXPECTED = {
     "datagram_data": SEALED | OF_NO_BLOCK | {
         "type": "1", "packet": str(0x0102030405060708), "ack_wanted": "1", "retransmission": "1", "stream": "2",
@@ -59,14 +60,14 @@ EXPECTED = {
 }
 # (where, what byte stands there then) of datagram_data, and what the dissector says of it on its own port
 BROKEN = (
-    (16, 0x21, "unknown version"),
-    (16, 0x10, "unknown type"),
-    (16, 0x15, "unknown type"),
+    (16, 0x11, "unknown version"),
+    (16, 0x20, "unknown type"),
+    (16, 0x25, "unknown type"),
     (17, 0x04, "unknown flags"),
-    (16, 0x14, "a place in a block, without a block"),
+    (16, 0x24, "a place in a block, without a block"),
     (31, 1, "a place in a block, without a block"),
     (28, 1, "a place in a block, without a block"),
-    (16, 0x13, "SPI and type do not belong together"),
+    (16, 0x23, "SPI and type do not belong together"),
     (24, 31, "its length is not the datagram's"),
 )
 

@@ -81,7 +81,7 @@ GOLDEN = {
 def datagram(kind, flags, spi, number, byte_26, repairs, block, index, position, payload):
     """What is sealed, and the tag, are only some bytes here: no key is needed to look at the rest."""
     psp = struct.pack(">BBBBIQ", 254, 1, 6, 1 << 2 | 1, spi, number)
-    clear = struct.pack("<BBHIHBBIQ", 1 << 4 | kind, flags, spi & 0xFFFF, 0xAABBCCDD if spi else 0, len(payload), byte_26,
+    clear = struct.pack("<BBHIHBBIQ", 2 << 4 | kind, flags, spi & 0xFFFF, 0xAABBCCDD if spi else 0, len(payload), byte_26,
                         repairs, block | index << 24, position)
     return psp + clear + payload + bytes(range(0xF0, 0x100))
 
@@ -95,7 +95,8 @@ def handshake(kind, fields, length=256 - 56):
 
 
 HELLO_RANDOM, ANSWER_RANDOM, SHARE = filled(0x10, 32), filled(0x30, 32), filled(0x50, 32)
-OFFER = struct.pack("<IHHI", 0x12345678, 1472, 64 | 2 << 12, 4096)
+OFFER = (struct.pack("<IB3x", 4096, 2) + struct.pack("<QIHH", 0x8877665544332211, 0x12345678, 1472, 64 | 2 << 12) +
+         struct.pack("<QIHH", 7, 9, 8972, 0) + bytes(32))
 COOKIE, CONFIRM = filled(0x70, 32), filled(0x90, 32)
 SEALED = filled(0xB0, 32)
 

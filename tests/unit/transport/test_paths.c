@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Sessions of several paths: they come up over any, use all, and lose nothing when one fails. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/numbers.h"
+#include "pair.h"
+#include "transport/session_internal.h"
+
+static struct cw_pair *pair;
+
+static int set_up(void **state)
+{
+    pair = calloc(1, sizeof *pair);
+    return pair ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    cw_pair_fini(pair);
+    free(pair);
+    return 0;
+}
+
+static struct cw_session_config configs[2];
+
+/* Paths 0..count - 1 on both sides, alike. */
+static void configure(uint32_t count, uint64_t seed)
+{
+    cw_pair_defaults(&configs[0], &configs[1], seed);
+    for (int i = 0; i < 2; i++) {
+        configs[i].path_count = count;
+        for (uint32_t path = 0; path < count; path++) {
+            configs[i].paths[path] = configs[i].paths[0];
+            configs[i].paths[path].name_hash = 100 + path;
+            configs[i].paths[path].rate_bytes_per_second = 10000000; /* so that no path has room for all */
+        }
+    }
+}
+
+static void begin(const struct cw_link_config *links, uint64_t seed)
+{
+    cw_pair_init(pair, &configs[0], &configs[1], &links[0], seed);
+    for (int i = 0; i < 2; i++)
+        for (uint32_t path = 0; path < configs[i].path_count; path++)
+            pair->sides[i].out[path].config = links[path];
+}
+
+static void run(uint64_t ns)
+{
+    cw_pair_run(pair, pair->now_ns + ns, NULL);
+}
+
+static void go_up(void)
+{
+    assert_true(cw_pair_run(pair, pair->now_ns + 20 * CW_SECOND, cw_pair_is_up));
+    run(300 * CW_MS);
+}
+
+static void cut(uint32_t path, bool is_cut)
+{
+    for (int i = 0; i < 2; i++)
+        pair->sides[i].out[path].config.loss_per_million = is_cut ? 1000000 : 0;
+}
+
+static uint32_t paths_up(int side)
+{
+    uint32_t count = 0;
+    for (uint32_t path = 0; path < CW_SESSION_PATHS_MAX; path++)
+        count += pair->sides[side].is_path_up[path];
+    return count;
+}
+
+static struct cw_session_path_stats stats_of(int side, uint32_t path)
+{
+    struct cw_session_path_stats stats;
+    cw_session_path_stats(pair->sides[side].session, path, &stats);
+    return stats;
+}
+
+static bool send_any(int side)
+{
+    static const uint32_t bodies[] = {0, 1, 512, 4096, 4097, 16384, 32768, 65536, 131072};
+    return cw_pair_send(pair, side, (enum cw_stream)cw_rng_below(&pair->rng, CW_STREAM_COUNT), 96,
+                        bodies[cw_rng_below(&pair->rng, CW_COUNT_OF(bodies))]);
+}
+
+static void some_traffic(uint64_t ns)
+{
+    for (uint64_t end_ns = pair->now_ns + ns; pair->now_ns < end_ns; run(CW_MS)) {
+        (void)send_any(0);
+        (void)send_any(1);
+    }
+}
+
+static void expect_all_once(void)
+{
+    assert_true(cw_pair_run(pair, pair->now_ns + 60 * CW_SECOND, cw_pair_is_finished));
+    for (int side = 0; side < 2; side++) {
+        struct cw_pair_side *s = &pair->sides[side];
+        assert_int_equal(s->downs, 0);
+        for (uint32_t i = 0; i < s->sent_count; i++) {
+            assert_int_equal(s->messages[i].state, CW_PAIR_DELIVERED);
+            assert_int_equal(s->messages[i].arrived, 1);
+        }
+    }
+}
+
+static const struct cw_link_config good_links[CW_SESSION_PATHS_MAX] = {
+    {.delay_ns = CW_MS}, {.delay_ns = CW_MS}, {.delay_ns = CW_MS}, {.delay_ns = CW_MS}};
+
+static void all_come_up_and_carry_data(void **state)
+{
+    for (uint32_t count = 1; count <= CW_SESSION_PATHS_MAX; count++) {
+        configure(count, count);
+        begin(good_links, count);
+        go_up();
+        assert_int_equal(paths_up(0), count);
+        assert_int_equal(paths_up(1), count);
+        some_traffic(200 * CW_MS);
+        expect_all_once();
+        for (int side = 0; side < 2; side++)
+            for (uint32_t path = 0; path < count; path++)
+                assert_string_equal(stats_of(side, path).state_name, "up");
+        if (count < CW_SESSION_PATHS_MAX)
+            cw_pair_fini(pair);
+    }
+}
+
+/* The orders of the two sides differ, and each has a path that the other has not. */
+static void paths_are_matched_by_name(void **state)
+{
+    configure(3, 1);
+    configs[0].paths[2].name_hash = 7;
+    configs[1].paths[0].name_hash = 101;
+    configs[1].paths[1].name_hash = 8;
+    configs[1].paths[2].name_hash = 100;
+    begin(good_links, 1);
+    /* As the cables are: the initiator's 0 leads to the responder's 2, 1 to 0, 2 to 1. */
+    static const uint32_t there[] = {2, 0, 1};
+    memcpy(pair->leads_to[0], there, sizeof there);
+    for (uint32_t path = 0; path < 3; path++)
+        pair->leads_to[1][there[path]] = path;
+    go_up();
+    assert_int_equal(paths_up(0), 2);
+    assert_int_equal(paths_up(1), 2);
+    assert_false(stats_of(0, 2).is_shared);
+    assert_false(stats_of(1, 1).is_shared);
+    assert_true(stats_of(1, 2).is_shared);
+    some_traffic(100 * CW_MS);
+    expect_all_once();
+}
+
+static void sides_without_a_common_path_do_not_meet(void **state)
+{
+    configure(2, 1);
+    configs[1].paths[0].name_hash = 1;
+    configs[1].paths[1].name_hash = 2;
+    begin(good_links, 1);
+    run(5 * CW_SECOND);
+    assert_int_equal(pair->sides[0].ups + pair->sides[1].ups, 0);
+    assert_true(cw_pair_counter(pair, 1, CW_SESSION_DROP_HANDSHAKE) > 3);
+}
+
+static void a_start_needs_one_path_whichever(void **state)
+{
+    for (uint32_t alive = 0; alive < 3; alive++) {
+        configure(3, alive);
+        begin(good_links, alive);
+        for (uint32_t path = 0; path < 3; path++)
+            cut(path, path != alive);
+        go_up();
+        assert_int_equal(paths_up(0), 1);
+        assert_true(pair->sides[0].is_path_up[alive]);
+        some_traffic(50 * CW_MS);
+        expect_all_once();
+        for (uint32_t path = 0; path < 3; path++)
+            cut(path, false);
+        run(2 * CW_SECOND);
+        assert_int_equal(paths_up(0), 3);
+        assert_int_equal(paths_up(1), 3);
+        if (alive < 2)
+            cw_pair_fini(pair);
+    }
+}
+
+static void one_falls_and_returns(void **state)
+{
+    for (uint32_t path = 0; path < 2; path++) {
+        configure(2, 5);
+        begin(good_links, 5);
+        go_up();
+        some_traffic(100 * CW_MS);
+        cut(path, true);
+        some_traffic(100 * CW_MS);
+        assert_int_equal(paths_up(0), 1);
+        assert_int_equal(paths_up(1), 1);
+        assert_false(pair->sides[0].is_path_up[path]);
+        assert_string_equal(stats_of(0, path).state_name, "down");
+        cut(path, false);
+        run(2 * CW_SECOND);
+        assert_int_equal(paths_up(0), 2);
+        assert_int_equal(paths_up(1), 2);
+        some_traffic(100 * CW_MS);
+        expect_all_once();
+        assert_int_equal(stats_of(0, path).counters[CW_SESSION_PATH_DOWNS], 1);
+        assert_int_equal(stats_of(0, !path).counters[CW_SESSION_PATH_DOWNS], 0);
+        if (path == 0)
+            cw_pair_fini(pair);
+    }
+}
+
+/* An idle session too finds out which of its paths are alive. */
+static void an_idle_path_falls_and_returns(void **state)
+{
+    configure(2, 6);
+    begin(good_links, 6);
+    go_up();
+    cut(1, true);
+    run(3 * CW_SECOND);
+    assert_int_equal(paths_up(0), 1);
+    assert_int_equal(paths_up(1), 1);
+    cut(1, false);
+    run(3 * CW_SECOND);
+    assert_int_equal(paths_up(0), 2);
+    assert_int_equal(paths_up(1), 2);
+    run(60 * CW_SECOND);
+    assert_int_equal(pair->sides[0].path_downs[0] + pair->sides[1].path_downs[0], 0);
+    assert_int_equal(pair->sides[0].path_downs[1], 1);
+}
+
+/* A peer that does nothing for a while is no reason to take paths down. */
+static void a_peer_that_sleeps_brings_no_path_down(void **state)
+{
+    configure(2, 7);
+    begin(good_links, 7);
+    go_up();
+    for (int round = 0; round < 20; round++) {
+        some_traffic(20 * CW_MS);
+        for (uint32_t path = 0; path < 2; path++) /* what would be sent meanwhile comes when it wakes */
+            pair->sides[1].out[path].config.delay_ns = 300 * CW_MS;
+        run(5 * CW_MS);
+        for (uint32_t path = 0; path < 2; path++)
+            pair->sides[1].out[path].config.delay_ns = CW_MS;
+        run(400 * CW_MS);
+    }
+    expect_all_once();
+    for (int side = 0; side < 2; side++)
+        assert_int_equal(pair->sides[side].path_downs[0] + pair->sides[side].path_downs[1], 0);
+}
+
+static void all_silent_is_the_session_s_end_as_ever(void **state)
+{
+    configure(2, 8);
+    begin(good_links, 8);
+    go_up();
+    some_traffic(50 * CW_MS);
+    cut(0, true);
+    cut(1, true);
+    run(CW_SECOND);
+    assert_true(cw_pair_is_up(pair));
+    assert_true(paths_up(0) >= 1);
+    run(3 * CW_SECOND);
+    assert_int_equal(pair->sides[0].downs, 1);
+    assert_int_equal(pair->sides[0].last_why, CW_DOWN_IDLE);
+    assert_int_equal(paths_up(0), 0);
+    cut(1, false); /* and over another one than the last */
+    assert_true(cw_pair_run(pair, pair->now_ns + 5 * CW_SECOND, cw_pair_is_up));
+}
+
+/* Only what the initiator sends on path 1 is lost: the path still serves the other direction. */
+static void half_a_path_serves_its_direction(void **state)
+{
+    configure(2, 9);
+    begin(good_links, 9);
+    go_up();
+    pair->sides[0].out[1].config.loss_per_million = 1000000;
+    some_traffic(500 * CW_MS);
+    assert_false(pair->sides[0].is_path_up[1]);
+    assert_true(pair->sides[1].is_path_up[1]);
+    assert_int_equal(pair->sides[1].path_downs[0], 0);
+    expect_all_once();
+}
+
+static void keys_are_replaced_on_each_path(void **state)
+{
+    configure(2, 10);
+    begin(good_links, 10);
+    for (int side = 0; side < 2; side++)
+        pair->sides[side].session->rotate_blocks = 2500; /* 40 KB */
+    go_up();
+    some_traffic(300 * CW_MS);
+    expect_all_once();
+    for (uint32_t path = 0; path < 2; path++) {
+        assert_true(stats_of(0, path).counters[CW_SESSION_KEYS_ROTATED] > 3);
+        assert_true(stats_of(1, path).counters[CW_SESSION_KEYS_FOLLOWED] > 3);
+    }
+}
+
+static void everything_arrives_over_paths_that_fail_in_all_ways(void **state)
+{
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct cw_link_config links[CW_SESSION_PATHS_MAX];
+        struct cw_rng rng = {seed};
+        uint32_t count = 2 + (uint32_t)cw_rng_below(&rng, 3);
+        for (uint32_t path = 0; path < count; path++)
+            cw_pair_adversary(&configs[0], &configs[1], &links[path], &rng, seed);
+        configure(count, seed);
+        for (int i = 0; i < 2; i++)
+            for (uint32_t path = 0; path < count; path++) {
+                struct cw_session_path_config *c = &configs[i].paths[path];
+                c->rate_kind = (enum cw_rate_kind)cw_rng_below(&rng, CW_RATE_KIND_COUNT);
+                c->datagram_bytes_max = 600 + (uint32_t)cw_rng_below(&rng, 8000);
+                c->packets_in_flight_max = 16u << cw_rng_below(&rng, 6);
+                c->is_mtu_probed = cw_rng_below(&rng, 2);
+                if (cw_rng_below(&rng, 2))
+                    c->fec = (struct cw_fec_config){CW_FEC_FIXED, 8, 2, 2};
+                configs[i].idle_timeout_ns = 30 * CW_SECOND;
+            }
+        begin(links, seed);
+        for (uint32_t round = 0; round < 8; round++) {
+            uint32_t dead = (uint32_t)cw_rng_below(&rng, count);
+            uint32_t loss = links[dead].loss_per_million;
+            cut(dead, true);
+            some_traffic(cw_rng_below(&rng, 100) * CW_MS);
+            for (int i = 0; i < 2; i++)
+                pair->sides[i].out[dead].config.loss_per_million = loss;
+            some_traffic(cw_rng_below(&rng, 100) * CW_MS);
+        }
+        assert_true(cw_pair_run(pair, pair->now_ns + 300 * CW_SECOND, cw_pair_is_finished));
+        expect_all_once();
+        if (seed < 60)
+            cw_pair_fini(pair);
+    }
+}
+
+#define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(all_come_up_and_carry_data),
+        STORY(paths_are_matched_by_name),
+        STORY(sides_without_a_common_path_do_not_meet),
+        STORY(a_start_needs_one_path_whichever),
+        STORY(one_falls_and_returns),
+        STORY(an_idle_path_falls_and_returns),
+        STORY(a_peer_that_sleeps_brings_no_path_down),
+        STORY(all_silent_is_the_session_s_end_as_ever),
+        STORY(half_a_path_serves_its_direction),
+        STORY(keys_are_replaced_on_each_path),
+        STORY(everything_arrives_over_paths_that_fail_in_all_ways),
+    };
+    return cmocka_run_group_tests_name("transport/paths", tests, NULL, NULL);
+}
