@@ -206,9 +206,9 @@ static void check_ours(const struct cw_aead_ops *ops)
     uint8_t key[32], nonce[CW_PACKET_IV_SIZE], datagram[32 + CW_PACKET_OVERHEAD], sealed[sizeof datagram];
     uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
     unhex(sealed, "fe010605123456780102030405060708"
-                  "11037856ddccbbaa20000200000000008877665544332211"
+                  "21037856ddccbbaa20000200000000008877665544332211"
                   "f6db5725884590e4a3c7cee542a072ba453ccef5e3a493b0d88dc019fa5c3944"
-                  "8fe6f2bb26dd2587bfaea479b8692998");
+                  "dd8a68c1f7cb5a477855347f66649188");
     for (unsigned i = 0; i < 32; i++)
         key[i] = payload[i] = (uint8_t)i;
     void *state = state_new(ops, key);
