@@ -91,6 +91,19 @@ void cw_frame_path_set_remote_mac(struct cw_frame_path *path, const uint8_t mac[
     memcpy(path->template, mac, 6);
 }
 
+void cw_frame_path_leave_sum(struct cw_frame_path *path)
+{
+    path->is_sum_device_s = true;
+}
+
+/* Not complemented: the device adds the rest, and complements. */
+static uint16_t pseudo_sum(const struct cw_frame_path *path, uint16_t udp_length)
+{
+    const struct cw_frame_addresses *addresses = &path->addresses;
+    uint32_t ports = addresses->local_udp + (uint32_t)addresses->remote_udp;
+    return cw_checksum_fold((uint64_t)path->checksum_partial - ports + udp_length);
+}
+
 /* The length counts twice: in the pseudo header and in UDP's own. A sum that comes out as 0 is sent as
  * 0xffff, its equal: 0 would say that there is none. */
 static uint16_t udp_checksum(const struct cw_frame_path *path, const uint8_t *payload, size_t payload_length)
@@ -109,12 +122,15 @@ void cw_frame_finish(const struct cw_frame_path *path, uint8_t *frame, size_t pa
     cw_store16be(udp + CW_UDP_LENGTH, udp_length);
     if (path->addresses.local_ip.version == 6) {
         cw_store16be(ip + CW_V6_LENGTH, udp_length);
-        cw_store16be(udp + CW_UDP_CHECKSUM, udp_checksum(path, frame + path->header_bytes, payload_length));
+        cw_store16be(udp + CW_UDP_CHECKSUM,
+                     path->is_sum_device_s ? pseudo_sum(path, udp_length)
+                                           : udp_checksum(path, frame + path->header_bytes, payload_length));
         return;
     }
     uint16_t total_length = (uint16_t)(udp_length + CW_FRAME_IP4_BYTES);
     cw_store16be(ip + CW_V4_LENGTH, total_length);
-    cw_store16be(ip + CW_V4_CHECKSUM, (uint16_t)~cw_checksum_fold(path->checksum_partial + total_length));
+    if (!path->is_sum_device_s)
+        cw_store16be(ip + CW_V4_CHECKSUM, (uint16_t)~cw_checksum_fold(path->checksum_partial + total_length));
 }
 
 /* ---------------------------------------------------------------- receiving */
@@ -140,7 +156,7 @@ enum cw_frame_verdict cw_frame_check_link(uint16_t vlan, const struct cw_frame_i
 }
 
 static enum cw_frame_verdict check_v4(const struct cw_frame_path *path, const struct cw_frame_inner *inner,
-                                      size_t *udp_room)
+                                      bool is_sum_good, size_t *udp_room)
 {
     const uint8_t *ip = inner->bytes;
     if (inner->length < CW_FRAME_IP4_BYTES + CW_FRAME_UDP_BYTES)
@@ -149,7 +165,7 @@ static enum cw_frame_verdict check_v4(const struct cw_frame_path *path, const st
         memcmp(ip + CW_V4_SOURCE, path->addresses.remote_ip.bytes, 4) != 0 ||
         memcmp(ip + CW_V4_TARGET, path->addresses.local_ip.bytes, 4) != 0)
         return CW_FRAME_NOT_OURS;
-    if (cw_checksum_fold(sum_v4_header(ip)) != 0xffff)
+    if (!is_sum_good && cw_checksum_fold(sum_v4_header(ip)) != 0xffff)
         return CW_FRAME_CHECKSUM;
     if ((cw_load16be(ip + CW_V4_FRAGMENT) & CW_FRAGMENT_MASK) != 0)
         return CW_FRAME_FRAGMENTED;
@@ -176,12 +192,15 @@ static enum cw_frame_verdict check_v6(const struct cw_frame_path *path, const st
 }
 
 /* Source and target of the pseudo header have been seen to be the path's. */
-static bool is_udp_sum_good(const struct cw_frame_path *path, const uint8_t *udp, size_t udp_length)
+static bool is_udp_sum_good(const struct cw_frame_path *path, const uint8_t *udp, size_t udp_length,
+                            bool is_sum_good)
 {
+    if (cw_load16be(udp + CW_UDP_CHECKSUM) == 0)
+        return false; /* none: a device may take that for good */
+    if (is_sum_good)
+        return true;
     uint64_t sum = cw_checksum_sum(path->addresses.remote_ip.bytes, 16) + CW_PROTOCOL_UDP + udp_length;
     sum += cw_checksum_sum(path->addresses.local_ip.bytes, 16);
-    if (cw_load16be(udp + CW_UDP_CHECKSUM) == 0)
-        return false;
     return cw_checksum_fold(sum + cw_checksum_sum(udp, udp_length)) == 0xffff;
 }
 
@@ -196,7 +215,8 @@ enum cw_frame_verdict cw_frame_check(const struct cw_frame_path *path, const str
         return verdict;
     if (inner.type != (is_v6 ? CW_ETHERTYPE_IPV6 : CW_ETHERTYPE_IPV4))
         return CW_FRAME_NOT_OURS;
-    verdict = is_v6 ? check_v6(path, &inner, &udp_room) : check_v4(path, &inner, &udp_room);
+    verdict =
+        is_v6 ? check_v6(path, &inner, &udp_room) : check_v4(path, &inner, frame->is_sum_good, &udp_room);
     if (verdict != CW_FRAME_OK)
         return verdict;
     uint8_t *udp = inner.bytes + (is_v6 ? CW_FRAME_IP6_BYTES : CW_FRAME_IP4_BYTES);
@@ -205,7 +225,7 @@ enum cw_frame_verdict cw_frame_check(const struct cw_frame_path *path, const str
     size_t udp_length = cw_load16be(udp + CW_UDP_LENGTH);
     if (udp_length < CW_FRAME_UDP_BYTES || udp_length != udp_room)
         return CW_FRAME_SHORT;
-    if (is_v6 && !is_udp_sum_good(path, udp, udp_length))
+    if (is_v6 && !is_udp_sum_good(path, udp, udp_length, frame->is_sum_good))
         return CW_FRAME_CHECKSUM;
     *payload = udp + CW_FRAME_UDP_BYTES;
     *payload_length = udp_length - CW_FRAME_UDP_BYTES;

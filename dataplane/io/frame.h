@@ -2,11 +2,12 @@
 /*
  * Ethernet, VLAN tag, IPv4 or IPv6, and UDP around a datagram between two fixed addresses. Pure.
  *
- * Sending patches lengths and one checksum into a template.
- *   IPv4: DF is set and the id is 0 (RFC 6864: an atomic datagram needs none). The UDP checksum is 0, which
- * IPv4 allows: the payload is sealed. IPv6: nothing on the way may cut a packet. The UDP checksum is computed
- * and is checked (RFC 8200 section 8.1): the IP header has none, and the exception for tunnels (RFC 6935) is
- * not one to be had everywhere.
+ * Sending patches lengths and one checksum into a template; where the device computes that checksum, it gets
+ * what the device wants there (nothing for an IPv4 header; for UDP the sum of the pseudo header), and where
+ * it has found a received one right, it is not computed again. IPv4: DF is set and the id is 0 (RFC 6864: an
+ * atomic datagram needs none). The UDP checksum is 0, which IPv4 allows: the payload is sealed. IPv6: nothing
+ * on the way may cut a packet. The UDP checksum is computed and is checked (RFC 8200 section 8.1): the IP
+ * header has none, and the exception for tunnels (RFC 6935) is not one to be had everywhere.
  *
  * Receiving takes only whole, unfragmented datagrams, without IP options and extension headers, from the
  * peer's address to our address and port, with our VLAN tag or without any as the path has one; a priority
@@ -43,6 +44,7 @@ struct cw_frame_path {
     struct cw_frame_addresses addresses;
     uint8_t ip_at, udp_at, header_bytes; /* offsets in what is sent; the payload follows the header */
     uint8_t template[CW_FRAME_HEADER_BYTES_MAX];
+    bool is_sum_device_s;      /* the checksum of what is sent is left to the device */
     uint32_t checksum_partial; /* IPv4: of the IP header; IPv6: of pseudo header and UDP header. Lengths 0 */
 };
 
@@ -51,7 +53,8 @@ struct cw_frame_in {
     uint8_t *bytes;
     size_t length; /* padding included */
     bool is_tag_taken;
-    uint16_t tag; /* the TCI, when it was taken out */
+    uint16_t tag;     /* the TCI, when it was taken out */
+    bool is_sum_good; /* says the device: IPv4: of the IP header; IPv6: of UDP */
 };
 
 enum cw_frame_verdict {
@@ -63,6 +66,8 @@ enum cw_frame_verdict {
 };
 
 void cw_frame_path_init(struct cw_frame_path *path, const struct cw_frame_addresses *addresses);
+/* The device computes the IPv4 header's checksum, or UDP's over IPv6, as the path has it. */
+void cw_frame_path_leave_sum(struct cw_frame_path *path);
 /* Where frames are sent from now on. */
 void cw_frame_path_set_remote_mac(struct cw_frame_path *path, const uint8_t mac[6]);
 /* Writes the path's header_bytes in front of a payload of this length, at most CW_FRAME_PAYLOAD_MAX, which

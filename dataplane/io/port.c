@@ -43,6 +43,9 @@ struct cw_port {
     uint16_t id;
     bool is_memif;
     uint32_t datagram_bytes_max;
+    uint64_t transmit_flags; /* of each datagram's mbuf: what the device computes */
+    uint64_t sum_good_flag;  /* of a received mbuf: it has found right what cw_frame_check would compute */
+    bool is_spread;          /* the device was asked to spread by UDP ports */
     struct rte_mempool *pool;
     struct cw_frame_path path;
     struct cw_host host;   /* only when it has addresses */
@@ -122,13 +125,57 @@ static struct rte_mempool *pool_new(const struct cw_port *port, const struct rte
                                    POOL_CACHE, 0, (uint16_t)room, rte_eth_dev_socket_id(port->id));
 }
 
+/* What the device can do for us, of what we would do ourselves: the checksum of the IPv4 header (UDP has none
+ * there), or that of UDP over IPv6; and, where it has several queues, spreading by UDP ports, for whoever
+ * uses more than one. */
+static void wish(const struct cw_port *port, const struct rte_eth_dev_info *info, struct rte_eth_conf *conf)
+{
+    bool is_v6 = port->config.local_ip.version == 6;
+    uint64_t rss =
+        info->flow_type_rss_offloads & (is_v6 ? RTE_ETH_RSS_NONFRAG_IPV6_UDP : RTE_ETH_RSS_NONFRAG_IPV4_UDP);
+    *conf = (struct rte_eth_conf){0};
+    if (port->config.local_ip.version == 0)
+        return;
+    conf->txmode.offloads =
+        info->tx_offload_capa & (is_v6 ? RTE_ETH_TX_OFFLOAD_UDP_CKSUM : RTE_ETH_TX_OFFLOAD_IPV4_CKSUM);
+    conf->rxmode.offloads =
+        info->rx_offload_capa & (is_v6 ? RTE_ETH_RX_OFFLOAD_UDP_CKSUM : RTE_ETH_RX_OFFLOAD_IPV4_CKSUM);
+    if (info->max_rx_queues > 1 && rss != 0) {
+        conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+        conf->rx_adv_conf.rss_conf.rss_hf = rss;
+    }
+}
+
+/* A driver that does not do what it offers gets no wishes. */
+static int configure(struct cw_port *port, const struct rte_eth_dev_info *info)
+{
+    static const struct rte_eth_conf nothing;
+    bool is_v6 = port->config.local_ip.version == 6;
+    struct rte_eth_conf conf;
+    wish(port, info, &conf);
+    if (rte_eth_dev_configure(port->id, 1, 1, &conf) < 0) {
+        conf = nothing;
+        int error = rte_eth_dev_configure(port->id, 1, 1, &conf);
+        if (error < 0)
+            return error;
+    }
+    if (conf.txmode.offloads != 0) {
+        port->transmit_flags = is_v6 ? RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_UDP_CKSUM
+                                     : RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+        cw_frame_path_leave_sum(&port->path);
+    }
+    if (conf.rxmode.offloads != 0)
+        port->sum_good_flag = is_v6 ? RTE_MBUF_F_RX_L4_CKSUM_GOOD : RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+    port->is_spread = conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS;
+    return 0;
+}
+
 static bool set_up_queues(struct cw_port *port, const struct rte_eth_dev_info *info, char *why,
                           size_t why_size)
 {
-    struct rte_eth_conf conf = {0};
     uint16_t receive = QUEUE_DESCRIPTORS, transmit = QUEUE_DESCRIPTORS;
     int socket = rte_eth_dev_socket_id(port->id);
-    int error = rte_eth_dev_configure(port->id, 1, 1, &conf);
+    int error = configure(port, info);
     if (error < 0)
         return fail(why, why_size, port, "cannot configure", error);
     error = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &receive, &transmit);
@@ -294,7 +341,7 @@ static uint8_t *next_frame(struct cw_port *port)
     return rte_pktmbuf_mtod(port->next, uint8_t *);
 }
 
-static void commit_frame(struct cw_port *port, size_t length)
+static void commit_frame(struct cw_port *port, size_t length, uint64_t flags)
 {
     struct rte_mbuf *frame = port->next;
     if (atomic_load_explicit(&port->is_transmit_cut, memory_order_relaxed)) {
@@ -303,6 +350,11 @@ static void commit_frame(struct cw_port *port, size_t length)
     }
     frame->data_len = (uint16_t)length;
     frame->pkt_len = frame->data_len;
+    frame->ol_flags = flags;
+    if (flags != 0) {
+        frame->l2_len = port->path.ip_at;
+        frame->l3_len = (uint64_t)(port->path.udp_at - port->path.ip_at);
+    }
     port->next = NULL;
     port->burst[port->burst_count++] = frame;
 }
@@ -334,7 +386,7 @@ void cw_port_on_time(struct cw_port *port, uint64_t now_ns)
     if (frame == NULL || length == 0)
         return;
     cw_count(&port->counters[CW_PORT_ASKED], 1);
-    commit_frame(port, length);
+    commit_frame(port, length, 0);
 }
 
 uint64_t cw_port_deadline_ns(const struct cw_port *port)
@@ -377,7 +429,7 @@ static void take_other(struct cw_port *port, const struct cw_frame_in *in)
         cw_host_on_frame(&port->host, in, room, port->path.ip_at + port->config.mtu, &length, port->now_ns);
     cw_count(&port->counters[reason[verdict]], 1);
     if (length > 0)
-        commit_frame(port, length);
+        commit_frame(port, length, 0);
     if (verdict == CW_HOST_LEARNT)
         learn(port);
     port->has_too_big |= verdict == CW_HOST_TOO_BIG;
@@ -408,7 +460,8 @@ static bool take_frame(struct cw_port *port, struct rte_mbuf *frame, void (*take
     struct cw_frame_in in = {.bytes = rte_pktmbuf_mtod(frame, uint8_t *),
                              .length = rte_pktmbuf_data_len(frame),
                              .is_tag_taken = (frame->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0,
-                             .tag = frame->vlan_tci};
+                             .tag = frame->vlan_tci,
+                             .is_sum_good = (frame->ol_flags & port->sum_good_flag) != 0};
     enum cw_frame_verdict verdict = cw_frame_check(&port->path, &in, &payload, &length);
     if (atomic_load_explicit(&port->is_receive_cut, memory_order_relaxed)) {
         cw_count(&port->counters[CW_PORT_DROP_CUT], 1);
@@ -470,7 +523,7 @@ void cw_port_transmit_commit(struct cw_port *port, size_t length)
     CW_ASSERT(port->next != NULL);
     CW_ASSERT(length <= port->datagram_bytes_max);
     cw_frame_finish(&port->path, rte_pktmbuf_mtod(port->next, uint8_t *), length);
-    commit_frame(port, port->path.header_bytes + length);
+    commit_frame(port, port->path.header_bytes + length, port->transmit_flags);
 }
 
 void cw_port_transmit_abandon(struct cw_port *port)
@@ -489,6 +542,22 @@ static uint16_t transmit_burst(struct cw_port *port, struct rte_mbuf **frames, u
     return sent;
 }
 
+/* Drivers that compute checksums want to see frames before. One that they refuse would stand in the way for
+ * ever. */
+static uint16_t prepare_burst(struct cw_port *port)
+{
+    uint16_t count = (uint16_t)port->burst_count;
+    if (port->transmit_flags == 0)
+        return count;
+    uint16_t ready = rte_eth_tx_prepare(port->id, 0, port->burst, count);
+    if (ready > 0)
+        return ready;
+    rte_pktmbuf_free(port->burst[0]);
+    memmove(port->burst, port->burst + 1, --port->burst_count * sizeof port->burst[0]);
+    cw_count(&port->counters[CW_PORT_TX_REFUSED], 1);
+    return 0;
+}
+
 void cw_port_flush(struct cw_port *port)
 {
     if (port->burst_count == 0)
@@ -496,7 +565,8 @@ void cw_port_flush(struct cw_port *port)
     uint64_t lengths[CW_PORT_BURST]; /* read before: a sent frame is the driver's */
     for (uint32_t i = 0; i < port->burst_count; i++)
         lengths[i] = port->burst[i]->pkt_len;
-    uint16_t sent = transmit_burst(port, port->burst, (uint16_t)port->burst_count);
+    uint16_t ready = prepare_burst(port);
+    uint16_t sent = ready > 0 ? transmit_burst(port, port->burst, ready) : 0;
     uint64_t bytes = 0;
     for (uint16_t i = 0; i < sent; i++)
         bytes += lengths[i];
@@ -540,10 +610,15 @@ uint64_t cw_port_counter(struct cw_port *port, unsigned which)
 
 void cw_port_describe(struct cw_port *port, char *text, size_t size)
 {
+    static const char *const sums[4] = {"checksums by software", "checksums sent by the device",
+                                        "checksums received by the device", "checksums by the device"};
     char next_hop[160] = "";
     struct rte_eth_dev_info info;
     if (port->config.is_shared)
         cw_shared_describe(&port->shared, next_hop, sizeof next_hop);
     const char *driver = rte_eth_dev_info_get(port->id, &info) == 0 ? info.driver_name : "";
-    snprintf(text, size, "%s%s%s", driver, next_hop[0] != 0 ? ", shared with the kernel: " : "", next_hop);
+    unsigned which = (port->transmit_flags != 0 ? 1u : 0u) + (port->sum_good_flag != 0 ? 2u : 0u);
+    snprintf(text, size, "%s, %s%s%s%s", driver, sums[which],
+             port->is_spread ? ", RSS by UDP ports to one queue" : "",
+             next_hop[0] != 0 ? ", shared with the kernel: " : "", next_hop);
 }

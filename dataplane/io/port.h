@@ -3,10 +3,10 @@
  * One DPDK port as a carrier of UDP datagrams between two addresses: memif, af_xdp, af_packet, ring, PCI.
  * Never written against one PMD: what a port can do is asked of it.
  *
- * The port builds and checks Ethernet, VLAN, IPv4 or IPv6, and UDP in software; it drops, and
- * counts by reason, what is not from the peer to us. It asks for the next hop's link address unless that is
- * configured, tells its own, and answers echo: host.h. Thread:
- * the net lcore that owns it, except where said.
+ * The port builds and checks Ethernet, VLAN, IPv4 or IPv6, and UDP in software, but for checksums that the
+ * device computes (cw_port_describe says which); it drops, and counts by reason, what is not from the peer to
+ * us. It asks for the next hop's link address unless that is configured, tells its own, and answers echo:
+ * host.h. Thread: the net lcore that owns it, except where said.
  */
 #pragma once
 
@@ -33,7 +33,7 @@
     X(CW_PORT_LEARNT, "neighbour_answered") X(CW_PORT_CHANGED, "neighbour_changed")                          \
     X(CW_PORT_UNASKED, "neighbour_not_asked_for") X(CW_PORT_ANSWERED, "neighbour_told")                      \
     X(CW_PORT_ECHOED, "echo_replies") X(CW_PORT_LIMITED, "answers_over_limit")                               \
-    X(CW_PORT_STRAY, "strayed_to_kernel") X(CW_PORT_CONFLICT, "address_conflicts") X(CW_PORT_TOO_BIG, "icmp_too_big") X(CW_PORT_DROP_MALFORMED, "drop_malformed")
+    X(CW_PORT_TX_REFUSED, "tx_refused") X(CW_PORT_STRAY, "strayed_to_kernel") X(CW_PORT_CONFLICT, "address_conflicts") X(CW_PORT_TOO_BIG, "icmp_too_big") X(CW_PORT_DROP_MALFORMED, "drop_malformed")
 /* clang-format on */
 enum { CW_PORT_COUNTERS(CW_COUNTER_ENUM) CW_PORT_COUNTER_COUNT };
 extern const char *const cw_port_counter_names[CW_PORT_COUNTER_COUNT];

@@ -192,6 +192,45 @@ static void a_checksum_is_never_zero(void **state)
     assert_int_equal(check(70), CW_FRAME_OK);
 }
 
+/* What a device wants to find: nothing in an IPv4 header; for UDP the pseudo header's sum, by hand 1fa03 + 11
+ * + c, so fa21. The rest stays as it was. */
+static void a_device_s_checksum_is_left_to_it(void **state)
+{
+    uint8_t wanted[sizeof golden], wanted_v6[sizeof golden_v6];
+    memcpy(wanted, golden, sizeof wanted);
+    cw_store16be(wanted + 24, 0);
+    cw_frame_path_leave_sum(&sender);
+    cw_frame_finish(&sender, frame, 4);
+    assert_memory_equal(frame, wanted, sizeof wanted);
+    build(6, 100);
+    memcpy(wanted_v6, golden_v6, sizeof wanted_v6);
+    cw_store16be(wanted_v6 + 64, 0xfa21);
+    cw_frame_path_leave_sum(&sender);
+    cw_frame_finish(&sender, frame, 4);
+    assert_memory_equal(frame, wanted_v6, sizeof wanted_v6);
+}
+
+/* What a device has found right is not computed again, all else is looked at; UDP over IPv6 has a checksum.
+ */
+static void a_device_s_word_counts(void **state)
+{
+    uint8_t *payload;
+    size_t payload_length;
+    struct cw_frame_in in = {.bytes = frame, .length = sizeof golden, .is_sum_good = true};
+    frame[24] ^= 1;
+    assert_int_equal(check(sizeof golden), CW_FRAME_CHECKSUM);
+    assert_int_equal(cw_frame_check(&receiver, &in, &payload, &payload_length), CW_FRAME_OK);
+    frame[30] ^= 1;
+    assert_int_equal(cw_frame_check(&receiver, &in, &payload, &payload_length), CW_FRAME_NOT_OURS);
+    build(6, 100);
+    in.length = sizeof golden_v6;
+    frame[64] ^= 1;
+    assert_int_equal(check(sizeof golden_v6), CW_FRAME_CHECKSUM);
+    assert_int_equal(cw_frame_check(&receiver, &in, &payload, &payload_length), CW_FRAME_OK);
+    cw_store16be(frame + 64, 0);
+    assert_int_equal(cw_frame_check(&receiver, &in, &payload, &payload_length), CW_FRAME_CHECKSUM);
+}
+
 static void only_our_vlan_is_ours(void **state)
 {
     uint8_t *payload;
@@ -367,6 +406,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(the_golden_frame, set_up),
         cmocka_unit_test_setup(the_golden_frame_of_ipv6_in_a_vlan, set_up_v6),
+        cmocka_unit_test_setup(a_device_s_checksum_is_left_to_it, set_up),
+        cmocka_unit_test_setup(a_device_s_word_counts, set_up),
         cmocka_unit_test_setup(lengths_of_all_kinds_pass, set_up),
         cmocka_unit_test_setup(every_bit_of_ipv6_and_udp_matters, set_up_v6),
         cmocka_unit_test_setup(reasons_are_told_apart_in_ipv6, set_up_v6),
