@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Offsets and numbers of the headers that io/ builds and reads. Private to frame.c and host.c. */
+/* Offsets and numbers of the headers that io/ builds and reads. Private to frame.c, host.c, host_enter.c. */
 #pragma once
 
 #include "io/frame.h"
@@ -10,6 +10,7 @@
 #define CW_ETHERTYPE_IPV6  0x86ddu
 #define CW_PROTOCOL_ICMP   1u
 #define CW_PROTOCOL_UDP    17u
+#define CW_NEXT_OPTIONS    0u /* hop by hop */
 #define CW_NEXT_FRAGMENT   44u
 #define CW_PROTOCOL_ICMPV6 58u
 #define CW_TTL             64u

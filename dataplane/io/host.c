@@ -8,6 +8,7 @@
 #include "base/numbers.h"
 #include "io/checksum.h"
 #include "io/frame_format.h"
+#include "io/host_internal.h"
 
 /* ARP for IPv4 over Ethernet. */
 enum { ARP_HEAD = 0, ARP_OPERATION = 6, ARP_SENDER_MAC = 8, ARP_SENDER_IP = 14, ARP_TARGET_MAC = 18 };
@@ -16,30 +17,11 @@ enum { ARP_TARGET_IP = 24, ARP_BYTES = 28 };
 #define ARP_REQUEST       1u
 #define ARP_REPLY         2u
 
-/* ICMP, ICMPv6 and neighbour discovery. */
-enum { ICMP_TYPE = 0, ICMP_CODE = 1, ICMP_CHECKSUM = 2, ICMPV6_MTU = 4, ICMP_MTU = 6, ICMP_ECHO_BYTES = 8 };
-enum { ND_FLAGS = 4, ND_TARGET = 8, ND_OPTIONS = 24, ND_BYTES = 32 /* with one link address */ };
-#define ICMP_ECHO_REPLY     0u
-#define ICMP_UNREACHABLE    3u
-#define ICMP_FRAGMENTATION  4u /* needed, and not allowed */
-#define ICMPV6_TOO_BIG      2u
-#define ICMP_ECHO_REQUEST   8u
-#define ICMPV6_ECHO_REQUEST 128u
-#define ICMPV6_ECHO_REPLY   129u
-#define ND_SOLICITATION     135u
-#define ND_ADVERTISEMENT    136u
-#define ND_HOPS             255u
-#define ND_SOLICITED        0x40u
-#define ND_OVERRIDE         0x20u
-#define ND_SOURCE_LINK      1u
-#define ND_TARGET_LINK      2u
-#define ND_OPTION_UNIT      8u
-
-static_assert(CW_HOST_ASK_BYTES_MAX == CW_FRAME_LINK_BYTES_MAX + CW_FRAME_IP6_BYTES + ND_BYTES,
-              "the longest");
+static_assert(CW_HOST_ASK_BYTES_MAX >= CW_FRAME_LINK_BYTES_MAX + CW_FRAME_IP6_BYTES + ND_BYTES,
+              "any question");
 
 static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-static const uint8_t all_nodes[16] = {[0] = 0xff, [1] = 0x02, [15] = 1};
+const uint8_t cw_host_all_nodes[16] = {[0] = 0xff, [1] = 0x02, [15] = 1};
 
 /* What stands for one frame in the functions below. */
 struct reply {
@@ -50,14 +32,14 @@ struct reply {
 void cw_host_init(struct cw_host *host, const struct cw_host_config *config)
 {
     CW_ASSERT(config->ip.version == config->next_hop.version);
-    *host = (struct cw_host){.config = *config};
+    *host = (struct cw_host){.config = *config, .entry = {.due_ns = CW_NEVER, .report_due_ns = CW_NEVER}};
     if (config->is_kernel_s)
         cw_neighbour_init_told(&host->neighbour);
     else
         cw_neighbour_init(&host->neighbour, config->next_hop_mac);
 }
 
-static bool is_unicast(const uint8_t mac[6])
+bool cw_host_is_unicast(const uint8_t mac[6])
 {
     static const uint8_t none[6];
     return (mac[0] & 1) == 0 && memcmp(mac, none, sizeof none) != 0;
@@ -74,7 +56,7 @@ static bool is_allowed(struct cw_host_limit *limit, uint64_t now_ns)
     return true;
 }
 
-static size_t write_link(const struct cw_host *host, uint8_t *frame, const uint8_t to[6], uint16_t type)
+size_t cw_host_write_link(const struct cw_host *host, uint8_t *frame, const uint8_t to[6], uint16_t type)
 {
     return cw_frame_write_link(frame, to, host->config.mac, host->config.vlan, type);
 }
@@ -84,7 +66,7 @@ static size_t write_link(const struct cw_host *host, uint8_t *frame, const uint8
 static size_t write_arp(const struct cw_host *host, uint8_t *frame, const uint8_t to[6], uint16_t operation,
                         const uint8_t target_mac[6], const uint8_t *target_ip)
 {
-    size_t at = write_link(host, frame, to, CW_ETHERTYPE_ARP);
+    size_t at = cw_host_write_link(host, frame, to, CW_ETHERTYPE_ARP);
     uint8_t *arp = frame + at;
     cw_store64be(arp + ARP_HEAD, ARP_ETHERNET_IPV4 | operation);
     memcpy(arp + ARP_SENDER_MAC, host->config.mac, 6);
@@ -113,7 +95,7 @@ static enum cw_host_verdict on_arp(struct cw_host *host, const struct cw_frame_i
         return CW_HOST_MALFORMED;
     uint16_t operation = cw_load16be(arp + ARP_OPERATION);
     const uint8_t *sender_mac = arp + ARP_SENDER_MAC, *sender_ip = arp + ARP_SENDER_IP;
-    if (!is_unicast(sender_mac) || operation < ARP_REQUEST || operation > ARP_REPLY)
+    if (!cw_host_is_unicast(sender_mac) || operation < ARP_REQUEST || operation > ARP_REPLY)
         return CW_HOST_MALFORMED;
     if (memcmp(sender_ip, config->ip.bytes, 4) == 0)
         return memcmp(sender_mac, config->mac, 6) == 0 ? CW_HOST_NOT_OURS : CW_HOST_CONFLICT;
@@ -158,9 +140,8 @@ static enum cw_host_verdict on_too_big(struct cw_host *host, const uint8_t *quot
 
 /* ---------------------------------------------------------------- IPv6 */
 
-/* Everything of an IPv6 header but what stands behind it. Returns its place in the frame. */
-static uint8_t *write_v6(const struct cw_host *host, uint8_t *frame, size_t at, const uint8_t *to,
-                         uint8_t hops, size_t length)
+uint8_t *cw_host_write_v6(const struct cw_host *host, uint8_t *frame, size_t at, const uint8_t *to,
+                          uint8_t hops, size_t length)
 {
     uint8_t *ip = frame + at;
     memset(ip, 0, CW_FRAME_IP6_BYTES);
@@ -173,22 +154,20 @@ static uint8_t *write_v6(const struct cw_host *host, uint8_t *frame, size_t at, 
     return ip;
 }
 
-/* The checksum of ICMPv6 with its pseudo header; 0xffff when that in the message is right. */
-static uint16_t sum_icmpv6(const uint8_t *ip, size_t length)
+uint16_t cw_host_sum_icmpv6(const uint8_t *ip, const uint8_t *icmp, size_t length)
 {
     uint64_t sum = cw_checksum_sum(ip + CW_V6_SOURCE, 32);
-    sum += cw_checksum_sum(ip + CW_FRAME_IP6_BYTES, length);
+    sum += cw_checksum_sum(icmp, length);
     return cw_checksum_fold(sum + length + CW_PROTOCOL_ICMPV6);
 }
 
-static void finish_icmpv6(uint8_t *ip, size_t length)
+void cw_host_finish_icmpv6(uint8_t *ip, uint8_t *icmp, size_t length)
 {
-    cw_store16be(ip + CW_FRAME_IP6_BYTES + ICMP_CHECKSUM, 0);
-    cw_store16be(ip + CW_FRAME_IP6_BYTES + ICMP_CHECKSUM, (uint16_t)~sum_icmpv6(ip, length));
+    cw_store16be(icmp + ICMP_CHECKSUM, 0);
+    cw_store16be(icmp + ICMP_CHECKSUM, (uint16_t)~cw_host_sum_icmpv6(ip, icmp, length));
 }
 
-/* The group that whoever has an address listens to (RFC 4291 section 2.7.1), and its place on Ethernet. */
-static void solicited_group(const uint8_t ip[16], uint8_t group[16], uint8_t mac[6])
+void cw_host_solicited_group(const uint8_t ip[16], uint8_t group[16], uint8_t mac[6])
 {
     static const uint8_t head[13] = {[0] = 0xff, [1] = 0x02, [11] = 1, [12] = 0xff};
     memcpy(group, head, sizeof head);
@@ -201,8 +180,8 @@ static void solicited_group(const uint8_t ip[16], uint8_t group[16], uint8_t mac
 static size_t write_nd(const struct cw_host *host, uint8_t *frame, const uint8_t to_mac[6], const uint8_t *to,
                        uint8_t type, uint8_t flags, const uint8_t *target)
 {
-    size_t at = write_link(host, frame, to_mac, CW_ETHERTYPE_IPV6);
-    uint8_t *ip = write_v6(host, frame, at, to, ND_HOPS, ND_BYTES), *nd = ip + CW_FRAME_IP6_BYTES;
+    size_t at = cw_host_write_link(host, frame, to_mac, CW_ETHERTYPE_IPV6);
+    uint8_t *ip = cw_host_write_v6(host, frame, at, to, ND_HOPS, ND_BYTES), *nd = ip + CW_FRAME_IP6_BYTES;
     memset(nd, 0, ND_BYTES);
     nd[ICMP_TYPE] = type;
     nd[ND_FLAGS] = flags;
@@ -210,7 +189,7 @@ static size_t write_nd(const struct cw_host *host, uint8_t *frame, const uint8_t
     nd[ND_OPTIONS] = type == ND_SOLICITATION ? ND_SOURCE_LINK : ND_TARGET_LINK;
     nd[ND_OPTIONS + 1] = 1;
     memcpy(nd + ND_OPTIONS + 2, host->config.mac, 6);
-    finish_icmpv6(ip, ND_BYTES);
+    cw_host_finish_icmpv6(ip, nd, ND_BYTES);
     return at + CW_FRAME_IP6_BYTES + ND_BYTES;
 }
 
@@ -224,7 +203,7 @@ static bool find_link_option(const uint8_t *nd, size_t length, uint8_t kind, con
         if (nd[at] == kind && *mac == NULL)
             *mac = nd + at + 2;
     }
-    return *mac == NULL || is_unicast(*mac);
+    return *mac == NULL || cw_host_is_unicast(*mac);
 }
 
 static bool is_zero(const uint8_t ip[16])
@@ -243,6 +222,12 @@ static enum cw_host_verdict on_solicitation(struct cw_host *host, const uint8_t 
         return CW_HOST_MALFORMED;
     if (memcmp(nd + ND_TARGET, host->config.ip.bytes, 16) != 0)
         return CW_HOST_NOT_OURS;
+    if (!cw_host_has_address(host)) {
+        if (!is_probe || memcmp(from, host->config.mac, 6) == 0)
+            return CW_HOST_NOT_OURS; /* not yet ours to answer for */
+        cw_host_on_taken(host, from, now_ns);
+        return CW_HOST_CONFLICT;
+    }
     if (memcmp(source, host->config.ip.bytes, 16) == 0)
         return memcmp(from, host->config.mac, 6) == 0 ? CW_HOST_NOT_OURS : CW_HOST_CONFLICT;
     if (source[0] == 0xff)
@@ -252,8 +237,8 @@ static enum cw_host_verdict on_solicitation(struct cw_host *host, const uint8_t 
     if (!is_allowed(&host->answers, now_ns))
         return CW_HOST_LIMITED;
     if (is_probe)
-        reply->length = write_nd(host, reply->frame, all_nodes_mac, all_nodes, ND_ADVERTISEMENT, ND_OVERRIDE,
-                                 host->config.ip.bytes);
+        reply->length = write_nd(host, reply->frame, all_nodes_mac, cw_host_all_nodes, ND_ADVERTISEMENT,
+                                 ND_OVERRIDE, host->config.ip.bytes);
     else
         reply->length = write_nd(host, reply->frame, mac != NULL ? mac : from, source, ND_ADVERTISEMENT,
                                  ND_SOLICITED | ND_OVERRIDE, host->config.ip.bytes);
@@ -269,8 +254,12 @@ static enum cw_host_verdict on_advertisement(struct cw_host *host, const uint8_t
     bool is_to_us = memcmp(ip + CW_V6_TARGET, host->config.ip.bytes, 16) == 0;
     if (!find_link_option(nd, length, ND_TARGET_LINK, &mac) || (is_solicited && ip[CW_V6_TARGET] == 0xff))
         return CW_HOST_MALFORMED;
-    if (memcmp(nd + ND_TARGET, host->config.ip.bytes, 16) == 0)
-        return mac != NULL && memcmp(mac, host->config.mac, 6) == 0 ? CW_HOST_NOT_OURS : CW_HOST_CONFLICT;
+    if (memcmp(nd + ND_TARGET, host->config.ip.bytes, 16) == 0) {
+        if (mac != NULL && memcmp(mac, host->config.mac, 6) == 0)
+            return CW_HOST_NOT_OURS;
+        cw_host_on_taken(host, mac, now_ns);
+        return CW_HOST_CONFLICT;
+    }
     if (memcmp(nd + ND_TARGET, host->config.next_hop.bytes, 16) != 0)
         return CW_HOST_NOT_OURS;
     if (mac == NULL && host->neighbour.state == CW_NEIGHBOUR_CHECKED)
@@ -288,11 +277,11 @@ static enum cw_host_verdict echo_v6(struct cw_host *host, const uint8_t *ip, siz
         return CW_HOST_MALFORMED;
     if (link + CW_FRAME_IP6_BYTES + length > reply->room || !is_allowed(&host->echoes, now_ns))
         return CW_HOST_LIMITED;
-    (void)write_link(host, reply->frame, from, CW_ETHERTYPE_IPV6);
-    uint8_t *to = write_v6(host, reply->frame, link, source, CW_TTL, length);
+    (void)cw_host_write_link(host, reply->frame, from, CW_ETHERTYPE_IPV6);
+    uint8_t *to = cw_host_write_v6(host, reply->frame, link, source, CW_TTL, length);
     memcpy(to + CW_FRAME_IP6_BYTES, ip + CW_FRAME_IP6_BYTES, length);
     to[CW_FRAME_IP6_BYTES + ICMP_TYPE] = ICMPV6_ECHO_REPLY;
-    finish_icmpv6(to, length);
+    cw_host_finish_icmpv6(to, to + CW_FRAME_IP6_BYTES, length);
     reply->length = link + CW_FRAME_IP6_BYTES + length;
     return CW_HOST_ECHOED;
 }
@@ -304,10 +293,10 @@ static bool is_for_us_v6(const struct cw_host *host, const uint8_t *ip, uint8_t 
     const uint8_t *target = ip + CW_V6_TARGET;
     if (memcmp(target, host->config.ip.bytes, 16) == 0)
         return true;
-    solicited_group(host->config.ip.bytes, group, mac);
+    cw_host_solicited_group(host->config.ip.bytes, group, mac);
     if (type == ND_SOLICITATION)
         return memcmp(target, group, 16) == 0;
-    return type == ND_ADVERTISEMENT && memcmp(target, all_nodes, 16) == 0;
+    return type == ND_ADVERTISEMENT && memcmp(target, cw_host_all_nodes, 16) == 0;
 }
 
 static enum cw_host_verdict on_v6(struct cw_host *host, const struct cw_frame_inner *inner,
@@ -317,13 +306,15 @@ static enum cw_host_verdict on_v6(struct cw_host *host, const struct cw_frame_in
     if (inner->length < CW_FRAME_IP6_BYTES + ICMP_ECHO_BYTES || ip[0] >> 4 != CW_VERSION_6)
         return CW_HOST_MALFORMED;
     size_t length = cw_load16be(ip + CW_V6_LENGTH);
+    if (ip[CW_V6_NEXT] == CW_NEXT_OPTIONS)
+        return cw_host_on_options(host, ip, inner->length, now_ns);
     if (ip[CW_V6_NEXT] != CW_PROTOCOL_ICMPV6 || !is_for_us_v6(host, ip, icmp[ICMP_TYPE]) ||
         (host->config.is_kernel_s && icmp[ICMP_TYPE] != ICMPV6_TOO_BIG))
         return CW_HOST_NOT_OURS;
     if (length < ICMP_ECHO_BYTES || length > inner->length - CW_FRAME_IP6_BYTES ||
-        sum_icmpv6(ip, length) != 0xffff)
+        cw_host_sum_icmpv6(ip, icmp, length) != 0xffff)
         return CW_HOST_MALFORMED;
-    if (icmp[ICMP_TYPE] == ICMPV6_ECHO_REQUEST)
+    if (icmp[ICMP_TYPE] == ICMPV6_ECHO_REQUEST && cw_host_has_address(host))
         return echo_v6(host, ip, length, from, reply, now_ns);
     if (icmp[ICMP_TYPE] == ICMPV6_TOO_BIG)
         return on_too_big(host, icmp + ICMP_ECHO_BYTES, length - ICMP_ECHO_BYTES, CW_FRAME_IP6_BYTES,
@@ -361,7 +352,7 @@ static enum cw_host_verdict echo_v4(struct cw_host *host, const uint8_t *ip, siz
         return CW_HOST_MALFORMED;
     if (link + CW_FRAME_IP4_BYTES + length > reply->room || !is_allowed(&host->echoes, now_ns))
         return CW_HOST_LIMITED;
-    (void)write_link(host, reply->frame, from, CW_ETHERTYPE_IPV4);
+    (void)cw_host_write_link(host, reply->frame, from, CW_ETHERTYPE_IPV4);
     write_v4(host, reply->frame + link, source, length);
     uint8_t *icmp = reply->frame + link + CW_FRAME_IP4_BYTES;
     memcpy(icmp, ip + CW_FRAME_IP4_BYTES, length);
@@ -409,7 +400,7 @@ enum cw_host_verdict cw_host_on_frame(struct cw_host *host, const struct cw_fram
         return CW_HOST_NOT_OURS;
     const uint8_t *to = frame->bytes, *from = frame->bytes + 6;
     bool is_to_group = (to[0] & 1) != 0, is_v6 = host->config.ip.version == 6;
-    if (!is_unicast(from) || (!is_to_group && memcmp(to, host->config.mac, 6) != 0))
+    if (!cw_host_is_unicast(from) || (!is_to_group && memcmp(to, host->config.mac, 6) != 0))
         return CW_HOST_NOT_OURS;
     if (!is_v6 && inner.type == CW_ETHERTYPE_ARP && !host->config.is_kernel_s)
         verdict = on_arp(host, &inner, &reply, now_ns);
@@ -426,7 +417,8 @@ size_t cw_host_ask(struct cw_host *host, uint8_t *frame, uint64_t now_ns)
     static const uint8_t unknown[6];
     const uint8_t *next_hop = host->config.next_hop.bytes, *it = host->neighbour.mac;
     uint8_t group[16], group_mac[6];
-    enum cw_neighbour_ask whom = cw_neighbour_ask(&host->neighbour, now_ns);
+    enum cw_neighbour_ask whom =
+        cw_host_has_address(host) ? cw_neighbour_ask(&host->neighbour, now_ns) : CW_ASK_NOBODY;
     if (whom == CW_ASK_NOBODY)
         return 0;
     if (host->config.ip.version == 4)
@@ -434,11 +426,13 @@ size_t cw_host_ask(struct cw_host *host, uint8_t *frame, uint64_t now_ns)
                          next_hop);
     if (whom == CW_ASK_NEIGHBOUR)
         return write_nd(host, frame, it, next_hop, ND_SOLICITATION, 0, next_hop);
-    solicited_group(next_hop, group, group_mac);
+    cw_host_solicited_group(next_hop, group, group_mac);
     return write_nd(host, frame, group_mac, group, ND_SOLICITATION, 0, next_hop);
 }
 
 uint64_t cw_host_deadline_ns(const struct cw_host *host)
 {
-    return cw_neighbour_deadline_ns(&host->neighbour);
+    uint64_t entry_ns = CW_MIN(host->entry.due_ns, host->entry.report_due_ns);
+    return cw_host_has_address(host) ? CW_MIN(entry_ns, cw_neighbour_deadline_ns(&host->neighbour))
+                                     : entry_ns;
 }

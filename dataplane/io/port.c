@@ -48,10 +48,11 @@ struct cw_port {
     bool is_spread;          /* the device was asked to spread by UDP ports */
     struct rte_mempool *pool;
     struct cw_frame_path path;
-    struct cw_host host;   /* only when it has addresses */
-    uint64_t now_ns;       /* of this turn */
-    bool has_too_big;      /* the host was told, and nobody asked yet */
-    struct rte_mbuf *next; /* handed out by transmit_next, or kept for it */
+    struct cw_host host;    /* only when it has addresses */
+    _Atomic uint64_t entry; /* of the address, for other threads: publish_entry */
+    uint64_t now_ns;        /* of this turn */
+    bool has_too_big;       /* the host was told, and nobody asked yet */
+    struct rte_mbuf *next;  /* handed out by transmit_next, or kept for it */
     struct rte_mbuf *burst[CW_PORT_BURST];
     uint32_t burst_count;
     _Atomic bool is_receive_cut, is_transmit_cut;
@@ -219,6 +220,15 @@ static bool start(struct cw_port *port, char *why, size_t why_size)
     return error == 0 || fail(why, why_size, port, "cannot start", error);
 }
 
+/* What others may read of the address's entry: its state, and who has it. */
+static void publish_entry(struct cw_port *port)
+{
+    uint64_t word = (uint64_t)port->host.entry.state << 48;
+    for (unsigned i = 0; i < 6; i++)
+        word |= (uint64_t)port->host.entry.taken_by[i] << 8 * i;
+    atomic_store_explicit(&port->entry, word, memory_order_relaxed); /* all of it is in this word */
+}
+
 /* What our address is on the link, and whom to send to. */
 static void set_addresses(struct cw_port *port)
 {
@@ -249,17 +259,20 @@ static void set_addresses(struct cw_port *port)
     memcpy(host.mac, addresses.local_mac, sizeof host.mac);
     memcpy(host.next_hop_mac, config->remote_mac, sizeof host.next_hop_mac);
     cw_host_init(&port->host, &host);
+    cw_host_enter(&port->host, 0); /* with the first turn */
+    publish_entry(port);
 }
 
-/* A card passes on only the groups it is told of. Where it takes no list it may take all; the kernel's ports
- * take what their interface takes, and some have neither. */
+/* A card passes on only the groups it is told of: that of our address, and that of all nodes, by which
+ * routers ask who listens. Where it takes no list it may take all; the kernel's ports take what their
+ * interface takes, and some have neither. */
 static void listen_to_group(struct cw_port *port)
 {
-    struct rte_ether_addr group = {{0x33, 0x33, 0xff}};
+    struct rte_ether_addr groups[2] = {{{0x33, 0x33, 0xff}}, {{0x33, 0x33, 0, 0, 0, 1}}};
     if (port->config.local_ip.version != 6 || port->config.is_shared)
         return;
-    memcpy(group.addr_bytes + 3, port->config.local_ip.bytes + 13, 3);
-    if (rte_eth_dev_set_mc_addr_list(port->id, &group, 1) != 0)
+    memcpy(groups[0].addr_bytes + 3, port->config.local_ip.bytes + 13, 3);
+    if (rte_eth_dev_set_mc_addr_list(port->id, groups, CW_COUNT_OF(groups)) != 0)
         (void)rte_eth_allmulticast_enable(port->id);
 }
 
@@ -370,6 +383,18 @@ static void learn(struct cw_port *port)
     cw_frame_path_set_remote_mac(&port->path, mac);
 }
 
+/* Writes and keeps what is due. Without room it counts as sent, and comes again. */
+static void say(struct cw_port *port, size_t (*write)(struct cw_host *, uint8_t *, uint64_t),
+                unsigned counter)
+{
+    uint8_t nowhere[CW_HOST_ASK_BYTES_MAX], *frame = next_frame(port);
+    size_t length = write(&port->host, frame != NULL ? frame : nowhere, port->now_ns);
+    if (frame == NULL || length == 0)
+        return;
+    cw_count(&port->counters[counter], 1);
+    commit_frame(port, length, 0);
+}
+
 void cw_port_on_time(struct cw_port *port, uint64_t now_ns)
 {
     uint8_t told[6];
@@ -380,13 +405,9 @@ void cw_port_on_time(struct cw_port *port, uint64_t now_ns)
     }
     if (now_ns < cw_host_deadline_ns(&port->host))
         return;
-    uint8_t *frame = next_frame(port); /* without room the question counts as asked, and is asked again */
-    uint8_t nowhere[CW_HOST_ASK_BYTES_MAX];
-    size_t length = cw_host_ask(&port->host, frame != NULL ? frame : nowhere, now_ns);
-    if (frame == NULL || length == 0)
-        return;
-    cw_count(&port->counters[CW_PORT_ASKED], 1);
-    commit_frame(port, length, 0);
+    say(port, cw_host_announce, CW_PORT_ANNOUNCED);
+    say(port, cw_host_ask, CW_PORT_ASKED);
+    publish_entry(port);
 }
 
 uint64_t cw_port_deadline_ns(const struct cw_port *port)
@@ -417,7 +438,7 @@ static void take_other(struct cw_port *port, const struct cw_frame_in *in)
         [CW_HOST_ASKED] = CW_PORT_ANSWERED,         [CW_HOST_ECHOED] = CW_PORT_ECHOED,
         [CW_HOST_LIMITED] = CW_PORT_LIMITED,        [CW_HOST_LEARNT] = CW_PORT_LEARNT,
         [CW_HOST_TOO_BIG] = CW_PORT_TOO_BIG,        [CW_HOST_UNASKED] = CW_PORT_UNASKED,
-        [CW_HOST_CONFLICT] = CW_PORT_CONFLICT,
+        [CW_HOST_CONFLICT] = CW_PORT_CONFLICT,      [CW_HOST_QUERIED] = CW_PORT_QUERIED,
     };
     size_t length;
     uint8_t *room = next_frame(port);
@@ -432,6 +453,8 @@ static void take_other(struct cw_port *port, const struct cw_frame_in *in)
         commit_frame(port, length, 0);
     if (verdict == CW_HOST_LEARNT)
         learn(port);
+    if (verdict == CW_HOST_CONFLICT)
+        publish_entry(port);
     port->has_too_big |= verdict == CW_HOST_TOO_BIG;
 }
 
@@ -512,7 +535,7 @@ uint32_t cw_port_receive(struct cw_port *port, void (*take)(void *context, uint8
 
 uint8_t *cw_port_transmit_next(struct cw_port *port)
 {
-    if (!cw_neighbour_is_usable(&port->host.neighbour))
+    if (!cw_neighbour_is_usable(&port->host.neighbour) || !cw_host_has_address(&port->host))
         return NULL;
     uint8_t *frame = next_frame(port);
     return frame == NULL ? NULL : frame + port->path.header_bytes;
@@ -608,17 +631,40 @@ uint64_t cw_port_counter(struct cw_port *port, unsigned which)
     return cw_counter_read(&port->counters[which]);
 }
 
+/* How it stands with the address, where that is not settled. */
+static void describe_entry(struct cw_port *port, char *text, size_t size)
+{
+    uint64_t word = atomic_load_explicit(&port->entry, memory_order_relaxed);
+    char ip[CW_INTERFACE_IP_SIZE];
+    uint8_t by[6];
+    text[0] = 0;
+    if (word >> 48 == CW_HOST_ADDRESS_USED)
+        return;
+    for (unsigned i = 0; i < 6; i++)
+        by[i] = (uint8_t)(word >> 8 * i);
+    (void)cw_interface_ip_text(&port->config.local_ip, ip);
+    if (word >> 48 == CW_HOST_ADDRESS_PROBED)
+        snprintf(text, size, ": whether another host has %s is being asked", ip);
+    else
+        snprintf(text, size,
+                 ": another host (%02x:%02x:%02x:%02x:%02x:%02x) has %s, so nothing is sent; one of the two "
+                 "has to change",
+                 by[0], by[1], by[2], by[3], by[4], by[5], ip);
+}
+
 void cw_port_describe(struct cw_port *port, char *text, size_t size)
 {
     static const char *const sums[4] = {"checksums by software", "checksums sent by the device",
                                         "checksums received by the device", "checksums by the device"};
-    char next_hop[160] = "";
+    char more[192] = "";
     struct rte_eth_dev_info info;
-    if (port->config.is_shared)
-        cw_shared_describe(&port->shared, next_hop, sizeof next_hop);
+    describe_entry(port, more, sizeof more);
+    if (port->config.is_shared) {
+        int head = snprintf(more, sizeof more, ", shared with the kernel: ");
+        cw_shared_describe(&port->shared, more + head, sizeof more - (size_t)head);
+    }
     const char *driver = rte_eth_dev_info_get(port->id, &info) == 0 ? info.driver_name : "";
     unsigned which = (port->transmit_flags != 0 ? 1u : 0u) + (port->sum_good_flag != 0 ? 2u : 0u);
-    snprintf(text, size, "%s, %s%s%s%s", driver, sums[which],
-             port->is_spread ? ", RSS by UDP ports to one queue" : "",
-             next_hop[0] != 0 ? ", shared with the kernel: " : "", next_hop);
+    snprintf(text, size, "%s, %s%s%s", driver, sums[which],
+             port->is_spread ? ", RSS by UDP ports to one queue" : "", more);
 }

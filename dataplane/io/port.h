@@ -33,7 +33,10 @@
     X(CW_PORT_LEARNT, "neighbour_answered") X(CW_PORT_CHANGED, "neighbour_changed")                          \
     X(CW_PORT_UNASKED, "neighbour_not_asked_for") X(CW_PORT_ANSWERED, "neighbour_told")                      \
     X(CW_PORT_ECHOED, "echo_replies") X(CW_PORT_LIMITED, "answers_over_limit")                               \
-    X(CW_PORT_TX_REFUSED, "tx_refused") X(CW_PORT_STRAY, "strayed_to_kernel") X(CW_PORT_CONFLICT, "address_conflicts") X(CW_PORT_TOO_BIG, "icmp_too_big") X(CW_PORT_DROP_MALFORMED, "drop_malformed")
+    X(CW_PORT_TX_REFUSED, "tx_refused") X(CW_PORT_ANNOUNCED, "address_announced")                            \
+    X(CW_PORT_QUERIED, "listener_queries") X(CW_PORT_STRAY, "strayed_to_kernel")                             \
+    X(CW_PORT_CONFLICT, "address_conflicts") X(CW_PORT_TOO_BIG, "icmp_too_big")                              \
+    X(CW_PORT_DROP_MALFORMED, "drop_malformed")
 /* clang-format on */
 enum { CW_PORT_COUNTERS(CW_COUNTER_ENUM) CW_PORT_COUNTER_COUNT };
 extern const char *const cw_port_counter_names[CW_PORT_COUNTER_COUNT];

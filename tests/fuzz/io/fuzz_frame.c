@@ -3,8 +3,9 @@
  * Received frames, on paths of IPv4 and IPv6, with a VLAN and without: never a byte past the frame, and what
  * is taken lies within it; what is no datagram goes to the host (ARP, neighbour discovery, echo), whose
  * answer fits its room, and whom only an answer to a question teaches. An input is one byte that chooses the
- * path, whether the driver took the tag and whether the host has asked, then the frame. Since a fuzzer will
- * not guess checksums, the same frame is tried again with those of UDP, then with those of ICMP put right.
+ * path, whether the driver took the tag, and whether the host has asked or is still probing, then the frame.
+ * Since a fuzzer will not guess checksums, the same frame is tried again with those of UDP, then with those
+ * of ICMP put right.
  */
 #include "fuzz.h"
 
@@ -47,14 +48,18 @@ static void give_to_host(const struct cw_frame_path *path, uint8_t kind, const s
     struct cw_host host;
     size_t length;
     cw_host_init(&host, &config);
-    if (kind & 8)
-        (void)cw_host_ask(&host, reply, 1);
+    if (kind & 16)
+        cw_host_enter(&host, 1);
+    if (kind & 16 && cw_host_announce(&host, reply, 1) > 0)
+        (void)cw_host_announce(&host, reply, 1);
+    bool is_asked = kind & 8 && cw_host_ask(&host, reply, 1) > 0;
     enum cw_host_verdict verdict = cw_host_on_frame(&host, in, reply, sizeof reply, &length, 2);
     CW_ASSERT((length > 0) == (verdict == CW_HOST_ASKED || verdict == CW_HOST_ECHOED));
     CW_ASSERT(length <= sizeof reply);
     CW_ASSERT(length <= in->length + CW_HOST_ASK_BYTES_MAX); /* nothing is amplified */
     CW_ASSERT(cw_neighbour_is_usable(&host.neighbour) == (verdict == CW_HOST_LEARNT));
-    CW_ASSERT(verdict != CW_HOST_LEARNT || kind & 8);
+    CW_ASSERT(verdict != CW_HOST_LEARNT || is_asked);
+    CW_ASSERT(length == 0 || cw_host_has_address(&host));
 }
 
 static void check(const struct cw_frame_path *path, uint8_t kind, uint8_t *frame, size_t length)

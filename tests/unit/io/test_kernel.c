@@ -8,27 +8,35 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/numbers.h"
 #include "kernel_rig.h"
 
 static char why[512];
 static bool has_veth, has_vlan;
 
+static void config_set(struct cw_port_config *config, uint8_t version, uint16_t vlan, uint8_t network)
+{
+    *config = (struct cw_port_config){.name = "k",
+                                      .device = "net_af_packet0,iface=cwk0",
+                                      .mtu = 1500,
+                                      .local_ip = rig_address(version, 0, 1),
+                                      .remote_ip = rig_address(version, network, 2),
+                                      .vlan = vlan,
+                                      .local_udp = RIG_UDP_PORT,
+                                      .remote_udp = RIG_UDP_PORT};
+    if (network != 0)
+        config->next_hop = rig_address(version, 0, 2);
+}
+
 static struct cw_port *open_port(uint8_t version, uint16_t vlan, uint8_t network)
 {
-    struct cw_port_config config = {.name = "k",
-                                    .device = "net_af_packet0,iface=cwk0",
-                                    .mtu = 1500,
-                                    .local_ip = rig_address(version, 0, 1),
-                                    .remote_ip = rig_address(version, network, 2),
-                                    .vlan = vlan,
-                                    .local_udp = RIG_UDP_PORT,
-                                    .remote_udp = RIG_UDP_PORT};
-    if (network != 0)
-        config.next_hop = rig_address(version, 0, 2);
+    struct cw_port_config config;
+    config_set(&config, version, vlan, network);
     struct cw_port *port = cw_port_open(&config, why, sizeof why);
     if (port == NULL)
         fail_msg("%s", why);
@@ -78,6 +86,33 @@ static void lives_behind_a_gateway(void **state)
 {
     lives_beside_the_kernel(4, 0, 7);
     lives_beside_the_kernel(6, 0, 7);
+}
+
+/* The kernel at the other end has the address already: it objects, and the port keeps silent and says why. */
+static void an_address_that_is_taken_is_not_used(void **state)
+{
+    char text[256] = "";
+    struct rig_inbox inbox = {0};
+    if (!has_veth) {
+        print_message(
+            "skipped: no network namespaces with a veth pair can be made here (needs root and ip)\n");
+        skip();
+    }
+    struct cw_port_config config;
+    config_set(&config, 6, 0, 0);
+    config.local_ip = rig_address(6, 0, 2);
+    config.remote_ip = rig_address(6, 0, 3);
+    struct cw_port *port = cw_port_open(&config, why, sizeof why);
+    assert_non_null(port);
+    for (uint64_t start = rig_now_ns(); strstr(text, "another host (") == NULL;) {
+        assert_true(rig_now_ns() - start < 10 * CW_SECOND);
+        rig_poll(port, &inbox);
+        cw_port_describe(port, text, sizeof text);
+    }
+    assert_non_null(strstr(text, ") has fd00::2, so nothing is sent"));
+    assert_null(cw_port_transmit_next(port));
+    assert_int_equal(cw_port_counter(port, CW_PORT_CONFLICT), 1);
+    cw_port_close(port);
 }
 
 static void to_vlan(bool is_wanted)
@@ -133,6 +168,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(lives_on_ipv6),
         cmocka_unit_test(lives_behind_a_gateway),
         cmocka_unit_test(lives_in_a_vlan),
+        cmocka_unit_test(an_address_that_is_taken_is_not_used),
     };
     return cmocka_run_group_tests_name("io/kernel", tests, before_all, after_all);
 }

@@ -171,6 +171,27 @@ static void to_v6(struct cw_port_config *config, bool is_a, uint16_t vlan)
     config->vlan = vlan;
 }
 
+/* An IPv6 address is probed for before it is used. */
+static void wait_for_addresses(struct cw_port *ports[2])
+{
+    struct inbox inbox = {0};
+    unsigned ready = 0;
+    for (uint64_t start = now_ns(); ready < 2 && now_ns() - start < 10 * CW_SECOND;) {
+        ready = 0;
+        for (int i = 0; i < 2; i++) {
+            cw_port_on_time(ports[i], now_ns());
+            cw_port_receive(ports[i], take, &inbox);
+            cw_port_flush(ports[i]);
+            if (cw_port_transmit_next(ports[i]) != NULL) {
+                cw_port_transmit_abandon(ports[i]);
+                ready++;
+            }
+        }
+        sched_yield();
+    }
+    assert_int_equal(ready, 2);
+}
+
 /* IPv6, in a VLAN or not, on the memif of one process. */
 static void memif_carries_v6(uint16_t mtu, uint16_t vlan)
 {
@@ -187,6 +208,7 @@ static void memif_carries_v6(uint16_t mtu, uint16_t vlan)
     wait_for_link(ports[0]);
     wait_for_link(ports[1]);
     assert_int_equal(cw_port_datagram_bytes_max(ports[0]), mtu - 48u);
+    wait_for_addresses(ports);
     exchange(ports[0], ports[1]);
     exchange(ports[1], ports[0]);
     assert_int_equal(cw_port_counter(ports[0], CW_PORT_DROP_CHECKSUM), 0);
