@@ -58,7 +58,7 @@ def frame(site, payload, source=None, lie=None):
 
 def packet(spi, iv, body, kind=1, stream=1):
     """A datagram of the right shape (transport/PROTOCOL.md)."""
-    return struct.pack("!BBBBIQ", 254, 1, 6, 5, spi, iv) + struct.pack("<BBHIHBBIQ", 0x10 | kind, 0, spi & 0xFFFF, 0,
+    return struct.pack("!BBBBIQ", 254, 1, 6, 5, spi, iv) + struct.pack("<BBHIHBBIQ", 0x20 | kind, 0, spi & 0xFFFF, 0,
                                                                       len(body) - 16, stream, 0, 0, 0) + body
 
 
