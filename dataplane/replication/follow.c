@@ -73,9 +73,12 @@ static enum cw_attach_result judge(struct cw_group *g, const struct cw_message *
     if (m->attach.sequence > g->head)
         return CW_ATTACH_FAILED;
     /* Of this very reign nothing is foreign: what came in since our HELLO may be applied already. */
-    if (!is_of_reign(last, m) && cw_group_applied_limit(g) > m->attach.sequence)
-        return CW_ATTACH_DIVERGED;
-    return CW_ATTACH_OK;
+    if (is_of_reign(last, m) || cw_group_applied_limit(g) <= m->attach.sequence)
+        return CW_ATTACH_OK;
+    /* Or it came from who reigned before, and they have it too: they are to ask where we stand now. */
+    uint64_t common;
+    cw_history_common(&g->super.history, g->head, &m->attach.history, UINT64_MAX, &common);
+    return cw_group_applied_limit(g) > common ? CW_ATTACH_DIVERGED : CW_ATTACH_FAILED;
 }
 
 /* What we noted of peers is of our own last reign; under another primary they moved on. */

@@ -547,6 +547,36 @@ static void test_newest_superblock_rots(void **state)
 }
 
 /* In async nobody is a member: who gives up writes still takes what others hold that he can reach. */
+static bool is_attached_to_b(struct pair *pair)
+{
+    assert_int_not_equal(pair_peer(pair, B, C)->state, CW_PEER_DIVERGED);
+    return pair_peer(pair, B, C)->state == CW_PEER_STREAMING;
+}
+
+/* C follows A, who has not heard yet that B reigns. What A sent comes in, and into its place, behind C's
+ * HELLO to B: B has all of it, and only its ATTACH names a place below it. */
+static void test_old_primary_goes_on_behind_a_hello(void **state)
+{
+    begin(&p, 3, CW_MODE_ASYNC);
+    write_some(&p, A, 20, 1);
+    assert_true(pair_until(&p, pair_is_level));
+    uint64_t before = p.sites[C].group->head;
+    p.has_backlog[A][C] = true;
+    write_some(&p, A, 40, 100);
+    pair_run(&p, 300 * CW_MS);
+    assert_int_equal(p.sites[B].group->head, p.sites[A].group->head);
+    assert_int_equal(p.sites[C].group->head, before);
+    pair_link(&p, A, B, false);
+    p.is_held[C][B] = true;
+    assert_true(pair_open(&p, B, true));
+    p.has_backlog[A][C] = false;
+    pair_run(&p, 200 * CW_MS);
+    assert_true(cw_group_applied_limit(p.sites[C].group) > before);
+    p.is_held[C][B] = false;
+    assert_true(pair_until(&p, is_attached_to_b));
+    pair_fini(&p);
+}
+
 static void test_accepted_loss_is_small(void **state)
 {
     begin(&p, 3, CW_MODE_ASYNC);
@@ -591,6 +621,7 @@ int main(void)
         cmocka_unit_test(test_rebooted_member_is_refused),
         cmocka_unit_test(test_newest_superblock_rots),
         cmocka_unit_test(test_accepted_loss_is_small),
+        cmocka_unit_test(test_old_primary_goes_on_behind_a_hello),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
