@@ -156,6 +156,8 @@ void cw_group_volume_remove(struct cw_group *g, uint16_t volume)
     CW_ASSERT(volume < CW_VOLUMES_PER_GROUP_MAX);
     struct cw_superblock *s = &g->super;
 
+    if (g->volumes[volume].is_present)
+        cw_copy_on_volume_removed(g, volume);
     g->volumes[volume].is_present = false;
     g->volumes[volume].is_removed = true;
     for (uint32_t i = 0; i < s->volume_count; i++)

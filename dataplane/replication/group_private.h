@@ -479,6 +479,7 @@ void cw_departures_step(struct cw_group *g);
 uint64_t cw_departures_all(const struct cw_group *g);
 void cw_copy_on_sent(struct cw_group *g, uint32_t slot);
 void cw_copy_abandon(struct cw_group *g, struct cw_peer *peer);
+void cw_copy_on_volume_removed(struct cw_group *g, uint16_t volume); /* while it still is present */
 
 /* copy_target.c */
 void cw_target_step(struct cw_group *g);

@@ -289,6 +289,49 @@ static void test_volume_is_removed_under_its_chunks(void **state)
     expect_copied_without_it();
 }
 
+/* The volume is gone at the source: nothing more of it is read, and the copy that was begun ends well. */
+static void expect_ended_as_begun(uint64_t id)
+{
+    uint32_t reads = p.sites[A].group->copy_slots[0].generation;
+
+    cw_group_volume_remove(p.sites[A].group, 0);
+    p.sites[A].fails[PAIR_COPY_READ] = CW_IO; /* its file is closed */
+    memset(p.sites[A].holds, 0, sizeof p.sites[A].holds);
+    memset(p.sites[B].holds, 0, sizeof p.sites[B].holds);
+    wanted_state = CW_TARGET_SWITCHING;
+    assert_true(pair_until(&p, is_target_there));
+    assert_int_equal(p.sites[B].group->target.id, id);
+    assert_int_equal(p.sites[A].group->copy_slots[0].generation, reads);
+    assert_int_equal(pair_peer(&p, A, B)->copy.bytes_done, pair_peer(&p, A, B)->copy.bytes_total);
+    assert_true(pair_until(&p, is_protected));
+    pair_fini(&p);
+}
+
+static void test_volume_is_removed_before_it_is_read(void **state)
+{
+    begin_with_data(CW_MODE_ASYNC);
+    p.sites[B].holds[PAIR_IMAGE] = true;
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    wanted_state = CW_TARGET_PREPARING;
+    assert_true(pair_until(&p, is_target_there));
+    expect_ended_as_begun(pair_peer(&p, A, B)->copy.id);
+}
+
+static bool is_reading(struct pair *pair)
+{
+    return pair->sites[A].group->copy_slots[0].state == CW_COPY_SLOT_READING;
+}
+
+/* What was asked for is not begun any more, and fails. */
+static void test_volume_is_removed_before_a_read_begins(void **state)
+{
+    begin_with_data(CW_MODE_ASYNC);
+    p.sites[A].holds[PAIR_COPY_READ] = true;
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    assert_true(pair_until(&p, is_reading));
+    expect_ended_as_begun(pair_peer(&p, A, B)->copy.id);
+}
+
 static void test_no_space_for_a_copy(void **state)
 {
     begin_with_data(CW_MODE_ASYNC);
@@ -382,6 +425,8 @@ int main(void)
         cmocka_unit_test(test_primary_leaves_while_copying),
         cmocka_unit_test(test_volume_is_removed_before_its_chunks_come),
         cmocka_unit_test(test_volume_is_removed_under_its_chunks),
+        cmocka_unit_test(test_volume_is_removed_before_it_is_read),
+        cmocka_unit_test(test_volume_is_removed_before_a_read_begins),
         cmocka_unit_test(test_no_space_for_a_copy),
         cmocka_unit_test(test_journal_full_gives_up),
         cmocka_unit_test(test_journal_full_of_what_is_not_in_place),
