@@ -332,6 +332,43 @@ static void test_volume_is_removed_before_a_read_begins(void **state)
     expect_ended_as_begun(pair_peer(&p, A, B)->copy.id);
 }
 
+static void write_zeroes_to(uint16_t volume)
+{
+    struct cw_group_write write = {.request = (struct cw_block_request *)(uintptr_t)(p.request_count + 1),
+                                   .kind = CW_RECORD_ZEROES,
+                                   .volume = volume,
+                                   .offset = 40 * PAIR_BLOCK, /* zeroes in the other volume, too */
+                                   .length = PAIR_BLOCK};
+
+    p.request_count++;
+    assert_int_equal(cw_group_write(p.sites[A].group, &write, p.now_ns), CW_OK);
+}
+
+/* B has no room for a volume to which A wrote, and is promoted: the files of C say more than a copy from B
+ * would bring. */
+static void test_no_copy_from_who_lacks_a_volume(void **state)
+{
+    begin(&p, 3, CW_MODE_ASYNC);
+    cw_group_volume_add(p.sites[A].group, 1, PAIR_BLOCK * PAIR_BLOCKS, 0, false);
+    cw_group_volume_add(p.sites[C].group, 1, PAIR_BLOCK * PAIR_BLOCKS, 0, false);
+    assert_true(pair_until(&p, is_protected));
+    write_some(&p, A, 3, 1);
+    write_zeroes_to(1);
+    pair_run(&p, CW_SECOND);
+    assert_true(p.sites[B].group->applied < p.sites[C].group->applied);
+    pair_kill(&p, A, CW_DEVICE_PROCESS_DIES);
+    assert_true(pair_open(&p, B, true));
+    assert_int_equal(cw_group_resync(p.sites[B].group, C), CW_OK);
+    pair_run(&p, 20 * CW_SECOND);
+    assert_int_equal(p.sites[C].copies, 0);
+    assert_int_equal(p.sites[C].group->target.state, CW_TARGET_NONE);
+    assert_true(strstr(pair_peer(&p, B, C)->reason, "volume") != NULL);
+    cw_group_volume_add(p.sites[B].group, 1, PAIR_BLOCK * PAIR_BLOCKS, 0, false);
+    settle();
+    assert_int_equal(p.sites[C].copies, 1);
+    pair_fini(&p);
+}
+
 static void test_no_space_for_a_copy(void **state)
 {
     begin_with_data(CW_MODE_ASYNC);
@@ -427,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_volume_is_removed_under_its_chunks),
         cmocka_unit_test(test_volume_is_removed_before_it_is_read),
         cmocka_unit_test(test_volume_is_removed_before_a_read_begins),
+        cmocka_unit_test(test_no_copy_from_who_lacks_a_volume),
         cmocka_unit_test(test_no_space_for_a_copy),
         cmocka_unit_test(test_journal_full_gives_up),
         cmocka_unit_test(test_journal_full_of_what_is_not_in_place),
