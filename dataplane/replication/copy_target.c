@@ -95,6 +95,9 @@ static void prepare(struct cw_group *g)
 /* A volume that came after the copy began has no file beside it: what it holds now would be overwritten. */
 void cw_target_on_volume_added(struct cw_group *g)
 {
+#if CW_PLANTED_BUG == 19 /* a copy goes on without a volume that came meanwhile */
+    return;
+#endif
     if (g->target.state == CW_TARGET_NONE || g->target.state >= CW_TARGET_SEALING)
         return;
     cw_group_event(g, 0, "a volume was added: the full copy begins anew", 0, 0, 0);

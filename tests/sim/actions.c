@@ -12,6 +12,8 @@
 struct disk *site_image(struct site *site, uint16_t volume, bool to_copy)
 {
     CW_ASSERT(volume < site->world->volume_count);
+    if (!site->has_volume[volume])
+        world_fail(site->world, "site %u does something with volume %u, which it has not", site->id, volume);
     if (!to_copy || site->is_device)
         return &site->volumes[volume];
     CW_ASSERT(site->target_exists[volume] && "prepared before it is written");
@@ -23,7 +25,7 @@ static void site_image_switch_one(struct site *site, uint32_t v)
 {
     struct disk old = site->volumes[v];
 
-    if (!site->target_exists[v])
+    if (!site->target_exists[v] || !site->has_volume[v])
         return;
     site->volumes[v] = site->targets[v];
     site->targets[v] = old;
@@ -212,7 +214,7 @@ static void io_begin(struct io *io)
     struct site *site = io->site;
     struct world *w = site->world;
 
-    if (!io->is_read && io->disks[0]->failed_write && (io->is_journal || io->is_apply)) {
+    if (!io->is_read && (io->is_journal || io->is_apply) && io->disks[0]->failed_write) {
         io->disks[0]->failed_write = false;
         io->fail = true;
         note(w, site, "disk fails", io->fact->type, 0, 0);
@@ -346,9 +348,11 @@ static void sync_of(struct site *site, enum fact_type type, bool is_journal, boo
 
     io->is_sync = true;
     io->is_journal = is_journal;
-    io->disk_count = is_journal ? 1 : site->world->volume_count;
-    for (uint32_t i = 0; i < io->disk_count; i++)
-        io->disks[i] = is_journal ? &site->journal : site_image(site, (uint16_t)i, to_copy);
+    if (is_journal)
+        io->disks[io->disk_count++] = &site->journal;
+    for (uint16_t v = 0; !is_journal && v < site->world->volume_count; v++)
+        if (site->has_volume[v])
+            io->disks[io->disk_count++] = site_image(site, v, to_copy);
     io_begin(io);
 }
 
@@ -402,7 +406,7 @@ static void image_do(struct image_op *op, uint32_t per_mille)
     struct world *w = site->world;
 
     for (uint32_t v = 0; v < w->volume_count && !op->is_salvage; v++) {
-        if (!world_chance(w, per_mille))
+        if (!site->has_volume[v] || !world_chance(w, per_mille))
             continue;
         if (op->kind == CW_IMAGE_SWITCH) {
             site_image_switch_one(site, v);
@@ -468,6 +472,7 @@ static void image(struct site *site, const struct cw_action *a)
 
     tell(site->world, site, "files of the copy are %s", ops[a->kind]);
     image_op_begin(site, FACT_IMAGE, a->kind);
+    volumes_change_soon(site, 200 * CW_MS);
 }
 
 /* ------------------------------------------------------------------ all of them */

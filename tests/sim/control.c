@@ -450,6 +450,7 @@ void control_turn(struct site *site)
         site->drain_target = 0;
     if (site->want_resync && cw_group_resync(site->group, (uint8_t)(site->want_resync - 1)) != CW_OK)
         note(site->world, site, "resync refused", site->want_resync - 1u, 0, 0);
+    volumes_turn(site);
     site->want_open = 0;
     site->want_drain = false;
     site->want_resync = 0;
@@ -570,6 +571,7 @@ void control_tick(struct world *w, void *data, uint64_t a)
     if (site->is_store_cut)
         return;
     watch(site);
+    site->want_volumes = true;
     if (is_reigning(site)) {
         site->open_tries = 0;
         site->gives_up_copy = false;

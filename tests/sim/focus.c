@@ -54,6 +54,14 @@ static const struct focus foci[] = {
      .run_ns_max = 60 * CW_SECOND,
      .modes = 1u << CW_MODE_SYNC | 1u << CW_MODE_SEMI_SYNC,
      .syncs_seldom = true},
+    /* Volumes are made and deleted, and not every site hears of it at once; copies, and sites that go. */
+    {.name = "volumes",
+     .always = FAULT_VOLUMES | FAULT_RESYNC | FAULT_KILL | FAULT_STORE_CUT | FAULT_SWITCHOVER | FAULT_PROMOTE,
+     .never = FAULT_LIES | FAULT_DISK_FAIL | FAULT_LONELY | FAULT_TWO | FAULT_GIVE_UP,
+     .often = FAULT_VOLUMES | FAULT_RESYNC | FAULT_SWITCHOVER,
+     .tick_ns_max = 2 * CW_SECOND,
+     .run_ns_min = 10 * CW_SECOND,
+     .run_ns_max = 30 * CW_SECOND},
     /* One site's superblocks suffer, and it starts often. */
     {.name = "super",
      .always = FAULT_SUPER | FAULT_KILL | FAULT_PROMOTE,

@@ -244,6 +244,8 @@ static void submit_random(struct site *site, bool only_looks)
 {
     struct world *w = site->world;
     uint16_t volume = (uint16_t)world_random(w, w->volume_count);
+    if (!volume_is_used(site, volume))
+        return;
     uint64_t size = w->volume_blocks[volume];
     uint64_t dice = world_random(w, 100);
     enum op_kind kind = dice < 55   ? OP_WRITE

@@ -102,7 +102,8 @@ static int usage(void)
     fputs(
         "usage: causeway-sim [--seed N] [--count M] [--seconds S] [--mode async|network-sync|semi-sync|sync] "
         "[--faults-off BITS]\n"
-        "                    [--sessions 0|1] [--focus any|plain|lease|copy|revert|restart|super] [--trace] "
+        "                    [--sessions 0|1] [--focus any|plain|lease|copy|revert|restart|volumes|super] "
+        "[--trace] "
         "[--twice] "
         "[--keep-going]\n",
         stderr);

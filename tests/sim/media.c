@@ -191,6 +191,7 @@ void media_replace(struct site *site)
         blank(&site->targets[v]);
         site->target_exists[v] = false;
     }
+    volumes_init(site);
     site->is_journal_tainted = true;
     site->super_last = site->super_told = (struct super_truth){0};
     truth_forget(site);

@@ -79,52 +79,112 @@ static void redo(struct site *site, const struct cw_record *record, const uint8_
     }
 }
 
-static void scan(struct site *site, const struct cw_superblock *super, bool is_first)
+struct found {
+    struct cw_record record;
+    const uint8_t *payload;
+    uint64_t position;
+    uint32_t sectors;
+};
+
+/* Every record of the journal, in the order of the log. */
+static void scan(struct site *site, const struct cw_superblock *super,
+                 void (*on_record)(struct site *site, const struct found *found, uint32_t *context),
+                 uint32_t *context, struct cw_recovery_report *report)
 {
     void *memory;
     struct cw_recovery *recovery = recovery_new(super, &memory);
-    uint64_t offset, position;
-    uint32_t length, sectors;
+    uint64_t offset;
+    uint32_t length;
     uint8_t *window;
+    struct found found;
 
     while (cw_recovery_want(recovery, &offset, &length, &window)) {
-        struct cw_record record;
-        const uint8_t *payload;
         CW_ASSERT(offset + length <= site->journal.size);
         memcpy(window, site->journal.live + offset, length);
         cw_recovery_feed(recovery, true);
-        while (cw_recovery_record(recovery, &record, &payload, &position, &sectors)) {
-            oracle_seen(site->world, site, &record, payload);
-            if (is_first) {
-                cw_group_recover_index(site->group, &record, position, sectors);
-                struct truth_entry entry = {record.sequence, record.epoch, record.reign, 0, false};
-                truth_written(site, &entry);
-            } else {
-                redo(site, &record, payload);
-            }
+        while (cw_recovery_record(recovery, &found.record, &found.payload, &found.position, &found.sectors)) {
+            oracle_seen(site->world, site, &found.record, found.payload);
+            on_record(site, &found, context);
         }
     }
-    const struct cw_recovery_report *report = cw_recovery_report(recovery);
-    if (is_first) {
-        note(site->world, site, "recovered", report->tip.last_sequence, report->tip.commit,
-             report->is_damaged);
-        site->is_journal_tainted |= report->is_damaged && site->is_super_doubtful;
-        if (report->is_damaged && !site->is_journal_tainted)
-            world_fail(
-                site->world,
-                "site %u: recovery calls the journal damaged (up to %llu, found %llu), but no medium lied",
-                site->id, (unsigned long long)report->lost_up_to,
-                (unsigned long long)report->tip.last_sequence);
-        bool same_boot = memcmp(super->boot_id, site->identity.boot_id, sizeof super->boot_id) == 0;
-        if (report->is_written_lost && same_boot && !site->is_journal_tainted)
-            world_fail(site->world, "site %u: records up to %llu were written, and a kill lost them",
-                       site->id, (unsigned long long)report->lost_up_to);
-        cw_group_recover_report(site->group, report);
-    }
+    *report = *cw_recovery_report(recovery);
     free(memory);
 }
 
-bool site_recover(struct site *site)
+static void note_volume(struct site *site, const struct found *found, uint32_t *volumes)
+{
+    if (found->record.kind != CW_RECORD_MARKER)
+        *volumes |= 1u << found->record.volume;
+}
+
+static void index_one(struct site *site, const struct found *found, uint32_t *context)
+{
+    const struct cw_record *r = &found->record;
+    struct truth_entry entry = {r->sequence, r->epoch, r->reign, 0, false};
+
+    cw_group_recover_index(site->group, r, found->position, found->sectors);
+    truth_written(site, &entry);
+}
+
+static void redo_one(struct site *site, const struct found *found, uint32_t *context)
+{
+    redo(site, &found->record, found->payload);
+}
+
+/* Is there a place for every record? */
+static bool has_volumes(struct site *site, const struct cw_superblock *super)
+{
+    struct cw_recovery_report report;
+    uint32_t unknown, found = 0;
+
+    volumes_hear(site);
+    unknown = volumes_unknown(site);
+    if (unknown)
+        scan(site, super, note_volume, &found, &report);
+    return volumes_provide(site, unknown & found);
+}
+
+static void on_report(struct site *site, const struct cw_superblock *super,
+                      const struct cw_recovery_report *report)
+{
+    struct world *w = site->world;
+    bool same_boot = memcmp(super->boot_id, site->identity.boot_id, sizeof super->boot_id) == 0;
+
+    note(w, site, "recovered", report->tip.last_sequence, report->tip.commit, report->is_damaged);
+    site->is_journal_tainted |= report->is_damaged && site->is_super_doubtful;
+    if (report->is_damaged && !site->is_journal_tainted)
+        world_fail(
+            w, "site %u: recovery calls the journal damaged (up to %llu, found %llu), but no medium lied",
+            site->id, (unsigned long long)report->lost_up_to, (unsigned long long)report->tip.last_sequence);
+    if (report->is_written_lost && same_boot && !site->is_journal_tainted)
+        world_fail(w, "site %u: records up to %llu were written, and a kill lost them", site->id,
+                   (unsigned long long)report->lost_up_to);
+    cw_group_recover_report(site->group, report);
+}
+
+/* What a killed process left unsynced counts, and must outlive what is put in place now. */
+static void sync_journal(struct site *site)
+{
+    disk_sync_begin(&site->journal);
+    disk_sync_end(&site->journal);
+    site->truth_durable_serial = site->truth_serial;
+}
+
+static void recover_from(struct site *site, const struct cw_superblock *super)
+{
+    struct cw_recovery_report report;
+
+    scan(site, super, index_one, NULL, &report);
+    on_report(site, super, &report);
+    sync_journal(site);
+    scan(site, super, redo_one, NULL, &report);
+    for (uint32_t v = 0; v < site->world->volume_count; v++) {
+        disk_sync_begin(&site->volumes[v]);
+        disk_sync_end(&site->volumes[v]);
+    }
+}
+
+enum recovery site_recover(struct site *site)
 {
     struct world *w = site->world;
     struct cw_superblock super;
@@ -137,8 +197,10 @@ bool site_recover(struct site *site)
     }
     if (status != CW_OK) {
         world_fail(w, "site %u: no superblock can be read: %s", site->id, cw_status_name(status));
-        return false;
+        return RECOVERY_FAILED;
     }
+    if (!has_volumes(site, &super))
+        return RECOVERY_WAITS;
     media_super_picked(site, &super);
     if (cw_group_superblock_wants_switch(&super)) {
         note(w, site, "switch at start", super.copy_id, 0, 0);
@@ -148,21 +210,12 @@ bool site_recover(struct site *site)
             site->target_exists[v] = false;
     }
     site->group = group_new(site, &super);
-    for (uint16_t v = 0; v < site->world->volume_count; v++)
-        cw_group_volume_add(site->group, v, w->volume_blocks[v] * SIM_BLOCK, 0, site->is_device);
+    volumes_tell(site);
     free(site->truth);
     site->truth = NULL;
     site->truth_capacity = 0;
-    scan(site, &super, true);
-    disk_sync_begin(&site->journal);
-    disk_sync_end(&site->journal);
-    site->truth_durable_serial = site->truth_serial;
-    scan(site, &super, false);
-    for (uint32_t v = 0; v < site->world->volume_count; v++) {
-        disk_sync_begin(&site->volumes[v]);
-        disk_sync_end(&site->volumes[v]);
-    }
+    recover_from(site, &super);
     uint64_t journal_id[2] = {cw_rng_next(&w->rng), cw_rng_next(&w->rng)};
     cw_group_start(site->group, journal_id, site_clock(site, w->now_ns));
-    return !w->failed;
+    return w->failed ? RECOVERY_FAILED : RECOVERY_DONE;
 }

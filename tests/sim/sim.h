@@ -21,7 +21,7 @@
 #include "replication/group.h"
 
 #define SIM_SITES_MAX  3u
-#define SIM_VOLUMES    4u /* at most */
+#define SIM_VOLUMES    6u /* at most, over a run */
 #define SIM_BLOCK      512u
 #define SIM_BLOCKS_MAX 512u /* of one volume */
 #define SIM_GROUP      7u
@@ -169,6 +169,14 @@ struct super_truth {
     uint64_t image_sequence, copy_id;
 };
 
+/* What the operator says of a volume. */
+enum volume_fate { VOLUME_LATER, VOLUME_IS, VOLUME_GONE };
+
+struct volume_removal {
+    bool is_under_way;
+    uint64_t sequence, since_ns;
+};
+
 enum site_state { SITE_OFF, SITE_STARTING, SITE_RUNNING };
 
 struct link_end {
@@ -195,11 +203,14 @@ struct site {
     struct disk journal;
     struct disk volumes[SIM_VOLUMES], targets[SIM_VOLUMES];
     bool target_exists[SIM_VOLUMES];
-    uint64_t left[8];        /* network-sync: last sequence that left towards each, as the wire has it */
-    bool is_device;          /* its volumes are devices: a copy overwrites them */
-    bool is_journal_tainted; /* its media lied or lost: what it holds proves nothing */
-    bool is_super_doubtful;  /* a whole generation of its superblock may be gone: damage may be reported */
-    uint8_t super_fault;     /* enum super_fault: of the next superblock */
+    uint64_t left[8]; /* network-sync: last sequence that left towards each, as the wire has it */
+    bool has_volume[SIM_VOLUMES], knows_gone[SIM_VOLUMES]; /* registered: outlives the process */
+    struct volume_removal removals[SIM_VOLUMES];
+    uint64_t no_room_until_ns[SIM_VOLUMES]; /* for a volume that is made */
+    bool is_device;                         /* its volumes are devices: a copy overwrites them */
+    bool is_journal_tainted;                /* its media lied or lost: what it holds proves nothing */
+    bool is_super_doubtful; /* a whole generation of its superblock may be gone: damage may be reported */
+    uint8_t super_fault;    /* enum super_fault: of the next superblock */
     struct super_truth super_last, super_told; /* as the disk has it; what it must remember */
     uint64_t slow_until_ns;
     struct io *ios;
@@ -226,7 +237,7 @@ struct site {
     bool gives_up_undrained; /* a promotion at drain_target was asked for, no switchover */
     uint64_t open_tries, claim_tries;
     int want_open; /* 1: open, 2: with accept_loss; done in the next turn */
-    bool want_drain, want_check;
+    bool want_drain, want_check, want_volumes;
     bool gives_up_copy;  /* an operator promotes it as it is, accepting the loss */
     uint8_t want_resync; /* peer + 1 */
     struct message *unacked[SIM_SITES_MAX];
@@ -356,10 +367,10 @@ enum fault_class {
     FAULT_CLOCK = 262144,    /* rates as far apart as the lease allows */
     FAULT_TWO = 524288,      /* two of three sites go, soon after each other */
     FAULT_GIVE_UP = 1048576, /* the source of a copy goes, and its target is promoted */
-    FAULT_LONELY =
-        2097152 /* the primary is left alone with an old lease, and somebody takes over in a hurry */
+    FAULT_LONELY = 2097152,  /* the primary is left alone with an old lease, and others are in a hurry */
+    FAULT_VOLUMES = 4194304  /* volumes are made and deleted */
 };
-#define FAULT_BITS 22u
+#define FAULT_BITS 23u
 
 /* What a seed is about (focus.c). */
 struct focus {
@@ -410,6 +421,7 @@ struct world {
 
     uint32_t volume_count;
     uint64_t volume_blocks[SIM_VOLUMES];
+    uint8_t fates[SIM_VOLUMES]; /* enum volume_fate */
     uint32_t log_entries;
     uint64_t ring_sectors;
     uint64_t lease_ns;
@@ -496,7 +508,8 @@ void site_payload_release(struct site *site, uint64_t handle);
 void site_turn_done(struct site *site);
 
 /* recover.c */
-bool site_recover(struct site *site);
+enum recovery { RECOVERY_DONE, RECOVERY_WAITS, RECOVERY_FAILED };
+enum recovery site_recover(struct site *site);
 
 /* actions.c */
 void site_act(struct site *site, const struct cw_action *action);
@@ -571,6 +584,22 @@ struct client_op *load_submit(struct site *site, enum op_kind kind, uint16_t vol
 void content_fill(uint8_t *data, uint64_t op, uint16_t volume, uint64_t block);
 /* The op that wrote this block, 0 for zeroes, UINT64_MAX for what nobody wrote. */
 uint64_t content_op(const uint8_t *data, uint16_t volume, uint64_t block);
+
+/* ------------------------------------------------------------------ volumes.c */
+
+void volumes_init(struct site *site); /* its disks are new */
+/* A start: its controller tells of what was deleted, if the store is in reach; */
+void volumes_hear(struct site *site);
+uint32_t
+volumes_unknown(const struct site *site); /* bits: there may be records of them, and no place for them */
+bool volumes_provide(struct site *site, uint32_t wanted); /* false: not now */
+void volumes_tell(struct site *site);                     /* ... to its group, which is new */
+void volumes_turn(struct site *site);
+bool volumes_are_level(const struct site *site); /* it has those that it is to have */
+bool volume_is_used(const struct site *site, uint16_t volume);
+void fault_volumes(struct world *w);
+void volumes_change_soon(struct site *site, uint64_t within_ns);
+void volumes_heal(struct site *site);
 
 /* ------------------------------------------------------------------ oracle.c, check.c */
 

@@ -347,6 +347,7 @@ void site_init(struct site *site, struct world *w, uint8_t id)
         disk_init(&site->volumes[v], w->volume_blocks[v] * SIM_BLOCK);
         disk_init(&site->targets[v], w->volume_blocks[v] * SIM_BLOCK);
     }
+    volumes_init(site);
     site_format(site);
 }
 
@@ -414,7 +415,12 @@ static void starting_ends(struct world *w, void *data, uint64_t life)
     if (life != site->life || site->state != SITE_STARTING)
         return;
     site->identity.process_start = cw_rng_next(&w->rng);
-    if (!site_recover(site)) {
+    enum recovery recovery = site_recover(site);
+    if (recovery == RECOVERY_WAITS) {
+        queue_at(w, w->now_ns + 100 * CW_MS, starting_ends, site, life);
+        return;
+    }
+    if (recovery == RECOVERY_FAILED) {
         site->state = SITE_OFF;
         return;
     }

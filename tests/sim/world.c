@@ -74,12 +74,25 @@ static void choose_links(struct world *w)
         w->loss_ppm = CW_MIN(w->loss_ppm, 50000);
 }
 
+/* Those that are there from the beginning, and those that come later. */
+static void choose_volumes(struct world *w)
+{
+    uint32_t first = (uint32_t)world_between(w, 1, 4);
+
+    w->volume_count = w->faults & FAULT_VOLUMES ? SIM_VOLUMES : first;
+    for (uint32_t v = 0; v < w->volume_count; v++) {
+        w->volume_blocks[v] = v == 0 ? 64 : world_chance(w, 300) ? SIM_BLOCKS_MAX : world_between(w, 1, 128);
+        w->fates[v] = v < first ? VOLUME_IS : VOLUME_LATER;
+    }
+}
+
 /* A story's world: nothing by chance that a reader would have to explain away. */
 static void make_plain(struct world *w)
 {
     w->faults = 0;
     w->rot_site = -1;
     w->volume_count = 2;
+    w->fates[0] = w->fates[1] = VOLUME_IS;
     w->volume_blocks[0] = 64;
     w->volume_blocks[1] = 512;
     w->min_in_sync = 0;
@@ -102,12 +115,10 @@ void world_init(struct world *w, const struct sim_options *options)
     w->site_count = (uint32_t)world_between(w, 2, 3);
     w->min_in_sync = cw_mode_has_set(w->mode) && world_chance(w, 150);
     w->lease_ns = 5 * CW_SECOND;
-    w->volume_count = (uint32_t)world_between(w, 1, SIM_VOLUMES);
-    for (uint32_t v = 0; v < w->volume_count; v++)
-        w->volume_blocks[v] = v == 0 ? 64 : world_chance(w, 300) ? SIM_BLOCKS_MAX : world_between(w, 1, 128);
     w->log_entries = 256u << world_random(w, 3);
     w->ring_sectors = CW_JOURNAL_RING_SECTORS_MIN + world_random(w, 500);
     focus_faults(w);
+    choose_volumes(w);
     choose_links(w);
     if (options->is_story)
         make_plain(w);
@@ -462,6 +473,9 @@ static void fault_one(struct world *w, enum fault_class class_)
     case FAULT_GIVE_UP:
         fault_give_up(w);
         break;
+    case FAULT_VOLUMES:
+        fault_volumes(w);
+        break;
     case FAULT_LONELY:
         fault_lonely(w);
         break;
@@ -473,7 +487,7 @@ static void fault_one(struct world *w, enum fault_class class_)
 #define FAULT_EVENTS                                                                                         \
     (FAULT_KILL | FAULT_POWER | FAULT_CUT | FAULT_PAUSE | FAULT_DISK_SLOW | FAULT_DISK_FAIL | FAULT_ROT |    \
      FAULT_MISDIRECT | FAULT_STORE_CUT | FAULT_SWITCHOVER | FAULT_RESYNC | FAULT_SUPER | FAULT_REPLACE |     \
-     FAULT_TWO | FAULT_GIVE_UP | FAULT_LONELY)
+     FAULT_TWO | FAULT_GIVE_UP | FAULT_LONELY | FAULT_VOLUMES)
 
 static void fault_tick(struct world *w, void *data, uint64_t a)
 {
@@ -520,6 +534,7 @@ static void heal(struct world *w)
         site->paused_until_ns = CW_MIN(site->paused_until_ns, w->now_ns);
         site->turn_scheduled = false;
         site_turn_soon(site);
+        volumes_heal(site);
         restart(w, site, 0);
     }
 }
@@ -556,6 +571,10 @@ bool world_has_converged(struct world *w, char *why, size_t why_size)
                 i, cw_role_name((enum cw_role)s->status.role), w->in_flight[i], s->sends_unanswered,
                 (unsigned long long)q->durable, (unsigned long long)q->applied, (unsigned long long)head,
                 s->status.image_state);
+            return false;
+        }
+        if (!volumes_are_level(s)) {
+            snprintf(why, why_size, "site %u has volumes that were deleted, or lacks some", i);
             return false;
         }
         if (s != primary && primary->status.peers[i].state != CW_PEER_STREAMING) {
