@@ -53,7 +53,8 @@ static const struct focus foci[] = {
      .run_ns_min = 30 * CW_SECOND,
      .run_ns_max = 60 * CW_SECOND,
      .modes = 1u << CW_MODE_SYNC | 1u << CW_MODE_SEMI_SYNC,
-     .syncs_seldom = true},
+     .syncs_seldom = true,
+     .starts_badly = true},
     /* Volumes are made and deleted, and not every site hears of it at once; copies, and sites that go. */
     {.name = "volumes",
      .always = FAULT_VOLUMES | FAULT_RESYNC | FAULT_KILL | FAULT_STORE_CUT | FAULT_SWITCHOVER | FAULT_PROMOTE,

@@ -41,10 +41,11 @@ bug 16 revert "the old image under the history of the copy"
 bug 17 lease "a taker does not wait for the old lease"
 bug 18 volumes "records of a volume to come are not waited for"
 bug 19 volumes "a copy goes on without a volume that came"
+bug 20 restart "recovery puts in place what is not durable"
 bug 21 volumes "a copy goes on with a volume that was deleted"
 bug 22 volumes "a copy without what waits for its volume"
 bugs=("$@")
-[ ${#bugs[@]} -gt 0 ] || bugs=({1..19} 21 22)
+[ ${#bugs[@]} -gt 0 ] || bugs=({1..22})
 
 # The files of which bug N makes others; of bug 0, all of them.
 files_of() { # N

@@ -199,6 +199,7 @@ struct site {
     int64_t clock_ppm;
     struct cw_identity identity;
     uint64_t power_count;
+    bool was_killed; /* the last time: what it wrote is seen, synced or not */
 
     struct disk journal;
     struct disk volumes[SIM_VOLUMES], targets[SIM_VOLUMES];
@@ -382,6 +383,7 @@ struct focus {
     uint8_t modes;     /* bits of enum cw_mode: mostly one of these; 0: any */
     bool is_busy;      /* clients think little, links are long and lose much */
     bool syncs_seldom; /* clients leave much unsynced */
+    bool starts_badly; /* power is lost right after the start that follows a kill */
 };
 #define FOCUS_ANY 255 /* by seed */
 
@@ -452,6 +454,7 @@ struct world {
 bool world_run(const struct sim_options *options, struct world *w); /* true: nothing wrong was seen */
 /* Something delicate begins here: now and then a seed that kills does so within `within_ns`. */
 void world_crash_soon(struct site *site, uint64_t within_ns);
+void world_crash_at_start(struct site *site); /* mostly before its first superblock is there */
 void world_init(struct world *w, const struct sim_options *options);
 void world_fini(struct world *w);
 void world_run_until(struct world *w, uint64_t until_ns);

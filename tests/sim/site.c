@@ -430,6 +430,7 @@ static void starting_ends(struct world *w, void *data, uint64_t life)
     note(w, site, "started", site->life, 0, 0);
     site->want_check = true;
     turn_at(site, w->now_ns);
+    world_crash_at_start(site);
 }
 
 void site_start(struct site *site)
@@ -467,6 +468,7 @@ void site_crash(struct site *site, bool power_loss)
     process_gone(site);
     site->state = SITE_OFF;
     site->life++;
+    site->was_killed = !power_loss;
     if (power_loss) {
         w->power_losses++;
         site->paused_until_ns = 0;

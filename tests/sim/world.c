@@ -217,6 +217,25 @@ void world_crash_soon(struct site *site, uint64_t within_ns)
         queue_at(w, w->now_ns + world_random(w, within_ns), crash_now, site, site->life);
 }
 
+static void power_goes(struct world *w, void *data, uint64_t life)
+{
+    struct site *site = data;
+
+    if (w->phase == PHASE_SAFETY && site->life == life && site->state == SITE_RUNNING)
+        crash_one(w, site, true);
+}
+
+void world_crash_at_start(struct site *site)
+{
+    struct world *w = site->world;
+    uint64_t within_ns = world_chance(w, 800) ? 200 * CW_US : 100 * CW_MS;
+
+    if (w->focus->starts_badly && site->was_killed && w->phase == PHASE_SAFETY && world_chance(w, 600))
+        queue_at(w, w->now_ns + world_random(w, within_ns), power_goes, site, site->life);
+    else
+        world_crash_soon(site, within_ns);
+}
+
 static void fault_crash(struct world *w, bool power)
 {
     struct site *site = some_site(w);
