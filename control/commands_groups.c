@@ -103,20 +103,29 @@ static int ask_simply(const struct cw_cli *cli, const char *method, json_t *para
     return cw_done(cli, "%s", done);
 }
 
-/* Are all sites that the deleted group is left at away? */
-static bool is_left_to_others(const json_t *status, const json_t *group)
+static bool is_site_alive(const json_t *status, const char *name)
+{
+    size_t index;
+    json_t *site;
+    json_array_foreach(json_object_get(status, "sites"), index, site)
+    {
+        if (strcmp(cw_json_text(site, "name", ""), name) == 0)
+            return cw_json_bool(site, "alive", false);
+    }
+    return false;
+}
+
+/* A site that the deleted group is left at, when all of those are away: into name. */
+static bool is_left_to_others(const json_t *status, const json_t *group, char *name, size_t name_size)
 {
     const json_t *left = json_object_get(group, "left_at");
-    size_t index, at;
-    json_t *name, *site;
-    json_array_foreach(left, index, name)
+    size_t index;
+    json_t *site;
+    json_array_foreach(left, index, site)
     {
-        json_array_foreach(json_object_get(status, "sites"), at, site)
-        {
-            if (strcmp(cw_json_text(site, "name", ""), json_string_value(name)) == 0 &&
-                cw_json_bool(site, "alive", false))
-                return false;
-        }
+        if (is_site_alive(status, json_string_value(site)))
+            return false;
+        snprintf(name, name_size, "%s", json_string_value(site));
     }
     return json_array_size(left) > 0;
 }
@@ -124,6 +133,7 @@ static bool is_left_to_others(const json_t *status, const json_t *group)
 /* Asks for the status until the group is no longer in it, or only sites that are away still have it. */
 static int wait_gone(const struct cw_cli *cli, const char *name)
 {
+    char away[64] = "a site";
     for (int tries = 0; tries < 300; tries++) {
         struct cw_rpc_failure failure;
         json_t *status = cw_ask(cli, cli->site, "status", NULL, &failure), *group;
@@ -134,7 +144,7 @@ static int wait_gone(const struct cw_cli *cli, const char *name)
             if (strcmp(cw_json_text(group, "name", ""), name) != 0)
                 continue;
             is_there = true;
-            is_left = is_left_to_others(status, group);
+            is_left = is_left_to_others(status, group, away, sizeof away);
         }
         json_decref(status);
         if (!is_there)
@@ -145,7 +155,10 @@ static int wait_gone(const struct cw_cli *cli, const char *name)
         cw_pause_ms(100);
     }
     return cw_done(
-        cli, "deleted; a site that is not there will forget it when it returns, and the name is free then");
+        cli,
+        "deleted; %s is not there and forgets it when it is started again: until then the name %s is "
+        "taken",
+        away, name);
 }
 
 int cw_run_group_delete(struct cw_cli *cli)

@@ -85,14 +85,31 @@ static json_t *place_journal(struct cw_controller *controller, const struct cw_r
     return NULL;
 }
 
+/* A group keeps its name until every site has forgotten it: its journals bear that name. */
+static json_t *answer_taken(const struct cw_controller *controller, const struct cw_rpc_message *message,
+                            const char *name)
+{
+    const struct cw_store_group *group = cw_view_group(controller->view, name);
+    if (!group || !group->is_deleting)
+        return cw_answer(message, 1, "there is a group %s already", name);
+    const char *away = cw_deletion_site(controller, group->id, CW_STORE_JOURNAL, false);
+    if (!away)
+        return cw_answer(message, 1, "group %s is still being deleted: give the command again in a moment",
+                         name);
+    return cw_answer(
+        message, 1,
+        "group %s is still being deleted: %s, which is not there, has its part of it yet. Start %s: "
+        "then the name is free. Or take another name",
+        name, away, away);
+}
+
 /* In one transaction; NULL when good. */
 static json_t *store_group(struct cw_controller *controller, const struct cw_rpc_message *message,
                            struct cw_store_group *group)
 {
     enum cw_status status = cw_store_group_add(controller->store, group);
     if (status == CW_EXISTS)
-        return cw_answer(message, 1, "there is a group %s already (or it is still being deleted)",
-                         group->name);
+        return answer_taken(controller, message, group->name);
     if (status == CW_NO_SPACE)
         return cw_answer(message, 1,
                          "there are %u groups, as many as the store keeps: delete one that is not needed",
@@ -220,6 +237,25 @@ json_t *cw_serve_group_set(struct cw_controller *controller, const struct cw_rpc
     return cw_rpc_result(message->id, NULL);
 }
 
+/* What has a volume of it first goes altogether. */
+static json_t *answer_has_volume(const struct cw_controller *controller, const struct cw_rpc_message *message,
+                                 const struct cw_store_group *group, const struct cw_store_volume *volume)
+{
+    const char *away = cw_deletion_site(controller, group->id, volume->volume, false);
+    if (!volume->is_deleting)
+        return cw_answer(message, 3, "group %s has volumes; delete them first: causeway volume delete %s/%s",
+                         group->name, group->name, volume->name);
+    if (!away)
+        return cw_answer(message, 1,
+                         "volume %s/%s is still being deleted: give the command again in a moment",
+                         group->name, volume->name);
+    return cw_answer(
+        message, 1,
+        "volume %s/%s is still being deleted: %s, which is not there, has its part of it yet. Start "
+        "%s, then give the command again",
+        group->name, volume->name, away, away);
+}
+
 json_t *cw_serve_group_delete(struct cw_controller *controller, const struct cw_rpc_message *message)
 {
     json_t *reply = NULL;
@@ -228,15 +264,8 @@ json_t *cw_serve_group_delete(struct cw_controller *controller, const struct cw_
         return reply;
     struct cw_store_group group = *found;
     for (uint32_t i = 0; i < controller->view->volume_count; i++) {
-        if (controller->view->volumes[i].group == group.id && controller->view->volumes[i].is_deleting)
-            return cw_answer(message, 1,
-                             "volume %s/%s is still being deleted, which wants every site of the group: see "
-                             "causeway status",
-                             group.name, controller->view->volumes[i].name);
         if (controller->view->volumes[i].group == group.id)
-            return cw_answer(message, 3,
-                             "group %s has volumes; delete them first: causeway volume delete %s/%s",
-                             group.name, group.name, controller->view->volumes[i].name);
+            return answer_has_volume(controller, message, &group, &controller->view->volumes[i]);
     }
     group.is_deleting = true;
     if (cw_store_group_update(controller->store, &group) != CW_OK)

@@ -347,11 +347,24 @@ def delete_while_away(lab):
 
 
 def delete_all(lab):
+    """What a site that is away has yet keeps the group's name: who wants it is told which site, and what to do."""
+    create = ("group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west")
     lab.run("lab", "kill", "west")
-    lab.run("lab", "start", "west")
+    lab.wait("it is missed", lambda: not json.loads(lab.run("status", "--json"))["sites"][1]["alive"])
     lab.run("volume", "delete", "db/data")
-    lab.run("group", "delete", "db")
-    assert json.loads(lab.run("status", "--json"))["groups"] == []
+    words = lab.run("group", "delete", "db", code=1)
+    assert "db/data is still being deleted" in words and "Start west" in words, words
+    lab.run("lab", "start", "west")
+    lab.wait("the volume is gone", lambda: lab.group("east")["volumes"] == [])
+    assert "there is a group db already" in lab.run(*create, code=1)
+    lab.run("lab", "kill", "west")
+    lab.wait("it is missed", lambda: not json.loads(lab.run("status", "--json"))["sites"][1]["alive"])
+    words = lab.run("group", "delete", "db")
+    assert "west is not there" in words and "the name db is taken" in words, words
+    words = lab.run(*create, code=1)
+    assert "still being deleted" in words and "Start west" in words and "another name" in words, words
+    lab.run("lab", "start", "west")
+    lab.wait("it is gone", lambda: json.loads(lab.run("status", "--json"))["groups"] == [])
     assert os.listdir(lab.top + "/lab/storage/east") == []
     assert "promotion" in lab.run("events")
     lab.run("lab", "down")
