@@ -232,6 +232,11 @@ bool cw_session_data_may_leave(const struct cw_path *path);
 /* Packets in flight and the ring allow one more that is not control. The other also asks rate control and
  * frees the ring's entry. */
 bool cw_session_has_room_for_data(const struct cw_path *path);
+/* Of CREDIT and PING, which want an ack: with as many in flight as may be they wait for one of those. */
+static inline bool cw_session_has_room_for_control(const struct cw_path *path)
+{
+    return path->inflight.outstanding.count < path->config->packets_in_flight_max;
+}
 bool cw_session_make_room_for_data(struct cw_path *path, uint64_t now_ns);
 size_t cw_session_build_data(struct cw_path *path, uint8_t *datagram, uint64_t now_ns);
 /* The payload lies in the datagram. Takes the next number. */

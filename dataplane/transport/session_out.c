@@ -84,7 +84,8 @@ static bool credit_is_due(const struct cw_path *p, uint64_t now_ns)
 
 static bool control_is_due(const struct cw_path *p, uint64_t now_ns)
 {
-    return p->ping_due || cw_session_acks_due_ns(p) <= now_ns || credit_is_due(p, now_ns);
+    bool has_room = cw_session_has_room_for_control(p);
+    return cw_session_acks_due_ns(p) <= now_ns || (has_room && (p->ping_due || credit_is_due(p, now_ns)));
 }
 
 static size_t write_credit_and_ping(struct cw_path *p, uint8_t *at, uint16_t *had)
@@ -122,7 +123,7 @@ static size_t build_control(struct cw_path *p, uint8_t *datagram, uint64_t now_n
         length += cw_frame_write_ack(payload + length, &ack);
         acknowledged = heard == p ? ack.ranges[0].last : 0;
     }
-    if (p->inflight.outstanding.count < p->config->packets_in_flight_max)
+    if (cw_session_has_room_for_control(p))
         length += write_credit_and_ping(p, payload + length, &had);
     if (length == 0)
         return 0;

@@ -243,12 +243,13 @@ static uint64_t output_ns(const struct cw_path *p)
 {
     const struct cw_session *s = p->session;
     uint64_t due_ns = CW_NEVER;
+    bool has_room = cw_session_has_room_for_control(p);
     if (p->state != CW_PATH_UNUSED)
-        due_ns = p->ping_due ? 0 : cw_session_acks_due_ns(p);
+        due_ns = p->ping_due && has_room ? 0 : cw_session_acks_due_ns(p);
     if (cw_handshake_has_output(&s->handshake, p->index) || p->close_due)
         due_ns = 0;
     if (p->state == CW_PATH_UP && due_ns > s->now_ns) {
-        if (cw_path_best(s) == p)
+        if (cw_path_best(s) == p && has_room)
             due_ns = CW_MIN(due_ns, s->credit_ns);
         if (cw_session_data_may_leave(p) || cw_session_fec_has_output(p))
             due_ns = CW_MIN(due_ns, cw_session_rate_next_ns(p));

@@ -169,6 +169,31 @@ static void a_long_black_hole_brings_both_down_and_everything_back(void **state)
     expect_delivery(1);
 }
 
+/* Nothing comes through any more, and as much is in flight as may be: what wants to leave besides, and may not,
+ * is no reason to be called again at once (cw_pair_run asserts that a deadline is served). */
+static void a_full_window_is_waited_for(void **state)
+{
+    begin(&good_link, 16);
+    go_up();
+    struct cw_session *s = pair->sides[0].session;
+    struct cw_path *p = &s->paths[0];
+    pair->sides[0].out[0].config.loss_per_million = 1000000;
+    while (cw_pair_send(pair, 0, CW_STREAM_CONTROL, 96, 131072))
+        continue;
+    cw_pair_run(pair, pair->now_ns + CW_MS, NULL);
+    for (uint32_t i = 0; i < CW_IN_FLIGHT_RESERVE + 4; i++) {
+        p->ping_due = true;
+        cw_pair_run(pair, pair->now_ns, NULL);
+    }
+    assert_int_equal(p->inflight.outstanding.count, p->config->packets_in_flight_max);
+    assert_true(p->ping_due);
+    s->credit_ns = pair->now_ns;
+    assert_true(cw_session_deadline_ns(s) > pair->now_ns);
+    pair->sides[0].out[0].config.loss_per_million = 0;
+    assert_true(cw_pair_run(pair, pair->now_ns + 10 * CW_SECOND, cw_pair_is_finished));
+    assert_int_equal(pair->sides[0].downs, 0);
+}
+
 static void closing_tells_the_peer(void **state)
 {
     begin(&good_link, 6);
@@ -470,6 +495,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_short_black_hole_is_survived, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_long_black_hole_brings_both_down_and_everything_back, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_full_window_is_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(closing_tells_the_peer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_change_under_load, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_change_with_age, set_up, tear_down),
