@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Two honest sessions and an input that is a list of steps: messages, time, a network that changes (lost,
- * doubled, late, damaged, cut, too small), processes that die, closed sessions, keys replaced every few
- * packets, old and changed datagrams, false hints. After every step:
+ * Two honest sessions over one to three paths and an input that is a list of steps: messages, time, networks
+ * that change (lost, doubled, late, damaged, cut, too small), processes that die, closed sessions, keys
+ * replaced every few packets, old and changed datagrams, false hints. After every step:
  *
  *   - each message arrived at most once, with its bytes, and comes back once; delivered only if it arrived;
  *     no nonce was used twice under a key (pair.c asserts these)
@@ -28,7 +28,8 @@
 #include "pair.h"
 #include "transport/session_internal.h"
 
-#define CONFIG_BYTES 12u
+#define CONFIG_BYTES 13u
+#define PATHS_MAX    3u
 #define STEPS_MAX    300u
 #define TAPE_MAX     64u
 #define HEALED_NS    (300 * CW_SECOND)
@@ -39,39 +40,41 @@ static struct {
     uint32_t count; /* all that ever were; the last TAPE_MAX are there */
     struct {
         uint16_t length;
+        uint8_t path; /* of its sender */
         uint8_t bytes[9000];
     } at[TAPE_MAX];
 } tape;
 
-/* What a side's pacer may not exceed, kept in another way than it does: a bucket that drains. */
+/* What the pacer of a side's path may not exceed, kept in another way than it does: a bucket that drains. */
 static struct {
     uint64_t level, at_ns; /* level: bytes * CW_SECOND */
-} buckets[2];
+} buckets[2][PATHS_MAX];
 
 /* ---- on the wire -----------------------------------------------------------------------------------------
  */
 
-static void watch_rate(int side, size_t length)
+static void watch_rate(int side, uint32_t path, size_t length)
 {
-    const struct cw_session_path_config *config = &pair->sides[side].config.paths[0];
-    uint64_t rate = config->rate_bytes_per_second;
+    const struct cw_session_path_config *config = &pair->sides[side].config.paths[path];
+    uint64_t rate = config->rate_bytes_per_second, *level = &buckets[side][path].level;
     if (rate == 0)
         return;
-    uint64_t drained = (pair->now_ns - buckets[side].at_ns) * rate;
-    buckets[side].level -= CW_MIN(drained, buckets[side].level);
-    buckets[side].level += length * CW_SECOND;
-    buckets[side].at_ns = pair->now_ns;
+    uint64_t drained = (pair->now_ns - buckets[side][path].at_ns) * rate;
+    *level -= CW_MIN(drained, *level);
+    *level += length * CW_SECOND;
+    buckets[side][path].at_ns = pair->now_ns;
     uint64_t burst = CW_MIN(CW_MAX(rate * CW_PACER_BURST_NS / CW_SECOND, 2ull * config->datagram_bytes_max),
                             (uint64_t)CW_PACER_QUANTUM_MAX);
-    CW_ASSERT(buckets[side].level <= (burst + 1) * CW_SECOND);
+    CW_ASSERT(*level <= (burst + 1) * CW_SECOND);
 }
 
 static void record(struct cw_pair *of, int from, uint8_t *datagram, size_t length)
 {
     uint32_t i = tape.count++ % TAPE_MAX;
-    watch_rate(from, length);
+    watch_rate(from, of->tap_path, length);
     CW_ASSERT(length <= sizeof tape.at[i].bytes);
     tape.at[i].length = (uint16_t)length;
+    tape.at[i].path = (uint8_t)of->tap_path;
     memcpy(tape.at[i].bytes, datagram, length);
 }
 
@@ -98,8 +101,10 @@ static void check_limits(int side)
     CW_ASSERT(cw_pair_counter(pair, side, CW_SESSION_DROP_FRAME) == 0);
     CW_ASSERT(cw_pair_counter(pair, side, CW_SESSION_DROP_CREDIT) == 0);
     CW_ASSERT(cw_pair_counter(pair, side, CW_SESSION_FEC_BAD) == 0);
-    CW_ASSERT(s->paths[0].inflight.outstanding.count <= p->config.paths[0].packets_in_flight_max);
-    CW_ASSERT(s->paths[0].inflight.lost.count <= CW_LOST_REMEMBERED);
+    for (uint32_t i = 0; i < p->config.path_count; i++) {
+        CW_ASSERT(s->paths[i].inflight.outstanding.count <= p->config.paths[i].packets_in_flight_max);
+        CW_ASSERT(s->paths[i].inflight.lost.count <= CW_LOST_REMEMBERED);
+    }
     CW_ASSERT(s->send.open_count <= p->config.messages_max);
     CW_ASSERT(s->event_tail - s->event_head <= s->event_mask);
     CW_ASSERT(s->state_events <= CW_EVENTS_OF_STATE);
@@ -114,21 +119,23 @@ static void check_limits(int side)
     }
 }
 
-/* Both are up, with the same keys: generations differ by one at most. */
-static bool is_one_session(const struct cw_session *a, const struct cw_session *b)
+/* Both ends of it are in use, with the same keys: generations differ by one at most. */
+static bool is_one_path(const struct cw_path *a, const struct cw_path *b)
 {
-    return a->state == CW_STATE_UP && b->state == CW_STATE_UP &&
-           (a->paths[0].live->spi_out == b->paths[0].live->spi_in ||
-            a->paths[0].live->spi_out == cw_spi_after(b->paths[0].live->spi_in)) &&
-           (b->paths[0].live->spi_out == a->paths[0].live->spi_in ||
-            b->paths[0].live->spi_out == cw_spi_after(a->paths[0].live->spi_in));
+    return a->state != CW_PATH_UNUSED && b->state != CW_PATH_UNUSED &&
+           (a->live->spi_out == b->live->spi_in || a->live->spi_out == cw_spi_after(b->live->spi_in)) &&
+           (b->live->spi_out == a->live->spi_in || b->live->spi_out == cw_spi_after(a->live->spi_in));
 }
 
-static void check_causality(const struct cw_session *from, const struct cw_session *to)
+static void check_packets(const struct cw_path *from, const struct cw_path *to)
 {
-    CW_ASSERT(from->paths[0].loss.largest_acked <= to->paths[0].live->replay.highest);
-    CW_ASSERT(to->paths[0].live->replay.highest < from->paths[0].live->next_iv);
-    CW_ASSERT(from->paths[0].inflight.next_number == from->paths[0].live->next_iv);
+    CW_ASSERT(from->loss.largest_acked <= to->live->replay.highest);
+    CW_ASSERT(to->live->replay.highest < from->live->next_iv);
+    CW_ASSERT(from->inflight.next_number == from->live->next_iv);
+}
+
+static void check_messages(const struct cw_session *from, const struct cw_session *to)
+{
     for (uint32_t c = 0; c < CW_CLASS_COUNT; c++) {
         CW_ASSERT(from->send.granted[c] <= to->receive.advertised[c]);
         CW_ASSERT(to->receive.accepted[c] <= from->send.used[c]);
@@ -140,11 +147,20 @@ static void check_causality(const struct cw_session *from, const struct cw_sessi
 static void check(void)
 {
     const struct cw_session *a = pair->sides[0].session, *b = pair->sides[1].session;
+    bool is_one_session = false;
     check_limits(0);
     check_limits(1);
-    if (is_one_session(a, b)) {
-        check_causality(a, b);
-        check_causality(b, a);
+    for (uint32_t i = 0; i < pair->sides[0].config.path_count; i++) {
+        const struct cw_path *of_a = &a->paths[i], *of_b = &b->paths[pair->leads_to[0][i]];
+        if (!is_one_path(of_a, of_b))
+            continue;
+        check_packets(of_a, of_b);
+        check_packets(of_b, of_a);
+        is_one_session = true;
+    }
+    if (is_one_session) {
+        check_messages(a, b);
+        check_messages(b, a);
     }
 }
 
@@ -165,9 +181,9 @@ static void send(int side, uint8_t number)
 }
 
 /* One thing at a time; what was bad before stays so until it is mended. */
-static void change_network(int side, uint8_t number)
+static void change_network(int side, uint32_t path, uint8_t number)
 {
-    struct cw_link_config *link = &pair->sides[side].out[0].config;
+    struct cw_link_config *link = &pair->sides[side].out[path].config;
     uint32_t much = (number >> 4) * 40000u; /* up to 600000 in a million */
     switch (number & 15) {
     case 0:
@@ -210,7 +226,7 @@ static void change_network(int side, uint8_t number)
         link->loss_per_million = 1000000;
         break;
     case 12:
-        cw_link_clear(&pair->sides[side].out[0]);
+        cw_link_clear(&pair->sides[side].out[path]);
         break;
     case 13:
         link->jitter_ns = (number >> 4) * CW_MS;
@@ -221,8 +237,9 @@ static void change_network(int side, uint8_t number)
     }
 }
 
-/* Something that was on the wire, again; with `is_changed` one bit of it is another one. */
-static void again(int side, uint8_t number, bool is_changed)
+/* Something that was on the wire, again, on its path or on another one; with `is_changed` one bit of it is
+ * another one. */
+static void again(int side, uint32_t path, uint8_t number, bool is_changed)
 {
     static uint8_t copy[sizeof tape.at[0].bytes];
     if (tape.count == 0)
@@ -232,7 +249,7 @@ static void again(int side, uint8_t number, bool is_changed)
     memcpy(copy, tape.at[i].bytes, length);
     if (is_changed)
         copy[cw_rng_below(&pair->rng, length)] ^= (uint8_t)(1u << (number & 7));
-    cw_session_on_datagram(pair->sides[side].session, 0, copy, length, pair->now_ns);
+    cw_session_on_datagram(pair->sides[side].session, path, copy, length, pair->now_ns);
 }
 
 static void hint(int side, uint8_t number)
@@ -240,8 +257,8 @@ static void hint(int side, uint8_t number)
     if (tape.count == 0)
         return;
     uint32_t i = number % CW_MIN(tape.count, TAPE_MAX);
-    (void)cw_session_on_too_big(pair->sides[side].session, 0, tape.at[i].bytes, CW_SESSION_QUOTED_BYTES,
-                                500 + number * 8u, pair->now_ns);
+    (void)cw_session_on_too_big(pair->sides[side].session, tape.at[i].path, tape.at[i].bytes,
+                                CW_SESSION_QUOTED_BYTES, 500 + number * 8u, pair->now_ns);
 }
 
 static void restart(int side)
@@ -249,7 +266,7 @@ static void restart(int side)
     uint64_t rotate_blocks = pair->sides[side].session->rotate_blocks;
     cw_pair_restart(pair, side);
     pair->sides[side].session->rotate_blocks = rotate_blocks;
-    buckets[side].level = 0; /* another process */
+    memset(buckets[side], 0, sizeof buckets[side]); /* another process */
 }
 
 enum {
@@ -274,7 +291,8 @@ static void step(uint8_t what, uint8_t number)
 {
     int side = what >> 7;
     struct cw_pair_side *p = &pair->sides[side];
-    switch (what % WHAT_COUNT) {
+    uint32_t path = (what & 127u) / WHAT_COUNT % p->config.path_count;
+    switch ((what & 127) % WHAT_COUNT) {
     case TIME:
         run(number * number * 10 * CW_US);
         break;
@@ -282,15 +300,15 @@ static void step(uint8_t what, uint8_t number)
         run(number * 20 * CW_MS);
         break;
     case BOTH_NETWORKS:
-        change_network(0, number);
-        change_network(1, number);
+        change_network(0, path, number);
+        change_network(1, pair->leads_to[0][path], number);
         break;
     case NETWORK:
-        change_network(side, number);
+        change_network(side, path, number);
         break;
     case AGAIN:
     case CHANGED:
-        again(side, number, what % WHAT_COUNT == CHANGED);
+        again(side, path, number, (what & 127) % WHAT_COUNT == CHANGED);
         break;
     case RESTART:
         if ((number & 7) == 0) /* not so often that nothing else happens */
@@ -324,21 +342,36 @@ static void step(uint8_t what, uint8_t number)
 /* ---- beginning and end -----------------------------------------------------------------------------------
  */
 
-static void configure(struct cw_session_config *config, const uint8_t *bytes)
+static void configure_path(struct cw_session_path_config *path, const uint8_t *bytes)
 {
-    config->paths[0].fec.mode = (enum cw_fec_mode)(bytes[0] % 3);
-    config->paths[0].fec.sources = 1 + (bytes[0] >> 2) % 32;
-    config->paths[0].fec.repairs = 1 + (bytes[1] & 3);
-    config->paths[0].fec.depth = 1 + (bytes[1] >> 2 & 3);
-    config->paths[0].rate_kind = (enum cw_rate_kind)((bytes[1] >> 4) % CW_RATE_KIND_COUNT);
-    config->paths[0].rate_bytes_per_second = bytes[1] & 0x80 ? 200000u << (bytes[2] & 7) : 0;
-    config->paths[0].is_mtu_probed = bytes[2] & 8;
-    config->paths[0].datagram_bytes_max = 1200 + (bytes[2] >> 4) * 480u;
-    config->paths[0].packets_in_flight_max = 16u << (bytes[3] & 3);
-    config->messages_max = 4 + (bytes[3] >> 2 & 7);
-    config->idle_timeout_ns = (bytes[3] >> 5) * 500 * CW_MS; /* 0: the default */
+    path->fec.mode = (enum cw_fec_mode)(bytes[0] % 3);
+    path->fec.sources = 1 + (bytes[0] >> 2) % 32;
+    path->fec.repairs = 1 + (bytes[1] & 3);
+    path->fec.depth = 1 + (bytes[1] >> 2 & 3);
+    path->rate_kind = (enum cw_rate_kind)((bytes[1] >> 4) % CW_RATE_KIND_COUNT);
+    path->rate_bytes_per_second = bytes[1] & 0x80 ? 200000u << (bytes[2] & 7) : 0;
+    path->is_mtu_probed = bytes[2] & 8;
+    path->datagram_bytes_max = 1200 + (bytes[2] >> 4) * 480u;
+    path->packets_in_flight_max = 16u << (bytes[3] & 3);
+}
+
+/* Paths beyond the first have the bytes of the other side's, and so on. */
+static void configure(struct cw_session_config *config, int side, const uint8_t *bytes)
+{
+    const uint8_t *own = bytes + 5 * side;
+    config->path_count = 1 + bytes[12] % PATHS_MAX;
+    for (uint32_t i = 0; i < config->path_count; i++) {
+        config->paths[i] = config->paths[0];
+        config->paths[i].name_hash = 100 + i;
+        configure_path(&config->paths[i], bytes + ((uint32_t)side * 5 + i * 3) % 8);
+    }
+    config->messages_max = 4 + (own[3] >> 2 & 7);
+    config->idle_timeout_ns = (own[3] >> 5) * 500 * CW_MS; /* 0: the default */
     for (uint32_t c = 0; c < CW_CLASS_COUNT; c++)
-        config->receive_count[c] = 1 + (bytes[4] >> 2 * c & 3);
+        config->receive_count[c] = 1 + (own[4] >> 2 * c & 3);
+    config->has_certificates = bytes[11] & 16;
+    if (config->has_certificates)
+        memset(config->cluster_key, 0, sizeof config->cluster_key);
 }
 
 static void begin(const uint8_t *bytes)
@@ -346,12 +379,8 @@ static void begin(const uint8_t *bytes)
     struct cw_session_config configs[2];
     struct cw_link_config link = {.delay_ns = (bytes[11] & 15) * CW_MS};
     cw_pair_defaults(&configs[0], &configs[1], bytes[10]);
-    for (int i = 0; i < 2; i++) {
-        configure(&configs[i], bytes + 5 * i);
-        configs[i].has_certificates = bytes[11] & 16;
-        if (configs[i].has_certificates)
-            memset(configs[i].cluster_key, 0, sizeof configs[i].cluster_key);
-    }
+    for (int i = 0; i < 2; i++)
+        configure(&configs[i], i, bytes);
     configs[1].idle_timeout_ns = configs[0].idle_timeout_ns; /* as in a cluster */
     cw_pair_init(pair, &configs[0], &configs[1], &link, bytes[10]);
     for (int i = 0; i < 2 && bytes[11] >> 6; i++) /* the next key after a packet, a dozen, hundreds */
@@ -380,7 +409,8 @@ static bool has_one_more(int side)
 static void heal(void)
 {
     for (int side = 0; side < 2; side++) {
-        pair->sides[side].out[0].config = (struct cw_link_config){.delay_ns = CW_MS};
+        for (uint32_t i = 0; i < pair->sides[side].config.path_count; i++)
+            pair->sides[side].out[i].config = (struct cw_link_config){.delay_ns = CW_MS};
         pair->sides[side].has_entropy = true;
         pair->sides[side].hold_buffers = false;
         cw_pair_release_all(pair, side);
@@ -429,9 +459,8 @@ size_t cw_fuzz_good_input(struct cw_rng *rng, uint8_t *data)
     while (size + 2 <= cw_fuzz_input_max && cw_rng_below(rng, 60)) {
         uint8_t what = cw_rng_below(rng, 3) ? usual[cw_rng_below(rng, sizeof usual)]
                                             : (uint8_t)cw_rng_below(rng, WHAT_COUNT);
-        /* the side is the upper bit: such a number of the same remainder */
-        data[size] =
-            cw_rng_below(rng, 2) ? what : (uint8_t)(what + (128 + WHAT_COUNT - 1) / WHAT_COUNT * WHAT_COUNT);
+        uint64_t path = cw_rng_below(rng, (128 - what + WHAT_COUNT - 1) / WHAT_COUNT);
+        data[size] = (uint8_t)(what + path * WHAT_COUNT + 128 * cw_rng_below(rng, 2));
         data[size + 1] = (uint8_t)cw_rng_next(rng);
         size += 2;
     }
