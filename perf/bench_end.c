@@ -224,7 +224,7 @@ void bench_end_strange(struct bench_end *end, uint32_t number, uint8_t hello[BEN
     if (number % 3 != 2)
         return;
     end->now_ns = bench_now_ns();
-    end->session->flood.next_ns = 0; /* who has time */
+    end->session->paths[0].flood.next_ns = 0; /* who has time */
     cw_session_on_datagram(end->session, 0, hello, BENCH_HELLO_BYTES, end->now_ns);
     size_t length = cw_session_transmit(end->session, 0, answer, end->now_ns);
     if (cw_handshake_on_datagram(&stranger, 0, answer, length, end->now_ns) != CW_HANDSHAKE_TAKEN ||

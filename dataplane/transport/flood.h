@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * How many handshake datagrams a session looks at. A MAC costs more than all else that an unknown datagram
+ * How many handshake datagrams a session looks at on one of its paths. A MAC costs more than all else that an unknown datagram
  * can cause, and anybody can send datagrams that need one looked at: what is above the limit is dropped
  * unseen.
  *

@@ -196,7 +196,7 @@ static void on_handshake(struct cw_path *p, const uint8_t *datagram, size_t leng
 {
     struct cw_session *s = p->session;
     bool is_heard = s->state == CW_STATE_UP && now_ns - s->heard_ns < s->config.idle_timeout_ns / 2;
-    if (!cw_flood_take(&s->flood, is_heard, now_ns)) {
+    if (!cw_flood_take(&p->flood, is_heard, now_ns)) {
         cw_path_count(p, CW_SESSION_DROP_FLOOD);
         return;
     }

@@ -107,6 +107,7 @@ struct cw_path {
     uint64_t probe_at_ns; /* PROBING, DOWN: the next PING */
     uint64_t probe_each_ns;
     bool close_due; /* a CLOSE is to leave under the live lane's keys */
+    struct cw_flood flood;
     struct cw_lane lanes[2];
     struct cw_lane *live; /* of the session that is up, or was */
     struct cw_lane *next;
@@ -137,7 +138,6 @@ struct cw_session {
     uint64_t key_blocks_max;
     uint64_t rotate_blocks, rotate_after_ns;
     struct cw_handshake handshake;
-    struct cw_flood flood;
     struct cw_path paths[CW_SESSION_PATHS_MAX];     /* config.path_count */
     struct cw_path *numbered[CW_SESSION_PATHS_MAX]; /* by the number that both sides have; NULL: not shared */
     struct cw_fsm path_fsm;

@@ -105,7 +105,7 @@ static void inject(int to, const uint8_t *bytes, size_t length)
 {
     uint8_t copy[2048];
     memcpy(copy, bytes, length);
-    pair->sides[to].session->flood.next_ns = 0;
+    pair->sides[to].session->paths[0].flood.next_ns = 0;
     cw_session_on_datagram(pair->sides[to].session, 0, copy, length, pair->now_ns);
 }
 
@@ -157,7 +157,7 @@ static void expect_nothing_kept(int side)
     memcpy(then->counters, now->counters, sizeof then->counters);
     memcpy(then->paths[0].counters, now->paths[0].counters, sizeof then->paths[0].counters);
     then->now_ns = now->now_ns;
-    then->flood = now->flood;
+    then->paths[0].flood = now->paths[0].flood;
     for (size_t i = 0; i < s->memory_size; i++)
         if (kept.memory[i] != s->memory[i])
             fail_msg("byte %zu of the session's memory is another one", i);

@@ -258,7 +258,7 @@ static uint64_t macs_of(const uint8_t *datagram, bool is_answered)
 {
     uint8_t out[CW_HANDSHAKE_BYTES];
     struct cw_session *s = pair->sides[1].session;
-    s->flood.next_ns = 0; /* the limit is looked at elsewhere */
+    s->paths[0].flood.next_ns = 0; /* the limit is looked at elsewhere */
     uint64_t before = work.macs;
     inject(1, datagram);
     size_t length = cw_session_transmit(s, 0, out, pair->now_ns);
@@ -318,7 +318,7 @@ static void one_judgement_in_two_seconds_however_it_ends(void **state)
         cw_handshake_start(&strangers[i], pair->now_ns);
         cw_pair_run(pair, pair->now_ns + 10 * CW_MS, NULL);
         (void)cw_handshake_transmit(&strangers[i], 0, datagram, pair->now_ns);
-        responder->flood.next_ns = 0;
+        responder->paths[0].flood.next_ns = 0;
         inject(1, datagram);
         assert_int_equal(cw_session_transmit(responder, 0, datagram, pair->now_ns), CW_HANDSHAKE_BYTES);
         assert_int_equal(cw_handshake_on_datagram(&strangers[i], 0, datagram, sizeof datagram, pair->now_ns),
@@ -362,6 +362,33 @@ static void a_peer_that_begins_anew_gets_through(void **state)
     begin(false, 0, 1);
 }
 
+/* A flood on one path takes nothing from the handshakes on another. */
+static void the_other_path_is_free(void **state)
+{
+    struct cw_link_config link = {.delay_ns = 5 * CW_MS};
+    struct cw_session_config configs[2];
+    uint8_t copy[CW_HANDSHAKE_BYTES], out[CW_HANDSHAKE_BYTES];
+    begin(false, 0, 5);
+    memcpy(configs, (struct cw_session_config[]){pair->sides[0].config, pair->sides[1].config},
+           sizeof configs);
+    cw_pair_fini(pair);
+    for (int i = 0; i < 2; i++) {
+        configs[i].path_count = 2;
+        configs[i].paths[1] = configs[i].paths[0];
+        configs[i].paths[1].name_hash = configs[i].paths[0].name_hash + 1;
+    }
+    cw_pair_init(pair, &configs[0], &configs[1], &link, 5);
+    struct cw_session *responder = pair->sides[1].session;
+    for (uint32_t i = 0; i < 10 * CW_FLOOD_AT_ONCE; i++)
+        inject_strange(1);
+    assert_int_equal(counter(1, CW_SESSION_DROP_FLOOD), 9 * CW_FLOOD_AT_ONCE);
+    assert_int_equal(cw_session_transmit(responder, 1, out, pair->now_ns), 0);
+    memcpy(copy, unasked.bytes[0], sizeof copy);
+    cw_session_on_datagram(responder, 1, copy, sizeof copy, pair->now_ns);
+    assert_int_equal(cw_session_transmit(responder, 1, out, pair->now_ns), CW_HANDSHAKE_BYTES);
+    assert_int_equal(out[26], CW_HANDSHAKE_COOKIE);
+}
+
 int main(void)
 {
 #define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -371,6 +398,7 @@ int main(void)
         STORY(good_cookies_are_answered_ten_times_a_second),
         STORY(one_judgement_in_two_seconds_however_it_ends),
         STORY(a_peer_that_begins_anew_gets_through),
+        STORY(the_other_path_is_free),
     };
     return cmocka_run_group_tests_name("transport/flood", tests, NULL, NULL);
 }
