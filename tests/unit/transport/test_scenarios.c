@@ -2,9 +2,9 @@
 /*
  * Paths as bad as they come, in virtual time: losses of 30 % in bursts, 750 ms of round trip, reordering,
  * damage, doubling, black holes, a size that shrinks under way, and all of them together; with and without
- * forward error correction, under every rate control, with keys that are replaced every few packets.
- * Everything arrives once; where a session may go down, what came back undelivered is sent again by whoever
- * sent it, as the layer above does. Memory is that of before (pair.h).
+ * forward error correction, under every rate control, with keys that are replaced every few packets; one to
+ * three such paths. Everything arrives once; where a session may go down, what came back undelivered is sent
+ * again by whoever sent it, as the layer above does. Memory is that of before (pair.h).
  *
  *     test_transport_scenarios [FIRST COUNT [NAME]]      seeds; the suite has a few of each
  */
@@ -17,9 +17,10 @@
 #include "pair.h"
 #include "transport/session_internal.h"
 
-#define MESSAGES       40u /* a side */
+#define MESSAGES       30u /* a side */
 #define LIMIT_NS       (900 * CW_SECOND)
-#define SEEDS_OF_SUITE 2u
+#define SEEDS_OF_SUITE 3u /* one of each number of paths */
+#define PATHS_MAX      3u
 
 static struct cw_pair *pair;
 static struct cw_rng rng;
@@ -33,24 +34,25 @@ struct scenario {
     void (*change)(void);
 };
 
-static void set_mtu(uint32_t mtu)
+static void set_mtu(uint32_t path, uint32_t mtu)
 {
     for (int i = 0; i < 2; i++)
-        pair->sides[i].out[0].config.mtu = mtu;
+        pair->sides[i].out[path].config.mtu = mtu;
 }
 
 /* A path that got smaller, and one day larger again; never below what it must carry. */
 static void shrink(void)
 {
     static const uint32_t sizes[] = {8972, 4000, 1472, 1400, 1252, 1200};
-    uint32_t now = pair->sides[0].out[0].config.mtu;
+    uint32_t path = (uint32_t)cw_rng_below(&rng, pair->sides[0].config.path_count);
+    uint32_t now = pair->sides[0].out[path].config.mtu;
     for (uint32_t i = 0; i < CW_COUNT_OF(sizes); i++)
         if (sizes[i] < now && cw_rng_below(&rng, 2)) {
-            set_mtu(sizes[i]);
+            set_mtu(path, sizes[i]);
             return;
         }
     if (cw_rng_below(&rng, 8) == 0)
-        set_mtu(sizes[0]);
+        set_mtu(path, sizes[0]);
 }
 
 #define RATE 12500000u /* 100 Mbit/s */
@@ -128,20 +130,31 @@ static void draw_fec(struct cw_fec_config *fec)
     fec->depth = (uint16_t)(1 + cw_rng_below(&rng, 16));
 }
 
+static void draw_path(struct cw_session_path_config *path, const struct scenario *scenario)
+{
+    path->is_mtu_probed = scenario->is_mtu_probed;
+    path->datagram_bytes_max = scenario->is_mtu_probed ? 8972 : 1472;
+    path->rate_kind = (enum cw_rate_kind)cw_rng_below(&rng, CW_RATE_KIND_COUNT);
+    path->rate_bytes_per_second = scenario->link.rate_bytes_per_second;
+    path->packets_in_flight_max = 64u << cw_rng_below(&rng, 5);
+    if (cw_rng_below(&rng, 3))
+        draw_fec(&path->fec);
+}
+
 static void begin(const struct scenario *scenario, uint64_t seed)
 {
     struct cw_session_config configs[2];
+    uint32_t path_count = 1 + (uint32_t)(seed % PATHS_MAX);
     cw_pair_defaults(&configs[0], &configs[1], seed);
     for (int i = 0; i < 2; i++) {
         struct cw_session_config *c = &configs[i];
         c->idle_timeout_ns = scenario->idle_ns ? scenario->idle_ns : 60 * CW_SECOND;
-        c->paths[0].is_mtu_probed = scenario->is_mtu_probed;
-        c->paths[0].datagram_bytes_max = scenario->is_mtu_probed ? 8972 : 1472;
-        c->paths[0].rate_kind = (enum cw_rate_kind)cw_rng_below(&rng, CW_RATE_KIND_COUNT);
-        c->paths[0].rate_bytes_per_second = scenario->link.rate_bytes_per_second;
-        c->paths[0].packets_in_flight_max = 64u << cw_rng_below(&rng, 5);
-        if (cw_rng_below(&rng, 3))
-            draw_fec(&c->paths[0].fec);
+        c->path_count = path_count;
+        for (uint32_t path = 0; path < path_count; path++) {
+            c->paths[path] = c->paths[0];
+            c->paths[path].name_hash = 100 + path;
+            draw_path(&c->paths[path], scenario);
+        }
     }
     cw_pair_init(pair, &configs[0], &configs[1], &scenario->link, seed);
     for (int i = 0; i < 2; i++) {
