@@ -162,16 +162,19 @@ static void print_paths(const json_t *paths)
 {
     size_t index;
     json_t *path;
+    char rate[32];
     if (json_array_size(paths) > 0)
         printf("\n");
     json_array_foreach(paths, index, path)
     {
         bool is_up = cw_json_bool(path, "up", false);
+        const char *state = is_up ? "up" : cw_json_text(path, "state", "down");
         printf("path %s > %s  %-8s %s%s%s", cw_json_text(path, "local", ""), cw_json_text(path, "remote", ""),
-               cw_json_text(path, "name", ""), colour(is_up ? "up" : "down"), is_up ? "up" : "down", plain());
+               cw_json_text(path, "name", ""), colour(is_up ? "up" : "down"), state, plain());
         if (is_up)
-            printf("    rtt %.0f us  loss %.2f %%", cw_json_number(path, "rtt_us", 0),
-                   cw_json_number(path, "loss", 0) * 100);
+            printf("    rtt %.0f us  loss %.2f %%  sending %s/s", cw_json_number(path, "rtt_us", 0),
+                   cw_json_number(path, "loss", 0) * 100,
+                   cw_size_words(cw_json_number(path, "rate_bps", 0) / 8, rate, sizeof rate));
         printf("\n");
     }
 }

@@ -43,8 +43,10 @@ static void show_paths(const struct cw_controller *controller, const char *site,
     json_array_foreach(json_object_get(engine, "paths"), index, path)
     {
         json_t *copy = json_copy(path);
-        if (!is_alive)
+        if (!is_alive) {
             json_object_set_new(copy, "up", json_false());
+            json_object_set_new(copy, "state", json_string("down"));
+        }
         json_object_del(copy, "counters");
         json_array_append_new(paths, copy);
     }

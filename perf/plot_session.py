@@ -101,7 +101,7 @@ def spans(rows, times, name):
 
 
 def line(rows, name, scale):
-    """Values for a line: a hole where the session is down, or where there is none."""
+    """Values for a line: a hole where the path is down, or where there is none."""
     return [row[name] / scale if row["up"] and row[name] else float("nan") for row in rows]
 
 
@@ -180,7 +180,7 @@ def plot(options):
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
-    all_axes[-1].set_xlabel("seconds (grey: the session is down)")
+    all_axes[-1].set_xlabel("seconds (grey: the path is down)")
     all_axes[-1].set_xlim(0, times[-1])
     figure.suptitle(f"path {name}: {len(rows)} samples in {times[-1]:.1f} s")
     figure.savefig(options.picture, dpi=110)

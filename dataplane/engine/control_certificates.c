@@ -18,13 +18,14 @@ static_assert((int)CW_FILE_COUNT == (int)CW_CONFIG_SECURITY_FILES,
 
 /* What one question may bring about: all that a handshake carries, and a verdict. */
 #define VERDICTS_ROOM (16384u / CW_AUTH_CHUNK + 2)
-static_assert(VERDICTS_ROOM + CW_PATHS_MAX < CW_AUTH_RING, "there is room sooner or later");
+static_assert(VERDICTS_ROOM + CW_PEERS_MAX < CW_AUTH_RING, "there is room sooner or later");
 
 #define LOOK_NS       CW_SECOND
 #define JUDGE_NS      (10 * CW_SECOND)
 #define WARN_NS       (86400 * CW_SECOND)
 #define TELL_NS       (60 * CW_SECOND) /* the same refusal again */
 #define WAIT_SHORT_MS 5
+#define PATH_WORDS    (8u + CW_CONFIG_PEER_PATHS_MAX * (CW_CONFIG_NAME_SIZE + 2u))
 
 /* A peer that was believed, and by which attempt. */
 struct believed {
@@ -32,7 +33,7 @@ struct believed {
     struct cw_peer *peer; /* NULL: nobody */
 };
 
-struct auth_path {
+struct auth_peer {
     struct cw_tls *tls; /* NULL: no attempt */
     uint32_t attempt;
     bool is_keyed;
@@ -48,7 +49,7 @@ struct stamp {
 
 struct cw_auth {
     struct cw_certificates *certificates;
-    struct auth_path paths[CW_PATHS_MAX];
+    struct auth_peer peers[CW_PEERS_MAX];
     struct stamp used[CW_FILE_COUNT], seen[CW_FILE_COUNT]; /* when last loaded; when last looked at */
     uint64_t look_ns, judge_ns;                            /* when next; 0: soon */
     uint64_t warn_ns;
@@ -135,20 +136,40 @@ static const char *what(enum cw_auth_reason reason)
                                              : "is refused";
 }
 
+/* All paths of a peer are alike but for their addresses and names. */
+static const struct cw_config_path *path_of(const struct cw_control *control, uint32_t index)
+{
+    const struct cw_node_config *config = &control->engine->config;
+    return &config->paths[config->peers[index].paths[0]];
+}
+
+/* "path wan0", "paths wan0, wan1". */
+static const char *path_words(const struct cw_control *control, uint32_t index, char *text, size_t size)
+{
+    const struct cw_node_config *config = &control->engine->config;
+    const struct cw_config_peer *peer = &config->peers[index];
+    size_t used = (size_t)snprintf(text, size, "path%s", peer->path_count > 1 ? "s" : "");
+    for (unsigned p = 0; p < peer->path_count && used < size; p++)
+        used += (size_t)snprintf(text + used, size - used, "%s %s", p > 0 ? "," : "",
+                                 config->paths[peer->paths[p]].name);
+    return text;
+}
+
 /* One that comes every two seconds is told once a minute; the counters have them all. */
 static void tell(struct cw_control *control, uint32_t index, enum cw_auth_reason reason, const char *words)
 {
-    struct auth_path *path = &control->auth->paths[index];
-    const struct cw_config_path *config = &control->engine->config.paths[index];
+    struct auth_peer *peer = &control->auth->peers[index];
+    const struct cw_config_path *config = path_of(control, index);
+    char paths[PATH_WORDS];
     uint64_t now_ns = cw_clock_now_ns();
-    if (path->told_reason == reason && now_ns - path->told_ns < TELL_NS)
+    if (peer->told_reason == reason && now_ns - peer->told_ns < TELL_NS)
         return;
     if (control->controller != 0) { /* else nobody but the log hears it */
-        path->told_reason = (uint8_t)reason;
-        path->told_ns = now_ns;
+        peer->told_reason = (uint8_t)reason;
+        peer->told_ns = now_ns;
     }
-    cw_control_event(control, 2, 0, "path %s: %s %s: %s; %s", config->name, config->remote, what(reason),
-                     words, next_steps[reason]);
+    cw_control_event(control, 2, 0, "%s: %s %s: %s; %s", path_words(control, index, paths, sizeof paths),
+                     config->remote, what(reason), words, next_steps[reason]);
 }
 
 /* ---------------------------------------------------------------- verdicts */
@@ -172,10 +193,10 @@ static void say(struct cw_control *control, uint32_t index, uint8_t type, enum c
  */
 static void pass_bytes(struct cw_control *control, uint32_t index)
 {
-    struct auth_path *path = &control->auth->paths[index];
-    struct cw_auth_answer answer = {.type = CW_AUTH_OUT, .attempt = path->attempt};
+    struct auth_peer *peer = &control->auth->peers[index];
+    struct cw_auth_answer answer = {.type = CW_AUTH_OUT, .attempt = peer->attempt};
     for (unsigned i = 0; i + 1 < VERDICTS_ROOM; i++) {
-        answer.length = (uint16_t)cw_tls_take(path->tls, answer.bytes, sizeof answer.bytes);
+        answer.length = (uint16_t)cw_tls_take(peer->tls, answer.bytes, sizeof answer.bytes);
         if (answer.length == 0)
             return;
         push(control, index, &answer);
@@ -184,75 +205,77 @@ static void pass_bytes(struct cw_control *control, uint32_t index)
 
 static void believe(struct cw_control *control, uint32_t index)
 {
-    struct auth_path *path = &control->auth->paths[index];
-    struct cw_auth_answer answer = {.type = CW_AUTH_KEYED, .attempt = path->attempt};
-    path->is_keyed = true;
-    cw_peer_free(path->judged.peer);
-    path->judged = (struct believed){.attempt = path->attempt, .peer = cw_tls_peer(path->tls)};
-    CW_ASSERT(path->judged.peer != NULL && "a few hundred bytes on the control thread");
-    cw_tls_secret(path->tls, answer.secret);
+    struct auth_peer *peer = &control->auth->peers[index];
+    struct cw_auth_answer answer = {.type = CW_AUTH_KEYED, .attempt = peer->attempt};
+    peer->is_keyed = true;
+    cw_peer_free(peer->judged.peer);
+    peer->judged = (struct believed){.attempt = peer->attempt, .peer = cw_tls_peer(peer->tls)};
+    CW_ASSERT(peer->judged.peer != NULL && "a few hundred bytes on the control thread");
+    cw_tls_secret(peer->tls, answer.secret);
     push(control, index, &answer);
     explicit_bzero(&answer, sizeof answer);
 }
 
-static void end_attempt(struct auth_path *path)
+static void end_attempt(struct auth_peer *peer)
 {
-    cw_tls_free(path->tls);
-    path->tls = NULL;
+    cw_tls_free(peer->tls);
+    peer->tls = NULL;
 }
 
 static void step(struct cw_control *control, uint32_t index, const uint8_t *bytes, size_t length)
 {
-    struct auth_path *path = &control->auth->paths[index];
-    enum cw_tls_state state = cw_tls_step(path->tls, bytes, length);
+    struct auth_peer *peer = &control->auth->peers[index];
+    enum cw_tls_state state = cw_tls_step(peer->tls, bytes, length);
     pass_bytes(control, index);
-    if (state == CW_TLS_GOOD && !path->is_keyed)
+    if (state == CW_TLS_GOOD && !peer->is_keyed)
         believe(control, index);
     if (state != CW_TLS_REFUSED)
         return;
-    tell(control, index, cw_tls_reason(path->tls), cw_tls_words(path->tls));
-    say(control, index, CW_AUTH_REFUSED, cw_tls_reason(path->tls), path->attempt);
-    end_attempt(path);
+    tell(control, index, cw_tls_reason(peer->tls), cw_tls_words(peer->tls));
+    say(control, index, CW_AUTH_REFUSED, cw_tls_reason(peer->tls), peer->attempt);
+    end_attempt(peer);
 }
 
 static void begin(struct cw_control *control, uint32_t index, const struct cw_auth_request *request)
 {
     struct cw_auth *auth = control->auth;
-    struct auth_path *path = &auth->paths[index];
-    const struct cw_config_path *config = &control->engine->config.paths[index];
-    end_attempt(path);
-    path->attempt = request->attempt;
-    path->is_keyed = false;
-    path->tls = cw_tls_begin(auth->certificates, request->is_initiator, config->remote, config->remote_node,
+    struct auth_peer *peer = &auth->peers[index];
+    const struct cw_config_path *config = path_of(control, index);
+    end_attempt(peer);
+    peer->attempt = request->attempt;
+    peer->is_keyed = false;
+    peer->tls = cw_tls_begin(auth->certificates, request->is_initiator, config->remote, config->remote_node,
                              request->context, (int64_t)time(NULL));
-    CW_ASSERT(path->tls != NULL && "memory for one handshake a path");
+    CW_ASSERT(peer->tls != NULL && "memory for one handshake a peer");
     if (request->is_initiator)
         step(control, index, NULL, 0);
 }
 
 static void on_up(struct cw_control *control, uint32_t index, const struct cw_auth_request *request)
 {
-    struct auth_path *path = &control->auth->paths[index];
-    const struct cw_config_path *config = &control->engine->config.paths[index];
-    if (path->judged.peer == NULL || path->judged.attempt != request->attempt)
+    struct auth_peer *peer = &control->auth->peers[index];
+    const struct cw_config_path *config = path_of(control, index);
+    char paths[PATH_WORDS];
+    if (peer->judged.peer == NULL || peer->judged.attempt != request->attempt)
         return;
-    cw_peer_free(path->live.peer);
-    path->live = path->judged;
-    path->judged.peer = NULL;
-    path->told_reason = CW_AUTH_NO_REASON;
-    cw_control_event(control, 0, 0, "path %s: %s is there, by the certificate of %s", config->name,
-                     config->remote, cw_peer_name(path->live.peer));
+    cw_peer_free(peer->live.peer);
+    peer->live = peer->judged;
+    peer->judged.peer = NULL;
+    peer->told_reason = CW_AUTH_NO_REASON;
+    cw_control_event(control, 0, 0, "%s: %s is there, by the certificate of %s",
+                     path_words(control, index, paths, sizeof paths), config->remote,
+                     cw_peer_name(peer->live.peer));
 }
 
 static void on_question(struct cw_control *control, const struct cw_net_question *question)
 {
     const struct cw_auth_request *request = &question->request;
-    struct auth_path *path = &control->auth->paths[question->peer];
+    struct auth_peer *peer = &control->auth->peers[question->peer];
     if (request->type == CW_AUTH_BEGIN)
         begin(control, question->peer, request);
     else if (request->type == CW_AUTH_UP)
         on_up(control, question->peer, request);
-    else if (path->tls != NULL && path->attempt == request->attempt)
+    else if (peer->tls != NULL && peer->attempt == request->attempt)
         step(control, question->peer, request->bytes, request->length);
 }
 
@@ -276,11 +299,11 @@ static void judge_again(struct cw_control *control, uint32_t index, struct belie
 /* False: there is no room for all that it may have to say. */
 static bool judge_all(struct cw_control *control)
 {
-    if (cw_ring_room(&control->engine->verdicts) < 2 * control->engine->config.path_count)
+    if (cw_ring_room(&control->engine->verdicts) < 2 * control->engine->config.peer_count)
         return false;
-    for (uint32_t i = 0; i < control->engine->config.path_count; i++) {
-        judge_again(control, i, &control->auth->paths[i].judged);
-        judge_again(control, i, &control->auth->paths[i].live);
+    for (uint32_t i = 0; i < control->engine->config.peer_count; i++) {
+        judge_again(control, i, &control->auth->peers[i].judged);
+        judge_again(control, i, &control->auth->peers[i].live);
     }
     return true;
 }
@@ -370,10 +393,10 @@ void cw_auth_turn(struct cw_control *control)
         cw_loops_wake_net(control->engine);
 }
 
-const char *cw_auth_peer(const struct cw_control *control, uint32_t path)
+const char *cw_auth_peer(const struct cw_control *control, uint32_t peer)
 {
     const struct cw_auth *auth = control->auth;
-    return auth != NULL && auth->paths[path].live.peer != NULL ? cw_peer_name(auth->paths[path].live.peer)
+    return auth != NULL && auth->peers[peer].live.peer != NULL ? cw_peer_name(auth->peers[peer].live.peer)
                                                                : "";
 }
 
@@ -415,10 +438,10 @@ void cw_auth_end(struct cw_control *control)
     struct cw_auth *auth = control->auth;
     if (auth == NULL)
         return;
-    for (unsigned i = 0; i < CW_PATHS_MAX; i++) {
-        cw_tls_free(auth->paths[i].tls);
-        cw_peer_free(auth->paths[i].judged.peer);
-        cw_peer_free(auth->paths[i].live.peer);
+    for (unsigned i = 0; i < CW_PEERS_MAX; i++) {
+        cw_tls_free(auth->peers[i].tls);
+        cw_peer_free(auth->peers[i].judged.peer);
+        cw_peer_free(auth->peers[i].live.peer);
     }
     cw_certificates_free(auth->certificates);
     free(auth);

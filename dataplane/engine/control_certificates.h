@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Who a peer is, by certificates: OpenSSL on the control thread, for sessions on the net lcore. The two rings
- * of mail.h carry bytes and verdicts; each path has at most one attempt under way, and the peer that its live
+ * of mail.h carry bytes and verdicts; each peer has at most one attempt under way, and the peer that its live
  * session was made with, who is judged again when files change and as time goes on.
  *
  * The files of `security` are looked at every second. When one has changed, and rests, all are read again;
@@ -22,7 +22,7 @@ void cw_auth_end(struct cw_control *control);
 void cw_auth_turn(struct cw_control *control);
 /* How long control may sleep, at most `otherwise`. */
 int cw_auth_wait_ms(const struct cw_control *control, int otherwise);
-/* The peer of the live session of a path, "" without. */
-const char *cw_auth_peer(const struct cw_control *control, uint32_t path);
+/* Whose certificate the live session of a peer has, "" without. */
+const char *cw_auth_peer(const struct cw_control *control, uint32_t peer);
 /* RPC certificates.reload */
 void cw_method_certificates_reload(struct cw_call *call);

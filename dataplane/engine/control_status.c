@@ -280,14 +280,21 @@ static json_t *rate_control_json(const struct cw_session_path_stats *stats)
     return object;
 }
 
+/* A path that its session does not use is down, or the peer has none of that name. */
+static const char *path_state(const struct cw_session_path_stats *stats)
+{
+    return !stats->is_shared                          ? "not shared"
+           : strcmp(stats->state_name, "unused") == 0 ? "down"
+                                                      : stats->state_name;
+}
+
 static json_t *path_json(const struct cw_control *control, uint32_t index,
                          const struct cw_path_snapshot *snapshot)
 {
     const struct cw_engine *engine = control->engine;
     const struct cw_config_path *path = &engine->config.paths[index];
-    const struct cw_session_path_stats *stats = &snapshot->path;
-    json_t *counters =
-        counters_json(snapshot->session.counters, cw_session_counter_names, CW_SESSION_COUNTER_COUNT);
+    const struct cw_session_path_stats *stats = &snapshot->stats;
+    json_t *counters = counters_json(stats->counters, cw_session_counter_names, CW_SESSION_COUNTER_COUNT);
     for (unsigned i = 0; i < CW_PORT_COUNTER_COUNT; i++)
         add_counter(counters, cw_port_counter_names[i], snapshot->port[i]);
     json_t *object = json_object();
@@ -295,7 +302,8 @@ static json_t *path_json(const struct cw_control *control, uint32_t index,
     set_text(object, "remote", path->remote);
     set_text(object, "name", path->name);
     json_object_set_new(object, "up", json_boolean(snapshot->is_up));
-    set_text(object, "certificate", snapshot->is_up ? cw_auth_peer(control, index) : "");
+    set_text(object, "state", path_state(stats));
+    set_text(object, "certificate", snapshot->is_up ? cw_auth_peer(control, path->peer_index) : "");
     json_object_set_new(object, "rtt_us", json_real((double)stats->rtt_ns_smoothed / 1e3));
     json_object_set_new(object, "loss", json_real(stats->loss));
     set(object, "rate_bps", stats->rate_bytes_per_second * 8);

@@ -216,7 +216,10 @@ struct cw_to_net {
 
 enum cw_from_net_type {
     CW_FROM_NET_UP = 1,
-    CW_FROM_NET_DOWN,
+    CW_FROM_NET_DOWN, /* of the session: all its paths are down with it */
+    CW_FROM_NET_PATH_UP,
+    CW_FROM_NET_PATH_DOWN,
+    CW_FROM_NET_PATH_UNSHARED, /* the peer has no path of that name */
     CW_FROM_NET_RECEIVED,
     CW_FROM_NET_SENT,
     CW_FROM_NET_LEFT, /* the device has taken it and its repairs */
@@ -226,7 +229,8 @@ enum cw_from_net_type {
 struct cw_from_net {
     uint8_t type;
     uint8_t peer;
-    uint8_t why; /* DOWN: enum cw_session_down */
+    uint8_t path; /* PATH_...: its index in the configuration */
+    uint8_t why;  /* DOWN: enum cw_session_down. PATH_DOWN: enum cw_path_down */
     uint8_t slot;
     bool delivered;
     uint32_t generation; /* UP */

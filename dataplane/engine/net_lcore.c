@@ -47,6 +47,7 @@ static void join_paths(struct cw_net *net, const struct cw_node_config *config)
         for (unsigned p = 0; p < wanted->path_count; p++) {
             peer->paths[p] = &net->paths[wanted->paths[p]];
             peer->paths[p]->peer = peer;
+            peer->paths[p]->number = (uint8_t)p;
         }
     }
 }
@@ -249,13 +250,11 @@ static void take_samples(struct cw_net *net)
         struct cw_net_path *path = &net->paths[i];
         struct cw_path_sample *sample = &log->samples[log->count++];
         struct cw_session_path_stats stats;
-        struct cw_session_stats all;
         cw_session_path_stats(path->peer->session, path->number, &stats);
-        cw_session_stats(path->peer->session, &all);
-        cw_path_sample_fill(sample, &stats, all.counters);
+        cw_path_sample_fill(sample, &stats);
         sample->time_ns = net->now_ns;
         sample->path = path->index;
-        sample->is_up = path->peer->is_up;
+        sample->is_up = path->is_up;
         sample->pending = cw_net_peer_pending(path->peer);
     }
 }
@@ -274,9 +273,8 @@ static void fill_snapshot(struct cw_net *net, struct cw_snapshot *snapshot)
     for (uint32_t i = 0; i < net->path_count; i++) {
         struct cw_net_path *path = &net->paths[i];
         struct cw_path_snapshot *to = &snapshot->paths[i];
-        to->is_up = path->peer->is_up;
-        cw_session_stats(path->peer->session, &to->session);
-        cw_session_path_stats(path->peer->session, path->number, &to->path);
+        to->is_up = path->is_up;
+        cw_net_peer_path_stats(path, &to->stats);
         to->pending = cw_net_peer_pending(path->peer);
         for (unsigned c = 0; c < CW_PORT_COUNTER_COUNT; c++)
             to->port[c] = cw_port_counter(path->port, c);
@@ -321,12 +319,14 @@ uint32_t cw_net_transmit(struct cw_net *net, uint64_t now_ns)
 static uint64_t peer_deadline_ns(const struct cw_net *net, const struct cw_net_peer *peer)
 {
     uint64_t due_ns = cw_session_deadline_ns(peer->session), ports_ns = CW_NEVER;
+    unsigned blocked = 0;
     for (unsigned p = 0; p < peer->path_count; p++) {
-        const struct cw_net_path *path = peer->paths[p];
-        if (path->is_blocked) /* what is due cannot leave: no reason to burn a CPU over it */
-            due_ns = CW_MAX(due_ns, net->now_ns + (peer->is_up ? BLOCKED_UP_NS : BLOCKED_DOWN_NS));
-        ports_ns = CW_MIN(ports_ns, cw_port_deadline_ns(path->port));
+        blocked += peer->paths[p]->is_blocked;
+        ports_ns = CW_MIN(ports_ns, cw_port_deadline_ns(peer->paths[p]->port));
     }
+    bool may_wait = blocked == peer->path_count && !peer->is_up;
+    if (blocked > 0) /* what is due cannot leave: no reason to burn a CPU over it */
+        due_ns = CW_MAX(due_ns, net->now_ns + (may_wait ? BLOCKED_DOWN_NS : BLOCKED_UP_NS));
     return CW_MIN(due_ns, ports_ns);
 }
 

@@ -58,8 +58,11 @@ struct cw_net_path {
     uint64_t now_ns; /* of this turn */
     uint64_t sample_packets;
     uint8_t index;   /* in the configuration */
-    uint8_t number;  /* in the peer's session */
+    uint8_t number;  /* in its peer's session */
+    bool is_up;      /* it carries data */
     bool is_blocked; /* the port had no room in the last turn, as when nobody is at its other end */
+    bool must_look;  /* the session is up anew: does the peer have this path? */
+    bool is_unshared_told;
 };
 
 struct cw_net_peer {
@@ -130,5 +133,7 @@ bool cw_net_peer_send(struct cw_net *net, struct cw_net_peer *peer, const struct
 /* Hands to the session what it takes of what waits. */
 uint32_t cw_net_peer_send_pending(struct cw_net_peer *peer);
 uint32_t cw_net_peer_pending(const struct cw_net_peer *peer);
+/* Of a path; its counters are those of the path and those of the session that are of no path. */
+void cw_net_peer_path_stats(const struct cw_net_path *path, struct cw_session_path_stats *stats);
 /* Tells the store which messages have left the node. */
 uint32_t cw_net_peer_tell_departures(struct cw_net *net, struct cw_net_peer *peer);

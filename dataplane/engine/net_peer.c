@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "base/numbers.h"
 #include "engine/net_lcore.h"
 #include "transport/fec_sender.h"
@@ -14,6 +15,7 @@ static_assert(CW_CONFIG_FEC_SOURCES_MAX == CW_FEC_SOURCES_MAX, "what may be conf
 static_assert(CW_CONFIG_FEC_REPAIRS_MAX == CW_FEC_REPAIRS_MAX, "likewise");
 static_assert(CW_CONFIG_FEC_DEPTH_MAX == CW_FEC_DEPTH_MAX, "likewise");
 static_assert((CW_NET_MESSAGES_MAX & (CW_NET_MESSAGES_MAX - 1)) == 0, "indexes of a ring run freely");
+static_assert(CW_CONFIG_PEER_PATHS_MAX == CW_SESSION_PATHS_MAX, "a session takes the paths to a site");
 static_assert(CW_NET_NODES > CW_NET_MESSAGES_MAX, "what a session holds leaves nodes for what waits");
 
 /* ---------------------------------------------------------------- building */
@@ -52,20 +54,12 @@ static struct cw_fec_config fec_config_of(const struct cw_config_fec *fec)
                                   .depth = (uint16_t)fec->depth};
 }
 
-static void session_config_of(const struct cw_net *net, const struct cw_net_peer *peer,
-                              const struct cw_aead_ops *aead, struct cw_session_config *session)
+static void path_config_of(const struct cw_net *net, const struct cw_net_path *path,
+                           struct cw_session_path_config *to)
 {
-    const struct cw_node_config *config = &net->engine->config;
-    const struct cw_net_path *path = peer->paths[0];
-    const struct cw_config_path *wanted = &config->paths[path->index];
-    *session = (struct cw_session_config){
-        .is_initiator = config->site_id < peer->site,
-        .aead = aead,
-        .path_count = 1,
-        .messages_max = CW_NET_MESSAGES_MAX,
-        .idle_timeout_ns = IDLE_TIMEOUT_NS,
-    };
-    session->paths[0] = (struct cw_session_path_config){
+    const struct cw_config_path *wanted = &net->engine->config.paths[path->index];
+    *to = (struct cw_session_path_config){
+        .name_hash = cw_hash64(wanted->name, strlen(wanted->name)),
         .datagram_bytes_max = cw_port_datagram_bytes_max(path->port),
         .rate_kind = (enum cw_rate_kind)wanted->rate_control,
         .rate_bytes_per_second = wanted->rate_bits_per_second / 8,
@@ -74,8 +68,24 @@ static void session_config_of(const struct cw_net *net, const struct cw_net_peer
         .fec = fec_config_of(&wanted->fec),
         .is_mtu_probed = true,
     };
+}
+
+static void session_config_of(const struct cw_net *net, const struct cw_net_peer *peer,
+                              const struct cw_aead_ops *aead, struct cw_session_config *session)
+{
+    const struct cw_node_config *config = &net->engine->config;
+    *session = (struct cw_session_config){
+        .is_initiator = config->site_id < peer->site,
+        .aead = aead,
+        .path_count = peer->path_count,
+        .messages_max = CW_NET_MESSAGES_MAX,
+        .idle_timeout_ns = IDLE_TIMEOUT_NS,
+    };
+    for (unsigned p = 0; p < peer->path_count; p++)
+        path_config_of(net, peer->paths[p], &session->paths[p]);
     snprintf(session->local_name, sizeof session->local_name, "%s", config->site);
-    snprintf(session->remote_name, sizeof session->remote_name, "%s", wanted->remote);
+    snprintf(session->remote_name, sizeof session->remote_name, "%s",
+             cw_engine_site_name(net->engine, peer->site));
     session->has_certificates = config->security.has_certificates;
     memcpy(session->cluster_key, config->cluster_key, sizeof session->cluster_key);
     random_fill(session->seed, sizeof session->seed);
@@ -140,9 +150,35 @@ static void give_back_undelivered(struct cw_net *net, struct cw_net_peer *peer)
         answer_and_free(net, peer, list_pop(&peer->undelivered), false);
 }
 
+static void on_path(struct cw_net *net, struct cw_net_path *path, bool is_up, uint8_t why)
+{
+    struct cw_from_net element = {.type = is_up ? CW_FROM_NET_PATH_UP : CW_FROM_NET_PATH_DOWN,
+                                  .peer = path->peer->index,
+                                  .path = path->index,
+                                  .why = why};
+    path->is_up = is_up;
+    cw_trace_add(&net->trace, net->now_ns, 0,
+                 is_up ? "path %llu is up" : "path %llu is down, reason %llu of enum cw_path_down",
+                 path->index, why, 0);
+    cw_net_push(net, &element);
+}
+
+static void on_up(struct cw_net *net, struct cw_net_peer *peer)
+{
+    struct cw_from_net up = {.type = CW_FROM_NET_UP, .peer = peer->index, .generation = ++peer->generation};
+    peer->is_up = true;
+    for (unsigned p = 0; p < peer->path_count; p++)
+        peer->paths[p]->must_look = true;
+    cw_trace_add(&net->trace, net->now_ns, 0, "site %llu: the session is up, number %llu", peer->site,
+                 peer->generation, 0);
+    cw_net_push(net, &up);
+}
+
 static void on_down(struct cw_net *net, struct cw_net_peer *peer, uint8_t why)
 {
     peer->is_up = false;
+    for (unsigned p = 0; p < peer->path_count; p++)
+        peer->paths[p]->is_up = peer->paths[p]->must_look = false;
     cw_trace_add(&net->trace, net->now_ns, 0,
                  "site %llu: the session ends, reason %llu of enum cw_session_down", peer->site, why, 0);
     for (unsigned s = 0; s < CW_STREAM_COUNT; s++) {
@@ -153,21 +189,38 @@ static void on_down(struct cw_net *net, struct cw_net_peer *peer, uint8_t why)
     cw_net_push(net, &down);
 }
 
+/* A path that the peer does not have is said once, however often the session is made anew. */
+static void look_at_names(struct cw_net *net, struct cw_net_peer *peer)
+{
+    for (unsigned p = 0; p < peer->path_count; p++) {
+        struct cw_net_path *path = peer->paths[p];
+        struct cw_session_path_stats stats;
+        if (!path->must_look || !cw_net_has_room(net))
+            continue;
+        path->must_look = false;
+        cw_session_path_stats(peer->session, p, &stats);
+        struct cw_from_net unshared = {
+            .type = CW_FROM_NET_PATH_UNSHARED, .peer = peer->index, .path = path->index};
+        if (!stats.is_shared && !path->is_unshared_told)
+            cw_net_push(net, &unshared);
+        path->is_unshared_told = !stats.is_shared;
+    }
+}
+
 static void on_session_event(struct cw_net *net, struct cw_net_peer *peer,
                              const struct cw_session_event *event)
 {
     struct cw_from_net element = {.peer = peer->index};
     switch (event->type) {
     case CW_SESSION_UP:
-        peer->is_up = true;
-        element.type = CW_FROM_NET_UP;
-        element.generation = ++peer->generation;
-        cw_trace_add(&net->trace, net->now_ns, 0, "site %llu: the session is up, number %llu", peer->site,
-                     peer->generation, 0);
-        cw_net_push(net, &element);
+        on_up(net, peer);
         break;
     case CW_SESSION_DOWN:
         on_down(net, peer, event->why);
+        break;
+    case CW_SESSION_PATH_UP:
+    case CW_SESSION_PATH_DOWN:
+        on_path(net, peer->paths[event->path], event->type == CW_SESSION_PATH_UP, event->why);
         break;
     case CW_SESSION_RECEIVED:
         element.type = CW_FROM_NET_RECEIVED;
@@ -178,9 +231,6 @@ static void on_session_event(struct cw_net *net, struct cw_net_peer *peer,
     case CW_SESSION_SENT:
         CW_ASSERT(event->tag >= 1 && event->tag <= CW_NET_NODES);
         answer_and_free(net, peer, &peer->nodes[event->tag - 1], event->delivered);
-        break;
-    case CW_SESSION_PATH_UP: /* UP and DOWN say all while there is one path */
-    case CW_SESSION_PATH_DOWN:
         break;
     default:
         CW_ASSERT(!"a session has no other events");
@@ -208,6 +258,7 @@ uint32_t cw_net_peer_turn(struct cw_net *net, struct cw_net_peer *peer)
     if (net->now_ns >= cw_session_deadline_ns(peer->session))
         cw_session_on_time(peer->session, net->now_ns);
     uint32_t count = drain_events(net, peer);
+    look_at_names(net, peer);
     give_back_undelivered(net, peer);
     return count;
 }
@@ -304,16 +355,34 @@ uint32_t cw_net_peer_pending(const struct cw_net_peer *peer)
     return count;
 }
 
+void cw_net_peer_path_stats(const struct cw_net_path *path, struct cw_session_path_stats *stats)
+{
+    const struct cw_net_peer *peer = path->peer;
+    struct cw_session_stats all;
+    struct cw_session_path_stats other;
+    cw_session_stats(peer->session, &all);
+    cw_session_path_stats(peer->session, path->number, stats);
+    for (unsigned p = 0; p < peer->path_count; p++) {
+        if (p == path->number)
+            continue;
+        cw_session_path_stats(peer->session, p, &other);
+        for (unsigned c = 0; c < CW_SESSION_COUNTER_COUNT; c++)
+            all.counters[c] -= other.counters[c];
+    }
+    memcpy(stats->counters, all.counters, sizeof stats->counters);
+}
+
 /* ---------------------------------------------------------------- what has left */
 
 /* A queue that always has something in it is no reason to say nothing: a sample is good once the frames of
- * its time are gone. */
+ * its time are gone, on all paths but those that are down: what these held is sent again on another. */
 static void look_what_left(struct cw_net_peer *peer)
 {
     struct cw_net_departures *all = &peer->departures;
     bool is_empty = true;
     for (unsigned i = 0; i < peer->path_count; i++) {
-        if (cw_port_counter(peer->paths[i]->port, CW_PORT_TX_PACKETS) < peer->paths[i]->sample_packets)
+        const struct cw_net_path *path = peer->paths[i];
+        if (path->is_up && cw_port_counter(path->port, CW_PORT_TX_PACKETS) < path->sample_packets)
             return;
     }
     all->left = all->sample;
@@ -322,7 +391,7 @@ static void look_what_left(struct cw_net_peer *peer)
         struct cw_net_path *path = peer->paths[i];
         uint32_t waiting = cw_port_waiting(path->port);
         path->sample_packets = cw_port_counter(path->port, CW_PORT_TX_PACKETS) + waiting;
-        is_empty = is_empty && waiting == 0;
+        is_empty = is_empty && (waiting == 0 || !path->is_up);
     }
     if (is_empty)
         all->left = all->sample;

@@ -17,8 +17,7 @@ static_assert((NUMBERS + 3) * 21 * CW_PATH_LOG_SAMPLES < 1u << 20, "a log is a l
 
 /* ---- the net lcore ---- */
 
-void cw_path_sample_fill(struct cw_path_sample *sample, const struct cw_session_path_stats *stats,
-                         const uint64_t counters[CW_SESSION_COUNTER_COUNT])
+void cw_path_sample_fill(struct cw_path_sample *sample, const struct cw_session_path_stats *stats)
 {
     sample->rtt_ns_latest = stats->rtt_ns_latest;
     sample->rtt_ns_smoothed = stats->rtt_ns_smoothed;
@@ -27,7 +26,7 @@ void cw_path_sample_fill(struct cw_path_sample *sample, const struct cw_session_
     sample->bytes_in_flight = stats->bytes_in_flight;
     sample->state = stats->rate_state;
     for (uint32_t i = 0; i < CW_PATH_LOG_COUNTER_COUNT; i++)
-        sample->counters[i] = counters[cw_path_log_counters[i]];
+        sample->counters[i] = stats->counters[cw_path_log_counters[i]];
 }
 
 /* ---- control ---- */

@@ -54,8 +54,7 @@ struct cw_path_log {
 };
 
 /* What the session knows of it. */
-void cw_path_sample_fill(struct cw_path_sample *sample, const struct cw_session_path_stats *stats,
-                         const uint64_t counters[CW_SESSION_COUNTER_COUNT]);
+void cw_path_sample_fill(struct cw_path_sample *sample, const struct cw_session_path_stats *stats);
 
 struct cw_call;
 /* The RPC path.log, on the control thread. */

@@ -47,8 +47,7 @@ struct cw_group_snapshot {
 struct cw_path_snapshot {
     bool is_up;
     uint32_t pending; /* messages waiting for the session to take them */
-    struct cw_session_stats session;
-    struct cw_session_path_stats path;
+    struct cw_session_path_stats stats;
     uint64_t port[CW_PORT_COUNTER_COUNT];
 };
 

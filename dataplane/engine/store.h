@@ -164,7 +164,8 @@ struct cw_store {
     struct cw_lease lease;
     struct cw_store_group *groups[CW_GROUPS_MAX];
     struct cw_store_peer peers[CW_PEERS_MAX];
-    int8_t active_peer[CW_SITES_MAX]; /* by whose session a site is spoken to; -1: none */
+    int8_t peer_of[CW_SITES_MAX]; /* -1: no path leads to that site */
+    bool is_path_up[CW_PATHS_MAX], was_path_down[CW_PATHS_MAX];
 
     struct cw_store_op *ops, *ops_free;
     uint32_t ops_free_count;
@@ -224,6 +225,7 @@ void cw_store_send(struct cw_store_group *group, const struct cw_action *action)
 /* A payload is free: back to its pool, or to the session that it lies in. */
 void cw_store_release(struct cw_store_group *group, uint64_t handle);
 void cw_store_tell_peers_up(struct cw_store_group *group);
+bool cw_store_is_site_up(const struct cw_store *store, uint8_t site);
 bool cw_store_has_room_to_net(struct cw_store *store);
 
 /* ---- store_block.c ---- */

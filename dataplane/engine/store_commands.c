@@ -232,7 +232,7 @@ static void group_set(struct cw_store_group *group, const struct cw_command *com
     group->sites = after;
     for (uint8_t peer = 0; peer < CW_SITES_MAX; peer++) {
         bool was = before & 1u << peer, is = after & 1u << peer;
-        if (store->active_peer[peer] < 0 || was == is)
+        if (!cw_store_is_site_up(store, peer) || was == is)
             continue;
         if (is)
             cw_group_on_peer_up(group->group, peer, store->now_ns);

@@ -33,9 +33,11 @@ static void init_free_lists(struct cw_store *store)
 static void init_peers(struct cw_store *store)
 {
     for (unsigned i = 0; i < CW_SITES_MAX; i++)
-        store->active_peer[i] = -1;
-    for (uint32_t i = 0; i < store->engine->config.peer_count; i++)
+        store->peer_of[i] = -1;
+    for (uint32_t i = 0; i < store->engine->config.peer_count; i++) {
         store->peers[i].site = cw_engine_peer_site(store->engine, i);
+        store->peer_of[store->peers[i].site] = (int8_t)i;
+    }
 }
 
 enum cw_status cw_store_init(struct cw_store *store, struct cw_engine *engine, struct cw_arena *arena,

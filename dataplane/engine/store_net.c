@@ -2,9 +2,8 @@
 /*
  * Messages between groups and peers, by way of the net lcore.
  *
- * A site is spoken to by one session at a time, the first that is up. When that one goes down the groups see
- * the site go, and come back at once by the next session: what was in flight is compared by sequences, as
- * after any break. Messages are taken from any session that is up.
+ * A site has one session, on all paths that lead there: groups see a site come and go, and of its paths
+ * nothing. What happens to those is said in words.
  */
 #include <string.h>
 
@@ -24,30 +23,24 @@ static void push_to_net(struct cw_store *store, const struct cw_to_net *element)
     store->has_told_net = true;
 }
 
-/* A session by which a message comes back undelivered: the site went away in this very turn. */
-static uint8_t any_peer(const struct cw_store *store, uint8_t site)
+bool cw_store_is_site_up(const struct cw_store *store, uint8_t site)
 {
-    uint32_t count = store->engine->config.peer_count;
-    for (uint32_t i = 0; i < count; i++) {
-        if (store->peers[i].site == site)
-            return (uint8_t)i;
-    }
-    CW_ASSERT(!"groups speak only to peers that were up");
-    return 0;
+    return store->peer_of[site] >= 0 && store->peers[store->peer_of[site]].is_up;
 }
 
+/* If the site went away in this very turn, the message comes back undelivered. */
 void cw_store_send(struct cw_store_group *group, const struct cw_action *action)
 {
     struct cw_store *store = group->store;
-    bool is_up = store->active_peer[action->peer] >= 0;
-    uint8_t peer = is_up ? (uint8_t)store->active_peer[action->peer] : any_peer(store, action->peer);
+    CW_ASSERT(store->peer_of[action->peer] >= 0 && "groups speak only to peers that were up");
+    const struct cw_store_peer *peer = &store->peers[store->peer_of[action->peer]];
     struct cw_to_net element;
     element.type = CW_TO_NET_SEND;
-    element.peer = peer;
+    element.peer = (uint8_t)store->peer_of[action->peer];
     element.stream = action->stream;
     element.slot = group->slot;
     element.wants_answer = action->token != 0 || action->body_length > 0;
-    element.generation = is_up ? store->peers[peer].generation : 0;
+    element.generation = peer->is_up ? peer->generation : 0;
     group->sends_in_flight += element.wants_answer;
     store->has_worked |= action->body_length > 0;
     element.head_length = action->head_length;
@@ -118,27 +111,9 @@ static void tell_groups(struct cw_store *store, uint8_t site, bool is_up)
 void cw_store_tell_peers_up(struct cw_store_group *group)
 {
     for (uint8_t site = 0; site < CW_SITES_MAX; site++) {
-        if (group->store->active_peer[site] >= 0 && (group->sites & 1u << site) != 0)
+        if (cw_store_is_site_up(group->store, site) && (group->sites & 1u << site) != 0)
             cw_group_on_peer_up(group->group, site, group->store->now_ns);
     }
-}
-
-static void choose_peer(struct cw_store *store, uint8_t site)
-{
-    CW_ASSERT(store->active_peer[site] < 0);
-    for (uint32_t i = 0; i < store->engine->config.peer_count; i++) {
-        if (store->peers[i].site != site || !store->peers[i].is_up)
-            continue;
-        store->active_peer[site] = (int8_t)i;
-        tell_groups(store, site, true);
-        return;
-    }
-}
-
-/* For people a session has the name of its path. */
-static uint8_t path_of(const struct cw_store *store, uint8_t peer)
-{
-    return store->engine->config.peers[peer].paths[0];
 }
 
 static void on_up(struct cw_store *store, const struct cw_from_net *element)
@@ -146,32 +121,64 @@ static void on_up(struct cw_store *store, const struct cw_from_net *element)
     struct cw_store_peer *peer = &store->peers[element->peer];
     peer->is_up = true;
     peer->generation = element->generation;
-    cw_store_event(store, 0, 0, "path %llu is up", path_of(store, element->peer), 0, 0);
-    if (store->active_peer[peer->site] < 0)
-        choose_peer(store, peer->site);
+    tell_groups(store, peer->site, true);
 }
 
-static const char *const down_texts[CW_DOWN_COUNT] = {
-    [CW_DOWN_NONE] = "path %llu is down",
-    [CW_DOWN_IDLE] = "path %llu is down: nothing is heard from there",
-    [CW_DOWN_CLOSED_BY_PEER] = "path %llu is down: its other end closed it",
-    [CW_DOWN_PEER_RESTARTED] = "path %llu is down: its other end was restarted",
-    [CW_DOWN_KEYS_WORN] = "path %llu is down: its keys are used up, new ones are made",
-    [CW_DOWN_LOCAL] = "path %llu is down: it was closed here",
-    [CW_DOWN_UNTRUSTED] = "path %llu is down: the certificate of its other end is not good any more",
-};
+#define DOWN_TEXTS(who)                                                                                      \
+    {                                                                                                        \
+        [CW_DOWN_NONE] = who, [CW_DOWN_IDLE] = who ": nothing is heard from there",                          \
+        [CW_DOWN_CLOSED_BY_PEER] = who ": the other end closed the session",                                 \
+        [CW_DOWN_PEER_RESTARTED] = who ": the other end was restarted",                                      \
+        [CW_DOWN_KEYS_WORN] = who ": the keys are used up, new ones are made",                               \
+        [CW_DOWN_LOCAL] = who ": the session was closed here",                                               \
+        [CW_DOWN_UNTRUSTED] = who ": the certificate of the other end is not good any more",                 \
+    }
+static const char *const path_texts[CW_DOWN_COUNT] = DOWN_TEXTS("path %llu is down");
+static const char *const site_texts[CW_DOWN_COUNT] = DOWN_TEXTS("all paths to site %llu are down");
 
 static void on_down(struct cw_store *store, const struct cw_from_net *element)
 {
+    const struct cw_config_peer *config = &store->engine->config.peers[element->peer];
     struct cw_store_peer *peer = &store->peers[element->peer];
     peer->is_up = false;
     CW_ASSERT(element->why < CW_DOWN_COUNT);
-    cw_store_event(store, 1, 0, down_texts[element->why], path_of(store, element->peer), 0, 0);
-    if (store->active_peer[peer->site] != (int8_t)element->peer)
-        return;
-    store->active_peer[peer->site] = -1;
+    for (unsigned p = 0; p < config->path_count; p++)
+        store->is_path_up[config->paths[p]] = store->was_path_down[config->paths[p]] = false;
+    if (config->path_count == 1)
+        cw_store_event(store, 1, 0, path_texts[element->why], config->paths[0], 0, 0);
+    else
+        cw_store_event(store, 1, 0, site_texts[element->why], peer->site, 0, 0);
     tell_groups(store, peer->site, false);
-    choose_peer(store, peer->site);
+}
+
+/* ---------------------------------------------------------------- paths, in words */
+
+static void on_path_up(struct cw_store *store, uint8_t path)
+{
+    store->is_path_up[path] = true;
+    cw_store_event(store, 0, 0, store->was_path_down[path] ? "path %llu is back" : "path %llu is up", path, 0,
+                   0);
+    store->was_path_down[path] = false;
+}
+
+static const char *const path_down_texts[CW_PATH_DOWN_COUNT] = {
+    [CW_PATH_DOWN_PROBES] = "path %llu is down: 3 probe time-outs; path %llu carries on",
+    [CW_PATH_DOWN_SILENT] = "path %llu is down: nothing is heard on it; path %llu carries on",
+};
+
+/* The last path of a session does not go down before the session does. */
+static void on_path_down(struct cw_store *store, const struct cw_from_net *element)
+{
+    const struct cw_config_peer *peer = &store->engine->config.peers[element->peer];
+    uint8_t other = element->path;
+    store->is_path_up[element->path] = false;
+    store->was_path_down[element->path] = true;
+    for (unsigned p = 0; p < peer->path_count; p++) {
+        if (store->is_path_up[peer->paths[p]])
+            other = peer->paths[p];
+    }
+    CW_ASSERT(element->why < CW_PATH_DOWN_COUNT);
+    cw_store_event(store, 1, 0, path_down_texts[element->why], element->path, other, 0);
 }
 
 /* ---------------------------------------------------------------- messages */
@@ -254,6 +261,19 @@ static void on_element(struct cw_store *store, const struct cw_from_net *element
         break;
     case CW_FROM_NET_DOWN:
         on_down(store, element);
+        break;
+    case CW_FROM_NET_PATH_UP:
+        on_path_up(store, element->path);
+        break;
+    case CW_FROM_NET_PATH_DOWN:
+        on_path_down(store, element);
+        break;
+    case CW_FROM_NET_PATH_UNSHARED:
+        cw_store_event(
+            store, 1, 0,
+            "path %llu is not used: the other end has none of that name; give it one, or take this "
+            "one away",
+            element->path, 0, 0);
         break;
     case CW_FROM_NET_RECEIVED:
         on_received(store, element);

@@ -449,12 +449,31 @@ static void check_beside(const struct check *check, uint32_t index)
                  CW_CONFIG_PEER_PATHS_MAX);
 }
 
-/* A session of its own for each path. */
+/* Among those of its peer, by name: so both ends of a session have the same order. */
+static void join_path(struct cw_node_config *config, struct cw_config_peer *peer, uint32_t index)
+{
+    uint8_t at = peer->path_count;
+    if (at == CW_CONFIG_PEER_PATHS_MAX) /* said already */
+        return;
+    for (; at > 0 && strcmp(config->paths[peer->paths[at - 1]].name, config->paths[index].name) > 0; at--)
+        peer->paths[at] = peer->paths[at - 1];
+    peer->paths[at] = (uint8_t)index;
+    peer->path_count++;
+}
+
+/* Paths to the same site are one peer's. */
 static void join_paths(struct cw_node_config *config)
 {
-    config->peer_count = config->path_count;
-    for (uint32_t i = 0; i < config->path_count; i++)
-        config->peers[i] = (struct cw_config_peer){.path_count = 1, .paths = {(uint8_t)i}};
+    for (uint32_t i = 0; i < config->path_count; i++) {
+        uint32_t peer = 0;
+        while (peer < config->peer_count &&
+               strcmp(config->paths[config->peers[peer].paths[0]].remote, config->paths[i].remote) != 0)
+            peer++;
+        if (peer == config->peer_count)
+            config->peer_count++;
+        config->paths[i].peer_index = (uint8_t)peer;
+        join_path(config, &config->peers[peer], i);
+    }
 }
 
 static void check_paths(const struct check *check)

@@ -186,8 +186,8 @@ int cw_node_config_check_main(const char *file)
     struct cw_node_config config;
     struct cw_config_mistakes mistakes;
     if (cw_node_config_load(file, &config, &mistakes) == CW_OK) {
-        printf("%s: good: node %s of site %s, %u sites, %u paths\n", file, config.node, config.site,
-               config.site_count, config.path_count);
+        printf("%s: good: node %s of site %s, %u sites, %u paths to %u of them\n", file, config.node,
+               config.site, config.site_count, config.path_count, config.peer_count);
         return 0;
     }
     cw_config_mistakes_print(stderr, file, &mistakes);

@@ -88,12 +88,13 @@ struct cw_config_path {
     uint64_t rate_bits_per_second;  /* never more than it; 0: no limit */
     enum cw_config_rate_control rate_control;
     struct cw_config_fec fec;
+    uint8_t peer_index; /* of the peer that it leads to */
 };
 
-/* Paths that one session uses. */
+/* The paths to one site, which one session uses together. */
 struct cw_config_peer {
     uint8_t path_count;
-    uint8_t paths[CW_CONFIG_PEER_PATHS_MAX]; /* their indexes in the list of paths */
+    uint8_t paths[CW_CONFIG_PEER_PATHS_MAX]; /* their indexes in the list of paths; by name */
 };
 
 struct cw_config_site {

@@ -670,8 +670,46 @@ def exports_many_volumes(rig):
 
 
 @case
+def uses_two_paths(rig):
+    """One session on both; status and path.log tell of each by itself; one that is dead is said to be, and costs no CPU."""
+    for own, engine in enumerate(rig.engines):
+        add_path(engine, own)
+    begin(rig)
+    paths = lambda engine: {path["name"]: path for path in engine.status()["paths"]}
+    are_up = lambda: all(path["state"] == "up" for engine in rig.engines for path in paths(engine).values())
+    wait_for("both are up", are_up)
+    rig.east.rpc.call("path.log", every_us=1000)
+    client = Client(rig.east)
+    client.some_writes(7, 400)
+    samples = {row[0] for row in rig.east.rpc.call("path.log", every_us=0)["samples"]}
+    assert samples == {"wan0", "wan1"}, samples
+    before = paths(rig.east)
+    assert all(path["counters"]["bytes_out"] > 100_000 for path in before.values()), before
+    for name in ("wan1", "wan0"):
+        for engine in rig.engines:
+            engine.rpc.call("lab.cut", remote="", path=name, receive=True, transmit=True)
+        wait_for(f"{name} is down", lambda: all(paths(e)[name]["state"] == "down" for e in rig.engines))
+        client.some_writes(8, 100)
+        if name == "wan1":
+            rests(rig)
+        for engine in rig.engines:
+            engine.rpc.call("lab.cut", remote="", path=name, receive=False, transmit=False)
+        wait_for("both are up again", are_up)
+    same(rig.east, rig.west, client)
+    for engine in rig.engines:
+        now = paths(engine)["wan0"]["counters"]
+        assert now["sessions_down"] == 0 and now["handshakes_completed"] == 1, now
+        assert engine.status()["allocations_on_lcore"] == 0
+    client.nbd.shutdown()
+
+
+@case
 def is_quiet_when_idle(rig):
     begin(rig)
+    rests(rig)
+
+
+def rests(rig):
     time.sleep(1)
     before = [engine.cpu_seconds() for engine in rig.engines]
     time.sleep(4)
@@ -680,11 +718,20 @@ def is_quiet_when_idle(rig):
     assert max(shares) < 6, shares  # 1 to 2 on a quiet machine
 
 
+def add_path(engine, own):
+    """A second memif between the two, named wan1."""
+    role, other = ("server", "client")[own], ("west", "east")[own]
+    ends = [f"{{ip: 10.77.1.{1 + n}, port: 7400}}" for n in (own, 1 - own)]
+    with open(engine.config, "a") as file:
+        file.write(f"  - name: wan1\n    remote: {other}\n    mtu: 1500\n    local: {ends[0]}\n    peer: {ends[1]}\n"
+                   f"    device: net_memif1,role={role},id=0,socket={engine.rig.directory}/second.sock,socket-abstract=no\n")
+
+
 def ways_of(function):
     """(two threads an engine, poll). Four threads that never sleep share two CPUs for a minute: that is left out."""
     if function is replicates:
         return [(False, "adaptive"), (True, "adaptive"), (False, "dedicated")]
-    return [(False, "adaptive")] + [(True, "adaptive")] * (function is survives_loss_of_the_primary)
+    return [(False, "adaptive")] + [(True, "adaptive")] * (function in (survives_loss_of_the_primary, uses_two_paths))
 
 
 def run(function, program, two_threads, poll):

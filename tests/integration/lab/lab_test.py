@@ -36,6 +36,7 @@ from clients import *  # noqa: E402,F401,F403
 from deletion import *  # noqa: E402,F401,F403
 from wan import *  # noqa: E402,F401,F403
 from scenarios import *  # noqa: E402,F401,F403
+from paths import *  # noqa: E402,F401,F403
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NBD_TESTS = os.path.join(HERE, "..", "nbd")

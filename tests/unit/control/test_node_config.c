@@ -240,7 +240,8 @@ static void test_worked_example(void **state)
     assert_int_equal(config.site_count, 2);
     assert_int_equal(config.poll, CW_CONFIG_POLL_ADAPTIVE);
     assert_int_equal(config.lease_ms, 5000);
-    assert_int_equal(config.path_count, 1);
+    assert_int_equal(config.path_count, 2);
+    assert_int_equal(config.peer_count, 1);
     assert_int_equal(config.paths[0].mtu, 1500);
     const struct cw_ip ip = cw_ip_v4(0x0a4d0001);
     assert_true(cw_ip_is_equal(&config.paths[0].local.ip, &ip));
@@ -249,6 +250,26 @@ static void test_worked_example(void **state)
     assert_int_equal(config.paths[0].rate_bits_per_second, 10000000000ull);
     assert_int_equal(config.paths[0].rate_control, CW_CONFIG_RATE_FIXED);
     assert_int_equal(config.paths[0].fec.mode, CW_CONFIG_FEC_OFF);
+}
+
+/* Sites by their first path in the file, the paths of each by name. */
+static void test_peers(void **state)
+{
+    static const char text[] =
+        "site: east\nsites: [{name: east, id: 0}, {name: west, id: 1}, {name: north, id: 2}]\n"
+        "directory: /e\nstore: /s\ncluster_key: /k\npaths:\n" PATH_TO("d", "west", "10.0.0")
+            PATH_TO("b", "north", "10.0.1") PATH_TO("c", "west", "10.0.2") PATH_TO("a", "west", "10.0.3");
+    static const uint8_t of_west[] = {3, 2, 0};
+    static struct cw_node_config config;
+    static struct cw_config_mistakes mistakes;
+    assert_int_equal(cw_node_config_parse(text, strlen(text), false, &config, &mistakes), CW_OK);
+    assert_int_equal(config.peer_count, 2);
+    assert_int_equal(config.peers[0].path_count, 3);
+    assert_memory_equal(config.peers[0].paths, of_west, sizeof of_west);
+    assert_int_equal(config.peers[1].path_count, 1);
+    assert_int_equal(config.peers[1].paths[0], 1);
+    for (uint32_t i = 0; i < config.path_count; i++)
+        assert_int_equal(config.paths[i].peer_index, i == 1);
 }
 
 static bool parse_fec(const char *fec, struct cw_config_fec *out)
@@ -365,7 +386,7 @@ static void test_quantities(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_mistakes), cmocka_unit_test(test_worked_example),
-                                       cmocka_unit_test(test_fec), cmocka_unit_test(test_key_file),
-                                       cmocka_unit_test(test_quantities)};
+                                       cmocka_unit_test(test_peers),    cmocka_unit_test(test_fec),
+                                       cmocka_unit_test(test_key_file), cmocka_unit_test(test_quantities)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
