@@ -47,15 +47,18 @@ static void session_config(const struct bench_end_config *config, struct cw_sess
     *session = (struct cw_session_config){
         .is_initiator = config->is_initiator,
         .aead = cw_aead_ipsecmb() != NULL ? cw_aead_ipsecmb() : cw_aead_openssl(),
-        .path_count = 1,
-        .paths = {{.datagram_bytes_max = cw_port_datagram_bytes_max(config->port),
-                   .rate_kind = config->rate_kind,
-                   .rate_bytes_per_second = config->rate_bytes_per_second,
-                   .packets_in_flight_max = config->packets_in_flight,
-                   .fec = config->fec}},
+        .path_count = config->path_count,
         .messages_max = config->messages,
         .receive_count = {256, 16, config->messages},
     };
+    for (uint32_t i = 0; i < config->path_count; i++)
+        session->paths[i] = (struct cw_session_path_config){
+            .name_hash = i + 1,
+            .datagram_bytes_max = cw_port_datagram_bytes_max(config->ports[i]),
+            .rate_kind = config->rate_kind,
+            .rate_bytes_per_second = config->rate_bytes_per_second,
+            .packets_in_flight_max = config->packets_in_flight,
+            .fec = config->fec};
     memcpy(session->local_name, config->is_initiator ? "east" : "west", 5);
     memcpy(session->remote_name, config->is_initiator ? "west" : "east", 5);
     if (getrandom(session->seed, sizeof session->seed, 0) != sizeof session->seed)
@@ -70,7 +73,9 @@ void bench_end_open(struct bench_end *end, const struct bench_end_config *config
     if (feed == NULL)
         feed_make();
     session_config(config, &session);
-    *end = (struct bench_end){.port = config->port, .messages_max = config->messages};
+    *end = (struct bench_end){.path_count = config->path_count, .messages_max = config->messages};
+    for (uint32_t i = 0; i < config->path_count; i++)
+        end->paths[i] = (struct bench_end_path){.end = end, .port = config->ports[i], .number = i};
     cw_arena_measure(&arena);
     (void)cw_session_new(&session, &arena, now_ns);
     size_t size = cw_round_up(arena.used, 4096);
@@ -89,8 +94,8 @@ void bench_end_close(struct bench_end *end)
 
 static void on_datagram(void *context, uint8_t *datagram, size_t length)
 {
-    struct bench_end *end = context;
-    cw_session_on_datagram(end->session, 0, datagram, length, end->now_ns);
+    const struct bench_end_path *path = context;
+    cw_session_on_datagram(path->end->session, path->number, datagram, length, path->end->now_ns);
 }
 
 static void take_message(struct bench_end *end, const struct cw_received *received)
@@ -131,28 +136,29 @@ static void take_events(struct bench_end *end)
     }
 }
 
-static void transmit(struct bench_end *end)
+static void transmit(const struct bench_end_path *path)
 {
     for (uint32_t count = 0; count < DATAGRAMS_PER_TURN;) {
-        uint8_t *datagram = cw_port_transmit_next(end->port);
+        uint8_t *datagram = cw_port_transmit_next(path->port);
         if (datagram == NULL)
             break;
-        size_t length = cw_session_transmit(end->session, 0, datagram, end->now_ns);
+        size_t length = cw_session_transmit(path->end->session, path->number, datagram, path->end->now_ns);
         if (length == 0) {
-            cw_port_transmit_abandon(end->port);
+            cw_port_transmit_abandon(path->port);
             break;
         }
-        cw_port_transmit_commit(end->port, length);
+        cw_port_transmit_commit(path->port, length);
         if (++count % FLUSH_EACH == 0)
-            cw_port_flush(end->port);
+            cw_port_flush(path->port);
     }
-    cw_port_flush(end->port);
+    cw_port_flush(path->port);
 }
 
 void bench_end_turn(struct bench_end *end)
 {
     end->now_ns = bench_now_ns();
-    (void)cw_port_receive(end->port, on_datagram, end);
+    for (uint32_t i = 0; i < end->path_count; i++)
+        (void)cw_port_receive(end->paths[i].port, on_datagram, &end->paths[i]);
     if (cw_session_wants_entropy(end->session)) {
         uint8_t seed[64];
         if (getrandom(seed, sizeof seed, 0) != sizeof seed)
@@ -162,7 +168,8 @@ void bench_end_turn(struct bench_end *end)
     if (end->now_ns >= cw_session_deadline_ns(end->session))
         cw_session_on_time(end->session, end->now_ns);
     take_events(end);
-    transmit(end);
+    for (uint32_t i = 0; i < end->path_count; i++)
+        transmit(&end->paths[i]);
 }
 
 bool bench_end_send(struct bench_end *end, const uint8_t *body, uint32_t body_length)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One end of a session at a port, turned as a net lcore turns its paths. Messages carry the hash of their
+ * One end of a session at its ports, turned as a net lcore turns its peers. Messages carry the hash of their
  * body, their time and their number; who receives checks the hash. One thread owns an end.
  */
 #pragma once
@@ -13,16 +13,22 @@
 
 struct bench_end_config {
     bool is_initiator;
-    struct cw_port *port;
+    uint32_t path_count;
+    struct cw_port *ports[CW_SESSION_PATHS_MAX];
     enum cw_rate_kind rate_kind;
     uint64_t rate_bytes_per_second;
     struct cw_fec_config fec;
-    uint32_t packets_in_flight, messages; /* at most */
+    uint32_t packets_in_flight, messages; /* at most; packets of each path */
 };
 
 struct bench_end {
     struct cw_session *session;
-    struct cw_port *port;
+    uint32_t path_count;
+    struct bench_end_path {
+        struct bench_end *end;
+        struct cw_port *port;
+        uint32_t number;
+    } paths[CW_SESSION_PATHS_MAX];
     void *memory;
     uint64_t now_ns; /* of this turn */
     uint32_t messages_max, outstanding;

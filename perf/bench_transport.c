@@ -231,10 +231,11 @@ static void open_ends(struct cw_port *near_port, struct cw_port *far_port,
 {
     struct bench_end_config config = *base;
     config.is_initiator = true;
-    config.port = near_port;
+    config.path_count = 1;
+    config.ports[0] = near_port;
     bench_end_open(&near_end, &config);
     config.is_initiator = false;
-    config.port = far_port;
+    config.ports[0] = far_port;
     bench_end_open(&far_end, &config);
 }
 
@@ -391,11 +392,11 @@ static uint64_t far_cpu_ns; /* what the receiver has spent */
 static void flood_more(void)
 {
     while (flood_ns <= far_cpu_ns) {
-        uint8_t *datagram = cw_port_transmit_next(near_end.port);
+        uint8_t *datagram = cw_port_transmit_next(near_end.paths[0].port);
         if (datagram == NULL)
             return;
         memcpy(datagram, hellos[flood_sent % FLOOD_HELLOS], BENCH_HELLO_BYTES);
-        cw_port_transmit_commit(near_end.port, BENCH_HELLO_BYTES);
+        cw_port_transmit_commit(near_end.paths[0].port, BENCH_HELLO_BYTES);
         flood_sent++;
         flood_ns += FLOOD_EACH_NS;
     }

@@ -14,6 +14,10 @@ transport/wan/LINE/loss-P/...   through perf/wanem, under bbr; `goodput` with FE
                                 `goodput/fixed` and `goodput/fixed/plain` at 99 % of the line whatever happens,
                                 as on a leased circuit, `goodput/tcp-CC` is kernel TCP over the same emulator;
                                 `latency-p99` of a 4 KiB message each millisecond, with FEC and by resending alone
+transport/paths2/aggregate      goodput of one session on two lines (PATHS below), each sent on at 96 % of its rate, beside the
+                                sum of each of them alone (paths2/alone/N) in the same run
+transport/paths2/kill-one/stall how long the oldest message held up those behind it when one of the two lines was cut under
+                                full load, beside 3 probe time-outs; /before: the same in the seconds before the cut
 """
 import json
 import statistics
@@ -27,6 +31,7 @@ CIRCUIT_MBIT = 990  # a leased circuit of that line: what is not data finds room
 OURS = {"": ("fec",), "/plain": ("plain",), "/fixed": ("fec", CIRCUIT_MBIT), "/fixed/plain": ("plain", CIRCUIT_MBIT)}
 FRAME, PAYLOAD, SEGMENT = 1514, 1376, 1448  # bytes on the line, and of ours and TCP's data in them
 LATENCY_SECONDS = 4
+PATHS, PATHS_MBIT = "rate=200mbit,rtt=20ms", 192
 BULK_SLICES, REKEY_PAIRS, FLOOD_PAIRS = 8, 12, 8
 FLOOD_PER_SECOND = 50000
 
@@ -41,6 +46,7 @@ def run(words, seconds):
 class Bench:
     def __init__(self, build, top, results, a, note):
         self.note = note
+        self.paths_program = f"{build}/perf/bench-paths"
         self.program, self.wanem = f"{build}/perf/bench-transport", f"{build}/perf/wanem/wanem"
         self.tcp_py, self.results, self.a = f"{top}/perf/wanem/tcp.py", results, a
 
@@ -115,6 +121,18 @@ class Bench:
                                  40, "one way")
 
 
+    def paths(self):
+        found = [run([self.paths_program, self.wanem, PATHS, PATHS_MBIT, self.a.seconds + 2], 120)["paths"] for _ in range(self.a.rounds)]
+        middle = {k: statistics.median(r[k] for r in found) for k in ("both", "stall_ms", "probes_ms", "before_ms")}
+        alone = [statistics.median(r["alone"][i] for r in found) for i in range(2)]
+        for i in range(2):
+            self.results.add(f"transport/paths2/alone/{i}", alone[i], "Mb/s")
+        self.results.add("transport/paths2/aggregate", middle["both"], "Mb/s", sum(alone), "the sum of each alone")
+        self.results.add("transport/paths2/kill-one/before", middle["before_ms"], "ms")
+        self.results.add("transport/paths2/kill-one/stall", middle["stall_ms"], "ms", middle["probes_ms"],
+                         "3 probe time-outs")
+
+
 def transport(build, top, results, a, note):
     """False: something could not be measured; the rest was."""
     bench, is_whole = Bench(build, top, results, a, note), True
@@ -123,7 +141,7 @@ def transport(build, top, results, a, note):
               ("transport/pingpong/4k/fec", bench.pingpong, ("fec", "/fec")), ("transport/rekey", bench.rekey, ()),
               ("transport/flood", bench.flood, ())]
     cases += [(f"transport/wan/{WAN}/loss-{loss}/goodput", bench.goodput, (loss,)) for loss in LOSSES]
-    cases += [(f"transport/wan/{WAN}/loss-1/latency-p99", bench.latency, ("1",))]
+    cases += [(f"transport/wan/{WAN}/loss-1/latency-p99", bench.latency, ("1",)), ("transport/paths2", bench.paths, ())]
     for name, measure, arguments in cases:
         if results.wants(name):
             note(name)
