@@ -42,7 +42,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 NBD_TESTS = os.path.join(HERE, "..", "nbd")
 MIB = 1 << 20
 AT_A_TIME = 2
-LONG = ("real_clients", "killed_while_copied", "disk_full")  # these begin first
+LONG = ("real_clients", "killed_while_copied", "disk_full", "wan_scenarios")  # these begin first
 
 
 # ---------------------------------------------------------------- tests

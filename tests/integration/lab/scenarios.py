@@ -131,12 +131,12 @@ def test_dedicated_calls(build):
         group(lab, "db", volumes=(("a", "16M"),))
         w = load.Writer(93).connect([lab.uri("db", "a", "east")])
         w.start()
-        lab.wait("it is warm", lambda: w.acknowledged > 50)
+        lab.wait("it is warm", lambda: w.acknowledged > 20, 90)
         threads = {site: thread_of(lab.pids(site)["causeway-engine"], "causeway-net") for site in ("east", "west")}
 
         def replicate():
             before = w.acknowledged
-            lab.wait("writes while we look", lambda: w.acknowledged > before + 100, 90)
+            lab.wait("writes while we look", lambda: w.acknowledged > before + 40, 90)
         counts = system_calls(lab, threads, replicate)
         expect(not any(counts.values()), f"system calls of net lcores: {counts}")
         store = {"east": thread_of(lab.pids("east")["causeway-engine"], "causeway-store")}
