@@ -130,6 +130,21 @@ static void a_fixed_one_is_never_asked(void **state)
     assert_memory_equal(n.mac, its_mac, 6);
 }
 
+static void a_told_one_is_never_asked_and_may_move(void **state)
+{
+    struct cw_neighbour n;
+    cw_neighbour_init_told(&n);
+    assert_false(cw_neighbour_is_usable(&n));
+    assert_int_equal(cw_neighbour_deadline_ns(&n), CW_NEVER);
+    assert_int_equal(cw_neighbour_ask(&n, 1000 * CW_SECOND), CW_ASK_NOBODY);
+    assert_false(cw_neighbour_on_answer(&n, other_mac, 0));
+    cw_neighbour_tell(&n, its_mac);
+    assert_true(cw_neighbour_is_usable(&n));
+    cw_neighbour_tell(&n, other_mac);
+    assert_memory_equal(n.mac, other_mac, 6);
+    assert_int_equal(cw_neighbour_deadline_ns(&n), CW_NEVER);
+}
+
 /* ---------------------------------------------------------------- ARP */
 
 static const uint8_t arp_question[] = {
@@ -591,6 +606,35 @@ static void garbage_is_never_answered(void **state)
     }
 }
 
+/* An address that the kernel has: it answers, we are silent, but for what routers say of our datagrams. */
+static void the_kernel_s_address_is_left_to_it(void **state)
+{
+    uint8_t frame[1514] = {0};
+    for (uint8_t version = 4; version <= 6; version += 2) {
+        start(version, 0);
+        struct cw_host_config config = host.config;
+        config.is_kernel_s = true;
+        config.remote_ip = config.next_hop;
+        config.local_udp = 7400;
+        config.remote_udp = 7401;
+        cw_host_init(&host, &config);
+        assert_int_equal(cw_host_ask(&host, frame, 0), 0);
+        assert_int_equal(cw_host_deadline_ns(&host), CW_NEVER);
+        if (version == 4) {
+            assert_int_equal(give(arp_to_us, sizeof arp_to_us, 0), CW_HOST_NOT_OURS);
+            assert_int_equal(give(ping, sizeof ping, 0), CW_HOST_NOT_OURS);
+        } else {
+            size_t length = build_solicitation(frame);
+            assert_int_equal(give(frame, length, 0), CW_HOST_NOT_OURS);
+            memcpy(frame, nd_its_answer, sizeof nd_its_answer);
+            mend(frame);
+            assert_int_equal(give(frame, sizeof nd_its_answer, 0), CW_HOST_NOT_OURS);
+        }
+        size_t length = build_too_big(frame, version);
+        assert_int_equal(give_mended(frame, length, version), CW_HOST_TOO_BIG);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -599,6 +643,7 @@ int main(void)
         cmocka_unit_test(a_check_that_is_answered_begins_anew),
         cmocka_unit_test(hints_make_it_check_not_believe),
         cmocka_unit_test(a_fixed_one_is_never_asked),
+        cmocka_unit_test(a_told_one_is_never_asked_and_may_move),
         cmocka_unit_test(arp_is_asked_and_answered),
         cmocka_unit_test(a_check_asks_the_neighbour_alone),
         cmocka_unit_test(arp_announcements_are_not_believed),
@@ -613,6 +658,7 @@ int main(void)
         cmocka_unit_test(echo_is_answered_in_ipv6),
         cmocka_unit_test(routers_may_speak_of_our_datagrams),
         cmocka_unit_test(garbage_is_never_answered),
+        cmocka_unit_test(the_kernel_s_address_is_left_to_it),
     };
     return cmocka_run_group_tests_name("io/host", tests, NULL, NULL);
 }

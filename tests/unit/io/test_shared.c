@@ -139,6 +139,7 @@ static int use_kernel(const struct cw_ip *ours)
     int fd = socket(address.ss_family, SOCK_STREAM, 0);
     size_t all = 0;
     if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0 || /* also of connect */
         connect(fd, (const struct sockaddr *)&address, length) != 0)
         return 11;
     for (ssize_t got; (got = read(fd, data, sizeof data)) > 0;)
