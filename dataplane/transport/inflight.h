@@ -21,6 +21,7 @@
 enum cw_sent_kind {
     CW_SENT_DATA = 0, /* reference: handle of the message; fragment: which,
                         packed */
+    CW_SENT_COPY,     /* the same, of what left on another path too: not missed when it is lost */
     CW_SENT_REPAIR,   /* nothing to say again */
     CW_SENT_MTU,      /* a probe of its size; its fate is session_mtu.c's */
     CW_SENT_CONTROL, /* reference: the largest number acknowledged by it, 0: none; fragment: CW_SENT_HAD_ bits

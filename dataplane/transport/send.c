@@ -26,7 +26,7 @@ void cw_send_init(struct cw_send *send, struct cw_arena *arena, uint32_t message
     cw_pool_init(&send->pool, arena, messages_max, sizeof(struct cw_message_out), 64);
     for (uint32_t s = 0; s < CW_STREAM_COUNT; s++)
         send->streams[s] =
-            (struct cw_out_stream){0, CW_OUT_NONE, CW_OUT_NONE, CW_OUT_NONE, CW_OUT_NONE, CW_OUT_NONE};
+            (struct cw_out_stream){0, CW_OUT_NONE, CW_OUT_NONE, CW_OUT_NONE, CW_OUT_NONE, CW_OUT_NONE, 0};
 }
 
 void cw_send_open(struct cw_send *send, uint32_t unit_bytes, uint32_t window)
@@ -89,6 +89,7 @@ void cw_send_put(struct cw_send *send, uint8_t stream, const uint8_t *head, uint
     out->newest = handle.index;
     if (out->unsent == CW_OUT_NONE)
         out->unsent = handle.index;
+    out->waiting_units += message->unit_count;
     send->used[cw_size_class_of(body_length)]++;
     send->open_count++;
 }
@@ -135,26 +136,39 @@ uint64_t cw_send_left(const struct cw_send *send, uint8_t stream)
     return message ? message->number : out->next_number;
 }
 
+bool cw_send_at(const struct cw_send *send, uint32_t place, uint32_t units_of_fragment,
+                struct cw_fragment *fragment)
+{
+    const struct cw_out_stream *out = &send->streams[place / 2];
+    bool is_again = place % 2 == 0;
+    struct cw_message_out *message = at(send, is_again ? out->lost_first : out->unsent);
+    if (!message)
+        return false;
+    if (is_again) {
+        uint16_t first = first_lost(message);
+        *fragment = (struct cw_fragment){message, first, lost_run(message, first, units_of_fragment), true};
+        return true;
+    }
+    uint32_t left = message->unit_count - (uint32_t)message->sent_count;
+    *fragment =
+        (struct cw_fragment){message, message->sent_count, (uint16_t)CW_MIN(left, units_of_fragment), false};
+    return true;
+}
+
 bool cw_send_next(const struct cw_send *send, uint32_t units_of_fragment, struct cw_fragment *fragment)
 {
-    for (uint32_t s = 0; s < CW_STREAM_COUNT; s++) {
-        const struct cw_out_stream *out = &send->streams[s];
-        if (out->lost_first != CW_OUT_NONE) {
-            struct cw_message_out *message = at(send, out->lost_first);
-            uint16_t first = first_lost(message);
-            *fragment =
-                (struct cw_fragment){message, first, lost_run(message, first, units_of_fragment), true};
+    for (uint32_t place = 0; place < CW_SEND_PLACES; place++)
+        if (cw_send_at(send, place, units_of_fragment, fragment))
             return true;
-        }
-        if (out->unsent != CW_OUT_NONE) {
-            struct cw_message_out *message = at(send, out->unsent);
-            uint32_t left = message->unit_count - (uint32_t)message->sent_count;
-            *fragment = (struct cw_fragment){message, message->sent_count,
-                                             (uint16_t)CW_MIN(left, units_of_fragment), false};
-            return true;
-        }
-    }
     return false;
+}
+
+uint64_t cw_send_waiting_units(const struct cw_send *send, uint8_t last)
+{
+    uint64_t units = 0;
+    for (uint32_t s = 0; s <= last; s++)
+        units += send->streams[s].waiting_units;
+    return units;
 }
 
 void cw_send_describe(const struct cw_send *send, const struct cw_fragment *fragment, struct cw_data *data)
@@ -225,6 +239,7 @@ static void lost_clear(struct cw_send *send, struct cw_message_out *message, uin
         cleared += (uint32_t)__builtin_popcountll(found);
     }
     message->lost_count -= (uint16_t)cleared;
+    send->streams[message->stream].waiting_units -= cleared;
     if (cleared > 0 && message->lost_count == 0)
         lost_remove(send, message);
 }
@@ -238,6 +253,7 @@ void cw_send_on_sent(struct cw_send *send, const struct cw_fragment *fragment)
     }
     CW_ASSERT(fragment->first == message->sent_count);
     message->sent_count += fragment->count;
+    send->streams[message->stream].waiting_units -= fragment->count;
     if (message->sent_count == message->unit_count)
         send->streams[message->stream].unsent = message->newer;
 }
@@ -246,6 +262,19 @@ static struct cw_message_out *open_message(const struct cw_send *send, uint64_t 
 {
     struct cw_message_out *message = cw_pool_get(&send->pool, cw_handle_unpack(handle));
     return message && message->is_open ? message : NULL;
+}
+
+bool cw_send_find(const struct cw_send *send, uint64_t handle, uint16_t packed, struct cw_fragment *fragment)
+{
+    struct cw_message_out *message = open_message(send, handle);
+    uint32_t first = packed & FIRST_MASK, end = first + (packed >> CW_FRAGMENT_COUNT_SHIFT);
+    if (!message)
+        return false;
+    *fragment = (struct cw_fragment){message, (uint16_t)first, (uint16_t)(end - first), false};
+    for (uint32_t w = first / 64; 64 * w < end; w++)
+        if (cw_units_mask(first, end, w) & ~message->acked[w])
+            return true;
+    return false;
 }
 
 struct cw_message_out *cw_send_on_acked(struct cw_send *send, uint64_t handle, uint16_t fragment)
@@ -265,7 +294,7 @@ struct cw_message_out *cw_send_on_acked(struct cw_send *send, uint64_t handle, u
     return count > 0 && message->acked_count == message->unit_count ? message : NULL;
 }
 
-void cw_send_on_lost(struct cw_send *send, uint64_t handle, uint16_t fragment)
+void cw_send_on_lost(struct cw_send *send, uint64_t handle, uint16_t fragment, uint8_t path)
 {
     struct cw_message_out *message = open_message(send, handle);
     uint32_t first = fragment & FIRST_MASK, end = first + (fragment >> CW_FRAGMENT_COUNT_SHIFT), count = 0;
@@ -279,6 +308,8 @@ void cw_send_on_lost(struct cw_send *send, uint64_t handle, uint16_t fragment)
     if (count > 0 && message->lost_count == 0)
         lost_append(send, message);
     message->lost_count += (uint16_t)count;
+    message->lost_path = path;
+    send->streams[message->stream].waiting_units += count;
 }
 
 void cw_send_on_credit(struct cw_send *send, const uint64_t granted[CW_CLASS_COUNT])
@@ -303,6 +334,7 @@ void cw_send_finish(struct cw_send *send, struct cw_message_out *message)
 {
     struct cw_out_stream *out = &send->streams[message->stream];
     CW_ASSERT(message->is_open);
+    out->waiting_units -= (uint32_t)(message->unit_count - message->sent_count) + message->lost_count;
     if (message->lost_count > 0)
         lost_remove(send, message);
     if (out->unsent == message->self.index)

@@ -36,6 +36,7 @@ struct cw_message_out {
     uint16_t acked_count;
     uint16_t lost_count; /* bits set in lost */
     uint8_t stream;
+    uint8_t lost_path; /* the one that lost something of it last */
     bool is_open;
     struct cw_handle self;
     uint32_t newer, older;             /* of its stream; slot indexes, CW_OUT_NONE at the ends */
@@ -51,6 +52,7 @@ struct cw_out_stream {
     uint32_t oldest, newest;
     uint32_t unsent; /* first with sent_count < unit_count */
     uint32_t lost_first, lost_last;
+    uint64_t waiting_units; /* lost, or never sent */
 };
 
 struct cw_send {
@@ -97,6 +99,15 @@ uint32_t cw_send_waiting(const struct cw_send *send, uint8_t first, uint8_t last
 uint64_t cw_send_left(const struct cw_send *send, uint8_t stream);
 /* What should leave next, of at most so many units; false when there is nothing. Changes nothing. */
 bool cw_send_next(const struct cw_send *send, uint32_t units_of_fragment, struct cw_fragment *fragment);
+/* The same by places in that order: of each stream the lost, then the unsent. */
+#define CW_SEND_PLACES (2u * CW_STREAM_COUNT)
+bool cw_send_at(const struct cw_send *send, uint32_t place, uint32_t units_of_fragment,
+                struct cw_fragment *fragment);
+/* Units of the streams up to this one that wait to be sent, or sent again. */
+uint64_t cw_send_waiting_units(const struct cw_send *send, uint8_t last);
+/* A packed fragment of a message that is still open, and of it still something unacknowledged. */
+bool cw_send_find(const struct cw_send *send, uint64_t message, uint16_t packed,
+                  struct cw_fragment *fragment);
 /* Describes it (bytes are left to cw_send_copy). */
 void cw_send_describe(const struct cw_send *send, const struct cw_fragment *fragment, struct cw_data *data);
 void cw_send_copy(const struct cw_fragment *fragment, const struct cw_data *data, uint8_t *to);
@@ -106,7 +117,7 @@ void cw_send_on_sent(struct cw_send *send, const struct cw_fragment *fragment);
 /* The fragment is packed. Both ignore messages that are finished. The message, when this was the last of it;
  * else NULL. */
 struct cw_message_out *cw_send_on_acked(struct cw_send *send, uint64_t message, uint16_t fragment);
-void cw_send_on_lost(struct cw_send *send, uint64_t message, uint16_t fragment);
+void cw_send_on_lost(struct cw_send *send, uint64_t message, uint16_t fragment, uint8_t path);
 /* Cumulative; what is lower than known is an older frame. The first one sets the measure. */
 void cw_send_on_credit(struct cw_send *send, const uint64_t granted[CW_CLASS_COUNT]);
 

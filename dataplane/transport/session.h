@@ -102,6 +102,7 @@ struct cw_session_config {
     uint32_t messages_max;                  /* sends accepted and not yet returned, all streams */
     uint32_t receive_count[CW_CLASS_COUNT]; /* buffers of each class = credit granted */
     uint64_t idle_timeout_ns;               /* nothing heard for this long: down. Default 2 s */
+    bool is_latency_duplicated; /* what leaves of control and live while little waits leaves on two paths */
 };
 
 /* A received message. The buffer is the session's; give it back with cw_session_release. */
@@ -205,7 +206,8 @@ struct cw_session_event {
     X(CW_SESSION_KEYS_ROTATED, "keys_rotated")                                                               \
     X(CW_SESSION_KEYS_FOLLOWED, "keys_followed")                                                             \
     X(CW_SESSION_PATH_UPS, "path_ups")                                                                       \
-    X(CW_SESSION_PATH_DOWNS, "path_downs")
+    X(CW_SESSION_PATH_DOWNS, "path_downs")                                                                   \
+    X(CW_SESSION_COPIES, "fragments_copied")
 enum { CW_SESSION_COUNTERS(CW_COUNTER_ENUM) CW_SESSION_COUNTER_COUNT };
 extern const char *const cw_session_counter_names[CW_SESSION_COUNTER_COUNT];
 

@@ -452,7 +452,7 @@ void cw_session_fec_let_go(struct cw_path *p, struct cw_sent *sent, bool is_acke
     p->fec->held_count--;
     sent->is_held = false;
     if (!is_acked)
-        cw_send_on_lost(&p->session->send, sent->reference, sent->fragment);
+        cw_send_on_lost(&p->session->send, sent->reference, sent->fragment, (uint8_t)p->index);
 }
 
 void cw_session_fec_on_lost(struct cw_path *p, uint64_t number, uint64_t now_ns)

@@ -52,13 +52,16 @@ static_assert(CW_KEY_ROTATE_BLOCKS < CW_KEY_BLOCKS_MAX, "a key is replaced befor
 struct cw_session;
 
 #define CW_PATH_STRIKES       3u /* probe time-outs in a row, while others are heard, that bring a path down */
-#define CW_PATH_PINGS         8u /* to a path that is not up, of which an ack still helps */
+#define CW_PATH_RESENDS       64u /* packets, at a probe time-out, that others can carry; all when it counts */
+#define CW_PATH_PINGS         8u  /* to a path that is not up, of which an ack still helps */
 #define CW_PATH_PING_NS_FIRST (100ull * 1000 * 1000)
 #define CW_PATH_PING_NS_MAX   (1000ull * 1000 * 1000)
 #define CW_PATH_HOLD_NS_MIN   (100ull * 1000 * 1000) /* after a fall, before it is used again */
 #define CW_PATH_HOLD_NS_MAX   (10000ull * 1000 * 1000)
 #define CW_PATH_QUIET_NS                                                                                     \
     (10000ull * 1000 * 1000) /* up for so long: half of what its falls cost is forgiven */
+#define CW_PATH_COPIES      32u
+#define CW_COPIED_BYTES_MAX 16384u /* of control and live waiting behind what is copied */
 static_assert(CW_SESSION_PATHS_MAX == CW_OFFER_PATHS_MAX, "all paths of a session can be offered");
 
 enum cw_session_state { CW_STATE_DOWN = 0, CW_STATE_UP, CW_STATE_COUNT };
@@ -90,6 +93,12 @@ struct cw_lane {
     struct cw_replay replay;
 };
 
+/* A fragment that left on another path, to leave on this one too. */
+struct cw_copy {
+    uint64_t message;
+    uint16_t fragment; /* packed */
+};
+
 struct cw_path {
     struct cw_session *session;
     const struct cw_session_path_config *config;
@@ -106,7 +115,10 @@ struct cw_path {
     uint64_t hold_end_ns; /* not used before */
     uint64_t probe_at_ns; /* PROBING, DOWN: the next PING */
     uint64_t probe_each_ns;
-    bool close_due; /* a CLOSE is to leave under the live lane's keys */
+    uint64_t byte_cost; /* of sending, 2^-20 ns, as estimated at the last ack */
+    struct cw_copy copies[CW_PATH_COPIES];
+    uint32_t copies_head, copies_tail; /* free-running */
+    bool close_due;                    /* a CLOSE is to leave under the live lane's keys */
     struct cw_flood flood;
     struct cw_lane lanes[2];
     struct cw_lane *live; /* of the session that is up, or was */
@@ -193,8 +205,12 @@ void cw_path_on_heard(struct cw_path *path, uint64_t now_ns);
 void cw_path_on_acked(struct cw_path *path, uint64_t now_ns);
 /* A probe time-out. True: that was the end of it, the path is down. */
 bool cw_path_on_probe(struct cw_path *path, uint64_t now_ns);
+/* How many of the oldest packets are sent again at it. */
+uint32_t cw_path_resends(const struct cw_path *path);
 void cw_path_on_time(struct cw_path *path, uint64_t now_ns);
 uint64_t cw_path_deadline_ns(const struct cw_path *path);
+/* Is another one up, of which acks come? */
+bool cw_path_has_good_other(const struct cw_path *path);
 /* When a path that is up has waited too long for an ack. */
 uint64_t cw_path_probe_ns(const struct cw_path *path);
 /* It is up, and acks come. */
@@ -212,6 +228,16 @@ static inline const struct cw_path *cw_path_of_acks(const struct cw_path *path)
                                                                           : cw_path_best(path->session);
 }
 
+/* session_schedule.c */
+/* Round trip, rate or window may have changed. */
+void cw_schedule_learn(struct cw_path *path);
+/* What the path, which is up, should send at this time; false: nothing, or others do it better. */
+bool cw_schedule_pick(const struct cw_path *path, uint64_t at_ns, struct cw_fragment *fragment);
+/* The fragment leaves on the path: on another too, if that is wanted. */
+void cw_schedule_copy(struct cw_path *path, const struct cw_fragment *fragment);
+/* A copy that is to leave on the path; it stays in the list. */
+bool cw_schedule_next_copy(struct cw_path *path, struct cw_fragment *fragment);
+
 /* session_time.c */
 /* What the packet carried has to be said again. */
 void cw_session_give_back(struct cw_path *path, struct cw_sent *sent, uint64_t now_ns);
@@ -228,7 +254,8 @@ bool cw_session_on_payload(struct cw_path *path, const struct cw_packet *packet,
 /* session_out.c */
 /* When an ACK is to leave on the path, of what came on it or on another one. */
 uint64_t cw_session_acks_due_ns(const struct cw_path *path);
-bool cw_session_data_may_leave(const struct cw_path *path);
+/* At the time given, which is when its pacers let it. */
+bool cw_session_data_may_leave(const struct cw_path *path, uint64_t at_ns);
 /* Packets in flight and the ring allow one more that is not control. The other also asks rate control and
  * frees the ring's entry. */
 bool cw_session_has_room_for_data(const struct cw_path *path);

@@ -158,13 +158,12 @@ bool cw_session_make_room_for_data(struct cw_path *p, uint64_t now_ns)
     return cw_session_rate_lets(p, now_ns) && make_room(p, false, now_ns);
 }
 
-bool cw_session_data_may_leave(const struct cw_path *p)
+bool cw_session_data_may_leave(const struct cw_path *p, uint64_t at_ns)
 {
     struct cw_fragment fragment;
-    if (p->state != CW_PATH_UP || !cw_send_next(&p->session->send, p->units_of_fragment, &fragment) ||
-        !cw_session_rate_has_room(p))
+    if (p->state != CW_PATH_UP || !cw_session_rate_has_room(p) || !cw_session_has_room_for_data(p))
         return false;
-    return cw_session_has_room_for_data(p);
+    return p->copies_head != p->copies_tail || cw_schedule_pick(p, at_ns, &fragment);
 }
 
 /* An ack that would have to leave soon rides along where a short fragment leaves room for it. */
@@ -181,41 +180,66 @@ static size_t ride_along(struct cw_path *p, uint8_t *payload, uint32_t data_leng
     return cw_frame_write_ack(payload, &ack);
 }
 
+/* The caller has made room. */
+static size_t build_fragment(struct cw_path *p, const struct cw_fragment *fragment, enum cw_sent_kind kind,
+                             uint8_t *datagram, uint64_t now_ns)
+{
+    struct cw_session *s = p->session;
+    struct cw_data data;
+    uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
+    cw_send_describe(&s->send, fragment, &data);
+    size_t length = ride_along(p, payload, data.length, now_ns);
+    length += cw_frame_write_data(payload + length, &data);
+    cw_send_copy(fragment, &data, payload + length);
+    length += data.length;
+    struct cw_packet packet = {
+        .type = CW_PACKET_DATA,
+        .flags = CW_PACKET_ACK_WANTED,
+        .stream = fragment->message->stream,
+        .position = fragment->message->number,
+    };
+    if (fragment->is_again) {
+        packet.flags |= CW_PACKET_RETRANSMISSION;
+        cw_path_count(p, CW_SESSION_RETRANSMITTED);
+    }
+    CW_ASSERT(p->live->next_iv == p->inflight.next_number);
+    struct cw_sent *sent = cw_inflight_add(&p->inflight, kind, cw_handle_pack(fragment->message->self),
+                                           cw_fragment_pack(fragment), now_ns);
+    cw_session_rate_sent(p, sent, length + CW_PACKET_OVERHEAD, now_ns);
+    cw_path_on_sent(p, now_ns);
+    cw_meter_add(&p->packets_sent, 1, now_ns);
+    if (kind == CW_SENT_DATA) {
+        cw_send_on_sent(&s->send, fragment);
+        cw_session_fec_protect(p, &packet, datagram, length, now_ns);
+    }
+    return cw_session_seal(p, &packet, datagram, length, now_ns);
+}
+
+static size_t build_copy(struct cw_path *p, uint8_t *datagram, uint64_t now_ns)
+{
+    struct cw_fragment fragment;
+    if (!cw_schedule_next_copy(p, &fragment) || !cw_session_make_room_for_data(p, now_ns))
+        return 0;
+    p->copies_head++;
+    cw_path_count(p, CW_SESSION_COPIES);
+    return build_fragment(p, &fragment, CW_SENT_COPY, datagram, now_ns);
+}
+
 size_t cw_session_build_data(struct cw_path *p, uint8_t *datagram, uint64_t now_ns)
 {
     struct cw_fragment fragment;
-    struct cw_data data;
-    uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
-    if (!cw_send_next(&p->session->send, p->units_of_fragment, &fragment)) {
+    size_t length = p->copies_head != p->copies_tail ? build_copy(p, datagram, now_ns) : 0;
+    if (length > 0)
+        return length;
+    if (!cw_schedule_pick(p, now_ns, &fragment)) {
         cw_session_rate_idle(p);
         return 0;
     }
     if (!cw_session_make_room_for_data(p, now_ns))
         return 0;
-    cw_send_describe(&p->session->send, &fragment, &data);
-    size_t length = ride_along(p, payload, data.length, now_ns);
-    length += cw_frame_write_data(payload + length, &data);
-    cw_send_copy(&fragment, &data, payload + length);
-    length += data.length;
-    struct cw_packet packet = {
-        .type = CW_PACKET_DATA,
-        .flags = CW_PACKET_ACK_WANTED,
-        .stream = fragment.message->stream,
-        .position = fragment.message->number,
-    };
-    if (fragment.is_again) {
-        packet.flags |= CW_PACKET_RETRANSMISSION;
-        cw_path_count(p, CW_SESSION_RETRANSMITTED);
-    }
-    CW_ASSERT(p->live->next_iv == p->inflight.next_number);
-    struct cw_sent *sent = cw_inflight_add(&p->inflight, CW_SENT_DATA, cw_handle_pack(fragment.message->self),
-                                           cw_fragment_pack(&fragment), now_ns);
-    cw_session_rate_sent(p, sent, length + CW_PACKET_OVERHEAD, now_ns);
-    cw_path_on_sent(p, now_ns);
-    cw_meter_add(&p->packets_sent, 1, now_ns);
-    cw_send_on_sent(&p->session->send, &fragment);
-    cw_session_fec_protect(p, &packet, datagram, length, now_ns);
-    return cw_session_seal(p, &packet, datagram, length, now_ns);
+    length = build_fragment(p, &fragment, CW_SENT_DATA, datagram, now_ns);
+    cw_schedule_copy(p, &fragment);
+    return length;
 }
 
 /* A peer that never acknowledged anything of this generation has, for all we know, not followed yet. */

@@ -10,8 +10,9 @@
  * A path that is up carries data. While others are up too, silence is judged sooner than on a single path:
  * probe time-outs do not double and do not begin anew with each packet sent, and a path with one behind it
  * gets no data. It falls after CW_PATH_STRIKES of them in a row, each of which counts only if another path
- * was heard meanwhile: a peer that sleeps brings no path down. What it had in flight is sent again at once,
- * on others. The last path that is up stays so until the session ends.
+ * was heard meanwhile: a peer that sleeps brings no path down. What it had in flight is sent again on others
+ * at the first of them, so that nobody waits for the verdict. The last path that is up stays so until the
+ * session ends.
  *
  * Each fall costs: before it carries data again a path is held back for twice as long as the last time; half
  * of that is forgiven for each CW_PATH_QUIET_NS that it was up. So one that comes and goes harms no other.
@@ -52,6 +53,8 @@ static void come_up(struct cw_path *p, uint64_t now_ns)
     p->up_ns = p->silent_ns = now_ns;
     p->strikes = 0;
     p->ping_ns = now_ns + p->session->config.idle_timeout_ns / 4;
+    p->copies_head = p->copies_tail;
+    cw_schedule_learn(p);
     cw_path_count(p, CW_SESSION_PATH_UPS);
 }
 
@@ -167,6 +170,7 @@ void cw_path_on_acked(struct cw_path *p, uint64_t now_ns)
     p->silent_ns = now_ns;
     p->strikes = 0;
     cw_path_on_heard(p, now_ns);
+    cw_schedule_learn(p);
     if (p->state == CW_PATH_UP || now_ns < p->hold_end_ns)
         return;
     forget_all(p, now_ns);
@@ -187,6 +191,13 @@ bool cw_path_on_probe(struct cw_path *p, uint64_t now_ns)
     }
     fall(p, CW_PATH_DOWN_PROBES, now_ns);
     return true;
+}
+
+uint32_t cw_path_resends(const struct cw_path *p)
+{
+    if (!cw_path_has_good_other(p))
+        return CW_PROBE_PACKETS;
+    return p->strikes > 0 ? UINT32_MAX : CW_PATH_RESENDS;
 }
 
 static bool is_up_among_others(const struct cw_path *p)
@@ -226,6 +237,15 @@ uint64_t cw_path_probe_ns(const struct cw_path *p)
     uint32_t beyond = p->loss.probe_count - CW_MIN(p->loss.probe_count, CW_PATH_STRIKES);
     uint64_t wait_ns = cw_loss_probe_wait_ns(&p->loss), doubled_ns = wait_ns << CW_MIN(beyond, 10u);
     return p->silent_ns + CW_MIN(doubled_ns, CW_MAX(wait_ns, CW_PROBE_NS_MAX));
+}
+
+bool cw_path_has_good_other(const struct cw_path *p)
+{
+    const struct cw_session *s = p->session;
+    for (uint32_t i = 0; i < s->config.path_count; i++)
+        if (&s->paths[i] != p && cw_path_is_good(&s->paths[i]))
+            return true;
+    return false;
 }
 
 static bool is_better(const struct cw_path *p, const struct cw_path *than)

@@ -20,7 +20,7 @@ void cw_session_forget_sent(struct cw_path *p, struct cw_sent *sent)
 void cw_session_give_back(struct cw_path *p, struct cw_sent *sent, uint64_t now_ns)
 {
     if (sent->kind == CW_SENT_DATA)
-        cw_send_on_lost(&p->session->send, sent->reference, sent->fragment);
+        cw_send_on_lost(&p->session->send, sent->reference, sent->fragment, (uint8_t)p->index);
     if (sent->kind == CW_SENT_CONTROL && sent->fragment & CW_SENT_HAD_CREDIT) {
         cw_receive_credit_lost(&p->session->receive);
         p->session->credit_ns = now_ns;
@@ -77,7 +77,7 @@ static void take_acked(struct cw_path *p, struct cw_sent *sent, uint64_t now_ns)
     if (!sent->is_recovered) /* the path did not deliver it, and its loss was one */
         cw_rate_on_acked(&p->rate, sent->number, sent->bytes, sent->state == CW_SENT_LOST, now_ns);
     cw_session_fec_let_go(p, sent, true);
-    if (sent->kind == CW_SENT_DATA) {
+    if (sent->kind == CW_SENT_DATA || sent->kind == CW_SENT_COPY) {
         struct cw_message_out *message = cw_send_on_acked(&p->session->send, sent->reference, sent->fragment);
         if (message)
             cw_session_push_sent(p->session, message, true);
@@ -164,7 +164,8 @@ static void probe(struct cw_path *p, uint64_t now_ns)
     cw_path_count(p, CW_SESSION_PROBES);
     if (cw_path_on_probe(p, now_ns))
         return;
-    for (uint32_t i = 0; i < CW_PROBE_PACKETS; i++) {
+    uint32_t count = cw_path_resends(p);
+    for (uint32_t i = 0; i < count; i++) {
         struct cw_sent *sent = cw_inflight_oldest(&p->inflight);
         if (!sent)
             break;
@@ -251,8 +252,9 @@ static uint64_t output_ns(const struct cw_path *p)
     if (p->state == CW_PATH_UP && due_ns > s->now_ns) {
         if (cw_path_best(s) == p && has_room)
             due_ns = CW_MIN(due_ns, s->credit_ns);
-        if (cw_session_data_may_leave(p) || cw_session_fec_has_output(p))
-            due_ns = CW_MIN(due_ns, cw_session_rate_next_ns(p));
+        uint64_t lets_ns = CW_MAX(cw_session_rate_next_ns(p), CW_MAX(cw_pacer_next_ns(&p->pacer), s->now_ns));
+        if (cw_session_data_may_leave(p, lets_ns) || cw_session_fec_has_output(p))
+            due_ns = CW_MIN(due_ns, lets_ns);
         due_ns = CW_MIN(due_ns, cw_session_mtu_deadline_ns(p));
     }
     if (due_ns == CW_NEVER)

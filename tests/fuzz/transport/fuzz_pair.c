@@ -365,6 +365,7 @@ static void configure(struct cw_session_config *config, int side, const uint8_t 
         config->paths[i].name_hash = 100 + i;
         configure_path(&config->paths[i], bytes + ((uint32_t)side * 5 + i * 3) % 8);
     }
+    config->is_latency_duplicated = bytes[12] & 0x80;
     config->messages_max = 4 + (own[3] >> 2 & 7);
     config->idle_timeout_ns = (own[3] >> 5) * 500 * CW_MS; /* 0: the default */
     for (uint32_t c = 0; c < CW_CLASS_COUNT; c++)

@@ -269,7 +269,8 @@ bool cw_pair_send(struct cw_pair *pair, int side, enum cw_stream stream, uint32_
                                                             .stream = (uint8_t)stream,
                                                             .head_length = head_length,
                                                             .body_length = body_length,
-                                                            .body = body};
+                                                            .body = body,
+                                                            .sent_ns = pair->now_ns};
     return true;
 }
 
@@ -309,6 +310,7 @@ static void on_received(struct cw_pair *pair, int side, const struct cw_received
     check_bytes(r, m, id, !side);
     CW_ASSERT(m->arrived == 0 && "exactly once");
     m->arrived++;
+    m->arrived_ns = pair->now_ns;
     s->arrived_count++;
     CW_ASSERT(s->held_count < CW_COUNT_OF(s->held));
     s->held[s->held_count++] = r->buffer;

@@ -23,6 +23,7 @@ struct cw_pair_message {
     uint32_t life;   /* of the sender, when it was sent */
     uint32_t head_length, body_length;
     uint8_t *body; /* ours until SENT */
+    uint64_t sent_ns, arrived_ns;
 };
 
 struct cw_pair_side {

@@ -1,88 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Sessions of several paths: they come up over any, use all, and lose nothing when one fails. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "base/numbers.h"
-#include "pair.h"
-#include "transport/session_internal.h"
-
-static struct cw_pair *pair;
-
-static int set_up(void **state)
-{
-    pair = calloc(1, sizeof *pair);
-    return pair ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    cw_pair_fini(pair);
-    free(pair);
-    return 0;
-}
-
-static struct cw_session_config configs[2];
-
-/* Paths 0..count - 1 on both sides, alike. */
-static void configure(uint32_t count, uint64_t seed)
-{
-    cw_pair_defaults(&configs[0], &configs[1], seed);
-    for (int i = 0; i < 2; i++) {
-        configs[i].path_count = count;
-        for (uint32_t path = 0; path < count; path++) {
-            configs[i].paths[path] = configs[i].paths[0];
-            configs[i].paths[path].name_hash = 100 + path;
-            configs[i].paths[path].rate_bytes_per_second = 10000000; /* so that no path has room for all */
-        }
-    }
-}
-
-static void begin(const struct cw_link_config *links, uint64_t seed)
-{
-    cw_pair_init(pair, &configs[0], &configs[1], &links[0], seed);
-    for (int i = 0; i < 2; i++)
-        for (uint32_t path = 0; path < configs[i].path_count; path++)
-            pair->sides[i].out[path].config = links[path];
-}
-
-static void run(uint64_t ns)
-{
-    cw_pair_run(pair, pair->now_ns + ns, NULL);
-}
-
-static void go_up(void)
-{
-    assert_true(cw_pair_run(pair, pair->now_ns + 20 * CW_SECOND, cw_pair_is_up));
-    run(300 * CW_MS);
-}
-
-static void cut(uint32_t path, bool is_cut)
-{
-    for (int i = 0; i < 2; i++)
-        pair->sides[i].out[path].config.loss_per_million = is_cut ? 1000000 : 0;
-}
-
-static uint32_t paths_up(int side)
-{
-    uint32_t count = 0;
-    for (uint32_t path = 0; path < CW_SESSION_PATHS_MAX; path++)
-        count += pair->sides[side].is_path_up[path];
-    return count;
-}
-
-static struct cw_session_path_stats stats_of(int side, uint32_t path)
-{
-    struct cw_session_path_stats stats;
-    cw_session_path_stats(pair->sides[side].session, path, &stats);
-    return stats;
-}
+#include "paths.h"
 
 static bool send_any(int side)
 {
@@ -98,22 +16,6 @@ static void some_traffic(uint64_t ns)
         (void)send_any(1);
     }
 }
-
-static void expect_all_once(void)
-{
-    assert_true(cw_pair_run(pair, pair->now_ns + 60 * CW_SECOND, cw_pair_is_finished));
-    for (int side = 0; side < 2; side++) {
-        struct cw_pair_side *s = &pair->sides[side];
-        assert_int_equal(s->downs, 0);
-        for (uint32_t i = 0; i < s->sent_count; i++) {
-            assert_int_equal(s->messages[i].state, CW_PAIR_DELIVERED);
-            assert_int_equal(s->messages[i].arrived, 1);
-        }
-    }
-}
-
-static const struct cw_link_config good_links[CW_SESSION_PATHS_MAX] = {
-    {.delay_ns = CW_MS}, {.delay_ns = CW_MS}, {.delay_ns = CW_MS}, {.delay_ns = CW_MS}};
 
 static void all_come_up_and_carry_data(void **state)
 {
@@ -322,6 +224,7 @@ static void everything_arrives_over_paths_that_fail_in_all_ways(void **state)
                 if (cw_rng_below(&rng, 2))
                     c->fec = (struct cw_fec_config){CW_FEC_FIXED, 8, 2, 2};
                 configs[i].idle_timeout_ns = 30 * CW_SECOND;
+                configs[i].is_latency_duplicated = seed % 2;
             }
         begin(links, seed);
         for (uint32_t round = 0; round < 8; round++) {
@@ -339,8 +242,6 @@ static void everything_arrives_over_paths_that_fail_in_all_ways(void **state)
             cw_pair_fini(pair);
     }
 }
-
-#define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {

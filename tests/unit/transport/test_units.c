@@ -127,7 +127,7 @@ static void settle_one(struct story *story)
         assert_memory_equal(received.body, body, story->body_length);
     }
     if (!is_told) {
-        cw_send_on_lost(&story->sides.send, flight->handle, flight->packed);
+        cw_send_on_lost(&story->sides.send, flight->handle, flight->packed, 0);
     } else if (cw_send_on_acked(&story->sides.send, flight->handle, flight->packed) != NULL) {
         assert_int_equal(story->whole, 1);
         story->finished++;
