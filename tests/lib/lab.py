@@ -187,7 +187,10 @@ class Lab:
         return json.loads(self.run("--site", site, "rpc", method, json.dumps(params)))
 
     def engine_group(self, site, name):
-        return next(g for g in self.rpc(site, "status")["groups"] if g["name"] == name)
+        for g in self.rpc(site, "status")["groups"]:
+            if g["name"] == name:
+                return g
+        raise Failed(f"the engine of {site} has no group {name} (yet)")
 
     def settings(self):
         with open(self.dir + "/lab/lab.json") as f:

@@ -97,7 +97,9 @@ class Writer(threading.Thread):
 
     def stop(self):
         self.stopping.set()
-        self.join(30)
+        self.join(60)
+        if self.is_alive():
+            raise TimeoutError("a write is still held 60 s after the writer was told to stop")
 
     def close(self):
         self.handles = []  # libnbd closes a connection when its handle is dropped

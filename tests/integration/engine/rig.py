@@ -19,7 +19,7 @@ SITES = ["east", "west"]
 KEY = bytes(range(32))
 
 
-def wait_for(what, condition, seconds=10.0):
+def wait_for(what, condition, seconds=60.0):
     """Polls until the condition holds and returns its value."""
     end = time.monotonic() + seconds
     last = None
@@ -286,7 +286,7 @@ class Rig:
         for engine in self.engines:
             engine.start()
         for engine in self.engines:
-            wait_for(f"{engine.site}: the path is up", lambda e=engine: e.status()["paths"][0]["up"], 15)
+            wait_for(f"{engine.site}: the path is up", lambda e=engine: e.status()["paths"][0]["up"])
         return self
 
     def __enter__(self):

@@ -55,7 +55,7 @@ def watch_primaries(lab, stop, seen, looks):
     while not stop.is_set():
         try:
             first, middle, last = (open_primary(lab, s) for s in ("east", "west", "east"))
-        except (Failed, StopIteration):
+        except Failed:
             continue
         looks.append((first, middle, last))
         if first and first == last and middle:

@@ -42,6 +42,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 NBD_TESTS = os.path.join(HERE, "..", "nbd")
 MIB = 1 << 20
 AT_A_TIME = 2
+TEST_SECONDS_MAX = 900  # the longest take a minute; a hang is ended, and said
 LONG = ("real_clients", "killed_while_copied", "disk_full", "wan_scenarios")  # these begin first
 
 
@@ -77,16 +78,16 @@ def test_status_and_usage(build):
         return "fields, exit codes"
 
 
-def on_terminal(lab, seconds, *args):
-    """What the command writes on a terminal of 40 columns until it is interrupted."""
+def on_terminal(lab, is_enough, *args):
+    """What the command writes on a terminal of 40 columns until it is enough, or it ends; then it is interrupted."""
     pid, fd = pty.fork()
     if pid == 0:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where the suite runs in the background of a shell
         os.environ.update(lab.env)
         os.execv(lab.cli, [lab.cli, *args])
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 40, 0, 0))
-    said, end = b"", time.monotonic() + seconds
-    while time.monotonic() < end:
+    said, end = b"", time.monotonic() + 60
+    while not is_enough(said) and time.monotonic() < end:
         if select.select([fd], [], [], 0.2)[0]:
             try:
                 said += os.read(fd, 65536)
@@ -102,7 +103,7 @@ def test_terminal(build):
     """--watch draws frames, progress never wraps, following goes on; nobody writes into a pipe that was closed."""
     with Lab(build) as lab:
         group(lab, "db")
-        frames = on_terminal(lab, 4, "status", "--watch").split("\033[H\033[J")
+        frames = on_terminal(lab, lambda said: said.count(b"\033[H\033[J") > 3, "status", "--watch").split("\033[H\033[J")
         expect(len(frames) > 2 and all("group db" in f and "Ctrl-C" in f for f in frames[1:-1]), f"frames: {frames[:2]}")
         expect("\033[" not in lab.run("status"), "colour in a pipe")
         for args in (("status", "--watch"), ("events", "--follow")):
@@ -113,7 +114,7 @@ def test_terminal(build):
                 lab.run("volume", "create", "db/more", "--size", "1M")
             p.wait(timeout=60)
         lab.run("lab", "kill", "east")
-        said = on_terminal(lab, 30, "promote", "db", "--site", "west")
+        said = on_terminal(lab, lambda said: False, "promote", "db", "--site", "west")
         lines = [part for line in said.split("\n") for part in line.split("\r\033[K")]
         waits = [line for line in lines if "lease" in line]
         expect(waits and all(len(line) < 40 for line in waits), f"progress: {waits[:3]}")
@@ -409,13 +410,35 @@ def run_one(build, name, test):
         return False
 
 
-def run_apart(build, name):
+def run_apart(build, name, running):
     """The test in its own process; what it says is printed when it has ended, so that lines do not mix."""
-    p = subprocess.run([sys.executable, os.path.abspath(__file__), build, name], stdin=subprocess.DEVNULL,
-                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-    sys.stdout.write(p.stdout)
+    p = subprocess.Popen([sys.executable, os.path.abspath(__file__), build, name], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    running.add(p)
+    try:
+        said = p.communicate(timeout=TEST_SECONDS_MAX)[0]
+    except subprocess.TimeoutExpired:
+        p.terminate()  # its lab is taken down
+        said = p.communicate()[0] + f"FAILED  {name:24s} not ended after {TEST_SECONDS_MAX} s\n"
+    running.discard(p)
+    sys.stdout.write(said)
     sys.stdout.flush()
     return p.returncode == 0
+
+
+def run_all(build, order):
+    """AT_A_TIME at a time. Ended by a signal: no more are begun, and those that run take their labs down."""
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    running, pool = set(), concurrent.futures.ThreadPoolExecutor(AT_A_TIME)
+    try:
+        return list(pool.map(lambda name: run_apart(build, name, running), order))
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for p in list(running):
+            p.terminate()
+        raise
+    finally:
+        pool.shutdown()
 
 
 def main():
@@ -423,9 +446,7 @@ def main():
     tests = {k[5:]: v for k, v in globals().items() if k.startswith("test_")}
     if len(names) == 1:
         sys.exit(0 if run_one(build, names[0], tests[names[0]]) else 1)
-    with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
-        order = names or sorted(tests, key=lambda name: name not in LONG)
-        passed = list(pool.map(lambda name: run_apart(build, name), order))
+    passed = run_all(build, names or sorted(tests, key=lambda name: name not in LONG))
     print(f"{sum(passed)} of {len(passed)} lab tests passed")
     sys.exit(0 if all(passed) else 1)
 

@@ -146,8 +146,8 @@ def controller_dies(lab):
 
 
 def site_is_lost(lab):
-    lab.run("lab", "kill", "east")
     began = time.monotonic()
+    lab.run("lab", "kill", "east")
     lab.run("promote", "db", "--site", "west")
     assert time.monotonic() - began > 3.5, "the old lease was waited for"
     lab.wait("unprotected", lambda: lab.group("west")["health"] == "unprotected")

@@ -273,13 +273,12 @@ static void sleep_ends_by_wake(void **state)
     ring_start(&uring, 8);
     for (int i = 0; i < 5; i++) { /* again and again: the read must be armed anew each time */
         pthread_t thread;
-        assert_int_equal(pthread_create(&thread, NULL, wake_later, &uring), 0);
         uint64_t start = now_ns();
-        cw_uring_sleep(&uring, 10 * CW_SECOND);
+        assert_int_equal(pthread_create(&thread, NULL, wake_later, &uring), 0);
+        cw_uring_sleep(&uring, 3600 * CW_SECOND); /* a wake that is missed is the test's time-out */
         uint64_t slept = now_ns() - start;
         pthread_join(thread, NULL);
         assert_true(slept >= 10 * CW_MS);
-        assert_true(slept < 5 * CW_SECOND);
         assert_int_equal(cw_uring_reap(&uring, 8), 0); /* a wake is nobody's operation */
     }
     cw_uring_fini(&uring);
@@ -291,11 +290,9 @@ static void early_wakes_end_the_next_sleep_once(void **state)
     ring_start(&uring, 8);
     for (int i = 0; i < 1000; i++)
         cw_uring_wake(&uring);
-    uint64_t start = now_ns();
-    cw_uring_sleep(&uring, 10 * CW_SECOND);
-    assert_true(now_ns() - start < 5 * CW_SECOND);
+    cw_uring_sleep(&uring, 3600 * CW_SECOND);
     cw_uring_reap(&uring, 8);
-    start = now_ns();
+    uint64_t start = now_ns();
     cw_uring_sleep(&uring, 30 * CW_MS);
     assert_true(now_ns() - start >= 29 * CW_MS);
     cw_uring_fini(&uring);
