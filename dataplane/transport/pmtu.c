@@ -88,8 +88,11 @@ void cw_pmtu_on_probe_acked(struct cw_pmtu *p, uint32_t bytes, uint64_t now_ns)
         return;
     p->steps = steps;
     p->black_rounds = 0;
-    if (p->state != CW_PMTU_SEARCHING)
+    if (p->state != CW_PMTU_SEARCHING) { /* late: there may be nothing left to look for */
+        if (p->steps == p->steps_max)
+            p->due_ns = CW_NEVER;
         return;
+    }
     p->steps_low = CW_MAX(p->steps_low, steps);
     p->steps_high = CW_MAX(p->steps_high, steps); /* it had been given up too early */
     go_on(p, now_ns);

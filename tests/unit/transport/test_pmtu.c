@@ -179,6 +179,27 @@ static void a_hint_ends_a_probe(void **state)
     assert_int_equal(cw_pmtu_probe(&pmtu, 3), 0);
 }
 
+/* The probe of the largest was given up, for a hint that lied or because it came late; then it is
+ * acknowledged. */
+static void what_was_given_up_arrives(void **state)
+{
+    struct path path = {.carries = LARGEST, .now_ns = 1};
+    cw_pmtu_start(&path.pmtu, true, CW_PMTU_BASE_BYTES, STEP, LARGEST, 0);
+    assert_int_equal(cw_pmtu_probe(&path.pmtu, 0), LARGEST);
+    assert_false(cw_pmtu_on_hint(&path.pmtu, path.pmtu.base, 1));
+    cw_pmtu_on_probe_acked(&path.pmtu, LARGEST, 2);
+    assert_int_equal(cw_pmtu_bytes(&path.pmtu), LARGEST);
+    run(&path, 2000 * CW_SECOND);
+    assert_int_equal(path.probes, 0);
+    cw_pmtu_start(&path.pmtu, true, CW_PMTU_BASE_BYTES, STEP, LARGEST, path.now_ns);
+    path.carries = CW_PMTU_BASE_BYTES;
+    run(&path, 10 * CW_SECOND);
+    cw_pmtu_on_probe_acked(&path.pmtu, LARGEST, path.now_ns);
+    path.carries = LARGEST;
+    run(&path, 2000 * CW_SECOND);
+    assert_int_equal(cw_pmtu_bytes(&path.pmtu), LARGEST);
+}
+
 static void it_may_be_off(void **state)
 {
     struct cw_pmtu pmtu;
@@ -203,6 +224,7 @@ int main(void)
         cmocka_unit_test(a_burst_of_losses_is_no_black_hole),
         cmocka_unit_test(hints_only_make_it_smaller),
         cmocka_unit_test(a_hint_ends_a_probe),
+        cmocka_unit_test(what_was_given_up_arrives),
         cmocka_unit_test(it_may_be_off),
     };
     return cmocka_run_group_tests_name("transport/pmtu", tests, NULL, NULL);
