@@ -295,6 +295,17 @@ static void add_news(struct cw_path *p, uint64_t number, uint64_t now_ns)
     p->acks.deadline_ns = now_ns;
 }
 
+/* One frame has numbers that are not further apart than this; a peer that means ill can make such. */
+static bool fits(const struct cw_recovered_list *list, uint64_t number)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        uint64_t other = list->numbers[i];
+        if ((number > other ? number - other : other - number) > UINT32_MAX)
+            return false;
+    }
+    return true;
+}
+
 /* Lists those that are fresh, or those that are not, up to this many in the list. */
 static void tell(struct cw_path *p, bool is_fresh, uint32_t up_to, struct cw_recovered_list *list,
                  uint64_t now_ns)
@@ -303,7 +314,8 @@ static void tell(struct cw_path *p, bool is_fresh, uint32_t up_to, struct cw_rec
     uint32_t kept = 0;
     for (uint32_t i = 0; i < fec->news_count; i++) {
         struct cw_fec_news news = fec->news[i];
-        if ((news.times_left == CW_FEC_NEWS_TIMES) == is_fresh && list->count < up_to) {
+        if ((news.times_left == CW_FEC_NEWS_TIMES) == is_fresh && list->count < up_to &&
+            fits(list, news.number)) {
             list->numbers[list->count++] = news.number;
             news.times_left--;
             if (is_fresh)
@@ -325,10 +337,12 @@ size_t cw_session_fec_write_news(struct cw_path *p, uint8_t *at, uint64_t now_ns
     return cw_frame_write_recovered(at, &list);
 }
 
-/* The number whose low half this is, next to the highest that came. */
+/* The number below the highest that came whose low half this is: a repair leaves after its sources. 0: none.
+ */
 static uint64_t whole_number(uint64_t highest, uint32_t low)
 {
-    return highest + (uint64_t)(int64_t)(int32_t)(low - (uint32_t)highest);
+    uint32_t below = (uint32_t)highest - low;
+    return below < highest ? highest - below : 0;
 }
 
 /* Foreign: sealed by the peer, or made of what it sealed. false: it is no packet of this session. */
@@ -342,7 +356,8 @@ static bool read_symbol(const struct cw_path *p, const uint8_t *symbol, uint32_t
                                  .length = cw_load16le(symbol),
                                  .position = cw_load64le(symbol + 8),
                                  .iv = whole_number(p->live->replay.highest, cw_load32le(symbol + 4))};
-    return packet->length <= length - CW_FEC_HEAD_SIZE && cw_replay_test(&p->live->replay, packet->iv);
+    return packet->iv != 0 && packet->length <= length - CW_FEC_HEAD_SIZE &&
+           cw_replay_test(&p->live->replay, packet->iv);
 }
 
 /* The number is not committed to the replay window: should the packet itself come late, it is a duplicate. */

@@ -13,10 +13,12 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "base/numbers.h"
 #include "pair.h"
 #include "transport/fec_auto.h"
 #include "transport/fec_sender.h"
+#include "transport/session_internal.h"
 #include "wire/packet.h"
 
 static struct cw_pair *pair;
@@ -446,6 +448,68 @@ static void nothing_leaves_later_than_it_is_said_to(void **state)
     assert_true(departures.checked > 100);
 }
 
+/* ---- a peer that has the keys and means ill ------------------------------------------------------------ */
+
+/* A packet of side 0 that its session never sealed. The payload stands behind the headers. */
+static void forge(uint8_t *datagram, struct cw_packet *packet, uint64_t iv)
+{
+    struct cw_session *from = pair->sides[0].session;
+    uint8_t nonce[12], *payload = datagram + CW_PACKET_HEADER_SIZE;
+    packet->spi = from->paths[0].live->spi_out;
+    packet->iv = iv;
+    cw_packet_encode(packet, datagram);
+    cw_packet_nonce(datagram, nonce);
+    from->config.aead->seal(from->paths[0].live->key_out, payload, payload, packet->length, nonce, datagram,
+                            CW_PACKET_HEADER_SIZE, payload + packet->length);
+    cw_session_on_datagram(pair->sides[1].session, 0, datagram,
+                           CW_PACKET_HEADER_SIZE + packet->length + CW_PACKET_TAG_SIZE, pair->now_ns);
+}
+
+static void forge_ping(uint64_t iv)
+{
+    uint8_t datagram[128] = {0};
+    struct cw_packet packet = {.type = CW_PACKET_CONTROL, .length = CW_FRAME_PING_SIZE};
+    datagram[CW_PACKET_HEADER_SIZE] = CW_FRAME_PING;
+    forge(datagram, &packet, iv);
+}
+
+/* The one repair of a block of one PING, whose number's low half is this. */
+static void forge_repair(uint32_t block, uint32_t low, uint64_t iv)
+{
+    enum { LENGTH = CW_FEC_HEAD_SIZE + CW_FRAME_PING_SIZE };
+    struct cw_fec_code code;
+    uint8_t symbol[LENGTH] = {CW_FRAME_PING_SIZE, 0, 0, CW_PACKET_DATA}, datagram[128] = {0};
+    uint8_t *row = datagram + CW_PACKET_HEADER_SIZE;
+    struct cw_packet packet = {.type = CW_PACKET_REPAIR,
+                               .stream = CW_STREAM_LIVE,
+                               .fec_repairs = 1,
+                               .fec_block = block,
+                               .length = LENGTH};
+    cw_store32le(symbol + 4, low);
+    symbol[CW_FEC_HEAD_SIZE] = CW_FRAME_PING;
+    cw_fec_code_init(&code);
+    cw_fec_code_add(&code, 1, 0, symbol, LENGTH, &row);
+    forge(datagram, &packet, iv);
+}
+
+/* Numbers that repairs claim are below the highest that came, never before the first; two that one frame
+ * cannot tell of go in two. */
+static void repairs_that_lie_about_numbers(void **state)
+{
+    static const struct cw_link_config link = {.rate_bytes_per_second = 1000000, .delay_ns = CW_MS};
+    begin(&link, fec_32_2_4, 31);
+    uint64_t highest = pair->sides[0].session->paths[0].live->next_iv + 1000, far = 1ull << 40;
+    uint64_t before = receiver(CW_SESSION_FEC_RECOVERED);
+    forge_repair(100, 0xffffff00u, highest); /* would be before the first */
+    assert_int_equal(receiver(CW_SESSION_FEC_RECOVERED), before);
+    forge_repair(101, (uint32_t)highest - 10, highest + 1);
+    assert_int_equal(receiver(CW_SESSION_FEC_RECOVERED), before + 1);
+    forge_ping(far);
+    forge_repair(102, (uint32_t)far - 10, far + 1000);
+    assert_int_equal(receiver(CW_SESSION_FEC_RECOVERED), before + 2);
+    cw_pair_run(pair, pair->now_ns + CW_SECOND, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,6 +521,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_overhead_is_that_of_the_code, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_side_without_it_means_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sides_of_different_shapes_agree, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(repairs_that_lie_about_numbers, set_up, tear_down),
         cmocka_unit_test(auto_has_a_floor_and_a_ceiling),
         cmocka_unit_test_setup_teardown(auto_follows_the_path, set_up, tear_down),
         cmocka_unit_test_setup_teardown(everything_arrives_over_hundreds_of_bad_links, set_up, tear_down),
