@@ -78,6 +78,7 @@ static void session_config_of(const struct cw_net *net, const struct cw_net_peer
         .is_initiator = config->site_id < peer->site,
         .aead = aead,
         .path_count = peer->path_count,
+        .is_latency_duplicated = config->is_latency_duplicated,
         .messages_max = CW_NET_MESSAGES_MAX,
         .idle_timeout_ns = IDLE_TIMEOUT_NS,
     };

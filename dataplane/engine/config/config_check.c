@@ -496,6 +496,14 @@ static void check_poll(const struct check *check)
         expected(check, "poll", poll, "dedicated or adaptive");
 }
 
+static void check_duplicates(const struct check *check)
+{
+    const char *value = check->raw->duplicate_latency;
+    check->config->is_latency_duplicated = !value || strcmp(value, "true") == 0;
+    if (value && strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+        expected(check, "duplicate_latency", value, "true or false");
+}
+
 static void check_machine(const struct check *check)
 {
     const struct cw_raw_config *raw = check->raw;
@@ -652,5 +660,6 @@ void cw_config_check_meaning(const struct cw_raw_config *raw, const struct cw_ya
     check_files(&check);
     check_machine(&check);
     check_socket_rights(&check);
+    check_duplicates(&check);
     check_paths(&check);
 }

@@ -77,6 +77,7 @@ static const cyaml_schema_field_t config_fields[] = {
     WORD("control_socket", struct cw_raw_config, control_socket),
     WORD("store", struct cw_raw_config, store),
     WORD("lease_seconds", struct cw_raw_config, lease_seconds),
+    WORD("duplicate_latency", struct cw_raw_config, duplicate_latency),
     CYAML_FIELD_SEQUENCE_COUNT("paths", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct cw_raw_config, paths,
                                paths_count, &path_schema, 0, CW_CONFIG_PATHS_MAX),
     CYAML_FIELD_END};

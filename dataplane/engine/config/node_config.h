@@ -127,6 +127,7 @@ struct cw_node_config {
     struct cw_config_path paths[CW_CONFIG_PATHS_MAX];
     uint32_t peer_count;
     struct cw_config_peer peers[CW_CONFIG_PATHS_MAX];
+    bool is_latency_duplicated; /* on the two best paths to a site, where there are two */
 };
 
 struct cw_config_mistake {

@@ -20,7 +20,7 @@ struct cw_raw_site {
 
 struct cw_raw_config {
     char *node, *site, *directory, *storage, *cluster_key, *poll, *engine_socket, *control_socket, *store,
-        *lease_seconds;
+        *lease_seconds, *duplicate_latency;
     struct {
         char *certificate, *key, *authority, *revocations;
     } * security;

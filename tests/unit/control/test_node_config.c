@@ -68,6 +68,7 @@ struct example {
 static const struct example examples[] = {
     {GOOD_HEAD, ""},
     {GOOD_HEAD "paths:\n" GOOD_PATH("a") PATH_TO("b", "west", "10.0.1"), ""},
+    {GOOD_HEAD "duplicate_latency: yes\n", "6: duplicate_latency is yes: expected true or false\n"},
     {GOOD_HEAD "paths:\n" GOOD_PATH("a") GOOD_PATH("b") "    vlan: 7\n", ""},
     {GOOD_HEAD "paths:\n" GOOD_PATH("a") GOOD_PATH("b"),
      "17: paths[1].local.ip is 10.0.0.1: expected other addresses than those of paths[0], which leads to the "
@@ -88,7 +89,8 @@ static const struct example examples[] = {
     {"\tsite: east\n", "1: not YAML: found character that cannot start any token\n"},
     {GOOD_HEAD "pol: adaptive\n", "6: unknown key pol: expected one of node, site, sites, directory, "
                                   "storage, cluster_key, security, poll, lcores, memory, "
-                                  "sockets, engine_socket, control_socket, store, lease_seconds, paths\n"},
+                                  "sockets, engine_socket, control_socket, store, lease_seconds, "
+                                  "duplicate_latency, paths\n"},
     {GOOD_HEAD "site: east\n", "6: site is given twice: expected once\n"},
     {GOOD_HEAD "poll: sometimes\nlease_seconds: 90\n",
      "6: poll is sometimes: expected dedicated or adaptive\n"
@@ -242,6 +244,7 @@ static void test_worked_example(void **state)
     assert_int_equal(config.lease_ms, 5000);
     assert_int_equal(config.path_count, 2);
     assert_int_equal(config.peer_count, 1);
+    assert_true(config.is_latency_duplicated);
     assert_int_equal(config.paths[0].mtu, 1500);
     const struct cw_ip ip = cw_ip_v4(0x0a4d0001);
     assert_true(cw_ip_is_equal(&config.paths[0].local.ip, &ip));
@@ -257,13 +260,15 @@ static void test_peers(void **state)
 {
     static const char text[] =
         "site: east\nsites: [{name: east, id: 0}, {name: west, id: 1}, {name: north, id: 2}]\n"
-        "directory: /e\nstore: /s\ncluster_key: /k\npaths:\n" PATH_TO("d", "west", "10.0.0")
+        "directory: /e\nstore: /s\ncluster_key: /k\nduplicate_latency: false\npaths:\n" PATH_TO("d", "west",
+                                                                                                "10.0.0")
             PATH_TO("b", "north", "10.0.1") PATH_TO("c", "west", "10.0.2") PATH_TO("a", "west", "10.0.3");
     static const uint8_t of_west[] = {3, 2, 0};
     static struct cw_node_config config;
     static struct cw_config_mistakes mistakes;
     assert_int_equal(cw_node_config_parse(text, strlen(text), false, &config, &mistakes), CW_OK);
     assert_int_equal(config.peer_count, 2);
+    assert_false(config.is_latency_duplicated);
     assert_int_equal(config.peers[0].path_count, 3);
     assert_memory_equal(config.peers[0].paths, of_west, sizeof of_west);
     assert_int_equal(config.peers[1].path_count, 1);
