@@ -55,7 +55,7 @@ static void check_startup_high_loss(struct cw_bbr *bbr, struct cw_rate_path *pat
     const struct cw_rate_sample *sample = &path->sample;
     if (bbr->loss_round_start && path->is_in_recovery && bbr->state == CW_BBR_STARTUP &&
         bbr->loss_events_in_round >= CW_BBR_STARTUP_LOSSES &&
-        cw_bbr_is_inflight_too_high(sample->lost, sample->tx_in_flight)) {
+        cw_bbr_is_inflight_too_high(bbr, sample->lost, sample->tx_in_flight)) {
         bbr->undo_state = CW_BBR_STARTUP;
         bbr->full_bw_now = bbr->full_bw_reached = true;
         bbr->inflight_longterm = CW_MAX(cw_bbr_bdp(bbr, path, 100), bbr->inflight_latest);
@@ -192,7 +192,7 @@ static bool adapt_long_term_model(struct cw_bbr *bbr, struct cw_rate_path *path)
         bbr->ack_phase = CW_BBR_ACKS_PROBE_FEEDBACK;
     if (bbr->ack_phase == CW_BBR_ACKS_PROBE_STOPPING && bbr->round_start && end_probe_feedback(bbr, path))
         return true;
-    if (cw_bbr_is_inflight_too_high(sample->lost, sample->tx_in_flight) ||
+    if (cw_bbr_is_inflight_too_high(bbr, sample->lost, sample->tx_in_flight) ||
         bbr->inflight_longterm == CW_BBR_INFINITE)
         return false;
     bbr->inflight_longterm = CW_MAX(bbr->inflight_longterm, sample->tx_in_flight);
@@ -365,6 +365,7 @@ void cw_bbr_start(struct cw_bbr *bbr, struct cw_rate_path *path, uint64_t seed, 
         .probe_rtt_min_delay_ns = CW_NEVER,
         .probe_rtt_min_at_ns = now_ns,
         .extra_acked_ns = now_ns,
+        .loss_round_rtt_ns_min = CW_NEVER,
         .inflight_longterm = CW_BBR_INFINITE,
         .probe_up_acked_per_inc = CW_BBR_INFINITE,
         .undo_state = CW_BBR_STATE_COUNT,
@@ -435,9 +436,9 @@ void cw_bbr_on_lost(struct cw_bbr *bbr, struct cw_rate_path *path, const struct 
     note_loss(bbr, path);
     bbr->loss_events_in_round += number != bbr->last_lost_number + 1;
     bbr->last_lost_number = number;
-    if (!bbr->is_bw_probe_sample || !cw_bbr_is_inflight_too_high(lost, tx_in_flight))
+    if (!bbr->is_bw_probe_sample || !cw_bbr_is_inflight_too_high(bbr, lost, tx_in_flight))
         return;
-    handle_inflight_too_high(bbr, path, cw_bbr_inflight_at_loss(tx_in_flight, lost, bytes),
+    handle_inflight_too_high(bbr, path, cw_bbr_inflight_at_loss(bbr, tx_in_flight, lost, bytes),
                              sent->in_flight & CW_RATE_APP_LIMITED, now_ns);
 }
 

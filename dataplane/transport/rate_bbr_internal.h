@@ -20,8 +20,9 @@ void cw_bbr_reset_short_term_model(struct cw_bbr *bbr);
 void cw_bbr_update_latest_delivery_signals(struct cw_bbr *bbr, const struct cw_rate_path *path);
 void cw_bbr_advance_latest_delivery_signals(struct cw_bbr *bbr, const struct cw_rate_path *path);
 void cw_bbr_update_congestion_signals(struct cw_bbr *bbr, const struct cw_rate_path *path);
-bool cw_bbr_is_inflight_too_high(uint64_t lost, uint64_t tx_in_flight);
-uint64_t cw_bbr_inflight_at_loss(uint64_t tx_in_flight, uint64_t lost, uint32_t bytes);
+bool cw_bbr_is_inflight_too_high(const struct cw_bbr *bbr, uint64_t lost, uint64_t tx_in_flight);
+uint64_t cw_bbr_inflight_at_loss(const struct cw_bbr *bbr, uint64_t tx_in_flight, uint64_t lost,
+                                 uint32_t bytes);
 
 void cw_bbr_update_min_rtt(struct cw_bbr *bbr, const struct cw_rate_path *path,
                            uint64_t now_ns); /* 5.3.4.3 */

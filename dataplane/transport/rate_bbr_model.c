@@ -5,6 +5,10 @@
 #include "transport/pacer.h"
 #include "transport/rate_bbr_internal.h"
 
+/* Shares of loss are parts of this. */
+#define WHOLE       1000000u
+#define PER_CENT(n) (WHOLE * (n) / 100)
+
 /* ---- rounds and the full pipe ------------------------------------------------------------------------ */
 
 void cw_bbr_start_round(struct cw_bbr *bbr, const struct cw_rate_path *path)
@@ -105,19 +109,46 @@ static bool is_probing_bw(const struct cw_bbr *bbr)
     return bbr->state == CW_BBR_STARTUP || bbr->state == CW_BBR_PROBE_REFILL || bbr->state == CW_BBR_PROBE_UP;
 }
 
-/* More than LossThresh of what came to its end in this round trip; see the header. */
-static bool is_round_lossy(const struct cw_bbr *bbr, const struct cw_rate_path *path)
+static uint64_t calm_loss(const struct cw_bbr *bbr)
+{
+    return bbr->calm_ended ? bbr->calm_lost * WHOLE / bbr->calm_ended : 0;
+}
+
+/* The share that may be lost without being congestion; see the header. */
+static uint64_t allowed_loss(const struct cw_bbr *bbr)
+{
+    return PER_CENT(CW_BBR_LOSS_THRESH) + CW_MIN(calm_loss(bbr), PER_CENT(CW_BBR_CALM_LOSS_MAX));
+}
+
+static bool is_calm(const struct cw_bbr *bbr)
+{
+    uint64_t queue_ns = CW_MAX(bbr->min_rtt_ns / CW_BBR_CALM_QUEUE, CW_BBR_CALM_QUEUE_NS);
+    return bbr->state != CW_BBR_PROBE_UP && bbr->loss_round_rtt_ns_min <= bbr->min_rtt_ns + queue_ns;
+}
+
+/* A round trip that loses less than the calm ones do tells of the path in any case. */
+static void learn_calm_loss(struct cw_bbr *bbr, uint64_t lost, uint64_t ended)
+{
+    if (!is_calm(bbr) && lost * WHOLE >= ended * calm_loss(bbr))
+        return;
+    bbr->calm_lost += lost - bbr->calm_lost / CW_BBR_CALM_ROUNDS;
+    bbr->calm_ended += ended - bbr->calm_ended / CW_BBR_CALM_ROUNDS;
+}
+
+/* Of what came to its end in the round trip that ended just now. */
+static bool is_round_lossy(struct cw_bbr *bbr, const struct cw_rate_path *path)
 {
     uint64_t lost = path->lost - bbr->loss_round_lost_at;
-    uint64_t delivered = path->delivered - bbr->loss_round_delivered_at;
-    return lost * 100 > (lost + delivered) * CW_BBR_LOSS_THRESH;
+    uint64_t ended = lost + path->delivered - bbr->loss_round_delivered_at;
+    bool is_lossy = lost * WHOLE > ended * allowed_loss(bbr);
+    learn_calm_loss(bbr, lost, ended);
+    return is_lossy;
 }
 
 static void adapt_lower_bounds(struct cw_bbr *bbr, const struct cw_rate_path *path)
 {
-    if (is_probing_bw(bbr) || !bbr->is_loss_in_round)
-        return;
-    if (!bbr->is_ce_in_round && !is_round_lossy(bbr, path))
+    bool is_lossy = is_round_lossy(bbr, path);
+    if (is_probing_bw(bbr) || !bbr->is_loss_in_round || !(bbr->is_ce_in_round || is_lossy))
         return;
     if (bbr->bw_shortterm == CW_BBR_INFINITE)
         bbr->bw_shortterm = bbr->max_bw;
@@ -130,27 +161,30 @@ static void adapt_lower_bounds(struct cw_bbr *bbr, const struct cw_rate_path *pa
 void cw_bbr_update_congestion_signals(struct cw_bbr *bbr, const struct cw_rate_path *path)
 {
     update_max_bw(bbr, path);
+    bbr->loss_round_rtt_ns_min = CW_MIN(bbr->loss_round_rtt_ns_min, path->sample.rtt_ns);
     if (!bbr->loss_round_start)
         return;
     adapt_lower_bounds(bbr, path);
     bbr->is_loss_in_round = bbr->is_ce_in_round = false;
     bbr->loss_round_delivered_at = path->delivered;
     bbr->loss_round_lost_at = path->lost;
+    bbr->loss_round_rtt_ns_min = CW_NEVER;
 }
 
-bool cw_bbr_is_inflight_too_high(uint64_t lost, uint64_t tx_in_flight)
+bool cw_bbr_is_inflight_too_high(const struct cw_bbr *bbr, uint64_t lost, uint64_t tx_in_flight)
 {
-    return lost * 100 > tx_in_flight * CW_BBR_LOSS_THRESH;
+    return lost * WHOLE > tx_in_flight * allowed_loss(bbr);
 }
 
 /* 5.5.10.2: the in-flight volume at which loss crossed the threshold. */
-uint64_t cw_bbr_inflight_at_loss(uint64_t tx_in_flight, uint64_t lost, uint32_t bytes)
+uint64_t cw_bbr_inflight_at_loss(const struct cw_bbr *bbr, uint64_t tx_in_flight, uint64_t lost,
+                                 uint32_t bytes)
 {
     uint64_t inflight_prev = tx_in_flight - CW_MIN(tx_in_flight, bytes),
              lost_prev = lost - CW_MIN(lost, bytes);
-    uint64_t allowed = inflight_prev * CW_BBR_LOSS_THRESH, prefix = 0;
-    if (allowed > lost_prev * 100)
-        prefix = (allowed - lost_prev * 100) / (100 - CW_BBR_LOSS_THRESH);
+    uint64_t share = allowed_loss(bbr), allowed = inflight_prev * share, prefix = 0;
+    if (allowed > lost_prev * WHOLE)
+        prefix = (allowed - lost_prev * WHOLE) / (WHOLE - share);
     return inflight_prev + prefix;
 }
 

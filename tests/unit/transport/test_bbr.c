@@ -422,6 +422,36 @@ static void loss_outside_of_probing_counts_above_the_threshold(void **state)
     cw_flows_fini(&flows);
 }
 
+/* What the path loses by itself is learned while no queue stands, and no longer when one does. */
+static void loss_without_a_queue_is_the_path_s(void **state)
+{
+    begin(100 * MBIT, RTT, 400);
+    run_into(CW_BBR_PROBE_CRUISE, 5 * CW_SECOND);
+    assert_false(cw_bbr_is_inflight_too_high(bbr(), 20, 1000));
+    assert_true(cw_bbr_is_inflight_too_high(bbr(), 21, 1000));
+    flow->out.config.loss_per_million = 15000;
+    run(CW_SECOND);
+    assert_false(cw_bbr_is_inflight_too_high(bbr(), 30, 1000));
+    assert_true(bbr()->bw_shortterm == CW_BBR_INFINITE);
+    flow->out.config.loss_per_million = 60000;
+    run(3 * CW_SECOND);
+    assert_false(cw_bbr_is_inflight_too_high(bbr(), 39, 1000));
+    assert_true(cw_bbr_is_inflight_too_high(bbr(), 41, 1000)); /* never more */
+    cw_flows_fini(&flows);
+}
+
+static void loss_with_a_queue_is_not(void **state)
+{
+    begin(100 * MBIT, RTT, 400);
+    run_into(CW_BBR_PROBE_CRUISE, 5 * CW_SECOND);
+    flow->out.config.delay_ns += RTT / 4; /* as a queue of others */
+    run(2 * RTT);
+    flow->out.config.loss_per_million = 15000;
+    run(CW_SECOND);
+    assert_true(cw_bbr_is_inflight_too_high(bbr(), 21, 1000));
+    cw_flows_fini(&flows);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -448,6 +478,8 @@ int main(void)
         cmocka_unit_test(a_pause_in_refill_leaves_the_estimate),
         cmocka_unit_test(marks_keep_the_queue_short),
         cmocka_unit_test(loss_outside_of_probing_counts_above_the_threshold),
+        cmocka_unit_test(loss_without_a_queue_is_the_path_s),
+        cmocka_unit_test(loss_with_a_queue_is_not),
     };
     return cmocka_run_group_tests_name("transport/bbr", tests, NULL, NULL);
 }

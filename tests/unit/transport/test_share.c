@@ -48,9 +48,12 @@ static void bbr_fills_a_clean_link(void **state)
     assert_true(fill(CW_RATE_BBR, 0, 2 * CW_SECOND, 7 * CW_SECOND) >= 0.90);
 }
 
+/* Of what gets through. */
 static void bbr_fills_a_lossy_link(void **state)
 {
-    assert_true(fill(CW_RATE_BBR, 10000, 2 * CW_SECOND, 7 * CW_SECOND) >= 0.90);
+    assert_true(fill(CW_RATE_BBR, 10000, 2 * CW_SECOND, 4 * CW_SECOND) >= 0.95 * 0.99);
+    assert_true(fill(CW_RATE_BBR, 15000, 2 * CW_SECOND, 4 * CW_SECOND) >= 0.95 * 0.985);
+    assert_true(fill(CW_RATE_BBR, 20000, 2 * CW_SECOND, 4 * CW_SECOND) >= 0.95 * 0.98);
 }
 
 static void cubic_fills_a_clean_link(void **state)
@@ -123,6 +126,7 @@ struct contest {
     uint32_t buffer_percent; /* of the bandwidth-delay product of the first flow */
     double jain_min;         /* 0: not asked */
     double fair_min;         /* least share of any flow, of its fair share */
+    double lost_max;         /* of what is sent, at the bottleneck; 0: not asked */
 };
 
 /* The second and later flows start a second and more after the first. */
@@ -136,7 +140,11 @@ static void run_contest(const struct contest *contest, uint64_t rate)
     cw_flows_run(&flows, flows.now_ns + 10 * CW_SECOND, NULL);
     for (uint32_t i = 0; i < contest->count; i++)
         before[i] = flows.flow[i].delivered_bytes;
+    uint64_t dropped = flows.bottleneck.dropped, passed_bytes = flows.bottleneck.passed_bytes;
     cw_flows_run(&flows, flows.now_ns + (uint64_t)total_ns, NULL);
+    dropped = flows.bottleneck.dropped - dropped;
+    double passed = (double)(flows.bottleneck.passed_bytes - passed_bytes) / 1472;
+    double lost = (double)dropped / ((double)dropped + passed);
     printf("  %-50s", contest->name);
     for (uint32_t i = 0; i < contest->count; i++) {
         share[i] = share_of(&flows.flow[i], before[i], (uint64_t)total_ns);
@@ -145,10 +153,11 @@ static void run_contest(const struct contest *contest, uint64_t rate)
         printf(" %5.1f", 100 * share[i]);
     }
     double jain = sum * sum / (contest->count * squares);
-    printf("  sum %5.1f  Jain %.3f\n", 100 * sum, jain);
+    printf("  sum %5.1f  Jain %.3f  lost %.2f %%\n", 100 * sum, jain, 100 * lost);
     cw_flows_fini(&flows);
     assert_true(sum >= 0.85);
     assert_true(jain >= contest->jain_min);
+    assert_true(contest->lost_max == 0 || lost <= contest->lost_max);
     for (uint32_t i = 0; i < contest->count; i++)
         assert_true(share[i] * contest->count >= contest->fair_min);
 }
@@ -163,6 +172,15 @@ static void flows_share_a_link(void **state)
         {"2 bbr, 5 ms, buffer 1 BDP", {BBR, BBR}, 2, {5 * CW_MS, 5 * CW_MS}, 100, 0.9, 0.5},
         {"2 bbr, 40 ms, buffer 1 BDP", {BBR, BBR}, 2, {40 * CW_MS, 40 * CW_MS}, 100, 0.75, 0.3},
         {"2 bbr, 40 ms, buffer 1/4 BDP", {BBR, BBR}, 2, {40 * CW_MS, 40 * CW_MS}, 25, 0.75, 0.3},
+        {"2 bbr, 40 ms, buffer 1/10 BDP", {BBR, BBR}, 2, {FORTY, FORTY}, 10, 0.9, 0.5, 0.0045},
+        {"4 bbr, 40 ms, buffer 1/10 BDP",
+         {BBR, BBR, BBR, BBR},
+         4,
+         {FORTY, FORTY, FORTY, FORTY},
+         10,
+         0.85,
+         0.5,
+         0.013}, /* twice what the draft's own rule loses there, as above */
         {"2 bbr, 200 ms, buffer 1 BDP", {BBR, BBR}, 2, {200 * CW_MS, 200 * CW_MS}, 100, 0.5, 0},
         {"4 bbr, 40 ms, buffer 1 BDP", {BBR, BBR, BBR, BBR}, 4, {FORTY, FORTY, FORTY, FORTY}, 100, 0.6, 0.25},
         {"2 bbr, 20 and 100 ms, buffer 1 BDP of the longer",
