@@ -145,16 +145,30 @@ static bool is_round_lossy(struct cw_bbr *bbr, const struct cw_rate_path *path)
     return is_lossy;
 }
 
+/* For whole round trips, though this flow does not probe; see the header. The first one in ProbeBW_CRUISE
+ * still hears of the queue that was drained before. */
+static bool does_queue_stand(struct cw_bbr *bbr)
+{
+    uint64_t queue_ns = bbr->min_rtt_ns / CW_BBR_STANDING_QUEUE + CW_BBR_CALM_QUEUE_NS;
+    bool is_delayed = bbr->state == CW_BBR_PROBE_CRUISE && bbr->loss_round_rtt_ns_min != CW_NEVER &&
+                      bbr->loss_round_rtt_ns_min > bbr->min_rtt_ns + queue_ns;
+    bbr->queue_rounds = is_delayed ? CW_MIN(bbr->queue_rounds + 1, CW_BBR_STANDING_ROUNDS) : 0;
+    return bbr->queue_rounds == CW_BBR_STANDING_ROUNDS;
+}
+
 static void adapt_lower_bounds(struct cw_bbr *bbr, const struct cw_rate_path *path)
 {
-    bool is_lossy = is_round_lossy(bbr, path);
-    if (is_probing_bw(bbr) || !bbr->is_loss_in_round || !(bbr->is_ce_in_round || is_lossy))
+    bool is_lossy = is_round_lossy(bbr, path), is_queued = does_queue_stand(bbr);
+    bool is_congested = bbr->is_loss_in_round && (bbr->is_ce_in_round || is_lossy);
+    if (is_probing_bw(bbr) || !(is_congested || is_queued))
         return;
     if (bbr->bw_shortterm == CW_BBR_INFINITE)
         bbr->bw_shortterm = bbr->max_bw;
+    bbr->bw_shortterm = CW_MAX(bbr->bw_latest, bbr->bw_shortterm / 100 * CW_BBR_BETA);
+    if (!is_congested)
+        return;
     if (bbr->inflight_shortterm == CW_BBR_INFINITE)
         bbr->inflight_shortterm = path->window;
-    bbr->bw_shortterm = CW_MAX(bbr->bw_latest, bbr->bw_shortterm / 100 * CW_BBR_BETA);
     bbr->inflight_shortterm = CW_MAX(bbr->inflight_latest, bbr->inflight_shortterm * CW_BBR_BETA / 100);
 }
 

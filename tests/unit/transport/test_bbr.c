@@ -452,6 +452,23 @@ static void loss_with_a_queue_is_not(void **state)
     cw_flows_fini(&flows);
 }
 
+static void a_standing_queue_lowers_the_rate_to_what_is_delivered(void **state)
+{
+    begin(100 * MBIT, RTT, 400);
+    run_into(CW_BBR_PROBE_CRUISE, 5 * CW_SECOND);
+    flow->out.config.delay_ns += RTT / 8;
+    run(5 * RTT);
+    assert_true(bbr()->bw_shortterm == CW_BBR_INFINITE);
+    flow->out.config.delay_ns += RTT / 4; /* as a queue of others */
+    run(5 * RTT);
+    assert_int_equal(bbr()->state, CW_BBR_PROBE_CRUISE);
+    assert_in_range(bbr()->bw_shortterm, 90 * MBIT, bbr()->max_bw);
+    assert_true(bbr()->inflight_shortterm == CW_BBR_INFINITE);
+    run_into(CW_BBR_PROBE_UP, 5 * CW_SECOND);
+    assert_true(bbr()->bw_shortterm == CW_BBR_INFINITE);
+    cw_flows_fini(&flows);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,6 +497,7 @@ int main(void)
         cmocka_unit_test(loss_outside_of_probing_counts_above_the_threshold),
         cmocka_unit_test(loss_without_a_queue_is_the_path_s),
         cmocka_unit_test(loss_with_a_queue_is_not),
+        cmocka_unit_test(a_standing_queue_lowers_the_rate_to_what_is_delivered),
     };
     return cmocka_run_group_tests_name("transport/bbr", tests, NULL, NULL);
 }
