@@ -57,7 +57,9 @@ const struct cw_command cw_commands[] = {
      "  --nbd SOCKET             a link at this path to it\n"
      "  --nbd-tls [HOST:]PORT    NBD over TCP with TLS, by nbdkit; clients must show a certificate of the\n"
      "                           same authority\n"
-     "  --certificates DIR       for it: ca-cert.pem, server-cert.pem, server-key.pem (nbdkit-tls(1))"},
+     "  --certificates DIR       for it: ca-cert.pem, ca-crl.pem, server-cert.pem, server-key.pem (causeway "
+     "cert\n"
+     "                           issue); clients are cut off for a moment when one of them changes"},
     {"volume detach", "GROUP/NAME --nbd | --nbd-tls", 1, 1, "nbd=? nbd-tls=? vhost=? ublk",
      cw_run_volume_detach, "take such a way in away", "The volume's own NBD socket stays."},
     {"promote", "GROUP --site S [--accept-loss] [--inconsistent]", 1, 1,

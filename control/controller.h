@@ -22,6 +22,7 @@
 #define CW_CALLS_MAX      128u
 #define CW_OPERATIONS_MAX 64u
 #define CW_NBDKITS_MAX    32u
+#define CW_NBDKIT_FILES   4u /* in its directory of certificates */
 
 struct cw_controller;
 struct cw_engine_call;
@@ -117,6 +118,12 @@ struct cw_link {
     char target[CW_STORE_PATH_SIZE];
 };
 
+/* By what it is seen that a file is another one. */
+struct cw_file_stamp {
+    int64_t seconds, nanoseconds, size;
+    uint64_t inode; /* 0: it is not there */
+};
+
 struct cw_nbdkit {
     uint32_t group; /* 0: free */
     int32_t volume;
@@ -124,7 +131,9 @@ struct cw_nbdkit {
     uint64_t not_before_ns, backoff_ns, started_ns;
     uint64_t ending_ns; /* since when it is told to end; 0: it is not */
     char address[CW_STORE_PATH_SIZE], certificates[CW_STORE_PATH_SIZE]; /* as it was started */
-    bool is_wanted;
+    struct cw_file_stamp used[CW_NBDKIT_FILES], seen[CW_NBDKIT_FILES]; /* when started; when last looked at */
+    uint64_t look_ns;                                                  /* when next */
+    bool is_wanted, is_lack_told;
 };
 
 struct cw_controller {
@@ -242,6 +251,8 @@ void cw_paths_look(struct cw_controller *controller);
 json_t *cw_status_public(struct cw_controller *controller);
 
 /* nbdkit.c */
+/* Is all there that nbdkit needs to serve by TLS? False, with words: what is not, and what to do. */
+bool cw_nbdkit_has_files(const char *directory, char *why, size_t why_size);
 void cw_nbdkits_run(struct cw_controller *controller);
 void cw_nbdkits_died(struct cw_controller *controller);
 void cw_nbdkits_stop(struct cw_controller *controller);

@@ -7,6 +7,11 @@
  * nbdkit ends with its controller (--exit-with-parent), and is started again after a growing pause if it
  * dies. Told to end it first waits for what its clients asked; what is held here may be held for long, so it
  * is killed after a while.
+ *
+ * It reads its certificates and the list of revocations once, when it starts, and without a list it believes
+ * whoever was revoked. So it is started with a list only, and ended and started again when the files have
+ * changed and then rest for a second: that also ends the sessions of a client that is revoked now. While a
+ * file is missing the one that runs stays, with what it has read.
  */
 #include <errno.h>
 #include <signal.h>
@@ -23,6 +28,7 @@
 #define BACKOFF_MIN_NS (500 * CW_MS)
 #define BACKOFF_MAX_NS (30 * CW_SECOND)
 #define END_NS         (2 * CW_SECOND)
+#define LOOK_NS        CW_SECOND
 
 /* Is this volume open for clients at this site? */
 static bool is_open_here(const struct cw_controller *controller, uint32_t group, int32_t volume)
@@ -99,6 +105,88 @@ static void drop_links(struct cw_controller *controller)
     }
 }
 
+/* ---------------------------------------------------------------- its certificates */
+
+static const struct {
+    const char *name, *next_step;
+} files[] = {
+    {"ca-cert.pem", "causeway cert issue makes it (see nbdkit-tls(1))"},
+    {"server-cert.pem", "causeway cert issue makes it (see nbdkit-tls(1))"},
+    {"server-key.pem", "causeway cert issue makes it (see nbdkit-tls(1))"},
+    {"ca-crl.pem", "copy the authority's list of revocations there, without which a client that is revoked "
+                   "would be let in"},
+};
+static_assert(CW_COUNT_OF(files) == CW_NBDKIT_FILES, "a stamp for each");
+
+static void file_path(char path[CW_STORE_PATH_SIZE + 32], const char *directory, size_t file)
+{
+    snprintf(path, CW_STORE_PATH_SIZE + 32, "%s/%s", directory, files[file].name);
+}
+
+bool cw_nbdkit_has_files(const char *directory, char *why, size_t why_size)
+{
+    char path[CW_STORE_PATH_SIZE + 32];
+    for (size_t i = 0; i < CW_NBDKIT_FILES; i++) {
+        file_path(path, directory, i);
+        if (access(path, R_OK) == 0)
+            continue;
+        snprintf(why, why_size, "%s: %s; %s", path, strerror(errno), files[i].next_step);
+        return false;
+    }
+    return true;
+}
+
+static void take_stamps(const char *directory, struct cw_file_stamp stamps[CW_NBDKIT_FILES])
+{
+    char path[CW_STORE_PATH_SIZE + 32];
+    for (size_t i = 0; i < CW_NBDKIT_FILES; i++) {
+        struct stat about = {0};
+        file_path(path, directory, i);
+        (void)stat(path, &about);
+        stamps[i] = (struct cw_file_stamp){.seconds = about.st_mtim.tv_sec,
+                                           .nanoseconds = about.st_mtim.tv_nsec,
+                                           .size = about.st_size,
+                                           .inode = about.st_ino};
+    }
+}
+
+static bool is_same(const struct cw_file_stamp one[CW_NBDKIT_FILES],
+                    const struct cw_file_stamp two[CW_NBDKIT_FILES])
+{
+    return memcmp(one, two, CW_NBDKIT_FILES * sizeof one[0]) == 0;
+}
+
+/* Tells once of files that are not there. */
+static bool has_files(struct cw_controller *controller, struct cw_nbdkit *nbdkit,
+                      const struct cw_store_attachment *attachment)
+{
+    char why[CW_STORE_PATH_SIZE + 256];
+    bool is_good = cw_nbdkit_has_files(attachment->certificates, why, sizeof why);
+    if (!is_good && !nbdkit->is_lack_told)
+        cw_event(controller, 2, "", "NBD by TLS at %s %s: %s", attachment->address,
+                 nbdkit->pid ? "stays with the certificates that it has read" : "is not served", why);
+    nbdkit->is_lack_told = !is_good;
+    return is_good;
+}
+
+/* Are they other ones than nbdkit was started with, all there, and unchanged since the last look? */
+static bool is_outdated(struct cw_controller *controller, struct cw_nbdkit *nbdkit,
+                        const struct cw_store_attachment *attachment)
+{
+    struct cw_file_stamp fresh[CW_NBDKIT_FILES];
+    if (controller->now_ns < nbdkit->look_ns)
+        return false;
+    nbdkit->look_ns = controller->now_ns + LOOK_NS;
+    take_stamps(attachment->certificates, fresh);
+    bool rests = is_same(fresh, nbdkit->seen);
+    memcpy(nbdkit->seen, fresh, sizeof fresh);
+    if (is_same(fresh, nbdkit->used)) {
+        nbdkit->is_lack_told = false;
+        return false;
+    }
+    return rests && has_files(controller, nbdkit, attachment);
+}
+
 /* ---------------------------------------------------------------- nbdkit */
 
 static struct cw_nbdkit *nbdkit_of(struct cw_controller *controller,
@@ -170,6 +258,8 @@ static void start(struct cw_controller *controller, struct cw_nbdkit *nbdkit,
                   const struct cw_store_attachment *attachment, const struct cw_store_place *place)
 {
     const char *export = volume_name(controller, attachment->group, attachment->volume);
+    take_stamps(attachment->certificates, nbdkit->used); /* before it reads them: rather once too often */
+    memcpy(nbdkit->seen, nbdkit->used, sizeof nbdkit->seen);
     int pid = fork();
     if (pid == 0)
         become_nbdkit(attachment, place->socket, export);
@@ -190,8 +280,15 @@ static void keep_nbdkit(struct cw_controller *controller, const struct cw_store_
         return;
     bool is_as_wanted = strcmp(nbdkit->address, attachment->address) == 0 &&
                         strcmp(nbdkit->certificates, attachment->certificates) == 0;
-    nbdkit->is_wanted = is_as_wanted || nbdkit->pid == 0;
-    if (nbdkit->pid == 0 && controller->now_ns >= nbdkit->not_before_ns)
+    bool is_ending = nbdkit->pid != 0 && nbdkit->ending_ns != 0;
+    if (is_as_wanted && nbdkit->pid != 0 && !is_ending && is_outdated(controller, nbdkit, attachment)) {
+        cw_event(controller, 0, "", "nbdkit %d at %s is started again: files in %s have changed", nbdkit->pid,
+                 nbdkit->address, nbdkit->certificates);
+        is_ending = true;
+    }
+    nbdkit->is_wanted = (is_as_wanted && !is_ending) || nbdkit->pid == 0;
+    if (nbdkit->pid == 0 && controller->now_ns >= nbdkit->not_before_ns &&
+        has_files(controller, nbdkit, attachment))
         start(controller, nbdkit, attachment, place);
 }
 
@@ -232,10 +329,13 @@ void cw_nbdkits_run(struct cw_controller *controller)
 static void note_death(struct cw_controller *controller, struct cw_nbdkit *nbdkit, int status)
 {
     bool was_long = controller->now_ns - nbdkit->started_ns > BACKOFF_MAX_NS;
-    nbdkit->backoff_ns = was_long ? BACKOFF_MIN_NS : CW_MIN(nbdkit->backoff_ns * 2, BACKOFF_MAX_NS);
-    nbdkit->not_before_ns = controller->now_ns + nbdkit->backoff_ns;
+    bool was_told = nbdkit->ending_ns != 0;
+    nbdkit->backoff_ns =
+        was_long || was_told ? BACKOFF_MIN_NS : CW_MIN(nbdkit->backoff_ns * 2, BACKOFF_MAX_NS);
+    nbdkit->not_before_ns = controller->now_ns + (was_told ? 0 : nbdkit->backoff_ns);
     nbdkit->pid = 0;
     nbdkit->ending_ns = 0;
+    nbdkit->is_lack_told = false; /* it means more now */
     if (nbdkit->is_wanted)
         cw_event(controller, 1, "", "nbdkit at %s has ended (%s %d); again in %.1f s", nbdkit->address,
                  WIFSIGNALED(status) ? "signal" : "exit code",

@@ -21,10 +21,27 @@ class Authority:
         self.directory, self.name = directory, name
         shell("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
               "-days", "2", "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.certificate)
+        self.revocations, self.book = f"{directory}/{name}-crl.pem", f"{directory}/{name}.book"
+        with open(f"{directory}/{name}.conf", "w") as f:
+            f.write(f"[ca]\ndefault_ca=us\n[us]\ndatabase={self.book}\ndefault_md=sha256\ndefault_crl_days=2\n")
+        open(self.book, "w").close()
+        self._list()
 
-    def sign(self, role, trusts=None):
+    def _ca(self, *words):
+        shell("openssl", "ca", "-config", f"{self.directory}/{self.name}.conf", "-keyfile", self.key, "-cert",
+              self.certificate, *words)
+
+    def _list(self):
+        self._ca("-gencrl", "-out", self.revocations)
+
+    def revoke(self, where, role):
+        """The pair of `role` in that directory; the new list is in self.revocations."""
+        self._ca("-revoke", f"{where}/{role}-cert.pem")
+        self._list()
+
+    def sign(self, role, trusts=None, number=1):
         """A directory for `role`, "server" or "client": its pair signed by us, and whom it trusts."""
-        where = f"{self.directory}/{role}-of-{self.name}-{(trusts or self).name}"
+        where = f"{self.directory}/{role}{number}-of-{self.name}-{(trusts or self).name}"
         os.mkdir(where)
         pair, request = f"{where}/{role}", f"{where}/request.pem"
         shell("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
@@ -34,6 +51,7 @@ class Authority:
         shell("openssl", "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key,
               "-CAcreateserial", "-days", "2", "-extfile", f"{where}/extensions", "-out", f"{pair}-cert.pem")
         shell("cp", (trusts or self).certificate, f"{where}/ca-cert.pem")
+        shell("cp", (trusts or self).revocations, f"{where}/ca-crl.pem")
         return where
 
 
@@ -61,6 +79,14 @@ def is_refused(port, certificates):
     """Neither a connection nor a byte. (A refused client of TLS 1.3 may notice with its first request only.)"""
     try:
         tls_client(port, certificates).pread(512, 0)
+    except nbd.Error:
+        return True
+    return False
+
+
+def has_ended(client):
+    try:
+        client.pread(512, 0)
     except nbd.Error:
         return True
     return False
@@ -125,3 +151,44 @@ def test_tls(build):
             os.kill(engine, signal.SIGCONT)
         load.check(w, [lab.uri("db", "a", "west")], w.acknowledged)
         return f"{w.acknowledged} operations"
+
+
+def test_tls_revoked(build):
+    """A list of revocations that is copied while nbdkit runs ends the session of who is revoked and keeps him out,
+    others come back, and so do they after a renewal; without a list nothing is served."""
+    with Lab(build) as lab:
+        group(lab, "db", volumes=(("a", "16M"),))
+        port, ours = free_port(), Authority(lab.dir, "ours")
+        server, good, bad = ours.sign("server"), ours.sign("client"), ours.sign("client", number=2)
+        attach = ("volume", "attach", "db/a", "--nbd-tls", f"127.0.0.1:{port}", "--certificates", server)
+        os.rename(server + "/ca-crl.pem", server + "/away")
+        refusal = lab.try_run(*attach)
+        expect(refusal.returncode == 2 and "ca-crl.pem" in refusal.stderr and "copy" in refusal.stderr,
+               f"a directory without a list: {refusal}")
+        os.rename(server + "/away", server + "/ca-crl.pem")
+        lab.run(*attach)
+        lab.wait("the port is open", lambda: is_open(port))
+        held = tls_client(port, bad)
+        held.pread(512, 0)
+        ours.revoke(bad, "client")
+        shell("cp", ours.revocations, server + "/ca-crl.pem")
+        lab.wait("the session of who is revoked has ended", lambda: has_ended(held))
+        lab.wait("the others come back", lambda: not is_refused(port, good))
+        expect(is_refused(port, bad), "a revoked client was let in")
+
+        first, renewed = set(nbdkits(lab, port)), ours.sign("server", number=2)
+        os.replace(renewed + "/server-cert.pem", server + "/server-cert.pem")
+        os.replace(renewed + "/server-key.pem", server + "/server-key.pem")
+        lab.wait("the new certificate is in use", lambda: set(nbdkits(lab, port)) - first and not is_refused(port, good))
+
+        os.rename(server + "/ca-crl.pem", server + "/away")
+        lab.wait("it is told", lambda: "stays with the certificates" in lab.run("events"))
+        expect(not is_refused(port, good) and is_refused(port, bad), "what was read stays")
+        first = set(nbdkits(lab, port))
+        os.kill(next(iter(first)), signal.SIGKILL)
+        lab.wait("it is told", lambda: "is not served" in lab.run("events"))
+        expect(not is_open(port), "served without a list of revocations")
+        os.rename(server + "/away", server + "/ca-crl.pem")
+        lab.wait("it is served again", lambda: not is_refused(port, good))
+        expect(is_refused(port, bad), "a revoked client was let in")
+        return "revoked, renewed, without a list"
