@@ -185,8 +185,9 @@ static bool is_host_name(const char *host)
 
 static enum cw_status alternative_names(const struct cw_certificate_subject *subject, char value[VALUE_MAX])
 {
-    int used =
-        snprintf(value, VALUE_MAX, "URI:causeway://%s/%s/%s", subject->cluster, subject->site, subject->node);
+    bool is_node = *subject->site != 0;
+    int used = snprintf(value, VALUE_MAX, "URI:causeway%s://%s%s%s/%s", is_node ? "" : "-client",
+                        subject->cluster, is_node ? "/" : "", subject->site, subject->node);
     for (size_t i = 0; subject->hosts[i] && used < VALUE_MAX; i++) {
         const char *host = subject->hosts[i];
         if (!is_address(host) && !is_host_name(host))
@@ -201,12 +202,14 @@ static bool describe(X509 *certificate, X509 *issuer, const struct cw_certificat
                      const char *names)
 {
     X509_NAME *name = X509_get_subject_name(certificate);
-    return add_name(name, "O", subject->cluster) && add_name(name, "OU", subject->site) &&
+    bool is_node = *subject->site != 0;
+    return add_name(name, "O", subject->cluster) && (!is_node || add_name(name, "OU", subject->site)) &&
            add_name(name, "CN", subject->node) &&
            X509_set_issuer_name(certificate, X509_get_subject_name(issuer)) &&
            add_extension(certificate, issuer, NID_basic_constraints, "critical,CA:FALSE") &&
            add_extension(certificate, issuer, NID_key_usage, "critical,digitalSignature") &&
-           add_extension(certificate, issuer, NID_ext_key_usage, "serverAuth,clientAuth") &&
+           add_extension(certificate, issuer, NID_ext_key_usage,
+                         is_node ? "serverAuth,clientAuth" : "clientAuth") &&
            add_extension(certificate, issuer, NID_subject_key_identifier, "hash") &&
            add_extension(certificate, issuer, NID_authority_key_identifier, "keyid:always") &&
            add_extension(certificate, issuer, NID_subject_alt_name, names);

@@ -18,6 +18,9 @@ struct cw_pair {
 };
 void cw_pair_free(struct cw_pair *pair);
 
+/* Of a node, for both ends of a connection, by the URI causeway://CLUSTER/SITE/NODE; or, site "", of an NBD
+ * client whose name is `node`: for the client's end alone, by causeway-client://CLUSTER/NAME, which no engine
+ * believes of a peer. */
 struct cw_certificate_subject {
     const char *cluster, *site, *node;
     const char *const *hosts; /* NULL ends */

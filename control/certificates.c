@@ -149,8 +149,9 @@ static const char *text_in(const json_t *line, const char *key)
 
 static bool is_line_good(const json_t *line)
 {
-    return strlen(text_in(line, "serial")) == CW_SERIAL_TEXT - 1 && *text_in(line, "site") &&
-           *text_in(line, "node") && json_is_array(json_object_get(line, "hosts")) &&
+    return strlen(text_in(line, "serial")) == CW_SERIAL_TEXT - 1 &&
+           json_is_string(json_object_get(line, "site")) && *text_in(line, "node") &&
+           json_is_array(json_object_get(line, "hosts")) &&
            json_is_integer(json_object_get(line, "valid_from")) &&
            json_is_integer(json_object_get(line, "valid_until")) &&
            json_is_integer(json_object_get(line, "revoked_at"));
@@ -252,20 +253,33 @@ static char *revocation_list(const struct authority *authority, char *why, size_
 
 static void folder_name(char name[PATH_SIZE], const char *site, const char *node)
 {
-    CW_ASSERT(snprintf(name, PATH_SIZE, "issued/%s/%s", site, node) < (int)PATH_SIZE);
+    int length = *site ? snprintf(name, PATH_SIZE, "issued/%s/%s", site, node)
+                       : snprintf(name, PATH_SIZE, "clients/%s", node);
+    CW_ASSERT(length < (int)PATH_SIZE);
 }
 
-static enum cw_status write_pair(int folder, const struct cw_pair *pair, char *why, size_t why_size)
+static void make_parents(int folder, const char *name)
+{
+    char parent[PATH_SIZE];
+    for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(parent, sizeof parent, "%.*s", (int)(slash - name), name);
+        (void)mkdirat(folder, parent, 0700);
+    }
+}
+
+static enum cw_status write_pair(int folder, const struct cw_pair *pair, bool is_client, char *why,
+                                 size_t why_size)
 {
     static const struct {
         const char *name;
         bool is_key;
-    } files[] = {{"server-cert.pem", false},
-                 {"server-key.pem", true},
-                 {"client-cert.pem", false},
-                 {"client-key.pem", true}};
+    } files[] = {{"client-cert.pem", false},
+                 {"client-key.pem", true},
+                 {"server-cert.pem", false},
+                 {"server-key.pem", true}};
+    size_t count = is_client ? 2 : CW_COUNT_OF(files);
     enum cw_status status = CW_OK;
-    for (size_t i = 0; i < CW_COUNT_OF(files) && status == CW_OK; i++)
+    for (size_t i = 0; i < count && status == CW_OK; i++)
         status = write_file(folder, files[i].name, files[i].is_key ? pair->key : pair->certificate,
                             files[i].is_key ? 0600 : 0644, why, why_size);
     return status;
@@ -283,16 +297,14 @@ static enum cw_status write_trust(const struct authority *authority, int folder,
 static enum cw_status write_folder(const struct authority *authority, const char *site, const char *node,
                                    const struct cw_pair *pair, char *why, size_t why_size)
 {
-    char name[PATH_SIZE], parent[PATH_SIZE];
+    char name[PATH_SIZE];
     folder_name(name, site, node);
-    CW_ASSERT(snprintf(parent, sizeof parent, "issued/%s", site) < (int)sizeof parent);
-    (void)mkdirat(authority->place.folder, "issued", 0700);
-    (void)mkdirat(authority->place.folder, parent, 0700);
+    make_parents(authority->place.folder, name);
     if (mkdirat(authority->place.folder, name, 0700) != 0 && errno != EEXIST)
         return refuse(CW_IO, why, why_size, "%s/%s: %s", authority->place.path, name, strerror(errno));
     int folder = openat(authority->place.folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     char *revocations = folder >= 0 ? revocation_list(authority, why, why_size) : NULL;
-    enum cw_status status = revocations ? write_pair(folder, pair, why, why_size) : CW_IO;
+    enum cw_status status = revocations ? write_pair(folder, pair, !*site, why, why_size) : CW_IO;
     if (status == CW_OK)
         status = write_trust(authority, folder, revocations, why, why_size);
     free(revocations);
@@ -458,29 +470,48 @@ static enum cw_status issue(struct authority *authority, const struct cw_certifi
     return status;
 }
 
+/* Names, numbers, and what does not go together. */
+static enum cw_status check_order(const struct cw_certificate_order *order, char *why, size_t why_size)
+{
+    enum cw_status status = order->site ? check_name("site", order->site, why, why_size) : CW_OK;
+    if (status == CW_OK)
+        status = check_name(order->site ? "node" : "client", order->node, why, why_size);
+    if (status == CW_OK)
+        status = check_days(order->days, why, why_size);
+    if (status == CW_OK && !order->site && order->hosts[0])
+        status = refuse(CW_INVALID, why, why_size, "--host: nobody connects to a client");
+    return status;
+}
+
+/* Is there one already, or none yet, for a renewal? */
+static enum cw_status check_presence(const json_t *list, const struct cw_certificate_order *order,
+                                     bool is_renewal, char *why, size_t why_size)
+{
+    const char *slash = *order->site ? "/" : "client ";
+    if (!is_renewal && has_valid(list, order->site, order->node))
+        return refuse(CW_EXISTS, why, why_size,
+                      "%s%s%s has a valid certificate; causeway cert renew makes the next one", order->site,
+                      slash, order->node);
+    if (is_renewal && !hosts_of(list, order->site, order->node))
+        return refuse(CW_NOT_FOUND, why, why_size, "%s%s%s has no certificate; causeway cert issue makes one",
+                      order->site, slash, order->node);
+    return CW_OK;
+}
+
 enum cw_status cw_authority_issue(const char *directory, const struct cw_certificate_order *order,
                                   bool is_renewal, json_t **certificate, char *why, size_t why_size)
 {
     struct authority authority;
     struct cw_certificate_order filled = *order;
     *certificate = NULL;
-    enum cw_status status = check_name("site", order->site, why, why_size);
-    if (status == CW_OK)
-        status = check_name("node", order->node, why, why_size);
-    if (status == CW_OK)
-        status = check_days(order->days, why, why_size);
+    enum cw_status status = check_order(order, why, why_size);
     if (status != CW_OK)
         return status;
+    filled.site = order->site ? order->site : "";
     status = authority_open(&authority, directory, why, why_size);
-    const json_t *hosts = status == CW_OK ? hosts_of(authority.list, order->site, order->node) : NULL;
-    if (status == CW_OK && !is_renewal && has_valid(authority.list, order->site, order->node))
-        status = refuse(CW_EXISTS, why, why_size,
-                        "%s/%s has a valid certificate; causeway cert renew makes "
-                        "the next one",
-                        order->site, order->node);
-    if (status == CW_OK && is_renewal && !hosts)
-        status = refuse(CW_NOT_FOUND, why, why_size,
-                        "%s/%s has no certificate; causeway cert issue makes one", order->site, order->node);
+    if (status == CW_OK)
+        status = check_presence(authority.list, &filled, is_renewal, why, why_size);
+    const json_t *hosts = status == CW_OK ? hosts_of(authority.list, filled.site, filled.node) : NULL;
     for (size_t i = 0;
          is_renewal && !order->hosts[0] && i < CW_MIN(json_array_size(hosts), CW_CERTIFICATE_HOSTS); i++)
         filled.hosts[i] = json_string_value(json_array_get(hosts, i));
@@ -494,7 +525,7 @@ enum cw_status cw_authority_issue(const char *directory, const struct cw_certifi
     return status;
 }
 
-/* name: SITE/NODE or a serial. */
+/* name: SITE/NODE, /CLIENT or a serial. */
 static bool is_meant(const json_t *line, const char *name)
 {
     char full[2 * CW_CERTIFICATE_NAME_MAX + 2];

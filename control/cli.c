@@ -123,25 +123,33 @@ const struct cw_command cw_commands[] = {
     {"cert init", "CLUSTER", 1, 1, "directory= days=", cw_run_cert_init, "a certificate authority",
      "Makes the authority that all nodes of the cluster trust.\n" CERT_DIRECTORY
      "  --days N          how long it lasts, default 3650"},
-    {"cert issue", "SITE[/NODE] [--host NAME]...", 1, 1, "directory= days= host=", cw_run_cert_issue,
-     "a certificate for a node",
+    {"cert issue", "SITE[/NODE] [--host NAME]... | --client NAME", 1, 1, "directory= days= host= client",
+     cw_run_cert_issue, "a certificate for a node or an NBD client",
      "Makes a key and a certificate under issued/SITE/NODE of the authority's directory, with the names of\n"
      "files that nbdkit, libnbd and QEMU look for (NBD over TLS). `security:` of the node's configuration\n"
-     "names them too: the sessions between sites. Without NODE it is named as the site.\n" CERT_DIRECTORY
-     "  --days N          default 365\n"
-     "  --host NAME       a name or address by which clients reach the node; may come several times"},
+     "names them too: the sessions between sites. Without NODE it is named as the site. With --client the\n"
+     "certificate is under clients/NAME and for a client of NBD over TLS: no engine takes it for a site's. "
+     "It\n"
+     "opens every volume that is exported by TLS. Never give a client a certificate of SITE or "
+     "SITE/NODE.\n" CERT_DIRECTORY "  --days N          default 365\n"
+     "  --host NAME       a name or address by which clients reach the node; may come several times\n"
+     "  --client          the operand is the name of a client"},
     {"cert list", "", 0, 0, "directory=", cw_run_cert_list, "every certificate, and when it ends",
-     "One line each: serial, site, node, state, end.\n" CERT_DIRECTORY},
-    {"cert renew", "SITE[/NODE]", 1, 1, "directory= days= host=", cw_run_cert_renew,
-     "the next certificate of a node",
+     "One line each: serial, site, node (or its client's name), state, end.\n" CERT_DIRECTORY},
+    {"cert renew", "SITE[/NODE] | --client NAME", 1, 1, "directory= days= host= client", cw_run_cert_renew,
+     "the next certificate of a node or client",
      "A new key and certificate in place of the old files. The old certificate stays good until it ends or\n"
      "is revoked by its serial, so that nodes can change over one by one.\n" CERT_DIRECTORY
      "  --days N          default 365\n"
-     "  --host NAME       default: those of the last one"},
-    {"cert revoke", "SITE[/NODE] | SERIAL", 1, 1, "directory=", cw_run_cert_revoke, "take certificates back",
-     "Writes ca-crl.pem anew, in the authority's directory and under issued/. It works where it is copied "
-     "to\n"
-     "and read again: engines do by themselves, and end their sessions with that node.\n" CERT_DIRECTORY},
+     "  --host NAME       default: those of the last one\n"
+     "  --client          the operand is the name of a client"},
+    {"cert revoke", "SITE[/NODE] | --client NAME | SERIAL", 1, 1, "directory= client", cw_run_cert_revoke,
+     "take certificates back",
+     "Writes ca-crl.pem anew, in the authority's directory, under issued/ and clients/. It works where it "
+     "is\n"
+     "copied to and read again: engines do by themselves, and end their sessions with that node; so do\n"
+     "controllers for volumes that are exported by TLS.\n" CERT_DIRECTORY
+     "  --client          the operand is the name of a client"},
     {"version", "", 0, 0, "", cw_run_version, "the version", "Prints the version."},
     {"rpc", "METHOD [JSON]", 1, 2, "", cw_run_rpc, NULL,
      "A debugging aid: forwards a method of dataplane/engine/RPC.md to the site's engine and prints its "
@@ -197,6 +205,7 @@ static int print_family(FILE *to, const char *family)
                    "  causeway volume attach db/data --nbd /run/db-data.sock\n"},
         {"cert", "  causeway cert init production\n"
                  "  causeway cert issue east --host east.example.net\n"
+                 "  causeway cert issue --client database-7\n"
                  "  causeway cert revoke east\n"},
         {"lab", "  causeway lab up --sites east,west\n"
                 "  causeway lab up --wan rtt=80ms,loss=1%\n"

@@ -66,7 +66,10 @@ static int issue(struct cw_cli *cli, bool is_renewal)
     struct cw_certificate_order order = {.days = days_of(cli, DAYS_NODE)};
     json_t *hosts = cw_cli_list(cli, "host"), *certificate;
     snprintf(name, sizeof name, "%s", cli->operands[0]);
-    split_name(name, &order.site, &order.node);
+    if (cw_cli_has(cli, "client"))
+        order.node = name;
+    else
+        split_name(name, &order.site, &order.node);
     enum cw_status status = CW_INVALID;
     if (json_array_size(hosts) > CW_CERTIFICATE_HOSTS) {
         snprintf(why, sizeof why, "--host: at most %u", CW_CERTIFICATE_HOSTS);
@@ -78,9 +81,13 @@ static int issue(struct cw_cli *cli, bool is_renewal)
     json_decref(hosts);
     if (status != CW_OK)
         return say(cli, status, why);
-    int code = cw_done(cli, "%s/%s: certificate %s for %d days; copy %s/issued/%s/%s to the node", order.site,
-                       order.node, json_string_value(json_object_get(certificate, "serial")), order.days,
-                       directory_of(cli), order.site, order.node);
+    const char *serial = json_string_value(json_object_get(certificate, "serial"));
+    int code =
+        order.site
+            ? cw_done(cli, "%s/%s: certificate %s for %d days; copy %s/issued/%s/%s to the node", order.site,
+                      order.node, serial, order.days, directory_of(cli), order.site, order.node)
+            : cw_done(cli, "client %s: certificate %s for %d days; copy %s/clients/%s to the client",
+                      order.node, serial, order.days, directory_of(cli), order.node);
     json_decref(certificate);
     return code;
 }
@@ -99,14 +106,18 @@ int cw_run_cert_revoke(struct cw_cli *cli)
 {
     char why[WHY_SIZE] = "", name[2 * CW_CERTIFICATE_NAME_MAX + 16];
     size_t count;
+    bool is_client = cw_cli_has(cli, "client");
     bool is_serial = strlen(cli->operands[0]) == 32 && strchr(cli->operands[0], '/') == NULL;
     const char *slash = strchr(cli->operands[0], '/') || is_serial ? "" : "/";
-    snprintf(name, sizeof name, "%s%s%s", cli->operands[0], slash, *slash ? cli->operands[0] : "");
+    if (is_client)
+        snprintf(name, sizeof name, "/%s", cli->operands[0]);
+    else
+        snprintf(name, sizeof name, "%s%s%s", cli->operands[0], slash, *slash ? cli->operands[0] : "");
     enum cw_status status = cw_authority_revoke(directory_of(cli), name, &count, why, sizeof why);
     if (status != CW_OK)
         return say(cli, status, why);
     return cw_done(cli, "%zu certificate%s of %s revoked; copy ca-crl.pem to every node", count,
-                   count == 1 ? "" : "s", name);
+                   count == 1 ? "" : "s", is_client ? cli->operands[0] : name);
 }
 
 static void print_line(const json_t *line)
@@ -119,8 +130,9 @@ static void print_line(const json_t *line)
     char day[32];
     gmtime_r(&until, &utc);
     strftime(day, sizeof day, "%F", &utc);
+    const char *site = cw_json_text(line, "site", "");
     printf("%-32s  %-16s %-16s %s%-8s%s until %s%s\n", cw_json_text(line, "serial", ""),
-           cw_json_text(line, "site", ""), cw_json_text(line, "node", ""), is_loud ? "\033[33m" : "", state,
+           *site ? site : "(client)", cw_json_text(line, "node", ""), is_loud ? "\033[33m" : "", state,
            is_loud ? "\033[0m" : "", day, is_late ? "  renew it" : "");
 }
 

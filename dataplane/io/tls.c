@@ -136,6 +136,7 @@ static enum cw_auth_reason reason_of(int error)
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_CERT_UNTRUSTED:
         return CW_AUTH_OTHER_AUTHORITY;
+    case X509_V_ERR_INVALID_PURPOSE: /* a client's */
     case X509_V_ERR_APPLICATION_VERIFICATION:
         return CW_AUTH_OTHER_SITE;
     default:

@@ -8,7 +8,8 @@
  *   - is signed by the authority of the configuration, for both ends of a connection,
  *   - is valid at the time given, and not in the authority's list of revocations, which must be valid too,
  *   - has one URI causeway://CLUSTER/SITE/NODE: the cluster of our own certificate, the site of the path, and
- *     the node of the path where the configuration names one.
+ *     the node of the path where the configuration names one. That of an NBD client (causeway cert issue
+ *     --client) has none, and is for one end only.
  *
  * All of it may block on files and allocates; one thread, which is not an lcore. Time is an argument (seconds
  * since 1970). Chosen not to do: OCSP (a service to lose), checking host names (the path's addresses prove

@@ -96,12 +96,41 @@ def renews_and_revokes():
     assert verifies("east/east")
 
 
+def clients_are_no_nodes():
+    """A certificate for the client's end alone, in a folder of its own, which names no site."""
+    causeway("issue", "--client", "west-2")
+    causeway("issue", "--client", "west-2", expect=3)
+    for words in (("--client", "a/b"), ("--client", ""), ("--client", "x", "--host", "x")):
+        assert "unknown option" not in causeway("issue", *words, expect=2), words
+    folder = f"{DIRECTORY}/clients/west-2"
+    assert sorted(os.listdir(folder)) == ["ca-cert.pem", "ca-crl.pem", "client-cert.pem", "client-key.pem"]
+    text = openssl("x509", "-in", f"{folder}/client-cert.pem", "-noout", "-text").stdout
+    assert "URI:causeway-client://production/west-2\n" in text and "OU" not in text and "causeway://" not in text
+    assert "TLS Web Client Authentication\n" in text and "Server Authentication" not in text
+
+    def is_good(purpose, certificate=f"{folder}/client-cert.pem"):
+        trust = f"{DIRECTORY}/issued/west-2/node_b"
+        return openssl("verify", "-x509_strict", "-purpose", purpose, "-crl_check", "-CAfile", f"{trust}/ca-cert.pem",
+                       "-CRLfile", f"{trust}/ca-crl.pem", certificate).returncode == 0
+
+    assert is_good("sslclient") and not is_good("sslserver")
+    assert (lines()[-1]["site"], lines()[-1]["node"]) == ("", "west-2") and "(client)" in causeway("list")
+    shutil.copy(f"{folder}/client-cert.pem", f"{DIRECTORY}/first.pem")
+    causeway("renew", "--client", "west-2")
+    causeway("renew", "--client", "nobody", expect=1)
+    causeway("revoke", lines()[-2]["serial"])
+    assert is_good("sslclient") and not is_good("sslclient", f"{DIRECTORY}/first.pem")
+    causeway("revoke", "--client", "node_b", expect=1)
+    causeway("revoke", "--client", "west-2")
+    assert not is_good("sslclient") and verifies("west-2/node_b")
+
+
 def survives_what_happens_to_it():
     """Two at once; a foreign list; a file left by a command that was killed; no room; a full directory gone."""
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: causeway("issue", f"many{i}"), range(8)))
     serials = [c["serial"] for c in lines()]
-    assert len(serials) == len(set(serials)) == 12 and all(verifies(f"many{i}/many{i}") for i in range(8))
+    assert len(serials) == len(set(serials)) == 14 and all(verifies(f"many{i}/many{i}") for i in range(8))
     path = f"{DIRECTORY}/certificates.json"
     good = open(path).read()
     for bad in ("", "{", "[]", "{}", good[:-2], good.replace('"serial"', '"cereal"', 1), good.replace("[", "{", 1), "null"):
@@ -134,7 +163,7 @@ def an_authority_that_was_cut_short_is_begun_anew():
 DIRECTORY = tempfile.mkdtemp(prefix="cw-cert-")
 os.rmdir(DIRECTORY)
 try:
-    for case in (makes_lists_and_is_believed, refuses_with_words, renews_and_revokes, survives_what_happens_to_it,
+    for case in (makes_lists_and_is_believed, refuses_with_words, renews_and_revokes, clients_are_no_nodes, survives_what_happens_to_it,
                  an_authority_that_was_cut_short_is_begun_anew):
         case()
         print("passed:", case.__name__.replace("_", " "))

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/ssl.h>
 
 #include "base/numbers.h"
 #include "control/certificate_x509.h"
@@ -241,6 +242,64 @@ static void another_site_or_node(void **state)
     expect_refused(begin(&east, "west", "", &other, "east", now), 0, CW_AUTH_OTHER_SITE, "cluster shop");
 }
 
+/* What `judge` says of one that shows these files, by plain OpenSSL: our own side would not begin with them.
+ */
+static enum cw_auth_reason judged(const struct node *judge, bool judge_initiates, const struct node *shown,
+                                  char words[CW_TLS_WORDS])
+{
+    static const uint8_t zeros[CW_AUTH_CONTEXT_BYTES];
+    SSL_CTX *context = SSL_CTX_new(TLS_method());
+    assert_int_equal(
+        SSL_CTX_use_certificate_file(context, shown->files[CW_FILE_CERTIFICATE], SSL_FILETYPE_PEM), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey_file(context, shown->files[CW_FILE_KEY], SSL_FILETYPE_PEM), 1);
+    SSL *ssl = SSL_new(context);
+    BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+    SSL_set_bio(ssl, in, out);
+    judge_initiates ? SSL_set_accept_state(ssl) : SSL_set_connect_state(ssl);
+    struct cw_tls *tls = cw_tls_begin(judge->certificates, judge_initiates, shown->site, "", zeros, now);
+    enum cw_tls_state state = cw_tls_step(tls, NULL, 0);
+    for (int i = 0; i < 4 && state == CW_TLS_WORKING; i++) {
+        uint8_t bytes[8192];
+        for (size_t n; (n = cw_tls_take(tls, bytes, sizeof bytes)) > 0;)
+            assert_int_equal(BIO_write(in, bytes, (int)n), n);
+        (void)SSL_do_handshake(ssl);
+        int got = BIO_read(out, bytes, sizeof bytes);
+        if (got > 0)
+            state = cw_tls_step(tls, bytes, (size_t)got);
+    }
+    enum cw_auth_reason reason = state == CW_TLS_REFUSED ? cw_tls_reason(tls) : CW_AUTH_NO_REASON;
+    assert_int_not_equal(state, CW_TLS_WORKING);
+    snprintf(words, CW_TLS_WORDS, "%s", cw_tls_words(tls));
+    cw_tls_free(tls);
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+    return reason;
+}
+
+/* Of the same authority and cluster, with the name of the site, too: at neither end of a session. */
+static void a_client_is_no_peer(void **state)
+{
+    static const char *const no_hosts[] = {NULL};
+    struct cw_certificate_subject subject = {
+        .cluster = "bank", .site = "", .node = "west", .hosts = no_hosts, .days = 365};
+    struct cw_certificate_mistake mistake;
+    char words[CW_TLS_WORDS];
+    struct cw_pair client;
+    make_node(&other, &ours, "bank", "west", "west", 365);
+    for (int initiates = 0; initiates < 2; initiates++) /* a node is, by the same way */
+        assert_int_equal(judged(&east, initiates, &other, words), CW_AUTH_NO_REASON);
+    assert_int_equal(cw_x509_issue(ours.pair.certificate, ours.pair.key, &subject, &client), CW_OK);
+    write_text(other.paths[CW_FILE_CERTIFICATE], client.certificate);
+    write_text(other.paths[CW_FILE_KEY], client.key);
+    cw_pair_free(&client);
+    assert_null(load(&other, &mistake, words)); /* our own engine does not even begin with it */
+    assert_non_null(strstr(mistake.expected, "one of site west"));
+    assert_int_equal(judged(&east, false, &other, words), CW_AUTH_OTHER_SITE);
+    assert_non_null(strstr(words, "does not name a site"));
+    assert_int_equal(judged(&east, true, &other, words), CW_AUTH_OTHER_SITE);
+    assert_non_null(strstr(words, "purpose"));
+}
+
 static void warned_of_in_time(void **state)
 {
     char warning[CW_TLS_WORDS];
@@ -393,6 +452,7 @@ int main(void)
         STORY(the_context_is_part_of_the_secret),
         STORY(an_authority_that_is_not_ours),
         STORY(another_site_or_node),
+        STORY(a_client_is_no_peer),
         STORY(warned_of_in_time),
         STORY(out_of_its_time),
         STORY(revoked_before_and_while_it_lives),
