@@ -42,6 +42,7 @@ struct auth_peer {
     uint64_t told_ns;
 };
 
+/* Of the last change, also of the mode alone. */
 struct stamp {
     int64_t seconds, nanoseconds, size;
     uint64_t inode;
@@ -103,8 +104,8 @@ static void take_stamps(const struct cw_node_config *config, struct stamp stamps
         struct stat about = {0};
         (void)stat(config->security.files[i], &about);
         memset(&stamps[i], 0, sizeof stamps[i]);
-        stamps[i].seconds = about.st_mtim.tv_sec;
-        stamps[i].nanoseconds = about.st_mtim.tv_nsec;
+        stamps[i].seconds = about.st_ctim.tv_sec;
+        stamps[i].nanoseconds = about.st_ctim.tv_nsec;
         stamps[i].size = about.st_size;
         stamps[i].inode = about.st_ino;
     }

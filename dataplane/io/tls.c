@@ -2,11 +2,13 @@
 #include "io/tls.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/assert.h"
@@ -206,18 +208,40 @@ static SSL_CTX *new_context(void)
     return NULL;
 }
 
+static int no_passphrase(char *buffer, int size, int is_writing, void *context)
+{
+    return -1;
+}
+
+/* The mode is looked at whenever the file is read, and of the file that is read: a key that is copied later
+ * brings a mode of its own. */
+static bool load_key(SSL_CTX *context, const char *file, struct cw_certificate_mistake *mistake)
+{
+    struct stat about = {0};
+    FILE *from = fopen(file, "re");
+    bool is_open = from && fstat(fileno(from), &about) == 0;
+    bool is_private = is_open && (about.st_mode & 077) == 0;
+    EVP_PKEY *key = is_private ? PEM_read_PrivateKey(from, NULL, no_passphrase, NULL) : NULL;
+    bool is_good = key && SSL_CTX_use_PrivateKey(context, key) == 1;
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    EVP_PKEY_free(key);
+    if (from)
+        fclose(from);
+    if (is_open && !is_private)
+        return expected(mistake, CW_FILE_KEY, "a file that only its owner may read (chmod 600; it is %04o)",
+                        about.st_mode & 07777);
+    return is_good || expected(mistake, CW_FILE_KEY,
+                               "the private key of the certificate, in PEM without a passphrase (%s)",
+                               reason ? reason : "it cannot be read");
+}
+
 static bool load_pair(SSL_CTX *context, const char *const files[CW_FILE_COUNT],
                       struct cw_certificate_mistake *mistake)
 {
     if (SSL_CTX_use_certificate_chain_file(context, files[CW_FILE_CERTIFICATE]) != 1)
         return expected(mistake, CW_FILE_CERTIFICATE, "a certificate in PEM (%s)",
                         ERR_reason_error_string(ERR_peek_last_error()));
-    if (SSL_CTX_use_PrivateKey_file(context, files[CW_FILE_KEY], SSL_FILETYPE_PEM) == 1)
-        return true;
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-    return expected(mistake, CW_FILE_KEY,
-                    "the private key of the certificate, in PEM without a passphrase (%s)",
-                    reason ? reason : "it cannot be read");
+    return load_key(context, files[CW_FILE_KEY], mistake);
 }
 
 /* Each list must be signed by a certificate of the authority's file: who can write a list can lock nodes out.

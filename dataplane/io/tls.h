@@ -31,7 +31,7 @@ struct cw_certificates;
 
 enum cw_certificate_file {
     CW_FILE_CERTIFICATE = 0, /* ours, PEM, followed by what stands between it and the authority */
-    CW_FILE_KEY,
+    CW_FILE_KEY, /* mode 0600 or less */
     CW_FILE_AUTHORITY,
     CW_FILE_REVOCATIONS, /* of the authority; an empty list is one too */
     CW_FILE_COUNT

@@ -136,6 +136,11 @@ def test_certificates_check(build):
         expect(refusal.returncode != 0 and "stays in use" in refusal.stderr, f"{refusal.stderr}")
         lab.wait("the session lives", is_up(lab))
         os.replace(folder + "/kept", folder + "/server-key.pem")
+        lab.rpc("west", "certificates.reload")
+        os.chmod(folder + "/server-key.pem", 0o644)  # read when it was private, and still a mistake
+        says(lab, "security.key", "chmod 600", "it is 0644", "stays in use")
+        os.chmod(folder + "/server-key.pem", 0o600)
+        lab.rpc("west", "certificates.reload")
         lab.run("cert", "revoke", "west", "--directory", authority(lab))
         p = check_configuration(lab, "west")
         expect(p.returncode == 0 and re.search(r"node\.yaml:7: warning: .*revoked", p.stderr), f"{p.stderr}")

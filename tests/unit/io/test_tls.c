@@ -84,6 +84,7 @@ static void make_node(struct node *n, const struct authority *by, const char *cl
     }
     write_text(n->paths[CW_FILE_CERTIFICATE], n->pair.certificate);
     write_text(n->paths[CW_FILE_KEY], n->pair.key);
+    assert_int_equal(chmod(n->paths[CW_FILE_KEY], 0600), 0);
     write_text(n->paths[CW_FILE_AUTHORITY], by->pair.certificate);
     write_lists(n);
     n->certificates = load(n, &mistake, warning);
@@ -444,6 +445,17 @@ static void files_that_are_wrong(void **state)
     expect_mistake(&wrong, CW_FILE_CERTIFICATE, "signed by the authority of this node");
 }
 
+/* Not only when the configuration is read: also a key that was copied later. */
+static void a_key_that_others_may_read(void **state)
+{
+    assert_int_equal(chmod(west.paths[CW_FILE_KEY], 0640), 0);
+    expect_mistake(&west, CW_FILE_KEY, "chmod 600; it is 0640");
+    assert_int_equal(chmod(west.paths[CW_FILE_KEY], 0602), 0);
+    expect_mistake(&west, CW_FILE_KEY, "chmod 600; it is 0602");
+    assert_int_equal(chmod(west.paths[CW_FILE_KEY], 0400), 0);
+    reload(&west, "");
+}
+
 int main(void)
 {
 #define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -460,6 +472,7 @@ int main(void)
         STORY(bytes_that_are_no_tls),
         STORY(bits_that_are_flipped),
         STORY(files_that_are_wrong),
+        STORY(a_key_that_others_may_read),
     };
     return cmocka_run_group_tests_name("io/tls", tests, NULL, NULL);
 }
