@@ -55,6 +55,7 @@ struct cw_auth {
     uint64_t look_ns, judge_ns;                            /* when next; 0: soon */
     uint64_t warn_ns;
     bool is_waiting; /* for room in the ring of verdicts */
+    bool is_behind;  /* something of the files cannot be used: told once a day */
 };
 
 /* ---------------------------------------------------------------- files */
@@ -309,7 +310,30 @@ static bool judge_all(struct cw_control *control)
     return true;
 }
 
-/* Reads all files again. False with words: what was loaded before stays. */
+/* From now on these; all that live are judged by them. */
+static void use(struct cw_auth *auth, struct cw_certificates *fresh)
+{
+    cw_certificates_free(auth->certificates);
+    auth->certificates = fresh;
+    auth->judge_ns = 0;
+}
+
+/* When the files cannot be used: if that is for our own pair alone, authority and revocations are. True then.
+ */
+static bool use_trust_alone(struct cw_control *control, enum cw_certificate_file wrong)
+{
+    const char *files[CW_FILE_COUNT];
+    if (wrong != CW_FILE_CERTIFICATE && wrong != CW_FILE_KEY)
+        return false;
+    file_names(&control->engine->config, files);
+    struct cw_certificates *fresh =
+        cw_certificates_keep_pair(control->auth->certificates, files, (int64_t)time(NULL));
+    if (fresh != NULL)
+        use(control->auth, fresh);
+    return fresh != NULL;
+}
+
+/* Reads all files again. False with words: not all of them are in use now. */
 static bool reload(struct cw_control *control, char *why, size_t why_size)
 {
     struct cw_auth *auth = control->auth;
@@ -318,16 +342,17 @@ static bool reload(struct cw_control *control, char *why, size_t why_size)
     char warning[CW_TLS_WORDS];
     take_stamps(&control->engine->config, auth->used);
     (void)load(&control->engine->config, &fresh, &mistake, warning);
+    auth->is_behind = fresh == NULL;
+    auth->warn_ns = cw_clock_now_ns() + WARN_NS;
     if (fresh == NULL) {
-        snprintf(why, why_size, "%s is %.128s: expected %s; what was read before stays in use",
-                 cw_config_security_keys[mistake.file], control->engine->config.security.files[mistake.file],
-                 mistake.expected);
+        snprintf(why, why_size, "%s is %.128s: expected %s; %s", cw_config_security_keys[mistake.file],
+                 control->engine->config.security.files[mistake.file], mistake.expected,
+                 use_trust_alone(control, mistake.file)
+                     ? "the pair that was read before stays in use, with the revocations of now"
+                     : "what was read before stays in use");
         return false;
     }
-    cw_certificates_free(auth->certificates);
-    auth->certificates = fresh;
-    auth->judge_ns = 0;
-    auth->warn_ns = cw_clock_now_ns() + WARN_NS;
+    use(auth, fresh);
     cw_control_event(control, warning[0] != 0, 0, "certificates and revocations are read again%s%s",
                      warning[0] != 0 ? ": " : "", warning);
     return true;
@@ -345,14 +370,19 @@ static void look_at_files(struct cw_control *control)
         cw_control_event(control, 2, 0, "%s", why);
 }
 
-/* Once a day, that a certificate does not end unheard. */
+/* Once a day, that a certificate does not end unheard, nor a mistake in the files remain. */
 static void warn(struct cw_control *control, uint64_t now_ns)
 {
     struct cw_auth *auth = control->auth;
-    char warning[CW_TLS_WORDS];
+    char warning[CW_TLS_WORDS], why[CW_WHY_SIZE + CW_TLS_WORDS];
     if (now_ns < auth->warn_ns)
         return;
     auth->warn_ns = now_ns + WARN_NS;
+    if (auth->is_behind) {
+        if (reload(control, why, sizeof why))
+            return; /* it has warned */
+        cw_control_event(control, 2, 0, "%s", why);
+    }
     cw_certificates_warn(auth->certificates, (int64_t)time(NULL), warning);
     if (warning[0] != 0)
         cw_control_event(control, 1, 0, "%s", warning);

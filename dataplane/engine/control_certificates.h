@@ -5,7 +5,8 @@
  * session was made with, who is judged again when files change and as time goes on.
  *
  * The files of `security` are looked at every second. When one has changed, and rests, all are read again;
- * what cannot be used is said, and what was loaded before stays.
+ * what cannot be used is said, again once a day, and what was loaded before stays. If that is our own pair
+ * alone, the revocations are taken all the same.
  */
 #pragma once
 

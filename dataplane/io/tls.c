@@ -377,6 +377,33 @@ struct cw_certificates *cw_certificates_load(const char *const files[CW_FILE_COU
     return NULL;
 }
 
+static bool take_pair(SSL_CTX *to, SSL_CTX *from)
+{
+    STACK_OF(X509) *between = NULL;
+    SSL_CTX_get0_chain_certs(from, &between);
+    return SSL_CTX_use_certificate(to, SSL_CTX_get0_certificate(from)) == 1 &&
+           SSL_CTX_set1_chain(to, between) == 1 &&
+           SSL_CTX_use_PrivateKey(to, SSL_CTX_get0_privatekey(from)) == 1;
+}
+
+struct cw_certificates *cw_certificates_keep_pair(const struct cw_certificates *in_use,
+                                                  const char *const files[CW_FILE_COUNT], int64_t now)
+{
+    struct cw_certificate_mistake mistake;
+    struct cw_certificates *of = calloc(1, sizeof *of);
+    ERR_clear_error();
+    if (of)
+        of->context = new_context();
+    bool is_good = of && of->context && load_trust(of->context, files, &mistake) &&
+                   take_pair(of->context, in_use->context) &&
+                   check_own(of, in_use->own.site, in_use->own.node, now, &mistake);
+    ERR_clear_error();
+    if (is_good)
+        return of;
+    cw_certificates_free(of);
+    return NULL;
+}
+
 void cw_certificates_free(struct cw_certificates *of)
 {
     if (of)

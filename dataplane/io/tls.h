@@ -31,7 +31,7 @@ struct cw_certificates;
 
 enum cw_certificate_file {
     CW_FILE_CERTIFICATE = 0, /* ours, PEM, followed by what stands between it and the authority */
-    CW_FILE_KEY, /* mode 0600 or less */
+    CW_FILE_KEY,             /* mode 0600 or less */
     CW_FILE_AUTHORITY,
     CW_FILE_REVOCATIONS, /* of the authority; an empty list is one too */
     CW_FILE_COUNT
@@ -50,6 +50,11 @@ struct cw_certificates *cw_certificates_load(const char *const files[CW_FILE_COU
                                              const char *node, int64_t now,
                                              struct cw_certificate_mistake *mistake,
                                              char warning[CW_TLS_WORDS]);
+/* Authority and revocations of the files, with the pair that `in_use` has: for when only the pair of the
+ * files cannot be used, which must not keep a list of revocations from working. NULL: these cannot be used
+ * either, or do not belong to that pair. */
+struct cw_certificates *cw_certificates_keep_pair(const struct cw_certificates *in_use,
+                                                  const char *const files[CW_FILE_COUNT], int64_t now);
 void cw_certificates_free(struct cw_certificates *certificates);
 
 /* What of our own certificate will not work, or not for long: "" if nothing. */

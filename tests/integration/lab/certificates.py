@@ -145,3 +145,22 @@ def test_certificates_check(build):
         p = check_configuration(lab, "west")
         expect(p.returncode == 0 and re.search(r"node\.yaml:7: warning: .*revoked", p.stderr), f"{p.stderr}")
         return p.stderr.strip()[-70:]
+
+
+def test_certificates_partly(build):
+    """A wrong key that comes with a new list of revocations does not keep the list from working."""
+    with Lab(build, extra=("--tls",)) as lab:
+        lab.wait("the path", is_up(lab))
+        folder = authority(lab) + "/issued/west/west"
+        shutil.copy(folder + "/server-key.pem", folder + "/kept")
+        shutil.copy(authority(lab) + "/issued/east/east/server-key.pem", folder + "/server-key.pem")
+        lab.run("cert", "revoke", "east", "--directory", authority(lab))
+        says(lab, "security.key", "expected the private key", "with the revocations of now")
+        said = says(lab, "east is refused", "revoked")
+        expect(refused(lab, "west", "revoked") >= 1, "counted")
+        lab.wait("no path", lambda: not any(p["up"] for p in lab.status("west")["paths"]))
+        lab.run("cert", "issue", "east", "--directory", authority(lab))
+        lab.wait("the path, by the pair that stays", is_up(lab))
+        os.replace(folder + "/kept", folder + "/server-key.pem")
+        lab.rpc("west", "certificates.reload")  # which succeeds
+        return said.split("path", 1)[-1][:90]

@@ -445,6 +445,39 @@ static void files_that_are_wrong(void **state)
     expect_mistake(&wrong, CW_FILE_CERTIFICATE, "signed by the authority of this node");
 }
 
+/* Copied together with a list: the list works, and our sessions go on with the pair that we have. */
+static void a_pair_that_is_wrong_keeps_no_list_out(void **state)
+{
+    char words[CW_TLS_WORDS] = "";
+    make_node(&other, &ours, "bank", "west", "west-2", 365);
+    struct talk t = begin(&east, "west", "", &west, "east", now);
+    run(&t, 4096);
+    struct cw_peer *peer = cw_tls_peer(t.sides[0]);
+    end(&t);
+    revoke_one(&ours, &west);
+    write_lists(&east);
+    write_text(east.paths[CW_FILE_KEY], west.pair.key);
+    expect_mistake(&east, CW_FILE_KEY, "private key");
+    struct cw_certificates *fresh = cw_certificates_keep_pair(east.certificates, east.files, now);
+    assert_non_null(fresh);
+    cw_certificates_free(east.certificates);
+    east.certificates = fresh;
+    assert_int_equal(cw_peer_judge(peer, fresh, now, words), CW_AUTH_REVOKED);
+    cw_peer_free(peer);
+    expect_refused(begin(&east, "west", "", &west, "east", now), 0, CW_AUTH_REVOKED, "revoked");
+    t = begin(&east, "west", "", &other, "east", now);
+    run(&t, 4096);
+    assert_int_equal(t.states[0], CW_TLS_GOOD);
+    assert_int_equal(t.states[1], CW_TLS_GOOD);
+    end(&t);
+    write_text(east.paths[CW_FILE_AUTHORITY],
+               theirs.pair.certificate); /* no list of it, and not our pair's */
+    assert_null(cw_certificates_keep_pair(east.certificates, east.files, now));
+    east.by = &theirs;
+    write_lists(&east);
+    assert_null(cw_certificates_keep_pair(east.certificates, east.files, now));
+}
+
 /* Not only when the configuration is read: also a key that was copied later. */
 static void a_key_that_others_may_read(void **state)
 {
@@ -472,6 +505,7 @@ int main(void)
         STORY(bytes_that_are_no_tls),
         STORY(bits_that_are_flipped),
         STORY(files_that_are_wrong),
+        STORY(a_pair_that_is_wrong_keeps_no_list_out),
         STORY(a_key_that_others_may_read),
     };
     return cmocka_run_group_tests_name("io/tls", tests, NULL, NULL);
