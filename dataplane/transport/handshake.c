@@ -311,7 +311,8 @@ static enum cw_handshake_result answer_hello(struct cw_handshake *h, const struc
     return CW_HANDSHAKE_KEYED;
 }
 
-static enum cw_handshake_result on_hello(struct cw_handshake *h, const uint8_t *datagram, uint64_t now_ns)
+static enum cw_handshake_result on_hello(struct cw_handshake *h, uint32_t path, const uint8_t *datagram,
+                                         uint64_t now_ns)
 {
     struct cw_offer offer;
     if (!offer_decode(datagram + BODY, datagram + NUMBERS_AT, &offer) || !can_meet(h, &offer))
@@ -320,8 +321,9 @@ static enum cw_handshake_result on_hello(struct cw_handshake *h, const uint8_t *
         bool first = sodium_is_zero(datagram + 104, CW_HASH_SIZE);
         cookie_of(h, datagram, now_ns >> COOKIE_EPOCH_SHIFT, h->cookie_out);
         memcpy(h->cookie_random, offer.random, 32);
-        h->due = CW_HANDSHAKE_COOKIE;
-        return first ? CW_HANDSHAKE_TAKEN : CW_HANDSHAKE_BAD_COOKIE;
+        h->cookie_due = true;
+        h->cookie_path = path;
+        return first ? CW_HANDSHAKE_ASKED : CW_HANDSHAKE_BAD_COOKIE;
     }
     if (memcmp(offer.random, h->ended_random, 32) == 0)
         return CW_HANDSHAKE_TAKEN; /* a late repetition: that handshake is over */
@@ -526,8 +528,8 @@ enum cw_handshake_result cw_handshake_early(struct cw_handshake *h)
 
 /* ---------------------------------------------------------------- datagrams and time */
 
-static enum cw_handshake_result take(struct cw_handshake *h, const uint8_t *datagram, size_t length,
-                                     uint64_t now_ns)
+static enum cw_handshake_result take(struct cw_handshake *h, uint32_t path, const uint8_t *datagram,
+                                     size_t length, uint64_t now_ns)
 {
     struct cw_packet packet;
     uint8_t mac[CW_HASH_SIZE];
@@ -547,15 +549,17 @@ static enum cw_handshake_result take(struct cw_handshake *h, const uint8_t *data
         return packet.stream == CW_HANDSHAKE_ANSWER ? on_answer(h, datagram, now_ns) : CW_HANDSHAKE_DROPPED;
     }
     if (packet.stream == CW_HANDSHAKE_HELLO)
-        return on_hello(h, datagram, now_ns);
+        return on_hello(h, path, datagram, now_ns);
     return packet.stream == CW_HANDSHAKE_CONFIRM ? on_confirm(h, datagram) : CW_HANDSHAKE_DROPPED;
 }
 
 enum cw_handshake_result cw_handshake_on_datagram(struct cw_handshake *h, uint32_t path,
                                                   const uint8_t *datagram, size_t length, uint64_t now_ns)
 {
-    enum cw_handshake_result result = take(h, datagram, length, now_ns);
-    if (result != CW_HANDSHAKE_DROPPED)
+    enum cw_handshake_result result = take(h, path, datagram, length, now_ns);
+    bool is_strangers =
+        result == CW_HANDSHAKE_DROPPED || result == CW_HANDSHAKE_ASKED || result == CW_HANDSHAKE_BAD_COOKIE;
+    if (!is_strangers) /* who has shown nothing moves nothing */
         h->path = path;
     return result;
 }
@@ -567,9 +571,9 @@ static void write_offer(const struct cw_handshake *h, uint8_t *random_share, uin
     cw_offer_write(&h->own_offer, numbers);
 }
 
-static void write_body(const struct cw_handshake *h, uint8_t *datagram)
+static void write_body(const struct cw_handshake *h, enum cw_handshake_kind kind, uint8_t *datagram)
 {
-    switch (h->due) {
+    switch (kind) {
     case CW_HANDSHAKE_HELLO:
         write_offer(h, datagram + BODY, datagram + NUMBERS_AT);
         memcpy(datagram + 104, h->cookie, CW_HASH_SIZE);
@@ -585,7 +589,7 @@ static void write_body(const struct cw_handshake *h, uint8_t *datagram)
             memcpy(datagram + CONFIRM_AT, h->keys.responder_confirm, CW_HASH_SIZE);
         break;
     default:
-        CW_ASSERT(h->due == CW_HANDSHAKE_CONFIRM);
+        CW_ASSERT(kind == CW_HANDSHAKE_CONFIRM);
         memcpy(datagram + BODY, h->own.random, 32);
         memcpy(datagram + 72, h->peer.random, 32);
         memcpy(datagram + 104, h->keys.initiator_confirm, CW_HASH_SIZE);
@@ -639,8 +643,24 @@ static size_t write_carry(struct cw_handshake *h, uint8_t *datagram, uint64_t no
     return length;
 }
 
+static size_t write_fixed(const struct cw_handshake *h, enum cw_handshake_kind kind, uint8_t *datagram)
+{
+    memset(datagram, 0, CW_HANDSHAKE_BYTES);
+    write_body(h, kind, datagram);
+    return finish(h, (uint8_t)kind, datagram, CW_HANDSHAKE_BYTES);
+}
+
+static bool owes_cookie(const struct cw_handshake *h, uint32_t path)
+{
+    return h->cookie_due && path == h->cookie_path;
+}
+
 size_t cw_handshake_transmit(struct cw_handshake *h, uint32_t path, uint8_t *datagram, uint64_t now_ns)
 {
+    if (owes_cookie(h, path)) {
+        h->cookie_due = false;
+        return write_fixed(h, CW_HANDSHAKE_COOKIE, datagram);
+    }
     if (path != h->path)
         return 0;
     bool may_wait = h->due == CW_HANDSHAKE_NONE || h->due == CW_HANDSHAKE_CONFIRM;
@@ -648,18 +668,16 @@ size_t cw_handshake_transmit(struct cw_handshake *h, uint32_t path, uint8_t *dat
         return write_carry(h, datagram, now_ns);
     if (h->due == CW_HANDSHAKE_NONE)
         return 0;
-    memset(datagram, 0, CW_HANDSHAKE_BYTES);
-    write_body(h, datagram);
-    size_t length = finish(h, h->due, datagram, CW_HANDSHAKE_BYTES);
+    enum cw_handshake_kind kind = (enum cw_handshake_kind)h->due;
     h->due = CW_HANDSHAKE_NONE;
-    return length;
+    return write_fixed(h, kind, datagram);
 }
 
 bool cw_handshake_has_output(const struct cw_handshake *h, uint32_t path)
 {
-    if (path != h->path)
-        return false;
-    return h->due != CW_HANDSHAKE_NONE || carry_is_due(h);
+    if (owes_cookie(h, path))
+        return true;
+    return path == h->path && (h->due != CW_HANDSHAKE_NONE || carry_is_due(h));
 }
 
 static bool waits_to_start(const struct cw_handshake *h)

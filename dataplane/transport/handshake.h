@@ -83,6 +83,7 @@ enum cw_handshake_kind {
 enum cw_handshake_result {
     CW_HANDSHAKE_TAKEN = 0, /* of use, or a harmless repetition */
     CW_HANDSHAKE_DROPPED,   /* malformed, MAC wrong, or not of this attempt */
+    CW_HANDSHAKE_ASKED,     /* a HELLO without a cookie: whose it is nobody knows yet */
     CW_HANDSHAKE_BAD_COOKIE,
     CW_HANDSHAKE_KEYED,     /* keys and peer are ready: the session prepares its next lane */
     CW_HANDSHAKE_COMPLETED, /* responder: the initiator has proved the keys of the last KEYED */
@@ -123,6 +124,8 @@ struct cw_handshake {
     /* what is to leave */
     uint32_t path; /* on which */
     uint8_t due;   /* enum cw_handshake_kind, NONE: nothing */
+    bool cookie_due; /* to whoever said the last HELLO without a good one; beside all else, on his path */
+    uint32_t cookie_path;
     uint8_t cookie_out[CW_HASH_SIZE];
     uint8_t cookie_random[32];
     /* time */

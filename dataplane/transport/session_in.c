@@ -221,6 +221,7 @@ static void on_handshake(struct cw_path *p, const uint8_t *datagram, size_t leng
         p->ping_due = p->ping_due || p->state != CW_PATH_UNUSED;
         break;
     case CW_HANDSHAKE_REFUSED: /* only an authenticator refuses */
+    case CW_HANDSHAKE_ASKED:
     case CW_HANDSHAKE_TAKEN:
         break;
     }

@@ -24,7 +24,7 @@ static void give_seed(struct cw_handshake *h)
     cw_handshake_seed(h, seed);
 }
 
-static int set_up(void **state)
+static void begin(uint32_t path_count)
 {
     static const uint8_t cluster_key[CW_KEY_SIZE] = {7}, seeds[2][CW_SEED_SIZE] = {{1}, {2}};
     struct cw_handshake_config config = {.is_initiator = true,
@@ -33,8 +33,10 @@ static int set_up(void **state)
                                          .cluster_key = cluster_key,
                                          .seed = seeds[0],
                                          .window = 256,
-                                         .path_count = 1,
+                                         .path_count = path_count,
                                          .paths = {{.datagram_bytes = 1472}}};
+    for (uint32_t i = 0; path_count > 1 && i < path_count; i++)
+        config.paths[i] = (struct cw_path_offer){.name_hash = i + 1, .datagram_bytes = 1472};
     cw_handshake_init(&initiator, &config);
     config.is_initiator = false;
     config.local_name = "west";
@@ -43,6 +45,11 @@ static int set_up(void **state)
     cw_handshake_init(&responder, &config);
     now_ns = 100 * CW_SECOND;
     next_seed = 10;
+}
+
+static int set_up(void **state)
+{
+    begin(1);
     return 0;
 }
 
@@ -77,7 +84,7 @@ static void sign(bool from_initiator)
 static void until_hello_with_cookie(void)
 {
     cw_handshake_start(&initiator, now_ns);
-    pass(&initiator, CW_HANDSHAKE_HELLO, CW_HANDSHAKE_TAKEN);
+    pass(&initiator, CW_HANDSHAKE_HELLO, CW_HANDSHAKE_ASKED);
     pass(&responder, CW_HANDSHAKE_COOKIE, CW_HANDSHAKE_TAKEN);
     assert_int_equal(initiator.state, CW_HANDSHAKE_SHOWING);
     say(&initiator, CW_HANDSHAKE_HELLO);
@@ -108,6 +115,31 @@ static void the_four_messages(void **state)
     assert_false(cw_handshake_has_output(&responder, 0));
     assert_false(cw_handshake_wants_seed(&responder));
     assert_int_equal(responder.state, CW_HANDSHAKE_LISTENING);
+}
+
+/* A HELLO without a cookie, or with a bad one, gets its COOKIE where it came from; what is due to who has
+ * shown one stays due, and on his path. */
+static void who_has_shown_nothing_moves_nothing(void **state)
+{
+    uint8_t first[CW_HANDSHAKE_BYTES], second[CW_HANDSHAKE_BYTES];
+    begin(2);
+    cw_handshake_start(&initiator, now_ns);
+    say(&initiator, CW_HANDSHAKE_HELLO);
+    memcpy(first, datagram, sizeof first);
+    hear(&responder, CW_HANDSHAKE_ASKED);
+    pass(&responder, CW_HANDSHAKE_COOKIE, CW_HANDSHAKE_TAKEN);
+    pass(&initiator, CW_HANDSHAKE_HELLO, CW_HANDSHAKE_KEYED);
+    memcpy(datagram, first, sizeof first);
+    assert_int_equal(cw_handshake_on_datagram(&responder, 1, datagram, sizeof datagram, now_ns),
+                     CW_HANDSHAKE_ASKED);
+    datagram[104] ^= 1;
+    sign(true);
+    assert_int_equal(cw_handshake_on_datagram(&responder, 1, datagram, sizeof datagram, now_ns),
+                     CW_HANDSHAKE_BAD_COOKIE);
+    assert_int_equal(cw_handshake_transmit(&responder, 1, second, now_ns), CW_HANDSHAKE_BYTES);
+    assert_int_equal(second[26], CW_HANDSHAKE_COOKIE);
+    assert_false(cw_handshake_has_output(&responder, 1));
+    pass(&responder, CW_HANDSHAKE_ANSWER, CW_HANDSHAKE_KEYED);
 }
 
 static void a_false_answer(void **state)
@@ -189,7 +221,7 @@ static void each_role_hears_only_the_other(void **state)
     sign(false);
     hear(&initiator, CW_HANDSHAKE_DROPPED);
     sign(true);
-    hear(&responder, CW_HANDSHAKE_TAKEN);
+    hear(&responder, CW_HANDSHAKE_ASKED);
     say(&responder, CW_HANDSHAKE_COOKIE);
     hear(&responder, CW_HANDSHAKE_DROPPED);
     sign(true);
@@ -212,7 +244,7 @@ static void resending_backs_off_and_gives_up(void **state)
     assert_int_equal(waits[1], 200 * CW_MS);
     assert_int_equal(waits[5], 1600 * CW_MS);
     assert_int_equal(waits[6], 1600 * CW_MS);
-    hear(&responder, CW_HANDSHAKE_TAKEN);
+    hear(&responder, CW_HANDSHAKE_ASKED);
     pass(&responder, CW_HANDSHAKE_COOKIE, CW_HANDSHAKE_TAKEN);
     pass(&initiator, CW_HANDSHAKE_HELLO, CW_HANDSHAKE_KEYED);
     pass(&responder, CW_HANDSHAKE_ANSWER, CW_HANDSHAKE_KEYED);
@@ -262,6 +294,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(the_four_messages, set_up),
+        cmocka_unit_test_setup(who_has_shown_nothing_moves_nothing, set_up),
         cmocka_unit_test_setup(a_false_answer, set_up),
         cmocka_unit_test_setup(a_false_confirm, set_up),
         cmocka_unit_test_setup(offers_out_of_range, set_up),
