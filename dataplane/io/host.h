@@ -89,6 +89,7 @@ struct cw_host_entry {
     uint64_t due_ns; /* of the probe, and then of its end */
     uint32_t reports_left;
     uint64_t report_due_ns;
+    uint64_t next_answer_ns; /* no query is answered before */
 };
 
 struct cw_host {

@@ -21,6 +21,7 @@
 #define TAKEN_WAIT_NS  (10 * CW_SECOND)
 #define REPORTS        2u /* RFC 3810's robustness variable */
 #define REPORT_WAIT_NS CW_SECOND
+#define REPORT_EACH_NS (100 * CW_MS) /* queries that ask for an answer at once get no more than that */
 #define MS_MAX         4096u
 
 /* The header of options in front of listener messages: a router alert (RFC 2711) and two bytes of padding. */
@@ -142,6 +143,7 @@ size_t cw_host_announce(struct cw_host *host, uint8_t *frame, uint64_t now_ns)
     struct cw_host_entry *entry = &host->entry;
     if (now_ns >= entry->report_due_ns) {
         size_t length = write_report(host, frame);
+        entry->next_answer_ns = now_ns + REPORT_EACH_NS;
         entry->reports_left -= entry->reports_left > 0 ? 1 : 0;
         entry->report_due_ns = entry->reports_left > 0 ? now_ns + REPORT_WAIT_NS : CW_NEVER;
         entry->is_answer = false;
@@ -184,6 +186,7 @@ static enum cw_host_verdict on_query(struct cw_host *host, const uint8_t *mld, s
         return CW_HOST_NOT_OURS;
     uint64_t due_ns =
         now_ns + some_ns(host, now_ns, response_ms(cw_load16be(mld + MLD_MAX_RESPONSE), is_version_1));
+    due_ns = CW_MAX(due_ns, entry->next_answer_ns);
     if (due_ns >= entry->report_due_ns)
         return CW_HOST_QUERIED; /* one is due before */
     entry->report_due_ns = due_ns;

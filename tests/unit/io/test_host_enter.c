@@ -270,6 +270,22 @@ static void a_query_is_answered_in_its_version(void **state)
     assert_memory_equal(frame + GROUP, group, 16);
 }
 
+/* Who asks all the time, and wants to wait for nothing, gets ten reports a second. */
+static void many_queries_are_answered_now_and_then(void **state)
+{
+    uint8_t bytes[sizeof query];
+    uint32_t reports = 0;
+    start_in_use();
+    build_query(bytes);
+    cw_store16be(bytes + MLD + 4, 0);
+    mend(bytes, MLD);
+    for (uint64_t now_ns = 100 * CW_SECOND; now_ns < 101 * CW_SECOND; now_ns += 10 * CW_US) {
+        assert_int_equal(give(bytes, sizeof bytes, now_ns), CW_HOST_QUERIED);
+        reports += cw_host_announce(&host, frame, now_ns) > 0;
+    }
+    assert_in_range(reports, 9, 11);
+}
+
 static void strange_queries_are_refused(void **state)
 {
     uint8_t bytes[sizeof query];
@@ -304,9 +320,13 @@ static void strange_queries_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_address_enters),           cmocka_unit_test(only_our_ipv6_addresses_enter),
-        cmocka_unit_test(an_objection_keeps_it_out),   cmocka_unit_test(another_that_probes_keeps_it_out),
-        cmocka_unit_test(nothing_is_answered_before),  cmocka_unit_test(a_query_is_answered_in_its_version),
+        cmocka_unit_test(an_address_enters),
+        cmocka_unit_test(only_our_ipv6_addresses_enter),
+        cmocka_unit_test(an_objection_keeps_it_out),
+        cmocka_unit_test(another_that_probes_keeps_it_out),
+        cmocka_unit_test(nothing_is_answered_before),
+        cmocka_unit_test(a_query_is_answered_in_its_version),
+        cmocka_unit_test(many_queries_are_answered_now_and_then),
         cmocka_unit_test(strange_queries_are_refused),
     };
     return cmocka_run_group_tests_name("io/host_enter", tests, NULL, NULL);
