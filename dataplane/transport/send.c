@@ -136,6 +136,21 @@ uint64_t cw_send_left(const struct cw_send *send, uint8_t stream)
     return message ? message->number : out->next_number;
 }
 
+static inline void lost_of(struct cw_message_out *message, uint32_t units_of_fragment,
+                           struct cw_fragment *fragment)
+{
+    uint16_t first = first_lost(message);
+    *fragment = (struct cw_fragment){message, first, lost_run(message, first, units_of_fragment), true};
+}
+
+static inline void unsent_of(struct cw_message_out *message, uint32_t units_of_fragment,
+                             struct cw_fragment *fragment)
+{
+    uint32_t left = message->unit_count - (uint32_t)message->sent_count;
+    *fragment =
+        (struct cw_fragment){message, message->sent_count, (uint16_t)CW_MIN(left, units_of_fragment), false};
+}
+
 bool cw_send_at(const struct cw_send *send, uint32_t place, uint32_t units_of_fragment,
                 struct cw_fragment *fragment)
 {
@@ -144,22 +159,26 @@ bool cw_send_at(const struct cw_send *send, uint32_t place, uint32_t units_of_fr
     struct cw_message_out *message = at(send, is_again ? out->lost_first : out->unsent);
     if (!message)
         return false;
-    if (is_again) {
-        uint16_t first = first_lost(message);
-        *fragment = (struct cw_fragment){message, first, lost_run(message, first, units_of_fragment), true};
-        return true;
-    }
-    uint32_t left = message->unit_count - (uint32_t)message->sent_count;
-    *fragment =
-        (struct cw_fragment){message, message->sent_count, (uint16_t)CW_MIN(left, units_of_fragment), false};
+    if (is_again)
+        lost_of(message, units_of_fragment, fragment);
+    else
+        unsent_of(message, units_of_fragment, fragment);
     return true;
 }
 
 bool cw_send_next(const struct cw_send *send, uint32_t units_of_fragment, struct cw_fragment *fragment)
 {
-    for (uint32_t place = 0; place < CW_SEND_PLACES; place++)
-        if (cw_send_at(send, place, units_of_fragment, fragment))
+    for (uint32_t s = 0; s < CW_STREAM_COUNT; s++) {
+        const struct cw_out_stream *out = &send->streams[s];
+        if (out->lost_first != CW_OUT_NONE) {
+            lost_of(at(send, out->lost_first), units_of_fragment, fragment);
             return true;
+        }
+        if (out->unsent != CW_OUT_NONE) {
+            unsent_of(at(send, out->unsent), units_of_fragment, fragment);
+            return true;
+        }
+    }
     return false;
 }
 

@@ -115,8 +115,7 @@ struct cw_path {
     uint64_t hold_end_ns; /* not used before */
     uint64_t probe_at_ns; /* PROBING, DOWN: the next PING */
     uint64_t probe_each_ns;
-    uint64_t byte_cost; /* of sending, 2^-20 ns, as estimated at the last ack */
-    struct cw_copy copies[CW_PATH_COPIES];
+    uint64_t byte_cost;                /* of sending, 2^-20 ns, as estimated at the last ack */
     uint32_t copies_head, copies_tail; /* free-running */
     bool close_due;                    /* a CLOSE is to leave under the live lane's keys */
     struct cw_flood flood;
@@ -140,6 +139,7 @@ struct cw_path {
     uint64_t ping_ns; /* when silence is answered by a PING */
     struct cw_meter bytes_sent, packets_sent, packets_lost;
     cw_counter counters[CW_SESSION_COUNTER_COUNT];
+    struct cw_copy copies[CW_PATH_COPIES];
 };
 
 struct cw_session {
@@ -199,9 +199,19 @@ void cw_path_fsm_init(struct cw_session *session);
 void cw_path_open(struct cw_path *path, bool is_first, uint32_t unit_bytes, uint64_t now_ns);
 void cw_path_close(struct cw_path *path, uint64_t now_ns);
 /* A packet that wants an ack leaves, and is the newest of the in-flight map. */
-void cw_path_on_sent(struct cw_path *path, uint64_t now_ns);
+void cw_path_begin_to_wait(struct cw_path *path, uint64_t now_ns);
+static inline void cw_path_on_sent(struct cw_path *path, uint64_t now_ns)
+{
+    cw_loss_on_sent(&path->loss, now_ns);
+    if (path->session->config.path_count > 1) /* else nobody asks since when */
+        cw_path_begin_to_wait(path, now_ns);
+}
 /* A packet of the path came, or an ack of something that was out on it. */
-void cw_path_on_heard(struct cw_path *path, uint64_t now_ns);
+static inline void cw_path_on_heard(struct cw_path *path, uint64_t now_ns)
+{
+    path->heard_ns = now_ns;
+    path->ping_ns = now_ns + path->session->config.idle_timeout_ns / 4;
+}
 void cw_path_on_acked(struct cw_path *path, uint64_t now_ns);
 /* A probe time-out. True: that was the end of it, the path is down. */
 bool cw_path_on_probe(struct cw_path *path, uint64_t now_ns);

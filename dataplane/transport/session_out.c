@@ -60,8 +60,10 @@ static bool make_room(struct cw_path *p, bool insist, uint64_t now_ns)
 static struct cw_path *acks_first(const struct cw_path *p)
 {
     struct cw_session *s = p->session;
+    if (s->config.path_count == 1)
+        return (struct cw_path *)p;
     const struct cw_path *first = cw_path_of_acks(p) == p ? p : NULL;
-    for (uint32_t i = 0; i < s->config.path_count && s->config.path_count > 1; i++) {
+    for (uint32_t i = 0; i < s->config.path_count; i++) {
         const struct cw_path *q = &s->paths[i];
         if (q == p || q->acks.deadline_ns == CW_NEVER || cw_path_of_acks(q) != p)
             continue;
@@ -231,14 +233,17 @@ size_t cw_session_build_data(struct cw_path *p, uint8_t *datagram, uint64_t now_
     size_t length = p->copies_head != p->copies_tail ? build_copy(p, datagram, now_ns) : 0;
     if (length > 0)
         return length;
-    if (!cw_schedule_pick(p, now_ns, &fragment)) {
+    bool is_alone = p->session->up_count == 1;
+    if (is_alone ? !cw_send_next(&p->session->send, p->units_of_fragment, &fragment)
+                 : !cw_schedule_pick(p, now_ns, &fragment)) {
         cw_session_rate_idle(p);
         return 0;
     }
     if (!cw_session_make_room_for_data(p, now_ns))
         return 0;
     length = build_fragment(p, &fragment, CW_SENT_DATA, datagram, now_ns);
-    cw_schedule_copy(p, &fragment);
+    if (!is_alone)
+        cw_schedule_copy(p, &fragment);
     return length;
 }
 

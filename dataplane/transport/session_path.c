@@ -151,18 +151,11 @@ static void ask_others(const struct cw_path *p)
     }
 }
 
-void cw_path_on_sent(struct cw_path *p, uint64_t now_ns)
+void cw_path_begin_to_wait(struct cw_path *p, uint64_t now_ns)
 {
     const struct cw_sent *oldest = cw_inflight_oldest(&p->inflight);
-    cw_loss_on_sent(&p->loss, now_ns);
     if (p->inflight.outstanding.count == 1u + (oldest->kind == CW_SENT_MTU))
         p->silent_ns = now_ns;
-}
-
-void cw_path_on_heard(struct cw_path *p, uint64_t now_ns)
-{
-    p->heard_ns = now_ns;
-    p->ping_ns = now_ns + p->session->config.idle_timeout_ns / 4;
 }
 
 void cw_path_on_acked(struct cw_path *p, uint64_t now_ns)
@@ -257,6 +250,8 @@ static bool is_better(const struct cw_path *p, const struct cw_path *than)
 
 struct cw_path *cw_path_best(const struct cw_session *s)
 {
+    if (s->config.path_count == 1)
+        return (struct cw_path *)&s->paths[0];
     const struct cw_path *best = NULL;
     for (uint32_t i = 0; i < s->config.path_count; i++) {
         const struct cw_path *p = &s->paths[i];

@@ -412,6 +412,8 @@ static void turn(struct cw_pair *pair, int side)
 {
     struct cw_pair_side *s = &pair->sides[side];
     uint8_t seed[64];
+    if (s->is_asleep)
+        return;
     if (s->has_entropy && cw_session_wants_entropy(s->session)) {
         random_bytes(&s->rng, seed, sizeof seed);
         cw_session_entropy(s->session, seed);
@@ -434,8 +436,10 @@ static uint64_t next_ns(const struct cw_pair *pair)
 {
     uint64_t at_ns = UINT64_MAX;
     for (int i = 0; i < 2; i++) {
-        for (uint32_t path = 0; path < pair->sides[i].config.path_count; path++)
-            at_ns = CW_MIN(at_ns, cw_link_next_ns(&pair->sides[i].out[path]));
+        if (pair->sides[i].is_asleep)
+            continue;
+        for (uint32_t path = 0; path < pair->sides[!i].config.path_count; path++)
+            at_ns = CW_MIN(at_ns, cw_link_next_ns(&pair->sides[!i].out[path]));
         at_ns = CW_MIN(at_ns, cw_session_deadline_ns(pair->sides[i].session));
     }
     return at_ns;

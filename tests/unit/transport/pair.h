@@ -35,6 +35,7 @@ struct cw_pair_side {
     struct cw_rng rng;
     bool has_entropy;  /* false: the session asks in vain */
     bool is_deaf;      /* events are left in the queue */
+    bool is_asleep;    /* it does nothing, and what comes waits */
     bool hold_buffers; /* received buffers are kept for a while, released in random order */
     uint64_t held[512];
     uint32_t held_count;
