@@ -123,7 +123,7 @@ def test_terminal(build):
 
 
 def test_real_clients(build):
-    """nbdinfo, nbdcopy, qemu-img, fio with verify, the protocol cases; in all three modes."""
+    """nbdinfo, nbdcopy, qemu-img, fio with verify, the protocol cases; in sync, semi-sync and async."""
     with Lab(build) as lab:
         for mode, mib in (("sync", 64), ("semi-sync", 24), ("async", 24)):
             name = mode.replace("-", "")
