@@ -113,7 +113,7 @@ def half_copied(lab):
 def test_old_image(build):
     """The primary dies in the middle of a full copy: --accept-loss opens the whole image of before it; the primary
     that returns is diverged, keeps its tail, and is copied."""
-    with slow_lab(build) as lab:
+    with slow_lab(build, "20mbit") as lab:
         w, known = half_copied(lab)
         p = lab.try_run("promote", "db", "--site", "west")
         expect(p.returncode == 3 and "--accept-loss" in p.stderr and "whole image of before" in p.stderr,

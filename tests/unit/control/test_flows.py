@@ -38,7 +38,7 @@ class Lab:
         status = json.loads(self.run("--site", site, "status", "--json"))
         return next(g for g in status["groups"] if g["name"] == name)
 
-    def wait(self, what, check, limit=20):
+    def wait(self, what, check, limit=60):
         end = time.monotonic() + limit
         while time.monotonic() < end:
             if check():
