@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include <rte_bus.h>
+#include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -31,6 +32,8 @@
 #include "io/shared.h"
 
 #define QUEUE_DESCRIPTORS 1024u
+#define XDP_QUEUE_TRIES   30u
+#define XDP_QUEUE_WAIT_US 100000u
 #define POOL_CACHE        256u
 #define MBUFS_SMALL       8192u
 #define MBUFS_JUMBO       4096u
@@ -171,6 +174,21 @@ static int configure(struct cw_port *port, const struct rte_eth_dev_info *info)
     return 0;
 }
 
+/* The kernel frees a queue some time after the process that had it was killed: an engine that starts at once
+ * waits. */
+static int set_up_receiving(struct cw_port *port, const struct rte_eth_dev_info *info, uint16_t descriptors,
+                            unsigned socket)
+{
+    uint32_t tries = strcmp(info->driver_name, "net_af_xdp") == 0 ? XDP_QUEUE_TRIES : 1;
+    int error = -EBUSY;
+    for (uint32_t i = 0; error != 0 && i < tries; i++) {
+        if (i > 0)
+            rte_delay_us_sleep(XDP_QUEUE_WAIT_US);
+        error = rte_eth_rx_queue_setup(port->id, 0, descriptors, socket, NULL, port->pool);
+    }
+    return error;
+}
+
 static bool set_up_queues(struct cw_port *port, const struct rte_eth_dev_info *info, char *why,
                           size_t why_size)
 {
@@ -185,7 +203,7 @@ static bool set_up_queues(struct cw_port *port, const struct rte_eth_dev_info *i
     port->pool = pool_new(port, info);
     if (port->pool == NULL)
         return fail(why, why_size, port, "no memory for packets; give DPDK more", rte_errno);
-    error = rte_eth_rx_queue_setup(port->id, 0, receive, (unsigned)socket, NULL, port->pool);
+    error = set_up_receiving(port, info, receive, (unsigned)socket);
     if (error == 0)
         error = rte_eth_tx_queue_setup(port->id, 0, transmit, (unsigned)socket, NULL);
     return error == 0 || fail(why, why_size, port, "cannot set up the queues", error);

@@ -4,8 +4,7 @@ import os
 import subprocess
 
 import load
-from half_copied import slow_lab
-from lab import MIB, expect, shell
+from lab import MIB, Lab, expect, shell
 
 
 class Loops:
@@ -63,7 +62,7 @@ def test_devices(build):
     if not can_loop():
         print("SKIP: devices: no loop devices to be had")
         return "skipped"
-    with Loops(east=384, west=384, journal=64) as loops, slow_lab(build, "1gbit") as lab:
+    with Loops(east=384, west=384, journal=64) as loops, Lab(build) as lab:
         east, west = loops.devices["east"], loops.devices["west"]
         with open(east, "wb") as f:
             f.write(b"kept" * 1024)
