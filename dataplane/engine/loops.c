@@ -150,14 +150,20 @@ void cw_loops_wake_net(struct cw_engine *engine)
 static void rest_both(struct cw_engine *engine, uint64_t now_ns, uint64_t worked_ns)
 {
     const struct cw_net *net = engine->net;
+    if (is_dedicated(engine)) {
+        __builtin_ia32_pause();
+        return;
+    }
+    if (now_ns - worked_ns < SPIN_NS) { /* deadlines take a while to ask for */
+        (void)sched_yield();
+        return;
+    }
     uint64_t deadline_ns = CW_MIN(cw_net_deadline_ns(net), cw_store_deadline_ns(engine->store));
     uint64_t ns = sleep_for(SPIN_NS, !cw_net_is_any_up(net), now_ns, worked_ns, deadline_ns);
     bool owes_nothing = cw_store_requests(engine->store) == 0 && cw_store_is_primary(engine->store);
     if (owes_nothing && ns > 0)
         ns = CW_MIN(CW_MAX(ns, SLEEP_IDLE_NS), deadline_ns - now_ns);
-    if (is_dedicated(engine))
-        __builtin_ia32_pause();
-    else if (ns == 0)
+    if (ns == 0)
         (void)sched_yield();
     else
         store_sleep(engine, ns);

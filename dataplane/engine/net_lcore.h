@@ -72,6 +72,7 @@ struct cw_net_peer {
     uint8_t index, site;
     bool is_up;
     uint32_t generation; /* counts UP events; 0: never up */
+    uint64_t timers_ns;  /* when its timers are looked at next */
     struct cw_net_node *nodes;
     struct cw_net_list free;
     struct cw_net_list pending[CW_STREAM_COUNT];

@@ -9,6 +9,7 @@
 #include "engine/net_lcore.h"
 #include "transport/fec_sender.h"
 
+#define TIMERS_EACH_NS  (2 * CW_US)
 #define IDLE_TIMEOUT_NS (2 * CW_SECOND)
 
 static_assert(CW_CONFIG_FEC_SOURCES_MAX == CW_FEC_SOURCES_MAX, "what may be configured can be had");
@@ -256,8 +257,11 @@ uint32_t cw_net_peer_turn(struct cw_net *net, struct cw_net_peer *peer)
         random_fill(seed, sizeof seed);
         cw_session_entropy(peer->session, seed);
     }
-    if (net->now_ns >= cw_session_deadline_ns(peer->session))
-        cw_session_on_time(peer->session, net->now_ns);
+    if (net->now_ns >= peer->timers_ns) { /* to look at them is dear, and none is that fine */
+        peer->timers_ns = net->now_ns + TIMERS_EACH_NS;
+        if (net->now_ns >= cw_session_deadline_ns(peer->session))
+            cw_session_on_time(peer->session, net->now_ns);
+    }
     uint32_t count = drain_events(net, peer);
     look_at_names(net, peer);
     give_back_undelivered(net, peer);
