@@ -37,6 +37,7 @@ from deletion import *  # noqa: E402,F401,F403
 from wan import *  # noqa: E402,F401,F403
 from scenarios import *  # noqa: E402,F401,F403
 from paths import *  # noqa: E402,F401,F403
+from power import *  # noqa: E402,F401,F403
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NBD_TESTS = os.path.join(HERE, "..", "nbd")
