@@ -19,6 +19,8 @@
 #define DAY_SECONDS  86400
 #define SKEW_SECONDS 300 /* a node whose clock is behind takes a new certificate all the same */
 #define VALUE_MAX    1024
+/* Below 2.25, where a random UUID is a name that nobody else has. */
+#define PERSON_OID "2.25.49111028042349104111827127393484620464"
 
 void cw_pair_free(struct cw_pair *pair)
 {
@@ -186,8 +188,9 @@ static bool is_host_name(const char *host)
 static enum cw_status alternative_names(const struct cw_certificate_subject *subject, char value[VALUE_MAX])
 {
     bool is_node = *subject->site != 0;
-    int used = snprintf(value, VALUE_MAX, "URI:causeway%s://%s%s%s/%s", is_node ? "" : "-client",
-                        subject->cluster, is_node ? "/" : "", subject->site, subject->node);
+    int used = snprintf(value, VALUE_MAX, "URI:causeway%s%s://%s%s%s/%s", is_node ? "" : "-",
+                        is_node ? "" : subject->role, subject->cluster, is_node ? "/" : "", subject->site,
+                        subject->node);
     for (size_t i = 0; subject->hosts[i] && used < VALUE_MAX; i++) {
         const char *host = subject->hosts[i];
         if (!is_address(host) && !is_host_name(host))
@@ -198,11 +201,34 @@ static enum cw_status alternative_names(const struct cw_certificate_subject *sub
     return used < VALUE_MAX ? CW_OK : CW_INVALID;
 }
 
+bool cw_x509_is_person(const struct X509_extension_st *extension)
+{
+    char text[80];
+    const ASN1_OBJECT *object = X509_EXTENSION_get_object((X509_EXTENSION *)extension);
+    return OBJ_obj2txt(text, sizeof text, object, 1) > 0 && strcmp(text, PERSON_OID) == 0;
+}
+
+/* Critical, and empty: an ASN.1 NULL. */
+static bool add_person(X509 *certificate)
+{
+    static unsigned char null[] = {V_ASN1_NULL, 0};
+    ASN1_OBJECT *object = OBJ_txt2obj(PERSON_OID, 1);
+    ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+    X509_EXTENSION *extension = NULL;
+    if (object && value && ASN1_OCTET_STRING_set(value, null, sizeof null))
+        extension = X509_EXTENSION_create_by_OBJ(NULL, object, 1, value);
+    bool is_good = extension && X509_add_ext(certificate, extension, -1);
+    X509_EXTENSION_free(extension);
+    ASN1_OCTET_STRING_free(value);
+    ASN1_OBJECT_free(object);
+    return is_good;
+}
+
 static bool describe(X509 *certificate, X509 *issuer, const struct cw_certificate_subject *subject,
                      const char *names)
 {
     X509_NAME *name = X509_get_subject_name(certificate);
-    bool is_node = *subject->site != 0;
+    bool is_node = *subject->site != 0, is_person = !is_node && strcmp(subject->role, "client") != 0;
     return add_name(name, "O", subject->cluster) && (!is_node || add_name(name, "OU", subject->site)) &&
            add_name(name, "CN", subject->node) &&
            X509_set_issuer_name(certificate, X509_get_subject_name(issuer)) &&
@@ -212,7 +238,8 @@ static bool describe(X509 *certificate, X509 *issuer, const struct cw_certificat
                          is_node ? "serverAuth,clientAuth" : "clientAuth") &&
            add_extension(certificate, issuer, NID_subject_key_identifier, "hash") &&
            add_extension(certificate, issuer, NID_authority_key_identifier, "keyid:always") &&
-           add_extension(certificate, issuer, NID_subject_alt_name, names);
+           add_extension(certificate, issuer, NID_subject_alt_name, names) &&
+           (!is_person || add_person(certificate));
 }
 
 static enum cw_status issue(struct signer *signer, const struct cw_certificate_subject *subject,

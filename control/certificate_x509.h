@@ -18,11 +18,12 @@ struct cw_pair {
 };
 void cw_pair_free(struct cw_pair *pair);
 
-/* Of a node, for both ends of a connection, by the URI causeway://CLUSTER/SITE/NODE; or, site "", of an NBD
- * client whose name is `node`: for the client's end alone, by causeway-client://CLUSTER/NAME, which no engine
- * believes of a peer. */
+/* Of a node, for both ends of a connection, by the URI causeway://CLUSTER/SITE/NODE; or, site "", of somebody
+ * whose name is `node`, for the client's end alone, by causeway-ROLE://CLUSTER/NAME, which no engine believes
+ * of a peer. Role: "client", of NBD; "operator" or "viewer", a person whom controllers know. A person's has a
+ * critical extension of ours, so that nobody else takes it. */
 struct cw_certificate_subject {
-    const char *cluster, *site, *node;
+    const char *cluster, *site, *node, *role;
     const char *const *hosts; /* NULL ends */
     int days;
 };
@@ -31,6 +32,10 @@ struct cw_revocation {
     char serial[CW_SERIAL_TEXT];
     int64_t revoked_at;
 };
+
+struct X509_extension_st;
+/* Is it the one that a person's certificate has? */
+bool cw_x509_is_person(const struct X509_extension_st *extension);
 
 /* A new authority. CW_IO: OpenSSL said no (out of memory or entropy); so too below. */
 enum cw_status cw_x509_authority(const char *cluster, int days, struct cw_pair *pair) CW_MUST_CHECK;

@@ -147,6 +147,30 @@ static const char *text_in(const json_t *line, const char *key)
     return text ? text : "";
 }
 
+/* Of somebody without one, as it was once written: an NBD client. */
+static const char *role_in(const json_t *line)
+{
+    const char *role = text_in(line, "role");
+    return *role ? role : *text_in(line, "site") ? "node" : "client";
+}
+
+/* What a line is found by, and its folder named after. */
+struct name {
+    const char *role, *site, *node;
+};
+
+static struct name name_in(const json_t *line)
+{
+    return (struct name){role_in(line), text_in(line, "site"), text_in(line, "node")};
+}
+
+static bool is_named(const json_t *line, const struct name *name)
+{
+    struct name own = name_in(line);
+    return strcmp(own.role, name->role) == 0 && strcmp(own.site, name->site) == 0 &&
+           strcmp(own.node, name->node) == 0;
+}
+
 static bool is_line_good(const json_t *line)
 {
     return strlen(text_in(line, "serial")) == CW_SERIAL_TEXT - 1 &&
@@ -251,10 +275,10 @@ static char *revocation_list(const struct authority *authority, char *why, size_
 
 /* ---------------------------------------------------------------- what goes to a node */
 
-static void folder_name(char name[PATH_SIZE], const char *site, const char *node)
+static void folder_name(char folder[PATH_SIZE], const struct name *name)
 {
-    int length = *site ? snprintf(name, PATH_SIZE, "issued/%s/%s", site, node)
-                       : snprintf(name, PATH_SIZE, "clients/%s", node);
+    int length = *name->site ? snprintf(folder, PATH_SIZE, "issued/%s/%s", name->site, name->node)
+                             : snprintf(folder, PATH_SIZE, "%ss/%s", name->role, name->node);
     CW_ASSERT(length < (int)PATH_SIZE);
 }
 
@@ -294,17 +318,17 @@ static enum cw_status write_trust(const struct authority *authority, int folder,
 }
 
 /* Not one step: a command killed in here leaves a pair that does not fit, which the next renewal mends. */
-static enum cw_status write_folder(const struct authority *authority, const char *site, const char *node,
+static enum cw_status write_folder(const struct authority *authority, const struct name *name,
                                    const struct cw_pair *pair, char *why, size_t why_size)
 {
-    char name[PATH_SIZE];
-    folder_name(name, site, node);
-    make_parents(authority->place.folder, name);
-    if (mkdirat(authority->place.folder, name, 0700) != 0 && errno != EEXIST)
-        return refuse(CW_IO, why, why_size, "%s/%s: %s", authority->place.path, name, strerror(errno));
-    int folder = openat(authority->place.folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char path[PATH_SIZE];
+    folder_name(path, name);
+    make_parents(authority->place.folder, path);
+    if (mkdirat(authority->place.folder, path, 0700) != 0 && errno != EEXIST)
+        return refuse(CW_IO, why, why_size, "%s/%s: %s", authority->place.path, path, strerror(errno));
+    int folder = openat(authority->place.folder, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     char *revocations = folder >= 0 ? revocation_list(authority, why, why_size) : NULL;
-    enum cw_status status = revocations ? write_pair(folder, pair, !*site, why, why_size) : CW_IO;
+    enum cw_status status = revocations ? write_pair(folder, pair, !*name->site, why, why_size) : CW_IO;
     if (status == CW_OK)
         status = write_trust(authority, folder, revocations, why, why_size);
     free(revocations);
@@ -324,9 +348,10 @@ static enum cw_status spread_revocations(const struct authority *authority, char
     enum cw_status status = write_file(authority->place.folder, "ca-crl.pem", pem, 0644, why, why_size);
     json_array_foreach(lines, index, line)
     {
-        char name[PATH_SIZE];
-        folder_name(name, text_in(line, "site"), text_in(line, "node"));
-        int folder = openat(authority->place.folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        char path[PATH_SIZE];
+        struct name name = name_in(line);
+        folder_name(path, &name);
+        int folder = openat(authority->place.folder, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (folder < 0 || status != CW_OK)
             continue;
         status = write_file(folder, "ca-crl.pem", pem, 0644, why, why_size);
@@ -406,28 +431,27 @@ enum cw_status cw_authority_create(const char *directory, const char *cluster, i
     return status;
 }
 
-static bool has_valid(const json_t *list, const char *site, const char *node)
+static bool has_valid(const json_t *list, const struct name *name)
 {
     size_t index;
     json_t *line;
     json_array_foreach(json_object_get(list, "certificates"), index, line)
     {
-        if (strcmp(text_in(line, "site"), site) == 0 && strcmp(text_in(line, "node"), node) == 0 &&
-            is_valid(line))
+        if (is_named(line, name) && is_valid(line))
             return true;
     }
     return false;
 }
 
 /* The hosts of the newest certificate of this name: a renewal that names none keeps them. */
-static const json_t *hosts_of(const json_t *list, const char *site, const char *node)
+static const json_t *hosts_of(const json_t *list, const struct name *name)
 {
     size_t index;
     json_t *line;
     const json_t *hosts = NULL;
     json_array_foreach(json_object_get(list, "certificates"), index, line)
     {
-        if (strcmp(text_in(line, "site"), site) == 0 && strcmp(text_in(line, "node"), node) == 0)
+        if (is_named(line, name))
             hosts = json_object_get(line, "hosts");
     }
     return hosts;
@@ -438,9 +462,10 @@ static json_t *line_of(const struct cw_certificate_order *order, const struct cw
     json_t *hosts = json_array();
     for (size_t i = 0; i < CW_CERTIFICATE_HOSTS && order->hosts[i]; i++)
         json_array_append_new(hosts, json_string(order->hosts[i]));
-    return json_pack("{s:s,s:s,s:s,s:o,s:I,s:I,s:i}", "serial", pair->serial, "site", order->site, "node",
-                     order->node, "hosts", hosts, "valid_from", (json_int_t)pair->valid_from, "valid_until",
-                     (json_int_t)pair->valid_until, "revoked_at", 0);
+    return json_pack("{s:s,s:s,s:s,s:s,s:o,s:I,s:I,s:i}", "serial", pair->serial, "role", order->role, "site",
+                     order->site, "node", order->node, "hosts", hosts, "valid_from",
+                     (json_int_t)pair->valid_from, "valid_until", (json_int_t)pair->valid_until, "revoked_at",
+                     0);
 }
 
 static enum cw_status issue(struct authority *authority, const struct cw_certificate_order *order,
@@ -452,6 +477,7 @@ static enum cw_status issue(struct authority *authority, const struct cw_certifi
     struct cw_certificate_subject subject = {.cluster = text_in(authority->list, "cluster"),
                                              .site = order->site,
                                              .node = order->node,
+                                             .role = order->role,
                                              .hosts = hosts,
                                              .days = order->days};
     enum cw_status status = cw_x509_issue(authority->certificate, authority->key, &subject, &pair);
@@ -465,7 +491,8 @@ static enum cw_status issue(struct authority *authority, const struct cw_certifi
     json_array_append(json_object_get(authority->list, "certificates"), *certificate);
     status = list_write(&authority->place, authority->list, why, why_size);
     if (status == CW_OK)
-        status = write_folder(authority, order->site, order->node, &pair, why, why_size);
+        status = write_folder(authority, &(struct name){order->role, order->site, order->node}, &pair, why,
+                              why_size);
     cw_pair_free(&pair);
     return status;
 }
@@ -475,26 +502,26 @@ static enum cw_status check_order(const struct cw_certificate_order *order, char
 {
     enum cw_status status = order->site ? check_name("site", order->site, why, why_size) : CW_OK;
     if (status == CW_OK)
-        status = check_name(order->site ? "node" : "client", order->node, why, why_size);
+        status = check_name(order->site ? "node" : order->role, order->node, why, why_size);
     if (status == CW_OK)
         status = check_days(order->days, why, why_size);
     if (status == CW_OK && !order->site && order->hosts[0])
-        status = refuse(CW_INVALID, why, why_size, "--host: nobody connects to a client");
+        status = refuse(CW_INVALID, why, why_size, "--host: nobody connects to a person or a client");
     return status;
 }
 
 /* Is there one already, or none yet, for a renewal? */
-static enum cw_status check_presence(const json_t *list, const struct cw_certificate_order *order,
-                                     bool is_renewal, char *why, size_t why_size)
+static enum cw_status check_presence(const json_t *list, const struct name *name, bool is_renewal, char *why,
+                                     size_t why_size)
 {
-    const char *slash = *order->site ? "/" : "client ";
-    if (!is_renewal && has_valid(list, order->site, order->node))
+    const char *first = *name->site ? name->site : name->role, *between = *name->site ? "/" : " ";
+    if (!is_renewal && has_valid(list, name))
         return refuse(CW_EXISTS, why, why_size,
-                      "%s%s%s has a valid certificate; causeway cert renew makes the next one", order->site,
-                      slash, order->node);
-    if (is_renewal && !hosts_of(list, order->site, order->node))
+                      "%s%s%s has a valid certificate; causeway cert renew makes the next one", first,
+                      between, name->node);
+    if (is_renewal && !hosts_of(list, name))
         return refuse(CW_NOT_FOUND, why, why_size, "%s%s%s has no certificate; causeway cert issue makes one",
-                      order->site, slash, order->node);
+                      first, between, name->node);
     return CW_OK;
 }
 
@@ -504,14 +531,17 @@ enum cw_status cw_authority_issue(const char *directory, const struct cw_certifi
     struct authority authority;
     struct cw_certificate_order filled = *order;
     *certificate = NULL;
+    CW_ASSERT(order->site || order->role);
     enum cw_status status = check_order(order, why, why_size);
     if (status != CW_OK)
         return status;
     filled.site = order->site ? order->site : "";
+    filled.role = order->site ? "node" : order->role;
+    struct name name = {filled.role, filled.site, filled.node};
     status = authority_open(&authority, directory, why, why_size);
     if (status == CW_OK)
-        status = check_presence(authority.list, &filled, is_renewal, why, why_size);
-    const json_t *hosts = status == CW_OK ? hosts_of(authority.list, filled.site, filled.node) : NULL;
+        status = check_presence(authority.list, &name, is_renewal, why, why_size);
+    const json_t *hosts = status == CW_OK ? hosts_of(authority.list, &name) : NULL;
     for (size_t i = 0;
          is_renewal && !order->hosts[0] && i < CW_MIN(json_array_size(hosts), CW_CERTIFICATE_HOSTS); i++)
         filled.hosts[i] = json_string_value(json_array_get(hosts, i));
@@ -525,11 +555,12 @@ enum cw_status cw_authority_issue(const char *directory, const struct cw_certifi
     return status;
 }
 
-/* name: SITE/NODE, /CLIENT or a serial. */
+/* name: SITE/NODE, ROLE:NAME or a serial. */
 static bool is_meant(const json_t *line, const char *name)
 {
     char full[2 * CW_CERTIFICATE_NAME_MAX + 2];
-    snprintf(full, sizeof full, "%s/%s", text_in(line, "site"), text_in(line, "node"));
+    struct name own = name_in(line);
+    snprintf(full, sizeof full, "%s%s%s", *own.site ? own.site : own.role, *own.site ? "/" : ":", own.node);
     return strcmp(full, name) == 0 || strcasecmp(text_in(line, "serial"), name) == 0;
 }
 
@@ -570,7 +601,10 @@ enum cw_status cw_authority_list(const char *directory, json_t **list, char *why
     enum cw_status status = authority_open(&authority, directory, why, why_size);
     if (status == CW_OK) {
         json_array_foreach(json_object_get(authority.list, "certificates"), index, line)
+        {
+            json_object_set_new(line, "role", json_string(role_in(line)));
             json_object_set_new(line, "state", json_string(state_of(line, (int64_t)time(NULL))));
+        }
         *list = json_incref(authority.list);
     }
     authority_close(&authority);

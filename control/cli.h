@@ -38,6 +38,8 @@ struct cw_cli {
     const char *family;               /* "group" of "group create"; NULL: a command of one word */
     const struct cw_command *command; /* NULL: none given, or a family without a command of it */
     const char *site, *lab, *socket;  /* NULL: not given */
+    const char *connect, *identity;   /* a controller elsewhere, and who we are */
+    const char *reason;               /* for the audit */
     bool is_json;
     uint32_t operand_count;
     const char *operands[CW_ARGUMENTS_MAX];
@@ -70,8 +72,13 @@ int cw_cli_main(int argc, char **argv);
 
 /* terminal.c: messages. With --json the outcome is one object on stdout, without it words. */
 int cw_done(const struct cw_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* more: what else the object of --json has; taken, may be NULL. */
+int cw_done_with(const struct cw_cli *cli, json_t *more, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 int cw_failed(const struct cw_cli *cli, int exit, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+int cw_failed_with(const struct cw_cli *cli, int exit, json_t *more, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 bool cw_has_colour(void);
 /* A line that overwrites itself on a terminal; nothing in a pipe. */
 void cw_progress(const struct cw_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -86,12 +93,21 @@ json_t *cw_ask(const struct cw_cli *cli, const char *site, const char *method, j
 /* The same, and what it starts is waited for, with progress. Exit code, everything said. */
 int cw_ask_and_wait(const struct cw_cli *cli, const char *site, const char *method, json_t *params,
                     const char *done);
+/* client_link.c: the controller at cli->connect. Takes params. */
+json_t *cw_ask_remote(const struct cw_cli *cli, const char *method, json_t *params, int timeout_ms,
+                      struct cw_rpc_failure *failure);
 /* Any socket: engine.sock too. */
 json_t *cw_ask_socket(const char *path, const char *method, json_t *params, int timeout_ms,
                       struct cw_rpc_failure *failure);
 int cw_say_failure(const struct cw_cli *cli, const struct cw_rpc_failure *failure);
 
+/* commands_break_glass.c: the tokens of --break-glass, from its words and files; false: said why not. New
+ * reference. */
+bool cw_break_glass_tokens(const struct cw_cli *cli, json_t **tokens);
+
 /* The families. */
+int cw_run_explain(struct cw_cli *cli);
+int cw_run_audit(struct cw_cli *cli);
 int cw_run_status(struct cw_cli *cli);
 int cw_run_group_create(struct cw_cli *cli);
 int cw_run_group_set(struct cw_cli *cli);
@@ -100,8 +116,12 @@ int cw_run_volume_create(struct cw_cli *cli);
 int cw_run_volume_delete(struct cw_cli *cli);
 int cw_run_volume_attach(struct cw_cli *cli);
 int cw_run_volume_detach(struct cw_cli *cli);
+int cw_run_break_glass_key(struct cw_cli *cli);
+int cw_run_break_glass_sign(struct cw_cli *cli);
 int cw_run_promote(struct cw_cli *cli);
 int cw_run_switchover(struct cw_cli *cli);
+int cw_run_failback(struct cw_cli *cli);
+int cw_run_evacuate(struct cw_cli *cli);
 int cw_run_resync(struct cw_cli *cli);
 int cw_run_lab_up(struct cw_cli *cli);
 int cw_run_lab_down(struct cw_cli *cli);
@@ -116,6 +136,7 @@ int cw_run_cert_list(struct cw_cli *cli);
 int cw_run_cert_renew(struct cw_cli *cli);
 int cw_run_cert_revoke(struct cw_cli *cli);
 int cw_run_salvage(struct cw_cli *cli);
+int cw_run_losses(struct cw_cli *cli);
 int cw_run_events(struct cw_cli *cli);
 int cw_run_version(struct cw_cli *cli);
 int cw_run_rpc(struct cw_cli *cli);

@@ -17,7 +17,7 @@
 json_t *cw_ask_socket(const char *path, const char *method, json_t *params, int timeout_ms,
                       struct cw_rpc_failure *failure)
 {
-    struct cw_rpc_lines lines = {0};
+    struct cw_rpc_connection connection;
     int fd = cw_rpc_connect(path);
     *failure = (struct cw_rpc_failure){.exit = CW_EXIT_FAILED};
     if (fd < 0) {
@@ -27,9 +27,9 @@ json_t *cw_ask_socket(const char *path, const char *method, json_t *params, int 
         json_decref(params);
         return NULL;
     }
-    json_t *result = cw_rpc_ask(fd, &lines, method, params, timeout_ms, failure);
-    cw_rpc_lines_free(&lines);
-    close(fd);
+    cw_rpc_connection_start(&connection, fd);
+    json_t *result = cw_rpc_ask(&connection, method, params, timeout_ms, failure);
+    cw_rpc_connection_close(&connection);
     return result;
 }
 
@@ -61,8 +61,8 @@ static bool find_socket(const struct cw_cli *cli, const char *site, char *path, 
     struct cw_lab lab;
     char why[320], sites[CW_LAB_LIST_SIZE];
     *failure = (struct cw_rpc_failure){.exit = CW_EXIT_FAILED};
-    if (cli->socket) {
-        snprintf(path, size, "%s", cli->socket);
+    if (cli->socket || cli->connect) {
+        snprintf(path, size, "%s", cli->connect ? "" : cli->socket);
         return true;
     }
     if (!cw_lab_load(cw_cli_lab(cli), &lab, why, sizeof why)) {
@@ -88,10 +88,24 @@ static bool find_socket(const struct cw_cli *cli, const char *site, char *path, 
     return false;
 }
 
-/* Asks for as long as it takes to reach the site that can do it: at most one step. */
-static json_t *ask_there(char *path, size_t size, const char *method, json_t *params,
-                         struct cw_rpc_failure *failure)
+/* Outside a lab we know one controller: what is for another site's goes by way of it. Takes params. */
+static json_t *at_site(const struct cw_cli *cli, const char *path, const char *site, const char **method,
+                       json_t *params)
 {
+    if (!site || (!cli->socket && !cli->connect && strcmp(path, NODE_SOCKET) != 0))
+        return params;
+    json_t *wrapped = json_pack("{s:s,s:s,s:o}", "site", site, "method", *method, "params",
+                                params ? params : json_object());
+    *method = "at";
+    return wrapped;
+}
+
+/* Asks for as long as it takes to reach the site that can do it: at most one step. */
+static json_t *ask_there(const struct cw_cli *cli, char *path, size_t size, const char *method,
+                         json_t *params, struct cw_rpc_failure *failure)
+{
+    if (cli->connect)
+        return cw_ask_remote(cli, method, params, ASK_MS, failure);
     json_t *result = cw_ask_socket(path, method, json_incref(params), ASK_MS, failure);
     if (!result && failure->elsewhere[0]) {
         snprintf(path, size, "%s", failure->elsewhere);
@@ -99,6 +113,12 @@ static json_t *ask_there(char *path, size_t size, const char *method, json_t *pa
     }
     json_decref(params);
     return result;
+}
+
+static void add_reason(const struct cw_cli *cli, json_t *params)
+{
+    if (cli->reason)
+        json_object_set_new(params, "reason", json_string(cli->reason));
 }
 
 json_t *cw_ask(const struct cw_cli *cli, const char *site, const char *method, json_t *params,
@@ -109,7 +129,9 @@ json_t *cw_ask(const struct cw_cli *cli, const char *site, const char *method, j
         json_decref(params);
         return NULL;
     }
-    return ask_there(path, sizeof path, method, params, failure);
+    add_reason(cli, params);
+    params = at_site(cli, path, site, &method, params);
+    return ask_there(cli, path, sizeof path, method, params, failure);
 }
 
 int cw_say_failure(const struct cw_cli *cli, const struct cw_rpc_failure *failure)
@@ -118,21 +140,27 @@ int cw_say_failure(const struct cw_cli *cli, const struct cw_rpc_failure *failur
 }
 
 /* Asks again and again how far it is. Exit code, everything said. */
-static int wait_for(const struct cw_cli *cli, const char *path, uint64_t id, const char *done)
+static int wait_for(const struct cw_cli *cli, char *path, const json_t *begun, const char *done)
 {
     struct cw_rpc_failure failure;
+    const char *site = cw_json_text(begun, "site", NULL);
     for (;;) {
-        json_t *answer =
-            cw_ask_socket(path, "operation", json_pack("{s:I}", "id", (json_int_t)id), ASK_MS, &failure);
+        json_t *params = json_pack("{s:O}", "id", json_object_get(begun, "operation"));
+        if (site) /* it goes on at another site, and is asked for there by the one that we speak to */
+            json_object_set_new(params, "site", json_string(site));
+        json_t *answer = cli->connect ? cw_ask_remote(cli, "operation", params, ASK_MS, &failure)
+                                      : cw_ask_socket(path, "operation", params, ASK_MS, &failure);
         if (!answer)
             return cw_failed(cli, CW_EXIT_FAILED, "%s; it may or may not have been done: causeway status",
                              failure.words);
         const char *words = cw_json_text(answer, "words", "");
         int exit = (int)cw_json_u64(answer, "exit", 1);
         bool is_done = cw_json_bool(answer, "done", false);
+        json_t *pause = json_object_get(answer, "pause");
         if (is_done)
             exit = exit ? cw_failed(cli, exit, "%s", words)
-                        : cw_done(cli, "%s%s%s", done, *done ? ": " : "", words);
+                        : cw_done_with(cli, pause ? json_pack("{s:O}", "pause", pause) : NULL, "%s%s%s", done,
+                                       *done ? ": " : "", words);
         else
             cw_progress(cli, "%s", words);
         json_decref(answer);
@@ -151,10 +179,13 @@ int cw_ask_and_wait(const struct cw_cli *cli, const char *site, const char *meth
         json_decref(params);
         return cw_say_failure(cli, &failure);
     }
-    json_t *answer = ask_there(path, sizeof path, method, params, &failure);
+    add_reason(cli, params);
+    params = at_site(cli, path, site, &method, params);
+    json_t *answer = ask_there(cli, path, sizeof path, method, params, &failure);
     if (!answer)
         return cw_say_failure(cli, &failure);
-    uint64_t id = cw_json_u64(answer, "operation", 0);
+    bool is_begun = cw_json_u64(answer, "operation", 0) != 0;
+    int code = is_begun ? wait_for(cli, path, answer, done) : cw_done(cli, "%s", done);
     json_decref(answer);
-    return id ? wait_for(cli, path, id, done) : cw_done(cli, "%s", done);
+    return code;
 }

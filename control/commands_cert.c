@@ -60,18 +60,36 @@ static void split_name(char *text, const char **site, const char **node)
         *slash = 0;
 }
 
+/* "client", "operator" or "viewer"; NULL: of a node. false: several at once. */
+static bool role_of(const struct cw_cli *cli, const char **role)
+{
+    static const char *const roles[] = {"client", "operator", "viewer"};
+    size_t count = 0;
+    *role = NULL;
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        if (!cw_cli_has(cli, roles[i]))
+            continue;
+        *role = roles[i];
+        count++;
+    }
+    return count <= 1;
+}
+
 static int issue(struct cw_cli *cli, bool is_renewal)
 {
     char why[WHY_SIZE] = "", name[2 * CW_CERTIFICATE_NAME_MAX + 16];
     struct cw_certificate_order order = {.days = days_of(cli, DAYS_NODE)};
     json_t *hosts = cw_cli_list(cli, "host"), *certificate;
     snprintf(name, sizeof name, "%s", cli->operands[0]);
-    if (cw_cli_has(cli, "client"))
+    bool is_clear = role_of(cli, &order.role);
+    if (order.role)
         order.node = name;
     else
         split_name(name, &order.site, &order.node);
     enum cw_status status = CW_INVALID;
-    if (json_array_size(hosts) > CW_CERTIFICATE_HOSTS) {
+    if (!is_clear) {
+        snprintf(why, sizeof why, "only one of --client, --operator, --viewer");
+    } else if (json_array_size(hosts) > CW_CERTIFICATE_HOSTS) {
         snprintf(why, sizeof why, "--host: at most %u", CW_CERTIFICATE_HOSTS);
     } else {
         for (size_t i = 0; i < json_array_size(hosts); i++)
@@ -86,8 +104,8 @@ static int issue(struct cw_cli *cli, bool is_renewal)
         order.site
             ? cw_done(cli, "%s/%s: certificate %s for %d days; copy %s/issued/%s/%s to the node", order.site,
                       order.node, serial, order.days, directory_of(cli), order.site, order.node)
-            : cw_done(cli, "client %s: certificate %s for %d days; copy %s/clients/%s to the client",
-                      order.node, serial, order.days, directory_of(cli), order.node);
+            : cw_done(cli, "%s %s: certificate %s for %d days; copy %s/%ss/%s to the %s", order.role,
+                      order.node, serial, order.days, directory_of(cli), order.role, order.node, order.role);
     json_decref(certificate);
     return code;
 }
@@ -106,18 +124,20 @@ int cw_run_cert_revoke(struct cw_cli *cli)
 {
     char why[WHY_SIZE] = "", name[2 * CW_CERTIFICATE_NAME_MAX + 16];
     size_t count;
-    bool is_client = cw_cli_has(cli, "client");
+    const char *role;
+    if (!role_of(cli, &role))
+        return cw_failed(cli, CW_EXIT_USAGE, "only one of --client, --operator, --viewer");
     bool is_serial = strlen(cli->operands[0]) == 32 && strchr(cli->operands[0], '/') == NULL;
     const char *slash = strchr(cli->operands[0], '/') || is_serial ? "" : "/";
-    if (is_client)
-        snprintf(name, sizeof name, "/%s", cli->operands[0]);
+    if (role)
+        snprintf(name, sizeof name, "%s:%s", role, cli->operands[0]);
     else
         snprintf(name, sizeof name, "%s%s%s", cli->operands[0], slash, *slash ? cli->operands[0] : "");
     enum cw_status status = cw_authority_revoke(directory_of(cli), name, &count, why, sizeof why);
     if (status != CW_OK)
         return say(cli, status, why);
     return cw_done(cli, "%zu certificate%s of %s revoked; copy ca-crl.pem to every node", count,
-                   count == 1 ? "" : "s", is_client ? cli->operands[0] : name);
+                   count == 1 ? "" : "s", role ? cli->operands[0] : name);
 }
 
 static void print_line(const json_t *line)
@@ -131,9 +151,11 @@ static void print_line(const json_t *line)
     gmtime_r(&until, &utc);
     strftime(day, sizeof day, "%F", &utc);
     const char *site = cw_json_text(line, "site", "");
-    printf("%-32s  %-16s %-16s %s%-8s%s until %s%s\n", cw_json_text(line, "serial", ""),
-           *site ? site : "(client)", cw_json_text(line, "node", ""), is_loud ? "\033[33m" : "", state,
-           is_loud ? "\033[0m" : "", day, is_late ? "  renew it" : "");
+    char role[24];
+    snprintf(role, sizeof role, "(%s)", cw_json_text(line, "role", ""));
+    printf("%-32s  %-16s %-16s %s%-8s%s until %s%s\n", cw_json_text(line, "serial", ""), *site ? site : role,
+           cw_json_text(line, "node", ""), is_loud ? "\033[33m" : "", state, is_loud ? "\033[0m" : "", day,
+           is_late ? "  renew it" : "");
 }
 
 int cw_run_cert_list(struct cw_cli *cli)

@@ -231,7 +231,7 @@ static int read_attachment(const struct cw_cli *cli, json_t *params)
                              "--%s comes with a later version; this one has --nbd and --nbd-tls", later[i]);
     }
     if (cw_cli_has(cli, "nbd") == cw_cli_has(cli, "nbd-tls"))
-        return cw_failed(cli, CW_EXIT_USAGE, "one of --nbd [SOCKET] and --nbd-tls ADDRESS is wanted");
+        return cw_failed(cli, CW_EXIT_USAGE, "one of --nbd SOCKET and --nbd-tls [HOST:]PORT is wanted");
     const char *kind = cw_cli_has(cli, "nbd") ? "nbd" : "nbd-tls", *address = cw_cli_value(cli, kind);
     const char *certificates = cw_cli_value(cli, "certificates");
     json_object_set_new(params, "kind", json_string(kind));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* lab up, down, status, kill, start, cut, heal. */
+/* lab up, down, status, kill, start. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +8,9 @@
 #include "control/lab.h"
 #include "engine/config/node_config.h"
 
+#define ETCD_UP_MS    60000 /* until all members have found each other */
+#define ETCD_ONE_MS   10000 /* until one that was started again has found a quorum */
+#define SEEN_TRIES    100
 #define NBD_NAME_ROOM 24 /* of GROUP-VOLUME in a socket's path, at least */
 
 /* ---------------------------------------------------------------- up */
@@ -36,6 +39,24 @@ static int read_sites(const struct cw_cli *cli, struct cw_lab *lab)
     }
     json_decref(sites);
     return code;
+}
+
+/* It comes behind the sites with engines. */
+static int read_witness(const struct cw_cli *cli, struct cw_lab *lab)
+{
+    char why[256];
+    const char *name = cw_cli_value(cli, "witness");
+    if (!name)
+        return 0;
+    if (!cw_config_name_check(name) || cw_lab_has_site(lab, name))
+        return cw_failed(cli, CW_EXIT_USAGE, "%s cannot be the name of a witness, or is a site's", name);
+    if (lab->site_count != 2)
+        return cw_failed(cli, CW_EXIT_USAGE, "with --witness --sites wants 2 names, such as east,west");
+    if (!cw_lab_etcd_check(why, sizeof why))
+        return cw_failed(cli, CW_EXIT_FAILED, "%s", why);
+    snprintf(lab->sites[lab->site_count++], CW_NAME_SIZE, "%s", name);
+    lab->has_witness = true;
+    return 0;
 }
 
 static int check_length(const struct cw_cli *cli, const struct cw_lab *lab, const char *directory)
@@ -75,6 +96,18 @@ static int read_paths(const struct cw_cli *cli, struct cw_lab *lab)
     return 0;
 }
 
+static int read_net_lcores(const struct cw_cli *cli, struct cw_lab *lab)
+{
+    const char *text = cw_cli_value(cli, "net-lcores");
+    if (!text)
+        return 0;
+    if (text[0] < '1' || text[0] > '0' + (char)CW_CONFIG_LANES_MAX || text[1])
+        return cw_failed(cli, CW_EXIT_USAGE, "--net-lcores wants 1 to %u of each engine",
+                         CW_CONFIG_LANES_MAX);
+    lab->net_lcores = (uint32_t)(text[0] - '0');
+    return 0;
+}
+
 static int read_choice(const struct cw_cli *cli, const char *option, const char *first, const char *second,
                        bool *is_second)
 {
@@ -104,13 +137,11 @@ static int read_lab(const struct cw_cli *cli, struct cw_lab *lab)
 {
     const char *directory = cw_cli_lab(cli);
     *lab = (struct cw_lab){0};
-    if (cw_cli_has(cli, "witness"))
-        return cw_failed(
-            cli, CW_EXIT_USAGE,
-            "--witness comes with a later version; in this one a lab's store stands for the quorum");
     if (directory[0] != '/')
         return cw_failed(cli, CW_EXIT_USAGE, "--lab wants an absolute directory, not %s", directory);
     int code = read_sites(cli, lab);
+    if (!code)
+        code = read_witness(cli, lab);
     if (!code)
         code = check_length(cli, lab, directory);
     if (!code)
@@ -121,7 +152,9 @@ static int read_lab(const struct cw_cli *cli, struct cw_lab *lab)
         code = read_mtu(cli, lab);
     if (!code)
         code = read_paths(cli, lab);
-    lab->has_tls = cw_cli_has(cli, "tls");
+    if (!code)
+        code = read_net_lcores(cli, lab);
+    lab->has_tls = cw_cli_has(cli, "tls") || lab->has_witness;
     if (!code)
         code = read_wan(cli, lab);
     if (!code)
@@ -132,12 +165,14 @@ static int read_lab(const struct cw_cli *cli, struct cw_lab *lab)
 /* A lab that is there is used as it is; what was asked for must fit. */
 static int check_same(const struct cw_cli *cli, const struct cw_lab *there, const struct cw_lab *asked)
 {
-    bool same = !cw_cli_has(cli, "sites") || (there->site_count == asked->site_count &&
-                                              memcmp(there->sites, asked->sites, sizeof there->sites) == 0);
+    bool same = (!cw_cli_has(cli, "sites") && !cw_cli_has(cli, "witness")) ||
+                (there->site_count == asked->site_count && there->has_witness == asked->has_witness &&
+                 memcmp(there->sites, asked->sites, sizeof there->sites) == 0);
     same = same && (!cw_cli_has(cli, "link") || there->is_veth == asked->is_veth);
     same = same && (!cw_cli_has(cli, "storage") || there->is_memory == asked->is_memory);
     same = same && (!cw_cli_has(cli, "mtu") || there->mtu == asked->mtu);
     same = same && (!cw_cli_has(cli, "paths") || there->path_count == asked->path_count);
+    same = same && (!cw_cli_has(cli, "net-lcores") || there->net_lcores == asked->net_lcores);
     same = same && (!cw_cli_has(cli, "tls") || there->has_tls);
     same = same && (!cw_cli_has(cli, "wan") || strcmp(there->wan, asked->wan) == 0);
     if (same)
@@ -159,9 +194,55 @@ static int undo(const struct cw_cli *cli, const struct cw_lab *lab, const char *
     return cw_failed(cli, CW_EXIT_FAILED, "%s", why);
 }
 
+/* A controller wants its store to answer when it starts. */
+static bool start_etcd(const struct cw_cli *cli, const struct cw_lab *lab, char *why, size_t why_size)
+{
+    for (uint32_t i = 0; i < lab->site_count; i++) {
+        if (!cw_lab_start_programs(lab, lab->sites[i], CW_LAB_ETCD, CW_LAB_ETCD, why, why_size))
+            return false;
+    }
+    for (uint32_t i = 0; i < lab->site_count && lab->has_witness; i++) {
+        if (!cw_lab_etcd_wait(cli, lab, lab->sites[i], ETCD_UP_MS, why, why_size))
+            return false;
+    }
+    return true;
+}
+
+/* Does this site see all the others? */
+static bool sees_all(const struct cw_lab *lab, const char *site)
+{
+    char path[CW_LAB_PATH_SIZE];
+    struct cw_rpc_failure failure = {0};
+    size_t index;
+    json_t *entry;
+    cw_lab_site_file(lab, site, "control.sock", path, sizeof path);
+    json_t *status = cw_ask_socket(path, "status", NULL, 2000, &failure);
+    bool is_all = status != NULL;
+    json_array_foreach(json_object_get(status, "sites"), index, entry)
+    {
+        is_all = is_all && cw_json_bool(entry, "alive", false);
+    }
+    is_all = is_all && json_array_size(json_object_get(status, "sites")) == lab->site_count;
+    json_decref(status);
+    return is_all;
+}
+
+/* Until links have told all sites of each other: who looks then sees a lab that is up. No failure if not. */
+static void wait_seen(const struct cw_cli *cli, const struct cw_lab *lab)
+{
+    for (uint32_t tries = 0, i = 0; tries < SEEN_TRIES && i < lab->site_count && lab->has_witness; tries++) {
+        if (sees_all(lab, lab->sites[i])) {
+            i++;
+            continue;
+        }
+        cw_progress(cli, "waiting until %s sees all sites", lab->sites[i]);
+        cw_pause_ms(100);
+    }
+}
+
 static int start_all(const struct cw_cli *cli, const struct cw_lab *lab, char *why, size_t why_size)
 {
-    if (!cw_lab_wan_start(lab, why, why_size))
+    if (!cw_lab_wan_start(lab, why, why_size) || !start_etcd(cli, lab, why, why_size))
         return CW_EXIT_FAILED;
     for (uint32_t i = 0; i < lab->site_count; i++) {
         if (!cw_lab_start_site(lab, lab->sites[i], why, why_size))
@@ -171,18 +252,35 @@ static int start_all(const struct cw_cli *cli, const struct cw_lab *lab, char *w
         if (!cw_lab_wait_ready(cli, lab, lab->sites[i], why, why_size))
             return CW_EXIT_FAILED;
     }
+    wait_seen(cli, lab);
     return 0;
+}
+
+/* ", with the witness central and an etcd of three members" */
+static const char *witness_words(const struct cw_lab *lab, char *text, size_t size)
+{
+    text[0] = 0;
+    if (lab->has_witness)
+        snprintf(text, size, "; %s is the witness, the store an etcd of %u members%s",
+                 lab->sites[lab->site_count - 1], lab->site_count,
+                 lab->has_spaces
+                     ? ""
+                     : " (on the loopback, as no network namespaces can be made here: the control "
+                       "network cannot be cut)");
+    return text;
 }
 
 static int told_up(const struct cw_cli *cli, const struct cw_lab *lab)
 {
-    char sites[CW_LAB_LIST_SIZE], paths[32] = "";
+    char sites[CW_LAB_LIST_SIZE], paths[32] = "", witness[256];
+    struct cw_lab engines = *lab; /* the witness is told of behind */
+    engines.site_count = cw_lab_engine_count(lab);
     if (lab->path_count > 1)
         snprintf(paths, sizeof paths, " on %u paths", lab->path_count);
-    return cw_done(cli, "the lab %s is up: %s by %s%s%s, MTU %u%s%s, data in %s", lab->directory,
-                   cw_lab_site_list(lab, sites, sizeof sites), lab->is_veth ? "veth" : "memif", paths,
+    return cw_done(cli, "the lab %s is up: %s by %s%s%s, MTU %u%s%s, data in %s%s", lab->directory,
+                   cw_lab_site_list(&engines, sites, sizeof sites), lab->is_veth ? "veth" : "memif", paths,
                    lab->has_tls ? " with certificates" : "", lab->mtu, *lab->wan ? ", over a WAN of " : "",
-                   lab->wan, lab->storage_root);
+                   lab->wan, lab->storage_root, witness_words(lab, witness, sizeof witness));
 }
 
 int cw_run_lab_up(struct cw_cli *cli)
@@ -235,6 +333,8 @@ int cw_run_lab_down(struct cw_cli *cli)
         return code;
     for (uint32_t i = 0; i < lab.site_count; i++)
         cw_lab_stop_site(cli, &lab, lab.sites[i]);
+    for (uint32_t i = 0; i < lab.site_count; i++)
+        cw_lab_stop_etcd(&lab, lab.sites[i]);
     cw_lab_wan_stop(&lab);
     cw_lab_link_down(&lab);
     if (!cw_lab_remove_files(&lab, why, sizeof why))
@@ -242,18 +342,29 @@ int cw_run_lab_down(struct cw_cli *cli)
     return cw_done(cli, "the lab %s is gone, its data too", lab.directory);
 }
 
+static json_t *site_status(const struct cw_lab *lab, uint32_t site)
+{
+    const char *name = lab->sites[site];
+    json_t *status = json_pack(
+        "{s:s,s:b,s:b,s:b}", "name", name, "engine", cw_lab_is_running(lab, name, CW_LAB_ENGINE), "control",
+        cw_lab_is_running(lab, name, CW_LAB_CONTROL), "witness", site >= cw_lab_engine_count(lab));
+    if (lab->has_witness)
+        json_object_set_new(status, "etcd", json_boolean(cw_lab_is_running(lab, name, CW_LAB_ETCD)));
+    return status;
+}
+
 static json_t *lab_status(const struct cw_lab *lab)
 {
+    struct cw_lab_cuts cuts;
     json_t *sites = json_array();
+    cw_lab_cuts_load(lab, &cuts);
     for (uint32_t i = 0; i < lab->site_count; i++)
-        json_array_append_new(sites,
-                              json_pack("{s:s,s:b,s:b}", "name", lab->sites[i], "engine",
-                                        cw_lab_is_running(lab, lab->sites[i], CW_LAB_ENGINE), "control",
-                                        cw_lab_is_running(lab, lab->sites[i], CW_LAB_CONTROL)));
-    return json_pack("{s:s,s:s,s:s,s:b,s:i,s:i,s:s,s:s,s:o,s:o}", "directory", lab->directory, "tag",
-                     lab->tag, "link", lab->is_veth ? "veth" : "memif", "tls", lab->has_tls, "mtu",
-                     (int)lab->mtu, "paths", (int)lab->path_count, "wan", lab->wan, "storage_root",
-                     lab->storage_root, "sites", sites, "wans", cw_lab_wan_status(lab));
+        json_array_append_new(sites, site_status(lab, i));
+    return json_pack("{s:s,s:s,s:s,s:b,s:b,s:i,s:i,s:s,s:s,s:o,s:o,s:o}", "directory", lab->directory, "tag",
+                     lab->tag, "link", lab->is_veth ? "veth" : "memif", "namespaces", lab->has_spaces, "tls",
+                     lab->has_tls, "mtu", (int)lab->mtu, "paths", (int)lab->path_count, "wan", lab->wan,
+                     "storage_root", lab->storage_root, "sites", sites, "cuts", cw_lab_cuts_list(lab, &cuts),
+                     "wans", cw_lab_wan_status(lab));
 }
 
 static const char *running_words(const json_t *json, const char *key)
@@ -278,6 +389,29 @@ static void print_wan(const json_t *wan)
     }
 }
 
+static void print_site(const json_t *site)
+{
+    printf("site %-14s ", cw_json_text(site, "name", ""));
+    if (cw_json_bool(site, "witness", false))
+        printf("witness, ");
+    else
+        printf("engine %s, ", running_words(site, "engine"));
+    printf("control %s", running_words(site, "control"));
+    if (json_object_get(site, "etcd"))
+        printf(", etcd %s", running_words(site, "etcd"));
+    printf("\n");
+}
+
+/* "cut: east does not reach west (data)" */
+static void print_cuts(const json_t *status, const char *network)
+{
+    json_t *entry;
+    size_t index;
+    json_array_foreach(json_object_get(json_object_get(status, "cuts"), network), index, entry)
+        printf("cut: %s does not reach %s (%s)\n", cw_json_text(entry, "from", ""),
+               cw_json_text(entry, "to", ""), network);
+}
+
 static void print_lab(const json_t *status)
 {
     const char *wan = cw_json_text(status, "wan", "");
@@ -288,9 +422,9 @@ static void print_lab(const json_t *status)
            cw_json_bool(status, "tls", false) ? " with certificates" : "", cw_json_u64(status, "paths", 1),
            cw_json_u64(status, "mtu", 0), *wan ? ", WAN " : "", wan,
            cw_json_text(status, "storage_root", ""));
-    json_array_foreach(json_object_get(status, "sites"), index, entry)
-        printf("site %-14s engine %s, control %s\n", cw_json_text(entry, "name", ""),
-               running_words(entry, "engine"), running_words(entry, "control"));
+    json_array_foreach(json_object_get(status, "sites"), index, entry) print_site(entry);
+    print_cuts(status, "data");
+    print_cuts(status, "control");
     json_array_foreach(json_object_get(status, "wans"), index, entry) print_wan(entry);
 }
 
@@ -321,83 +455,51 @@ int cw_run_lab_kill(struct cw_cli *cli)
     return cw_done(cli, was_running ? "%s was killed" : "%s was dead already", cli->operands[0]);
 }
 
+/* Engine and controller are worth having without a quorum, too: then that is told. */
+static bool start_member(const struct cw_cli *cli, const struct cw_lab *lab, const char *site,
+                         bool *has_quorum, char *why, size_t why_size)
+{
+    *has_quorum = true;
+    if (!lab->has_witness)
+        return true;
+    if (!cw_lab_start_programs(lab, site, CW_LAB_ETCD, CW_LAB_ETCD, why, why_size))
+        return false;
+    *has_quorum = cw_lab_etcd_wait(cli, lab, site, ETCD_ONE_MS, why, why_size);
+    return *has_quorum || cw_lab_is_running(lab, site, CW_LAB_ETCD);
+}
+
+/* What is cut stays so for an engine that was started again. */
+static bool tell_cuts(const struct cw_lab *lab, const char *site, char *why, size_t why_size)
+{
+    static const struct cw_lab_cuts none;
+    struct cw_lab_cuts cuts;
+    struct cw_rpc_failure failure = {0};
+    cw_lab_cuts_load(lab, &cuts);
+    if (!cw_lab_has_program(lab, site, CW_LAB_ENGINE) || memcmp(&cuts, &none, sizeof cuts) == 0)
+        return true;
+    bool is_told = cw_lab_cuts_tell(lab, &cuts, cw_lab_site_index(lab, site), &failure);
+    if (!is_told)
+        snprintf(why, why_size, "%s", failure.words);
+    return is_told;
+}
+
 int cw_run_lab_start(struct cw_cli *cli)
 {
     struct cw_lab lab;
     char why[1024];
+    bool has_quorum;
+    const char *site = cli->operands[0];
     int code = load_with_site(cli, &lab, 0);
     if (code)
         return code;
     if (!cw_lab_wan_start(&lab, why, sizeof why) ||
-        !cw_lab_start_site(&lab, cli->operands[0], why, sizeof why) ||
-        !cw_lab_wait_ready(cli, &lab, cli->operands[0], why, sizeof why))
+        !start_member(cli, &lab, site, &has_quorum, why, sizeof why) ||
+        !cw_lab_start_site(&lab, site, why, sizeof why) ||
+        !cw_lab_wait_ready(cli, &lab, site, why, sizeof why) || !tell_cuts(&lab, site, why, sizeof why))
         return cw_failed(cli, CW_EXIT_FAILED, "%s", why);
-    return cw_done(cli, "%s runs", cli->operands[0]);
-}
-
-/* Drops, or no longer drops, what this site exchanges with another, "" for all others; on one path, or, NULL,
- * on all. */
-static bool cut(const struct cw_lab *lab, const char *site, const char *remote, const char *name, bool is_cut,
-                struct cw_rpc_failure *failure)
-{
-    char path[CW_LAB_PATH_SIZE];
-    cw_lab_site_file(lab, site, "engine.sock", path, sizeof path);
-    json_t *params = json_pack("{s:s,s:b,s:b}", "remote", remote, "receive", is_cut, "transmit", is_cut);
-    if (name)
-        json_object_set_new(params, "path", json_string(name));
-    json_t *answer = cw_ask_socket(path, "lab.cut", params, 5000, failure);
-    json_decref(answer);
-    return answer != NULL;
-}
-
-int cw_run_lab_cut(struct cw_cli *cli)
-{
-    struct cw_lab lab;
-    struct cw_rpc_failure failure = {0};
-    const char *site = cli->operands[0], *remote = cli->operand_count > 1 ? cli->operands[1] : "";
-    const char *name = cw_cli_value(cli, "path");
-    int code = load_with_site(cli, &lab, 0);
-    if (!code && *remote)
-        code = load_with_site(cli, &lab, 1);
-    if (code)
-        return code;
-    if (strcmp(site, remote) == 0)
-        return cw_failed(cli, CW_EXIT_USAGE, "a site cannot be cut from itself");
-    bool here = cut(&lab, site, remote, name, true, &failure);
-    if (!here && *remote)
-        here = cut(&lab, remote, site, name, true, &failure); /* the one that lives can do it alone */
-    else if (here && *remote)
-        (void)cut(&lab, remote, site, name, true, &failure);
-    if (!here)
-        return cw_say_failure(cli, &failure);
-    return cw_done(cli, "%s is cut from %s%s%s", site, *remote ? remote : "all others", name ? " on " : "",
-                   name ? name : "");
-}
-
-/* Not every site has every path. */
-static int heal_path(const struct cw_cli *cli, const struct cw_lab *lab, const char *name)
-{
-    struct cw_rpc_failure failure = {0};
-    bool is_any = false;
-    for (uint32_t i = 0; i < lab->site_count; i++)
-        is_any |= cut(lab, lab->sites[i], "", name, false, &failure);
-    return is_any ? cw_done(cli, "%s is whole again", name) : cw_say_failure(cli, &failure);
-}
-
-int cw_run_lab_heal(struct cw_cli *cli)
-{
-    struct cw_lab lab;
-    struct cw_rpc_failure failure;
-    const char *name = cw_cli_value(cli, "path");
-    int code = load(cli, &lab);
-    if (code)
-        return code;
-    if (name)
-        return heal_path(cli, &lab, name);
-    for (uint32_t i = 0; i < lab.site_count; i++) {
-        if (cw_lab_is_running(&lab, lab.sites[i], CW_LAB_ENGINE) &&
-            !cut(&lab, lab.sites[i], "", NULL, false, &failure))
-            return cw_say_failure(cli, &failure);
-    }
-    return cw_done(cli, "all paths are whole again");
+    return cw_done(
+        cli, "%s runs%s", site,
+        has_quorum ? ""
+                   : "; its member of etcd finds no quorum yet: nothing is decided until two of the three "
+                     "members run and reach each other (causeway lab status)");
 }

@@ -49,13 +49,14 @@ static const char *age_words(const json_t *seconds, char *text, size_t size)
 /* What the store has not told since, and that it does not. */
 static bool print_store(FILE *to, const json_t *status)
 {
+    const char *trouble = cw_json_text(status, "store_trouble", "");
     if (cw_json_bool(status, "store_answers", true))
         return false;
-    fprintf(
-        to,
-        "the store %s has not answered for %.1f s (locked by another program?): what is shown of other sites "
-        "is what was last read, and no lease is renewed\n",
-        cw_json_text(status, "store", ""), cw_json_number(status, "store_silent_seconds", 0));
+    fprintf(to,
+            "the store %s has not answered for %.1f s (%s): what is shown of other sites "
+            "is what was last read, and no lease is renewed\n",
+            cw_json_text(status, "store", ""), cw_json_number(status, "store_silent_seconds", 0),
+            *trouble ? trouble : "locked by another program?");
     return true;
 }
 
@@ -68,8 +69,9 @@ static void print_sites(const json_t *sites, bool is_heard)
         char age[32];
         bool is_alive = cw_json_bool(site, "alive", false);
         const char *word = is_alive ? "up" : is_heard ? "down" : "unheard";
-        printf("site %-14s %s%-6s%s seen %s\n", cw_json_text(site, "name", ""), colour(word), word, plain(),
-               age_words(json_object_get(site, "last_seen_seconds"), age, sizeof age));
+        printf("site %-14s %s%-6s%s seen %s%s\n", cw_json_text(site, "name", ""), colour(word), word, plain(),
+               age_words(json_object_get(site, "last_seen_seconds"), age, sizeof age),
+               cw_json_bool(site, "witness", false) ? "  witness" : "");
     }
 }
 
@@ -175,7 +177,8 @@ static void print_paths(const json_t *paths)
             printf("    rtt %.0f us  loss %.2f %%  sending %s/s", cw_json_number(path, "rtt_us", 0),
                    cw_json_number(path, "loss", 0) * 100,
                    cw_size_words(cw_json_number(path, "rate_bps", 0) / 8, rate, sizeof rate));
-        printf("\n");
+        const char *reason = cw_json_text(json_object_get(path, "rate_control"), "reason", "");
+        printf("%s%s\n", is_up && *reason ? "\n    " : "", is_up ? reason : "");
     }
 }
 
@@ -208,6 +211,9 @@ static void print_status(const json_t *status)
     print_sites(json_object_get(status, "sites"), !is_silent);
     json_array_foreach(json_object_get(status, "groups"), index, group) print_group(group);
     print_paths(json_object_get(status, "paths"));
+    if (*cw_json_text(status, "audit_damage", ""))
+        printf("\nThe audit at %s is not whole: %s (causeway events --audit)\n",
+               cw_json_text(status, "site", ""), cw_json_text(status, "audit_damage", ""));
     if (json_array_size(json_object_get(status, "unknown")) > 0)
         printf("\n");
     print_unknown(stdout, status);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The controller of one site. One thread, one poll loop; its engine, the command line and the store are asked
- * in turns ("ticks"). All that must outlive it is in the store; what is here can be lost at any instant: the
- * next one reads the store, asks the engine for its status, and goes on.
+ * The controller of one site. One thread decides, in one poll loop; its engine, the command line and the store
+ * are asked in turns ("ticks"). All that must outlive it is in the store, and in files of the site: what
+ * operators' tokens promoted here (store_outside.h), what takeovers cost (failovers.c). What is here can be
+ * lost at any instant: the next one reads the store, asks the engine for its status, and goes on.
  *
  * A tick: store changed? load it. See every holder's lease counter. Say what this site is (facts). For each
  * group, one step towards what the store wants (reconcile.c, roles.c). For each operation somebody waits for,
@@ -14,17 +15,27 @@
 #include <stdint.h>
 
 #include "base/numbers.h"
+#include "control/audit.h"
+#include "control/book.h"
+#include "control/failover.h"
+#include "control/health.h"
+#include "control/links.h"
+#include "control/metrics.h"
+#include "control/pause.h"
 #include "control/rpc.h"
 #include "control/store.h"
+#include "control/store_outside.h"
 #include "engine/config/node_config.h"
 
 #define CW_CLIENTS_MAX    64u
 #define CW_CALLS_MAX      128u
 #define CW_OPERATIONS_MAX 64u
 #define CW_NBDKITS_MAX    32u
+#define CW_EVENT_LEVELS   3u /* info, warning, error */
 #define CW_NBDKIT_FILES   4u /* in its directory of certificates */
 
 struct cw_controller;
+struct cw_census;
 struct cw_engine_call;
 
 /* Called once for every call to the engine: result, or NULL with words when it failed or the engine went
@@ -52,6 +63,7 @@ struct cw_engine_link {
     json_t *status;        /* the engine's last word, or NULL */
     json_t *status_kept;   /* the same, kept when the engine is gone: the last known */
     uint64_t status_at_ns; /* when that status was asked for */
+    uint64_t kept_at_ns;   /* and the one that is kept; 0: there was none */
     uint64_t status_asked_ns;
     bool is_status_asked;
     bool is_status_stale; /* asked for again while one was on its way */
@@ -66,9 +78,14 @@ struct cw_work {
     uint64_t changed_ns;    /* a status asked for before this says nothing about what was done since */
     uint64_t open_sent_ns;  /* 0: not since it last was a replica with nothing wrong */
     uint64_t opened_epoch;  /* for telling once */
+    uint64_t left_ns;       /* the same: the engine's word on when it last let go */
     uint64_t down_ns;       /* since when an error has stopped it; 0: it has not */
     struct cw_lease_watch lease;
     struct cw_lease_watch request; /* the taker's heartbeat, watched in the same way */
+    uint64_t failover_not_before_ns;
+    enum cw_failover_answer failover_told, failover_seen;
+    uint64_t failover_since_ns; /* when it was first seen */
+    struct cw_failover_rest rest;
 };
 
 enum cw_operation_kind {
@@ -87,21 +104,43 @@ struct cw_operation {
     int32_t volume;
     bool accept_loss, inconsistent;
     bool is_open_sent;
+    bool is_put_off;          /* the engine said: not yet, and why */
     bool is_undoing;          /* making it failed: it ends when what was begun is gone */
     bool is_forced, is_begun; /* a deletion */
+    bool is_automatic;        /* a promotion that nobody asked for */
+    uint64_t outside_epoch;   /* a promotion by operators' tokens: in this epoch; else 0 */
     bool is_done;
     int exit;
     uint64_t started_ns, deadline_ns, next_heartbeat_ns, open_answered_ns, made_ns;
+    char from[CW_NAME_SIZE]; /* a taking: the holder that was asked to let go, and of which epoch */
+    uint64_t from_epoch;
+    char
+        only_from[CW_NAME_SIZE]; /* of an evacuation: from there and from nobody else; "": whoever holds it */
+    uint64_t wanted_ns;          /* when it was first asked */
+    uint64_t moved_ns; /* it is done, and the old holder's part of the pause is waited for; 0: not yet */
+    struct cw_pause pause;
     char lacked[200]; /* --accept-loss: what the taker lacked when the holder was last seen */
     char words[512];  /* what it waits for; at the end, what came of it */
+    struct cw_asking asking;
 };
 
 struct cw_client {
     struct cw_rpc_connection connection;
-    int serial; /* 0: free */
+    int serial;              /* 0: free */
+    struct cw_asker asker;   /* of a remote one: from, and no role until the handshake is over */
+    struct cw_link_tls *tls; /* of a remote one; else NULL */
+    uint64_t began_ns;       /* of a remote one: the handshake, later when it last was heard of */
+    char site[CW_NAME_SIZE]; /* of a controller */
+    bool is_leaving;         /* refused: what he sends is read and thrown away, so that he can read why */
+};
+
+/* Refusals for lack of rights that had a line of audit of their own. */
+struct cw_audit_limit {
+    uint64_t used, refilled_ns, omitted;
 };
 
 struct cw_site_seen {
+    char name[CW_NAME_SIZE];
     uint64_t counter;
     uint64_t changed_ns; /* 0: not seen to move since this controller started */
     json_t *facts;
@@ -110,6 +149,7 @@ struct cw_site_seen {
 struct cw_path_seen {
     uint64_t refused; /* handshakes, when it last was up */
     bool is_told;
+    bool is_short_told; /* it cannot have on its way what its rate wants */
 };
 
 /* A symbolic link that leads clients to an NBD socket of this site. */
@@ -136,27 +176,61 @@ struct cw_nbdkit {
     bool is_wanted, is_lack_told;
 };
 
+#define CW_EVACUATIONS_MAX 8u
+struct cw_evacuation {
+    char site[CW_NAME_SIZE];
+    uint64_t until_ns; /* past: none */
+};
+
 struct cw_controller {
     struct cw_node_config config;
     struct cw_store *store;
+    const char *store_name; /* for words: its file, or its prefix in etcd */
+    struct cw_book *book;
     struct cw_store_view *view;
     struct cw_engine_link engine;
-    struct cw_work works[CW_STORE_GROUPS_MAX];
+    struct cw_work works[CW_NODE_GROUPS_MAX]; /* of groups that are here */
     struct cw_operation operations[CW_OPERATIONS_MAX];
     uint64_t last_operation;
     int listen_fd;
     struct cw_client clients[CW_CLIENTS_MAX];
+    struct cw_client remotes[CW_REMOTES_MAX]; /* at control_address; serials are of one count */
+    struct cw_links mesh;                     /* to other controllers */
+    struct cw_metrics *metrics;               /* NULL: without metrics_address */
+    uint64_t events_told[CW_EVENT_LEVELS];
     int last_serial;
-    struct cw_site_seen seen[CW_SET_MAX];           /* in the order of view->sites */
+    struct cw_site_seen seen[CW_STORE_SITES_MAX];   /* in the order of view->sites */
     struct cw_path_seen paths[CW_CONFIG_PATHS_MAX]; /* in the engine's order */
-    struct cw_link links[CW_STORE_VOLUMES_MAX];
+    struct cw_link links[CW_NODE_EXPORTS_MAX];
     struct cw_nbdkit nbdkits[CW_NBDKITS_MAX];
-    bool is_fault_told; /* of the store */
+    const struct cw_asking *asking; /* the command that is served right now; NULL: none */
+    struct cw_client *asking_client;
+    struct cw_audit_limit refusals;
+    uint64_t audit_look_ns;
+    char audit_damage[200]; /* what was done to the audit, as last seen; "": nothing */
+    char audit_told[200];
+    struct cw_evacuation evacuations[CW_EVACUATIONS_MAX]; /* of which sites that was asked here */
+    bool is_fault_told;                                   /* of the store */
+    bool is_store_begun; /* it has answered and is ours: before, nothing is decided and nothing is missed */
+    uint64_t store_try_ns;
+    int exit; /* when it stops */
     uint64_t started_ns, now_ns;
+    uint64_t wake_ns; /* something is due then, before the next tick or after it */
+    uint64_t next_tick_ns;
     uint64_t facts_due_ns;
     uint64_t store_failed_ns; /* since when the store does not take this site's facts; 0: it does */
     uint64_t strangers_ns;    /* since when there is something here that the store does not know; 0: not */
     bool is_strangers_told;
+    struct cw_census *census;      /* of etcd's members; NULL: the store is embedded */
+    uint64_t certificates_look_ns; /* when next */
+    double certificates_days;      /* until the first of ours ends */
+    const char *certificate;       /* its file; "": there is none */
+    uint64_t survival_ns;          /* when is_survivable was last found out; 0: never */
+    uint32_t survival_count;
+    bool is_survivable[CW_STORE_SITES_MAX]; /* in the order of view->sites */
+    json_t *failovers, *salvage;            /* failovers.c; NULL: not looked yet */
+    json_t *own_losses;                     /* both, as serve_losses.c last asked */
+    uint64_t storage_look_ns, storage_changed_ns;
     bool is_stopping;
 };
 
@@ -179,7 +253,9 @@ json_t *cw_engine_asks(struct cw_controller *controller, const struct cw_rpc_mes
 
 /* reconcile.c */
 void cw_reconcile(struct cw_controller *controller);
-/* Is a call out, an opening or an operation under way? Then everything is looked at more often. */
+/* Does a group of this site go to another one right now? */
+bool cw_is_handing_over(const struct cw_controller *controller);
+/* Is a call out, an opening, a handing over or an operation under way? Then all is looked at more often. */
 bool cw_is_in_transition(const struct cw_controller *controller);
 struct cw_work *cw_work_of(struct cw_controller *controller, uint32_t group);
 /* The call about the group has been answered: what the engine is now is asked for. */
@@ -192,20 +268,30 @@ void cw_reconcile_role(struct cw_controller *controller, const struct cw_store_g
  * none): it acknowledges nothing, so the fence is confirmed at once. true: that was done or asked for. */
 bool cw_role_let_go_unstarted(struct cw_controller *controller, const struct cw_store_group *group,
                               struct cw_work *work, const json_t *engine);
+/* The engine here ends its reign; nothing is confirmed to the store. */
+void cw_role_fence(struct cw_controller *controller, const struct cw_store_group *group,
+                   struct cw_work *work);
 bool cw_role_open(struct cw_controller *controller, const struct cw_store_group *group, struct cw_work *work,
                   bool accept_loss, bool inconsistent);
 /* This site as a candidate for the group, from the engine's last status; false: the engine does not say. */
 bool cw_candidate_here(const struct cw_controller *controller, const struct cw_store_group *group,
                        struct cw_candidate *candidate);
+/* The same of any site, as its engine last said, and without what is asked for there. */
+bool cw_candidate_at(const struct cw_controller *controller, const struct cw_store_group *group,
+                     const char *site, struct cw_candidate *candidate);
 
 /* operations.c */
 struct cw_operation *cw_operation_start(struct cw_controller *controller, enum cw_operation_kind kind,
                                         uint32_t group, uint64_t limit_ns);
 struct cw_operation *cw_operation_find(struct cw_controller *controller, uint64_t id);
-/* A promotion or switchover to this site that is under way. */
+/* A promotion or switchover to this site that is under way, and not yet done. */
 struct cw_operation *cw_operation_taking(struct cw_controller *controller, uint32_t group);
 void cw_operation_end(struct cw_controller *controller, struct cw_operation *operation, int exit,
                       const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* What a switchover needs beside both sites: a target that is level, or will be at once. */
+struct cw_verdict cw_switchover_level(const struct cw_controller *controller,
+                                      const struct cw_store_group *group,
+                                      const struct cw_candidate *candidate);
 /* What it waits for now. */
 void cw_operation_say(struct cw_operation *operation, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -213,6 +299,15 @@ void cw_operations_run(struct cw_controller *controller);
 /* All that run end with these words: the store can decide nothing any more. */
 void cw_operations_fail(struct cw_controller *controller, const char *words);
 bool cw_operations_are_running(const struct cw_controller *controller);
+
+/* catch_up.c: how far a replica is behind its primary, and how long that will take, in words: "; it is being
+ * copied in full: ..." */
+void cw_catch_up_words(const struct cw_controller *controller, const struct cw_store_group *group,
+                       const char *site, char *words, size_t size);
+/* In the modes without a set: what is missing at the site is so much that a switchover would hold writes for
+ * long, or nobody knows how much. */
+bool cw_is_far_behind(const struct cw_controller *controller, const struct cw_store_group *group,
+                      const char *site);
 
 /* deletion.c: a CW_OP_VOLUME_DELETE's step */
 void cw_deletion_run(struct cw_controller *controller, struct cw_operation *operation);
@@ -223,7 +318,12 @@ const char *cw_deletion_site(const struct cw_controller *controller, uint32_t gr
 /* facts.c */
 void cw_facts_tell(struct cw_controller *controller);
 void cw_facts_look(struct cw_controller *controller);
+/* By the configuration: it has a controller and no engine. */
+bool cw_site_is_witness(const struct cw_controller *controller, const char *site);
 bool cw_site_is_alive(const struct cw_controller *controller, const char *site);
+/* And has its engine answered lately? Else what it said is the last known, however well its socket stands.
+ * For what is shown; what is decided waits for an answer. */
+bool cw_site_is_heard(const struct cw_controller *controller, const char *site);
 /* Not alive, and this controller runs for long enough to know. */
 bool cw_site_is_silent(const struct cw_controller *controller, const char *site);
 /* This group as a site's engine last said, borrowed; NULL. */
@@ -231,8 +331,11 @@ const json_t *cw_facts_group(const struct cw_controller *controller, const char 
 /* What a group, as an engine said, says of another site; borrowed; NULL. */
 const json_t *cw_facts_peer(const json_t *group, const char *site);
 const struct cw_site_seen *cw_site_seen(const struct cw_controller *controller, const char *site);
-/* Seconds since the site was last seen to move; by the facts' wall clock when not in this life. */
+/* Seconds since the site was last seen to move (by the facts' wall clock when not in this life), or, of one
+ * that is not heard, since its engine last said something; below 0: never. */
 double cw_site_age_seconds(const struct cw_controller *controller, const char *site);
+/* The same of its controller's last word alone, whether its engine runs or not. */
+double cw_site_word_age_seconds(const struct cw_controller *controller, const char *site);
 /* Into the shared event log; any failure is only said on stderr. */
 void cw_event(struct cw_controller *controller, int level, const char *group, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -244,11 +347,35 @@ double cw_store_silent_seconds(const struct cw_controller *controller);
  * reference. group "": only the file was found. */
 json_t *cw_strangers(struct cw_controller *controller);
 
+/* failovers.c: what takeovers by this site may have lost, and the tails that its engine kept */
+void cw_failovers_look(struct cw_controller *controller);
+/* Before the store is told of the claim's epoch. Durable when it returns, or an event says that it is not. */
+void cw_failover_note(struct cw_controller *controller, const struct cw_store_group *group,
+                      const struct cw_authority *now, const struct cw_candidate *candidate,
+                      const struct cw_claim *claim);
+/* The store did not take it. */
+void cw_failover_drop(struct cw_controller *controller, uint32_t group, uint64_t epoch);
+/* The group is deleted. Tails stay: they are data. */
+void cw_failovers_forget(struct cw_controller *controller, uint32_t group);
+/* {"failovers","salvage"}, for the facts: the newest of each group. New reference. */
+json_t *cw_failovers_facts(struct cw_controller *controller);
+
 /* paths.c: after every status of the engine */
 void cw_paths_look(struct cw_controller *controller);
 
 /* status.c: what `causeway status --json` shows, new reference */
 json_t *cw_status_public(struct cw_controller *controller);
+enum cw_health_level cw_group_health(struct cw_controller *controller, const struct cw_store_group *group);
+/* Of one group in it, new reference. */
+json_t *cw_status_group(struct cw_controller *controller, const struct cw_store_group *group);
+struct cw_health cw_status_health(const struct cw_controller *controller, const struct cw_store_group *group);
+
+/* survey.c */
+/* Adds to this site's facts what `causeway audit` at any site wants to know. */
+void cw_survey_tell(struct cw_controller *controller, json_t *facts);
+/* Would everything go on, by itself or by what somebody types, if this site burned now? What is not known is
+ * a no. As of half a second ago at most. */
+bool cw_site_loss_survivable(struct cw_controller *controller, const char *site);
 
 /* nbdkit.c */
 /* Is all there that nbdkit needs to serve by TLS? False, with words: what is not, and what to do. */
@@ -257,9 +384,15 @@ void cw_nbdkits_run(struct cw_controller *controller);
 void cw_nbdkits_died(struct cw_controller *controller);
 void cw_nbdkits_stop(struct cw_controller *controller);
 
+/* main_control.c: reads what a client sent, and serves it. false: the connection is to end. */
+bool cw_client_serve(struct cw_controller *controller, struct cw_client *client);
+
 /* serve.c: what the command line asks; the reply to send, or NULL when it comes later (forwarded) */
 json_t *cw_serve(struct cw_controller *controller, struct cw_client *client,
                  const struct cw_rpc_message *message);
+/* The same for somebody on whose behalf the client asks, with his rights. */
+json_t *cw_serve_for(struct cw_controller *controller, struct cw_client *client, const struct cw_asker *asker,
+                     const struct cw_rpc_message *message);
 /* Replies, for the methods. */
 json_t *cw_refuse(const struct cw_rpc_message *message, const char *words); /* exit 3 */
 json_t *cw_fail(const struct cw_rpc_message *message, const char *words);   /* exit 1 */
@@ -267,11 +400,20 @@ json_t *cw_misuse(const struct cw_rpc_message *message, const char *words); /* e
 /* After a change of the store: what this controller works with is the new state. */
 bool cw_view_refresh(struct cw_controller *controller);
 
-/* serve_groups.c, serve_volumes.c, serve_roles.c: methods, in serve.c's table */
+/* serve_*.c: methods, in serve.c's table */
 typedef json_t *cw_method(struct cw_controller *controller, const struct cw_rpc_message *message);
 cw_method cw_serve_group_create, cw_serve_group_set, cw_serve_group_delete;
 cw_method cw_serve_volume_create, cw_serve_volume_delete, cw_serve_volume_attach, cw_serve_volume_detach;
-cw_method cw_serve_promote, cw_serve_switchover, cw_serve_operation;
+cw_method cw_serve_survey, cw_serve_explain;
+cw_method cw_serve_promote, cw_serve_switchover, cw_serve_failback, cw_serve_operation;
+/* serve_break_glass.c: are the tokens of a promotion good, and is it time for them? NULL: yes, and the store
+ * lets this site claim an epoch of its own (cw_outside_permitted). Else the refusal. */
+json_t *cw_break_glass_judge(struct cw_controller *controller, const struct cw_rpc_message *message,
+                             const struct cw_store_group *group);
+cw_method cw_serve_losses, cw_serve_losses_list;
+cw_method cw_serve_evacuate, cw_serve_evacuate_plan;
+/* serve_evacuate.c: the sites that are being evacuated, as was asked here: names; the caller's */
+json_t *cw_evacuating_here(const struct cw_controller *controller);
 /* The view's group that params.group names; NULL: *reply says so. */
 const struct cw_store_group *cw_asked_group(struct cw_controller *controller,
                                             const struct cw_rpc_message *message, json_t **reply);

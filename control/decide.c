@@ -79,7 +79,8 @@ bool cw_authority_equal(const struct cw_authority *a, const struct cw_authority 
 {
     return a->epoch == b->epoch && a->reign == b->reign && strcmp(a->holder, b->holder) == 0 &&
            a->first_sequence == b->first_sequence && cw_set_equal(&a->set, &b->set) &&
-           a->fenced_epoch == b->fenced_epoch && cw_member_equal(&a->handover, &b->handover);
+           a->fenced_epoch == b->fenced_epoch && cw_member_equal(&a->handover, &b->handover) &&
+           a->automatic_epoch == b->automatic_epoch;
 }
 
 /* Are the same sites in both, the holder (which is always in) left aside? */
@@ -179,13 +180,38 @@ static struct cw_verdict decide_image(const struct cw_candidate *candidate)
     return yes();
 }
 
+/* What nobody asked for is held to more: a whole image, a set where there is one, and rest after the last. */
+static struct cw_verdict decide_automatic(const struct cw_authority *now,
+                                          const struct cw_candidate *candidate)
+{
+    const char *site = candidate->identity.site, *group = candidate->group;
+    if (!candidate->is_automatic)
+        return yes();
+    if (now->holder[0] == 0)
+        return no("group %s was never open: its first opening is asked for by somebody", group);
+    if (now->automatic_epoch != 0 && CW_PLANTED_BUG != 41) /* 41: one after the other */
+        return no(
+            "group %s failed over by itself already (epoch %lu), and has not come to rest since. By hand: "
+            "causeway promote %s --site %s; to allow another one now: causeway group set %s "
+            "failover=automatic",
+            group, now->automatic_epoch, group, site, group);
+    if (candidate->inconsistent || candidate->image != CW_WORD_WHOLE)
+        return no("%s has no whole image of group %s: that is opened by hand only", site, group);
+    if (candidate->accept_loss && cw_mode_word_has_set(candidate->mode) && CW_PLANTED_BUG != 40)
+        return no("in mode %s no loss is accepted without somebody who says so",
+                  cw_mode_word_name(candidate->mode));
+    return yes();
+}
+
 struct cw_verdict cw_decide_candidate(const struct cw_authority *now, const struct cw_candidate *candidate)
 {
     const char *site = candidate->identity.site, *group = candidate->group;
     const struct cw_member *recorded = cw_set_find(&now->set, site);
-    struct cw_verdict image = decide_image(candidate);
+    struct cw_verdict image = decide_image(candidate), automatic = decide_automatic(now, candidate);
     if (strcmp(now->holder, site) == 0)
         return yes();
+    if (automatic.answer != CW_ANSWER_YES)
+        return automatic;
     if (image.answer != CW_ANSWER_YES)
         return image;
     if (candidate->accept_loss || candidate->inconsistent)
@@ -283,6 +309,15 @@ static bool must_wait_for_lease(const struct cw_authority *now, const char *site
     return now->holder[0] != 0 && strcmp(now->holder, site) != 0 && now->fenced_epoch != now->epoch;
 }
 
+/* A holder that opens again changes nothing about it; somebody who moves the group has looked at it. */
+static uint64_t automatic_epoch(const struct cw_authority *now, const struct cw_candidate *candidate,
+                                const struct cw_claim *claim)
+{
+    if (strcmp(now->holder, candidate->identity.site) == 0)
+        return now->automatic_epoch;
+    return candidate->is_automatic ? claim->epoch : 0;
+}
+
 struct cw_verdict cw_decide_claim(const struct cw_authority *now, const struct cw_candidate *candidate,
                                   const struct cw_claim *claim, const struct cw_lease_watch *watch,
                                   uint64_t lease_ns, uint64_t now_ns, struct cw_authority *next,
@@ -306,7 +341,8 @@ struct cw_verdict cw_decide_claim(const struct cw_authority *now, const struct c
                                   .reign = claim->reign,
                                   .first_sequence = claim->first_sequence,
                                   .set = claim->members,
-                                  .fenced_epoch = now->fenced_epoch};
+                                  .fenced_epoch = now->fenced_epoch,
+                                  .automatic_epoch = automatic_epoch(now, candidate, claim)};
     keep_in_memory(&now->set, &next->set);
     snprintf(next->holder, sizeof next->holder, "%s", site);
     CW_ASSERT(next->fenced_epoch < next->epoch);
@@ -339,10 +375,23 @@ struct cw_verdict cw_decide_set(const struct cw_authority *now, const char *site
 struct cw_verdict cw_decide_fence(const struct cw_authority *now, const char *site, uint64_t epoch,
                                   const struct cw_member *handover, struct cw_authority *next)
 {
+#if CW_PLANTED_BUG == 45 /* of whatever epoch the fence is */
+    epoch = now->epoch;
+#endif
     if (now->epoch != epoch || strcmp(now->holder, site) != 0)
         return no("%s does not hold epoch %lu", site, epoch);
     *next = *now;
     next->fenced_epoch = epoch;
     next->handover = handover ? *handover : (struct cw_member){.site = ""};
+    return yes();
+}
+
+struct cw_verdict cw_decide_rest(const struct cw_authority *now, const char *site, uint64_t epoch,
+                                 struct cw_authority *next)
+{
+    if (!cw_decide_renew(now, site, epoch))
+        return no("%s does not hold epoch %lu any more", site, epoch);
+    *next = *now;
+    next->automatic_epoch = 0;
     return yes();
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Who may hold a group: the rules over epoch, holder, lease counter, set and fence. Pure: what the store has
- * and what was seen when go in, a verdict and the next row come out. Every store (the embedded one now, a
- * quorum later) offers only "write this row if that one still stands and the holder's counter has not moved";
- * all thinking is here.
+ * and what was seen when go in, a verdict and the next row come out. Every store (embedded, or in etcd)
+ * offers only "write this row if that one still stands and the holder's counter has not moved"; all thinking
+ * is here.
  *
  *   nobody --claim--> held(E, S) --renew, set--> held(E, S) --claim by S--> held(E+1, S)
  *                        | fence confirmed, or counter unchanged for lease * 1.01
@@ -49,6 +49,9 @@ struct cw_authority {
     struct cw_set set;         /* the in-sync set, holder included */
     uint64_t fenced_epoch;     /* the engine of this epoch has confirmed that it answers nothing any more */
     struct cw_member handover; /* drained to it before that fence: it has everything */
+    /* The epoch that an automatic failover opened, and the group has not come to rest since; 0: there is
+     * none. While it stands there is no second one. */
+    uint64_t automatic_epoch;
 };
 
 /* What one controller has seen of a holder's lease counter, on its own monotonic clock. */
@@ -86,6 +89,7 @@ struct cw_candidate {
     bool is_first;   /* the configured first primary: may open what was never open */
     bool accept_loss;
     bool inconsistent;
+    bool is_automatic; /* nobody asked for it (failover.h); accept_loss: within what the group may lose */
 };
 
 struct cw_claim {
@@ -121,6 +125,10 @@ struct cw_verdict cw_decide_set(const struct cw_authority *now, const char *site
  * NULL. */
 struct cw_verdict cw_decide_fence(const struct cw_authority *now, const char *site, uint64_t epoch,
                                   const struct cw_member *handover, struct cw_authority *next);
+
+/* The group has come to rest after an automatic failover: the holder says that there may be another one. */
+struct cw_verdict cw_decide_rest(const struct cw_authority *now, const char *site, uint64_t epoch,
+                                 struct cw_authority *next);
 
 const struct cw_member *cw_set_find(const struct cw_set *set, const char *site);
 /* Adds or replaces, keeping the order; false: full. */

@@ -59,10 +59,10 @@ static void begin(struct cw_controller *controller, struct cw_operation *operati
 const char *cw_deletion_site(const struct cw_controller *controller, uint32_t group, int32_t volume,
                              bool is_there)
 {
-    for (uint32_t i = 0; i < controller->view->place_count; i++) {
-        const struct cw_store_place *place = &controller->view->places[i];
-        if (place->group == group && place->volume == volume &&
-            cw_site_is_alive(controller, place->site) == is_there)
+    const struct cw_store_view *view = controller->view;
+    for (uint32_t i = cw_view_places_from(view, group); cw_view_is_place_of(view, i, group); i++) {
+        const struct cw_store_place *place = &view->places[i];
+        if (place->volume == volume && cw_site_is_alive(controller, place->site) == is_there)
             return place->site;
     }
     return NULL;

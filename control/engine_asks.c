@@ -21,7 +21,7 @@ static bool read_leases(const json_t *groups, struct cw_store_lease *leases, uin
 {
     size_t index;
     json_t *entry;
-    if (groups && (!json_is_array(groups) || json_array_size(groups) > CW_STORE_GROUPS_MAX))
+    if (groups && (!json_is_array(groups) || json_array_size(groups) > CW_NODE_GROUPS_MAX))
         return false;
     *count = 0;
     json_array_foreach(groups, index, entry)
@@ -33,23 +33,40 @@ static bool read_leases(const json_t *groups, struct cw_store_lease *leases, uin
     return true;
 }
 
+/* Before the store has answered for the first time, this site's own file may still say who holds what. */
+static bool renew(struct cw_controller *controller, struct cw_store_lease *leases, uint32_t count)
+{
+    const char *site = controller->config.site;
+    bool is_any = false;
+    if (controller->is_store_begun)
+        return count == 0 || cw_store_renew(controller->store, site, leases, count) == CW_OK;
+    for (uint32_t i = 0; i < count; i++) {
+        leases[i].is_held = !cw_outside_is_held(controller->store, leases[i].group) ||
+                            cw_store_renew(controller->store, site, &leases[i], 1) != CW_OK;
+        is_any = is_any || !leases[i].is_held;
+    }
+    return is_any;
+}
+
 static json_t *lease_renew(struct cw_controller *controller, const struct cw_rpc_message *message)
 {
-    struct cw_store_lease leases[CW_STORE_GROUPS_MAX];
+    struct cw_store_lease leases[CW_NODE_GROUPS_MAX];
     uint32_t count = 0;
     if (!read_leases(json_object_get(message->params, "groups"), leases, &count))
         return cw_rpc_error(message->id, CW_RPC_PARAMS, "groups: expected a list of group and epoch", NULL);
-    if (count > 0 && cw_store_renew(controller->store, controller->config.site, leases, count) != CW_OK)
+    if (!renew(controller, leases, count))
         return refused(message, "i/o error",
-                       cw_store_fault(controller->store)[0] ? cw_store_fault(controller->store)
-                                                            : "the store does not answer");
-    json_t *lost = json_array();
+                       cw_store_fault(controller->store)[0]     ? cw_store_fault(controller->store)
+                       : cw_store_trouble(controller->store)[0] ? cw_store_trouble(controller->store)
+                                                                : "the store does not answer");
+    json_t *lost = json_array(), *held = json_array();
     for (uint32_t i = 0; i < count; i++) {
-        if (leases[i].is_lost)
-            json_array_append_new(lost, json_integer(leases[i].group));
+        if (leases[i].is_lost || leases[i].is_held)
+            json_array_append_new(leases[i].is_lost ? lost : held, json_integer(leases[i].group));
     }
-    return cw_rpc_result(message->id, json_pack("{s:I,s:o}", "lease_ms",
-                                                (json_int_t)controller->config.lease_ms, "lost", lost));
+    return cw_rpc_result(message->id,
+                         json_pack("{s:I,s:o,s:o}", "lease_ms", (json_int_t)controller->config.lease_ms,
+                                   "lost", lost, "held", held));
 }
 
 /* ---------------------------------------------------------------- store.claim */
@@ -102,7 +119,12 @@ static struct cw_verdict claim_from_store(struct cw_controller *controller,
                               cw_monotonic_ns(), &next, &compare_counter);
     if (verdict.answer != CW_ANSWER_YES)
         return verdict;
-    if (cw_store_swap(controller->store, group->id, &now, &next, compare_counter, counter) != CW_OK)
+    cw_failover_note(controller, group, &now, &candidate, claim);
+    enum cw_status status =
+        cw_store_swap(controller->store, group->id, &now, &next, compare_counter, counter);
+    if (status == CW_STALE)
+        cw_failover_drop(controller, group->id, claim->epoch);
+    if (status != CW_OK)
         return (struct cw_verdict){.answer = CW_ANSWER_LATER,
                                    .wait_ms = 100}; /* somebody moved: look again */
     return verdict;
@@ -156,8 +178,11 @@ static json_t *store_set(struct cw_controller *controller, const struct cw_rpc_m
 
 json_t *cw_engine_asks(struct cw_controller *controller, const struct cw_rpc_message *message)
 {
+    bool is_own = cw_outside_is_held(controller->store, (uint32_t)cw_json_u64(message->params, "group", 0));
     if (strcmp(message->method, "lease.renew") == 0)
         return lease_renew(controller, message);
+    if (!controller->is_store_begun && !is_own)
+        return refused(message, "i/o error", "the store has not answered yet since this controller started");
     if (strcmp(message->method, "store.claim") == 0)
         return store_claim(controller, message);
     if (strcmp(message->method, "store.set") == 0)

@@ -38,7 +38,7 @@ void cw_engine_lost(struct cw_controller *controller, const char *why)
         if (engine->calls[i].id)
             end_call(controller, &engine->calls[i], NULL, "disconnected", why);
     }
-    for (uint32_t i = 0; i < CW_STORE_GROUPS_MAX; i++) {
+    for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX; i++) {
         struct cw_work *work = &controller->works[i];
         work->is_busy = false;
         work->attached[0] = 0;
@@ -85,8 +85,10 @@ static void on_status(struct cw_controller *controller, const struct cw_engine_c
     engine->status = json_incref((json_t *)result);
     json_decref(engine->status_kept);
     engine->status_kept = json_incref(engine->status);
-    engine->status_at_ns = call->asked_ns;
+    engine->status_at_ns = engine->kept_at_ns = call->asked_ns;
     cw_paths_look(controller);
+    if (cw_is_in_transition(controller))
+        controller->next_tick_ns = 0; /* somebody waits for what it says */
     if (engine->is_status_stale)
         cw_engine_status_refresh(controller);
 }
@@ -202,6 +204,8 @@ static void take_note(struct cw_controller *controller, const struct cw_rpc_mess
         name = found ? found->name : "";
     }
     cw_event(controller, number, name ? name : "", "%s", cw_json_text(message->params, "text", ""));
+    if (cw_is_in_transition(controller))
+        cw_engine_status_refresh(controller); /* most often it is the step that was waited for */
 }
 
 static void take_message(struct cw_controller *controller, const struct cw_rpc_message *message)

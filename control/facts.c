@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What each site says of itself, in the store, once a second; and how old that is, by this controller's own
+ * What each site says of itself, in the book, once a second; and how old that is, by this controller's own
  * monotonic clock since it last saw the counter move. The wall clock in a fact is for display of sites that
  * have not moved since this controller started, and decides nothing.
  */
@@ -10,12 +10,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/automatic.h"
 #include "control/controller.h"
 
 #define TELL_NS       (1 * CW_SECOND)
 #define TELL_BUSY_NS  (150 * CW_MS)
 #define TELL_AGAIN_NS (200 * CW_MS) /* after the store did not take it */
 #define ALIVE_NS      (2500 * CW_MS)
+#define HEARD_SECONDS 5.0 /* an engine that answers nothing for so long renews no lease either */
 
 uint64_t cw_monotonic_ns(void)
 {
@@ -31,6 +33,13 @@ static double wall_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* Seconds since this site's engine was asked for the last status that it gave; below 0: it gave none. */
+static double engine_age_seconds(const struct cw_controller *controller)
+{
+    uint64_t kept_at_ns = controller->engine.kept_at_ns, now_ns = cw_monotonic_ns();
+    return kept_at_ns == 0 ? -1 : (double)(now_ns - CW_MIN(now_ns, kept_at_ns)) / 1e9;
+}
+
 void cw_facts_tell(struct cw_controller *controller)
 {
     const struct cw_engine_link *engine = &controller->engine;
@@ -38,11 +47,21 @@ void cw_facts_tell(struct cw_controller *controller)
         return;
     controller->facts_due_ns =
         controller->now_ns + (cw_is_in_transition(controller) ? TELL_BUSY_NS : TELL_NS);
-    json_t *facts = json_pack("{s:s,s:b,s:f,s:i}", "version", CW_VERSION, "engine_alive",
-                              engine->is_registered, "wall_seconds", wall_seconds(), "pid", (int)getpid());
+    json_t *facts = json_pack("{s:s,s:b,s:f,s:f,s:i}", "version", CW_VERSION, "engine_alive",
+                              engine->is_registered, "engine_age_seconds", engine_age_seconds(controller),
+                              "wall_seconds", wall_seconds(), "pid", (int)getpid());
     json_object_set(facts, "engine", engine->status_kept ? engine->status_kept : json_null());
     json_object_set_new(facts, "unknown", cw_strangers(controller));
-    if (cw_store_facts_put(controller->store, controller->config.site, facts) == CW_OK) {
+    json_object_set_new(facts, "evacuating", cw_evacuating_here(controller));
+    json_object_set_new(facts, "failover", cw_automatic_facts(controller));
+    cw_survey_tell(controller, facts);
+    json_object_set_new(facts, "losses", cw_failovers_facts(controller));
+    /* Where the book is not the store's own file, its taking the facts says nothing of the store; and that an
+     * etcd is silent, its store says itself. */
+    bool is_etcd = controller->config.etcd.count > 0;
+    bool is_taken = cw_book_facts_put(controller->book, controller->config.site, facts) == CW_OK;
+    bool is_answering = !controller->mesh.is_on || cw_store_version(controller->store) != 0;
+    if (is_etcd || (is_taken && is_answering)) {
         controller->store_failed_ns = 0;
     } else {
         if (controller->store_failed_ns == 0) {
@@ -51,27 +70,24 @@ void cw_facts_tell(struct cw_controller *controller)
         }
         controller->facts_due_ns = controller->now_ns + TELL_AGAIN_NS;
     }
+    cw_links_facts(controller, facts);
     json_decref(facts);
 }
 
 double cw_store_silent_seconds(const struct cw_controller *controller)
 {
+    double silent = (double)cw_store_silent_ms(controller->store) / 1e3;
     if (controller->store_failed_ns == 0)
-        return 0;
-    return CW_MAX((double)(controller->now_ns - controller->store_failed_ns) / 1e9, 0.001);
+        return silent;
+    return CW_MAX(silent, CW_MAX((double)(controller->now_ns - controller->store_failed_ns) / 1e9, 0.001));
 }
 
-static void look_at(struct cw_controller *controller, uint32_t index)
+static void look_at(struct cw_controller *controller, struct cw_site_seen *seen)
 {
-    struct cw_site_seen *seen = &controller->seen[index];
     json_t *facts = NULL;
     uint64_t counter = 0;
-    if (cw_store_facts(controller->store, controller->view->sites[index].name, &facts, &counter) != CW_OK)
+    if (cw_book_facts(controller->book, seen->name, &facts, &counter) != CW_OK)
         return;
-    if (counter == seen->counter) {
-        json_decref(facts);
-        return;
-    }
     if (seen->counter != 0)
         seen->changed_ns = controller->now_ns;
     seen->counter = counter;
@@ -79,25 +95,106 @@ static void look_at(struct cw_controller *controller, uint32_t index)
     seen->facts = facts;
 }
 
+static struct cw_site_seen *find_seen(struct cw_controller *controller, const char *site)
+{
+    for (uint32_t i = 0; i < CW_STORE_SITES_MAX; i++) {
+        if (strcmp(controller->seen[i].name, site) == 0)
+            return &controller->seen[i];
+    }
+    return NULL;
+}
+
+/* What was seen of a site stays with it when the list of sites becomes another one. */
+static void arrange_seen(struct cw_controller *controller)
+{
+    const struct cw_store_view *view = controller->view;
+    for (uint32_t i = 0; i < view->site_count; i++) {
+        struct cw_site_seen *here = &controller->seen[i], was = *here;
+        if (strcmp(here->name, view->sites[i].name) == 0)
+            continue;
+        struct cw_site_seen *there = find_seen(controller, view->sites[i].name);
+        there = there ? there : find_seen(controller, "");
+        *here = there ? *there : (struct cw_site_seen){0};
+        if (there)
+            *there = was;
+        else
+            json_decref(was.facts); /* of a site that is no more */
+        snprintf(here->name, sizeof here->name, "%s", view->sites[i].name);
+    }
+}
+
+struct moved {
+    struct cw_controller *controller;
+    bool is_moved[CW_STORE_SITES_MAX];
+};
+
+static void note_moved(void *context, const char *site, uint64_t counter)
+{
+    struct moved *moved = context;
+    const struct cw_store_site *found = cw_view_site(moved->controller->view, site);
+    if (found)
+        moved->is_moved[found - moved->controller->view->sites] =
+            cw_site_seen(moved->controller, site)->counter != counter;
+}
+
 void cw_facts_look(struct cw_controller *controller)
 {
-    for (uint32_t i = 0; i < controller->view->site_count; i++)
-        look_at(controller, i);
+    struct moved moved = {.controller = controller};
+    arrange_seen(controller);
+    if (cw_book_facts_counters(controller->book, note_moved, &moved) != CW_OK)
+        return;
+    for (uint32_t i = 0; i < controller->view->site_count; i++) {
+        if (moved.is_moved[i])
+            look_at(controller, &controller->seen[i]);
+    }
 }
 
 const struct cw_site_seen *cw_site_seen(const struct cw_controller *controller, const char *site)
 {
     const struct cw_store_site *found = cw_view_site(controller->view, site);
-    return found ? &controller->seen[found - controller->view->sites] : NULL;
+    const struct cw_site_seen *seen = found ? &controller->seen[found - controller->view->sites] : NULL;
+    return seen && strcmp(seen->name, site) == 0 ? seen : NULL;
 }
 
+bool cw_site_is_witness(const struct cw_controller *controller, const char *site)
+{
+    for (uint32_t i = 0; i < controller->config.site_count; i++) {
+        if (strcmp(controller->config.sites[i].name, site) == 0)
+            return controller->config.sites[i].is_witness;
+    }
+    return false;
+}
+
+/* A witness has no engine: its controller is all there is of it. */
 bool cw_site_is_alive(const struct cw_controller *controller, const char *site)
 {
     const struct cw_site_seen *seen = cw_site_seen(controller, site);
+    bool is_witness = cw_site_is_witness(controller, site);
     if (strcmp(site, controller->config.site) == 0)
-        return controller->engine.is_registered;
+        return is_witness || controller->engine.is_registered;
     return seen && seen->changed_ns && controller->now_ns - seen->changed_ns < ALIVE_NS &&
-           cw_json_bool(seen->facts, "engine_alive", false);
+           (is_witness || cw_json_bool(seen->facts, "engine_alive", false));
+}
+
+static bool is_self(const struct cw_controller *controller, const char *site)
+{
+    return strcmp(site, controller->config.site) == 0;
+}
+
+/* As of this controller's own life with it, or of its last word in the book. */
+static double engine_age_of(const struct cw_controller *controller, const char *site)
+{
+    const struct cw_site_seen *seen = cw_site_seen(controller, site);
+    if (is_self(controller, site))
+        return engine_age_seconds(controller);
+    return seen ? cw_json_number(seen->facts, "engine_age_seconds", 0) : -1;
+}
+
+bool cw_site_is_heard(const struct cw_controller *controller, const char *site)
+{
+    double age = engine_age_of(controller, site);
+    return cw_site_is_alive(controller, site) &&
+           (cw_site_is_witness(controller, site) || (age >= 0 && age < HEARD_SECONDS));
 }
 
 bool cw_site_is_silent(const struct cw_controller *controller, const char *site)
@@ -105,15 +202,32 @@ bool cw_site_is_silent(const struct cw_controller *controller, const char *site)
     return !cw_site_is_alive(controller, site) && controller->now_ns - controller->started_ns > ALIVE_NS;
 }
 
+/* Of its controller's last word. */
+static double word_age_seconds(const struct cw_controller *controller, const struct cw_site_seen *seen)
+{
+    if (seen->changed_ns)
+        return (double)(controller->now_ns - seen->changed_ns) / 1e9;
+    return CW_MAX(wall_seconds() - cw_json_number(seen->facts, "wall_seconds", 0), 0.0);
+}
+
 double cw_site_age_seconds(const struct cw_controller *controller, const char *site)
 {
     const struct cw_site_seen *seen = cw_site_seen(controller, site);
+    double engine = engine_age_of(controller, site);
+    if (is_self(controller, site))
+        return cw_site_is_heard(controller, site) ? 0 : engine;
     if (!seen || !seen->facts)
         return -1;
-    if (seen->changed_ns)
-        return (double)(controller->now_ns - seen->changed_ns) / 1e9;
-    double age = wall_seconds() - cw_json_number(seen->facts, "wall_seconds", 0);
-    return age > 0 ? age : 0;
+    double word = word_age_seconds(controller, seen);
+    return cw_site_is_heard(controller, site) || engine < 0 ? word : word + engine;
+}
+
+double cw_site_word_age_seconds(const struct cw_controller *controller, const char *site)
+{
+    const struct cw_site_seen *seen = cw_site_seen(controller, site);
+    if (is_self(controller, site))
+        return 0;
+    return seen && seen->facts ? word_age_seconds(controller, seen) : -1;
 }
 
 const json_t *cw_facts_group(const struct cw_controller *controller, const char *site, uint32_t group)
@@ -141,7 +255,8 @@ void cw_event(struct cw_controller *controller, int level, const char *group, co
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     fprintf(stderr, "%s%s%s\n", group, *group ? ": " : "", text);
-    if (cw_store_event_add(controller->store, level, controller->config.site, group, text) != CW_OK)
+    controller->events_told[CW_MIN((uint32_t)level, CW_EVENT_LEVELS - 1)]++;
+    if (cw_book_event_add(controller->book, level, controller->config.site, group, text) != CW_OK)
         fprintf(stderr, "the store did not take that event\n");
 }
 

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *cw_health_name(enum cw_health_level level)
 {
@@ -23,10 +24,13 @@ __attribute__((format(printf, 3, 4))) static void say(struct cw_health *health, 
 
 static bool is_within_objective(const struct cw_health_facts *facts, const struct cw_health_replica *replica)
 {
+    if (replica->is_stalled)
+        return false;
     if (cw_mode_word_has_set(facts->mode))
         return replica->is_member && replica->is_reachable;
     return replica->is_promotable && !replica->needs_copy && replica->is_lag_known &&
-           replica->lag_seconds <= facts->max_loss_seconds;
+           replica->lag_seconds <= facts->max_loss_seconds &&
+           (facts->max_loss_bytes == 0 || replica->lag_bytes <= facts->max_loss_bytes);
 }
 
 static bool is_of_use(const struct cw_health_facts *facts, const struct cw_health_replica *replica)
@@ -61,6 +65,10 @@ static void say_replica(struct cw_health *health, enum cw_health_level level,
     else if (!cw_mode_word_has_set(facts->mode) && replica->is_promotable && !replica->is_lag_known)
         say(health, level, "%s has not been heard since the group was opened: what it holds is not known",
             replica->site);
+    else if (!cw_mode_word_has_set(facts->mode) && replica->is_promotable && facts->max_loss_bytes &&
+             replica->lag_bytes > facts->max_loss_bytes)
+        say(health, level, "%s lags by %lu KiB, more than max_loss (%lu KiB)", replica->site,
+            replica->lag_bytes / 1024, facts->max_loss_bytes / 1024);
     else if (!cw_mode_word_has_set(facts->mode) && replica->is_promotable)
         say(health, level, "%s lags by %.1f s, more than max_loss (%.1f s)", replica->site,
             replica->lag_seconds, facts->max_loss_seconds);
@@ -92,9 +100,8 @@ static void judge_absence(const struct cw_health_facts *facts, struct cw_health 
         say(health, CW_HEALTH_DOWN, "it was never opened: its first primary is not there");
     else if (!facts->is_holder_alive && facts->store_silent_seconds > 0)
         say(health, CW_HEALTH_DOWN,
-            "the store has not answered for %.0f s (locked by another program?): nothing newer is known of "
-            "%s, "
-            "which holds its writes without it",
+            "the store has not answered for %.0f s: nothing newer is known of %s, its primary, which is not "
+            "heard",
             facts->store_silent_seconds, facts->holder);
     else if (!facts->is_holder_alive && facts->holder_age_seconds < 0)
         say(health, CW_HEALTH_DOWN, "%s, its primary, was not seen", facts->holder);
@@ -105,6 +112,16 @@ static void judge_absence(const struct cw_health_facts *facts, struct cw_health 
     else
         say(health, CW_HEALTH_DOWN, "%s holds it, and is not open: %s", facts->holder,
             facts->holder_reason[0] ? facts->holder_reason : "it has not said why");
+}
+
+/* The data is as safe as before, roles cannot change: both are to be seen. */
+static void add_store_loss(const struct cw_health_facts *facts, struct cw_health *health)
+{
+    char before[sizeof health->reason];
+    bool is_served = health->level <= CW_HEALTH_UNPROTECTED;
+    memcpy(before, health->reason, sizeof before);
+    if (facts->goes_on_by_grants && is_served)
+        say(health, health->level, "%.300s%s%.160s", before, before[0] ? "; " : "", facts->holder_reason);
 }
 
 struct cw_health cw_health_compute(const struct cw_health_facts *facts)
@@ -123,5 +140,6 @@ struct cw_health cw_health_compute(const struct cw_health_facts *facts)
     if (health.level == CW_HEALTH_PROTECTED && facts->unexported)
         say(&health, CW_HEALTH_DEGRADED, "%s does not export volume %s: %s", facts->holder, facts->unexported,
             facts->export_error);
+    add_store_loss(facts, &health);
     return health;
 }

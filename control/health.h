@@ -34,6 +34,7 @@ struct cw_health_replica {
     bool is_streaming;  /* receives live records */
     bool is_promotable; /* holds a whole image of this history */
     bool is_reachable;  /* its site lives and a path of the primary leads there */
+    bool is_stalled;    /* connected, lacks something, and nothing moves */
     bool needs_copy;    /* what it lacks is no longer in its primary's journal */
     bool is_lag_known;  /* false: it has not attached since the group was opened; it lacks at least what
                            follows */
@@ -47,8 +48,10 @@ struct cw_health_facts {
     double store_silent_seconds; /* of others nothing newer is known than so old; 0: the store answers */
     double holder_age_seconds;   /* since its site was last seen; negative: never */
     bool is_holder_alive, is_primary, is_opening, is_frozen;
+    bool goes_on_by_grants; /* the store does not renew its lease; holder_reason says so */
     enum cw_mode_word mode;
     double max_loss_seconds;
+    uint64_t max_loss_bytes;               /* 0: any */
     const char *unexported, *export_error; /* a volume that its primary cannot export, and why; NULL: none */
     uint32_t replica_count;
     struct cw_health_replica replicas[CW_SET_MAX];
@@ -56,7 +59,7 @@ struct cw_health_facts {
 
 struct cw_health {
     enum cw_health_level level;
-    char reason[320]; /* "" when protected */
+    char reason[480]; /* "" when protected, unless it goes on without the store */
     bool is_rpo_known;
     double rpo_seconds;
     uint64_t rpo_bytes;

@@ -6,7 +6,9 @@
  *   LAB/cluster.key         32 random bytes, 0600; or, with --tls,
  *   LAB/authority/          as causeway cert init makes it, with a certificate for each site; engines read
  *                           theirs there
- *   LAB/store.db            the embedded store of all controllers; untouched by kill, start, cut and heal
+ *   LAB/store.db            the embedded store of all controllers; untouched by kill, start, cut and heal.
+ *                           Not with a witness: then SITE/etcd.yaml etcd.log etcd.pid, a member each
+ *   LAB/cuts.json           what does not reach whom at present
  *   LAB/link/A-B.sock       memif, and A-B+1.sock for a second path; with a WAN wanN-0.sock and wanN-1.sock,
  *                           and wanN.log .pid .json of its wanem
  *   LAB/SITE/node.yaml      configuration; engine.sock control.sock nbd/ engine.log control.log *.pid
@@ -15,6 +17,11 @@
  *
  * With veth every site has a network namespace of its own, cwTAG-SITE, where TAG is a hash of LAB's path, so
  * that several labs stand side by side.
+ *
+ * With a witness: the store is an etcd of three members, one at each of three sites, the last of which has a
+ * controller and no engine; controllers are linked, and all of that is by certificates. Whatever the link is,
+ * each site has its namespace then, in which all of it runs, and a control network of its own kind joins them
+ * (lab_control.c). Where no namespaces can be made it is this machine's loopback, which cannot be cut.
  */
 #pragma once
 
@@ -36,9 +43,12 @@ struct cw_lab {
     uint32_t site_count;
     char sites[CW_LAB_SITES_MAX][CW_NAME_SIZE];
     bool is_veth, is_memory;
-    bool has_tls; /* certificates between the sites, of an authority in LAB/authority; else a key */
+    bool has_witness; /* the last of sites is one */
+    bool has_spaces;  /* a namespace each */
+    bool has_tls;     /* certificates between the sites, of an authority in LAB/authority; else a key */
     uint32_t mtu;
     uint32_t path_count;       /* between each two sites */
+    uint32_t net_lcores;       /* of each engine, beside one for storage; 0: one thread does both */
     char wan[CW_LAB_WAN_SIZE]; /* what lies between the sites, as wanem understands it; "": a plain wire */
     char storage_root[CW_LAB_PATH_SIZE];
     char tag[8];
@@ -52,7 +62,18 @@ struct cw_lab_line {
 };
 
 /* Those of a site, and wanem, which belongs to a line. */
-enum cw_lab_program { CW_LAB_ENGINE = 0, CW_LAB_CONTROL, CW_LAB_PROGRAMS, CW_LAB_WANEM = CW_LAB_PROGRAMS };
+enum cw_lab_program {
+    CW_LAB_ENGINE = 0,
+    CW_LAB_CONTROL,
+    CW_LAB_ETCD,
+    CW_LAB_PROGRAMS,
+    CW_LAB_WANEM = CW_LAB_PROGRAMS
+};
+
+/* What does not reach whom: [from][to], by the numbers of the sites. */
+struct cw_lab_cuts {
+    bool data[CW_LAB_SITES_MAX][CW_LAB_SITES_MAX], control[CW_LAB_SITES_MAX][CW_LAB_SITES_MAX];
+};
 
 /* lab_files.c. All return false with words in why. */
 bool cw_lab_load(const char *directory, struct cw_lab *lab, char *why, size_t why_size);
@@ -62,6 +83,11 @@ bool cw_lab_remove_files(const struct cw_lab *lab, char *why, size_t why_size);
 /* "east, west" */
 const char *cw_lab_site_list(const struct cw_lab *lab, char *text, size_t size);
 bool cw_lab_has_site(const struct cw_lab *lab, const char *site);
+/* Its number; site_count: it is none of the lab's. */
+uint32_t cw_lab_site_index(const struct cw_lab *lab, const char *site);
+/* Those with an engine come first. */
+uint32_t cw_lab_engine_count(const struct cw_lab *lab);
+bool cw_lab_has_program(const struct cw_lab *lab, const char *site, enum cw_lab_program program);
 /* Chooses where data goes and the tag, from directory and is_memory. */
 bool cw_lab_plan(struct cw_lab *lab, char *why, size_t why_size);
 void cw_lab_site_file(const struct cw_lab *lab, const char *site, const char *name, char *path, size_t size);
@@ -80,8 +106,39 @@ void cw_lab_namespace(const struct cw_lab *lab, const char *site, char *name, si
 void cw_lab_wan_namespace(const struct cw_lab *lab, const struct cw_lab_line *line, char *name, size_t size);
 void cw_lab_wan_device(const struct cw_lab *lab, const struct cw_lab_line *line, uint32_t towards,
                        char *device, size_t size);
+/* May we make network namespaces? */
+bool cw_lab_may_have_spaces(const struct cw_lab *lab);
 /* Runs a program and waits. true: exit 0. */
 bool cw_lab_run(const char *const *arguments, bool is_quiet);
+
+/* lab_control.c: the control network of a lab with a witness. */
+#define CW_LAB_IP_SIZE 16u
+/* The address of a site in it, and the port of its controller. */
+#define CW_LAB_CONTROL_PORT 7443
+void cw_lab_control_ip(const struct cw_lab *lab, uint32_t site, char *text, size_t size);
+bool cw_lab_control_up(const struct cw_lab *lab);
+/* Whether what `from` sends to `to` arrives, from now on. Only where each site has a namespace. */
+bool cw_lab_control_set(const struct cw_lab *lab, uint32_t from, uint32_t to, bool is_cut);
+
+/* lab_cut.c: cuts of both networks, kept in a file, so that they outlive engines. */
+void cw_lab_cuts_load(const struct cw_lab *lab, struct cw_lab_cuts *cuts);
+/* {"data": [{"from","to"}], "control": [...]}; new reference. */
+json_t *cw_lab_cuts_list(const struct cw_lab *lab, const struct cw_lab_cuts *cuts);
+bool cw_lab_cuts_save(const struct cw_lab *lab, const struct cw_lab_cuts *cuts);
+/* Tells the engine of a site what it is to drop. false: it did not answer; words in failure. */
+bool cw_lab_cuts_tell(const struct cw_lab *lab, const struct cw_lab_cuts *cuts, uint32_t site,
+                      struct cw_rpc_failure *failure);
+
+/* lab_etcd.c: the members of the store of a lab with a witness. */
+/* Is etcd there? */
+bool cw_lab_etcd_check(char *why, size_t why_size);
+/* What a member is told, and what a controller is told of them, as YAML lines. */
+bool cw_lab_etcd_write(const struct cw_lab *lab, uint32_t site, char *why, size_t why_size);
+void cw_lab_etcd_write_store(const struct cw_lab *lab, uint32_t site, void *file);
+/* Until a quorum answers at the member of this site, for limit_ms at most. false: why has the end of a log,
+ * or how long. */
+bool cw_lab_etcd_wait(const struct cw_cli *cli, const struct cw_lab *lab, const char *site, int limit_ms,
+                      char *why, size_t why_size);
 
 /* lab_wan.c: a wanem for each line of a lab with a WAN; nothing to do in others. */
 /* Does wanem understand it? 0 or an exit code, with words in why. */
@@ -103,15 +160,23 @@ bool cw_lab_pid_write(const char *pid_file, int pid);
 void cw_lab_output_to(const char *log);
 /* The end of a log, after `what` has ended. */
 void cw_lab_tell_log(const char *what, const char *log, char *why, size_t why_size);
+/* The same of a program of a site. */
+void cw_lab_tell_program(const struct cw_lab *lab, const char *site, enum cw_lab_program program, char *why,
+                         size_t why_size);
 /* SIGTERM, and SIGKILL if that does not help. */
 void cw_lab_end(int pid);
 bool cw_lab_is_running(const struct cw_lab *lab, const char *site, enum cw_lab_program program);
-/* Starts what does not run. */
+/* Starts what does not run of these programs, [first, last]. */
+bool cw_lab_start_programs(const struct cw_lab *lab, const char *site, enum cw_lab_program first,
+                           enum cw_lab_program last, char *why, size_t why_size);
+/* The same of engine and controller. */
 bool cw_lab_start_site(const struct cw_lab *lab, const char *site, char *why, size_t why_size);
 /* Until engine and controller of the site answer. false: why has the end of a log. */
 bool cw_lab_wait_ready(const struct cw_cli *cli, const struct cw_lab *lab, const char *site, char *why,
                        size_t why_size);
-/* SIGKILL to both, at once; true if anything ran. */
+/* SIGKILL to all of them, at once; true if anything ran. */
 bool cw_lab_kill_site(const struct cw_lab *lab, const char *site);
-/* In order: the engine is asked, then SIGTERM, then SIGKILL. */
+/* Engine and controller in order: the engine is asked, then SIGTERM, then SIGKILL. */
 void cw_lab_stop_site(const struct cw_cli *cli, const struct cw_lab *lab, const char *site);
+/* And then the member of etcd, when nobody needs it any more. */
+void cw_lab_stop_etcd(const struct cw_lab *lab, const char *site);

@@ -36,11 +36,27 @@ const char *cw_lab_site_list(const struct cw_lab *lab, char *text, size_t size)
 
 bool cw_lab_has_site(const struct cw_lab *lab, const char *site)
 {
-    for (uint32_t i = 0; i < lab->site_count; i++) {
-        if (strcmp(lab->sites[i], site) == 0)
-            return true;
-    }
-    return false;
+    return cw_lab_site_index(lab, site) < lab->site_count;
+}
+
+uint32_t cw_lab_site_index(const struct cw_lab *lab, const char *site)
+{
+    uint32_t index = 0;
+    while (index < lab->site_count && strcmp(lab->sites[index], site) != 0)
+        index++;
+    return index;
+}
+
+uint32_t cw_lab_engine_count(const struct cw_lab *lab)
+{
+    return lab->site_count - (lab->has_witness ? 1 : 0);
+}
+
+bool cw_lab_has_program(const struct cw_lab *lab, const char *site, enum cw_lab_program program)
+{
+    if (program == CW_LAB_ENGINE)
+        return cw_lab_site_index(lab, site) < cw_lab_engine_count(lab);
+    return program != CW_LAB_ETCD || lab->has_witness;
 }
 
 /* ---------------------------------------------------------------- planning */
@@ -78,6 +94,7 @@ bool cw_lab_plan(struct cw_lab *lab, char *why, size_t why_size)
                  lab->storage_root, lab->storage_root);
         return false;
     }
+    lab->has_spaces = lab->is_veth || (lab->has_witness && cw_lab_may_have_spaces(lab));
     return true;
 }
 
@@ -89,10 +106,12 @@ static bool save(const struct cw_lab *lab)
     json_t *sites = json_array();
     for (uint32_t i = 0; i < lab->site_count; i++)
         json_array_append_new(sites, json_string(lab->sites[i]));
-    json_t *json = json_pack("{s:o,s:s,s:s,s:b,s:i,s:i,s:s,s:s,s:s}", "sites", sites, "link",
-                             lab->is_veth ? "veth" : "memif", "storage", lab->is_memory ? "memory" : "disk",
-                             "tls", lab->has_tls, "mtu", (int)lab->mtu, "paths", (int)lab->path_count, "wan",
-                             lab->wan, "storage_root", lab->storage_root, "tag", lab->tag);
+    json_t *json =
+        json_pack("{s:o,s:b,s:b,s:s,s:s,s:b,s:i,s:i,s:i,s:s,s:s,s:s}", "sites", sites, "witness",
+                  lab->has_witness, "namespaces", lab->has_spaces, "link", lab->is_veth ? "veth" : "memif",
+                  "storage", lab->is_memory ? "memory" : "disk", "tls", lab->has_tls, "mtu", (int)lab->mtu,
+                  "paths", (int)lab->path_count, "net_lcores", (int)lab->net_lcores, "wan", lab->wan,
+                  "storage_root", lab->storage_root, "tag", lab->tag);
     snprintf(path, sizeof path, "%s/lab.json", lab->directory);
     bool ok = json_dump_file(json, path, JSON_INDENT(1)) == 0;
     json_decref(json);
@@ -119,10 +138,13 @@ bool cw_lab_load(const char *directory, struct cw_lab *lab, char *why, size_t wh
             snprintf(lab->sites[lab->site_count++], CW_NAME_SIZE, "%s", json_string_value(entry));
     }
     lab->is_veth = strcmp(cw_json_text(json, "link", ""), "veth") == 0;
+    lab->has_witness = cw_json_bool(json, "witness", false) && lab->site_count > 1;
+    lab->has_spaces = cw_json_bool(json, "namespaces", lab->is_veth);
     lab->is_memory = strcmp(cw_json_text(json, "storage", ""), "memory") == 0;
     lab->has_tls = cw_json_bool(json, "tls", false);
     lab->mtu = (uint32_t)cw_json_u64(json, "mtu", 1500);
     lab->path_count = (uint32_t)CW_MIN(cw_json_u64(json, "paths", 1), (uint64_t)CW_LAB_PATHS_MAX);
+    lab->net_lcores = (uint32_t)CW_MIN(cw_json_u64(json, "net_lcores", 0), (uint64_t)CW_CONFIG_LANES_MAX);
     snprintf(lab->wan, sizeof lab->wan, "%s", cw_json_text(json, "wan", ""));
     snprintf(lab->storage_root, sizeof lab->storage_root, "%s", cw_json_text(json, "storage_root", ""));
     snprintf(lab->tag, sizeof lab->tag, "%s", cw_json_text(json, "tag", ""));
@@ -159,12 +181,17 @@ static bool make_key(const struct cw_lab *lab, char *why, size_t why_size)
 /* A certificate for each site, whose node has its name. */
 static bool make_authority(const struct cw_lab *lab, char *why, size_t why_size)
 {
-    char path[CW_LAB_PATH_SIZE];
+    char path[CW_LAB_PATH_SIZE], ip[CW_LAB_IP_SIZE];
     snprintf(path, sizeof path, "%s/authority", lab->directory);
     enum cw_status status = cw_authority_create(path, "lab", LAB_DAYS, why, why_size);
     for (uint32_t i = 0; i < lab->site_count && status == CW_OK; i++) {
         struct cw_certificate_order order = {
             .site = lab->sites[i], .node = lab->sites[i], .days = LAB_DAYS - 1};
+        if (lab->has_witness) { /* by which etcd knows it, also where it speaks to itself */
+            cw_lab_control_ip(lab, i, ip, sizeof ip);
+            order.hosts[0] = ip;
+            order.hosts[1] = "127.0.0.1";
+        }
         json_t *certificate = NULL;
         status = cw_authority_issue(path, &order, false, &certificate, why, why_size);
         json_decref(certificate);
@@ -187,20 +214,45 @@ static void write_security(const struct cw_lab *lab, uint32_t site, FILE *to)
             folder, folder, folder, folder);
 }
 
+/* CPUs count for dedicated ones only; labs are adaptive. */
+static const char *net_words(const struct cw_lab *lab)
+{
+    static const char *const words[CW_CONFIG_LANES_MAX + 1] = {"0", "1", "[1, 2]", "[1, 2, 3]",
+                                                               "[1, 2, 3, 4]"};
+    return words[lab->net_lcores];
+}
+
+static void write_sites(const struct cw_lab *lab, FILE *to)
+{
+    char ip[CW_LAB_IP_SIZE];
+    for (uint32_t i = 0; i < lab->site_count; i++) {
+        fprintf(to, "  - {name: %s, id: %u, directory: \"%s/%s\"", lab->sites[i], i, lab->directory,
+                lab->sites[i]);
+        cw_lab_control_ip(lab, i, ip, sizeof ip);
+        if (lab->has_witness)
+            fprintf(to, ", control: \"%s:%u\"%s", ip, CW_LAB_CONTROL_PORT,
+                    i >= cw_lab_engine_count(lab) ? ", witness: true" : "");
+        fprintf(to, "}\n");
+    }
+}
+
 static void write_head(const struct cw_lab *lab, uint32_t site, FILE *to)
 {
     fprintf(to,
             "# Made by causeway lab up. control/example-node.yaml explains every key.\nsite: %s\nsites:\n",
             lab->sites[site]);
-    for (uint32_t i = 0; i < lab->site_count; i++)
-        fprintf(to, "  - {name: %s, id: %u, directory: \"%s/%s\"}\n", lab->sites[i], i, lab->directory,
-                lab->sites[i]);
+    write_sites(lab, to);
     write_security(lab, site, to);
+    fprintf(to, "directory: \"%s/%s\"\nstorage: \"%s/%s\"\n", lab->directory, lab->sites[site],
+            lab->storage_root, lab->sites[site]);
+    if (lab->has_witness)
+        cw_lab_etcd_write_store(lab, site, to);
+    else
+        fprintf(to, "store: \"%s/store.db\"\n", lab->directory);
     fprintf(to,
-            "directory: \"%s/%s\"\nstorage: \"%s/%s\"\nstore: \"%s/store.db\"\n"
-            "poll: adaptive\nlcores: {net: 0, store: 0}\nmemory: {payload_mb: 64, receive_mb: 64}\n"
-            "lease_seconds: 5\npaths:\n",
-            lab->directory, lab->sites[site], lab->storage_root, lab->sites[site], lab->directory);
+            "poll: adaptive\nlcores: {net: %s, store: 0}\nmemory: {payload_mb: 64, receive_mb: 64}\n"
+            "lease_seconds: 5\n%s",
+            net_words(lab), site < cw_lab_engine_count(lab) ? "paths:\n" : "");
 }
 
 static bool write_configuration(const struct cw_lab *lab, uint32_t site, char *why, size_t why_size)
@@ -234,7 +286,8 @@ static bool make_site(const struct cw_lab *lab, uint32_t site, char *why, size_t
     if (!make_directory(path, why, why_size))
         return false;
     snprintf(path, sizeof path, "%s/%s", lab->storage_root, lab->sites[site]);
-    return make_directory(path, why, why_size) && write_configuration(lab, site, why, why_size);
+    return make_directory(path, why, why_size) && write_configuration(lab, site, why, why_size) &&
+           (!lab->has_witness || cw_lab_etcd_write(lab, site, why, why_size));
 }
 
 bool cw_lab_make_files(const struct cw_lab *lab, char *why, size_t why_size)

@@ -20,7 +20,7 @@
 uint32_t cw_lab_lines(const struct cw_lab *lab, struct cw_lab_line lines[CW_LAB_LINES_MAX])
 {
     uint32_t count = 0;
-    for (uint32_t b = 1; b < lab->site_count; b++) {
+    for (uint32_t b = 1; b < cw_lab_engine_count(lab); b++) {
         for (uint32_t a = 0; a < b; a++) {
             for (uint32_t path = 0; path < lab->path_count; path++)
                 lines[count++] = (struct cw_lab_line){
@@ -78,10 +78,13 @@ static bool has_xdp(void)
     return fd >= 0;
 }
 
-static void veth_device(uint32_t index, const char *interface, char *device, size_t size)
+/* XDP of several queues wants what veth has not. */
+static void veth_device(const struct cw_lab *lab, uint32_t index, const char *interface, char *device,
+                        size_t size)
 {
     snprintf(device, size,
-             has_xdp() ? "net_af_xdp%u,iface=%s,start_queue=0,queue_count=1" : "net_af_packet%u,iface=%s",
+             has_xdp() && lab->net_lcores <= 1 ? "net_af_xdp%u,iface=%s,start_queue=0,queue_count=1"
+                                               : "net_af_packet%u,iface=%s",
              index, interface);
 }
 
@@ -102,7 +105,7 @@ static void site_device(const struct cw_lab *lab, const struct cw_lab_line *line
     uint32_t index = peer * lab->path_count + line->path;
     if (lab->is_veth) {
         interface_name(lab, line, site, name, sizeof name);
-        veth_device(index, name, device, size);
+        veth_device(lab, index, name, device, size);
     } else {
         socket_name(lab, line, site, name, sizeof name);
         memif_device(lab, index, site == line->a && !*lab->wan, name, device, size);
@@ -117,25 +120,28 @@ void cw_lab_wan_device(const struct cw_lab *lab, const struct cw_lab_line *line,
     uint32_t index = towards == line->a ? 0 : 1;
     if (lab->is_veth) {
         wan_interface_name(lab, line, towards, name, sizeof name);
-        veth_device(index, name, device, size);
+        veth_device(lab, index, name, device, size);
     } else {
         socket_name(lab, line, towards, name, sizeof name);
         memif_device(lab, index, true, name, device, size);
     }
 }
 
+/* The engines are not told the rate of an emulated WAN: at what rate they may send they find out. */
 void cw_lab_write_path(const struct cw_lab *lab, const struct cw_lab_line *line, uint32_t site, void *file)
 {
     FILE *to = file;
     char device[256];
     uint32_t number = line->number, local = site == line->a ? 1 : 2;
+    bool has_rate = strncmp(lab->wan, "rate=", 5) == 0 || strstr(lab->wan, ",rate=") != NULL;
     site_device(lab, line, site, device, sizeof device);
     fprintf(to, "  - name: wan%u\n    remote: %s\n    device: \"%s", number,
             lab->sites[site == line->a ? line->b : line->a], device);
     fprintf(to,
-            "\"\n    mtu: %u\n    local: {mac: \"02:ca:00:00:%02x:%02x\", ip: 10.77.%u.%u, port: %u}\n"
+            "\"\n    mtu: %u\n%s    local: {mac: \"02:ca:00:00:%02x:%02x\", ip: 10.77.%u.%u, port: %u}\n"
             "    peer: {mac: \"02:ca:00:00:%02x:%02x\", ip: 10.77.%u.%u, port: %u}\n",
-            lab->mtu, number, local, number, local, PORT, number, 3 - local, number, 3 - local, PORT);
+            lab->mtu, has_rate ? "    rate_control: bbr\n" : "", number, local, number, local, PORT, number,
+            3 - local, number, 3 - local, PORT);
 }
 
 /* ---------------------------------------------------------------- running programs */
@@ -210,23 +216,37 @@ static bool make_line(const struct cw_lab *lab, const struct cw_lab_line *line)
            place_end(lab, line, line->a) && place_end(lab, line, line->b);
 }
 
-bool cw_lab_link_up(const struct cw_lab *lab, char *why, size_t why_size)
+bool cw_lab_may_have_spaces(const struct cw_lab *lab)
 {
-    struct cw_lab_line lines[CW_LAB_LINES_MAX];
     char space[64];
-    if (!lab->is_veth)
-        return true;
-    snprintf(why, why_size,
-             "the network namespaces of --link veth could not be made (it wants root and iproute2); "
-             "--link memif does without");
-    if (geteuid() != 0)
+    cw_lab_namespace(lab, "-probe", space, sizeof space); /* no site is named so */
+    if (geteuid() != 0 || !RUN_QUIET("ip", "netns", "add", space))
         return false;
+    return RUN_QUIET("ip", "netns", "del", space);
+}
+
+static bool make_spaces(const struct cw_lab *lab)
+{
+    char space[64];
     for (uint32_t i = 0; i < lab->site_count; i++) {
         cw_lab_namespace(lab, lab->sites[i], space, sizeof space);
         if (!RUN("ip", "netns", "add", space) || !RUN("ip", "-n", space, "link", "set", "lo", "up"))
             return false;
     }
-    for (uint32_t count = cw_lab_lines(lab, lines), i = 0; i < count; i++) {
+    return !lab->has_witness || cw_lab_control_up(lab);
+}
+
+bool cw_lab_link_up(const struct cw_lab *lab, char *why, size_t why_size)
+{
+    struct cw_lab_line lines[CW_LAB_LINES_MAX];
+    if (!lab->has_spaces)
+        return true;
+    snprintf(why, why_size,
+             "the network namespaces of --link veth could not be made (it wants root and iproute2); "
+             "--link memif does without");
+    if (geteuid() != 0 || !make_spaces(lab))
+        return false;
+    for (uint32_t count = lab->is_veth ? cw_lab_lines(lab, lines) : 0, i = 0; i < count; i++) {
         if (!make_line(lab, &lines[i]))
             return false;
     }
@@ -238,7 +258,7 @@ void cw_lab_link_down(const struct cw_lab *lab)
     struct cw_lab_line lines[CW_LAB_LINES_MAX];
     uint32_t count = cw_lab_lines(lab, lines);
     char space[64];
-    for (uint32_t i = 0; i < lab->site_count && lab->is_veth; i++) {
+    for (uint32_t i = 0; i < lab->site_count && lab->has_spaces; i++) {
         cw_lab_namespace(lab, lab->sites[i], space, sizeof space);
         (void)RUN_QUIET("ip", "netns", "del", space); /* its interfaces go with it */
     }

@@ -20,8 +20,9 @@
 
 #define ALL_PROGRAMS (CW_LAB_PROGRAMS + 1)
 
-static const char *const program_names[ALL_PROGRAMS] = {"causeway-engine", "causeway-control", "wanem"};
-static const char *const program_short[CW_LAB_PROGRAMS] = {"engine", "control"};
+static const char *const program_names[ALL_PROGRAMS] = {"causeway-engine", "causeway-control", "etcd",
+                                                        "wanem"};
+static const char *const program_short[CW_LAB_PROGRAMS] = {"engine", "control", "etcd"};
 
 /* ---------------------------------------------------------------- who runs */
 
@@ -63,13 +64,19 @@ bool cw_lab_pid_write(const char *pid_file, int pid)
     return to && fclose(to) == 0 && is_written;
 }
 
+static void configuration_of(const struct cw_lab *lab, const char *site, enum cw_lab_program program,
+                             char *path, size_t size)
+{
+    cw_lab_site_file(lab, site, program == CW_LAB_ETCD ? "etcd.yaml" : "node.yaml", path, size);
+}
+
 /* The pid of a running program of a site; 0: it does not run. */
 static int running_pid(const struct cw_lab *lab, const char *site, enum cw_lab_program program)
 {
     char path[CW_LAB_PATH_SIZE], name[32], configuration[CW_LAB_PATH_SIZE];
     snprintf(name, sizeof name, "%s.pid", program_short[program]);
     cw_lab_site_file(lab, site, name, path, sizeof path);
-    cw_lab_site_file(lab, site, "node.yaml", configuration, sizeof configuration);
+    configuration_of(lab, site, program, configuration, sizeof configuration);
     return cw_lab_pid_read(path, program, configuration);
 }
 
@@ -85,9 +92,10 @@ const char *cw_lab_program_file(enum cw_lab_program program)
     static const char *const beside[ALL_PROGRAMS][2] = {
         {"causeway-engine", "../dataplane/engine/causeway-engine"},
         {"causeway-control", "causeway-control"},
+        {"etcd", "etcd"}, /* in practice by PATH */
         {"wanem", "../perf/wanem/wanem"}};
     static const char *const variables[ALL_PROGRAMS] = {"CAUSEWAY_ENGINE", "CAUSEWAY_CONTROL",
-                                                        "CAUSEWAY_WANEM"};
+                                                        "CAUSEWAY_ETCD", "CAUSEWAY_WANEM"};
     static char found[ALL_PROGRAMS][512];
     const char *named = getenv(variables[program]);
     char self[384];
@@ -122,16 +130,17 @@ __attribute__((noreturn)) static void become(const struct cw_lab *lab, const cha
 {
     char configuration[CW_LAB_PATH_SIZE], space[64], name[32], log[CW_LAB_PATH_SIZE];
     const char *file = cw_lab_program_file(program);
-    cw_lab_site_file(lab, site, "node.yaml", configuration, sizeof configuration);
+    const char *option = program == CW_LAB_ETCD ? "--config-file" : "--config";
+    configuration_of(lab, site, program, configuration, sizeof configuration);
     cw_lab_namespace(lab, site, space, sizeof space);
     snprintf(name, sizeof name, "%s.log", program_short[program]);
     cw_lab_site_file(lab, site, name, log, sizeof log);
     setsid();
     cw_lab_output_to(log);
-    if (lab->is_veth && program == CW_LAB_ENGINE)
-        execlp("ip", "ip", "netns", "exec", space, file, "--config", configuration, (char *)NULL);
+    if (lab->has_spaces && (program == CW_LAB_ENGINE || lab->has_witness))
+        execlp("ip", "ip", "netns", "exec", space, file, option, configuration, (char *)NULL);
     else
-        execlp(file, file, "--config", configuration, (char *)NULL);
+        execlp(file, file, option, configuration, (char *)NULL);
     fprintf(stderr, "%s: %s\n", file, strerror(errno));
     _exit(127);
 }
@@ -140,7 +149,7 @@ static bool start_program(const struct cw_lab *lab, const char *site, enum cw_la
                           size_t why_size)
 {
     char name[32], path[CW_LAB_PATH_SIZE];
-    if (cw_lab_is_running(lab, site, program))
+    if (!cw_lab_has_program(lab, site, program) || cw_lab_is_running(lab, site, program))
         return true;
     if (program == CW_LAB_ENGINE)
         cw_lab_link_clean(lab, site);
@@ -158,10 +167,18 @@ static bool start_program(const struct cw_lab *lab, const char *site, enum cw_la
     return true;
 }
 
+bool cw_lab_start_programs(const struct cw_lab *lab, const char *site, enum cw_lab_program first,
+                           enum cw_lab_program last, char *why, size_t why_size)
+{
+    bool is_started = true;
+    for (int program = (int)first; program <= (int)last && is_started; program++)
+        is_started = start_program(lab, site, (enum cw_lab_program)program, why, why_size);
+    return is_started;
+}
+
 bool cw_lab_start_site(const struct cw_lab *lab, const char *site, char *why, size_t why_size)
 {
-    return start_program(lab, site, CW_LAB_ENGINE, why, why_size) &&
-           start_program(lab, site, CW_LAB_CONTROL, why, why_size);
+    return cw_lab_start_programs(lab, site, CW_LAB_ENGINE, CW_LAB_CONTROL, why, why_size);
 }
 
 void cw_lab_tell_log(const char *what, const char *log, char *why, size_t why_size)
@@ -178,8 +195,8 @@ void cw_lab_tell_log(const char *what, const char *log, char *why, size_t why_si
     snprintf(why, why_size, "%s has ended; the end of %s:\n%s", what, log, tail);
 }
 
-static void tell_log(const struct cw_lab *lab, const char *site, enum cw_lab_program program, char *why,
-                     size_t why_size)
+void cw_lab_tell_program(const struct cw_lab *lab, const char *site, enum cw_lab_program program, char *why,
+                         size_t why_size)
 {
     char name[32], path[CW_LAB_PATH_SIZE], what[96];
     snprintf(name, sizeof name, "%s.log", program_short[program]);
@@ -194,7 +211,8 @@ static bool answers(const struct cw_lab *lab, const char *site)
     struct cw_rpc_failure failure;
     cw_lab_site_file(lab, site, "control.sock", path, sizeof path);
     json_t *answer = cw_ask_socket(path, "hello", NULL, 1000, &failure);
-    bool is_ready = cw_json_bool(answer, "engine", false);
+    bool is_ready =
+        answer && (cw_json_bool(answer, "engine", false) || !cw_lab_has_program(lab, site, CW_LAB_ENGINE));
     json_decref(answer);
     return is_ready;
 }
@@ -206,8 +224,9 @@ bool cw_lab_wait_ready(const struct cw_cli *cli, const struct cw_lab *lab, const
         (void)waitpid(-1, NULL, WNOHANG); /* one that has ended is no zombie in /proc */
         for (int program = 0; program < CW_LAB_PROGRAMS; program++) {
             /* A moment for fork and exec before its name can be expected. */
-            if (waited_ms > 500 && !cw_lab_is_running(lab, site, (enum cw_lab_program)program)) {
-                tell_log(lab, site, (enum cw_lab_program)program, why, why_size);
+            bool is_wanted = cw_lab_has_program(lab, site, (enum cw_lab_program)program);
+            if (is_wanted && waited_ms > 500 && !cw_lab_is_running(lab, site, (enum cw_lab_program)program)) {
+                cw_lab_tell_program(lab, site, (enum cw_lab_program)program, why, why_size);
                 return false;
             }
         }
@@ -295,4 +314,10 @@ void cw_lab_stop_site(const struct cw_cli *cli, const struct cw_lab *lab, const 
     }
     cw_lab_end(running_pid(lab, site, CW_LAB_ENGINE));
     cw_lab_end(running_pid(lab, site, CW_LAB_CONTROL));
+}
+
+void cw_lab_stop_etcd(const struct cw_lab *lab, const char *site)
+{
+    if (lab->has_witness)
+        cw_lab_end(running_pid(lab, site, CW_LAB_ETCD));
 }

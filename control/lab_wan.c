@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/numbers.h"
 #include "control/lab.h"
 
 #define READY_MS 60000
@@ -90,17 +91,19 @@ int cw_lab_wan_check(const struct cw_lab *lab, char *why, size_t why_size)
 __attribute__((noreturn)) static void become(const struct cw_lab *lab, const struct wan *wan)
 {
     const char *file = cw_lab_program_file(CW_LAB_WANEM);
-    char space[64], mtu[12], name[32], near[256], far[256];
+    char space[64], mtu[12], queues[12], name[32], near[256], far[256];
     const struct cw_lab_line *line = &wan->line;
     cw_lab_wan_namespace(lab, line, space, sizeof space);
     cw_lab_wan_device(lab, line, line->a, near, sizeof near);
     cw_lab_wan_device(lab, line, line->b, far, sizeof far);
     snprintf(mtu, sizeof mtu, "%u", lab->mtu);
+    snprintf(queues, sizeof queues, "%u", lab->is_veth ? 1 : CW_MAX(lab->net_lcores, 1u));
     snprintf(name, sizeof name, "%s-%u", lab->tag,
              line->number); /* lab_files.c removes what DPDK keeps of it */
-    const char *const arguments[] = {"ip",  "netns",  "exec",     space,     file,          "--a", near,
-                                     "--b", far,      "--wan",    lab->wan,  "--mtu",       mtu,   "--name",
-                                     name,  "--poll", "adaptive", "--stats", wan->counters, NULL};
+    const char *const arguments[] = {"ip",   "netns",   "exec",        space,    file,       "--a",
+                                     near,   "--b",     far,           "--wan",  lab->wan,   "--mtu",
+                                     mtu,    "--name",  name,          "--poll", "adaptive", "--queues",
+                                     queues, "--stats", wan->counters, NULL};
     const char *const *begin = lab->is_veth ? arguments : arguments + 4;
     setsid();
     cw_lab_output_to(wan->log);

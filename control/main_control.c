@@ -3,7 +3,8 @@
  * causeway-control --config FILE [--check] [--version] [--help]
  *
  * One thread around poll(2): the engine's socket, the command line's sockets, signals; and a tick every 100
- * ms. Exit codes: 0 stopped in order, 1 failed, 2 wrong usage or configuration, 3 refused as unsafe.
+ * ms. Beside it the threads of etcd_mirror.c, etcd_census.c and metrics_http.c. Exit codes: 0 stopped in order,
+ * 1 failed, 2 wrong usage or configuration, 3 refused as unsafe.
  */
 #include <errno.h>
 #include <poll.h>
@@ -16,10 +17,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/automatic.h"
 #include "control/controller.h"
+#include "control/etcd_census.h"
+#include "control/etcd_client.h"
 
-#define TICK_MS      100
-#define TICK_BUSY_MS 20
+#define TICK_MS         100
+#define TICK_BUSY_MS    20
+#define STORE_OPEN_MS   3000u /* for the first answer of an etcd, before it goes on without */
+#define STORE_TRY_NS    (500 * CW_MS)
+#define OUTSIDE_HOLD_MS 5000 /* for a site that was promoted by tokens to say so in the store */
 
 /* ---------------------------------------------------------------- clients */
 
@@ -35,6 +42,7 @@ static void accept_clients(struct cw_controller *controller)
             continue;
         }
         cw_rpc_connection_start(&slot->connection, fd);
+        cw_asker_local(controller, fd, &slot->asker);
         slot->serial = ++controller->last_serial;
     }
 }
@@ -49,6 +57,11 @@ static void drop_client(struct cw_client *client)
 static bool serve_message(struct cw_controller *controller, struct cw_client *client,
                           const struct cw_rpc_message *message)
 {
+    bool is_answer = message->kind == CW_RPC_RESULT || message->kind == CW_RPC_ERROR;
+    if (is_answer && client->asker.role == CW_LINK_CONTROLLER) {
+        cw_links_answer(controller, client->serial, message);
+        return client->serial != 0;
+    }
     if (message->kind != CW_RPC_CALL)
         return message->kind ==
                CW_RPC_NOTE; /* notes to us mean nothing; answers we never asked for are garbage */
@@ -66,7 +79,7 @@ static bool answer_garbage(struct cw_client *client, enum cw_rpc_next next)
     return false;
 }
 
-static void serve_client(struct cw_controller *controller, struct cw_client *client)
+bool cw_client_serve(struct cw_controller *controller, struct cw_client *client)
 {
     bool is_open = cw_rpc_connection_read(&client->connection);
     for (;;) {
@@ -80,8 +93,76 @@ static void serve_client(struct cw_controller *controller, struct cw_client *cli
         if (!is_open)
             break;
     }
-    if (!is_open)
-        drop_client(client);
+    return is_open;
+}
+
+/* ---------------------------------------------------------------- the store at first */
+
+static enum cw_status put_site(struct cw_controller *controller)
+{
+    const struct cw_node_config *config = &controller->config;
+    struct cw_store_site site = {.id = config->site_id};
+    snprintf(site.name, sizeof site.name, "%s", config->site);
+    snprintf(site.control_socket, sizeof site.control_socket, "%s", config->control_socket);
+    snprintf(site.storage, sizeof site.storage, "%s", config->storage);
+    snprintf(site.directory, sizeof site.directory, "%s", config->directory);
+    enum cw_status status = cw_store_site_put(controller->store, &site);
+    return status != CW_OK ? status : cw_view_refresh(controller) ? CW_OK : CW_IO;
+}
+
+enum begun { STORE_BEGUN = 0, STORE_FAILED = 1, STORE_REFUSED = 3, STORE_SILENT };
+
+/* What came of it is also the exit code; SILENT: it does not answer, or not yet. */
+static enum begun begin_store(struct cw_controller *controller, char *why, size_t why_size)
+{
+    uint64_t lease_ms = 0;
+    enum cw_status status = cw_store_agree_lease(controller->store, controller->config.lease_ms, &lease_ms);
+    if (status == CW_OK && lease_ms != controller->config.lease_ms) {
+        snprintf(why, why_size,
+                 "refused: lease_seconds is %.3g here, and %.3g at every site that uses the store %s: with "
+                 "two minds "
+                 "one site takes over while the other still answers; set the same here",
+                 (double)controller->config.lease_ms / 1e3, (double)lease_ms / 1e3, controller->store_name);
+        return STORE_REFUSED;
+    }
+    const char *trouble = cw_store_trouble(controller->store);
+    if (status == CW_INVALID) {
+        snprintf(why, why_size, "%s", trouble);
+        return STORE_FAILED;
+    }
+    if (status == CW_OK)
+        status = put_site(controller);
+    controller->is_store_begun = status == CW_OK;
+    if (status == CW_EXISTS || status == CW_NO_SPACE)
+        snprintf(why, why_size, "refused: in the store %s %s", controller->store_name,
+                 status == CW_EXISTS ? "another site has this site's id (sites: in the configuration)"
+                                     : "there are as many sites as there can be");
+    else
+        snprintf(why, why_size, "the store %s does not answer%s%s", controller->store_name,
+                 *trouble ? ": " : "", trouble);
+    return status == CW_OK                                ? STORE_BEGUN
+           : status == CW_EXISTS || status == CW_NO_SPACE ? STORE_REFUSED
+                                                          : STORE_SILENT;
+}
+
+/* One that was silent at the start: as soon as it answers. */
+static void try_store(struct cw_controller *controller)
+{
+    char why[CW_ETCD_WORDS_SIZE + 200];
+    if (controller->is_store_begun || controller->now_ns < controller->store_try_ns)
+        return;
+    controller->store_try_ns = controller->now_ns + STORE_TRY_NS;
+    if (cw_store_version(controller->store) == 0)
+        return;
+    enum begun begun = begin_store(controller, why, sizeof why);
+    controller->now_ns = cw_monotonic_ns();
+    if (begun == STORE_BEGUN)
+        cw_event(controller, 0, "", "the store %s answers: this controller begins", controller->store_name);
+    if (begun != STORE_FAILED && begun != STORE_REFUSED)
+        return;
+    cw_event(controller, 2, "", "%s", why);
+    controller->exit = (int)begun;
+    controller->is_stopping = true;
 }
 
 /* ---------------------------------------------------------------- the loop */
@@ -95,21 +176,35 @@ static bool has_fault(struct cw_controller *controller)
     return controller->is_fault_told;
 }
 
+/* What rests on what the store says. */
+static void act(struct cw_controller *controller)
+{
+    cw_reconcile(controller);
+    if (!controller->is_fault_told)
+        cw_automatic_run(controller);
+    cw_nbdkits_run(controller);
+}
+
 static void tick(struct cw_controller *controller)
 {
     uint64_t version = cw_store_version(controller->store);
     controller->now_ns = cw_monotonic_ns();
+    controller->wake_ns = UINT64_MAX;
     if (version != controller->view->version && version != 0)
         (void)cw_view_refresh(controller);
     cw_facts_tell(controller);
     cw_facts_look(controller);
     cw_engine_poll(controller);
+    try_store(controller);
     if (has_fault(controller))
         cw_operations_fail(controller, cw_store_fault(controller->store));
     else
         cw_operations_run(controller);
-    cw_reconcile(controller);
-    cw_nbdkits_run(controller);
+    if (controller->is_store_begun)
+        act(controller);
+    cw_audit_look(controller);
+    cw_links_tick(controller);
+    cw_metrics_tick(controller);
 }
 
 static void take_signals(struct cw_controller *controller, int signal_fd)
@@ -127,8 +222,10 @@ enum {
     POLL_SIGNAL = 0,
     POLL_LISTEN,
     POLL_ENGINE,
+    POLL_METRICS,
     POLL_FIRST_CLIENT,
-    POLL_COUNT = POLL_FIRST_CLIENT + CW_CLIENTS_MAX
+    POLL_LINKS = POLL_FIRST_CLIENT + CW_CLIENTS_MAX,
+    POLL_COUNT = POLL_LINKS + CW_LINKS_POLL
 };
 
 static short wanted_events(const struct cw_rpc_connection *connection)
@@ -147,6 +244,8 @@ static void fill(struct cw_controller *controller, int signal_fd, struct pollfd 
         fds[POLL_FIRST_CLIENT + i] = (struct pollfd){.fd = client->serial ? client->connection.fd : -1,
                                                      .events = wanted_events(&client->connection)};
     }
+    cw_links_fill(controller, &fds[POLL_LINKS]);
+    cw_metrics_fill(controller, &fds[POLL_METRICS]);
 }
 
 static void drain_engine(struct cw_controller *controller, short events)
@@ -164,26 +263,28 @@ static void drain_clients(struct cw_controller *controller, const struct pollfd 
         short events = fds[POLL_FIRST_CLIENT + i].revents;
         if (!events || !client->serial || client->connection.fd != fds[POLL_FIRST_CLIENT + i].fd)
             continue;
-        if ((events & POLLOUT) && !cw_rpc_connection_flush(&client->connection))
+        bool is_open = !(events & POLLOUT) || cw_rpc_connection_flush(&client->connection);
+        if (is_open && (events & (POLLIN | POLLHUP | POLLERR)))
+            is_open = cw_client_serve(controller, client);
+        if (!is_open)
             drop_client(client);
-        else if (events & (POLLIN | POLLHUP | POLLERR))
-            serve_client(controller, client);
     }
 }
 
 static void run(struct cw_controller *controller, int signal_fd)
 {
-    uint64_t next_tick_ns = 0;
     while (!controller->is_stopping) {
         struct pollfd fds[POLL_COUNT];
         controller->now_ns = cw_monotonic_ns();
-        if (controller->now_ns >= next_tick_ns) {
+        if (controller->now_ns >= controller->next_tick_ns) {
             tick(controller);
-            next_tick_ns =
-                controller->now_ns + (cw_operations_are_running(controller) ? TICK_BUSY_MS : TICK_MS) * CW_MS;
+            bool is_busy = cw_operations_are_running(controller) || cw_is_handing_over(controller);
+            controller->next_tick_ns = controller->now_ns + (is_busy ? TICK_BUSY_MS : TICK_MS) * CW_MS;
+            controller->next_tick_ns = CW_MIN(controller->next_tick_ns, controller->wake_ns);
         }
         fill(controller, signal_fd, fds);
-        uint64_t left_ns = next_tick_ns > controller->now_ns ? next_tick_ns - controller->now_ns : 0;
+        uint64_t next_ns = controller->next_tick_ns;
+        uint64_t left_ns = next_ns > controller->now_ns ? next_ns - controller->now_ns : 0;
         if (poll(fds, POLL_COUNT, (int)(left_ns / CW_MS + 1)) < 0 && errno != EINTR)
             break;
         controller->now_ns = cw_monotonic_ns();
@@ -191,6 +292,8 @@ static void run(struct cw_controller *controller, int signal_fd)
         if (fds[POLL_ENGINE].revents && fds[POLL_ENGINE].fd == controller->engine.connection.fd)
             drain_engine(controller, fds[POLL_ENGINE].revents);
         drain_clients(controller, fds);
+        cw_links_drain(controller, &fds[POLL_LINKS]);
+        cw_metrics_drain(controller, &fds[POLL_METRICS]);
         if (fds[POLL_LISTEN].revents)
             accept_clients(controller);
     }
@@ -198,37 +301,26 @@ static void run(struct cw_controller *controller, int signal_fd)
 
 /* ---------------------------------------------------------------- start and stop */
 
-/* The embedded store stands for a quorum only within one machine. */
+/* The embedded store stands for a quorum only within one machine. With etcd, sites are where they are. */
 static bool all_sites_are_here(const struct cw_node_config *config)
 {
-    for (uint32_t i = 0; i < config->site_count; i++) {
+    for (uint32_t i = 0; i < config->site_count && config->etcd.count == 0; i++) {
         const struct cw_config_site *site = &config->sites[i];
         struct stat about;
         if (strcmp(site->name, config->site) == 0)
             continue;
         if (site->directory[0] && stat(site->directory, &about) == 0 && S_ISDIR(about.st_mode))
             continue;
-        fprintf(stderr,
-                "refused: site %s is not on this machine (its directory %s is not here), and the embedded "
-                "store keeps "
-                "the authority of sites on one machine only. Sites on different machines need the quorum "
-                "store, which "
-                "comes with a later version.\n",
-                site->name, site->directory[0] ? site->directory : "is not named and");
+        fprintf(
+            stderr,
+            "refused: site %s is not on this machine (its directory %s is not here), and the embedded "
+            "store keeps "
+            "the authority of sites on one machine only. Sites on different machines need etcd in its place "
+            "(etcd: in the configuration).\n",
+            site->name, site->directory[0] ? site->directory : "is not named and");
         return false;
     }
     return true;
-}
-
-static bool put_site(struct cw_controller *controller)
-{
-    const struct cw_node_config *config = &controller->config;
-    struct cw_store_site site = {.id = config->site_id};
-    snprintf(site.name, sizeof site.name, "%s", config->site);
-    snprintf(site.control_socket, sizeof site.control_socket, "%s", config->control_socket);
-    snprintf(site.storage, sizeof site.storage, "%s", config->storage);
-    snprintf(site.directory, sizeof site.directory, "%s", config->directory);
-    return cw_store_site_put(controller->store, &site) == CW_OK && cw_view_refresh(controller);
 }
 
 static int open_signals(void)
@@ -243,39 +335,106 @@ static int open_signals(void)
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Without links all controllers of this machine write one book, in the store's file. With them, or with etcd,
+ * each has its own. */
+static struct cw_book *open_book(const struct cw_controller *controller, char *why, size_t why_size)
+{
+    char file[CW_CONFIG_PATH_SIZE + 16];
+    if (controller->config.control_address.port == 0 && controller->config.etcd.count == 0)
+        return cw_book_open(controller->config.store_file, why, why_size);
+    snprintf(file, sizeof file, "%s/book.sqlite", controller->config.directory);
+    return cw_book_open(file, why, why_size);
+}
+
+static void tell_outside(void *context, int level, uint32_t group, const char *words)
+{
+    struct cw_controller *controller = context;
+    const struct cw_store_group *found = cw_view_group_by_id(controller->view, group);
+    cw_event(controller, level, found ? found->name : "", "%s", words);
+}
+
+/* What is held by operators' tokens, around the store that has or had a quorum. */
+static struct cw_store *open_outside(struct cw_controller *controller, struct cw_store *inner, char *why,
+                                     size_t why_size)
+{
+    static char file[CW_CONFIG_PATH_SIZE + 24];
+    snprintf(file, sizeof file, "%s/break-glass.json", controller->config.directory);
+    const struct cw_outside_options options = {
+        .file = file,
+        .site = controller->config.site,
+        .lease_ms = controller->config.lease_ms,
+        .hold_ms = controller->config.break_glass.threshold ? OUTSIDE_HOLD_MS : 0,
+        .tell = tell_outside,
+        .context = controller};
+    return cw_store_open_outside(inner, &options, why, why_size);
+}
+
+static bool open_store(struct cw_controller *controller, char *why, size_t why_size)
+{
+    static struct cw_etcd_address address;
+    const struct cw_config_etcd *etcd = &controller->config.etcd;
+    static_assert(sizeof address.endpoints == sizeof etcd->endpoints, "one is copied to the other");
+    if (etcd->count > 0) {
+        address.count = etcd->count;
+        memcpy(address.endpoints, etcd->endpoints, sizeof address.endpoints);
+        snprintf(address.certificate, sizeof address.certificate, "%s", etcd->certificate);
+        snprintf(address.key, sizeof address.key, "%s", etcd->key);
+        snprintf(address.authority, sizeof address.authority, "%s", etcd->authority);
+        controller->store = cw_store_open_etcd(&address, etcd->prefix, 0, why, why_size);
+        controller->census = controller->store ? cw_census_start(&address) : NULL;
+    } else {
+        controller->store = cw_store_open_file(controller->config.store_file, why, why_size);
+    }
+    if (controller->store && etcd->count > 0)
+        controller->store = open_outside(controller, controller->store, why, why_size);
+    controller->store_name = etcd->count > 0 ? etcd->prefix : controller->config.store_file;
+    controller->book = controller->store ? open_book(controller, why, why_size) : NULL;
+    return controller->book != NULL;
+}
+
+/* An etcd may be late, and the machine of this controller the first to be up again. */
+static void wait_for_store(struct cw_controller *controller)
+{
+    uint64_t end_ns = cw_monotonic_ns() + STORE_OPEN_MS * CW_MS;
+    while (cw_store_version(controller->store) == 0 && !cw_store_fault(controller->store)[0] &&
+           cw_monotonic_ns() < end_ns)
+        (void)poll(NULL, 0, 10);
+}
+
+static enum begun start_store(struct cw_controller *controller)
+{
+    char why[CW_ETCD_WORDS_SIZE + 200];
+    bool is_etcd = controller->config.etcd.count > 0;
+    if (is_etcd)
+        wait_for_store(controller);
+    enum begun begun = begin_store(controller, why, sizeof why);
+    if (begun == STORE_SILENT && is_etcd)
+        cw_event(controller, 2, "", "%s. Until it does, nothing is decided here and no lease is renewed",
+                 why);
+    else if (begun != STORE_BEGUN)
+        fprintf(stderr, "%s\n", why);
+    return begun == STORE_SILENT ? is_etcd ? STORE_BEGUN : STORE_FAILED : begun;
+}
+
 /* 0, or the exit code with words said. */
 static int start(struct cw_controller *controller)
 {
-    char why[512];
-    uint64_t lease_ms = 0;
+    char why[CW_ETCD_WORDS_SIZE];
+    int code;
     controller->engine.connection.fd = -1;
     for (uint32_t i = 0; i < CW_CLIENTS_MAX; i++)
         controller->clients[i].connection.fd = -1;
     controller->started_ns = controller->now_ns = cw_monotonic_ns();
     if (!all_sites_are_here(&controller->config))
         return 3;
-    controller->store = cw_store_open(controller->config.store_file, why, sizeof why);
-    controller->view = calloc(1, sizeof *controller->view);
-    if (!controller->store || !controller->view) {
+    controller->view = cw_view_new();
+    if (!controller->view || !open_store(controller, why, sizeof why)) {
         fprintf(stderr, "%s\n", controller->view ? why : "no memory");
         return 1;
     }
-    if (cw_store_agree_lease(controller->store, controller->config.lease_ms, &lease_ms) != CW_OK) {
-        fprintf(stderr, "the store %s does not answer\n", controller->config.store_file);
-        return 1;
-    }
-    if (lease_ms != controller->config.lease_ms) {
-        fprintf(
-            stderr,
-            "refused: lease_seconds is %.3g here, and %.3g at every site that uses the store %s: with two "
-            "minds one site takes over while the other still answers; set the same here\n",
-            (double)controller->config.lease_ms / 1e3, (double)lease_ms / 1e3, controller->config.store_file);
-        return 3;
-    }
-    if (!put_site(controller)) {
-        fprintf(stderr, "the store %s does not answer\n", controller->config.store_file);
-        return 1;
-    }
+    code = (int)start_store(controller);
+    if (code != 0)
+        return code;
     controller->listen_fd = cw_rpc_listen(controller->config.control_socket, controller->config.socket_mode,
                                           controller->config.socket_group);
     if (controller->listen_fd < 0) {
@@ -283,20 +442,28 @@ static int start(struct cw_controller *controller)
                 errno == EADDRINUSE ? "another controller serves it" : strerror(errno));
         return 1;
     }
-    return 0;
+    code = cw_links_start(controller);
+    return code ? code : cw_metrics_start(controller);
 }
 
 static void stop(struct cw_controller *controller)
 {
+    cw_metrics_stop(controller);
     cw_nbdkits_stop(controller);
+    cw_links_stop(controller);
     if (controller->listen_fd >= 0)
         unlink(controller->config.control_socket);
     for (uint32_t i = 0; i < CW_CLIENTS_MAX; i++)
         drop_client(&controller->clients[i]);
     cw_engine_lost(controller, "the controller stops");
-    for (uint32_t i = 0; i < CW_SET_MAX; i++)
+    for (uint32_t i = 0; i < CW_STORE_SITES_MAX; i++)
         json_decref(controller->seen[i].facts);
     json_decref(controller->engine.status_kept);
+    cw_census_stop(controller->census);
+    json_decref(controller->failovers);
+    json_decref(controller->salvage);
+    json_decref(controller->own_losses);
+    cw_book_close(controller->book);
     cw_store_close(controller->store);
     free(controller->view);
 }
@@ -308,12 +475,15 @@ static int serve(const struct cw_node_config *config)
     controller.listen_fd = -1;
     int signal_fd = open_signals();
     int code = signal_fd < 0 ? 1 : start(&controller);
-    if (code != 0)
+    if (code != 0) {
+        cw_census_stop(controller.census); /* it may have a thread, and so may the store */
+        cw_store_close(controller.store);
         return code;
+    }
     fprintf(stderr, "causeway-control %s of site %s\n", CW_VERSION, config->site);
     run(&controller, signal_fd);
     stop(&controller);
-    return 0;
+    return controller.exit;
 }
 
 static int usage(FILE *to)
@@ -322,7 +492,10 @@ static int usage(FILE *to)
                 "The controller of one site: keeps its engine as the store wants it, and answers the "
                 "causeway command.\n"
                 "  --config FILE  the node's configuration\n"
-                "  --check        only say what is wrong with it\n");
+                "  --check        only say what is wrong with it: exit 0, or 1\n"
+                "SIGTERM ends it in order; the engine goes on. Events and errors go to stderr. With "
+                "metrics_address in the\nconfiguration it answers Prometheus there, at /metrics.\n"
+                "Exit: 0 stopped in order, 1 failed, 2 wrong usage or configuration, 3 refused as unsafe.\n");
     return to == stdout ? 0 : 2;
 }
 

@@ -11,7 +11,8 @@
  * It reads its certificates and the list of revocations once, when it starts, and without a list it believes
  * whoever was revoked. So it is started with a list only, and ended and started again when the files have
  * changed and then rest for a second: that also ends the sessions of a client that is revoked now. While a
- * file is missing the one that runs stays, with what it has read.
+ * file is missing, or the list is not the authority's (revocations.h), the one that runs stays, with what it
+ * has read.
  */
 #include <errno.h>
 #include <signal.h>
@@ -24,6 +25,7 @@
 #include <unistd.h>
 
 #include "control/controller.h"
+#include "control/revocations.h"
 
 #define BACKOFF_MIN_NS (500 * CW_MS)
 #define BACKOFF_MAX_NS (30 * CW_SECOND)
@@ -53,7 +55,7 @@ static void remember_link(struct cw_controller *controller, const struct cw_stor
                           const char *address)
 {
     struct cw_link *free_one = NULL;
-    for (uint32_t i = 0; i < CW_STORE_VOLUMES_MAX; i++) {
+    for (uint32_t i = 0; i < CW_NODE_EXPORTS_MAX; i++) {
         struct cw_link *link = &controller->links[i];
         if (strcmp(link->address, address) == 0)
             free_one = link;
@@ -95,7 +97,7 @@ static bool is_link_wanted(const struct cw_controller *controller, const char *a
 /* Links whose attachment is gone; one that leads elsewhere by now is another site's. */
 static void drop_links(struct cw_controller *controller)
 {
-    for (uint32_t i = 0; i < CW_STORE_VOLUMES_MAX; i++) {
+    for (uint32_t i = 0; i < CW_NODE_EXPORTS_MAX; i++) {
         struct cw_link *link = &controller->links[i];
         if (!link->address[0] || is_link_wanted(controller, link->address))
             continue;
@@ -107,14 +109,17 @@ static void drop_links(struct cw_controller *controller)
 
 /* ---------------------------------------------------------------- its certificates */
 
+enum { AUTHORITIES, CERTIFICATE, KEY, REVOCATIONS };
+
 static const struct {
     const char *name, *next_step;
 } files[] = {
-    {"ca-cert.pem", "causeway cert issue makes it (see nbdkit-tls(1))"},
-    {"server-cert.pem", "causeway cert issue makes it (see nbdkit-tls(1))"},
-    {"server-key.pem", "causeway cert issue makes it (see nbdkit-tls(1))"},
-    {"ca-crl.pem", "copy the authority's list of revocations there, without which a client that is revoked "
-                   "would be let in"},
+    [AUTHORITIES] = {"ca-cert.pem", "causeway cert issue makes it (see nbdkit-tls(1))"},
+    [CERTIFICATE] = {"server-cert.pem", "causeway cert issue makes it (see nbdkit-tls(1))"},
+    [KEY] = {"server-key.pem", "causeway cert issue makes it (see nbdkit-tls(1))"},
+    [REVOCATIONS] = {"ca-crl.pem",
+                     "copy the authority's list of revocations there, without which a client that is revoked "
+                     "would be let in"},
 };
 static_assert(CW_COUNT_OF(files) == CW_NBDKIT_FILES, "a stamp for each");
 
@@ -125,7 +130,7 @@ static void file_path(char path[CW_STORE_PATH_SIZE + 32], const char *directory,
 
 bool cw_nbdkit_has_files(const char *directory, char *why, size_t why_size)
 {
-    char path[CW_STORE_PATH_SIZE + 32];
+    char path[CW_STORE_PATH_SIZE + 32], authorities[CW_STORE_PATH_SIZE + 32];
     for (size_t i = 0; i < CW_NBDKIT_FILES; i++) {
         file_path(path, directory, i);
         if (access(path, R_OK) == 0)
@@ -133,7 +138,9 @@ bool cw_nbdkit_has_files(const char *directory, char *why, size_t why_size)
         snprintf(why, why_size, "%s: %s; %s", path, strerror(errno), files[i].next_step);
         return false;
     }
-    return true;
+    file_path(authorities, directory, AUTHORITIES);
+    file_path(path, directory, REVOCATIONS);
+    return cw_revocations_fit(authorities, path, why, why_size);
 }
 
 static void take_stamps(const char *directory, struct cw_file_stamp stamps[CW_NBDKIT_FILES])
@@ -156,11 +163,11 @@ static bool is_same(const struct cw_file_stamp one[CW_NBDKIT_FILES],
     return memcmp(one, two, CW_NBDKIT_FILES * sizeof one[0]) == 0;
 }
 
-/* Tells once of files that are not there. */
+/* Tells once of files that are not there or will not do. */
 static bool has_files(struct cw_controller *controller, struct cw_nbdkit *nbdkit,
                       const struct cw_store_attachment *attachment)
 {
-    char why[CW_STORE_PATH_SIZE + 256];
+    char why[CW_STORE_PATH_SIZE + 512];
     bool is_good = cw_nbdkit_has_files(attachment->certificates, why, sizeof why);
     if (!is_good && !nbdkit->is_lack_told)
         cw_event(controller, 2, "", "NBD by TLS at %s %s: %s", attachment->address,
@@ -247,9 +254,10 @@ __attribute__((noreturn)) static void become_nbdkit(const struct cw_store_attach
 
 static const char *volume_name(const struct cw_controller *controller, uint32_t group, int32_t volume)
 {
-    for (uint32_t i = 0; i < controller->view->volume_count; i++) {
-        if (controller->view->volumes[i].group == group && controller->view->volumes[i].volume == volume)
-            return controller->view->volumes[i].name;
+    const struct cw_store_view *view = controller->view;
+    for (uint32_t i = cw_view_volumes_from(view, group); cw_view_is_volume_of(view, i, group); i++) {
+        if (view->volumes[i].volume == volume)
+            return view->volumes[i].name;
     }
     return "";
 }
@@ -287,9 +295,12 @@ static void keep_nbdkit(struct cw_controller *controller, const struct cw_store_
         is_ending = true;
     }
     nbdkit->is_wanted = (is_as_wanted && !is_ending) || nbdkit->pid == 0;
-    if (nbdkit->pid == 0 && controller->now_ns >= nbdkit->not_before_ns &&
-        has_files(controller, nbdkit, attachment))
+    if (nbdkit->pid != 0 || controller->now_ns < nbdkit->not_before_ns)
+        return;
+    if (has_files(controller, nbdkit, attachment))
         start(controller, nbdkit, attachment, place);
+    else
+        nbdkit->not_before_ns = controller->now_ns + LOOK_NS;
 }
 
 static void end_nbdkit(struct cw_controller *controller, struct cw_nbdkit *nbdkit)

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
+#include "control/automatic.h"
 #include "control/controller.h"
 
 #define UNDO_LIMIT_NS  (10 * CW_SECOND)
@@ -18,6 +20,7 @@
 #define COPY_SEEN_NS   (3 * CW_SECOND)
 #define HEARTBEAT_NS   (1 * CW_SECOND)
 #define REFUSED_NS     (20 * CW_SECOND)
+#define PAUSE_TOLD_NS  (2500 * CW_MS)
 #define OPEN_LOST_NS   (2 * CW_SECOND) /* an opening answered so long ago shows in the status, or is lost */
 
 struct cw_operation *cw_operation_start(struct cw_controller *controller, enum cw_operation_kind kind,
@@ -31,7 +34,9 @@ struct cw_operation *cw_operation_start(struct cw_controller *controller, enum c
     }
     if (!slot)
         return NULL;
+    CW_ASSERT(controller->asking != NULL && "somebody asks for it right now");
     *slot = (struct cw_operation){.id = ++controller->last_operation,
+                                  .asking = *controller->asking,
                                   .kind = kind,
                                   .group = group,
                                   .started_ns = cw_monotonic_ns(),
@@ -53,7 +58,7 @@ struct cw_operation *cw_operation_taking(struct cw_controller *controller, uint3
     for (uint32_t i = 0; i < CW_OPERATIONS_MAX; i++) {
         struct cw_operation *operation = &controller->operations[i];
         if ((operation->kind == CW_OP_PROMOTE || operation->kind == CW_OP_SWITCHOVER) &&
-            !operation->is_done && operation->group == group)
+            !operation->is_done && !operation->moved_ns && operation->group == group)
             return operation;
     }
     return NULL;
@@ -84,24 +89,32 @@ static void withdraw(struct cw_controller *controller, const struct cw_operation
     (void)cw_view_refresh(controller);
 }
 
+static void tell_automatic(struct cw_controller *controller, const struct cw_operation *operation)
+{
+    const struct cw_store_group *group = cw_view_group_by_id(controller->view, operation->group);
+    cw_event(controller, operation->exit ? 2 : 1, group ? group->name : "", "automatic failover to %s %s: %s",
+             controller->config.site, operation->exit ? "ends" : "is done", operation->words);
+}
+
 void cw_operation_end(struct cw_controller *controller, struct cw_operation *operation, int exit,
                       const char *format, ...)
 {
-    static const char *const names[] = {
-        "", "promote", "switchover", "group create", "volume create", "volume delete"};
-    const struct cw_store_group *group = cw_view_group_by_id(controller->view, operation->group);
-    char action[96];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(operation->words, sizeof operation->words, format, arguments);
     va_end(arguments);
     operation->is_done = true;
     operation->exit = exit;
-    snprintf(action, sizeof action, "%s %s", names[operation->kind], group ? group->name : "");
-    if (exit && (operation->kind == CW_OP_PROMOTE || operation->kind == CW_OP_SWITCHOVER))
+    if (exit && !operation->is_automatic &&
+        (operation->kind == CW_OP_PROMOTE || operation->kind == CW_OP_SWITCHOVER))
         withdraw(controller, operation);
-    if (cw_store_audit_add(controller->store, controller->config.site, action, operation->words) != CW_OK)
-        fprintf(stderr, "the store did not take that record\n");
+    if (operation->is_automatic)
+        tell_automatic(controller, operation);
+    cw_audit(controller, &operation->asking,
+             exit == 0   ? "done"
+             : exit == 3 ? "refused"
+                         : "failed",
+             exit, operation->words, operation->id);
 }
 
 /* ---------------------------------------------------------------- taking a group */
@@ -111,7 +124,8 @@ static void open_taken(struct cw_controller *controller, struct cw_operation *op
                        const struct cw_store_group *group, struct cw_work *work)
 {
     const json_t *engine = cw_engine_group(controller, group->id);
-    cw_operation_say(operation, "opening %s at %s", group->name, controller->config.site);
+    if (!operation->is_put_off) /* else why was said */
+        cw_operation_say(operation, "opening %s at %s", group->name, controller->config.site);
     if (!work->is_busy && strcmp(cw_json_text(engine, "role", ""), "replica") == 0 &&
         cw_group_is_level(controller, group))
         operation->is_open_sent =
@@ -183,6 +197,8 @@ static bool keep_asking(struct cw_controller *controller, struct cw_operation *o
     if (controller->now_ns < operation->next_heartbeat_ns)
         return true;
     operation->next_heartbeat_ns = controller->now_ns + HEARTBEAT_NS;
+    if (operation->wanted_ns == 0)
+        operation->wanted_ns = cw_monotonic_ns();
     snprintf(request.taker, sizeof request.taker, "%s", controller->config.site);
     enum cw_status status = cw_store_request(controller->store, group->id, &request);
     if (status == CW_OK)
@@ -197,13 +213,26 @@ static void wait_for_holder(struct cw_controller *controller, struct cw_operatio
     const char *holder = group->authority.holder;
     uint64_t left_ns = cw_lease_watch_remaining_ns(&work->lease, group->authority.epoch,
                                                    controller->config.lease_ms * CW_MS, cw_monotonic_ns());
-    if (!keep_asking(controller, operation, group)) {
-        cw_operation_end(controller, operation, 1, "%s asks for %s as well: wait for that to end",
+    if (operation->only_from[0] && strcmp(operation->only_from, holder) != 0) {
+        cw_operation_end(controller, operation, 0, "%s has left %s already: %s is its primary", group->name,
+                         operation->only_from, holder);
+        return;
+    }
+    snprintf(operation->from, sizeof operation->from, "%s", holder);
+    operation->from_epoch = group->authority.epoch;
+    if (!operation->is_automatic && !keep_asking(controller, operation, group)) {
+        cw_operation_end(controller, operation, 3, "%s asks for %s as well: wait for that to end",
                          group->request.taker, group->name);
         return;
     }
     if (is_let_go(group) || (operation->kind == CW_OP_PROMOTE && left_ns == 0))
         open_taken(controller, operation, group, work);
+    else if (operation->kind == CW_OP_SWITCHOVER && cw_site_is_silent(controller, holder))
+        cw_operation_end(
+            controller, operation, 1,
+            "%s no longer answers, and has not let go of %s. Bring it back, or take over without it: "
+            "causeway promote %s --site %s",
+            holder, group->name, group->name, controller->config.site);
     else if (operation->kind == CW_OP_SWITCHOVER)
         cw_operation_say(operation, "waiting for %s to bring everybody level and let go of %s", holder,
                          group->name);
@@ -215,20 +244,29 @@ static void wait_for_holder(struct cw_controller *controller, struct cw_operatio
 }
 
 /* What a switchover needs beside both sites: a target that is level, or will be at once. */
-static struct cw_verdict judge_level(const struct cw_store_group *group, const struct cw_candidate *candidate)
+struct cw_verdict cw_switchover_level(const struct cw_controller *controller,
+                                      const struct cw_store_group *group,
+                                      const struct cw_candidate *candidate)
 {
     const char *site = candidate->identity.site;
+    char behind[200];
+    cw_catch_up_words(controller, group, site, behind, sizeof behind);
     struct cw_verdict verdict = {.answer = CW_ANSWER_NO};
     if (is_let_go(group))
         return cw_decide_candidate(&group->authority, candidate);
     if (candidate->image != CW_WORD_WHOLE || candidate->is_foreign)
         snprintf(verdict.words, sizeof verdict.words,
-                 "%s is still being copied to: wait until causeway status says in-sync", site);
+                 "%s is still being copied to: wait until causeway status says in-sync%s", site, behind);
     else if (cw_mode_word_has_set(group->mode) &&
              cw_decide_candidate(&group->authority, candidate).answer != CW_ANSWER_YES)
         snprintf(verdict.words, sizeof verdict.words,
-                 "%s is not in the in-sync set of %s: wait until causeway status says in-sync", site,
-                 group->name);
+                 "%s is not in the in-sync set of %s: wait until causeway status says in-sync%s", site,
+                 group->name, behind);
+    else if (!cw_mode_word_has_set(group->mode) && cw_is_far_behind(controller, group, site))
+        snprintf(verdict.words, sizeof verdict.words,
+                 "%s is so far behind that writes would be held for long: wait until it is nearer (causeway "
+                 "status)%s",
+                 site, behind);
     else
         verdict.answer = CW_ANSWER_YES;
     return verdict;
@@ -239,13 +277,86 @@ static bool may_go_on(struct cw_controller *controller, struct cw_operation *ope
                       const struct cw_store_group *group, const struct cw_candidate *candidate)
 {
     bool is_switchover = operation->kind == CW_OP_SWITCHOVER;
-    struct cw_verdict verdict =
-        is_switchover ? judge_level(group, candidate) : cw_decide_candidate(&group->authority, candidate);
+    struct cw_verdict verdict = is_switchover ? cw_switchover_level(controller, group, candidate)
+                                              : cw_decide_candidate(&group->authority, candidate);
     if (verdict.answer == CW_ANSWER_YES)
         return true;
     cw_operation_say(operation, "%s", verdict.words);
     if (!is_switchover || controller->now_ns - operation->started_ns > LEVEL_LIMIT_NS)
         cw_operation_end(controller, operation, 3, "%s", verdict.words);
+    return false;
+}
+
+/* Nobody asked for it, and its time is not, or no longer: until the claim is made, everything is as before.
+ */
+static bool is_called_off(struct cw_controller *controller, struct cw_operation *operation,
+                          const struct cw_store_group *group)
+{
+    struct cw_failover_verdict verdict;
+    if (!operation->is_automatic || strcmp(group->authority.holder, controller->config.site) == 0 ||
+        cw_automatic_goes_on(controller, group, &verdict))
+        return false;
+    cw_operation_end(controller, operation, 1, "called off: %s", verdict.words);
+    return true;
+}
+
+/* Where a promotion by tokens has come to. */
+static const char *words_of_outside(const struct cw_controller *controller,
+                                    const struct cw_operation *operation)
+{
+    return operation->outside_epoch && cw_outside_is_held(controller->store, operation->group)
+               ? "; outside of the store, which takes it over when a quorum of it answers"
+               : "";
+}
+
+/* The taker's engine has opened. A switchover then waits a little for what the old holder says of the pause.
+ */
+static void end_taken(struct cw_controller *controller, struct cw_operation *operation,
+                      const struct cw_store_group *group, const json_t *engine)
+{
+    const json_t *old = cw_facts_group(controller, operation->from, group->id);
+    const char *boot = cw_json_text(json_object_get(engine, "identity"), "boot_id", "");
+    bool is_one_clock = strcmp(boot, cw_json_text(json_object_get(old, "identity"), "boot_id", "-")) == 0;
+    struct cw_turn_told from = cw_turn_from_json(json_object_get(old, "turn"));
+    struct cw_turn_told to = cw_turn_from_json(json_object_get(engine, "turn"));
+    char pause[160];
+    bool is_moved = operation->kind == CW_OP_SWITCHOVER && operation->from[0];
+    if (is_moved && operation->moved_ns == 0)
+        operation->moved_ns = controller->now_ns;
+    operation->pause = cw_pause_compute(&from, operation->from_epoch, &to, group->authority.epoch,
+                                        is_one_clock, operation->wanted_ns);
+    cw_pause_words(&operation->pause, pause, sizeof pause);
+    cw_operation_say(operation, "%s is primary of %s; waiting for what %s says of the pause",
+                     controller->config.site, group->name, operation->from);
+    if (is_moved && !operation->pause.is_known && controller->now_ns - operation->moved_ns < PAUSE_TOLD_NS)
+        return;
+    if (is_moved)
+        cw_event(controller, 0, group->name, "switchover from %s to %s, epoch %lu; %s", operation->from,
+                 controller->config.site, group->authority.epoch, pause);
+    cw_operation_end(controller, operation, 0, "%s is primary of %s, epoch %lu%s%s%s%s",
+                     controller->config.site, group->name, group->authority.epoch, is_moved ? "; " : "",
+                     is_moved ? pause : "", operation->lacked, words_of_outside(controller, operation));
+}
+
+/* A promotion by tokens: false, when it has ended, or waits for this site's own engine to end its reign. */
+static bool may_break_glass(struct cw_controller *controller, struct cw_operation *operation,
+                            const struct cw_store_group *group, struct cw_work *work, const json_t *engine)
+{
+    const char *role = cw_json_text(engine, "role", "");
+    if (operation->outside_epoch == 0 || cw_outside_is_held(controller->store, group->id))
+        return true;
+    if (cw_store_silent_ms(controller->store) == 0 || !cw_outside_permitted(controller->store, group->id)) {
+        cw_operation_end(controller, operation, 3,
+                         "a quorum of the store answers again, and tokens are not for that; nothing was "
+                         "changed: causeway promote %s --site %s",
+                         group->name, controller->config.site);
+        return false;
+    }
+    if (strcmp(role, "primary") != 0 && strcmp(role, "draining") != 0 && strcmp(role, "drained") != 0)
+        return true;
+    cw_operation_say(operation, "waiting for the engine of %s to end epoch %lu", controller->config.site,
+                     group->authority.epoch);
+    cw_role_fence(controller, group, work);
     return false;
 }
 
@@ -260,11 +371,17 @@ static void run_taking(struct cw_controller *controller, struct cw_operation *op
         return;
     }
     struct cw_store_group group = *found; /* what follows may load the view anew */
-    if (is_primary_here(controller, &group, engine)) {
-        cw_operation_end(controller, operation, 0, "%s is primary of %s, epoch %lu%s",
-                         controller->config.site, group.name, group.authority.epoch, operation->lacked);
+    if (group.authority.epoch >= operation->outside_epoch && is_primary_here(controller, &group, engine)) {
+        end_taken(controller, operation, &group, engine);
         return;
     }
+    if (operation->moved_ns) { /* and has gone on since */
+        cw_operation_end(controller, operation, 0, "%s was primary of %s, and is no longer: causeway status",
+                         controller->config.site, group.name);
+        return;
+    }
+    if (!may_break_glass(controller, operation, &group, work, engine))
+        return;
     note_lacked(controller, operation, &group);
     if (!cw_candidate_here(controller, &group, &candidate)) {
         const char *why = cw_view_place_error(controller->view, operation->group, controller->config.site);
@@ -272,6 +389,8 @@ static void run_taking(struct cw_controller *controller, struct cw_operation *op
                          why[0] ? ": " : "", why);
         return;
     }
+    if (is_called_off(controller, operation, &group))
+        return;
     if (controller->engine.status_at_ns < operation->started_ns)
         return; /* judged by what the engine says now, not by what it said before */
     if (!operation->is_open_sent && !may_go_on(controller, operation, &group, &candidate))
@@ -290,9 +409,10 @@ static void run_taking(struct cw_controller *controller, struct cw_operation *op
 static const struct cw_store_place *find_failed(const struct cw_controller *controller, uint32_t group,
                                                 int32_t volume)
 {
-    for (uint32_t i = 0; i < controller->view->place_count; i++) {
-        const struct cw_store_place *place = &controller->view->places[i];
-        if (place->group == group && place->volume == volume && place->error[0] && !place->is_made)
+    const struct cw_store_view *view = controller->view;
+    for (uint32_t i = cw_view_places_from(view, group); cw_view_is_place_of(view, i, group); i++) {
+        const struct cw_store_place *place = &view->places[i];
+        if (place->volume == volume && place->error[0] && !place->is_made)
             return place;
     }
     return NULL;
@@ -301,10 +421,11 @@ static const struct cw_store_place *find_failed(const struct cw_controller *cont
 static bool is_made_everywhere(struct cw_controller *controller, struct cw_operation *operation,
                                int32_t volume)
 {
-    for (uint32_t i = 0; i < controller->view->place_count; i++) {
-        const struct cw_store_place *place = &controller->view->places[i];
-        if (place->group != operation->group || place->volume != volume || place->is_made ||
-            !cw_site_is_alive(controller, place->site))
+    const struct cw_store_view *view = controller->view;
+    uint32_t group = operation->group;
+    for (uint32_t i = cw_view_places_from(view, group); cw_view_is_place_of(view, i, group); i++) {
+        const struct cw_store_place *place = &view->places[i];
+        if (place->volume != volume || place->is_made || !cw_site_is_alive(controller, place->site))
             continue;
         cw_operation_say(operation, "%s makes %s", place->site, place->path);
         return false;
@@ -328,9 +449,8 @@ static void run_undo(struct cw_controller *controller, struct cw_operation *oper
 {
     const struct cw_store_view *view = controller->view;
     bool is_there = operation->kind == CW_OP_GROUP_CREATE && cw_view_group_by_id(view, operation->group);
-    for (uint32_t i = 0; i < view->volume_count && operation->kind == CW_OP_VOLUME_CREATE; i++)
-        is_there = is_there || (view->volumes[i].group == operation->group &&
-                                view->volumes[i].volume == operation->volume);
+    if (operation->kind == CW_OP_VOLUME_CREATE)
+        is_there = cw_view_volume_by_id(view, operation->group, operation->volume) != NULL;
     if (is_there && controller->now_ns < operation->deadline_ns)
         return;
     char words[sizeof operation->words];
@@ -434,6 +554,7 @@ void cw_operations_fail(struct cw_controller *controller, const char *words)
         struct cw_operation *operation = &controller->operations[i];
         if (operation->kind == CW_OP_NONE || operation->is_done)
             continue;
+        cw_outside_withdraw(controller->store, operation->group);
         snprintf(operation->words, sizeof operation->words, "%s", words);
         operation->is_done = true;
         operation->exit = 1;
@@ -448,7 +569,7 @@ void cw_operations_run(struct cw_controller *controller)
             continue;
         if (operation->is_undoing) {
             run_undo(controller, operation);
-        } else if (controller->now_ns > operation->deadline_ns) {
+        } else if (controller->now_ns > operation->deadline_ns && !operation->moved_ns) {
             char waited[sizeof operation->words], store[96] = "";
             snprintf(waited, sizeof waited, "%.400s", operation->words);
             if (controller->store_failed_ns)

@@ -38,7 +38,7 @@ static int misuse(const struct cw_cli *cli, const char *what, const char *name)
     return CW_EXIT_USAGE;
 }
 
-static const char global_options[] = "site= lab= socket= json help";
+static const char global_options[] = "site= lab= socket= connect= identity= reason= json help";
 
 /* Takes the value of a global option; true: it was one. */
 static bool take_global(struct cw_cli *cli, const char *name, size_t length, const char *value, bool *is_help)
@@ -46,9 +46,10 @@ static bool take_global(struct cw_cli *cli, const char *name, size_t length, con
     static const struct {
         const char *name;
         size_t offset;
-    } globals[] = {{"site", offsetof(struct cw_cli, site)},
-                   {"lab", offsetof(struct cw_cli, lab)},
-                   {"socket", offsetof(struct cw_cli, socket)}};
+    } globals[] = {
+        {"site", offsetof(struct cw_cli, site)},         {"lab", offsetof(struct cw_cli, lab)},
+        {"socket", offsetof(struct cw_cli, socket)},     {"connect", offsetof(struct cw_cli, connect)},
+        {"identity", offsetof(struct cw_cli, identity)}, {"reason", offsetof(struct cw_cli, reason)}};
     if (length == 4 && strncmp(name, "json", 4) == 0)
         return cli->is_json = true;
     if (length == 4 && strncmp(name, "help", 4) == 0)
@@ -228,9 +229,13 @@ const char *cw_cli_lab(const struct cw_cli *cli)
 
 void cw_cli_help(const struct cw_command *command)
 {
-    printf("usage: causeway %s %s\n\n%s\n", command->words, command->operands, command->help);
-    printf("\nEverywhere: --json (the outcome as JSON), --site S (ask that site's controller), --lab DIR (or "
-           "CAUSEWAY_LAB;\ndefault %s), --socket PATH (a controller outside a lab).\n"
+    bool is_site_taken = strstr(command->operands, "--site S") != NULL;
+    printf("usage: causeway %s%s%s\n\n%s\n", command->words, command->operands[0] ? " " : "",
+           command->operands, command->help);
+    printf("\nEverywhere: --json (the outcome as JSON), %s--lab DIR (or CAUSEWAY_LAB;\n"
+           "default %s), --socket PATH (a controller outside a lab),\n"
+           "--connect ADDRESS:PORT --identity DIR (one elsewhere, by the certificate in DIR),\n"
+           "--reason TEXT (why, for the audit: causeway events --audit).\n"
            "Exit: 0 done, 1 failed, 2 wrong usage, 3 refused as unsafe.\n",
-           CW_LAB_DEFAULT);
+           is_site_taken ? "" : "--site S (ask that site's controller), ", CW_LAB_DEFAULT);
 }

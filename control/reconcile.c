@@ -24,12 +24,11 @@
 struct cw_work *cw_work_of(struct cw_controller *controller, uint32_t group)
 {
     struct cw_work *free_one = NULL;
-    for (uint32_t i = 0; i < CW_STORE_GROUPS_MAX; i++) {
+    for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX; i++) {
         struct cw_work *work = &controller->works[i];
         if (work->group == group)
             return work;
-        bool is_over = !work->is_busy && !cw_view_group_by_id(controller->view, work->group);
-        if (is_over && !free_one)
+        if (!free_one && !work->is_busy && !cw_view_group_by_id(controller->view, work->group))
             free_one = work;
     }
     if (free_one)
@@ -125,11 +124,12 @@ static json_t *group_parameters(const struct cw_controller *controller, const st
     json_t *sites = json_array();
     for (uint32_t i = 0; i < group->site_count; i++)
         json_array_append_new(sites, json_string(group->sites[i]));
-    return json_pack("{s:i,s:s,s:s,s:i,s:I,s:o,s:o,s:{s:s,s:I,s:b}}", "group", (int)group->id, "name",
+    return json_pack("{s:i,s:s,s:s,s:i,s:I,s:I,s:o,s:o,s:{s:s,s:I,s:b}}", "group", (int)group->id, "name",
                      group->name, "mode", cw_mode_word_name(group->mode), "min_in_sync",
                      (int)group->min_in_sync, "replica_timeout_ms", (json_int_t)group->replica_timeout_ms,
-                     "sites", sites, "removed_volumes", removed_volumes(controller, group, engine), "journal",
-                     "path", journal->path, "size", (json_int_t)group->journal_bytes, "create", 0);
+                     "copy_brake_ms", (json_int_t)group->copy_brake_ms, "sites", sites, "removed_volumes",
+                     removed_volumes(controller, group, engine), "journal", "path", journal->path, "size",
+                     (json_int_t)group->journal_bytes, "create", 0);
 }
 
 static void on_group_attached(struct cw_controller *controller, const struct cw_engine_call *call,
@@ -164,6 +164,7 @@ static bool attach_group(struct cw_controller *controller, const struct cw_store
     if (is_needed) {
         bool create = !engine && !journal->is_made;
         json_object_set_new(json_object_get(parameters, "journal"), "create", json_boolean(create));
+        json_object_set_new(parameters, "epoch", json_integer((json_int_t)group->authority.epoch));
         work->is_busy = cw_engine_ask(controller, "group.attach", json_incref(parameters),
                                       (struct cw_engine_call){.answer = on_group_attached,
                                                               .group = group->id,
@@ -260,8 +261,8 @@ static void forget_file(struct cw_controller *controller, const struct cw_store_
 
 static bool any_place_left(const struct cw_store_view *view, uint32_t group, int32_t volume)
 {
-    for (uint32_t i = 0; i < view->place_count; i++) {
-        if (view->places[i].group == group && view->places[i].volume == volume)
+    for (uint32_t i = cw_view_places_from(view, group); cw_view_is_place_of(view, i, group); i++) {
+        if (view->places[i].volume == volume)
             return true;
     }
     return false;
@@ -309,15 +310,14 @@ static bool detach_volume(struct cw_controller *controller, const struct cw_stor
 static void forget_group(struct cw_controller *controller, uint32_t id)
 {
     const struct cw_store_view *view = controller->view;
-    for (uint32_t i = 0; i < view->place_count; i++) {
-        if (view->places[i].group == id && strcmp(view->places[i].site, controller->config.site) == 0)
+    cw_failovers_forget(controller, id);
+    for (uint32_t i = cw_view_places_from(view, id); cw_view_is_place_of(view, i, id); i++) {
+        if (strcmp(view->places[i].site, controller->config.site) == 0)
             forget_file(controller, &view->places[i]);
     }
     (void)cw_view_refresh(controller);
-    for (uint32_t i = 0; i < view->place_count; i++) {
-        if (view->places[i].group == id)
-            return;
-    }
+    if (cw_view_is_place_of(view, cw_view_places_from(view, id), id))
+        return;
     if (cw_store_group_remove(controller->store, id) == CW_OK)
         (void)cw_view_refresh(controller);
 }
@@ -394,10 +394,9 @@ static bool restart_if_down(struct cw_controller *controller, const struct cw_st
 static bool step_volumes(struct cw_controller *controller, const struct cw_store_group *group,
                          struct cw_work *work, const json_t *engine)
 {
-    for (uint32_t i = 0; i < controller->view->volume_count; i++) {
-        const struct cw_store_volume *volume = &controller->view->volumes[i];
-        if (volume->group != group->id)
-            continue;
+    const struct cw_store_view *view = controller->view;
+    for (uint32_t i = cw_view_volumes_from(view, group->id); cw_view_is_volume_of(view, i, group->id); i++) {
+        const struct cw_store_volume *volume = &view->volumes[i];
         const json_t *there = cw_engine_volume(engine, volume->volume);
         bool is_to_be_there = !volume->is_deleting || wants_last_writes(controller, volume, engine);
         if (!is_to_be_there) {
@@ -417,13 +416,13 @@ static bool step_volumes(struct cw_controller *controller, const struct cw_store
 bool cw_group_is_level(const struct cw_controller *controller, const struct cw_store_group *group)
 {
     const json_t *engine = cw_engine_group(controller, group->id);
-    for (uint32_t i = 0; i < controller->view->volume_count && engine; i++) {
-        const struct cw_store_volume *volume = &controller->view->volumes[i];
+    const struct cw_store_view *view = controller->view;
+    for (uint32_t i = cw_view_volumes_from(view, group->id); cw_view_is_volume_of(view, i, group->id); i++) {
+        const struct cw_store_volume *volume = &view->volumes[i];
         const struct cw_store_place *place =
-            cw_view_place(controller->view, group->id, volume->volume, controller->config.site);
+            cw_view_place(view, group->id, volume->volume, controller->config.site);
         /* One that never was here cannot hold up an opening; one that was must be there again first. */
-        if (volume->group == group->id && !volume->is_deleting && place && place->is_made &&
-            !cw_engine_volume(engine, volume->volume))
+        if (!volume->is_deleting && place && place->is_made && !cw_engine_volume(engine, volume->volume))
             return false;
     }
     return engine != NULL;
@@ -450,7 +449,8 @@ static void watch_leases(struct cw_controller *controller)
 {
     for (uint32_t i = 0; i < controller->view->group_count; i++) {
         const struct cw_store_group *group = &controller->view->groups[i];
-        struct cw_work *work = cw_work_of(controller, group->id);
+        bool is_here = cw_group_has_site(group, controller->config.site);
+        struct cw_work *work = is_here ? cw_work_of(controller, group->id) : NULL;
         uint64_t counter = 0;
         if (!work)
             continue;
@@ -462,11 +462,24 @@ static void watch_leases(struct cw_controller *controller)
     }
 }
 
+bool cw_is_handing_over(const struct cw_controller *controller)
+{
+    for (uint32_t i = 0; i < controller->view->group_count; i++) {
+        const struct cw_store_group *group = &controller->view->groups[i];
+        if (group->request.taker[0] && strcmp(group->authority.holder, controller->config.site) == 0 &&
+            strcmp(group->request.taker, controller->config.site) != 0 &&
+            group->request.epoch == group->authority.epoch &&
+            group->authority.fenced_epoch != group->authority.epoch)
+            return true;
+    }
+    return false;
+}
+
 bool cw_is_in_transition(const struct cw_controller *controller)
 {
-    if (cw_operations_are_running(controller))
+    if (cw_operations_are_running(controller) || cw_is_handing_over(controller))
         return true;
-    for (uint32_t i = 0; i < CW_STORE_GROUPS_MAX; i++) {
+    for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX; i++) {
         if (controller->works[i].group && (controller->works[i].is_busy || controller->works[i].open_sent_ns))
             return true;
     }
@@ -485,9 +498,10 @@ void cw_reconcile(struct cw_controller *controller)
     if (!engine->status || cw_store_fault(controller->store)[0])
         return;
     for (uint32_t i = 0; i < controller->view->group_count; i++) {
+        if (!cw_group_has_site(&controller->view->groups[i], controller->config.site))
+            continue;
         /* A copy: a step may load the view anew. */
         struct cw_store_group group = controller->view->groups[i];
-        if (cw_group_has_site(&group, controller->config.site))
-            step_group(controller, &group);
+        step_group(controller, &group);
     }
 }

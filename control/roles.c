@@ -34,13 +34,13 @@ static bool is_opening(const json_t *engine)
 /* An engine that has just started tells of its volumes when they are attached: the store's word on their data
  * may be of before a full copy that has ended since. */
 static bool has_all_volumes(const struct cw_controller *controller, const struct cw_store_group *group,
-                            const json_t *engine)
+                            const char *site, const json_t *engine)
 {
-    for (uint32_t i = 0; i < controller->view->volume_count; i++) {
-        const struct cw_store_volume *volume = &controller->view->volumes[i];
-        const struct cw_store_place *here =
-            cw_view_place(controller->view, group->id, volume->volume, controller->config.site);
-        bool is_to_be_there = volume->group == group->id && !volume->is_deleting && here && here->is_made;
+    const struct cw_store_view *view = controller->view;
+    for (uint32_t i = cw_view_volumes_from(view, group->id); cw_view_is_volume_of(view, i, group->id); i++) {
+        const struct cw_store_volume *volume = &view->volumes[i];
+        const struct cw_store_place *here = cw_view_place(view, group->id, volume->volume, site);
+        bool is_to_be_there = !volume->is_deleting && here && here->is_made;
         if (is_to_be_there && !cw_engine_volume(engine, volume->volume))
             return false;
     }
@@ -50,15 +50,14 @@ static bool has_all_volumes(const struct cw_controller *controller, const struct
 /* Did a volume begin here with other data than at the first primary, and no full copy has ended since? The
  * copy gives a volume the base of its source. */
 static bool has_other_data(const struct cw_controller *controller, const struct cw_store_group *group,
-                           const json_t *engine)
+                           const char *site, const json_t *engine)
 {
-    for (uint32_t i = 0; i < controller->view->volume_count; i++) {
-        const struct cw_store_volume *volume = &controller->view->volumes[i];
-        const struct cw_store_place *first =
-            cw_view_place(controller->view, group->id, volume->volume, group->first);
-        const struct cw_store_place *here =
-            cw_view_place(controller->view, group->id, volume->volume, controller->config.site);
-        if (volume->group != group->id || volume->is_deleting || !first || !here)
+    const struct cw_store_view *view = controller->view;
+    for (uint32_t i = cw_view_volumes_from(view, group->id); cw_view_is_volume_of(view, i, group->id); i++) {
+        const struct cw_store_volume *volume = &view->volumes[i];
+        const struct cw_store_place *first = cw_view_place(view, group->id, volume->volume, group->first);
+        const struct cw_store_place *here = cw_view_place(view, group->id, volume->volume, site);
+        if (volume->is_deleting || !first || !here)
             continue;
         const json_t *there = cw_engine_volume(engine, volume->volume);
         if (first->base != cw_json_hex(there, "base", here->base))
@@ -67,14 +66,14 @@ static bool has_other_data(const struct cw_controller *controller, const struct 
     return false;
 }
 
-bool cw_candidate_here(const struct cw_controller *controller, const struct cw_store_group *group,
-                       struct cw_candidate *candidate)
+bool cw_candidate_at(const struct cw_controller *controller, const struct cw_store_group *group,
+                     const char *site, struct cw_candidate *candidate)
 {
-    const json_t *engine = cw_engine_group(controller, group->id);
+    const json_t *engine = cw_facts_group(controller, site, group->id);
     const char *image = cw_json_text(engine, "image", "whole");
     *candidate = (struct cw_candidate){.group = group->name,
                                        .mode = group->mode,
-                                       .is_first = strcmp(group->first, controller->config.site) == 0,
+                                       .is_first = strcmp(group->first, site) == 0,
                                        .image = strcmp(image, "broken") == 0    ? CW_WORD_BROKEN
                                                 : strcmp(image, "copying") == 0 ? CW_WORD_COPYING
                                                                                 : CW_WORD_WHOLE};
@@ -82,17 +81,26 @@ bool cw_candidate_here(const struct cw_controller *controller, const struct cw_s
     candidate->has_old_image = json_is_object(old);
     candidate->old_sequence = cw_json_u64(old, "sequence", 0);
     candidate->old_age_seconds = cw_json_u64(old, "age_seconds", 0);
+    candidate->is_foreign = has_other_data(controller, group, site, engine);
+    return engine && has_all_volumes(controller, group, site, engine) &&
+           cw_member_from_json(json_object_get(engine, "identity"), &candidate->identity) &&
+           strcmp(candidate->identity.site, site) == 0;
+}
+
+bool cw_candidate_here(const struct cw_controller *controller, const struct cw_store_group *group,
+                       struct cw_candidate *candidate)
+{
+    bool is_told = cw_engine_group(controller, group->id) &&
+                   cw_candidate_at(controller, group, controller->config.site, candidate);
     for (uint32_t i = 0; i < CW_OPERATIONS_MAX; i++) {
         const struct cw_operation *operation = &controller->operations[i];
         if (operation->kind == CW_OP_PROMOTE && operation->group == group->id && !operation->is_done) {
             candidate->accept_loss = operation->accept_loss;
             candidate->inconsistent = operation->inconsistent;
+            candidate->is_automatic = operation->is_automatic;
         }
     }
-    candidate->is_foreign = has_other_data(controller, group, engine);
-    return engine && has_all_volumes(controller, group, engine) &&
-           cw_member_from_json(json_object_get(engine, "identity"), &candidate->identity) &&
-           strcmp(candidate->identity.site, controller->config.site) == 0;
+    return is_told;
 }
 
 /* ---------------------------------------------------------------- opening */
@@ -106,15 +114,21 @@ static void on_open_answered(struct cw_controller *controller, const struct cw_e
     if (result) {
         if (operation)
             operation->open_answered_ns = cw_monotonic_ns();
+        if (operation)
+            operation->is_put_off = false;
         return;
     }
     work->open_sent_ns = 0;
     work->not_before_ns = controller->now_ns + REOPEN_NS;
     if (operation && strcmp(status, "disconnected") == 0)
         operation->is_open_sent = false; /* the next engine knows nothing of it */
-    else if (operation && strcmp(status, "again") == 0)
-        operation->is_open_sent = false; /* files of a copy are being made or switched: that ends by itself */
-    else if (operation)
+    else if (operation && strcmp(status, "again") == 0) {
+        /* Ends by itself: files of a copy are made or switched, or a primary lives by a grant of this site.
+         */
+        operation->is_open_sent = false;
+        operation->is_put_off = true;
+        cw_operation_say(operation, "%s", words);
+    } else if (operation)
         cw_operation_end(controller, operation, strcmp(status, "refused") == 0 ? 3 : 1, "%s", words);
 }
 
@@ -132,9 +146,11 @@ bool cw_role_open(struct cw_controller *controller, const struct cw_store_group 
     if (authority->fenced_epoch == authority->epoch && authority->handover.site[0])
         (void)cw_set_put(&set, &authority->handover);
     json_t *parameters =
-        json_pack("{s:i,s:I,s:s,s:o,s:o,s:b,s:b}", "group", (int)group->id, "epoch",
-                  (json_int_t)authority->epoch, "holder", authority->holder, "set", cw_set_to_json(&set),
-                  "reign", cw_json_from_hex(reign), "accept_loss", accept_loss, "inconsistent", inconsistent);
+        json_pack("{s:i,s:I,s:I,s:s,s:o,s:o,s:b,s:b,s:I}", "group", (int)group->id, "epoch",
+                  (json_int_t)authority->epoch, "fenced_epoch", (json_int_t)authority->fenced_epoch, "holder",
+                  authority->holder, "set", cw_set_to_json(&set), "reign", cw_json_from_hex(reign),
+                  "accept_loss", accept_loss, "inconsistent", inconsistent, "epoch_floor",
+                  (json_int_t)cw_outside_permitted(controller->store, group->id));
     work->is_busy = cw_engine_ask(controller, "group.open", parameters,
                                   (struct cw_engine_call){.answer = on_open_answered, .group = group->id});
     if (work->is_busy)
@@ -201,6 +217,12 @@ static void fence(struct cw_controller *controller, const struct cw_store_group 
             .answer = on_fenced, .group = group->id, .epoch = group->authority.epoch, .kept = confirm});
     if (!work->is_busy)
         json_decref(confirm);
+}
+
+void cw_role_fence(struct cw_controller *controller, const struct cw_store_group *group, struct cw_work *work)
+{
+    if (!work->is_busy)
+        fence(controller, group, work, NULL);
 }
 
 static void on_draining(struct cw_controller *controller, const struct cw_engine_call *call,
@@ -290,6 +312,10 @@ static void tell_changes(struct cw_controller *controller, const struct cw_store
                          struct cw_work *work, const json_t *engine)
 {
     uint64_t epoch = cw_json_u64(engine, "epoch", 0);
+    uint64_t left_ns = cw_json_u64(json_object_get(engine, "turn"), "left_ns", 0);
+    if (left_ns != work->left_ns)
+        controller->facts_due_ns = 0; /* the taker waits for our part of the pause */
+    work->left_ns = left_ns;
     if (is_role(engine, "primary"))
         work->open_sent_ns = 0;
     if (!is_role(engine, "primary") || work->opened_epoch == epoch)

@@ -35,10 +35,25 @@ static bool make_room(char **bytes, size_t *size, size_t used, size_t length, si
     return true;
 }
 
+/* Gives back what one large message took. */
+static void shrink(char **bytes, size_t *size, size_t used)
+{
+    if (used > 0 || *size <= CW_RPC_KEPT_MAX)
+        return;
+    free(*bytes);
+    *bytes = NULL;
+    *size = 0;
+}
+
+static size_t line_max(const struct cw_rpc_lines *lines)
+{
+    return lines->line_max ? lines->line_max : CW_RPC_LINE_MAX;
+}
+
 bool cw_rpc_lines_push(struct cw_rpc_lines *lines, const void *bytes, size_t length)
 {
     /* One line and one read may stand here together. */
-    if (!make_room(&lines->bytes, &lines->size, lines->used, length, 2 * (size_t)CW_RPC_LINE_MAX))
+    if (!make_room(&lines->bytes, &lines->size, lines->used, length, 2 * line_max(lines)))
         return false;
     memcpy(lines->bytes + lines->used, bytes, length);
     lines->used += length;
@@ -48,7 +63,7 @@ bool cw_rpc_lines_push(struct cw_rpc_lines *lines, const void *bytes, size_t len
 void cw_rpc_lines_free(struct cw_rpc_lines *lines)
 {
     free(lines->bytes);
-    *lines = (struct cw_rpc_lines){0};
+    *lines = (struct cw_rpc_lines){.line_max = lines->line_max};
 }
 
 static bool is_id(const json_t *id)
@@ -84,12 +99,17 @@ enum cw_rpc_next cw_rpc_lines_next(struct cw_rpc_lines *lines, struct cw_rpc_mes
 {
     *message = (struct cw_rpc_message){0};
     for (;;) {
-        char *end = lines->used ? memchr(lines->bytes, '\n', lines->used) : NULL;
+        char *end = lines->used > lines->looked
+                        ? memchr(lines->bytes + lines->looked, '\n', lines->used - lines->looked)
+                        : NULL;
         size_t length = end ? (size_t)(end - lines->bytes) : lines->used;
-        if (length > CW_RPC_LINE_MAX)
+        lines->looked = end ? 0 : lines->used;
+        if (length > line_max(lines))
             return CW_RPC_NEXT_TOO_LONG;
-        if (!end)
+        if (!end) {
+            shrink(&lines->bytes, &lines->size, lines->used);
             return CW_RPC_NEXT_NONE;
+        }
         json_t *whole = length ? json_loadb(lines->bytes, length, JSON_REJECT_DUPLICATES, NULL) : NULL;
         lines->used -= length + 1;
         memmove(lines->bytes, end + 1, lines->used);
@@ -168,18 +188,26 @@ void cw_rpc_connection_close(struct cw_rpc_connection *connection)
 bool cw_rpc_connection_read(struct cw_rpc_connection *connection)
 {
     char bytes[16384];
-    ssize_t n = recv(connection->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    ssize_t n = connection->carrier ? connection->carrier->receive(connection->carried, bytes, sizeof bytes)
+                                    : recv(connection->fd, bytes, sizeof bytes, MSG_DONTWAIT);
     if (n > 0)
         return cw_rpc_lines_push(&connection->in, bytes, (size_t)n);
     return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+static ssize_t transmit(struct cw_rpc_connection *connection, const char *bytes, size_t size)
+{
+    return connection->carrier ? connection->carrier->transmit(connection->carried, bytes, size)
+                               : send(connection->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 bool cw_rpc_connection_flush(struct cw_rpc_connection *connection)
 {
     size_t sent = 0;
     while (sent < connection->out_used) {
-        ssize_t n = send(connection->fd, connection->out + sent, connection->out_used - sent,
-                         MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = transmit(connection, connection->out + sent, connection->out_used - sent);
+        if (n == 0)
+            return false;
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno != EAGAIN)
@@ -191,15 +219,36 @@ bool cw_rpc_connection_flush(struct cw_rpc_connection *connection)
     connection->out_used -= sent;
     if (sent > 0)
         memmove(connection->out, connection->out + sent, connection->out_used);
+    shrink(&connection->out, &connection->out_size, connection->out_used);
     return true;
+}
+
+/* The text of a message that is not too long; NULL: no memory, or nothing can be said in its place. */
+static char *text_of(json_t *message)
+{
+    char words[160], *text = json_dumps(message, JSON_COMPACT);
+    json_t *id = json_object_get(message, "id");
+    size_t length = text ? strlen(text) : 0;
+    bool is_answer = json_object_get(message, "result") != NULL;
+    if (length <= (is_answer ? CW_RPC_ANSWER_MAX : CW_RPC_LINE_MAX))
+        return text;
+    free(text);
+    if (!is_answer)
+        return NULL;
+    snprintf(words, sizeof words, "the answer has %zu bytes, and at most %u are sent: ask for less", length,
+             CW_RPC_ANSWER_MAX);
+    json_t *error = cw_rpc_error(id, CW_RPC_FAILED, words, NULL);
+    text = json_dumps(error, JSON_COMPACT);
+    json_decref(error);
+    return text;
 }
 
 bool cw_rpc_connection_send(struct cw_rpc_connection *connection, json_t *message)
 {
-    char *text = json_dumps(message, JSON_COMPACT);
+    char *text = text_of(message);
     size_t length = text ? strlen(text) : 0;
     bool ok =
-        text && connection->fd >= 0 && length <= CW_RPC_LINE_MAX &&
+        text && connection->fd >= 0 &&
         make_room(&connection->out, &connection->out_size, connection->out_used, length + 1, CW_RPC_OUT_MAX);
     if (ok) {
         memcpy(connection->out + connection->out_used, text, length);
@@ -286,23 +335,6 @@ static int64_t now_ms(void)
     return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
 }
 
-static bool send_whole(int fd, json_t *message)
-{
-    char *text = json_dumps(message, JSON_COMPACT);
-    size_t length = text ? strlen(text) : 0, sent = 0;
-    json_decref(message);
-    if (text)
-        text[length++] = '\n'; /* in place of its end */
-    while (text && sent < length) {
-        ssize_t n = send(fd, text + sent, length - sent, MSG_NOSIGNAL);
-        if (n < 0 && errno != EINTR)
-            break;
-        sent += n > 0 ? (size_t)n : 0;
-    }
-    free(text);
-    return length > 0 && sent == length;
-}
-
 static void fail(struct cw_rpc_failure *failure, const char *words)
 {
     *failure = (struct cw_rpc_failure){.exit = 1};
@@ -319,12 +351,14 @@ static void fail_as_answered(struct cw_rpc_failure *failure, const json_t *error
     snprintf(failure->elsewhere, sizeof failure->elsewhere, "%s", cw_json_text(data, "socket", ""));
 }
 
-/* Waits for more bytes until the deadline; false with words in failure. */
-static bool read_more(int fd, struct cw_rpc_lines *lines, int64_t deadline_ms, struct cw_rpc_failure *failure)
+/* Sends what waits, and waits for bytes, until the deadline; false with words in failure. */
+static bool exchange(struct cw_rpc_connection *connection, int64_t deadline_ms,
+                     struct cw_rpc_failure *failure)
 {
-    char bytes[16384];
-    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    struct pollfd ready = {.fd = connection->fd, .events = POLLIN};
     int64_t left = deadline_ms - now_ms();
+    if (connection->out_used)
+        ready.events |= POLLOUT;
     int n = poll(&ready, 1, left > 0 ? (int)left : 0);
     if (n == 0) {
         fail(failure, "no answer in time");
@@ -332,27 +366,30 @@ static bool read_more(int fd, struct cw_rpc_lines *lines, int64_t deadline_ms, s
     }
     if (n < 0)
         return errno == EINTR;
-    ssize_t got = recv(fd, bytes, sizeof bytes, 0);
-    if (got > 0 && cw_rpc_lines_push(lines, bytes, (size_t)got))
-        return true;
-    fail(failure, "the connection was closed before the answer");
-    return false;
+    bool is_open = !(ready.revents & POLLOUT) || cw_rpc_connection_flush(connection);
+    if (ready.revents & ~POLLOUT)
+        is_open = cw_rpc_connection_read(connection) && is_open;
+    is_open = is_open || (connection->in.used && memchr(connection->in.bytes, '\n', connection->in.used));
+    if (!is_open)
+        fail(failure, "the connection was closed before the answer");
+    return is_open;
 }
 
-json_t *cw_rpc_ask(int fd, struct cw_rpc_lines *lines, const char *method, json_t *params, int timeout_ms,
+json_t *cw_rpc_ask(struct cw_rpc_connection *connection, const char *method, json_t *params, int timeout_ms,
                    struct cw_rpc_failure *failure)
 {
     static json_int_t last_id;
     json_int_t id = ++last_id;
     int64_t deadline_ms = now_ms() + timeout_ms;
-    if (!send_whole(fd, cw_rpc_call(id, method, params))) {
+    connection->in.line_max = CW_RPC_ANSWER_MAX;
+    if (!cw_rpc_connection_send(connection, cw_rpc_call(id, method, params))) {
         fail(failure, "the connection was closed");
         return NULL;
     }
     for (;;) {
         struct cw_rpc_message message;
-        enum cw_rpc_next next = cw_rpc_lines_next(lines, &message);
-        if (next == CW_RPC_NEXT_NONE && read_more(fd, lines, deadline_ms, failure))
+        enum cw_rpc_next next = cw_rpc_lines_next(&connection->in, &message);
+        if (next == CW_RPC_NEXT_NONE && exchange(connection, deadline_ms, failure))
             continue;
         if (next == CW_RPC_NEXT_NONE)
             return NULL;

@@ -7,14 +7,19 @@
  */
 #pragma once
 
+#include <assert.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#define CW_RPC_LINE_MAX (1024u * 1024u)
-#define CW_RPC_OUT_MAX  (8u * 1024u * 1024u)
+#define CW_RPC_LINE_MAX (1024u * 1024u) /* of what is asked, and of what an engine says */
+#define CW_RPC_ANSWER_MAX                                                                                    \
+    (8u * 1024u * 1024u) /* of what a controller answers: the status of 1024 groups has 2 MB */
+#define CW_RPC_OUT_MAX  (12u * 1024u * 1024u) /* what waits to be read */
+#define CW_RPC_KEPT_MAX (256u * 1024u)        /* memory of a connection that says nothing right now */
+static_assert(CW_RPC_ANSWER_MAX < CW_RPC_OUT_MAX, "one answer always fits");
 
 enum cw_rpc_code {
     CW_RPC_PARSE = -32700,
@@ -42,6 +47,8 @@ struct cw_rpc_message {
 struct cw_rpc_lines {
     char *bytes;
     size_t used, size;
+    size_t looked;   /* so many have no end of line */
+    size_t line_max; /* set after the start; 0: CW_RPC_LINE_MAX */
 };
 
 enum cw_rpc_next {
@@ -58,9 +65,18 @@ bool cw_rpc_lines_push(struct cw_rpc_lines *lines, const void *bytes, size_t len
 enum cw_rpc_next cw_rpc_lines_next(struct cw_rpc_lines *lines, struct cw_rpc_message *message);
 void cw_rpc_lines_free(struct cw_rpc_lines *lines);
 
+/* What stands between a connection and its socket (TLS), with the manners of recv and send: EAGAIN for "come
+ * again". None: the socket itself. A read takes all that one record has, if there is room for 16 KiB. */
+struct cw_rpc_carrier {
+    ssize_t (*receive)(void *carried, void *bytes, size_t size);
+    ssize_t (*transmit)(void *carried, const void *bytes, size_t size);
+};
+
 /* A connection that never blocks. */
 struct cw_rpc_connection {
-    int fd; /* -1: none */
+    int fd;                               /* -1: none */
+    const struct cw_rpc_carrier *carrier; /* set after the start; NULL: none */
+    void *carried;                        /* the caller's, and freed by it */
     struct cw_rpc_lines in;
     char *out;
     size_t out_used, out_size;
@@ -70,7 +86,8 @@ void cw_rpc_connection_start(struct cw_rpc_connection *connection, int fd);
 void cw_rpc_connection_close(struct cw_rpc_connection *connection);
 /* Reads what there is. false: the other side is gone. */
 bool cw_rpc_connection_read(struct cw_rpc_connection *connection);
-/* Queues one message and tries to send. Takes the reference. false: the connection is of no use any more. */
+/* Queues one message and tries to send. Takes the reference. An answer above CW_RPC_ANSWER_MAX goes as an
+ * error that says so. false: the connection is of no use any more. */
 bool cw_rpc_connection_send(struct cw_rpc_connection *connection, json_t *message);
 bool cw_rpc_connection_flush(struct cw_rpc_connection *connection);
 
@@ -92,7 +109,7 @@ struct cw_rpc_failure {
     char words[1024];
     char elsewhere[128]; /* the socket of the one who can do it; "" */
 };
-json_t *cw_rpc_ask(int fd, struct cw_rpc_lines *lines, const char *method, json_t *params, int timeout_ms,
+json_t *cw_rpc_ask(struct cw_rpc_connection *connection, const char *method, json_t *params, int timeout_ms,
                    struct cw_rpc_failure *failure);
 
 /* Reading parameters: the default when the key is missing or its value is of another kind. */

@@ -10,6 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AUDIT_CHECK_LINES 2000u
+#define AUDIT_CHECKS_MAX  100
+#define AUDIT_LINES_MAX   100ul /* of an answer */
+static_assert(AUDIT_LINES_MAX * (2 * CW_BOOK_TEXT_MAX + 512) < CW_RPC_LINE_MAX, "an answer fits in a line");
+
 static json_t *answer_error(const struct cw_rpc_message *message, int exit, const char *words)
 {
     return cw_rpc_error(message->id, exit == 2 ? CW_RPC_PARAMS : CW_RPC_FAILED, words,
@@ -45,14 +50,22 @@ json_t *cw_go_elsewhere(struct cw_controller *controller, const struct cw_rpc_me
                         const char *site)
 {
     const struct cw_store_site *found = cw_view_site(controller->view, site);
+    if (cw_links_leads_to(controller, site) && !controller->mesh.is_forwarded)
+        return cw_links_forward(controller, controller->asking_client, message, site, message->method,
+                                json_incref(message->params));
     if (!found)
         return cw_answer(message, 2, "no site is called %.40s: see causeway status", site);
+    if (controller->mesh.is_forwarded)
+        return cw_answer(message, 1, "%s cannot do that, but %s: try again", controller->config.site, site);
     return cw_rpc_error(message->id, CW_RPC_FAILED, "another site does that",
                         json_pack("{s:i,s:s,s:s}", "exit", 1, "site", site, "socket", found->control_socket));
 }
 
 bool cw_view_refresh(struct cw_controller *controller)
 {
+    uint64_t version = cw_store_version(controller->store);
+    if (version != 0 && version == controller->view->version)
+        return true;
     return cw_store_load(controller->store, controller->view) == CW_OK;
 }
 
@@ -76,20 +89,50 @@ static struct cw_client *client_of(struct cw_controller *controller, int serial)
         if (controller->clients[i].serial == serial)
             return &controller->clients[i];
     }
+    for (uint32_t i = 0; i < CW_REMOTES_MAX; i++) {
+        if (controller->remotes[i].serial == serial)
+            return &controller->remotes[i];
+    }
     return NULL;
+}
+
+/* What only tells, whatever its parameters. */
+static bool is_look_only(const char *method)
+{
+    static const char *const methods[] = {"status", "events", "engine.hello", "trace.dump"};
+    for (size_t i = 0; i < CW_COUNT_OF(methods); i++) {
+        if (strcmp(methods[i], method) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What moves no role and takes nothing from anybody: tests, load, samples. */
+static bool is_engine_harmless(const char *method)
+{
+    return is_look_only(method) || strncmp(method, "direct.", 7) == 0 || strncmp(method, "lab.", 4) == 0 ||
+           strcmp(method, "path.log") == 0;
+}
+
+static const char *words_of_exit(int exit)
+{
+    return exit == 0 ? "done" : exit == 3 ? "refused" : "failed";
 }
 
 static void on_forwarded(struct cw_controller *controller, const struct cw_engine_call *call,
                          const json_t *result, const char *status, const char *words)
 {
     struct cw_client *client = client_of(controller, call->client);
+    struct cw_asking asking;
+    int exit = result ? 0 : strcmp(status, "refused") == 0 ? 3 : 1;
+    if (cw_asking_from_json(json_object_get(call->kept, "asking"), &asking))
+        cw_audit(controller, &asking, words_of_exit(exit), exit, *words || result ? words : status, 0);
     if (!client || call->client == 0)
         return;
-    json_t *reply = result
-                        ? cw_rpc_result(call->kept, json_incref((json_t *)result))
-                        : cw_rpc_error(call->kept, CW_RPC_FAILED, *words ? words : status,
-                                       json_pack("{s:i,s:s}", "exit", strcmp(status, "refused") == 0 ? 3 : 1,
-                                                 "status", status));
+    json_t *id = json_object_get(call->kept, "id");
+    json_t *reply = result ? cw_rpc_result(id, json_incref((json_t *)result))
+                           : cw_rpc_error(id, CW_RPC_FAILED, *words ? words : status,
+                                          json_pack("{s:i,s:s}", "exit", exit, "status", status));
     /* A client that does not take it is found dead by the loop. */
     (void)cw_rpc_connection_send(&client->connection, reply);
 }
@@ -98,7 +141,9 @@ static json_t *forward(struct cw_controller *controller, struct cw_client *clien
                        const struct cw_rpc_message *message, const char *method, json_t *parameters)
 {
     struct cw_engine_call call = {
-        .answer = on_forwarded, .kept = json_incref(message->id), .client = client->serial};
+        .answer = on_forwarded, .kept = json_pack("{s:O}", "id", message->id), .client = client->serial};
+    if (!is_engine_harmless(method)) /* its line comes with the answer */
+        json_object_set_new(call.kept, "asking", cw_asking_to_json(controller->asking));
     if (controller->engine.is_registered && cw_engine_ask(controller, method, parameters, call))
         return NULL;
     json_decref(call.kept);
@@ -165,47 +210,174 @@ static json_t *serve_status(struct cw_controller *controller, const struct cw_rp
 static json_t *serve_events(struct cw_controller *controller, const struct cw_rpc_message *message)
 {
     uint64_t limit = cw_json_u64(message->params, "limit", 100);
-    json_t *events = cw_store_events(controller->store, cw_json_u64(message->params, "after", 0),
-                                     (uint32_t)CW_MIN(CW_MAX(limit, 1ul), 1000ul));
+    json_t *events = cw_book_events(controller->book, cw_json_u64(message->params, "after", 0),
+                                    (uint32_t)CW_MIN(CW_MAX(limit, 1ul), 1000ul));
     return cw_rpc_result(message->id, json_pack("{s:o}", "events", events));
+}
+
+/* To the end of where it is looked through by and by, and then once all of it. */
+static void check_audit(struct cw_controller *controller)
+{
+    char why[sizeof controller->audit_damage];
+    int rounds = 0;
+    controller->audit_damage[0] = 0;
+    for (int i = 0; i < AUDIT_CHECKS_MAX && rounds < 2; i++) {
+        bool is_round;
+        if (!cw_book_audit_check(controller->book, AUDIT_CHECK_LINES, &is_round, why, sizeof why))
+            cw_audit_damaged(controller, why);
+        rounds += is_round;
+    }
+}
+
+/* The audit that this site has, of all sites; with "check", looked through from its beginning. */
+static json_t *serve_audit(struct cw_controller *controller, const struct cw_rpc_message *message)
+{
+    uint64_t limit = cw_json_u64(message->params, "limit", 100);
+    if (cw_json_bool(message->params, "check", false))
+        check_audit(controller);
+    json_t *lines = cw_book_audit(controller->book, cw_json_u64(message->params, "after", 0),
+                                  (uint32_t)CW_MIN(CW_MAX(limit, 1ul), AUDIT_LINES_MAX));
+    return cw_rpc_result(message->id,
+                         json_pack("{s:o,s:s}", "lines", lines, "damage", controller->audit_damage));
 }
 
 /* ---------------------------------------------------------------- the table */
 
-static const struct {
+/* To look, a viewer will do; to change, it takes an operator, and it is a line of audit. */
+enum need { LOOK = 0, CHANGE, ENGINE };
+
+static const struct method {
     const char *name;
     cw_method *method;
     json_t *(*method_with_client)(struct cw_controller *, struct cw_client *, const struct cw_rpc_message *);
-    bool is_change;
+    enum need need;
 } methods[] = {
-    {"hello", serve_hello, NULL, false},
-    {"status", serve_status, NULL, false},
-    {"events", serve_events, NULL, false},
-    {"group.create", cw_serve_group_create, NULL, true},
-    {"group.set", cw_serve_group_set, NULL, true},
-    {"group.delete", cw_serve_group_delete, NULL, true},
-    {"volume.create", cw_serve_volume_create, NULL, true},
-    {"volume.delete", cw_serve_volume_delete, NULL, true},
-    {"volume.attach", cw_serve_volume_attach, NULL, true},
-    {"volume.detach", cw_serve_volume_detach, NULL, true},
-    {"promote", cw_serve_promote, NULL, true},
-    {"switchover", cw_serve_switchover, NULL, true},
-    {"operation", cw_serve_operation, NULL, false},
-    {"resync", NULL, serve_resync, true},
-    {"engine", NULL, serve_engine, false},
+    {"hello", serve_hello, NULL, LOOK},
+    {"status", serve_status, NULL, LOOK},
+    {"events", serve_events, NULL, LOOK},
+    {"audit", serve_audit, NULL, LOOK},
+    {"survey", cw_serve_survey, NULL, LOOK},
+    {"explain", cw_serve_explain, NULL, LOOK},
+    {"group.create", cw_serve_group_create, NULL, CHANGE},
+    {"group.set", cw_serve_group_set, NULL, CHANGE},
+    {"group.delete", cw_serve_group_delete, NULL, CHANGE},
+    {"volume.create", cw_serve_volume_create, NULL, CHANGE},
+    {"volume.delete", cw_serve_volume_delete, NULL, CHANGE},
+    {"volume.attach", cw_serve_volume_attach, NULL, CHANGE},
+    {"volume.detach", cw_serve_volume_detach, NULL, CHANGE},
+    {"promote", cw_serve_promote, NULL, CHANGE},
+    {"switchover", cw_serve_switchover, NULL, CHANGE},
+    {"failback", cw_serve_failback, NULL, CHANGE},
+    {"evacuate", cw_serve_evacuate, NULL, CHANGE},
+    {"evacuate.plan", cw_serve_evacuate_plan, NULL, LOOK},
+    {"operation", cw_serve_operation, NULL, LOOK},
+    {"losses", cw_serve_losses, NULL, LOOK},
+    {"losses.list", cw_serve_losses_list, NULL, LOOK},
+    {"resync", NULL, serve_resync, CHANGE},
+    {"engine", NULL, serve_engine, ENGINE},
 };
+
+static const char *words_of_operators(const struct cw_controller *controller)
+{
+    return controller->config.has_operators ? "root, the controller's user, the group of sockets.operators, "
+                                              "or a certificate of cert issue "
+                                              "--operator"
+                                            : "a certificate of cert issue --operator";
+}
+
+static const struct method *find_method(const char *name)
+{
+    for (size_t i = 0; i < CW_COUNT_OF(methods); i++) {
+        if (strcmp(methods[i].name, name) == 0)
+            return &methods[i];
+    }
+    return NULL;
+}
+
+static bool is_change(const struct method *method, const struct cw_rpc_message *message, bool is_audited)
+{
+    const char *engine = cw_json_text(message->params, "method", "");
+    if (method->need != ENGINE)
+        return method->need == CHANGE;
+    return is_audited ? !is_engine_harmless(engine) : !is_look_only(engine);
+}
+
+/* The line of what was answered at once. One that goes on has its last line when it ends; what another site
+ * does has one there. */
+static void audit_reply(struct cw_controller *controller, const struct cw_asking *asking, const json_t *reply)
+{
+    const json_t *error = json_object_get(reply, "error"), *data = json_object_get(error, "data");
+    uint64_t operation = cw_json_u64(json_object_get(reply, "result"), "operation", 0);
+    int exit = error ? (int)cw_json_u64(data, "exit", 1) : 0;
+    if (!reply || json_object_get(data, "socket"))
+        return;
+    cw_audit(controller, asking, operation ? "begun" : words_of_exit(exit), exit,
+             cw_json_text(error, "message", ""), operation);
+}
+
+static json_t *run(struct cw_controller *controller, struct cw_client *client, const struct method *method,
+                   const struct cw_rpc_message *message)
+{
+    (void)cw_view_refresh(controller); /* another controller may just have written: a site, a group */
+    if (method->need == CHANGE && cw_store_fault(controller->store)[0])
+        return cw_fail(message, cw_store_fault(controller->store));
+    if (method->need == CHANGE && !controller->is_store_begun)
+        return cw_answer(message, 1, "the store %s has not answered yet since this controller started: %s",
+                         controller->store_name, cw_store_trouble(controller->store));
+    return method->method ? method->method(controller, message)
+                          : method->method_with_client(controller, client, message);
+}
 
 json_t *cw_serve(struct cw_controller *controller, struct cw_client *client,
                  const struct cw_rpc_message *message)
 {
-    for (size_t i = 0; i < CW_COUNT_OF(methods); i++) {
-        if (strcmp(methods[i].name, message->method) != 0)
-            continue;
-        (void)cw_view_refresh(controller); /* another controller may just have written: a site, a group */
-        if (methods[i].is_change && cw_store_fault(controller->store)[0])
-            return cw_fail(message, cw_store_fault(controller->store));
-        return methods[i].method ? methods[i].method(controller, message)
-                                 : methods[i].method_with_client(controller, client, message);
+    if (client->asker.role == CW_LINK_CONTROLLER)
+        return cw_links_serve(controller, client, message);
+    return cw_serve_for(controller, client, &client->asker, message);
+}
+
+/* A command for the controller of one site, given at any. */
+static json_t *serve_at(struct cw_controller *controller, struct cw_client *client,
+                        const struct cw_asker *asker, const struct cw_rpc_message *message)
+{
+    const char *site = cw_json_text(message->params, "site", "");
+    struct cw_rpc_message inner = *message;
+    struct cw_asking asking;
+    inner.method = cw_json_text(message->params, "method", "");
+    inner.params = json_object_get(message->params, "params");
+    if (strcmp(inner.method, "at") == 0 || (inner.params && !json_is_object(inner.params)))
+        return cw_misuse(message, "at is for a method and its parameters");
+    if (strcmp(site, controller->config.site) == 0)
+        return cw_serve_for(controller, client, asker, &inner);
+    cw_asking_fill(&asking, asker, inner.method, inner.params);
+    controller->asking = &asking;
+    controller->asking_client = client;
+    json_t *reply = cw_go_elsewhere(controller, &inner, site);
+    controller->asking = NULL;
+    return reply;
+}
+
+json_t *cw_serve_for(struct cw_controller *controller, struct cw_client *client, const struct cw_asker *asker,
+                     const struct cw_rpc_message *message)
+{
+    struct cw_asking asking;
+    const struct method *method = find_method(message->method);
+    if (strcmp(message->method, "at") == 0)
+        return serve_at(controller, client, asker, message);
+    if (!method)
+        return cw_rpc_error(message->id, CW_RPC_METHOD, "this controller knows no such method", NULL);
+    if (is_change(method, message, false) && asker->role < CW_LINK_OPERATOR) {
+        cw_asking_fill(&asking, asker, message->method, message->params);
+        cw_audit_refused(controller, &asking, "an operator may do that, a viewer may look");
+        return cw_answer(message, 3, "%s may look and change nothing: that takes an operator (%s)",
+                         asker->who, words_of_operators(controller));
     }
-    return cw_rpc_error(message->id, CW_RPC_METHOD, "this controller knows no such method", NULL);
+    cw_asking_fill(&asking, asker, message->method, message->params);
+    controller->asking = &asking;
+    controller->asking_client = client;
+    json_t *reply = run(controller, client, method, message);
+    controller->asking = NULL;
+    if (is_change(method, message, true))
+        audit_reply(controller, &asking, reply);
+    return reply;
 }

@@ -11,9 +11,41 @@
 #define CREATE_LIMIT_NS       (600 * CW_SECOND)
 
 #define REPLICA_TIMEOUT_MS_MAX 600000ul /* the engine takes no more, and would not attach the group again */
+#define COPY_BRAKE_MS_MAX      60000ul  /* the same */
 #define MAX_LOSS_MS_MAX        86400000ul
+#define MAX_LOSS_BYTES_MAX     (1ull << 50)
+#define AFTER_MS_MIN           1000ul
+#define AFTER_MS_MAX           3600000ul
 
 /* ---------------------------------------------------------------- create */
+
+static uint32_t groups_at(const struct cw_store_view *view, const char *site)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < view->group_count; i++)
+        count += cw_group_has_site(&view->groups[i], site);
+    return count;
+}
+
+/* Of the sites of a group, those with one number; NULL when good. */
+static json_t *check_numbers(struct cw_controller *controller, const struct cw_rpc_message *message,
+                             const struct cw_store_group *group)
+{
+    const char *has[CW_SET_MAX] = {NULL};
+    for (uint32_t i = 0; i < group->site_count; i++) {
+        const char *site = group->sites[i];
+        uint32_t id = cw_view_site(controller->view, site)->id;
+        if (id < CW_SET_MAX && has[id])
+            return cw_answer(message, 1, "%s and %s have the same id, %u: no group can be at both", has[id],
+                             site, id);
+        if (id < CW_SET_MAX)
+            has[id] = site;
+        if (groups_at(controller->view, site) >= CW_NODE_GROUPS_MAX)
+            return cw_answer(message, 1, "%s has %u groups, as many as a node is given: take another one",
+                             site, CW_NODE_GROUPS_MAX);
+    }
+    return NULL;
+}
 
 /* params.sites, the primary first; NULL when good. */
 static json_t *read_sites(struct cw_controller *controller, const struct cw_rpc_message *message,
@@ -32,10 +64,14 @@ static json_t *read_sites(struct cw_controller *controller, const struct cw_rpc_
             return cw_answer(message, 2, "no site is called %.40s: see causeway status", name ? name : "?");
         if (cw_group_has_site(group, name))
             return cw_answer(message, 2, "%s is named twice", name);
+        if (cw_site_is_witness(controller, name))
+            return cw_answer(message, 2, "%s is a witness: it has no engine, and no group can be there",
+                             name);
         snprintf(group->sites[group->site_count++], CW_NAME_SIZE, "%s", name);
     }
     memcpy(group->first, group->sites[0], sizeof group->first);
-    return NULL;
+    memcpy(group->home, group->sites[0], sizeof group->home);
+    return check_numbers(controller, message, group);
 }
 
 static json_t *read_group(struct cw_controller *controller, const struct cw_rpc_message *message,
@@ -46,6 +82,8 @@ static json_t *read_group(struct cw_controller *controller, const struct cw_rpc_
     *group =
         (struct cw_store_group){.replica_timeout_ms = 5000,
                                 .max_loss_ms = 60000,
+                                .after_ms = CW_STORE_AFTER_MS,
+                                .copy_brake_ms = 2000,
                                 .journal_bytes = cw_json_u64(params, "journal_bytes", JOURNAL_BYTES_DEFAULT)};
     if (!cw_config_name_check(name))
         return cw_answer(message, 2, "a group's name has 1 to %u letters, digits, '-', '_', '.'",
@@ -80,7 +118,7 @@ static json_t *place_journal(struct cw_controller *controller, const struct cw_r
                              "%s is there already, and may be the only copy of a group. If the store was "
                              "lost or replaced, put the last one back as %s. If its group was deleted, the "
                              "file can be removed. Or name another with --journal %s=PATH",
-                             place->path, controller->config.store_file, site);
+                             place->path, controller->store_name, site);
     }
     return NULL;
 }
@@ -159,9 +197,49 @@ json_t *cw_serve_group_create(struct cw_controller *controller, const struct cw_
 
 /* ---------------------------------------------------------------- set and delete */
 
+/* TIME, SIZE, or TIME,SIZE; what is not named stays. */
+static json_t *set_max_loss(const struct cw_rpc_message *message, struct cw_store_group *group,
+                            const char *value)
+{
+    char first[40];
+    const char *comma = strchr(value, ',');
+    uint64_t time_ms = 0, bytes = 0;
+    snprintf(first, sizeof first, "%.*s", comma ? (int)CW_MIN(comma - value, 39) : 39, value);
+    bool is_time = strcmp(first, "0") != 0 && cw_quantity_milliseconds(first, &time_ms);
+    const char *size = comma ? comma + 1 : value;
+    bool is_size = is_time == (comma != NULL) && (strcmp(size, "0") == 0 || cw_quantity_bytes(size, &bytes));
+    if ((comma && !is_size) || (!is_time && !is_size) ||
+        (is_time && (time_ms < 100 || time_ms > MAX_LOSS_MS_MAX)) || (is_size && bytes > MAX_LOSS_BYTES_MAX))
+        return cw_misuse(message,
+                         "max_loss wants a time from 100ms to 24h, a size up to 1P (0: any), or both: "
+                         "max_loss=10s,64M");
+    if (is_time)
+        group->max_loss_ms = time_ms;
+    if (is_size)
+        group->max_loss_bytes = bytes;
+    return NULL;
+}
+
+static json_t *set_failover(const struct cw_controller *controller, const struct cw_rpc_message *message,
+                            struct cw_store_group *group, const char *value)
+{
+    bool is_automatic = strcmp(value, "automatic") == 0;
+    if (!is_automatic && strcmp(value, "manual") != 0)
+        return cw_misuse(message, "failover wants manual or automatic");
+    if (is_automatic && controller->config.etcd.count == 0)
+        return cw_refuse(
+            message,
+            "the embedded store is a file of one machine: whatever takes that machine away takes all "
+            "sites and the store with it, and nothing could fail over by itself. Failover is manual "
+            "there: causeway promote. For failover=automatic, sites on machines of their own with "
+            "etcd at three of them (etcd: in the configuration)");
+    group->is_automatic = is_automatic;
+    return NULL;
+}
+
 /* One KEY=VALUE; NULL when good. */
-static json_t *set_one(const struct cw_rpc_message *message, struct cw_store_group *group, const char *key,
-                       const char *value)
+static json_t *set_one(const struct cw_controller *controller, const struct cw_rpc_message *message,
+                       struct cw_store_group *group, const char *key, const char *value)
 {
     uint64_t number = 0;
     if (strcmp(key, "mode") == 0)
@@ -174,27 +252,47 @@ static json_t *set_one(const struct cw_rpc_message *message, struct cw_store_gro
         group->min_in_sync = value[0] == '1';
         return NULL;
     }
-    if (strcmp(key, "replica_timeout") == 0 || strcmp(key, "max_loss") == 0) {
-        uint64_t most = key[0] == 'r' ? REPLICA_TIMEOUT_MS_MAX : MAX_LOSS_MS_MAX;
-        if (!cw_quantity_milliseconds(value, &number) || number < 100 || number > most)
-            return cw_answer(message, 2, "%s wants a time from 100ms to %lum, such as 5s", key, most / 60000);
-        *(key[0] == 'r' ? &group->replica_timeout_ms : &group->max_loss_ms) = number;
+    if (strcmp(key, "replica_timeout") == 0) {
+        if (!cw_quantity_milliseconds(value, &number) || number < 100 || number > REPLICA_TIMEOUT_MS_MAX)
+            return cw_misuse(message, "replica_timeout wants a time from 100ms to 10m, such as 5s");
+        group->replica_timeout_ms = number;
         return NULL;
     }
-    if (strcmp(key, "failover") == 0 && strcmp(value, "manual") == 0)
+    if (strcmp(key, "max_loss") == 0)
+        return set_max_loss(message, group, value);
+    if (strcmp(key, "copy_brake") == 0) {
+        if (strcmp(value, "0") != 0 &&
+            (!cw_quantity_milliseconds(value, &number) || number > COPY_BRAKE_MS_MAX))
+            return cw_misuse(message,
+                             "copy_brake wants a time up to 60s, or 0: no write is slowed for a copy");
+        group->copy_brake_ms = number;
         return NULL;
-    if (strcmp(key, "failover") == 0 || strcmp(key, "after") == 0)
-        return cw_answer(message, 2, "%s=%.40s comes with a later version; this one does failover=manual",
-                         key, value);
+    }
+    if (strcmp(key, "home") == 0) {
+        if (!cw_group_has_site(group, value))
+            return cw_answer(message, 2, "home wants a site of group %s", group->name);
+        snprintf(group->home, sizeof group->home, "%s", value);
+        return NULL;
+    }
+    if (strcmp(key, "failover") == 0)
+        return set_failover(controller, message, group, value);
+    if (strcmp(key, "after") == 0) {
+        if (!cw_quantity_milliseconds(value, &number) || number < AFTER_MS_MIN || number > AFTER_MS_MAX)
+            return cw_misuse(message, "after wants a time from 1s to 1h, such as 3s");
+        group->after_ms = number;
+        return NULL;
+    }
     return cw_answer(message, 2,
-                     "no setting is called %.40s: mode, min_in_sync, replica_timeout, max_loss, failover",
+                     "no setting is called %.40s: mode, min_in_sync, replica_timeout, max_loss, copy_brake, "
+                     "home, failover, after",
                      key);
 }
 
 /* The settings, and with them what is known of a group that leaves semi-sync: its members may hold
- * acknowledged writes in memory only, whatever the mode is from now on. */
+ * acknowledged writes in memory only, whatever the mode is from now on. Who says failover=automatic allows
+ * another one, however lately the last one was. */
 static enum cw_status update_group(struct cw_store *store, const struct cw_store_group *group,
-                                   enum cw_mode_word mode_before)
+                                   enum cw_mode_word mode_before, bool allows_failover)
 {
     struct cw_authority now, next;
     uint64_t counter;
@@ -202,12 +300,14 @@ static enum cw_status update_group(struct cw_store *store, const struct cw_store
     if (cw_store_begin(store) != CW_OK)
         return CW_IO;
     enum cw_status status = cw_store_group_update(store, group);
-    if (status == CW_OK && leaves_memory)
+    if (status == CW_OK && (leaves_memory || allows_failover))
         status = cw_store_authority(store, group->id, &now, &counter);
-    if (status == CW_OK && leaves_memory) {
+    if (status == CW_OK && (leaves_memory || (allows_failover && now.automatic_epoch))) {
         next = now;
         for (uint32_t i = 0; i < next.set.count; i++)
-            next.set.list[i].in_memory = true;
+            next.set.list[i].in_memory = next.set.list[i].in_memory || leaves_memory;
+        if (allows_failover)
+            next.automatic_epoch = 0;
         status = cw_store_swap(store, group->id, &now, &next, false, counter);
     }
     enum cw_status ended = cw_store_end(store, status == CW_OK);
@@ -224,16 +324,23 @@ json_t *cw_serve_group_set(struct cw_controller *controller, const struct cw_rpc
     struct cw_store_group group = *found;
     json_object_foreach(json_object_get(message->params, "settings"), key, value)
     {
-        reply = set_one(message, &group, key, json_string_value(value) ? json_string_value(value) : "");
+        reply = set_one(controller, message, &group, key,
+                        json_string_value(value) ? json_string_value(value) : "");
         if (reply)
             return reply;
     }
-    if (update_group(controller->store, &group, found->mode) != CW_OK)
+    bool allows_failover =
+        strcmp(cw_json_text(json_object_get(message->params, "settings"), "failover", ""), "automatic") == 0;
+    if (update_group(controller->store, &group, found->mode, allows_failover) != CW_OK)
         return cw_fail(message, "the store did not take the settings; give the command again");
     (void)cw_view_refresh(controller);
-    cw_event(controller, 0, group.name,
-             "settings: mode=%s min_in_sync=%u replica_timeout=%lums max_loss=%lums",
-             cw_mode_word_name(group.mode), group.min_in_sync, group.replica_timeout_ms, group.max_loss_ms);
+    cw_event(
+        controller, 0, group.name,
+        "settings: mode=%s min_in_sync=%u replica_timeout=%lums max_loss=%lums,%lu copy_brake=%lums home=%s "
+        "failover=%s after=%lums",
+        cw_mode_word_name(group.mode), group.min_in_sync, group.replica_timeout_ms, group.max_loss_ms,
+        group.max_loss_bytes, group.copy_brake_ms, group.home, group.is_automatic ? "automatic" : "manual",
+        group.after_ms);
     return cw_rpc_result(message->id, NULL);
 }
 
@@ -263,10 +370,9 @@ json_t *cw_serve_group_delete(struct cw_controller *controller, const struct cw_
     if (!found)
         return reply;
     struct cw_store_group group = *found;
-    for (uint32_t i = 0; i < controller->view->volume_count; i++) {
-        if (controller->view->volumes[i].group == group.id)
-            return answer_has_volume(controller, message, &group, &controller->view->volumes[i]);
-    }
+    uint32_t first = cw_view_volumes_from(controller->view, group.id);
+    if (cw_view_is_volume_of(controller->view, first, group.id))
+        return answer_has_volume(controller, message, &group, &controller->view->volumes[first]);
     group.is_deleting = true;
     if (cw_store_group_update(controller->store, &group) != CW_OK)
         return cw_fail(message, "the store did not take that");

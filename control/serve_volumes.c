@@ -210,12 +210,39 @@ static json_t *check_size(const struct cw_rpc_message *message, const struct cw_
 static const char *last_deleting_at(const struct cw_controller *controller, uint32_t group, const char *name)
 {
     const char *site = NULL;
-    for (uint32_t i = 0; i < controller->view->volume_count && !site; i++) {
-        const struct cw_store_volume *volume = &controller->view->volumes[i];
-        if (volume->group == group && volume->is_deleting && strcmp(volume->name, name) == 0)
+    const struct cw_store_view *view = controller->view;
+    for (uint32_t i = cw_view_volumes_from(view, group); cw_view_is_volume_of(view, i, group) && !site; i++) {
+        const struct cw_store_volume *volume = &view->volumes[i];
+        if (volume->is_deleting && strcmp(volume->name, name) == 0)
             site = cw_deletion_site(controller, group, volume->volume, true);
     }
     return site;
+}
+
+/* Whichever of its sites is primary exports it. */
+static uint32_t volumes_at(const struct cw_store_view *view, const char *site)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < view->volume_count; i++) {
+        const struct cw_store_group *group = cw_view_group_by_id(view, view->volumes[i].group);
+        count += group && cw_group_has_site(group, site);
+    }
+    return count;
+}
+
+/* NULL when each site has room for one more. */
+static json_t *check_exports(struct cw_controller *controller, const struct cw_rpc_message *message,
+                             const struct cw_store_group *group)
+{
+    for (uint32_t i = 0; i < group->site_count; i++) {
+        if (volumes_at(controller->view, group->sites[i]) >= CW_NODE_EXPORTS_MAX)
+            return cw_answer(
+                message, 1,
+                "%s has %u volumes, as many as a node exports: delete one that is not needed, or "
+                "take a group at other sites",
+                group->sites[i], CW_NODE_EXPORTS_MAX);
+    }
+    return NULL;
 }
 
 static json_t *read_volume(struct cw_controller *controller, const struct cw_rpc_message *message,
@@ -241,7 +268,7 @@ static json_t *read_volume(struct cw_controller *controller, const struct cw_rpc
         return cw_answer(message, 1, "the volume %s/%s is still being deleted at %s: a moment later",
                          group->name, name, site);
     snprintf(volume->name, sizeof volume->name, "%s", name);
-    return NULL;
+    return check_exports(controller, message, group);
 }
 
 /* Why the store has no place for the volume; NULL when it has taken it. */
@@ -342,7 +369,7 @@ json_t *cw_serve_volume_delete(struct cw_controller *controller, const struct cw
 /* NULL when all are there. */
 static json_t *check_certificates(const struct cw_rpc_message *message, const char *directory)
 {
-    char why[CW_STORE_PATH_SIZE + 256];
+    char why[CW_STORE_PATH_SIZE + 512];
     if (directory[0] != '/')
         return cw_misuse(message,
                          "--nbd-tls wants --certificates DIR, an absolute directory with ca-cert.pem, "

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control/automatic.h"
 #include "control/controller.h"
 #include "control/health.h"
 #include "control/words.h"
@@ -17,17 +18,18 @@ static json_t *seconds_or_null(double seconds)
 
 /* ---------------------------------------------------------------- sites and paths */
 
-static json_t *show_site(const struct cw_controller *controller, const struct cw_store_site *site)
+static json_t *show_site(struct cw_controller *controller, const struct cw_store_site *site)
 {
     const struct cw_site_seen *seen = cw_site_seen(controller, site->name);
     const json_t *engine = seen ? json_object_get(seen->facts, "engine") : NULL;
-    bool is_self = strcmp(site->name, controller->config.site) == 0;
-    double age = is_self ? 0 : cw_site_age_seconds(controller, site->name);
-    return json_pack("{s:s,s:b,s:o,s:s,s:I,s:I}", "name", site->name, "alive",
-                     cw_site_is_alive(controller, site->name), "last_seen_seconds", seconds_or_null(age),
+    double age = cw_site_age_seconds(controller, site->name);
+    return json_pack("{s:s,s:b,s:b,s:o,s:s,s:I,s:I,s:b}", "name", site->name, "alive",
+                     cw_site_is_heard(controller, site->name), "witness",
+                     cw_site_is_witness(controller, site->name), "last_seen_seconds", seconds_or_null(age),
                      "version", cw_json_text(engine, "version", ""), "engine_pid",
                      (json_int_t)cw_json_u64(engine, "pid", 0), "memory_bytes",
-                     (json_int_t)cw_json_u64(engine, "memory_bytes", 0));
+                     (json_int_t)cw_json_u64(engine, "memory_bytes", 0), "loss_survivable",
+                     cw_site_loss_survivable(controller, site->name));
 }
 
 static void show_paths(const struct cw_controller *controller, const char *site, json_t *paths)
@@ -37,7 +39,7 @@ static void show_paths(const struct cw_controller *controller, const char *site,
     const json_t *engine = is_self && controller->engine.status ? controller->engine.status
                            : seen                               ? json_object_get(seen->facts, "engine")
                                                                 : NULL;
-    bool is_alive = cw_site_is_alive(controller, site);
+    bool is_alive = cw_site_is_heard(controller, site);
     size_t index;
     json_t *path;
     json_array_foreach(json_object_get(engine, "paths"), index, path)
@@ -119,7 +121,7 @@ static bool has_stopped(const struct view_of *of, const char *site)
     const json_t *own = cw_facts_group(of->controller, site, of->group->id);
     const char *role = cw_json_text(own, "role", "");
     bool is_unstarted = !own || strcmp(role, "attaching") == 0;
-    return cw_site_is_alive(of->controller, site) &&
+    return cw_site_is_heard(of->controller, site) &&
            (strcmp(role, "down") == 0 ||
             (is_unstarted && cw_view_place_error(of->controller->view, of->group->id, site)[0]));
 }
@@ -141,7 +143,7 @@ static const char *replica_state(const struct view_of *of, const json_t *peer, c
     bool is_seen = of->facts.is_holder_alive && of->facts.is_primary;
     const char *state = cw_json_text(peer, "state", "disconnected");
     const json_t *copy = json_object_get(peer, "copy");
-    if (!is_seen || !cw_site_is_alive(of->controller, site) || has_stopped(of, site))
+    if (!is_seen || !cw_site_is_heard(of->controller, site) || has_stopped(of, site))
         return strcmp(state, "diverged") == 0 ? "diverged" : "disconnected";
     return cw_json_bool(copy, "active", false) ? "resync" : state;
 }
@@ -158,7 +160,7 @@ static bool is_reachable(const struct view_of *of, const char *site)
                                                                     : NULL;
     size_t index;
     json_t *path;
-    if (!cw_site_is_alive(of->controller, site) || has_stopped(of, site))
+    if (!cw_site_is_heard(of->controller, site) || has_stopped(of, site))
         return false;
     json_array_foreach(json_object_get(engine, "paths"), index, path)
     {
@@ -183,6 +185,7 @@ static void learn_replica(struct view_of *of, const char *site)
         .is_promotable = peer && own && !is_resync && strcmp(state, "diverged") != 0 &&
                          strcmp(cw_json_text(own, "image", "whole"), "whole") == 0,
         .is_reachable = is_reachable(of, site),
+        .is_stalled = cw_json_bool(peer, "stalled", false),
         .needs_copy = cw_json_bool(peer, "needs_copy", false),
         .is_lag_known = cw_json_bool(peer, "lag_known", true),
         .lag_seconds = cw_json_number(peer, "lag_seconds", 0),
@@ -244,10 +247,11 @@ static json_t *show_volume(const struct view_of *of, const struct cw_store_volum
 static void learn_exports(struct view_of *of)
 {
     const struct cw_store_view *view = of->controller->view;
-    for (uint32_t i = 0; i < view->volume_count && !of->facts.unexported; i++) {
+    uint32_t group = of->group->id;
+    for (uint32_t i = cw_view_volumes_from(view, group); cw_view_is_volume_of(view, i, group); i++) {
         const struct cw_store_volume *volume = &view->volumes[i];
         const char *error = cw_json_text(cw_engine_volume(of->primary, volume->volume), "error", "");
-        if (volume->group != of->group->id || volume->is_deleting || !error[0])
+        if (of->facts.unexported || volume->is_deleting || !error[0])
             continue;
         of->facts.unexported = volume->name;
         of->facts.export_error = error;
@@ -266,13 +270,16 @@ static void learn(struct view_of *of)
         .holder_reason = words_of_holder(of, holder),
         .store_silent_seconds = cw_store_silent_seconds(of->controller),
         .holder_age_seconds = holder[0] ? cw_site_age_seconds(of->controller, holder) : -1,
-        .is_holder_alive = holder[0] && cw_site_is_alive(of->controller, holder),
+        .is_holder_alive = holder[0] && cw_site_is_heard(of->controller, holder),
         .is_primary = is_engine_open(of->primary),
         .is_opening = is_engine_opening(of->primary),
         .is_frozen = cw_json_bool(of->primary, "frozen", false) ||
                      strcmp(cw_json_text(of->primary, "role", ""), "primary") != 0,
+        .goes_on_by_grants =
+            strcmp(cw_json_text(json_object_get(of->primary, "lease"), "by", ""), "grants") == 0,
         .mode = group->mode,
-        .max_loss_seconds = (double)group->max_loss_ms / 1000.0};
+        .max_loss_seconds = (double)group->max_loss_ms / 1000.0,
+        .max_loss_bytes = group->max_loss_bytes};
     for (uint32_t i = 0; i < group->site_count; i++) {
         const char *site = group->sites[i];
         if (strcmp(site, holder[0] ? holder : group->first) != 0)
@@ -283,9 +290,11 @@ static void learn(struct view_of *of)
 
 static void show_volumes(const struct view_of *of, json_t *volumes, bool is_deleting)
 {
-    for (uint32_t i = 0; i < of->controller->view->volume_count; i++) {
-        const struct cw_store_volume *volume = &of->controller->view->volumes[i];
-        if (volume->group == of->group->id && volume->is_deleting == is_deleting)
+    const struct cw_store_view *view = of->controller->view;
+    uint32_t group = of->group->id;
+    for (uint32_t i = cw_view_volumes_from(view, group); cw_view_is_volume_of(view, i, group); i++) {
+        const struct cw_store_volume *volume = &view->volumes[i];
+        if (volume->is_deleting == is_deleting)
             json_array_append_new(volumes, show_volume(of, volume));
     }
 }
@@ -294,9 +303,10 @@ static void show_volumes(const struct view_of *of, json_t *volumes, bool is_dele
 static json_t *show_left(const struct cw_controller *controller, uint32_t group)
 {
     json_t *left = json_array();
-    for (uint32_t i = 0; i < controller->view->place_count; i++) {
-        const struct cw_store_place *place = &controller->view->places[i];
-        if (place->group == group && place->volume == CW_STORE_JOURNAL)
+    const struct cw_store_view *view = controller->view;
+    for (uint32_t i = cw_view_places_from(view, group); cw_view_is_place_of(view, i, group); i++) {
+        const struct cw_store_place *place = &view->places[i];
+        if (place->volume == CW_STORE_JOURNAL)
             json_array_append_new(left, json_string(place->site));
     }
     return left;
@@ -323,25 +333,40 @@ static void show_last_known(const struct view_of *of, json_t *shown)
         json_object_set_new(shown, "as_of_seconds", seconds_or_null(of->facts.holder_age_seconds));
 }
 
-static json_t *show_group(const struct cw_controller *controller, const struct cw_store_group *group)
+struct cw_health cw_status_health(const struct cw_controller *controller, const struct cw_store_group *group)
+{
+    struct view_of of = {.controller = controller, .group = group};
+    learn(&of);
+    return cw_health_compute(&of.facts);
+}
+
+enum cw_health_level cw_group_health(struct cw_controller *controller, const struct cw_store_group *group)
+{
+    return cw_status_health(controller, group).level;
+}
+
+json_t *cw_status_group(struct cw_controller *controller, const struct cw_store_group *group)
 {
     struct view_of of = {.controller = controller, .group = group};
     learn(&of);
     const json_t *own = cw_engine_group(controller, group->id);
     struct cw_health health = cw_health_compute(&of.facts);
-    json_t *shown =
-        json_pack("{s:s,s:s,s:I,s:s,s:s,s:s,s:I,s:o,s:o,s:s,s:I,s:s,s:I,s:I,s:b}", "name", group->name,
-                  "mode", cw_mode_word_name(group->mode), "epoch", (json_int_t)group->authority.epoch,
-                  "primary", group->authority.holder, "health", cw_health_name(health.level), "reason",
-                  health.reason, "sequence", (json_int_t)cw_json_u64(of.primary, "head", 0), "rpo_seconds",
-                  health.is_rpo_known ? json_real(health.rpo_seconds) : json_null(), "rpo_bytes",
-                  health.is_rpo_known ? json_integer((json_int_t)health.rpo_bytes) : json_null(), "role_here",
-                  cw_json_text(own, "role", ""), "min_in_sync", (json_int_t)group->min_in_sync, "role",
-                  cw_json_text(of.primary, "role", ""), "throughput_bytes_per_second",
-                  (json_int_t)cw_json_u64(of.primary, "throughput_bytes_per_second", 0), "iops",
-                  (json_int_t)cw_json_u64(of.primary, "iops", 0), "deleting", group->is_deleting);
+    json_t *shown = json_pack(
+        "{s:s,s:s,s:I,s:s,s:s,s:s,s:I,s:o,s:o,s:s,s:I,s:s,s:I,s:I,s:b,s:s}", "name", group->name, "mode",
+        cw_mode_word_name(group->mode), "epoch", (json_int_t)group->authority.epoch, "primary",
+        group->authority.holder, "health", cw_health_name(health.level), "reason", health.reason, "sequence",
+        (json_int_t)cw_json_u64(of.primary, "head", 0), "rpo_seconds",
+        health.is_rpo_known ? json_real(health.rpo_seconds) : json_null(), "rpo_bytes",
+        health.is_rpo_known ? json_integer((json_int_t)health.rpo_bytes) : json_null(), "role_here",
+        cw_json_text(own, "role", ""), "min_in_sync", (json_int_t)group->min_in_sync, "role",
+        cw_json_text(of.primary, "role", ""), "throughput_bytes_per_second",
+        (json_int_t)cw_json_u64(of.primary, "throughput_bytes_per_second", 0), "iops",
+        (json_int_t)cw_json_u64(of.primary, "iops", 0), "deleting", group->is_deleting, "home", group->home);
+    json_object_set_new(shown, "outside_store",
+                        json_boolean(cw_outside_is_held(controller->store, group->id)));
     if (group->is_deleting)
         json_object_set_new(shown, "left_at", show_left(controller, group->id));
+    json_object_set_new(shown, "failover", cw_automatic_status(controller, group));
     show_last_known(&of, shown);
     return show_lists(&of, shown);
 }
@@ -369,10 +394,11 @@ json_t *cw_status_public(struct cw_controller *controller)
         show_unknown(controller, controller->view->sites[i].name, unknown);
     }
     for (uint32_t i = 0; i < controller->view->group_count; i++)
-        json_array_append_new(groups, show_group(controller, &controller->view->groups[i]));
+        json_array_append_new(groups, cw_status_group(controller, &controller->view->groups[i]));
     double silent_seconds = cw_store_silent_seconds(controller);
-    return json_pack("{s:s,s:s,s:s,s:b,s:f,s:o,s:o,s:o,s:o}", "site", controller->config.site, "version",
-                     CW_VERSION, "store", controller->config.store_file, "store_answers", silent_seconds == 0,
-                     "store_silent_seconds", silent_seconds, "sites", sites, "groups", groups, "paths", paths,
-                     "unknown", unknown);
+    return json_pack("{s:s,s:s,s:s,s:b,s:f,s:s,s:o,s:o,s:o,s:o,s:s}", "site", controller->config.site,
+                     "version", CW_VERSION, "store", controller->store_name, "store_answers",
+                     silent_seconds == 0, "store_silent_seconds", silent_seconds, "store_trouble",
+                     silent_seconds > 0 ? cw_store_trouble(controller->store) : "", "sites", sites, "groups",
+                     groups, "paths", paths, "unknown", unknown, "audit_damage", controller->audit_damage);
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The memory that all controllers share: what is wanted (groups, volumes, where their files are, front ends),
- * who holds what (authority, lease counters), and what each site last said of itself (facts). Interface of
- * the embedded store (store_sqlite.c), standing where a quorum will stand: so authority moves only by
- * cw_store_swap and cw_store_renew, whose conditions a quorum's transactions can express as well.
+ * The memory that all controllers share: what is wanted (groups, volumes, where their files are, front ends)
+ * and who holds what (authority, lease counters). What sites say of themselves is in the book (book.h).
+ * The implementations give one table of operations (store_ops.h); nobody else knows which one it is.
+ * Authority moves only by cw_store_swap and cw_store_renew, whose conditions a quorum's transactions can
+ * express as well.
  *
  * One thread uses a store. CW_IO means the store did not answer: no permission follows from that.
  */
 #pragma once
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,17 +19,20 @@
 #include "engine/config/node_config.h"
 #include "wire/record.h"
 
-#define CW_STORE_GROUPS_MAX  64u
-#define CW_STORE_VOLUMES_MAX 256u
+/* Of all sites together. What one node takes is less: CW_NODE_GROUPS_MAX, CW_NODE_EXPORTS_MAX. */
+#define CW_STORE_SITES_MAX   128u
+#define CW_STORE_GROUPS_MAX  1024u
+#define CW_STORE_VOLUMES_MAX 4096u
 #define CW_STORE_ATTACHMENTS 2u /* of a volume: one of each kind */
 #define CW_STORE_PATH_SIZE   256u
 #define CW_STORE_JOURNAL     (-1) /* in the place of a volume number: the group's journal */
 
-static_assert(CW_STORE_VOLUMES_MAX <= CW_NODE_EXPORTS_MAX, "one node may be primary of all that there are");
+static_assert(CW_SET_MAX == CW_CONFIG_SITES_MAX, "a group is at sites that know each other");
+static_assert(CW_SET_MAX < CW_STORE_SITES_MAX, "no group is at all sites that there can be");
 
 struct cw_store_site {
     char name[CW_NAME_SIZE];
-    uint32_t id;
+    uint32_t id; /* below CW_SET_MAX: its number in every group that is there; others elsewhere may have it */
     char control_socket[CW_STORE_PATH_SIZE];
     char storage[CW_STORE_PATH_SIZE];
     char directory[CW_STORE_PATH_SIZE];
@@ -44,13 +47,19 @@ struct cw_store_request {
     uint64_t heartbeat; /* moves while the taker is alive and wants it */
 };
 
+#define CW_STORE_AFTER_MS 3000u /* of a group of which nothing else was said */
+
 struct cw_store_group {
     uint32_t id; /* never used again */
     char name[CW_NAME_SIZE];
     enum cw_mode_word mode;
     uint32_t min_in_sync;
-    uint64_t replica_timeout_ms, max_loss_ms;
+    uint64_t replica_timeout_ms, max_loss_ms, copy_brake_ms;
+    uint64_t max_loss_bytes;  /* 0: no such limit, and no automatic failover in the modes that have no set */
+    bool is_automatic;        /* failover=automatic */
+    uint64_t after_ms;        /* so long a primary is silent before that */
     char first[CW_NAME_SIZE]; /* the first primary */
+    char home[CW_NAME_SIZE];  /* where it belongs: failback leads there. One of sites */
     uint32_t site_count;
     char sites[CW_SET_MAX][CW_NAME_SIZE]; /* the first primary first */
     uint64_t journal_bytes;
@@ -91,11 +100,15 @@ struct cw_store_attachment {
     char certificates[CW_STORE_PATH_SIZE];
 };
 
-/* Everything wanted and held, at one version. */
+/*
+ * Everything wanted and held, at one version: groups by id; volumes by group and number; places by group,
+ * number (the journal first) and site. Made by cw_view_new: it has room for all that there can be, and takes
+ * memory for what there is.
+ */
 struct cw_store_view {
     uint64_t version;
     uint32_t site_count, group_count, volume_count, place_count, attachment_count;
-    struct cw_store_site sites[CW_SET_MAX];
+    struct cw_store_site sites[CW_STORE_SITES_MAX]; /* by id and name */
     struct cw_store_group groups[CW_STORE_GROUPS_MAX];
     struct cw_store_volume volumes[CW_STORE_VOLUMES_MAX];
     struct cw_store_place places[(CW_STORE_VOLUMES_MAX + CW_STORE_GROUPS_MAX) * CW_SET_MAX];
@@ -104,19 +117,31 @@ struct cw_store_view {
 
 struct cw_store;
 
-/* Opens, and makes it if it is not there. NULL with words in why. */
-struct cw_store *cw_store_open(const char *file, char *why, size_t why_size);
+/* The embedded store. Opens, and makes it if it is not there. NULL with words in why. */
+struct cw_store *cw_store_open_file(const char *file, char *why, size_t why_size);
+/* The store in etcd, under prefix: waits so long for its first answer; 0: for none, until then its version is
+ * 0. NULL with words in why. */
+struct cw_etcd_address;
+struct cw_store *cw_store_open_etcd(const struct cw_etcd_address *address, const char *prefix,
+                                    uint32_t patience_ms, char *why, size_t why_size);
 void cw_store_close(struct cw_store *store);
 /* Why nothing can be decided with this store any more, until this process is started anew; "": all is well.
  */
-const char *cw_store_fault(const struct cw_store *store);
+const char *cw_store_fault(struct cw_store *store);
+
+/* For how long it has not answered; 0: it does, or that shows only when something is written. Meanwhile what
+ * is read is what was there before, and what is written fails at once. */
+uint64_t cw_store_silent_ms(struct cw_store *store);
+/* What was wrong when something last did not succeed, in words for people; "": nothing is known. */
+const char *cw_store_trouble(struct cw_store *store);
 
 /* The lease is one for all controllers of a store: the first one to open it says it, the others must be of
- * the same mind, or one would take over while another still answers. *recorded: what holds. */
+ * the same mind, or one would take over while another still answers. *recorded: what holds. CW_INVALID: what
+ * is there is another version's, as cw_store_trouble says. Comes before all that reads or writes. */
 enum cw_status cw_store_agree_lease(struct cw_store *store, uint64_t lease_ms,
                                     uint64_t *recorded) CW_MUST_CHECK;
 
-/* Moves with every change of what is wanted or held (not with facts, events and leases). 0: no answer. */
+/* Moves with every change of what is wanted or held (not with leases). 0: no answer. */
 uint64_t cw_store_version(struct cw_store *store);
 /* All or nothing: when it fails, the view is what it was, its version too. */
 enum cw_status cw_store_load(struct cw_store *store, struct cw_store_view *view) CW_MUST_CHECK;
@@ -139,6 +164,7 @@ struct cw_store_lease {
     uint32_t group;
     uint64_t epoch;
     bool is_lost; /* out */
+    bool is_held; /* out: neither renewed nor lost */
 };
 /* One transaction for all groups of a node: the site's counter moves if any of them is renewed. */
 enum cw_status cw_store_renew(struct cw_store *store, const char *site, struct cw_store_lease *leases,
@@ -154,10 +180,13 @@ enum cw_status cw_store_request_clear(struct cw_store *store, uint32_t group,
 
 /* ---------------------------------------------------------------- what is wanted */
 
+/* CW_EXISTS: another site has that id and a group in common with it (the embedded store: has that id).
+ * CW_NO_SPACE: there are CW_STORE_SITES_MAX. */
 enum cw_status cw_store_site_put(struct cw_store *store, const struct cw_store_site *site) CW_MUST_CHECK;
-/* Gives the group its id. CW_EXISTS: the name is taken. CW_NO_SPACE: there are CW_STORE_GROUPS_MAX. */
+/* Gives the group its id. CW_EXISTS: the name is taken. CW_NO_SPACE: there are CW_STORE_GROUPS_MAX.
+ * CW_INVALID: two of its sites have one number. */
 enum cw_status cw_store_group_add(struct cw_store *store, struct cw_store_group *group) CW_MUST_CHECK;
-/* Mode and settings, is_deleting. */
+/* Mode and settings, home, is_deleting. */
 enum cw_status cw_store_group_update(struct cw_store *store,
                                      const struct cw_store_group *group) CW_MUST_CHECK;
 enum cw_status cw_store_group_remove(struct cw_store *store, uint32_t group) CW_MUST_CHECK;
@@ -176,25 +205,26 @@ enum cw_status cw_store_attachment_put(struct cw_store *store,
 enum cw_status cw_store_attachment_remove(struct cw_store *store, uint32_t group, int32_t volume,
                                           const char *kind) CW_MUST_CHECK;
 
-/* ---------------------------------------------------------------- facts and records */
+/* ---------------------------------------------------------------- a view */
 
-/* A site's word on itself. Not synced: it is told again every second. */
-enum cw_status cw_store_facts_put(struct cw_store *store, const char *site,
-                                  const json_t *facts) CW_MUST_CHECK;
-/* facts: new reference or NULL; counter moves with every put. */
-enum cw_status cw_store_facts(struct cw_store *store, const char *site, json_t **facts,
-                              uint64_t *counter) CW_MUST_CHECK;
+/* An empty one; NULL: no memory. Ends with free. */
+struct cw_store_view *cw_view_new(void);
+/* Copies what is there, not the room for what could be. */
+void cw_view_copy(struct cw_store_view *to, const struct cw_store_view *from);
 
-/* level: 0 info, 1 warning, 2 error. group may be "". */
-enum cw_status cw_store_event_add(struct cw_store *store, int level, const char *site, const char *group,
-                                  const char *text) CW_MUST_CHECK;
-/* A new array of {"id","time","level","site","group","text"} with id > after, oldest first. */
-json_t *cw_store_events(struct cw_store *store, uint64_t after, uint32_t limit);
-/* Who asked for what, and what came of it. */
-enum cw_status cw_store_audit_add(struct cw_store *store, const char *site, const char *action,
-                                  const char *outcome);
+/* Those of one group: for (i = cw_view_volumes_from(view, id); cw_view_is_volume_of(view, i, id); i++). */
+uint32_t cw_view_volumes_from(const struct cw_store_view *view, uint32_t group);
+uint32_t cw_view_places_from(const struct cw_store_view *view, uint32_t group);
+static inline bool cw_view_is_volume_of(const struct cw_store_view *view, uint32_t at, uint32_t group)
+{
+    return at < view->volume_count && view->volumes[at].group == group;
+}
+static inline bool cw_view_is_place_of(const struct cw_store_view *view, uint32_t at, uint32_t group)
+{
+    return at < view->place_count && view->places[at].group == group;
+}
 
-/* Finding in a view; NULL: not there. */
+/* NULL: not there. */
 const struct cw_store_site *cw_view_site(const struct cw_store_view *view, const char *name);
 const struct cw_store_group *cw_view_group(const struct cw_store_view *view, const char *name);
 const struct cw_store_group *cw_view_group_by_id(const struct cw_store_view *view, uint32_t id);

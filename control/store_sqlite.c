@@ -9,24 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "control/rpc.h"
 #include "control/words.h"
 
-#define BUSY_TIMEOUT_MS 2000 /* while opening */
-/* Later: for a change that somebody asked for, a renewal, and what is told again anyway. The controller does
- * nothing else meanwhile, and must answer: when the store has taken nothing for a while, none is waited for.
- */
-#define PATIENCE_MS       1000
+#define PATIENCE_MS       1000 /* for a change that somebody asked for */
 #define PATIENCE_RENEW_MS 500
-#define PATIENCE_FACTS_MS 200
-#define PATIENCE_LOST_MS  20
-#define LOST_MS           1000
-#define SCHEMA_VERSION    3
+#define SCHEMA_VERSION    6
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL);"
@@ -36,12 +26,15 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS groups(id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, mode TEXT NOT NULL,"
     " min_in_sync INTEGER NOT NULL, replica_timeout_ms INTEGER NOT NULL, max_loss_ms INTEGER NOT NULL,"
     " first TEXT NOT NULL, sites TEXT NOT NULL, journal_bytes INTEGER NOT NULL, deleting INTEGER NOT NULL,"
-    " next_volume INTEGER NOT NULL DEFAULT 0);"
+    " next_volume INTEGER NOT NULL DEFAULT 0, copy_brake_ms INTEGER NOT NULL DEFAULT 2000,"
+    " max_loss_bytes INTEGER NOT NULL DEFAULT 0, automatic INTEGER NOT NULL DEFAULT 0,"
+    " after_ms INTEGER NOT NULL DEFAULT 3000, home TEXT NOT NULL DEFAULT '');"
     "CREATE TABLE IF NOT EXISTS authority(group_id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL DEFAULT 0,"
     " reign INTEGER NOT NULL DEFAULT 0, holder TEXT NOT NULL DEFAULT '', first_sequence INTEGER NOT NULL "
     "DEFAULT 0,"
     " members TEXT NOT NULL DEFAULT '[]', fenced_epoch INTEGER NOT NULL DEFAULT 0,"
-    " handover TEXT NOT NULL DEFAULT '[]', moves INTEGER NOT NULL DEFAULT 0);"
+    " handover TEXT NOT NULL DEFAULT '[]', moves INTEGER NOT NULL DEFAULT 0,"
+    " automatic_epoch INTEGER NOT NULL DEFAULT 0);"
     "CREATE TABLE IF NOT EXISTS requests(group_id INTEGER PRIMARY KEY, taker TEXT NOT NULL, drain INTEGER "
     "NOT NULL,"
     " epoch INTEGER NOT NULL, heartbeat INTEGER NOT NULL);"
@@ -56,13 +49,8 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS attachments(group_id INTEGER, volume INTEGER, kind TEXT, address TEXT NOT "
     "NULL,"
     " certificates TEXT NOT NULL, PRIMARY KEY(group_id, volume, kind));"
-    "CREATE TABLE IF NOT EXISTS facts(site TEXT PRIMARY KEY, counter INTEGER NOT NULL, json TEXT NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS events(id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL,"
-    " level INTEGER NOT NULL, site TEXT NOT NULL, group_name TEXT NOT NULL, text TEXT NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS audit(id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL,"
-    " site TEXT NOT NULL, action TEXT NOT NULL, outcome TEXT NOT NULL);"
-    "PRAGMA user_version=3;";
-static_assert(SCHEMA_VERSION == 3, "as the schema says in its last line");
+    "PRAGMA user_version=6;";
+static_assert(SCHEMA_VERSION == 6, "as the schema says in its last line");
 
 static const char from_version_1[] = "ALTER TABLE authority ADD COLUMN moves INTEGER NOT NULL DEFAULT 0";
 /* A volume that is being deleted keeps its name from nobody: SQLite takes a table's constraint away only with
@@ -75,96 +63,22 @@ static const char from_version_2[] =
     "DROP TABLE volumes;"
     "ALTER TABLE volumes_3 RENAME TO volumes;";
 
-const char *const cw_store_authority_columns =
-    "epoch, reign, holder, first_sequence, members, fenced_epoch, handover";
+static const char from_version_3[] =
+    "ALTER TABLE groups ADD COLUMN copy_brake_ms INTEGER NOT NULL DEFAULT 2000";
 
-/* ---------------------------------------------------------------- somebody else has the lock */
+static const char from_version_4[] =
+    "ALTER TABLE groups ADD COLUMN max_loss_bytes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE groups ADD COLUMN automatic INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE groups ADD COLUMN after_ms INTEGER NOT NULL DEFAULT 3000;"
+    "ALTER TABLE authority ADD COLUMN automatic_epoch INTEGER NOT NULL DEFAULT 0";
+static_assert(CW_STORE_AFTER_MS == 3000, "as the schema says");
 
-static uint64_t monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
+static const char from_version_5[] = "ALTER TABLE groups ADD COLUMN home TEXT NOT NULL DEFAULT ''";
 
-/* SQLite asks before every new attempt; 0: the statement fails as busy. */
-static int on_busy(void *context, int attempts)
-{
-    struct cw_store_patience *patience = context;
-    struct cw_store *store = patience->store;
-    uint64_t now_ms = monotonic_ms();
-    bool is_lost = store->busy_ms != 0 && now_ms - store->busy_ms >= LOST_MS;
-    if (attempts == 0)
-        patience->began_ms = now_ms;
-    if (now_ms - patience->began_ms < (is_lost ? PATIENCE_LOST_MS : patience->limit_ms)) {
-        (void)nanosleep(&(struct timespec){.tv_nsec = 2 * 1000 * 1000}, NULL);
-        return 1;
-    }
-    if (store->busy_ms == 0)
-        store->busy_ms = now_ms;
-    return 0;
-}
-
-/* Whoever commits has had the lock. */
-static int on_commit(void *context)
-{
-    struct cw_store *store = context;
-    store->busy_ms = 0;
-    return 0;
-}
-
-static void be_patient(struct cw_store *store, sqlite3 *db, struct cw_store_patience *patience,
-                       uint32_t limit_ms)
-{
-    *patience = (struct cw_store_patience){.store = store, .limit_ms = limit_ms};
-    sqlite3_busy_handler(db, on_busy, patience);
-    sqlite3_commit_hook(db, on_commit, store);
-}
+const char *const cw_sqlite_authority_columns =
+    "epoch, reign, holder, first_sequence, members, fenced_epoch, handover, automatic_epoch";
 
 /* ---------------------------------------------------------------- opening */
-
-static bool is_network_file_system(const char *file)
-{
-    static const unsigned long magics[] = {0x6969 /* nfs */,      0xff534d42 /* cifs */,
-                                           0xfe534d42 /* smb2 */, 0x00c36400 /* ceph */,
-                                           0x01161970 /* gfs2 */, 0x7461636f /* ocfs2 */};
-    char directory[CW_STORE_PATH_SIZE];
-    struct statfs about;
-    snprintf(directory, sizeof directory, "%s", file);
-    char *slash = strrchr(directory, '/');
-    if (slash)
-        *slash = 0;
-    if (statfs(directory[0] ? directory : "/", &about) < 0)
-        return false;
-    for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++) {
-        if ((unsigned long)(uint32_t)about.f_type == magics[i])
-            return true;
-    }
-    return false;
-}
-
-static sqlite3 *open_one(const char *file, const char *synchronous, char *why, size_t why_size)
-{
-    sqlite3 *db = NULL;
-    char pragmas[128];
-    int result =
-        sqlite3_open_v2(file, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-    sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
-    snprintf(pragmas, sizeof pragmas, "PRAGMA journal_mode=WAL; PRAGMA synchronous=%s;", synchronous);
-    if (result == SQLITE_OK)
-        result = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
-    /* Two controllers that make a store WAL at once: SQLite tells one of them busy without asking the
-     * time-out. */
-    for (int waited_ms = 0; result == SQLITE_BUSY && waited_ms < BUSY_TIMEOUT_MS; waited_ms += 10) {
-        (void)nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
-        result = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
-    }
-    if (result == SQLITE_OK)
-        return db;
-    snprintf(why, why_size, "the store %s: %s", file, sqlite3_errmsg(db));
-    sqlite3_close(db);
-    return NULL;
-}
 
 static int64_t one_number(sqlite3 *db, const char *sql, int64_t otherwise)
 {
@@ -174,7 +88,7 @@ static int64_t one_number(sqlite3 *db, const char *sql, int64_t otherwise)
     return number;
 }
 
-static bool make_schema(struct cw_store *store, const char *file, char *why, size_t why_size)
+static bool make_schema(struct cw_sqlite *store, const char *file, char *why, size_t why_size)
 {
     bool ok = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
     int64_t version = ok ? one_number(store->db, "PRAGMA user_version", -1) : -1;
@@ -187,6 +101,12 @@ static bool make_schema(struct cw_store *store, const char *file, char *why, siz
     ok = ok && (version != 1 || sqlite3_exec(store->db, from_version_1, NULL, NULL, NULL) == SQLITE_OK);
     ok = ok && (version < 1 || version > 2 ||
                 sqlite3_exec(store->db, from_version_2, NULL, NULL, NULL) == SQLITE_OK);
+    ok = ok && (version < 1 || version > 3 ||
+                sqlite3_exec(store->db, from_version_3, NULL, NULL, NULL) == SQLITE_OK);
+    ok = ok && (version < 1 || version > 4 ||
+                sqlite3_exec(store->db, from_version_4, NULL, NULL, NULL) == SQLITE_OK);
+    ok = ok && (version < 1 || version > 5 ||
+                sqlite3_exec(store->db, from_version_5, NULL, NULL, NULL) == SQLITE_OK);
     ok = ok && sqlite3_exec(store->db, schema, NULL, NULL, NULL) == SQLITE_OK &&
          sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
     if (!ok)
@@ -194,39 +114,10 @@ static bool make_schema(struct cw_store *store, const char *file, char *why, siz
     return ok;
 }
 
-struct cw_store *cw_store_open(const char *file, char *why, size_t why_size)
+static void cw_sqlite_close(struct cw_store *base)
 {
-    if (is_network_file_system(file)) {
-        snprintf(why, why_size,
-                 "the store %s is on a network file system: the embedded store works within one machine",
-                 file);
-        return NULL;
-    }
-    struct cw_store *store = calloc(1, sizeof *store);
-    if (!store || !(store->loading = calloc(1, sizeof *store->loading))) {
-        snprintf(why, why_size, "no memory");
-        free(store);
-        return NULL;
-    }
-    mode_t before = umask(0177);
-    store->db = open_one(file, "FULL", why, why_size);
-    store->facts = store->db ? open_one(file, "NORMAL", why, why_size) : NULL;
-    umask(before);
-    if (store->facts && make_schema(store, file, why, why_size)) {
-        be_patient(store, store->db, &store->db_patience, PATIENCE_MS);
-        be_patient(store, store->facts, &store->facts_patience, PATIENCE_FACTS_MS);
-        return store;
-    }
-    cw_store_close(store);
-    return NULL;
-}
-
-void cw_store_close(struct cw_store *store)
-{
-    if (!store)
-        return;
+    struct cw_sqlite *store = cw_sqlite_of(base);
     sqlite3_close(store->db);
-    sqlite3_close(store->facts);
     free(store->loading);
     free(store);
 }
@@ -240,7 +131,7 @@ void cw_store_close(struct cw_store *store)
  * newer pages, either may be old alone. Whoever starts later cannot know; who was there when it happened
  * decides nothing more, and renews no lease.
  */
-static enum cw_status gone_back(struct cw_store *store, const char *what, uint64_t seen, uint64_t now)
+static enum cw_status gone_back(struct cw_sqlite *store, const char *what, uint64_t seen, uint64_t now)
 {
     snprintf(store->fault, sizeof store->fault,
              "the store went back: %s was %lu and is %lu. An older copy of its file was put in its place. "
@@ -250,40 +141,42 @@ static enum cw_status gone_back(struct cw_store *store, const char *what, uint64
     return CW_IO;
 }
 
-static uint64_t moves_seen(const struct cw_store *store, int64_t group)
+/* Both lists are in the order of groups. */
+static enum cw_status compare_seen(struct cw_sqlite *store, const struct cw_sqlite_seen *now, uint32_t count)
 {
-    for (uint32_t i = 0; i < store->seen_count; i++) {
-        if (store->seen[i].group == group)
-            return store->seen[i].moves;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        while (at < store->seen_count && store->seen[at].group < now[i].group)
+            at++;
+        bool is_known = at < store->seen_count && store->seen[at].group == now[i].group;
+        if (is_known && now[i].moves < store->seen[at].moves)
+            return gone_back(store, "the authority over a group", store->seen[at].moves, now[i].moves);
     }
-    return 0;
+    return CW_OK;
 }
 
-static enum cw_status look_at_rows(struct cw_store *store)
+static enum cw_status look_at_rows(struct cw_sqlite *store)
 {
-    struct cw_store_seen now[CW_STORE_GROUPS_MAX];
+    struct cw_sqlite_seen now[CW_STORE_GROUPS_MAX];
     uint32_t count = 0;
     int result = SQLITE_ERROR;
-    sqlite3_stmt *row = cw_sql_prepare(store->db, "SELECT group_id, moves FROM authority", "");
+    sqlite3_stmt *row =
+        cw_sql_prepare(store->db, "SELECT group_id, moves FROM authority ORDER BY group_id", "");
     while (row && (result = sqlite3_step(row)) == SQLITE_ROW && count < CW_STORE_GROUPS_MAX)
-        now[count++] = (struct cw_store_seen){.group = sqlite3_column_int64(row, 0),
-                                              .moves = (uint64_t)sqlite3_column_int64(row, 1)};
+        now[count++] = (struct cw_sqlite_seen){.group = sqlite3_column_int64(row, 0),
+                                               .moves = (uint64_t)sqlite3_column_int64(row, 1)};
     sqlite3_finalize(row);
     if (result != SQLITE_DONE && result != SQLITE_ROW)
         return CW_IO;
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t before = moves_seen(store, now[i].group);
-        if (now[i].moves < before)
-            return gone_back(store, "the authority over a group", before, now[i].moves);
-    }
+    CW_TRY(compare_seen(store, now, count));
     memcpy(store->seen, now, count * sizeof now[0]);
     store->seen_count = count;
     return CW_OK;
 }
 
-enum cw_status cw_store_look_back(struct cw_store *store)
+enum cw_status cw_sqlite_look_back(struct cw_sqlite *store)
 {
-    uint64_t version = cw_store_version(store);
+    uint64_t version = cw_sqlite_version(&store->base);
     if (store->fault[0] || version == 0)
         return CW_IO;
     if (version < store->version_seen)
@@ -292,9 +185,21 @@ enum cw_status cw_store_look_back(struct cw_store *store)
     return look_at_rows(store);
 }
 
-const char *cw_store_fault(const struct cw_store *store)
+static const char *cw_sqlite_fault(struct cw_store *base)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     return store->fault;
+}
+
+/* Only what is written tells: the controller notices by the book, which is in the same file. */
+static uint64_t cw_sqlite_silent_ms(struct cw_store *base)
+{
+    return 0;
+}
+
+static const char *cw_sqlite_trouble(struct cw_store *base)
+{
+    return "";
 }
 
 /* ---------------------------------------------------------------- changes */
@@ -305,13 +210,13 @@ const char *cw_store_fault(const struct cw_store *store)
  * in time: its last renewal was asked for before the file went, and a taker has watched the new file for a
  * whole lease.
  */
-static enum cw_status begin_immediate(struct cw_store *store)
+static enum cw_status begin_immediate(struct cw_sqlite *store)
 {
     int has_moved = 0;
     CW_TRY(cw_sql_run(store->db, "BEGIN IMMEDIATE", ""));
     if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved) == SQLITE_OK &&
         !has_moved) {
-        if (cw_store_look_back(store) == CW_OK)
+        if (cw_sqlite_look_back(store) == CW_OK)
             return CW_OK;
     } else {
         fprintf(stderr,
@@ -321,16 +226,18 @@ static enum cw_status begin_immediate(struct cw_store *store)
     return CW_IO;
 }
 
-enum cw_status cw_store_begin(struct cw_store *store)
+static enum cw_status cw_sqlite_begin(struct cw_store *base)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     CW_ASSERT(!store->is_open);
     CW_TRY(begin_immediate(store));
     store->is_open = true;
     return CW_OK;
 }
 
-enum cw_status cw_store_end(struct cw_store *store, bool ok)
+static enum cw_status cw_sqlite_end(struct cw_store *base, bool ok)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     CW_ASSERT(store->is_open);
     store->is_open = false;
     if (ok && cw_sql_run(store->db, "UPDATE meta SET value=value+1 WHERE key='version'", "") == CW_OK &&
@@ -340,42 +247,45 @@ enum cw_status cw_store_end(struct cw_store *store, bool ok)
     return ok ? CW_IO : CW_OK;
 }
 
-enum cw_status cw_store_change_begin(struct cw_store *store, bool *is_mine)
+enum cw_status cw_sqlite_change_begin(struct cw_sqlite *store, bool *is_mine)
 {
     *is_mine = !store->is_open;
-    return *is_mine ? cw_store_begin(store) : CW_OK;
+    return *is_mine ? cw_sqlite_begin(&store->base) : CW_OK;
 }
 
-enum cw_status cw_store_change_end(struct cw_store *store, bool is_mine, enum cw_status status)
+enum cw_status cw_sqlite_change_end(struct cw_sqlite *store, bool is_mine, enum cw_status status)
 {
     if (!is_mine)
         return status;
-    enum cw_status ended = cw_store_end(store, status == CW_OK);
+    enum cw_status ended = cw_sqlite_end(&store->base, status == CW_OK);
     return status == CW_OK ? ended : status;
 }
 
-enum cw_status cw_store_agree_lease(struct cw_store *store, uint64_t lease_ms, uint64_t *recorded)
+static enum cw_status cw_sqlite_agree_lease(struct cw_store *base, uint64_t lease_ms, uint64_t *recorded)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     enum cw_status status =
         cw_sql_run(store->db, "INSERT OR IGNORE INTO meta VALUES('lease_ms',?)", "i", (int64_t)lease_ms);
     *recorded = (uint64_t)one_number(store->db, "SELECT value FROM meta WHERE key='lease_ms'", 0);
     return status == CW_OK && *recorded == 0 ? CW_IO : status;
 }
 
-uint64_t cw_store_version(struct cw_store *store)
+uint64_t cw_sqlite_version(struct cw_store *base)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     return (uint64_t)one_number(store->db, "SELECT value FROM meta WHERE key='version'", 0);
 }
 
 /* ---------------------------------------------------------------- authority */
 
-void cw_store_authority_row(sqlite3_stmt *row, int column, struct cw_authority *authority)
+void cw_sqlite_authority_row(sqlite3_stmt *row, int column, struct cw_authority *authority)
 {
     struct cw_set handover = {0};
     *authority = (struct cw_authority){.epoch = (uint64_t)sqlite3_column_int64(row, column),
                                        .reign = (uint64_t)sqlite3_column_int64(row, column + 1),
                                        .first_sequence = (uint64_t)sqlite3_column_int64(row, column + 3),
-                                       .fenced_epoch = (uint64_t)sqlite3_column_int64(row, column + 5)};
+                                       .fenced_epoch = (uint64_t)sqlite3_column_int64(row, column + 5),
+                                       .automatic_epoch = (uint64_t)sqlite3_column_int64(row, column + 7)};
     cw_sql_text(row, column + 2, authority->holder, sizeof authority->holder);
     const char *members = (const char *)sqlite3_column_text(row, column + 4);
     const char *drained = (const char *)sqlite3_column_text(row, column + 6);
@@ -386,8 +296,9 @@ void cw_store_authority_row(sqlite3_stmt *row, int column, struct cw_authority *
         authority->handover = handover.list[0];
 }
 
-enum cw_status cw_store_lease_counter(struct cw_store *store, const char *site, uint64_t *counter)
+static enum cw_status cw_sqlite_lease_counter(struct cw_store *base, const char *site, uint64_t *counter)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     sqlite3_stmt *row = cw_sql_prepare(store->db, "SELECT lease_counter FROM sites WHERE name=?", "t", site);
     int result = row ? sqlite3_step(row) : SQLITE_ERROR;
     *counter = result == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(row, 0) : 0;
@@ -395,20 +306,21 @@ enum cw_status cw_store_lease_counter(struct cw_store *store, const char *site, 
     return result == SQLITE_ROW ? CW_OK : result == SQLITE_DONE ? CW_NOT_FOUND : CW_IO;
 }
 
-enum cw_status cw_store_authority(struct cw_store *store, uint32_t group, struct cw_authority *authority,
-                                  uint64_t *counter)
+static enum cw_status cw_sqlite_authority(struct cw_store *base, uint32_t group,
+                                          struct cw_authority *authority, uint64_t *counter)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     char sql[160];
-    snprintf(sql, sizeof sql, "SELECT %s FROM authority WHERE group_id=?", cw_store_authority_columns);
+    snprintf(sql, sizeof sql, "SELECT %s FROM authority WHERE group_id=?", cw_sqlite_authority_columns);
     sqlite3_stmt *row = cw_sql_prepare(store->db, sql, "i", (int64_t)group);
     int result = row ? sqlite3_step(row) : SQLITE_ERROR;
     if (result == SQLITE_ROW)
-        cw_store_authority_row(row, 0, authority);
+        cw_sqlite_authority_row(row, 0, authority);
     sqlite3_finalize(row);
     if (result != SQLITE_ROW)
         return result == SQLITE_DONE ? CW_NOT_FOUND : CW_IO;
     *counter = 0;
-    if (authority->holder[0] && cw_store_lease_counter(store, authority->holder, counter) == CW_IO)
+    if (authority->holder[0] && cw_sqlite_lease_counter(&store->base, authority->holder, counter) == CW_IO)
         return CW_IO;
     return CW_OK;
 }
@@ -419,30 +331,33 @@ static char *handover_text(const struct cw_authority *authority)
     return cw_set_to_text(&one);
 }
 
-static enum cw_status write_authority(struct cw_store *store, uint32_t group, const struct cw_authority *next)
+static enum cw_status write_authority(struct cw_sqlite *store, uint32_t group,
+                                      const struct cw_authority *next)
 {
     char *members = cw_set_to_text(&next->set), *handover = handover_text(next);
     enum cw_status status = CW_IO;
     if (members && handover)
         status = cw_sql_run(store->db,
                             "UPDATE authority SET epoch=?, reign=?, holder=?, first_sequence=?, members=?,"
-                            " fenced_epoch=?, handover=?, moves=moves+1 WHERE group_id=?",
-                            "iitititi", (int64_t)next->epoch, (int64_t)next->reign, next->holder,
+                            " fenced_epoch=?, handover=?, automatic_epoch=?, moves=moves+1 WHERE group_id=?",
+                            "iitititii", (int64_t)next->epoch, (int64_t)next->reign, next->holder,
                             (int64_t)next->first_sequence, members, (int64_t)next->fenced_epoch, handover,
-                            (int64_t)group);
+                            (int64_t)next->automatic_epoch, (int64_t)group);
     free(members);
     free(handover);
     return status;
 }
 
-enum cw_status cw_store_swap(struct cw_store *store, uint32_t group, const struct cw_authority *expected,
-                             const struct cw_authority *next, bool compare_counter, uint64_t counter)
+static enum cw_status cw_sqlite_swap(struct cw_store *base, uint32_t group,
+                                     const struct cw_authority *expected, const struct cw_authority *next,
+                                     bool compare_counter, uint64_t counter)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     struct cw_authority now;
     uint64_t counter_now = 0;
     bool is_mine;
-    CW_TRY(cw_store_change_begin(store, &is_mine));
-    enum cw_status status = cw_store_authority(store, group, &now, &counter_now);
+    CW_TRY(cw_sqlite_change_begin(store, &is_mine));
+    enum cw_status status = cw_sqlite_authority(&store->base, group, &now, &counter_now);
     if (status == CW_OK &&
         (!cw_authority_equal(&now, expected) || (compare_counter && counter_now != counter)))
         status = CW_STALE;
@@ -450,23 +365,24 @@ enum cw_status cw_store_swap(struct cw_store *store, uint32_t group, const struc
         status = write_authority(store, group, next);
     if (status == CW_OK && next->epoch != expected->epoch)
         status = cw_sql_run(store->db, "DELETE FROM requests WHERE group_id=?", "i", (int64_t)group);
-    return cw_store_change_end(store, is_mine, status);
+    return cw_sqlite_change_end(store, is_mine, status);
 }
 
 /* Not a change of version: leases move every second. */
-enum cw_status cw_store_renew(struct cw_store *store, const char *site, struct cw_store_lease *leases,
-                              uint32_t count)
+static enum cw_status cw_sqlite_renew(struct cw_store *base, const char *site, struct cw_store_lease *leases,
+                                      uint32_t count)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     bool is_any = false;
     CW_ASSERT(!store->is_open);
-    store->db_patience.limit_ms = PATIENCE_RENEW_MS;
+    store->patience.limit_ms = PATIENCE_RENEW_MS;
     enum cw_status status = begin_immediate(store);
-    store->db_patience.limit_ms = PATIENCE_MS;
+    store->patience.limit_ms = PATIENCE_MS;
     CW_TRY(status);
     for (uint32_t i = 0; i < count && status == CW_OK; i++) {
         struct cw_authority now;
         uint64_t counter;
-        status = cw_store_authority(store, leases[i].group, &now, &counter);
+        status = cw_sqlite_authority(&store->base, leases[i].group, &now, &counter);
         leases[i].is_lost = status != CW_OK || !cw_decide_renew(&now, site, leases[i].epoch);
         is_any = is_any || !leases[i].is_lost;
         if (status == CW_NOT_FOUND)
@@ -482,12 +398,12 @@ enum cw_status cw_store_renew(struct cw_store *store, const char *site, struct c
     return status;
 }
 
-static enum cw_status put_request(struct cw_store *store, uint32_t group,
+static enum cw_status put_request(struct cw_sqlite *store, uint32_t group,
                                   const struct cw_store_request *request)
 {
     struct cw_authority now;
     uint64_t counter;
-    CW_TRY(cw_store_authority(store, group, &now, &counter));
+    CW_TRY(cw_sqlite_authority(&store->base, group, &now, &counter));
     if (now.epoch != request->epoch)
         return CW_STALE;
     CW_TRY(cw_sql_run(store->db,
@@ -498,100 +414,70 @@ static enum cw_status put_request(struct cw_store *store, uint32_t group,
     return sqlite3_changes(store->db) == 1 ? CW_OK : CW_STALE;
 }
 
-enum cw_status cw_store_request(struct cw_store *store, uint32_t group,
-                                const struct cw_store_request *request)
+static enum cw_status cw_sqlite_request(struct cw_store *base, uint32_t group,
+                                        const struct cw_store_request *request)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     bool is_mine;
-    CW_TRY(cw_store_change_begin(store, &is_mine));
-    return cw_store_change_end(store, is_mine, put_request(store, group, request));
+    CW_TRY(cw_sqlite_change_begin(store, &is_mine));
+    return cw_sqlite_change_end(store, is_mine, put_request(store, group, request));
 }
 
-enum cw_status cw_store_request_clear(struct cw_store *store, uint32_t group, const char *taker)
+static enum cw_status cw_sqlite_request_clear(struct cw_store *base, uint32_t group, const char *taker)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     bool is_mine;
-    CW_TRY(cw_store_change_begin(store, &is_mine));
-    return cw_store_change_end(store, is_mine,
-                               cw_sql_run(store->db, "DELETE FROM requests WHERE group_id=? AND taker=?",
-                                          "it", (int64_t)group, taker));
+    CW_TRY(cw_sqlite_change_begin(store, &is_mine));
+    return cw_sqlite_change_end(store, is_mine,
+                                cw_sql_run(store->db, "DELETE FROM requests WHERE group_id=? AND taker=?",
+                                           "it", (int64_t)group, taker));
 }
 
-/* ---------------------------------------------------------------- facts and records */
+/* ---------------------------------------------------------------- the table */
 
-static double wall_clock(void)
-{
-    struct timespec now; /* for people only: nothing is decided by it */
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
+static const struct cw_store_ops ops = {
+    .close = cw_sqlite_close,
+    .fault = cw_sqlite_fault,
+    .silent_ms = cw_sqlite_silent_ms,
+    .trouble = cw_sqlite_trouble,
+    .agree_lease = cw_sqlite_agree_lease,
+    .version = cw_sqlite_version,
+    .load = cw_sqlite_load,
+    .begin = cw_sqlite_begin,
+    .end = cw_sqlite_end,
+    .authority = cw_sqlite_authority,
+    .swap = cw_sqlite_swap,
+    .renew = cw_sqlite_renew,
+    .lease_counter = cw_sqlite_lease_counter,
+    .request = cw_sqlite_request,
+    .request_clear = cw_sqlite_request_clear,
+    .site_put = cw_sqlite_site_put,
+    .group_add = cw_sqlite_group_add,
+    .group_update = cw_sqlite_group_update,
+    .group_remove = cw_sqlite_group_remove,
+    .volume_add = cw_sqlite_volume_add,
+    .volume_deleting = cw_sqlite_volume_deleting,
+    .volume_remove = cw_sqlite_volume_remove,
+    .place_put = cw_sqlite_place_put,
+    .place_remove = cw_sqlite_place_remove,
+    .attachment_put = cw_sqlite_attachment_put,
+    .attachment_remove = cw_sqlite_attachment_remove,
+};
 
-enum cw_status cw_store_facts_put(struct cw_store *store, const char *site, const json_t *facts)
+struct cw_store *cw_store_open_file(const char *file, char *why, size_t why_size)
 {
-    char *text = json_dumps(facts, JSON_COMPACT);
-    if (!text)
-        return CW_IO;
-    enum cw_status status =
-        cw_sql_run(store->facts,
-                   "INSERT INTO facts VALUES(?,1,?) ON CONFLICT(site) DO UPDATE SET counter=counter+1,"
-                   " json=excluded.json",
-                   "tt", site, text);
-    free(text);
-    return status;
-}
-
-enum cw_status cw_store_facts(struct cw_store *store, const char *site, json_t **facts, uint64_t *counter)
-{
-    sqlite3_stmt *row =
-        cw_sql_prepare(store->facts, "SELECT counter, json FROM facts WHERE site=?", "t", site);
-    int result = row ? sqlite3_step(row) : SQLITE_ERROR;
-    *facts = NULL;
-    *counter = 0;
-    if (result == SQLITE_ROW) {
-        *counter = (uint64_t)sqlite3_column_int64(row, 0);
-        *facts = json_loads((const char *)sqlite3_column_text(row, 1), 0, NULL);
+    struct cw_sqlite *store = calloc(1, sizeof *store);
+    if (!store || !(store->loading = cw_view_new())) {
+        snprintf(why, why_size, "no memory");
+        free(store);
+        return NULL;
     }
-    sqlite3_finalize(row);
-    return result == SQLITE_ROW ? CW_OK : result == SQLITE_DONE ? CW_NOT_FOUND : CW_IO;
-}
-
-#define EVENTS_KEPT 10000
-
-/* The times are texts of a number: the helper binds no floats. */
-enum cw_status cw_store_event_add(struct cw_store *store, int level, const char *site, const char *group,
-                                  const char *text)
-{
-    char time[32];
-    snprintf(time, sizeof time, "%.3f", wall_clock());
-    CW_TRY(cw_sql_run(store->facts,
-                      "INSERT INTO events(time,level,site,group_name,text) VALUES(CAST(? AS REAL),?,?,?,?)",
-                      "tittt", time, (int64_t)level, site, group, text));
-    return cw_sql_run(store->facts, "DELETE FROM events WHERE id <= (SELECT MAX(id) FROM events) - ?", "i",
-                      (int64_t)EVENTS_KEPT);
-}
-
-json_t *cw_store_events(struct cw_store *store, uint64_t after, uint32_t limit)
-{
-    static const char *const levels[] = {"info", "warning", "error"};
-    json_t *array = json_array();
-    sqlite3_stmt *row = cw_sql_prepare(
-        store->facts, "SELECT id,time,level,site,group_name,text FROM events WHERE id>? ORDER BY id LIMIT ?",
-        "ii", (int64_t)after, (int64_t)limit);
-    while (row && sqlite3_step(row) == SQLITE_ROW) {
-        unsigned level = (unsigned)sqlite3_column_int(row, 2);
-        json_array_append_new(
-            array, json_pack("{s:I,s:f,s:s,s:s,s:s,s:s}", "id", (json_int_t)sqlite3_column_int64(row, 0),
-                             "time", sqlite3_column_double(row, 1), "level", levels[level < 3 ? level : 2],
-                             "site", sqlite3_column_text(row, 3), "group", sqlite3_column_text(row, 4),
-                             "text", sqlite3_column_text(row, 5)));
+    store->base.ops = &ops;
+    store->db = cw_sql_open("the store", file, true, why, why_size);
+    if (store->db && make_schema(store, file, why, why_size)) {
+        cw_sql_be_patient(store->db, &store->patience, PATIENCE_MS);
+        return &store->base;
     }
-    sqlite3_finalize(row);
-    return array;
-}
-
-enum cw_status cw_store_audit_add(struct cw_store *store, const char *site, const char *action,
-                                  const char *outcome)
-{
-    char time[32];
-    snprintf(time, sizeof time, "%.3f", wall_clock());
-    return cw_sql_run(store->db, "INSERT INTO audit(time,site,action,outcome) VALUES(CAST(? AS REAL),?,?,?)",
-                      "tttt", time, site, action, outcome);
+    cw_sqlite_close(&store->base);
+    return NULL;
 }

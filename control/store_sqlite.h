@@ -3,43 +3,51 @@
 #pragma once
 
 #include "control/sqlite_helper.h"
-#include "control/store.h"
+#include "control/store_ops.h"
 
-/* How long a connection waits for a lock that somebody else has. */
-struct cw_store_patience {
-    struct cw_store *store;
-    uint32_t limit_ms;
-    uint64_t began_ms; /* to wait, this time */
-};
-
-struct cw_store {
-    sqlite3 *db;    /* synchronous=FULL: durable when a change returns */
-    sqlite3 *facts; /* the same file, synchronous=NORMAL: for what is told again anyway */
-    struct cw_store_patience db_patience, facts_patience;
-    uint64_t busy_ms;              /* since when no commit went through for the lock of others; 0: they do */
+struct cw_sqlite {
+    struct cw_store base;
+    sqlite3 *db; /* durable when a change returns */
+    struct cw_sql_patience patience;
     bool is_open;                  /* between begin and end */
     struct cw_store_view *loading; /* becomes the caller's view when all of it has been read */
-    /* what was seen of it, and may never go back: cw_store_look_back */
+    /* what was seen of it, and may never go back: cw_sqlite_look_back */
     uint64_t version_seen;
     uint32_t seen_count;
-    struct cw_store_seen {
+    struct cw_sqlite_seen {
         int64_t group;
         uint64_t moves;
     } seen[CW_STORE_GROUPS_MAX];
     char fault[256]; /* "": none */
 };
 
-#define CW_TRY(expression)                                                                                   \
-    do {                                                                                                     \
-        enum cw_status try_ = (expression);                                                                  \
-        if (try_ != CW_OK)                                                                                   \
-            return try_;                                                                                     \
-    } while (0)
+static inline struct cw_sqlite *cw_sqlite_of(struct cw_store *base)
+{
+    return (struct cw_sqlite *)base;
+}
+static_assert(offsetof(struct cw_sqlite, base) == 0, "the one is the other");
 
 /* Ends what cw_store_change began, keeping the worse of the two results. */
-enum cw_status cw_store_change_begin(struct cw_store *store, bool *is_mine);
-enum cw_status cw_store_change_end(struct cw_store *store, bool is_mine, enum cw_status status);
+enum cw_status cw_sqlite_change_begin(struct cw_sqlite *store, bool *is_mine);
+enum cw_status cw_sqlite_change_end(struct cw_sqlite *store, bool is_mine, enum cw_status status);
 /* CW_IO when something went back: for good, cw_store_fault has the words. Within a transaction. */
-enum cw_status cw_store_look_back(struct cw_store *store) CW_MUST_CHECK;
-extern const char *const cw_store_authority_columns;
-void cw_store_authority_row(sqlite3_stmt *row, int column, struct cw_authority *authority);
+enum cw_status cw_sqlite_look_back(struct cw_sqlite *store) CW_MUST_CHECK;
+extern const char *const cw_sqlite_authority_columns;
+void cw_sqlite_authority_row(sqlite3_stmt *row, int column, struct cw_authority *authority);
+
+/* Operations that both files need, and those that are in store_wanted.c. */
+uint64_t cw_sqlite_version(struct cw_store *base);
+enum cw_status cw_sqlite_load(struct cw_store *base, struct cw_store_view *view);
+enum cw_status cw_sqlite_site_put(struct cw_store *base, const struct cw_store_site *site);
+enum cw_status cw_sqlite_group_add(struct cw_store *base, struct cw_store_group *group);
+enum cw_status cw_sqlite_group_update(struct cw_store *base, const struct cw_store_group *group);
+enum cw_status cw_sqlite_group_remove(struct cw_store *base, uint32_t group);
+enum cw_status cw_sqlite_volume_add(struct cw_store *base, struct cw_store_volume *volume);
+enum cw_status cw_sqlite_volume_deleting(struct cw_store *base, uint32_t group, int32_t volume);
+enum cw_status cw_sqlite_volume_remove(struct cw_store *base, uint32_t group, int32_t volume);
+enum cw_status cw_sqlite_place_put(struct cw_store *base, const struct cw_store_place *place);
+enum cw_status cw_sqlite_place_remove(struct cw_store *base, uint32_t group, int32_t volume,
+                                      const char *site);
+enum cw_status cw_sqlite_attachment_put(struct cw_store *base, const struct cw_store_attachment *attachment);
+enum cw_status cw_sqlite_attachment_remove(struct cw_store *base, uint32_t group, int32_t volume,
+                                           const char *kind);

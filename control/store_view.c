@@ -1,8 +1,33 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Finding things in a view. The lists are short: a walk is enough. */
+/*
+ * A view, and finding things in it. Its lists are sorted (store.h), so what is of one group is found by
+ * halving; sites are few, and names are looked for only when somebody gives a command.
+ */
+#include <stdlib.h>
 #include <string.h>
 
 #include "control/store.h"
+
+/* Pages that nothing is written to take no memory. */
+struct cw_store_view *cw_view_new(void)
+{
+    return calloc(1, sizeof(struct cw_store_view));
+}
+
+void cw_view_copy(struct cw_store_view *to, const struct cw_store_view *from)
+{
+    to->version = from->version;
+    to->site_count = from->site_count;
+    to->group_count = from->group_count;
+    to->volume_count = from->volume_count;
+    to->place_count = from->place_count;
+    to->attachment_count = from->attachment_count;
+    memcpy(to->sites, from->sites, from->site_count * sizeof from->sites[0]);
+    memcpy(to->groups, from->groups, from->group_count * sizeof from->groups[0]);
+    memcpy(to->volumes, from->volumes, from->volume_count * sizeof from->volumes[0]);
+    memcpy(to->places, from->places, from->place_count * sizeof from->places[0]);
+    memcpy(to->attachments, from->attachments, from->attachment_count * sizeof from->attachments[0]);
+}
 
 const struct cw_store_site *cw_view_site(const struct cw_store_view *view, const char *name)
 {
@@ -22,21 +47,45 @@ const struct cw_store_group *cw_view_group(const struct cw_store_view *view, con
     return NULL;
 }
 
+/* The first whose number (at the beginning of each, as `group` or `id`) is not below. */
+static uint32_t first_of(const void *list, size_t each, uint32_t count, uint32_t group)
+{
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2, at;
+        memcpy(&at, (const char *)list + middle * each, sizeof at);
+        if (at < group)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+static_assert(offsetof(struct cw_store_group, id) == 0, "where first_of looks");
+static_assert(offsetof(struct cw_store_volume, group) == 0, "where first_of looks");
+static_assert(offsetof(struct cw_store_place, group) == 0, "where first_of looks");
+
 const struct cw_store_group *cw_view_group_by_id(const struct cw_store_view *view, uint32_t id)
 {
-    for (uint32_t i = 0; i < view->group_count; i++) {
-        if (view->groups[i].id == id)
-            return &view->groups[i];
-    }
-    return NULL;
+    uint32_t at = first_of(view->groups, sizeof view->groups[0], view->group_count, id);
+    return at < view->group_count && view->groups[at].id == id ? &view->groups[at] : NULL;
+}
+
+uint32_t cw_view_volumes_from(const struct cw_store_view *view, uint32_t group)
+{
+    return first_of(view->volumes, sizeof view->volumes[0], view->volume_count, group);
+}
+
+uint32_t cw_view_places_from(const struct cw_store_view *view, uint32_t group)
+{
+    return first_of(view->places, sizeof view->places[0], view->place_count, group);
 }
 
 const struct cw_store_volume *cw_view_volume(const struct cw_store_view *view, uint32_t group,
                                              const char *name)
 {
-    for (uint32_t i = 0; i < view->volume_count; i++) {
-        if (view->volumes[i].group == group && !view->volumes[i].is_deleting &&
-            strcmp(view->volumes[i].name, name) == 0)
+    for (uint32_t i = cw_view_volumes_from(view, group); cw_view_is_volume_of(view, i, group); i++) {
+        if (!view->volumes[i].is_deleting && strcmp(view->volumes[i].name, name) == 0)
             return &view->volumes[i];
     }
     return NULL;
@@ -45,8 +94,8 @@ const struct cw_store_volume *cw_view_volume(const struct cw_store_view *view, u
 const struct cw_store_volume *cw_view_volume_by_id(const struct cw_store_view *view, uint32_t group,
                                                    int32_t volume)
 {
-    for (uint32_t i = 0; i < view->volume_count; i++) {
-        if (view->volumes[i].group == group && view->volumes[i].volume == volume)
+    for (uint32_t i = cw_view_volumes_from(view, group); cw_view_is_volume_of(view, i, group); i++) {
+        if (view->volumes[i].volume == volume)
             return &view->volumes[i];
     }
     return NULL;
@@ -54,9 +103,9 @@ const struct cw_store_volume *cw_view_volume_by_id(const struct cw_store_view *v
 
 const char *cw_view_place_error(const struct cw_store_view *view, uint32_t group, const char *site)
 {
-    for (uint32_t i = 0; i < view->place_count; i++) {
+    for (uint32_t i = cw_view_places_from(view, group); cw_view_is_place_of(view, i, group); i++) {
         const struct cw_store_place *place = &view->places[i];
-        if (place->group == group && strcmp(place->site, site) == 0 && place->error[0])
+        if (place->error[0] && strcmp(place->site, site) == 0)
             return place->error;
     }
     return "";
@@ -65,9 +114,9 @@ const char *cw_view_place_error(const struct cw_store_view *view, uint32_t group
 const struct cw_store_place *cw_view_place(const struct cw_store_view *view, uint32_t group, int32_t volume,
                                            const char *site)
 {
-    for (uint32_t i = 0; i < view->place_count; i++) {
+    for (uint32_t i = cw_view_places_from(view, group); cw_view_is_place_of(view, i, group); i++) {
         const struct cw_store_place *place = &view->places[i];
-        if (place->group == group && place->volume == volume && strcmp(place->site, site) == 0)
+        if (place->volume == volume && strcmp(place->site, site) == 0)
             return place;
     }
     return NULL;

@@ -11,12 +11,13 @@
 #define CHANGE(store, ...)                                                                                   \
     do {                                                                                                     \
         bool is_mine_;                                                                                       \
-        CW_TRY(cw_store_change_begin(store, &is_mine_));                                                     \
-        return cw_store_change_end(store, is_mine_, cw_sql_run((store)->db, __VA_ARGS__));                   \
+        CW_TRY(cw_sqlite_change_begin(store, &is_mine_));                                                    \
+        return cw_sqlite_change_end(store, is_mine_, cw_sql_run((store)->db, __VA_ARGS__));                  \
     } while (0)
 
-enum cw_status cw_store_site_put(struct cw_store *store, const struct cw_store_site *site)
+enum cw_status cw_sqlite_site_put(struct cw_store *base, const struct cw_store_site *site)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     CHANGE(store,
            "INSERT INTO sites(name,id,control_socket,storage,directory) VALUES(?,?,?,?,?) ON CONFLICT(name) "
            "DO UPDATE"
@@ -33,7 +34,7 @@ static json_t *site_names(const struct cw_store_group *group)
     return names;
 }
 
-static int64_t take_number(struct cw_store *store, const char *select, const char *update, int64_t key)
+static int64_t take_number(struct cw_sqlite *store, const char *select, const char *update, int64_t key)
 {
     int64_t number = -1;
     const char *format = key < 0 ? "" : "i";
@@ -45,7 +46,7 @@ static int64_t take_number(struct cw_store *store, const char *select, const cha
 }
 
 /* Is there room for one more row in every controller's view? */
-static enum cw_status check_room(struct cw_store *store, const char *count, uint32_t count_max)
+static enum cw_status check_room(struct cw_sqlite *store, const char *count, uint32_t count_max)
 {
     sqlite3_stmt *row = cw_sql_prepare(store->db, count, "");
     enum cw_status status = CW_IO;
@@ -55,7 +56,7 @@ static enum cw_status check_room(struct cw_store *store, const char *count, uint
     return status;
 }
 
-static enum cw_status add_group(struct cw_store *store, struct cw_store_group *group)
+static enum cw_status add_group(struct cw_sqlite *store, struct cw_store_group *group)
 {
     CW_TRY(check_room(store, "SELECT count(*) FROM groups", CW_STORE_GROUPS_MAX));
     int64_t id = take_number(store, "SELECT value FROM meta WHERE key='next_group'",
@@ -67,32 +68,38 @@ static enum cw_status add_group(struct cw_store *store, struct cw_store_group *g
     char *sites = json_dumps(names, JSON_COMPACT);
     json_decref(names);
     enum cw_status status = cw_sql_run(
-        store->db, "INSERT INTO groups VALUES(?,?,?,?,?,?,?,?,?,0,0)", "ittiiitti", id, group->name,
-        cw_mode_word_name(group->mode), (int64_t)group->min_in_sync, (int64_t)group->replica_timeout_ms,
-        (int64_t)group->max_loss_ms, group->first, sites, (int64_t)group->journal_bytes);
+        store->db, "INSERT INTO groups VALUES(?,?,?,?,?,?,?,?,?,0,0,?,?,?,?,?)", "ittiiittiiiiit", id,
+        group->name, cw_mode_word_name(group->mode), (int64_t)group->min_in_sync,
+        (int64_t)group->replica_timeout_ms, (int64_t)group->max_loss_ms, group->first, sites,
+        (int64_t)group->journal_bytes, (int64_t)group->copy_brake_ms, (int64_t)group->max_loss_bytes,
+        (int64_t)group->is_automatic, (int64_t)group->after_ms, group->home);
     free(sites);
     CW_TRY(status);
     return cw_sql_run(store->db, "INSERT INTO authority(group_id) VALUES(?)", "i", id);
 }
 
-enum cw_status cw_store_group_add(struct cw_store *store, struct cw_store_group *group)
+enum cw_status cw_sqlite_group_add(struct cw_store *base, struct cw_store_group *group)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     bool is_mine;
-    CW_TRY(cw_store_change_begin(store, &is_mine));
-    return cw_store_change_end(store, is_mine, add_group(store, group));
+    CW_TRY(cw_sqlite_change_begin(store, &is_mine));
+    return cw_sqlite_change_end(store, is_mine, add_group(store, group));
 }
 
-enum cw_status cw_store_group_update(struct cw_store *store, const struct cw_store_group *group)
+enum cw_status cw_sqlite_group_update(struct cw_store *base, const struct cw_store_group *group)
 {
-    CHANGE(
-        store,
-        "UPDATE groups SET mode=?, min_in_sync=?, replica_timeout_ms=?, max_loss_ms=?, deleting=? WHERE id=?",
-        "tiiiii", cw_mode_word_name(group->mode), (int64_t)group->min_in_sync,
-        (int64_t)group->replica_timeout_ms, (int64_t)group->max_loss_ms, (int64_t)group->is_deleting,
-        (int64_t)group->id);
+    struct cw_sqlite *store = cw_sqlite_of(base);
+    CHANGE(store,
+           "UPDATE groups SET mode=?, min_in_sync=?, replica_timeout_ms=?, max_loss_ms=?, copy_brake_ms=?, "
+           "deleting=?, max_loss_bytes=?, automatic=?, after_ms=?, home=? "
+           "WHERE id=?",
+           "tiiiiiiiiti", cw_mode_word_name(group->mode), (int64_t)group->min_in_sync,
+           (int64_t)group->replica_timeout_ms, (int64_t)group->max_loss_ms, (int64_t)group->copy_brake_ms,
+           (int64_t)group->is_deleting, (int64_t)group->max_loss_bytes, (int64_t)group->is_automatic,
+           (int64_t)group->after_ms, group->home, (int64_t)group->id);
 }
 
-static enum cw_status remove_group(struct cw_store *store, uint32_t group)
+static enum cw_status remove_group(struct cw_sqlite *store, uint32_t group)
 {
     static const char *const statements[] = {
         "DELETE FROM attachments WHERE group_id=?", "DELETE FROM places WHERE group_id=?",
@@ -103,14 +110,15 @@ static enum cw_status remove_group(struct cw_store *store, uint32_t group)
     return CW_OK;
 }
 
-enum cw_status cw_store_group_remove(struct cw_store *store, uint32_t group)
+enum cw_status cw_sqlite_group_remove(struct cw_store *base, uint32_t group)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     bool is_mine;
-    CW_TRY(cw_store_change_begin(store, &is_mine));
-    return cw_store_change_end(store, is_mine, remove_group(store, group));
+    CW_TRY(cw_sqlite_change_begin(store, &is_mine));
+    return cw_sqlite_change_end(store, is_mine, remove_group(store, group));
 }
 
-static enum cw_status add_volume(struct cw_store *store, struct cw_store_volume *volume)
+static enum cw_status add_volume(struct cw_sqlite *store, struct cw_store_volume *volume)
 {
     CW_TRY(check_room(store, "SELECT count(*) FROM volumes", CW_STORE_VOLUMES_MAX));
     int64_t number = take_number(store, "SELECT next_volume FROM groups WHERE id=?",
@@ -125,27 +133,29 @@ static enum cw_status add_volume(struct cw_store *store, struct cw_store_volume 
                       (int64_t)volume->block_size, (int64_t)volume->is_thin);
 }
 
-enum cw_status cw_store_volume_add(struct cw_store *store, struct cw_store_volume *volume)
+enum cw_status cw_sqlite_volume_add(struct cw_store *base, struct cw_store_volume *volume)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     bool is_mine;
-    CW_TRY(cw_store_change_begin(store, &is_mine));
-    return cw_store_change_end(store, is_mine, add_volume(store, volume));
+    CW_TRY(cw_sqlite_change_begin(store, &is_mine));
+    return cw_sqlite_change_end(store, is_mine, add_volume(store, volume));
 }
 
-enum cw_status cw_store_volume_deleting(struct cw_store *store, uint32_t group, int32_t volume)
+enum cw_status cw_sqlite_volume_deleting(struct cw_store *base, uint32_t group, int32_t volume)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     bool is_mine;
-    CW_TRY(cw_store_change_begin(store, &is_mine));
+    CW_TRY(cw_sqlite_change_begin(store, &is_mine));
     enum cw_status status =
         cw_sql_run(store->db, "UPDATE volumes SET deleting=1 WHERE group_id=? AND volume=?", "ii",
                    (int64_t)group, (int64_t)volume);
     if (status == CW_OK)
         status = cw_sql_run(store->db, "DELETE FROM attachments WHERE group_id=? AND volume=?", "ii",
                             (int64_t)group, (int64_t)volume);
-    return cw_store_change_end(store, is_mine, status);
+    return cw_sqlite_change_end(store, is_mine, status);
 }
 
-static enum cw_status remove_volume(struct cw_store *store, uint32_t group, int32_t volume)
+static enum cw_status remove_volume(struct cw_sqlite *store, uint32_t group, int32_t volume)
 {
     static const char *const statements[] = {"DELETE FROM attachments WHERE group_id=? AND volume=?",
                                              "DELETE FROM places WHERE group_id=? AND volume=?",
@@ -155,15 +165,17 @@ static enum cw_status remove_volume(struct cw_store *store, uint32_t group, int3
     return CW_OK;
 }
 
-enum cw_status cw_store_volume_remove(struct cw_store *store, uint32_t group, int32_t volume)
+enum cw_status cw_sqlite_volume_remove(struct cw_store *base, uint32_t group, int32_t volume)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     bool is_mine;
-    CW_TRY(cw_store_change_begin(store, &is_mine));
-    return cw_store_change_end(store, is_mine, remove_volume(store, group, volume));
+    CW_TRY(cw_sqlite_change_begin(store, &is_mine));
+    return cw_sqlite_change_end(store, is_mine, remove_volume(store, group, volume));
 }
 
-enum cw_status cw_store_place_put(struct cw_store *store, const struct cw_store_place *place)
+enum cw_status cw_sqlite_place_put(struct cw_store *base, const struct cw_store_place *place)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     CHANGE(store,
            "INSERT INTO places VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT(group_id,volume,site) DO UPDATE SET"
            " path=excluded.path, socket=excluded.socket, ours=excluded.ours, made=excluded.made, "
@@ -174,14 +186,16 @@ enum cw_status cw_store_place_put(struct cw_store *store, const struct cw_store_
            place->error);
 }
 
-enum cw_status cw_store_place_remove(struct cw_store *store, uint32_t group, int32_t volume, const char *site)
+enum cw_status cw_sqlite_place_remove(struct cw_store *base, uint32_t group, int32_t volume, const char *site)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     CHANGE(store, "DELETE FROM places WHERE group_id=? AND volume=? AND site=?", "iit", (int64_t)group,
            (int64_t)volume, site);
 }
 
-enum cw_status cw_store_attachment_put(struct cw_store *store, const struct cw_store_attachment *attachment)
+enum cw_status cw_sqlite_attachment_put(struct cw_store *base, const struct cw_store_attachment *attachment)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     CHANGE(store,
            "INSERT INTO attachments VALUES(?,?,?,?,?) ON CONFLICT(group_id,volume,kind) DO UPDATE SET"
            " address=excluded.address, certificates=excluded.certificates",
@@ -189,23 +203,24 @@ enum cw_status cw_store_attachment_put(struct cw_store *store, const struct cw_s
            attachment->address, attachment->certificates);
 }
 
-enum cw_status cw_store_attachment_remove(struct cw_store *store, uint32_t group, int32_t volume,
-                                          const char *kind)
+enum cw_status cw_sqlite_attachment_remove(struct cw_store *base, uint32_t group, int32_t volume,
+                                           const char *kind)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     bool is_mine;
-    CW_TRY(cw_store_change_begin(store, &is_mine));
+    CW_TRY(cw_sqlite_change_begin(store, &is_mine));
     enum cw_status status =
         cw_sql_run(store->db, "DELETE FROM attachments WHERE group_id=? AND volume=? AND kind=?", "iit",
                    (int64_t)group, (int64_t)volume, kind);
     if (status == CW_OK && sqlite3_changes(store->db) == 0)
         status = CW_NOT_FOUND;
-    return cw_store_change_end(store, is_mine, status);
+    return cw_sqlite_change_end(store, is_mine, status);
 }
 
 /* ---------------------------------------------------------------- reading all */
 
 /* Calls take for every row while there is room; false: no answer, or more rows than fit. */
-static bool load_rows(struct cw_store *store, const char *sql, struct cw_store_view *view, uint32_t *count,
+static bool load_rows(struct cw_sqlite *store, const char *sql, struct cw_store_view *view, uint32_t *count,
                       uint32_t count_max,
                       void (*take)(sqlite3_stmt *row, struct cw_store_view *view, uint32_t at))
 {
@@ -239,8 +254,8 @@ static void take_site_names(const char *text, struct cw_store_group *group)
     json_decref(names);
 }
 
-#define GROUP_COLUMNS     10
-#define AUTHORITY_COLUMNS 7
+#define GROUP_COLUMNS     15
+#define AUTHORITY_COLUMNS 8
 
 static void take_group(sqlite3_stmt *row, struct cw_store_view *view, uint32_t at)
 {
@@ -253,13 +268,20 @@ static void take_group(sqlite3_stmt *row, struct cw_store_view *view, uint32_t a
                                      .max_loss_ms = (uint64_t)sqlite3_column_int64(row, 5),
                                      .journal_bytes = (uint64_t)sqlite3_column_int64(row, 7),
                                      .is_deleting = sqlite3_column_int(row, 8) != 0,
-                                     .next_volume = sqlite3_column_int(row, 9)};
+                                     .next_volume = sqlite3_column_int(row, 9),
+                                     .copy_brake_ms = (uint64_t)sqlite3_column_int64(row, 10),
+                                     .max_loss_bytes = (uint64_t)sqlite3_column_int64(row, 11),
+                                     .is_automatic = sqlite3_column_int(row, 12) != 0,
+                                     .after_ms = (uint64_t)sqlite3_column_int64(row, 13)};
     cw_sql_text(row, 1, group->name, sizeof group->name);
     cw_sql_text(row, 2, mode, sizeof mode);
     (void)cw_mode_word_parse(mode, &group->mode);
     take_site_names((const char *)sqlite3_column_text(row, 6), group);
     memcpy(group->first, group->sites[0], sizeof group->first);
-    cw_store_authority_row(row, GROUP_COLUMNS, &group->authority);
+    cw_sql_text(row, 14, group->home, sizeof group->home);
+    if (!group->home[0]) /* made by an earlier version */
+        memcpy(group->home, group->first, sizeof group->home);
+    cw_sqlite_authority_row(row, GROUP_COLUMNS, &group->authority);
     cw_sql_text(row, request, group->request.taker, sizeof group->request.taker);
     group->request.is_drain = sqlite3_column_int(row, request + 1) != 0;
     group->request.epoch = (uint64_t)sqlite3_column_int64(row, request + 2);
@@ -302,15 +324,18 @@ static void take_attachment(sqlite3_stmt *row, struct cw_store_view *view, uint3
     cw_sql_text(row, 4, attachment->certificates, sizeof attachment->certificates);
 }
 
-static bool load_all(struct cw_store *store, struct cw_store_view *view)
+static bool load_all(struct cw_sqlite *store, struct cw_store_view *view)
 {
-    return load_rows(store,
-                     "SELECT name,id,control_socket,storage,directory,lease_counter FROM sites ORDER BY id",
-                     view, &view->site_count, CW_SET_MAX, take_site) &&
+    return load_rows(
+               store,
+               "SELECT name,id,control_socket,storage,directory,lease_counter FROM sites ORDER BY id,name",
+               view, &view->site_count, CW_STORE_SITES_MAX, take_site) &&
            load_rows(store,
                      "SELECT g.id,g.name,g.mode,g.min_in_sync,g.replica_timeout_ms,g.max_loss_ms,g.sites,"
-                     "g.journal_bytes,g.deleting,g.next_volume,"
+                     "g.journal_bytes,g.deleting,g.next_volume,g.copy_brake_ms,"
+                     "g.max_loss_bytes,g.automatic,g.after_ms,g.home,"
                      "a.epoch,a.reign,a.holder,a.first_sequence,a.members,a.fenced_epoch,a.handover,"
+                     "a.automatic_epoch,"
                      "r.taker,r.drain,r.epoch,r.heartbeat FROM groups g JOIN authority a ON a.group_id=g.id"
                      " LEFT JOIN requests r ON r.group_id=g.id ORDER BY g.id",
                      view, &view->group_count, CW_STORE_GROUPS_MAX, take_group) &&
@@ -326,16 +351,17 @@ static bool load_all(struct cw_store *store, struct cw_store_view *view)
                      &view->attachment_count, CW_STORE_VOLUMES_MAX * CW_STORE_ATTACHMENTS, take_attachment);
 }
 
-enum cw_status cw_store_load(struct cw_store *store, struct cw_store_view *view)
+enum cw_status cw_sqlite_load(struct cw_store *base, struct cw_store_view *view)
 {
+    struct cw_sqlite *store = cw_sqlite_of(base);
     CW_TRY(cw_sql_run(store->db, "BEGIN", ""));
-    bool ok = cw_store_look_back(store) == CW_OK;
+    bool ok = cw_sqlite_look_back(store) == CW_OK;
     if (ok) {
-        store->loading->version = cw_store_version(store);
+        store->loading->version = cw_sqlite_version(&store->base);
         ok = load_all(store, store->loading);
     }
     CW_TRY(cw_sql_run(store->db, "COMMIT", ""));
     if (ok)
-        *view = *store->loading;
+        cw_view_copy(view, store->loading);
     return ok ? CW_OK : CW_IO;
 }

@@ -87,13 +87,13 @@ static void tell(struct cw_controller *controller, const json_t *found)
         "put the last one back as %s; remove nothing that was not deleted",
         controller->config.site, group[0] ? "group " : "the journal ",
         group[0] ? group : cw_json_text(first, "journal", ""), json_array_size(found),
-        controller->config.store_file);
+        controller->store_name);
 }
 
 json_t *cw_strangers(struct cw_controller *controller)
 {
     json_t *found = json_array();
-    if (controller->view->version != 0) {
+    if (controller->is_store_begun && controller->view->version != 0) {
         find_groups(controller, found);
         find_journals(controller, found);
     }

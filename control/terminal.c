@@ -18,11 +18,14 @@ bool cw_has_colour(void)
     return isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
 }
 
-static void print_outcome(int exit, const char *words)
+/* more: what else the object has, or NULL. */
+static void print_outcome(int exit, const char *words, json_t *more)
 {
     json_t *outcome =
         json_pack("{s:b,s:i,s:s}", "ok", exit == 0, "exit", exit, exit ? "error" : "words", words);
-    json_dumpf(outcome, stdout, JSON_COMPACT);
+    if (more)
+        json_object_update(outcome, more);
+    json_dumpf(outcome, stdout, JSON_COMPACT | JSON_REAL_PRECISION(CW_JSON_DIGITS));
     putchar('\n');
     json_decref(outcome);
 }
@@ -34,11 +37,22 @@ int cw_done(const struct cw_cli *cli, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(words, sizeof words, format, arguments);
     va_end(arguments);
+    return cw_done_with(cli, NULL, "%s", words);
+}
+
+int cw_done_with(const struct cw_cli *cli, json_t *more, const char *format, ...)
+{
+    char words[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
     cw_progress_end();
     if (cli->is_json)
-        print_outcome(0, words);
+        print_outcome(0, words, more);
     else if (words[0])
         printf("%s\n", words);
+    json_decref(more);
     return CW_EXIT_DONE;
 }
 
@@ -49,11 +63,22 @@ int cw_failed(const struct cw_cli *cli, int exit, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(words, sizeof words, format, arguments);
     va_end(arguments);
+    return cw_failed_with(cli, exit, NULL, "%s", words);
+}
+
+int cw_failed_with(const struct cw_cli *cli, int exit, json_t *more, const char *format, ...)
+{
+    char words[1400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
     cw_progress_end();
     if (cli->is_json)
-        print_outcome(exit, words);
+        print_outcome(exit, words, more);
     else
         fprintf(stderr, "causeway: %s%s\n", exit == CW_EXIT_REFUSED ? "refused: " : "", words);
+    json_decref(more);
     return exit;
 }
 

@@ -12,7 +12,8 @@ Result names: replicate/MODE/SIZE/qdN/FRONT/METRIC[/mtuN]; FRONT is nbd (fio's n
 direct (a load generator inside the engine). peer/qemu-mirror/... is QEMU's write-blocking mirror doing the same
 NBD work: memory-backed files at both sides, a stock nbdkit as its far side over TCP on loopback, in clear.
 limit/nbd-alone/... is the same client at a server that keeps blocks in memory and does nothing else: no server
-gets more out of it on this machine. transport/... and what stands beside it: transport.py.
+gets more out of it on this machine. transport/... and what stands beside it: transport.py. control/scale/GROUPSxNODES/...:
+control_scale.py.
 """
 import argparse
 import json
@@ -30,6 +31,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, "tests", "lib"))
 from lab import Lab  # noqa: E402
 from transport import transport  # noqa: E402
+from control_scale import scale  # noqa: E402
 
 BUILD = os.environ.get("CAUSEWAY_BUILD", os.path.join(TOP, "build", "gcc"))
 SIZES = {"4k": 4096, "1m": 1 << 20}
@@ -60,6 +62,29 @@ def fio(uri, size, depth, seconds, ioengine=None):
 
 # ---------------------------------------------------------------- the peer
 
+def unix_connection(path):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(path)
+    return s
+
+
+def wait_until_served(connect, server, is_kept=False):
+    """A connection to a server that was just started; it is closed again unless it is to be kept."""
+    for _ in range(600):
+        if server.poll() is not None:
+            raise RuntimeError(f"{server.args[0]} has ended: exit {server.returncode}")
+        try:
+            connection = connect()
+        except OSError:
+            time.sleep(0.1)
+            continue
+        if is_kept:
+            return connection
+        connection.close()
+        return None
+    raise RuntimeError(f"{server.args[0]} does not serve")
+
+
 class QemuMirror:
     """QEMU's block mirror in write-blocking mode over two memory-backed files."""
 
@@ -72,7 +97,7 @@ class QemuMirror:
             port = s.getsockname()[1]
         self.far = subprocess.Popen(["nbdkit", "-f", "-i", "127.0.0.1", "-p", str(port), "file", f"{self.dir}/far.img"],
                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.5)
+        wait_until_served(lambda: socket.create_connection(("127.0.0.1", port)), self.far)
         d = self.dir
         self.near = subprocess.Popen(
             ["qemu-storage-daemon", "--blockdev", f"driver=file,node-name=near,filename={d}/near.img",
@@ -81,9 +106,8 @@ class QemuMirror:
              "--export", "type=nbd,id=e0,node-name=near,writable=on,name=near",
              "--chardev", f"socket,id=q,path={d}/qmp.sock,server=on,wait=off", "--monitor", "chardev=q"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.8)
-        self.qmp = socket.socket(socket.AF_UNIX)
-        self.qmp.connect(f"{d}/qmp.sock")
+        wait_until_served(lambda: unix_connection(f"{d}/near.sock"), self.near)
+        self.qmp = wait_until_served(lambda: unix_connection(f"{d}/qmp.sock"), self.near, is_kept=True)
         self.file = self.qmp.makefile("rw")
         self.file.readline()
         self.ask("qmp_capabilities")
@@ -115,7 +139,7 @@ class Alone:
         self.dir = tempfile.mkdtemp(prefix="cw-alone-", dir="/dev/shm")
         self.server = subprocess.Popen(["nbdkit", "-f", "-U", f"{self.dir}/sock", "memory", f"{VOLUME_MIB}M"],
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.5)
+        wait_until_served(lambda: unix_connection(f"{self.dir}/sock"), self.server)
         self.uri = f"nbd+unix:///?socket={self.dir}/sock"
 
     def close(self):
@@ -163,11 +187,18 @@ class Ours:
 # ---------------------------------------------------------------- limits
 
 def micro():
-    """XXH3, AEAD, memcpy per packet or block: microseconds by name, from the Google Benchmark binary."""
+    """XXH3, AEAD, memcpy per packet or block: microseconds by name, from the Google Benchmark binary. Where one round of
+    it is of many packets, or datagrams, what one takes stands beside it."""
     p = subprocess.run([f"{BUILD}/perf/bench-micro", "--benchmark_format=json", "--benchmark_min_time=0.2"],
                        capture_output=True, text=True, timeout=300)
     unit = {"ns": 1e-3, "us": 1, "ms": 1e3}
-    return {b["name"]: b["real_time"] * unit[b["time_unit"]] for b in json.loads(p.stdout)["benchmarks"]}
+    found = {}
+    for b in json.loads(p.stdout)["benchmarks"]:
+        found[b["name"]] = b["real_time"] * unit[b["time_unit"]]
+        for counter in ("time_per_packet", "time_per_datagram"):
+            if counter in b:
+                found[f"{b['name']}/{counter[5:]}"] = b[counter] * 1e6
+    return found
 
 
 def memif():
@@ -311,16 +342,22 @@ def machine():
 
 def main():
     p = argparse.ArgumentParser(prog="./run bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("names", nargs="*", metavar="NAME")
-    p.add_argument("--json", metavar="FILE")
-    p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--seconds", type=float, default=3)
+    p.add_argument("names", nargs="*", metavar="NAME", help="default: all")
+    p.add_argument("--json", metavar="FILE", help="the results there too")
+    p.add_argument("--rounds", type=int, default=3, help="of which the median is reported, default 3")
+    p.add_argument("--seconds", type=float, default=3, help="of each measurement, whole ones, default 3")
+    p.add_argument("--quick", action="store_true",
+                   help="one short round each: to see that all of it works, no figures to be believed")
     a = p.parse_args()
+    if a.quick:
+        a.rounds, a.seconds = 1, 1
     a.seconds = int(a.seconds) if a.seconds >= 1 else 1
     results = Results(a.names)
     others = any(results.wants(name) for name in ("limit", "peer", "replicate"))
     limits = measure_limits(results, a) if others else {}
     is_whole = transport(BUILD, TOP, results, a, note)
+    if results.wants("control/scale"):
+        scale(results, a, note)
     for mode in ("sync", "semi-sync", "async"):
         for mtu in (1500, 9000):
             if results.wants(f"replicate/{mode}") and (mtu == 1500 or mode != "semi-sync"):

@@ -22,7 +22,7 @@
 #define AT_NUMBER          32u
 #define FEED_BYTES         (16u << 20)
 #define DATAGRAMS_PER_TURN 64u
-#define FLUSH_EACH         2u /* as in a net lcore */
+#define TIMERS_EACH_NS     (2 * CW_US) /* as in a net lcore */
 
 static uint8_t *feed; /* FEED_BYTES, the same for all */
 
@@ -148,7 +148,7 @@ static void transmit(const struct bench_end_path *path)
             break;
         }
         cw_port_transmit_commit(path->port, length);
-        if (++count % FLUSH_EACH == 0)
+        if (cw_port_is_flush_due(++count))
             cw_port_flush(path->port);
     }
     cw_port_flush(path->port);
@@ -165,8 +165,11 @@ void bench_end_turn(struct bench_end *end)
             die("no random bytes");
         cw_session_entropy(end->session, seed);
     }
-    if (end->now_ns >= cw_session_deadline_ns(end->session))
-        cw_session_on_time(end->session, end->now_ns);
+    if (end->now_ns >= end->timers_ns) {
+        end->timers_ns = end->now_ns + TIMERS_EACH_NS;
+        if (end->now_ns >= cw_session_deadline_ns(end->session))
+            cw_session_on_time(end->session, end->now_ns);
+    }
     take_events(end);
     for (uint32_t i = 0; i < end->path_count; i++)
         transmit(&end->paths[i]);

@@ -30,7 +30,8 @@ struct bench_end {
         uint32_t number;
     } paths[CW_SESSION_PATHS_MAX];
     void *memory;
-    uint64_t now_ns; /* of this turn */
+    uint64_t now_ns;    /* of this turn */
+    uint64_t timers_ns; /* when the session's are looked at again */
     uint32_t messages_max, outstanding;
     uint64_t sent_messages;
     uint64_t delivered_bytes; /* of bodies, by the other end's acknowledgement */

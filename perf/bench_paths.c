@@ -18,6 +18,7 @@
 #include "base/numbers.h"
 #include "bench_end.h"
 #include "memif_bare.h"
+#include "program.h"
 #include "transport/session_internal.h"
 #include "wanem/pair.h"
 
@@ -40,12 +41,6 @@ static struct {
     bool has_come[ORDER_RING];
     uint64_t next, moved_ns, longest_ns;
 } order;
-
-static void fail(const char *words)
-{
-    fprintf(stderr, "bench-paths: %s\n", words);
-    exit(1);
-}
 
 static void note_order(struct bench_end *end, uint64_t number, uint64_t sent_ns)
 {
@@ -96,7 +91,7 @@ static void open_session(uint32_t first, uint32_t count)
         bench_end_turn(&near_end);
         bench_end_turn(&far_end);
         if (near_end.now_ns - begin_ns > UP_NS)
-            fail("the session does not come up");
+            bench_fail("the session does not come up");
     }
     run_for(WARM_NS);
 }
@@ -140,12 +135,12 @@ static void cut_one(void)
         bench_end_turn(&near_end);
         bench_end_turn(&far_end);
         if (near_end.now_ns - begin_ns > UP_NS)
-            fail("what was sent before one path was cut does not arrive");
+            bench_fail("what was sent before one path was cut does not arrive");
     }
     printf(",\"stall_ms\":%.3f,\"probes_ms\":%.3f,\"before_ms\":%.3f", (double)order.longest_ns * 1e-6,
            limit_ms, before_ms);
     if (near_end.gap_count > 0 || far_end.gap_count > 0)
-        fail("the session went down when one of its paths did");
+        bench_fail("the session went down when one of its paths did");
 }
 
 static void open_wans(const char *program, const char *spec)
@@ -154,7 +149,7 @@ static void open_wans(const char *program, const char *spec)
     for (unsigned i = 0; i < PATHS; i++) {
         const char *const more[] = {"--wan", spec, "--poll", "adaptive", "--cpu", "1", NULL};
         if (!cw_wanem_pair_open(&wans[i], program, 1500, more, why, sizeof why))
-            fail(why);
+            bench_fail(why);
     }
 }
 
@@ -164,28 +159,10 @@ static void close_wans(void)
     uint64_t dropped = 0;
     for (unsigned i = 0; i < PATHS; i++) {
         if (!cw_wanem_pair_close(&wans[i], json, sizeof json))
-            fail("wanem did not end well");
+            bench_fail("wanem did not end well");
         dropped += cw_wanem_counter(json, "drop_no_memory", 0);
     }
     printf(",\"wanem_no_memory\":%lu", dropped);
-}
-
-static void start_eal(void)
-{
-    struct cw_eal_config config = {.memory_mb = 384, .may_use_hugepages = true, .lcores = "0@0"};
-    char why[512];
-    snprintf(config.file_prefix, sizeof config.file_prefix, "bench-paths-%d", (int)getpid());
-    if (cw_eal_start(&config, why, sizeof why) != CW_OK)
-        fail(why);
-}
-
-static uint64_t read_number(const char *text, uint64_t most)
-{
-    char *rest;
-    uint64_t number = strtoull(text, &rest, 10);
-    if (*rest != 0 || number < 1 || number > most)
-        fail("a number is not what it should be");
-    return number;
 }
 
 int main(int argc, char **argv)
@@ -194,9 +171,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench-paths WANEM SPEC MBIT SECONDS\n");
         return 2;
     }
-    rate_bytes = read_number(argv[3], 100000) * 125000;
-    uint64_t seconds = read_number(argv[4], 3600);
-    start_eal();
+    bench_start("bench-paths", "0@0", 384);
+    rate_bytes = bench_number(argv[3], 100000) * 125000;
+    uint64_t seconds = bench_number(argv[4], 3600);
     open_wans(argv[1], argv[2]);
     printf("{\"paths\":{\"alone\":[");
     for (uint32_t i = 0; i < PATHS; i++) {

@@ -12,6 +12,7 @@
  *                                                  through an emulated WAN, under bbr, or `fixed` at so
  *                                                  many Mbit/s of the line
  *     bench-transport latency WANEM SPEC SECONDS fec|plain
+ *     bench-transport bursts WANEM SPEC SECONDS fec|plain LATE_US
  *                                                  4 KiB each millisecond through it, under bbr
  *
  * Over memif each side is a busy thread on a CPU of its own. Through a WAN both sides are turned by one
@@ -25,11 +26,13 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 
+#include "base/hash.h"
 #include "base/numbers.h"
 #include "bench_end.h"
 #include "bench_micro_c.h"
 #include "bench_micro_fec.h"
 #include "memif_bare.h"
+#include "program.h"
 #include "transport/frames.h"
 #include "wanem/pair.h"
 
@@ -57,46 +60,22 @@
 #define WARM_PINGS     1500u /* of a WAN */
 #define PINGS_MAX      131072u
 #define PING_EACH_NS   CW_MS
+#define RECORD_BYTES   65536u
+#define RECORD_EACH_NS (800 * CW_US) /* 655 Mb/s: a busy line of 1 Gb/s with room for repairs and resends */
+#define BURSTS_MBIT    990u
 #define PART_NS        (200 * CW_MS)
 #define PART_BATCH     256u
+#define SOURCE_BYTES   (16u << 20)
 
 static const struct cw_fec_config fec_fixed = {CW_FEC_FIXED, 32, 2, 16};
+static const struct cw_fec_config fec_bursts = {CW_FEC_FIXED, 64, 4, 32}; /* any 128 in a row */
 static uint64_t samples[PINGS_MAX];
-
-static void fail(const char *words)
-{
-    fprintf(stderr, "bench-transport: %s\n", words);
-    exit(1);
-}
 
 static struct cw_fec_config read_fec(const char *text)
 {
     if (strcmp(text, "fec") != 0 && strcmp(text, "plain") != 0)
-        fail("expected fec or plain");
+        bench_fail("expected fec or plain");
     return strcmp(text, "fec") == 0 ? fec_fixed : (struct cw_fec_config){CW_FEC_OFF, 0, 0, 0};
-}
-
-static uint64_t read_number(const char *text, uint64_t most)
-{
-    char *rest;
-    uint64_t number = strtoull(text, &rest, 10);
-    if (*rest != 0 || number < 1 || number > most)
-        fail("a number is not what it should be");
-    return number;
-}
-
-static void start_eal(const char *lcores, uint32_t memory_mb)
-{
-    struct cw_eal_config config = {.memory_mb = memory_mb, .may_use_hugepages = true};
-    char why[512];
-    if (sysconf(_SC_NPROCESSORS_ONLN) < 2) {
-        printf("skipped: two processors are needed\n");
-        exit(77); /* as meson has it */
-    }
-    snprintf(config.lcores, sizeof config.lcores, "%s", lcores);
-    snprintf(config.file_prefix, sizeof config.file_prefix, "bench-transport-%d", (int)getpid());
-    if (cw_eal_start(&config, why, sizeof why) != CW_OK)
-        fail(why);
 }
 
 /* ---------------------------------------------------------------- the limit's parts */
@@ -107,7 +86,10 @@ struct part {
     struct bench_aead *aead;
     struct bench_fec *fec;
     uint8_t *data, *plain;
+    uint8_t *source; /* SOURCE_BYTES, more than near caches hold */
+    uint32_t source_at;
     uint32_t length;
+    uint64_t sum;
     double ns;
 };
 
@@ -119,12 +101,23 @@ static void seal_one(struct part *part)
 static void open_one(struct part *part)
 {
     if (!bench_aead_open(part->aead, part->plain, part->data, part->length))
-        fail("a seal does not open");
+        bench_fail("a seal does not open");
 }
 
 static void protect_one(struct part *part)
 {
     bench_fec_encode(part->fec);
+}
+
+/* What the limit leaves out: the hash of a payload, and its copy into the datagram. */
+static void hash_and_copy_one(struct part *part)
+{
+    const uint8_t *from = part->source + part->source_at;
+    part->sum += cw_hash64(from, part->length);
+    memcpy(part->plain, from, part->length);
+    part->source_at += part->length;
+    if (part->source_at + part->length > SOURCE_BYTES)
+        part->source_at = 0;
 }
 
 static int measure_part(void *context)
@@ -148,8 +141,10 @@ static void part_init(struct part *part, uint32_t length)
     part->fec = bench_fec_new(fec_fixed.sources, fec_fixed.repairs, length + CW_FEC_HEAD_SIZE);
     part->data = aligned_alloc(4096, 16384);
     part->plain = aligned_alloc(4096, 16384);
-    if (part->data == NULL || part->plain == NULL)
-        fail("no memory");
+    part->source = aligned_alloc(4096, SOURCE_BYTES);
+    if (part->data == NULL || part->plain == NULL || part->source == NULL)
+        bench_fail("no memory");
+    memset(part->source, 0x5a, SOURCE_BYTES);
     memset(part->data, 0x5a, 16384);
     memset(part->plain, 0, 16384);
     bench_aead_seal(part->aead, part->data, length);
@@ -161,6 +156,7 @@ static void part_free(struct part *part)
     bench_fec_free(part->fec);
     free(part->data);
     free(part->plain);
+    free(part->source);
 }
 
 static void measure_both(struct part *near, struct part *far)
@@ -173,6 +169,7 @@ static void measure_both(struct part *near, struct part *far)
 struct limit {
     double seal_ns, open_ns, fec_ns, memif_ns;
     double packet_ns; /* of the slower side, for a packet of payload and its share of repairs */
+    double rest_ns;   /* of hash and copy, which are not in it */
 };
 
 static double measure_limit(const struct bench_memif *pair, struct rte_mempool *pool, struct part *near,
@@ -186,6 +183,9 @@ static double measure_limit(const struct bench_memif *pair, struct rte_mempool *
     near->work = far->work = protect_one;
     measure_both(near, far);
     limit->fec_ns = CW_MAX(near->ns, far->ns);
+    near->work = far->work = hash_and_copy_one;
+    measure_both(near, far);
+    limit->rest_ns = CW_MAX(near->ns, far->ns);
     uint16_t frame_bytes = (uint16_t)(near->length + CW_PACKET_OVERHEAD + CW_FEC_HEAD_SIZE + 42u);
     limit->memif_ns = 1e9 / bench_memif_rate(pair, pool, frame_bytes, PART_NS).packets;
     limit->packet_ns = limit->fec_ns + (1.0 + (double)fec_fixed.repairs / fec_fixed.sources) *
@@ -197,12 +197,15 @@ static double measure_limit(const struct bench_memif *pair, struct rte_mempool *
 
 static _Atomic bool must_stop, must_rekey;
 static struct bench_end near_end, far_end;
-static bool is_echo;
 static uint32_t echoes_due;
 
+static const uint8_t echo[PING_BYTES];
+
+/* In the turn in which it came, as a store's answer leaves when one thread turns net and store. */
 static void send_back(struct bench_end *end, uint64_t number, uint64_t sent_ns)
 {
-    echoes_due++;
+    if (!bench_end_send(end, echo, sizeof echo))
+        echoes_due++;
 }
 
 static void obey(struct bench_end *end, bool *is_rekeying)
@@ -215,12 +218,11 @@ static void obey(struct bench_end *end, bool *is_rekeying)
 
 static int run_far(void *context)
 {
-    static uint8_t body[PING_BYTES];
     bool is_rekeying = false;
     while (!must_stop) {
         obey(&far_end, &is_rekeying);
         bench_end_turn(&far_end);
-        while (is_echo && echoes_due > 0 && bench_end_send(&far_end, body, sizeof body))
+        while (echoes_due > 0 && bench_end_send(&far_end, echo, sizeof echo))
             echoes_due--;
     }
     return 0;
@@ -247,7 +249,7 @@ static void wait_up(bool far_too)
         if (far_too)
             bench_end_turn(&far_end);
         if (bench_now_ns() - begin_ns > UP_NS)
-            fail("the session does not come up");
+            bench_fail("the session does not come up");
     }
 }
 
@@ -282,7 +284,7 @@ static void drain(void)
     while (near_end.outstanding > 0) {
         bench_end_turn(&near_end);
         if (near_end.now_ns - begin_ns > UP_NS)
-            fail("what was sent does not arrive");
+            bench_fail("what was sent does not arrive");
     }
 }
 
@@ -308,7 +310,7 @@ static void open_bulk(struct bench_memif *pair, char *folder, uint16_t mtu)
                                       .packets_in_flight = BULK_IN_FLIGHT,
                                       .messages = BULK_MESSAGES};
     if (mkdtemp(folder) == NULL)
-        fail("no folder");
+        bench_fail("no folder");
     bench_memif_open(pair, folder, 0, mtu);
     open_ends(pair->client, pair->server, &config);
     start_far();
@@ -343,8 +345,9 @@ static void bulk(uint16_t mtu, uint32_t slices)
         double most = measure_limit(&pair, pool, &near, &far, &limit);
         start_far();
         printf("%s{\"gbps\":%.3f,\"limit_gbps\":%.3f,\"seal_ns\":%.1f,\"open_ns\":%.1f,\"fec_ns\":%.1f,"
-               "\"memif_ns\":%.1f}",
-               i == 0 ? "" : ",", gigabits, most, limit.seal_ns, limit.open_ns, limit.fec_ns, limit.memif_ns);
+               "\"memif_ns\":%.1f,\"hash_and_copy_ns\":%.1f}",
+               i == 0 ? "" : ",", gigabits, most, limit.seal_ns, limit.open_ns, limit.fec_ns, limit.memif_ns,
+               limit.rest_ns);
     }
     stop_far();
     printf("]");
@@ -454,10 +457,9 @@ static void flood(uint16_t mtu, uint32_t slices)
 
 static void exchange_pings(uint32_t count, bool is_told)
 {
-    static uint8_t body[PING_BYTES];
     for (uint32_t i = 0; i < count; i++) {
         uint64_t begin_ns = bench_now_ns(), before = near_end.received_messages;
-        while (!bench_end_send(&near_end, body, sizeof body))
+        while (!bench_end_send(&near_end, echo, sizeof echo))
             bench_end_turn(&near_end);
         while (near_end.received_messages == before)
             bench_end_turn(&near_end);
@@ -481,14 +483,13 @@ static void pingpong(uint16_t mtu, const struct cw_fec_config *fec)
                                       .packets_in_flight = BULK_IN_FLIGHT,
                                       .messages = BULK_MESSAGES};
     if (mkdtemp(folder) == NULL)
-        fail("no folder");
+        bench_fail("no folder");
     bench_memif_open(&pair, folder, 0, mtu);
     /* A bare frame of this size needs jumbo buffers: at a small MTU as large as fits. */
     struct bench_round_trip bare =
         bench_memif_round_trip(&pair, bench_memif_pool(), (uint16_t)CW_MIN((uint32_t)PING_BYTES, mtu + 14u));
     open_ends(pair.client, pair.server, &config);
     far_end.on_received = send_back;
-    is_echo = true;
     start_far();
     exchange_pings(PINGS / 10, false);
     exchange_pings(PINGS, true);
@@ -548,7 +549,7 @@ static void open_wan(struct cw_wanem_pair *pair, const char *program, const char
                                       .messages = WAN_MESSAGES};
     char why[512];
     if (!cw_wanem_pair_open(pair, program, 1500, more, why, sizeof why))
-        fail(why);
+        bench_fail(why);
     open_ends(pair->ports[0], pair->ports[1], &config);
     wait_up(true);
 }
@@ -557,7 +558,7 @@ static void close_wan(struct cw_wanem_pair *pair)
 {
     static char json[4096];
     if (!cw_wanem_pair_close(pair, json, sizeof json))
-        fail("wanem did not end well");
+        bench_fail("wanem did not end well");
     printf(",\"wanem_no_memory\":%lu,\"wanem_frames\":%lu", cw_wanem_counter(json, "drop_no_memory", 0),
            cw_wanem_counter(json, "frames", 0));
 }
@@ -575,7 +576,7 @@ static void goodput(const char *program, const char *spec, uint64_t seconds, con
         bench_end_turn(&far_end);
     }
     if (counted_from_ns == 0 || last_ns == counted_from_ns)
-        fail("too little came to count");
+        bench_fail("too little came to count");
     printf("{\"goodput\":{\"mbps\":%.1f",
            (double)(far_end.received_bytes - counted_from_bytes) * 8e3 / (double)(last_ns - counted_from_ns));
     print_counters(&near_end);
@@ -588,40 +589,63 @@ static void goodput(const char *program, const char *spec, uint64_t seconds, con
 static void print_latency(const char *name, uint32_t messages, bool is_ordered)
 {
     uint64_t all_ns = 0;
-    uint32_t count = messages - WARM_PINGS;
+    uint32_t count = messages - CW_MIN(WARM_PINGS, messages / 2);
     for (uint32_t i = 0; i < messages; i++) {
         all_ns = CW_MAX(all_ns, came_at[i]);
-        if (i >= WARM_PINGS)
-            samples[i - WARM_PINGS] = (is_ordered ? all_ns : came_at[i]) - sent_at[i];
+        if (i >= messages - count)
+            samples[i - (messages - count)] = (is_ordered ? all_ns : came_at[i]) - sent_at[i];
     }
     qsort(samples, count, sizeof samples[0], bench_compare_u64);
     printf("\"%s\":{\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}", name, percentile_us(count, 0.5) * 1e-3,
            percentile_us(count, 0.99) * 1e-3, (double)samples[count - 1] * 1e-6);
 }
 
-static void latency(const char *program, const char *spec, uint64_t seconds, const struct cw_fec_config *fec)
+/* So many bytes, so often, for so long, until all are there. Returns how many messages that were. */
+static uint32_t send_evenly(uint32_t bytes, uint64_t each_ns, uint64_t seconds)
 {
-    static uint8_t body[PING_BYTES];
-    struct cw_wanem_pair pair;
-    open_wan(&pair, program, spec, fec, 0);
+    static uint8_t body[RECORD_BYTES];
     far_end.on_received = note_latency;
     uint64_t begin_ns = bench_now_ns(), due_ns = begin_ns, end_ns = begin_ns + seconds * CW_SECOND;
     while (near_end.now_ns < end_ns || far_end.received_messages < near_end.sent_messages) {
         if (near_end.now_ns >= due_ns && near_end.now_ns < end_ns && near_end.sent_messages < PINGS_MAX &&
-            bench_end_send(&near_end, body, sizeof body))
-            due_ns += PING_EACH_NS;
+            bench_end_send(&near_end, body, bytes))
+            due_ns += each_ns;
         bench_end_turn(&near_end);
         bench_end_turn(&far_end);
         if (near_end.now_ns > end_ns + UP_NS)
-            fail("what was sent does not arrive");
+            bench_fail("what was sent does not arrive");
     }
     uint32_t count = (uint32_t)far_end.received_messages;
     if (count <= 2 * WARM_PINGS)
-        fail("too little came to count");
+        bench_fail("too little came to count");
+    return count;
+}
+
+static void latency(const char *program, const char *spec, uint64_t seconds, const struct cw_fec_config *fec)
+{
+    struct cw_wanem_pair pair;
+    open_wan(&pair, program, spec, fec, 0);
+    uint32_t count = send_evenly(PING_BYTES, PING_EACH_NS, seconds);
     printf("{\"latency\":{\"messages\":%u,", count);
     print_latency("each", count, false);
     printf(",");
     print_latency("ordered", count, true);
+    print_counters(&near_end);
+    close_wan(&pair);
+    printf("}}\n");
+}
+
+/* Records on a busy leased circuit that loses runs of packets: which share of them comes later than that? */
+static void bursts(const char *program, const char *spec, uint64_t seconds, bool has_fec, uint64_t late_us)
+{
+    static const struct cw_fec_config none = {CW_FEC_OFF, 0, 0, 0};
+    struct cw_wanem_pair pair;
+    open_wan(&pair, program, spec, has_fec ? &fec_bursts : &none, BURSTS_MBIT);
+    uint32_t count = send_evenly(RECORD_BYTES, RECORD_EACH_NS, seconds), late = 0, first = count / 4;
+    for (uint32_t i = first; i < count; i++)
+        late += came_at[i] - sent_at[i] > late_us * CW_US;
+    printf("{\"bursts\":{\"messages\":%u,\"late_share\":%.6f,", count, (double)late / (count - first));
+    print_latency("each", count, false);
     print_counters(&near_end);
     close_wan(&pair);
     printf("}}\n");
@@ -634,29 +658,34 @@ int main(int argc, char **argv)
     const char *what = argc > 1 ? argv[1] : "";
     bool is_flood = strcmp(what, "flood") == 0;
     if ((strcmp(what, "bulk") == 0 || strcmp(what, "rekey") == 0 || is_flood) && argc == 4) {
-        start_eal("0@0,1@1", 384);
+        bench_start("bench-transport", "0@0,1@1", 384);
         (is_flood ? flood
          : strcmp(what, "bulk") == 0
              ? bulk
-             : rekey)((uint16_t)read_number(argv[2], 9000), (uint32_t)read_number(argv[3], SLICES_MAX));
+             : rekey)((uint16_t)bench_number(argv[2], 9000), (uint32_t)bench_number(argv[3], SLICES_MAX));
     } else if (strcmp(what, "pingpong") == 0 && argc == 4) {
+        bench_start("bench-transport", "0@0,1@1", 384);
         struct cw_fec_config fec = read_fec(argv[3]);
-        start_eal("0@0,1@1", 384);
-        pingpong((uint16_t)read_number(argv[2], 9000), &fec);
+        pingpong((uint16_t)bench_number(argv[2], 9000), &fec);
     } else if (strcmp(what, "goodput") == 0 && (argc == 6 || argc == 7)) {
+        bench_start("bench-transport", "0@0", 256);
         struct cw_fec_config fec = read_fec(argv[5]);
-        uint64_t line_megabits = argc == 7 ? read_number(argv[6], WAN_MBIT_MAX) : 0;
-        start_eal("0@0", 256);
-        goodput(argv[2], argv[3], read_number(argv[4], 3600), &fec, line_megabits);
+        uint64_t line_megabits = argc == 7 ? bench_number(argv[6], WAN_MBIT_MAX) : 0;
+        goodput(argv[2], argv[3], bench_number(argv[4], 3600), &fec, line_megabits);
     } else if (strcmp(what, "latency") == 0 && argc == 6) {
+        bench_start("bench-transport", "0@0", 256);
         struct cw_fec_config fec = read_fec(argv[5]);
-        start_eal("0@0", 256);
-        latency(argv[2], argv[3], read_number(argv[4], 3600), &fec);
+        latency(argv[2], argv[3], bench_number(argv[4], 3600), &fec);
+    } else if (strcmp(what, "bursts") == 0 && argc == 7) {
+        bench_start("bench-transport", "0@0", 256);
+        bool has_fec = read_fec(argv[5]).mode != CW_FEC_OFF;
+        bursts(argv[2], argv[3], bench_number(argv[4], 3600), has_fec, bench_number(argv[6], 10000000));
     } else {
         fprintf(stderr,
                 "bench-transport bulk MTU SLICES | rekey MTU SLICES | flood MTU SLICES | pingpong MTU "
                 "fec|plain |\n"
-                "    goodput WANEM SPEC SECONDS fec|plain [MBIT] | latency WANEM SPEC SECONDS fec|plain\n");
+                "    goodput WANEM SPEC SECONDS fec|plain [MBIT] | latency WANEM SPEC SECONDS fec|plain |\n"
+                "    bursts WANEM SPEC SECONDS fec|plain LATE_US\n");
         return 2;
     }
     bench_end_close(&near_end);

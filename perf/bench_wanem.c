@@ -16,6 +16,7 @@
 #include <rte_mbuf.h>
 
 #include "base/numbers.h"
+#include "program.h"
 #include "wanem/pair.h"
 
 #define RATE_NS    (2 * CW_SECOND)
@@ -41,12 +42,6 @@ struct run {
     uint32_t sample_count;
     uint64_t frame_ns; /* wanem's own */
 };
-
-static void fail(const char *words)
-{
-    fprintf(stderr, "bench-wanem: %s\n", words);
-    exit(1);
-}
 
 /* May this many more bytes leave by now? */
 static bool is_due(const struct run *run, uint64_t now_ns)
@@ -92,7 +87,7 @@ static void measure(const char *spec, const char *poll, uint16_t mtu, uint64_t p
     struct cw_wanem_pair pair;
     char why[512], json[4096];
     if (!cw_wanem_pair_open(&pair, program, mtu, more, why, sizeof why))
-        fail(why);
+        bench_fail(why);
     *run = (struct run){.pace_bits = pace_bits, .frame_bytes = mtu == 1500 ? FRAME_1500 : FRAME_9000};
     run->begin_ns = cw_wanem_now_ns();
     for (uint64_t now_ns = run->begin_ns; now_ns - run->begin_ns < WARM_NS + RATE_NS;
@@ -101,7 +96,7 @@ static void measure(const char *spec, const char *poll, uint16_t mtu, uint64_t p
         receive_some(&pair, run, now_ns - run->begin_ns >= WARM_NS);
     }
     if (!cw_wanem_pair_close(&pair, json, sizeof json))
-        fail("wanem did not end well");
+        bench_fail("wanem did not end well");
     run->frame_ns = cw_wanem_counter(json, "frame_ns_p50", 0);
 }
 
@@ -146,11 +141,11 @@ static void print_lateness(const char *poll)
         struct run run;
         measure("delay=10ms", poll, 1500, PACE_BITS, &run);
         if (run.sample_count < 1000)
-            fail("too few frames came through");
+            bench_fail("too few frames came through");
         quiet = CW_MIN(quiet, quietest_p99(run.sample_count));
         qsort(samples, run.sample_count, sizeof samples[0], compare);
         if (samples[0] < DELAY_NS)
-            fail("a frame came before its time");
+            bench_fail("a frame came before its time");
         p50 = CW_MIN(p50, (double)(samples[run.sample_count / 2] - DELAY_NS) / CW_US);
         p99 = CW_MIN(p99, (double)(samples[run.sample_count / 100 * 99] - DELAY_NS) / CW_US);
     }
@@ -159,18 +154,14 @@ static void print_lateness(const char *poll)
 
 int main(int argc, char **argv)
 {
-    struct cw_eal_config config = {.memory_mb = 256, .may_use_hugepages = true, .lcores = "0@0"};
     struct run run;
-    char why[512];
-    if (argc != 2 || sysconf(_SC_NPROCESSORS_ONLN) < 2)
-        fail("wants the path of wanem, and two processors");
+    bench_start("bench-wanem", "0@0", 256);
+    if (argc != 2)
+        bench_fail("wants the path of wanem");
     program = argv[1];
-    snprintf(config.file_prefix, sizeof config.file_prefix, "bench-wanem-%d", (int)getpid());
-    if (cw_eal_start(&config, why, sizeof why) != CW_OK)
-        fail(why);
     pool = rte_pktmbuf_pool_create("bench", 2047, 256, 0, 9344 + RTE_PKTMBUF_HEADROOM, -1);
     if (pool == NULL)
-        fail("no memory");
+        bench_fail("no memory");
     printf("{\"wanem\":{");
     print_rate(1500);
     print_rate(9000);

@@ -13,7 +13,11 @@ transport/flood/live-rate       what a session keeps of the throughput of its re
 transport/wan/LINE/loss-P/...   through perf/wanem, under bbr; `goodput` with FEC, `goodput/plain` without,
                                 `goodput/fixed` and `goodput/fixed/plain` at 99 % of the line whatever happens,
                                 as on a leased circuit, `goodput/tcp-CC` is kernel TCP over the same emulator;
-                                `latency-p99` of a 4 KiB message each millisecond, with FEC and by resending alone
+                                `latency-p99` of a 4 KiB message each millisecond, with FEC and by resending alone.
+                                Also by shorter names: `tcp-CC` is `goodput/tcp-CC`, `latency-p99` is `latency-p99/fec`
+transport/wan/LINE/bursts-50/... a record of 64 KiB each 800 us on a leased circuit that loses 0.1 % in runs of 50 packets, as the
+                                mean: `late-share` of the records comes later than one way and the 22 ms that repairs may
+                                take (a stripe is closed after 20); with FEC (64,4)x32 and by resending alone
 transport/paths2/aggregate      goodput of one session on two lines (PATHS below), each sent on at 96 % of its rate, beside the
                                 sum of each of them alone (paths2/alone/N) in the same run
 transport/paths2/kill-one/stall how long the oldest message held up those behind it when one of the two lines was cut under
@@ -31,6 +35,7 @@ CIRCUIT_MBIT = 990  # a leased circuit of that line: what is not data finds room
 OURS = {"": ("fec",), "/plain": ("plain",), "/fixed": ("fec", CIRCUIT_MBIT), "/fixed/plain": ("plain", CIRCUIT_MBIT)}
 FRAME, PAYLOAD, SEGMENT = 1514, 1376, 1448  # bytes on the line, and of ours and TCP's data in them
 LATENCY_SECONDS = 4
+BURSTS, BURST_SECONDS, ONE_WAY_MS, REPAIR_MS = "ge=0.1%:50", 10, 40, 22
 PATHS, PATHS_MBIT = "rate=200mbit,rtt=20ms", 192
 BULK_SLICES, REKEY_PAIRS, FLOOD_PAIRS = 8, 12, 8
 FLOOD_PER_SECOND = 50000
@@ -49,15 +54,17 @@ class Bench:
         self.paths_program = f"{build}/perf/bench-paths"
         self.program, self.wanem = f"{build}/perf/bench-transport", f"{build}/perf/wanem/wanem"
         self.tcp_py, self.results, self.a = f"{top}/perf/wanem/tcp.py", results, a
+        self.slices = 1 if a.quick else None
+        self.wan_seconds = a.seconds + (3 if a.quick else 4)  # what ramps up takes of it
 
     def rounds(self, what, *words):
-        return [run([self.program, what, *words], 120)[what] for _ in range(self.a.rounds)]
+        return [run([self.program, what, *words], 600)[what] for _ in range(self.a.rounds)]
 
     def bulk(self, mtu):
-        slices = [s for r in self.rounds("bulk", mtu, BULK_SLICES) for s in r["slices"]]
+        slices = [s for r in self.rounds("bulk", mtu, self.slices or BULK_SLICES) for s in r["slices"]]
         middle = {k: statistics.median(s[k] for s in slices) for k in slices[0]}
-        for part in ("seal", "open", "fec", "memif"):
-            self.results.add(f"transport/bulk/mtu{mtu}/part/{part}", middle[f"{part}_ns"], "ns")
+        for part in ("seal", "open", "fec", "memif", "hash-and-copy"):
+            self.results.add(f"transport/bulk/mtu{mtu}/part/{part}", middle[f"{part.replace('-', '_')}_ns"], "ns")
         self.results.add(f"transport/bulk/mtu{mtu}", middle["gbps"], "Gb/s", middle["limit_gbps"],
                          "AEAD + FEC + memif")
 
@@ -72,14 +79,14 @@ class Bench:
             self.results.add("transport/pingpong/4k/wire-and-seals", middle["bare_p50_us"] + seals, "us")
 
     def rekey(self):
-        found = self.rounds("rekey", 9000, REKEY_PAIRS)
+        found = self.rounds("rekey", 9000, self.slices or REKEY_PAIRS)
         costs = [100 * (1 - s["gbps_rekeying"] / s["gbps"]) for r in found for s in r["slices"]]
         self.results.add("transport/rekey/256mib/cost", statistics.median(costs), "%")
         self.results.add("transport/rekey/256mib/gap", statistics.median(r["gap_us"] for r in found), "us")
         self.results.add("transport/rekey/256mib/renewals", sum(r["counters"]["keys_rotated"] for r in found), "1")
 
     def flood(self):
-        found = self.rounds("flood", 1500, FLOOD_PAIRS)
+        found = self.rounds("flood", 1500, self.slices or FLOOD_PAIRS)
         kept = [100 * s["gbps_flooded"] / s["gbps"] for r in found for s in r["slices"]]
         self.results.add("transport/flood/live-rate", statistics.median(kept), "%")
         share = statistics.median(r["hello_ns"] for r in found) * FLOOD_PER_SECOND / 1e7
@@ -88,7 +95,7 @@ class Bench:
 
     def tcp(self, congestion, spec):
         try:
-            return run(["/usr/bin/python3", self.tcp_py, self.wanem, spec, "--seconds", self.a.seconds + 4, "--congestion",
+            return run(["/usr/bin/python3", self.tcp_py, self.wanem, spec, "--seconds", self.wan_seconds, "--congestion",
                         congestion], 300)["goodput_mbit"]
         except RuntimeError as e:
             self.note(f"no kernel TCP with {congestion} here: {str(e).strip().splitlines()[-1]}")
@@ -99,7 +106,7 @@ class Bench:
         runs = {}
         for i in range(self.a.rounds):
             for suffix, words in OURS.items():
-                r = run([self.program, "goodput", self.wanem, f"{spec},seed={i + 1}", self.a.seconds + 4, *words], 120)
+                r = run([self.program, "goodput", self.wanem, f"{spec},seed={i + 1}", self.wan_seconds, *words], 600)
                 runs.setdefault(suffix, []).append(r["goodput"]["mbps"])
             for congestion in ("cubic", "bbr"):
                 runs.setdefault(congestion, []).append(self.tcp(congestion, f"{spec},seed={i + 1}"))
@@ -109,20 +116,31 @@ class Bench:
                              "the line")
         for congestion in ("cubic", "bbr"):
             if None not in runs[congestion]:
-                self.results.add(f"transport/{name}/goodput/tcp-{congestion}", statistics.median(runs[congestion]), "Mb/s",
-                                 line * SEGMENT, "the line")
+                for full in ("goodput/tcp-", "tcp-"):
+                    self.results.add(f"transport/{name}/{full}{congestion}", statistics.median(runs[congestion]), "Mb/s",
+                                     line * SEGMENT, "the line")
 
     def latency(self, loss):
         for fec, suffix in (("fec", "fec"), ("plain", "resend")):
             found = self.rounds("latency", self.wanem, f"{SPEC},loss={loss}%", LATENCY_SECONDS, fec)
             name = f"transport/wan/{WAN}/loss-{loss}/latency-p99"
             for order, word in (("each", ""), ("ordered", "-ordered")):
-                self.results.add(f"{name}{word}/{suffix}", statistics.median(r[order]["p99_ms"] for r in found), "ms",
-                                 40, "one way")
+                for full in (f"/{suffix}", "") if fec == "fec" else (f"/{suffix}",):
+                    self.results.add(f"{name}{word}{full}", statistics.median(r[order]["p99_ms"] for r in found), "ms",
+                                     ONE_WAY_MS, "one way")
 
+    def bursts(self):
+        for fec, suffix in (("fec", "fec"), ("plain", "resend")):
+            found = self.rounds("bursts", self.wanem, f"{SPEC},{BURSTS}", BURST_SECONDS, fec,
+                                (ONE_WAY_MS + REPAIR_MS) * 1000)
+            name = f"transport/wan/{WAN}/bursts-50"
+            self.results.add(f"{name}/late-share/{suffix}", 100 * statistics.median(r["late_share"] for r in found), "%")
+            for what in ("p99", "max"):
+                self.results.add(f"{name}/latency-{what}/{suffix}", statistics.median(r["each"][f"{what}_ms"] for r in found),
+                                 "ms", ONE_WAY_MS, "one way")
 
     def paths(self):
-        found = [run([self.paths_program, self.wanem, PATHS, PATHS_MBIT, self.a.seconds + 2], 120)["paths"] for _ in range(self.a.rounds)]
+        found = [run([self.paths_program, self.wanem, PATHS, PATHS_MBIT, self.a.seconds + 2], 600)["paths"] for _ in range(self.a.rounds)]
         middle = {k: statistics.median(r[k] for r in found) for k in ("both", "stall_ms", "probes_ms", "before_ms")}
         alone = [statistics.median(r["alone"][i] for r in found) for i in range(2)]
         for i in range(2):
@@ -140,8 +158,12 @@ def transport(build, top, results, a, note):
     cases += [("transport/pingpong/4k", bench.pingpong, ("plain", "")),
               ("transport/pingpong/4k/fec", bench.pingpong, ("fec", "/fec")), ("transport/rekey", bench.rekey, ()),
               ("transport/flood", bench.flood, ())]
-    cases += [(f"transport/wan/{WAN}/loss-{loss}/goodput", bench.goodput, (loss,)) for loss in LOSSES]
-    cases += [(f"transport/wan/{WAN}/loss-1/latency-p99", bench.latency, ("1",)), ("transport/paths2", bench.paths, ())]
+    for loss in LOSSES:
+        line = f"transport/wan/{WAN}/loss-{loss}"
+        by_tcp = results.wants(f"{line}/tcp-") and not results.wants(f"{line}/goodput")
+        cases.append((f"{line}/tcp-" if by_tcp else f"{line}/goodput", bench.goodput, (loss,)))
+    cases += [(f"transport/wan/{WAN}/loss-1/latency-p99", bench.latency, ("1",)),
+              (f"transport/wan/{WAN}/bursts-50", bench.bursts, ()), ("transport/paths2", bench.paths, ())]
     for name, measure, arguments in cases:
         if results.wants(name):
             note(name)

@@ -5,6 +5,8 @@
  */
 #include "base/hash.h"
 
+#include "base/vector.h"
+
 #ifdef __x86_64__
 #include <xxh_x86dispatch.h> /* lets XXH3_64bits be the one that chooses */
 #else
@@ -13,5 +15,7 @@
 
 uint64_t cw_hash64(const void *bytes, size_t length)
 {
-    return XXH3_64bits(bytes, length);
+    uint64_t hash = XXH3_64bits(bytes, length);
+    cw_vector_clear_uppers();
+    return hash;
 }

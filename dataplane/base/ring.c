@@ -47,17 +47,40 @@ uint32_t cw_ring_room(struct cw_ring *ring)
     return ring->mask + 1 - (tail - ring->head_seen);
 }
 
+/* The slot of the oldest element; NULL when empty. */
+static uint8_t *oldest(struct cw_ring *ring, uint32_t head)
+{
+    if (head == ring->tail_seen) {
+        ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
+        if (head == ring->tail_seen)
+            return NULL;
+    }
+    return slot_of(ring, head);
+}
+
 bool cw_ring_pop(struct cw_ring *ring, void *element)
 {
     /* relaxed: only this thread writes head */
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    const uint8_t *slot = oldest(ring, head);
 
-    if (head == ring->tail_seen) {
-        ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
-        if (head == ring->tail_seen)
-            return false;
-    }
-    memcpy(element, slot_of(ring, head), ring->element_size);
+    if (slot == NULL)
+        return false;
+    memcpy(element, slot, ring->element_size);
+    atomic_store_explicit(&ring->head, head + 1, memory_order_release);
+    return true;
+}
+
+bool cw_ring_pop_secret(struct cw_ring *ring, void *element)
+{
+    /* relaxed: only this thread writes head */
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    uint8_t *slot = oldest(ring, head);
+
+    if (slot == NULL)
+        return false;
+    memcpy(element, slot, ring->element_size);
+    explicit_bzero(slot, ring->element_size);
     atomic_store_explicit(&ring->head, head + 1, memory_order_release);
     return true;
 }

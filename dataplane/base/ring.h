@@ -39,5 +39,7 @@ bool cw_ring_push(struct cw_ring *ring, const void *element);
 uint32_t cw_ring_room(struct cw_ring *ring);
 /* Consumer. Copies the oldest element out; false when empty. */
 bool cw_ring_pop(struct cw_ring *ring, void *element);
+/* The same, of elements that hold secrets: the slot is zeros before the producer has it again. */
+bool cw_ring_pop_secret(struct cw_ring *ring, void *element);
 /* Consumer. */
 bool cw_ring_is_empty(struct cw_ring *ring);

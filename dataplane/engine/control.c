@@ -16,8 +16,9 @@
 #include "base/numbers.h"
 #include "engine/control_certificates.h"
 #include "engine/loops.h"
+#include "io/tls.h"
 
-#define POLL_FIXED 3u
+#define POLL_FIXED 5u
 #define PICTURE_MS 1000
 
 /* ---------------------------------------------------------------- commands */
@@ -251,6 +252,25 @@ static void take_picture(struct cw_control *control)
     cw_control_post(control, command);
 }
 
+/* ---------------------------------------------------------------- memory of another time */
+
+/* OpenSSL's random numbers are in that memory too. */
+static void look_at_the_time(struct cw_control *control)
+{
+    char why[CW_WHY_SIZE];
+    if (!cw_rewind_look(&control->rewind, why, sizeof why))
+        return;
+    cw_tls_renew_randomness();
+    atomic_fetch_add_explicit(&control->engine->rewinds, 1, memory_order_relaxed);
+    for (uint32_t lane = 0; lane < control->engine->config.lane_count; lane++)
+        cw_loops_wake_net(control->engine, lane);
+    cw_control_event(
+        control, 1, 0,
+        "%s: this machine may have gone back to a picture of its memory; all sessions start over, "
+        "with new keys",
+        why);
+}
+
 /* ---------------------------------------------------------------- the loop */
 
 struct cw_control_group *cw_control_find(struct cw_control *control, uint32_t group)
@@ -290,6 +310,7 @@ enum cw_status cw_control_init(struct cw_control *control, struct cw_engine *eng
     control->engine = engine;
     control->next_event = 1;
     control->events = calloc(CW_EVENTS_KEPT, sizeof *control->events);
+    cw_rewind_init(&control->rewind);
     control->job_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     control->signal_fd = watch_signals();
     control->server.on_message = cw_control_on_message;
@@ -306,8 +327,9 @@ enum cw_status cw_control_init(struct cw_control *control, struct cw_engine *eng
     if (status != CW_OK)
         return status;
     cw_telemetry_register(control);
-    return cw_rpc_listen(&control->server, config->engine_socket, config->socket_mode, config->socket_group,
-                         why, why_size);
+    /* Who may only look (sockets.operators) asks the controller: here everybody may do everything. */
+    mode_t mode = config->has_operators ? 0600 : config->socket_mode;
+    return cw_rpc_listen(&control->server, config->engine_socket, mode, config->socket_group, why, why_size);
 }
 
 void cw_control_run(struct cw_control *control)
@@ -317,12 +339,15 @@ void cw_control_run(struct cw_control *control)
         set[0] = (struct pollfd){.fd = control->engine->control_wake_fd, .events = POLLIN};
         set[1] = (struct pollfd){.fd = control->job_fd, .events = POLLIN};
         set[2] = (struct pollfd){.fd = control->signal_fd, .events = POLLIN};
+        set[3] = (struct pollfd){.fd = control->rewind.log_fd, .events = POLLIN};
+        set[4] = (struct pollfd){.fd = control->rewind.clock_fd, .events = POLLIN};
         unsigned count = cw_rpc_poll_set(&control->server, set + POLL_FIXED);
         int ready = poll(set, POLL_FIXED + count, cw_auth_wait_ms(control, PICTURE_MS));
         if (ready < 0) {
             CW_ASSERT(errno == EINTR);
             continue;
         }
+        look_at_the_time(control);
         uint64_t jobs;
         (void)!read(control->job_fd, &jobs, sizeof jobs);
         cw_jobs_reap(&control->jobs);
@@ -341,6 +366,7 @@ void cw_control_fini(struct cw_control *control)
     cw_jobs_stop(&control->jobs);
     cw_rpc_close(&control->server);
     cw_auth_end(control);
+    cw_rewind_fini(&control->rewind);
     for (unsigned i = 0; i < CW_GROUPS_MAX; i++) {
         if (control->groups[i].setup.group != NULL)
             cw_setup_group_free(control->groups[i].setup.group);

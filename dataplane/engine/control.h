@@ -18,6 +18,7 @@
 #include "engine/engine.h"
 #include "engine/group_start.h"
 #include "engine/jobs.h"
+#include "engine/rewind.h"
 #include "engine/rpc_server.h"
 #include "engine/snapshot.h"
 
@@ -45,7 +46,8 @@ struct cw_control_group {
     uint8_t min_in_sync, sites;
     uint64_t volumes; /* bit of each that is attached: the control thread's own record */
     char reason[CW_WHY_SIZE];
-    struct cw_setup setup;
+    struct cw_identity identity; /* of this site, for who asks; without a journal's until that is open */
+    struct cw_setup setup;       /* the worker's while a job of the group runs: not to be looked at then */
 };
 
 struct cw_event {
@@ -76,6 +78,7 @@ struct cw_control {
     struct cw_engine *engine;
     struct cw_rpc_server server;
     struct cw_jobs jobs;
+    struct cw_rewind rewind;
     int job_fd, signal_fd;
     struct cw_control_group groups[CW_GROUPS_MAX];
     struct cw_command *waiting_first, *waiting_last; /* the ring had no room */

@@ -77,10 +77,9 @@ static json_t *missing_json(const struct cw_control_group *group)
 static void reply_attached(struct cw_control_group *group, struct cw_call *call)
 {
     const struct cw_engine *engine = call->control->engine;
-    cw_call_reply(call,
-                  json_pack("{s:o, s:o}", "identity",
-                            cw_json_identity(engine, engine->config.site_id, &group->setup.config.identity),
-                            "missing_volumes", missing_json(group)));
+    cw_call_reply(call, json_pack("{s:o, s:o}", "identity",
+                                  cw_json_identity(engine, engine->config.site_id, &group->identity),
+                                  "missing_volumes", missing_json(group)));
 }
 
 static void finish(struct attach_job *job)
@@ -215,20 +214,21 @@ static bool read_removed(const struct cw_call *call, uint64_t *removed)
 }
 
 struct attach_params {
-    uint64_t id, min_in_sync, timeout_ms, size, removed;
+    uint64_t id, min_in_sync, timeout_ms, brake_ms, size, removed, store_epoch;
     char name[64], path[512];
     enum cw_mode mode;
     uint8_t sites;
-    bool create;
+    bool create, has_store_epoch;
 };
 
 static const char *read_attach(const struct cw_call *call, struct attach_params *params)
 {
     const json_t *journal = json_object_get(call->params, "journal");
     const char *path = json_string_value(json_object_get(journal, "path"));
-    *params = (struct attach_params){.min_in_sync = 0, .timeout_ms = 5000};
+    *params = (struct attach_params){.min_in_sync = 0, .timeout_ms = 5000, .brake_ms = 2000};
     (void)cw_call_u64(call, "min_in_sync", &params->min_in_sync);
     (void)cw_call_u64(call, "replica_timeout_ms", &params->timeout_ms);
+    (void)cw_call_u64(call, "copy_brake_ms", &params->brake_ms);
     if (!cw_call_u64(call, "group", &params->id) || params->id == 0 || params->id > UINT32_MAX)
         return "group: a number from 1 on";
     if (!cw_call_text(call, "name", params->name, sizeof params->name))
@@ -237,6 +237,8 @@ static const char *read_attach(const struct cw_call *call, struct attach_params 
         return "mode: async, network-sync, semi-sync or sync";
     if (params->min_in_sync > 1 || params->timeout_ms < 100 || params->timeout_ms > 600000)
         return "min_in_sync is 0 or 1, replica_timeout_ms from 100 to 600000";
+    if (params->brake_ms > 60000)
+        return "copy_brake_ms: at most 60000";
     if (!read_sites(call, &params->sites))
         return "sites: names of the configuration, this one among them";
     if (!read_removed(call, &params->removed))
@@ -244,6 +246,7 @@ static const char *read_attach(const struct cw_call *call, struct attach_params 
     if (path == NULL || path[0] != '/' || strlen(path) >= sizeof params->path)
         return "journal.path: an absolute path";
     snprintf(params->path, sizeof params->path, "%s", path);
+    params->has_store_epoch = cw_call_u64(call, "epoch", &params->store_epoch);
     params->create = json_is_true(json_object_get(journal, "create"));
     params->size = (uint64_t)json_integer_value(json_object_get(journal, "size"));
     return NULL;
@@ -271,11 +274,17 @@ static void fill_config(const struct cw_engine *engine, const struct attach_para
                                  .mode = params->mode,
                                  .min_in_sync = (uint8_t)params->min_in_sync,
                                  .replica_timeout_ns = params->timeout_ms * CW_MS,
+                                 .copy_brake_ns = params->brake_ms * CW_MS,
                                  .commit_interval_ns = 100 * CW_MS,
                                  .gather_timeout_ns = 2 * CW_SECOND,
                                  .checkpoint_interval_ns = CW_SECOND,
+                                 .lease_ns = engine->config.lease_ms * CW_MS,
+                                 .peer_grants = engine->config.peer_grants,
+                                 .is_store_epoch_told = params->has_store_epoch,
+                                 .store_epoch = params->store_epoch,
                                  .wall_offset_ns = wall_ns - (int64_t)cw_clock_now_ns(),
                                  .log_entries = CW_LOG_ENTRIES,
+                                 .copy_chunk_bytes = CW_RECORD_PAYLOAD_MAX,
                                  .payload_bytes_soft = (uint64_t)engine->config.payload_mb * CW_MIB / 4};
     config->identity.boot_id[0] = engine->boot_id[0];
     config->identity.boot_id[1] = engine->boot_id[1];
@@ -299,6 +308,7 @@ static bool make_setup(struct cw_control *control, struct cw_control_group *grou
     snprintf(stored->name, sizeof stored->name, "%s", params->name);
     group->setup = (struct cw_setup){.engine = control->engine, .group = stored, .removed = params->removed};
     fill_config(control->engine, params, &group->setup.config);
+    group->identity = group->setup.config.identity;
     return true;
 }
 
@@ -314,6 +324,7 @@ static void done_journal(struct cw_job *base)
     struct attach_job *job = CW_CONTAINER_OF(base, struct attach_job, job);
     struct cw_control_group *group = job->group;
     if (job->status == CW_OK) {
+        group->identity = group->setup.config.identity;
         start_or_wait(job);
         return;
     }
@@ -363,6 +374,7 @@ static void change_settings(struct cw_call *call, const struct attach_params *pa
     group->setup.config.min_in_sync = (uint8_t)params->min_in_sync;
     group->setup.config.sites = params->sites;
     group->setup.config.replica_timeout_ns = params->timeout_ms * CW_MS;
+    group->setup.config.copy_brake_ns = params->brake_ms * CW_MS;
     if (group->state != CW_ATTACH_RUNNING) {
         change_unstarted(call, params);
         return;
@@ -372,6 +384,7 @@ static void change_settings(struct cw_call *call, const struct attach_params *pa
     command->set.min_in_sync = (uint8_t)params->min_in_sync;
     command->set.sites = params->sites;
     command->set.replica_timeout_ns = params->timeout_ms * CW_MS;
+    command->set.copy_brake_ns = params->brake_ms * CW_MS;
     command->set.removed = params->removed;
     cw_control_post(call->control, command);
 }
@@ -718,6 +731,7 @@ void cw_control_on_salvage(struct cw_control *control, const struct cw_mail *mai
     struct file_job *job = file_job_new(control, mail, run_salvage, done_salvage);
     job->group = mail->salvage.group;
     job->salvage.above = mail->salvage.above;
+    job->salvage.site = cw_engine_site_name(control->engine, control->engine->config.site_id);
     job->salvage.last = mail->salvage.last;
     cw_jobs_submit(&control->jobs, &job->job);
 }

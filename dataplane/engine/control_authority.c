@@ -129,11 +129,11 @@ void cw_control_ask_set(struct cw_control *control, const struct cw_mail *mail)
 
 /* ---------------------------------------------------------------- answers */
 
-static bool is_lost(const json_t *lost, uint32_t group)
+static bool is_listed(const json_t *list, uint32_t group)
 {
     size_t i;
     const json_t *one;
-    json_array_foreach(lost, i, one)
+    json_array_foreach(list, i, one)
     {
         if (json_integer_value(one) == (json_int_t)group)
             return true;
@@ -144,16 +144,16 @@ static bool is_lost(const json_t *lost, uint32_t group)
 static void on_lease(struct cw_control *control, const struct cw_ask *asked, const json_t *result)
 {
     json_int_t lease_ms = json_integer_value(json_object_get(result, "lease_ms"));
-    const json_t *lost = json_object_get(result, "lost");
+    const json_t *lost = json_object_get(result, "lost"), *held = json_object_get(result, "held");
     if (lease_ms <= 0)
         return;
     struct cw_command *command = cw_control_command(CW_COMMAND_LEASE, 0, cw_control_free_command, NULL);
     command->lease.asked_ns = asked->asked_ns;
     command->lease.lease_ms = (uint64_t)lease_ms;
     for (uint32_t i = 0; i < asked->count; i++) {
-        if (is_lost(lost, asked->groups[i].group))
+        if (is_listed(lost, asked->groups[i].group))
             command->lease.lost[command->lease.lost_count++] = asked->groups[i];
-        else
+        else if (!is_listed(held, asked->groups[i].group))
             command->lease.groups[command->lease.count++] = asked->groups[i];
     }
     cw_control_post(control, command);

@@ -20,6 +20,7 @@ static_assert((int)CW_FILE_COUNT == (int)CW_CONFIG_SECURITY_FILES,
 #define VERDICTS_ROOM (16384u / CW_AUTH_CHUNK + 2)
 static_assert(VERDICTS_ROOM + CW_PEERS_MAX < CW_AUTH_RING, "there is room sooner or later");
 
+#define SEATS         (CW_LANES_MAX * CW_PEERS_MAX)
 #define LOOK_NS       CW_SECOND
 #define JUDGE_NS      (10 * CW_SECOND)
 #define WARN_NS       (86400 * CW_SECOND)
@@ -33,6 +34,7 @@ struct believed {
     struct cw_peer *peer; /* NULL: nobody */
 };
 
+/* Of one peer in one lane; in the functions below `index` is its seat: lane * CW_PEERS_MAX + peer. */
 struct auth_peer {
     struct cw_tls *tls; /* NULL: no attempt */
     uint32_t attempt;
@@ -50,7 +52,7 @@ struct stamp {
 
 struct cw_auth {
     struct cw_certificates *certificates;
-    struct auth_peer peers[CW_PEERS_MAX];
+    struct auth_peer peers[SEATS];
     struct stamp used[CW_FILE_COUNT], seen[CW_FILE_COUNT]; /* when last loaded; when last looked at */
     uint64_t look_ns, judge_ns;                            /* when next; 0: soon */
     uint64_t warn_ns;
@@ -142,14 +144,14 @@ static const char *what(enum cw_auth_reason reason)
 static const struct cw_config_path *path_of(const struct cw_control *control, uint32_t index)
 {
     const struct cw_node_config *config = &control->engine->config;
-    return &config->paths[config->peers[index].paths[0]];
+    return &config->paths[config->peers[index % CW_PEERS_MAX].paths[0]];
 }
 
 /* "path wan0", "paths wan0, wan1". */
 static const char *path_words(const struct cw_control *control, uint32_t index, char *text, size_t size)
 {
     const struct cw_node_config *config = &control->engine->config;
-    const struct cw_config_peer *peer = &config->peers[index];
+    const struct cw_config_peer *peer = &config->peers[index % CW_PEERS_MAX];
     size_t used = (size_t)snprintf(text, size, "path%s", peer->path_count > 1 ? "s" : "");
     for (unsigned p = 0; p < peer->path_count && used < size; p++)
         used += (size_t)snprintf(text + used, size - used, "%s %s", p > 0 ? "," : "",
@@ -160,7 +162,7 @@ static const char *path_words(const struct cw_control *control, uint32_t index, 
 /* One that comes every two seconds is told once a minute; the counters have them all. */
 static void tell(struct cw_control *control, uint32_t index, enum cw_auth_reason reason, const char *words)
 {
-    struct auth_peer *peer = &control->auth->peers[index];
+    struct auth_peer *peer = &control->auth->peers[index % CW_PEERS_MAX]; /* once for all lanes */
     const struct cw_config_path *config = path_of(control, index);
     char paths[PATH_WORDS];
     uint64_t now_ns = cw_clock_now_ns();
@@ -178,8 +180,8 @@ static void tell(struct cw_control *control, uint32_t index, enum cw_auth_reason
 
 static void push(struct cw_control *control, uint32_t index, const struct cw_auth_answer *answer)
 {
-    struct cw_net_verdict verdict = {.peer = (uint8_t)index, .answer = *answer};
-    bool pushed = cw_ring_push(&control->engine->verdicts, &verdict);
+    struct cw_net_verdict verdict = {.peer = (uint8_t)(index % CW_PEERS_MAX), .answer = *answer};
+    bool pushed = cw_ring_push(&control->engine->lanes[index / CW_PEERS_MAX].verdicts, &verdict);
     CW_ASSERT(pushed && "room was seen before");
     explicit_bzero(&verdict, sizeof verdict);
 }
@@ -205,23 +207,46 @@ static void pass_bytes(struct cw_control *control, uint32_t index)
     }
 }
 
-static void believe(struct cw_control *control, uint32_t index)
-{
-    struct auth_peer *peer = &control->auth->peers[index];
-    struct cw_auth_answer answer = {.type = CW_AUTH_KEYED, .attempt = peer->attempt};
-    peer->is_keyed = true;
-    cw_peer_free(peer->judged.peer);
-    peer->judged = (struct believed){.attempt = peer->attempt, .peer = cw_tls_peer(peer->tls)};
-    CW_ASSERT(peer->judged.peer != NULL && "a few hundred bytes on the control thread");
-    cw_tls_secret(peer->tls, answer.secret);
-    push(control, index, &answer);
-    explicit_bzero(&answer, sizeof answer);
-}
-
 static void end_attempt(struct auth_peer *peer)
 {
     cw_tls_free(peer->tls);
     peer->tls = NULL;
+}
+
+static void refuse(struct cw_control *control, uint32_t index, enum cw_auth_reason reason, const char *words)
+{
+    struct auth_peer *peer = &control->auth->peers[index];
+    tell(control, index, reason, words);
+    say(control, index, CW_AUTH_REFUSED, reason, peer->attempt);
+    end_attempt(peer);
+}
+
+static void forget(struct believed *believed)
+{
+    cw_peer_free(believed->peer);
+    believed->peer = NULL;
+}
+
+/* By the files of now: TLS judged its certificate when that came, by those that it began with. */
+static void believe(struct cw_control *control, uint32_t index)
+{
+    struct auth_peer *peer = &control->auth->peers[index];
+    struct cw_auth_answer answer = {.type = CW_AUTH_KEYED, .attempt = peer->attempt};
+    char words[CW_TLS_WORDS];
+    forget(&peer->judged);
+    peer->judged = (struct believed){.attempt = peer->attempt, .peer = cw_tls_peer(peer->tls)};
+    CW_ASSERT(peer->judged.peer != NULL && "a few hundred bytes on the control thread");
+    enum cw_auth_reason reason =
+        cw_peer_judge(peer->judged.peer, control->auth->certificates, (int64_t)time(NULL), words);
+    if (reason != CW_AUTH_NO_REASON) {
+        forget(&peer->judged);
+        refuse(control, index, reason, words);
+        return;
+    }
+    peer->is_keyed = true;
+    cw_tls_secret(peer->tls, answer.secret);
+    push(control, index, &answer);
+    explicit_bzero(&answer, sizeof answer);
 }
 
 static void step(struct cw_control *control, uint32_t index, const uint8_t *bytes, size_t length)
@@ -229,13 +254,10 @@ static void step(struct cw_control *control, uint32_t index, const uint8_t *byte
     struct auth_peer *peer = &control->auth->peers[index];
     enum cw_tls_state state = cw_tls_step(peer->tls, bytes, length);
     pass_bytes(control, index);
-    if (state == CW_TLS_GOOD && !peer->is_keyed)
+    if (state == CW_TLS_REFUSED)
+        refuse(control, index, cw_tls_reason(peer->tls), cw_tls_words(peer->tls));
+    else if (state == CW_TLS_GOOD && !peer->is_keyed)
         believe(control, index);
-    if (state != CW_TLS_REFUSED)
-        return;
-    tell(control, index, cw_tls_reason(peer->tls), cw_tls_words(peer->tls));
-    say(control, index, CW_AUTH_REFUSED, cw_tls_reason(peer->tls), peer->attempt);
-    end_attempt(peer);
 }
 
 static void begin(struct cw_control *control, uint32_t index, const struct cw_auth_request *request)
@@ -260,25 +282,30 @@ static void on_up(struct cw_control *control, uint32_t index, const struct cw_au
     char paths[PATH_WORDS];
     if (peer->judged.peer == NULL || peer->judged.attempt != request->attempt)
         return;
+    if (peer->attempt == request->attempt)
+        end_attempt(peer); /* both have judged, and it could still make the secret again */
     cw_peer_free(peer->live.peer);
     peer->live = peer->judged;
     peer->judged.peer = NULL;
+    if (index >= CW_PEERS_MAX)
+        return; /* it is told for lane 0 */
     peer->told_reason = CW_AUTH_NO_REASON;
     cw_control_event(control, 0, 0, "%s: %s is there, by the certificate of %s",
                      path_words(control, index, paths, sizeof paths), config->remote,
                      cw_peer_name(peer->live.peer));
 }
 
-static void on_question(struct cw_control *control, const struct cw_net_question *question)
+static void on_question(struct cw_control *control, uint32_t lane, const struct cw_net_question *question)
 {
     const struct cw_auth_request *request = &question->request;
-    struct auth_peer *peer = &control->auth->peers[question->peer];
+    uint32_t index = lane * CW_PEERS_MAX + question->peer;
+    struct auth_peer *peer = &control->auth->peers[index];
     if (request->type == CW_AUTH_BEGIN)
-        begin(control, question->peer, request);
+        begin(control, index, request);
     else if (request->type == CW_AUTH_UP)
-        on_up(control, question->peer, request);
+        on_up(control, index, request);
     else if (peer->tls != NULL && peer->attempt == request->attempt)
-        step(control, question->peer, request->bytes, request->length);
+        step(control, index, request->bytes, request->length);
 }
 
 /* ---------------------------------------------------------------- judging again */
@@ -294,16 +321,18 @@ static void judge_again(struct cw_control *control, uint32_t index, struct belie
         return;
     tell(control, index, reason, words);
     say(control, index, CW_AUTH_ENDED, reason, believed->attempt);
-    cw_peer_free(believed->peer);
-    believed->peer = NULL;
+    forget(believed);
 }
 
 /* False: there is no room for all that it may have to say. */
 static bool judge_all(struct cw_control *control)
 {
-    if (cw_ring_room(&control->engine->verdicts) < 2 * control->engine->config.peer_count)
-        return false;
-    for (uint32_t i = 0; i < control->engine->config.peer_count; i++) {
+    struct cw_engine *engine = control->engine;
+    for (uint32_t lane = 0; lane < engine->config.lane_count; lane++) {
+        if (cw_ring_room(&engine->lanes[lane].verdicts) < 2 * engine->config.peer_count)
+            return false;
+    }
+    for (uint32_t i = 0; i < SEATS; i++) {
         judge_again(control, i, &control->auth->peers[i].judged);
         judge_again(control, i, &control->auth->peers[i].live);
     }
@@ -396,21 +425,33 @@ int cw_auth_wait_ms(const struct cw_control *control, int otherwise)
     return auth != NULL && (auth->is_waiting || auth->judge_ns == 0) ? WAIT_SHORT_MS : otherwise;
 }
 
-static bool has_room(struct cw_control *control)
+static bool has_room(struct cw_engine_lane *lane)
 {
-    return cw_ring_room(&control->engine->verdicts) >= VERDICTS_ROOM;
+    return cw_ring_room(&lane->verdicts) >= VERDICTS_ROOM;
+}
+
+/* True: it has to wait for room. */
+static bool answer_lane(struct cw_control *control, uint32_t index)
+{
+    struct cw_engine_lane *lane = &control->engine->lanes[index];
+    struct cw_net_question question;
+    while (has_room(lane) && cw_ring_pop(&lane->questions, &question))
+        on_question(control, index, &question);
+    return !has_room(lane);
 }
 
 void cw_auth_turn(struct cw_control *control)
 {
     struct cw_auth *auth = control->auth;
-    struct cw_net_question question;
+    struct cw_engine *engine = control->engine;
+    uint32_t rooms[CW_LANES_MAX];
     if (auth == NULL)
         return;
-    uint32_t room = cw_ring_room(&control->engine->verdicts);
-    while (has_room(control) && cw_ring_pop(&control->engine->questions, &question))
-        on_question(control, &question);
-    auth->is_waiting = !has_room(control);
+    auth->is_waiting = false;
+    for (uint32_t lane = 0; lane < engine->config.lane_count; lane++) {
+        rooms[lane] = cw_ring_room(&engine->lanes[lane].verdicts);
+        auth->is_waiting |= answer_lane(control, lane);
+    }
     uint64_t now_ns = cw_clock_now_ns();
     if (now_ns >= auth->look_ns) {
         auth->look_ns = now_ns + LOOK_NS;
@@ -420,8 +461,10 @@ void cw_auth_turn(struct cw_control *control)
         auth->judge_ns = now_ns + JUDGE_NS;
     if (control->controller != 0) /* else nobody but the log hears it */
         warn(control, now_ns);
-    if (cw_ring_room(&control->engine->verdicts) < room)
-        cw_loops_wake_net(control->engine);
+    for (uint32_t lane = 0; lane < engine->config.lane_count; lane++) {
+        if (cw_ring_room(&engine->lanes[lane].verdicts) < rooms[lane])
+            cw_loops_wake_net(engine, lane);
+    }
 }
 
 const char *cw_auth_peer(const struct cw_control *control, uint32_t peer)
@@ -469,7 +512,7 @@ void cw_auth_end(struct cw_control *control)
     struct cw_auth *auth = control->auth;
     if (auth == NULL)
         return;
-    for (unsigned i = 0; i < CW_PEERS_MAX; i++) {
+    for (unsigned i = 0; i < SEATS; i++) {
         cw_tls_free(auth->peers[i].tls);
         cw_peer_free(auth->peers[i].judged.peer);
         cw_peer_free(auth->peers[i].live.peer);

@@ -130,10 +130,12 @@ static void bad_params(struct cw_call *call, const char *words)
 void cw_call_end_with(struct cw_command *command)
 {
     struct cw_call *call = command->context;
+    char words[CW_WHY_SIZE];
+    cw_control_put_names(call->control->engine, command->why, words, sizeof words);
     if (command->status == CW_OK)
         cw_call_reply(call, NULL);
     else
-        cw_call_refuse(call, command->status, "%s", command->why);
+        cw_call_refuse(call, command->status, "%s", words);
     cw_control_free_command(command);
 }
 
@@ -182,19 +184,30 @@ static void status(struct cw_call *call)
     cw_control_post(call->control, command);
 }
 
-static json_t *trace_json(const struct cw_control *control, const struct cw_snapshot *snapshot,
-                          enum cw_trace_ring ring)
+static void trace_append(const struct cw_control *control, const struct cw_snapshot *snapshot, uint32_t ring,
+                         json_t *list)
 {
-    json_t *list = json_array();
+    bool has_lane = ring >= CW_TRACE_NET && control->engine->config.lane_count > 1;
     for (uint32_t i = 0; i < snapshot->trace->counts[ring]; i++) {
         const struct cw_trace_entry *entry = &snapshot->trace->entries[ring][i];
         char numbered[CW_EVENT_TEXT], words[CW_EVENT_TEXT];
         uint64_t age_ns = snapshot->taken_ns - CW_MIN(snapshot->taken_ns, entry->time_ns);
         cw_trace_words(entry, numbered, sizeof numbered);
         cw_control_put_names(control->engine, numbered, words, sizeof words);
-        json_array_append_new(list, json_pack("{s:f, s:I, s:s}", "seconds_ago", (double)age_ns / 1e9, "group",
-                                              (json_int_t)entry->object, "text", words));
+        json_t *object = json_pack("{s:f, s:I, s:s}", "seconds_ago", (double)age_ns / 1e9, "group",
+                                   (json_int_t)entry->object, "text", words);
+        if (has_lane)
+            json_object_set_new(object, "lane", json_integer((json_int_t)(ring - CW_TRACE_NET)));
+        json_array_append_new(list, object);
     }
+}
+
+static json_t *trace_json(const struct cw_control *control, const struct cw_snapshot *snapshot,
+                          uint32_t first, uint32_t count)
+{
+    json_t *list = json_array();
+    for (uint32_t ring = first; ring < first + count; ring++)
+        trace_append(control, snapshot, ring, list);
     return list;
 }
 
@@ -202,10 +215,11 @@ static void on_trace(struct cw_command *command)
 {
     struct cw_call *call = command->context;
     const struct cw_snapshot *snapshot = command->snapshot;
-    cw_call_reply(call,
-                  json_pack("{s:o, s:o, s:o}", "store", trace_json(call->control, snapshot, CW_TRACE_STORE),
-                            "journals", trace_json(call->control, snapshot, CW_TRACE_DISKS), "net",
-                            trace_json(call->control, snapshot, CW_TRACE_NET)));
+    cw_call_reply(call, json_pack("{s:o, s:o, s:o}", "store",
+                                  trace_json(call->control, snapshot, CW_TRACE_STORE, 1), "journals",
+                                  trace_json(call->control, snapshot, CW_TRACE_DISKS, 1), "net",
+                                  trace_json(call->control, snapshot, CW_TRACE_NET,
+                                             call->control->engine->config.lane_count)));
     free(snapshot->trace);
     free(command->snapshot);
     cw_control_free_command(command);
@@ -249,7 +263,7 @@ static void lab_cut(struct cw_call *call)
             continue;
         if (name != NULL && strcmp(engine->config.paths[i].name, name) != 0)
             continue;
-        cw_port_cut_set(engine->net->paths[i].port, receive, transmit);
+        cw_port_cut_set(engine->lanes[0].net->paths[i].port, receive, transmit);
         count++;
     }
     if (count == 0) {
@@ -308,6 +322,10 @@ static void group_open(struct cw_call *call)
                    cw_call_text(call, "holder", holder, sizeof holder) &&
                    cw_json_hex(json_object_get(call->params, "reign"), &open->reign) && open->reign != 0 &&
                    read_set(call, open);
+    uint64_t fenced_epoch = 0;
+    (void)cw_call_u64(call, "epoch_floor", &open->epoch_floor);
+    (void)cw_call_u64(call, "fenced_epoch", &fenced_epoch);
+    open->is_fenced = open->store_epoch > 0 && fenced_epoch == open->store_epoch;
     open->accept_loss = json_is_true(json_object_get(call->params, "accept_loss"));
     open->inconsistent = json_is_true(json_object_get(call->params, "inconsistent"));
     if (!is_good) {
@@ -336,6 +354,17 @@ static void group_fence(struct cw_call *call)
     bad_params(call, "group.fence needs an epoch");
 }
 
+/* An order for a site that is not there is kept (the superblock has it), and the caller is told which it is. */
+static void on_resync(struct cw_command *command)
+{
+    struct cw_call *call = command->context;
+    if (command->status == CW_OK)
+        cw_call_reply(call, json_pack("{s:b}", "begun", command->resync.is_begun));
+    else
+        cw_call_refuse(call, command->status, "%s", command->why);
+    cw_control_free_command(command);
+}
+
 static void group_resync(struct cw_call *call)
 {
     char site[64] = "";
@@ -345,8 +374,8 @@ static void group_resync(struct cw_call *call)
         bad_params(call, "group.resync needs a configured site");
         return;
     }
-    struct cw_command *command = command_for(call, CW_COMMAND_RESYNC);
-    command->peer = peer;
+    struct cw_command *command = cw_control_command(CW_COMMAND_RESYNC, call->slot, on_resync, call);
+    command->resync.site = peer;
     post(call, command);
 }
 

@@ -78,6 +78,7 @@ static json_t *peer_json(const struct cw_engine *engine, uint8_t site, const str
     json_object_set_new(object, "member", json_boolean(peer->is_member));
     json_object_set_new(object, "awaited", json_boolean(peer->is_awaited));
     json_object_set_new(object, "needs_copy", json_boolean(peer->needs_copy));
+    json_object_set_new(object, "stalled", json_boolean(peer->is_stalled));
     set(object, "received", peer->sequences.received);
     set(object, "written", peer->sequences.written);
     set(object, "durable", peer->sequences.durable);
@@ -144,6 +145,22 @@ static const char *role_name(uint8_t role)
     return role == CW_ROLE_OPENING ? "claiming" : cw_role_name(role); /* to others it is one step */
 }
 
+/* What the primary that this site followed said last, and how old the newest of it is that is here. */
+static json_t *heard_json(const struct cw_heard *heard, uint64_t now_ns)
+{
+    if (heard->epoch == 0)
+        return json_null();
+    uint64_t lacks_ns = heard->newest_ns ? heard->time_ns - CW_MIN(heard->time_ns, heard->newest_ns) : 0;
+    json_t *object =
+        json_pack("{s:I, s:o, s:I, s:f, s:f}", "epoch", (json_int_t)heard->epoch, "reign",
+                  cw_json_from_hex(heard->reign), "head", (json_int_t)heard->head, "newest_age_seconds",
+                  (double)lacks_ns / 1e9, "writes_per_second", (double)heard->rate_milli / 1e3);
+    if (heard->at_ns)
+        json_object_set_new(object, "age_seconds",
+                            json_real((double)(now_ns - CW_MIN(now_ns, heard->at_ns)) / 1e9));
+    return object;
+}
+
 static void set_sequences(json_t *object, const struct cw_group_status *status)
 {
     set(object, "head", status->head);
@@ -168,6 +185,20 @@ static json_t *peers_json(const struct cw_engine *engine, const struct cw_contro
     return peers;
 }
 
+/* Oldest first. */
+static json_t *answered_json(const struct cw_answered_reign answered[CW_ANSWERED_REIGNS])
+{
+    json_t *list = json_array();
+    for (unsigned i = CW_ANSWERED_REIGNS; i-- > 0;) {
+        if (answered[i].count > 0)
+            json_array_append_new(
+                list, json_pack("{s:I, s:I, s:I, s:I}", "epoch", (json_int_t)answered[i].epoch, "first_ns",
+                                (json_int_t)answered[i].first_ns, "last_ns", (json_int_t)answered[i].last_ns,
+                                "count", (json_int_t)answered[i].count));
+    }
+    return list;
+}
+
 /* A name that two modules use would hide the counter of one of them. */
 static void add_counter(json_t *object, const char *name, uint64_t value)
 {
@@ -183,6 +214,61 @@ static json_t *counters_json(const uint64_t *values, const char *const *names, u
     return object;
 }
 
+static json_t *turn_json(const struct cw_turn *turn)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "left_epoch", (json_int_t)turn->left_epoch,
+                     "held_ns", (json_int_t)turn->held_ns, "drained_ns", (json_int_t)turn->drained_ns,
+                     "left_ns", (json_int_t)turn->left_ns, "opened_epoch", (json_int_t)turn->opened_epoch,
+                     "asked_ns", (json_int_t)turn->asked_ns, "opened_ns", (json_int_t)turn->opened_ns);
+}
+
+static double seconds(uint64_t ns)
+{
+    return (double)ns / 1e9;
+}
+
+/* The words of the group with the names of sites. */
+static void set_words(const struct cw_engine *engine, json_t *object, const char *key, const char *text)
+{
+    char words[CW_WHY_SIZE];
+    cw_control_put_names(engine, text, words, sizeof words);
+    set_text(object, key, words);
+}
+
+static json_t *grants_json(const struct cw_engine *engine, const struct cw_group_status *status)
+{
+    static const char *const results[CW_GRANT_RESULT_COUNT] = {
+        [CW_GRANT_GIVEN] = "",
+        [CW_GRANT_FREEZE] = "freeze",
+        [CW_GRANT_STALE] = "stale",
+        [CW_GRANT_OPENING] = "opening",
+    };
+    json_t *grants = json_array();
+    for (uint8_t site = 0; site < CW_SITES_MAX; site++) {
+        const struct cw_grant_status *grant = &status->grants[site];
+        if (grant->is_needed)
+            json_array_append_new(
+                grants, json_pack("{s:s, s:f, s:s}", "site", cw_engine_site_name(engine, site), "seconds",
+                                  seconds(grant->remaining_ns), "refused", results[grant->result]));
+    }
+    return grants;
+}
+
+/* What lets a primary acknowledge, and what we granted to another one. */
+static json_t *lease_json(const struct cw_engine *engine, const struct cw_group_status *status)
+{
+    static const char *const covers[] = {
+        [CW_COVER_NONE] = "none", [CW_COVER_STORE] = "store", [CW_COVER_GRANTS] = "grants"};
+    bool is_open = status->role >= CW_ROLE_PRIMARY;
+    bool has_granted = status->granted_to < CW_SITES_MAX;
+    return json_pack("{s:s, s:s, s:f, s:o, s:s, s:f}", "on_store_loss",
+                     status->peer_grants ? "peer-grants" : "freeze", "by",
+                     is_open ? covers[status->cover] : "", "store_seconds",
+                     seconds(status->store_remaining_ns), "grants", grants_json(engine, status), "granted_to",
+                     has_granted ? cw_engine_site_name(engine, status->granted_to) : "", "granted_seconds",
+                     seconds(status->granted_remaining_ns));
+}
+
 static void fill_running(const struct cw_engine *engine, const struct cw_control_group *group,
                          const struct cw_group_snapshot *snapshot, uint64_t now_ns, json_t *object)
 {
@@ -192,10 +278,12 @@ static void fill_running(const struct cw_engine *engine, const struct cw_control
              status->primary < CW_SITES_MAX ? cw_engine_site_name(engine, status->primary) : "");
     set(object, "epoch", status->epoch);
     json_object_set_new(object, "reign", cw_json_from_hex(status->reign));
-    set_text(object, "reason", status->reason);
-    set_text(object, "refusal", status->refusal);
+    set_words(engine, object, "reason", status->reason);
+    set_words(engine, object, "refusal", status->refusal);
     json_object_set_new(object, "frozen", json_boolean(status->is_frozen));
+    json_object_set_new(object, "lease", lease_json(engine, status));
     set_sequences(object, status);
+    json_object_set_new(object, "heard", heard_json(&status->heard, now_ns));
     json_object_set_new(object, "identity",
                         cw_json_identity(engine, engine->config.site_id, &status->identity));
     json_object_set_new(object, "history", history_json(&status->history));
@@ -209,6 +297,8 @@ static void fill_running(const struct cw_engine *engine, const struct cw_control
     set(object, "throughput_bytes_per_second", snapshot->bytes_per_second);
     set(object, "iops", snapshot->writes_per_second);
     json_object_set_new(object, "members", site_names(engine, status->members));
+    json_object_set_new(object, "turn", turn_json(&status->turn));
+    json_object_set_new(object, "answered", answered_json(snapshot->answered));
     json_object_set_new(object, "peers", peers_json(engine, group, status, now_ns));
     json_object_set_new(object, "counters",
                         counters_json(status->counters, cw_group_counter_names, CW_GROUP_COUNTER_COUNT));
@@ -232,7 +322,7 @@ static void fill_unstarted(const struct cw_engine *engine, const struct cw_contr
     json_object_set_new(object, "peers", json_array());
     json_object_set_new(object, "members", json_array());
     json_object_set_new(object, "identity",
-                        cw_json_identity(engine, engine->config.site_id, &group->setup.config.identity));
+                        cw_json_identity(engine, engine->config.site_id, &group->identity));
     if (group->state != CW_ATTACH_WAITING || group->is_busy)
         return;
     json_t *volumes = json_object_get(object, "volumes");
@@ -266,16 +356,37 @@ static json_t *group_json(const struct cw_engine *engine, const struct cw_contro
 
 /* ---------------------------------------------------------------- paths and the whole */
 
-static json_t *rate_control_json(const struct cw_session_path_stats *stats)
+/* Why a path of a fixed rate sends less than that, and what to do. */
+static void set_held(json_t *object, const struct cw_session_path_stats *stats)
+{
+    static const char next[] = "give it a rate that the circuit carries, or rate_control: bbr";
+    unsigned seconds = (unsigned)((stats->held_left_ns + CW_SECOND - 1) / CW_SECOND);
+    char text[256] = "";
+    if (stats->held == CW_FIXED_TRIPPED)
+        snprintf(
+            text, sizeof text,
+            "circuit breaker: %u per cent were lost; little is sent, its rate is tried again in %u s; %s",
+            stats->held_amount, seconds, next);
+    if (stats->held == CW_FIXED_YIELDING)
+        snprintf(text, sizeof text,
+                 "a queue of %u ms stood in it; less is sent, its rate is tried again in %u s; %s",
+                 stats->held_amount, seconds, next);
+    set_text(object, "reason", text);
+}
+
+static json_t *rate_control_json(const struct cw_config_path *path, const struct cw_session_path_stats *stats)
 {
     json_t *object = json_object();
     set_text(object, "kind", stats->rate_name ? stats->rate_name : "");
     set_text(object, "state", stats->rate_state ? stats->rate_state : "");
+    set_held(object, stats);
     set(object, "pacing_bps", stats->pacing_bytes_per_second * 8);
     if (stats->window_bytes != UINT64_MAX)
         set(object, "window_bytes", stats->window_bytes);
     set(object, "in_flight_bytes", stats->bytes_in_flight);
     set(object, "in_flight_packets", stats->packets_in_flight);
+    set(object, "in_flight_packets_max", cw_config_packets_in_flight(path));
+    set(object, "rate_limit_bps", path->rate_bits_per_second);
     json_object_set_new(object, "rtt_min_us", json_real((double)stats->rtt_ns_min / 1e3));
     return object;
 }
@@ -283,17 +394,66 @@ static json_t *rate_control_json(const struct cw_session_path_stats *stats)
 /* A path that its session does not use is down, or the peer has none of that name. */
 static const char *path_state(const struct cw_session_path_stats *stats)
 {
-    return !stats->is_shared                          ? "not shared"
+    return !stats->is_at_both                         ? "not at both ends"
            : strcmp(stats->state_name, "unused") == 0 ? "down"
                                                       : stats->state_name;
 }
 
-static json_t *path_json(const struct cw_control *control, uint32_t index,
-                         const struct cw_path_snapshot *snapshot)
+void cw_snapshot_path(const struct cw_snapshot *snapshot, uint32_t lane_count, uint32_t path,
+                      struct cw_path_snapshot *to)
+{
+    uint32_t like = 0;
+    while (like + 1 < lane_count && snapshot->lanes[like].paths[path].is_up)
+        like++;
+    if (snapshot->lanes[like].paths[path].is_up)
+        like = 0;
+    *to = snapshot->lanes[like].paths[path];
+    for (uint32_t lane = 0; lane < lane_count; lane++) {
+        const struct cw_path_snapshot *one = &snapshot->lanes[lane].paths[path];
+        if (lane == like)
+            continue;
+        to->pending += one->pending;
+        to->stats.rate_bytes_per_second += one->stats.rate_bytes_per_second;
+        if (one->stats.held > to->stats.held) { /* the worst is what somebody has to know */
+            to->stats.held = one->stats.held;
+            to->stats.held_amount = one->stats.held_amount;
+            to->stats.held_left_ns = one->stats.held_left_ns;
+        }
+        for (unsigned c = 0; c < CW_SESSION_COUNTER_COUNT; c++)
+            to->stats.counters[c] += one->stats.counters[c];
+        for (unsigned c = 0; c < CW_PORT_COUNTER_COUNT; c++)
+            to->port[c] += one->port[c];
+    }
+}
+
+/* What differs between lanes; the sums are the path's. */
+static json_t *lanes_json(const struct cw_snapshot *snapshot, uint32_t lane_count, uint32_t path)
+{
+    json_t *list = json_array();
+    for (uint32_t lane = 0; lane < lane_count; lane++) {
+        const struct cw_path_snapshot *one = &snapshot->lanes[lane].paths[path];
+        json_t *object = json_object();
+        json_object_set_new(object, "up", json_boolean(one->is_up));
+        set_text(object, "state", path_state(&one->stats));
+        json_object_set_new(object, "rtt_us", json_real((double)one->stats.rtt_ns_smoothed / 1e3));
+        set(object, "pending", one->pending);
+        set(object, "datagram_bytes", one->stats.datagram_bytes);
+        set(object, "datagrams_out", one->stats.counters[CW_SESSION_DATAGRAMS_OUT]);
+        set(object, "datagrams_in", one->stats.counters[CW_SESSION_DATAGRAMS_IN]);
+        set(object, "lane_handed_over", one->port[CW_PORT_LANE_PASSED]);
+        json_array_append_new(list, object);
+    }
+    return list;
+}
+
+static json_t *path_json(const struct cw_control *control, uint32_t index, const struct cw_snapshot *all)
 {
     const struct cw_engine *engine = control->engine;
     const struct cw_config_path *path = &engine->config.paths[index];
-    const struct cw_session_path_stats *stats = &snapshot->stats;
+    uint32_t lane_count = engine->config.lane_count;
+    struct cw_path_snapshot sum, *snapshot = &sum;
+    const struct cw_session_path_stats *stats = &sum.stats;
+    cw_snapshot_path(all, lane_count, index, &sum);
     json_t *counters = counters_json(stats->counters, cw_session_counter_names, CW_SESSION_COUNTER_COUNT);
     for (unsigned i = 0; i < CW_PORT_COUNTER_COUNT; i++)
         add_counter(counters, cw_port_counter_names[i], snapshot->port[i]);
@@ -307,14 +467,18 @@ static json_t *path_json(const struct cw_control *control, uint32_t index,
     json_object_set_new(object, "rtt_us", json_real((double)stats->rtt_ns_smoothed / 1e3));
     json_object_set_new(object, "loss", json_real(stats->loss));
     set(object, "rate_bps", stats->rate_bytes_per_second * 8);
+    set_text(object, "peer_address", snapshot->address);
     set(object, "pending", snapshot->pending);
-    char port[256];
-    cw_port_describe(engine->net->paths[index].port, port, sizeof port);
-    set_text(object, "port", port);
-    set_text(object, "left_means", "accepted"); /* by the port; no driver is asked for descriptors that are done */
+    char words[256];
+    struct cw_port *port = engine->lanes[0].net->paths[index].port;
+    cw_port_describe(port, words, sizeof words);
+    set_text(object, "port", words);
+    set_text(object, "left_means", cw_port_reports_done(port) ? "descriptor done" : "accepted by the port");
     set(object, "datagram_bytes", stats->datagram_bytes);
-    json_object_set_new(object, "rate_control", rate_control_json(stats));
+    json_object_set_new(object, "rate_control", rate_control_json(path, stats));
     json_object_set_new(object, "counters", counters);
+    if (lane_count > 1)
+        json_object_set_new(object, "lanes", lanes_json(all, lane_count, index));
     return object;
 }
 
@@ -332,9 +496,14 @@ static json_t *node_counters(const struct cw_snapshot *snapshot)
     for (unsigned c = 0; c < CW_CLASS_COUNT; c++)
         payloads_free += snapshot->payload_free[c];
     set(object, "payloads_free", payloads_free);
-    set(object, "net_turns", snapshot->net_turns);
+    uint64_t net_turns = 0, net_cycle_ns_max = 0;
+    for (uint32_t lane = 0; lane < CW_LANES_MAX; lane++) {
+        net_turns += snapshot->lanes[lane].turns;
+        net_cycle_ns_max = CW_MAX(net_cycle_ns_max, snapshot->lanes[lane].cycle_ns_max);
+    }
+    set(object, "net_turns", net_turns);
     set(object, "store_cycle_ns_max", snapshot->store_cycle_ns_max);
-    set(object, "net_cycle_ns_max", snapshot->net_cycle_ns_max);
+    set(object, "net_cycle_ns_max", net_cycle_ns_max);
     return object;
 }
 
@@ -352,6 +521,7 @@ json_t *cw_status_json(struct cw_control *control, const struct cw_snapshot *sna
     set(object, "memory_bytes", engine->memory_bytes);
     set(object, "allocations_on_lcore", cw_no_alloc_count());
     json_object_set_new(object, "hugepages", json_boolean(cw_eal_has_hugepages()));
+    set(object, "net_lcores", engine->config.lane_count);
     set_text(object, "poll", engine->config.poll == CW_CONFIG_POLL_DEDICATED ? "dedicated" : "adaptive");
     set(object, "lease_remaining_ms",
         (snapshot->lease_deadline_ns - CW_MIN(snapshot->lease_deadline_ns, now_ns)) / CW_MS);
@@ -362,7 +532,7 @@ json_t *cw_status_json(struct cw_control *control, const struct cw_snapshot *sna
                                   group_json(engine, &control->groups[i], &snapshot->groups[i], now_ns));
     }
     for (uint32_t i = 0; i < engine->config.path_count; i++)
-        json_array_append_new(paths, path_json(control, i, &snapshot->paths[i]));
+        json_array_append_new(paths, path_json(control, i, snapshot));
     json_object_set_new(object, "groups", groups);
     json_object_set_new(object, "paths", paths);
     json_object_set_new(object, "counters", node_counters(snapshot));

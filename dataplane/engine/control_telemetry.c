@@ -108,7 +108,9 @@ void cw_telemetry_update(struct cw_control *control, const struct cw_snapshot *s
     seen.path_count = config->path_count;
     for (uint32_t i = 0; i < config->path_count; i++) {
         snprintf(seen.paths[i].name, sizeof seen.paths[i].name, "%s", config->paths[i].name);
-        seen.paths[i].is_up = snapshot->paths[i].is_up;
+        struct cw_path_snapshot path;
+        cw_snapshot_path(snapshot, config->lane_count, i, &path);
+        seen.paths[i].is_up = path.is_up;
     }
     memcpy(seen.counters, snapshot->store_counters, sizeof seen.counters);
     memcpy(seen.nbd, snapshot->nbd_counters, sizeof seen.nbd);

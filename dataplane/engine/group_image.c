@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Image files of a full copy, and salvage.
+ * Image files of a full copy.
  *
  * A copy fills "PATH.copy" beside each volume's file, so that the old whole state stays until the new one is
  * whole; the switch is a rename over the old, and repeatable: a copy file that is gone has been switched
  * already. A copy that is given up is removed, durably. A device has no room beside it: it is overwritten,
  * and the superblock says so.
- *
- * A salvage file is the records above a sequence as they stand in the journal, header (64 bytes) and payload
- * one after the other, behind a line of text. It is read by `causeway salvage`, never by the engine.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,8 +26,7 @@ static bool copy_path(const struct cw_store_volume *volume, char *path, size_t s
     return (size_t)snprintf(path, size, "%s.copy", volume->file.path) < size;
 }
 
-/* The directory's entry is durable after this. */
-static enum cw_status sync_directory(const char *path)
+enum cw_status cw_setup_sync_directory(const char *path)
 {
     char copy[600];
     snprintf(copy, sizeof copy, "%s", path);
@@ -47,7 +43,8 @@ static enum cw_status drop_copy(struct cw_store_volume *volume, const char *path
     if (volume->has_copy)
         cw_disk_close(&volume->copy);
     volume->has_copy = false;
-    if (unlink(path) == 0 ? sync_directory(path) == CW_OK : errno == ENOENT) /* most often there is none */
+    if (unlink(path) == 0 ? cw_setup_sync_directory(path) == CW_OK
+                          : errno == ENOENT) /* most often there is none */
         return CW_OK;
     snprintf(why, why_size, "%s, of a full copy that was given up, cannot be removed: %s", path,
              strerror(errno));
@@ -77,7 +74,7 @@ static enum cw_status switch_over(struct cw_store_volume *volume, const char *pa
     memcpy(name, volume->file.path, sizeof name);
     if (access(path, F_OK) != 0)
         return CW_OK;
-    if (rename(path, name) != 0 || sync_directory(name) != CW_OK) {
+    if (rename(path, name) != 0 || cw_setup_sync_directory(name) != CW_OK) {
         snprintf(why, why_size, "cannot rename %s to %s: %s", path, name, strerror(errno));
         return CW_IO;
     }
@@ -122,117 +119,5 @@ enum cw_status cw_image_do(struct cw_store_group *group, enum cw_image_op op, ch
         for (unsigned i = 0; i < CW_VOLUMES_PER_GROUP_MAX; i++)
             (void)image_of(&group->volumes[i], CW_IMAGE_DISCARD, unheard, sizeof unheard);
     }
-    return status;
-}
-
-/* ---------------------------------------------------------------- salvage */
-
-struct salvage_file {
-    const struct cw_salvage *wanted;
-    const struct cw_superblock *superblock;
-    FILE *file;
-    uint64_t first;               /* written; 0: nothing yet */
-    uint64_t run_first, run_last; /* unbroken, of those that count */
-};
-
-/* As a start does: a sequence that comes again belongs to the newer place. */
-static void note_run(struct salvage_file *file, const struct cw_record *record)
-{
-    if (!cw_history_has(&file->superblock->history, record->sequence, record->epoch, record->reign))
-        return;
-    if (file->run_last == 0 || record->sequence > file->run_last + 1)
-        file->run_first = record->sequence;
-    file->run_first = CW_MIN(file->run_first, record->sequence);
-    file->run_last = record->sequence;
-}
-
-static enum cw_status salvage_record(void *context, const struct cw_record *record, const uint8_t *payload,
-                                     uint64_t position, uint32_t sectors)
-{
-    struct salvage_file *file = context;
-    uint8_t header[CW_RECORD_HEADER_SIZE];
-    if (record->sequence <= file->wanted->above)
-        return CW_OK;
-    if (file->file == NULL) {
-        file->file = fopen(file->wanted->path, "wxe");
-        if (file->file == NULL)
-            return CW_IO;
-        fprintf(file->file, "causeway salvage 1 group %u above %" PRIu64 "\n", record->group,
-                file->wanted->above);
-    }
-    cw_record_encode(record, header);
-    uint32_t length = cw_record_payload_length(record);
-    bool is_written = fwrite(header, sizeof header, 1, file->file) == 1 &&
-                      (length == 0 || fwrite(payload, length, 1, file->file) == 1);
-    if (file->first == 0)
-        file->first = record->sequence;
-    note_run(file, record);
-    return is_written ? CW_OK : CW_IO;
-}
-
-static enum cw_status finish_file(struct salvage_file *file)
-{
-    if (file->file == NULL)
-        return CW_OK;
-    bool is_good = fflush(file->file) == 0 && fsync(fileno(file->file)) == 0;
-    is_good &= fclose(file->file) == 0;
-    return is_good ? sync_directory(file->wanted->path) : CW_IO;
-}
-
-/* All that the superblock says is still in the ring, up to the last that was logged. */
-static bool has_all(const struct salvage_file *file)
-{
-    uint64_t above = CW_MAX(file->wanted->above, file->superblock->tail_sequence);
-    if (file->wanted->last <= above)
-        return true;
-    return file->run_last >= file->wanted->last && file->run_first <= above + 1;
-}
-
-static enum cw_status read_superblock(const struct cw_disk_file *journal, struct cw_superblock *superblock)
-{
-    enum cw_sector_class classes[CW_SUPERBLOCK_COPIES];
-    size_t size = CW_JOURNAL_RING_SECTOR * CW_SECTOR_SIZE;
-    uint8_t *sectors = aligned_alloc(4096, size);
-    if (sectors == NULL)
-        return CW_NO_SPACE;
-    enum cw_status status = cw_disk_pread(journal, sectors, size, 0);
-    if (status == CW_OK)
-        status = cw_superblock_pick(sectors, superblock, classes);
-    free(sectors);
-    return status;
-}
-
-static enum cw_status salvage_once(const struct cw_store_group *group, struct cw_salvage *salvage)
-{
-    struct cw_superblock superblock;
-    struct salvage_file file = {.wanted = salvage, .superblock = &superblock};
-    enum cw_status status = read_superblock(&group->journal, &superblock);
-    if (status != CW_OK)
-        return status;
-    status = cw_scan_journal(&group->journal, &superblock, salvage_record, &file, NULL);
-    enum cw_status end = finish_file(&file);
-    salvage->first = file.first;
-    salvage->lacks_some = !has_all(&file);
-    return status == CW_OK ? end : status;
-}
-
-enum cw_status cw_salvage_do(const struct cw_store_group *group, struct cw_salvage *salvage,
-                             const char *directory, char *why, size_t why_size)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    snprintf(salvage->path, sizeof salvage->path, "%s/salvage-%s-%" PRIu64 "-%lld.%09ld", directory,
-             group->name, salvage->above, (long long)now.tv_sec, now.tv_nsec);
-    enum cw_status status = salvage_once(group, salvage);
-    if (status == CW_OK && salvage->lacks_some) { /* a read that failed may succeed */
-        if (salvage->first != 0)
-            unlink(salvage->path);
-        status = salvage_once(group, salvage);
-    }
-    if (status != CW_OK)
-        snprintf(why, why_size, "records above %" PRIu64 " cannot be kept in %s: %s", salvage->above,
-                 salvage->path, cw_status_name(status));
-    if (salvage->first == 0)
-        salvage->path[0] = 0;
     return status;
 }

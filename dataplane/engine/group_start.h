@@ -51,19 +51,23 @@ enum cw_status cw_setup_start(struct cw_setup *setup, char *why, size_t why_size
 /* Closes files, frees memory; the group is stopped, or was never started. */
 void cw_setup_group_free(struct cw_store_group *group);
 
+/* The directory's entry of this file is durable after this. */
+enum cw_status cw_setup_sync_directory(const char *path) CW_MUST_CHECK;
+
 /* ---- image files of a full copy and salvage, for a running group that waits for them ---- */
 
 enum cw_status cw_image_do(struct cw_store_group *group, enum cw_image_op op, char *why,
                            size_t why_size) CW_MUST_CHECK;
 struct cw_salvage {
     uint64_t above, last; /* in: what is to be kept */
+    const char *site;     /* in: our name */
     uint64_t first;       /* out: sequence of the first record in the file, 0: none */
     bool lacks_some;      /* out: what should be in the journal could not be read, twice */
     char path[600];       /* out; "": there was nothing to keep */
 };
-/* Writes every sound record above `above` to a new file in directory. What had been put in place and left the
- * journal is in no file; a record that should still be there, and is not, sets lacks_some. Nobody writes the
- * journal meanwhile. */
+/* Writes every sound record above `above` to a new file in directory, or finds a file that has them already.
+ * What had been put in place and left the journal is in no file; a record that should still be there, and is
+ * not, sets lacks_some. Nobody writes the journal meanwhile. */
 enum cw_status cw_salvage_do(const struct cw_store_group *group, struct cw_salvage *salvage,
                              const char *directory, char *why, size_t why_size) CW_MUST_CHECK;
 

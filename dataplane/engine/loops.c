@@ -45,12 +45,15 @@ static uint64_t sleep_for(uint64_t spin_ns, bool may_be_idle, uint64_t now_ns, u
 
 static bool has_net_thread(const struct cw_engine *engine)
 {
-    return engine->config.lcore_net != engine->config.lcore_store;
+    return engine->config.lane_count > 1 || engine->config.lcores_net[0] != engine->config.lcore_store;
 }
 
-static bool has_no_verdict(struct cw_engine *engine)
+/* Nothing that control says to this net lcore. */
+static bool has_no_verdict(struct cw_engine *engine, uint32_t lane)
 {
-    return !engine->config.security.has_certificates || cw_ring_is_empty(&engine->verdicts);
+    if (cw_net_must_start_over(engine->lanes[lane].net))
+        return false;
+    return !engine->config.security.has_certificates || cw_ring_is_empty(&engine->lanes[lane].verdicts);
 }
 
 static bool is_dedicated(const struct cw_engine *engine)
@@ -99,34 +102,45 @@ static void store_sleep(struct cw_engine *engine, uint64_t ns)
 {
     struct cw_store *store = engine->store;
     (void)atomic_exchange(&engine->store_sleeper.is_sleeping, true);
-    bool is_empty = cw_ring_is_empty(&engine->commands) && cw_ring_is_empty(&engine->from_net);
+    bool is_empty = cw_ring_is_empty(&engine->commands);
+    for (uint32_t lane = 0; lane < engine->config.lane_count; lane++)
+        is_empty = is_empty && cw_ring_is_empty(&engine->lanes[lane].from_net);
     if (!has_net_thread(engine)) /* else they are that thread's to look at */
-        is_empty = is_empty && has_no_verdict(engine);
+        is_empty = is_empty && has_no_verdict(engine, 0);
     cw_count(&store->counters[CW_STORE_SLEEPS], 1);
     cw_uring_sleep(&store->uring, is_empty ? ns : 0);
     atomic_store(&engine->store_sleeper.is_sleeping, false);
 }
 
-static void net_sleep(struct cw_engine *engine, uint64_t ns)
+static void net_sleep(struct cw_net *net, uint64_t ns)
 {
-    (void)atomic_exchange(&engine->net_sleeper.is_sleeping, true);
-    if (cw_ring_is_empty(&engine->to_net) && has_no_verdict(engine)) {
-        struct pollfd wake = {.fd = engine->net->wake_fd, .events = POLLIN};
+    struct cw_engine_lane *mail = net->mail;
+    (void)atomic_exchange(&mail->sleeper.is_sleeping, true);
+    if (cw_ring_is_empty(&mail->to_net) && has_no_verdict(net->engine, net->lane)) {
+        struct pollfd wake = {.fd = net->wake_fd, .events = POLLIN};
         struct timespec timeout = {.tv_sec = (time_t)(ns / CW_SECOND), .tv_nsec = (long)(ns % CW_SECOND)};
         uint64_t count;
         if (ppoll(&wake, 1, &timeout, NULL) > 0 && read(wake.fd, &count, sizeof count) < 0)
             CW_ASSERT(errno == EAGAIN || errno == EINTR);
     }
-    atomic_store(&engine->net_sleeper.is_sleeping, false);
+    atomic_store(&mail->sleeper.is_sleeping, false);
 }
 
-static void wake_net(struct cw_engine *engine)
+static void wake_net(struct cw_engine *engine, uint32_t lane)
 {
-    if (!atomic_exchange(&engine->net_sleeper.is_sleeping, false))
+    if (!atomic_exchange(&engine->lanes[lane].sleeper.is_sleeping, false))
         return;
     uint64_t one = 1;
-    ssize_t written = write(engine->net->wake_fd, &one, sizeof one);
+    ssize_t written = write(engine->lanes[lane].net->wake_fd, &one, sizeof one);
     (void)written;
+}
+
+static void wake_nets(struct cw_engine *engine, uint32_t lanes)
+{
+    for (uint32_t lane = 0; lanes != 0; lane++, lanes >>= 1) {
+        if (lanes & 1)
+            wake_net(engine, lane);
+    }
 }
 
 void cw_loops_wake_store(struct cw_engine *engine)
@@ -135,10 +149,10 @@ void cw_loops_wake_store(struct cw_engine *engine)
         cw_uring_wake(&engine->store->uring);
 }
 
-void cw_loops_wake_net(struct cw_engine *engine)
+void cw_loops_wake_net(struct cw_engine *engine, uint32_t lane)
 {
     if (has_net_thread(engine))
-        wake_net(engine);
+        wake_net(engine, lane);
     else
         cw_loops_wake_store(engine);
 }
@@ -149,7 +163,7 @@ void cw_loops_wake_net(struct cw_engine *engine)
  * A primary that owes no answer waits for its clients only, and their sockets end the sleep. */
 static void rest_both(struct cw_engine *engine, uint64_t now_ns, uint64_t worked_ns)
 {
-    const struct cw_net *net = engine->net;
+    const struct cw_net *net = engine->lanes[0].net;
     if (is_dedicated(engine)) {
         __builtin_ia32_pause();
         return;
@@ -176,7 +190,7 @@ static uint32_t transmit_both(struct cw_engine *engine)
     struct cw_store *store = engine->store;
     if (store->has_replied && !is_dedicated(engine) && cw_store_requests(store) == 0)
         (void)sched_yield();
-    uint32_t count = cw_net_transmit(engine->net, cw_clock_now_ns());
+    uint32_t count = cw_net_transmit(engine->lanes[0].net, cw_clock_now_ns());
     cw_store_submit(store);
     return count;
 }
@@ -184,7 +198,7 @@ static uint32_t transmit_both(struct cw_engine *engine)
 static void *both_loop(void *argument)
 {
     struct cw_engine *engine = argument;
-    struct cw_net *net = engine->net;
+    struct cw_net *net = engine->lanes[0].net;
     struct cw_store *store = engine->store;
     prepare_thread("causeway-lcore", engine, engine->config.lcore_store);
     uint64_t now_ns = cw_clock_now_ns(), worked_ns = now_ns;
@@ -219,9 +233,8 @@ static void *store_loop(void *argument)
     while (!store->is_done) {
         uint32_t count = cw_store_turn(store, now_ns);
         cw_store_submit(store);
-        if (store->has_told_net)
-            wake_net(engine);
-        store->has_told_net = false;
+        wake_nets(engine, store->told_lanes);
+        store->told_lanes = 0;
         now_ns = cw_clock_now_ns();
         if (store->has_worked)
             worked_ns = now_ns;
@@ -237,16 +250,19 @@ static void *store_loop(void *argument)
         now_ns = cw_clock_now_ns();
     }
     atomic_store(&engine->must_stop, true);
-    wake_net(engine);
+    wake_nets(engine, (1u << engine->config.lane_count) - 1);
     cw_no_alloc = false;
     return NULL;
 }
 
 static void *net_loop(void *argument)
 {
-    struct cw_engine *engine = argument;
-    struct cw_net *net = engine->net;
-    prepare_thread("causeway-net", engine, engine->config.lcore_net);
+    struct cw_net *net = argument;
+    struct cw_engine *engine = net->engine;
+    char name[16] = "causeway-net";
+    if (engine->config.lane_count > 1)
+        snprintf(name, sizeof name, "causeway-net%u", net->lane);
+    prepare_thread(name, engine, engine->config.lcores_net[net->lane]);
     uint64_t now_ns = cw_clock_now_ns(), worked_ns = now_ns;
     cw_no_alloc = true;
     while (!atomic_load_explicit(&engine->must_stop, memory_order_relaxed)) {
@@ -267,7 +283,7 @@ static void *net_loop(void *argument)
                                            : sleep_for(SPIN_ALONE_NS, !cw_net_is_any_up(net), now_ns,
                                                        worked_ns, cw_net_deadline_ns(net));
         if (ns > 0)
-            net_sleep(engine, ns);
+            net_sleep(net, ns);
         else
             __builtin_ia32_pause();
         now_ns = cw_clock_now_ns();
@@ -280,14 +296,14 @@ static void *net_loop(void *argument)
 /* ---------------------------------------------------------------- starting */
 
 /* Lcores take no signals: those are the control thread's. */
-static int start_thread(pthread_t *thread, void *(*loop)(void *), struct cw_engine *engine)
+static int start_thread(pthread_t *thread, void *(*loop)(void *), void *argument)
 {
     sigset_t all, before;
     sigfillset(&all);
     sigdelset(&all, SIGSEGV); /* a blocked fault kills without last words */
     sigdelset(&all, SIGBUS);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(thread, NULL, loop, engine);
+    int error = pthread_create(thread, NULL, loop, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }
@@ -295,10 +311,12 @@ static int start_thread(pthread_t *thread, void *(*loop)(void *), struct cw_engi
 enum cw_status cw_loops_start(struct cw_loops *loops, struct cw_engine *engine, char *why, size_t why_size)
 {
     loops->engine = engine;
-    loops->has_net_thread = has_net_thread(engine);
-    int error = start_thread(&loops->store_thread, loops->has_net_thread ? store_loop : both_loop, engine);
-    if (error == 0 && loops->has_net_thread)
-        error = start_thread(&loops->net_thread, net_loop, engine);
+    bool is_apart = has_net_thread(engine);
+    int error = start_thread(&loops->store_thread, is_apart ? store_loop : both_loop, engine);
+    for (uint32_t lane = 0; is_apart && lane < engine->config.lane_count && error == 0; lane++) {
+        error = start_thread(&loops->net_threads[lane], net_loop, engine->lanes[lane].net);
+        loops->net_thread_count += error == 0;
+    }
     if (error == 0)
         return CW_OK;
     snprintf(why, why_size, "cannot start a thread: %s", strerror(error));
@@ -308,6 +326,6 @@ enum cw_status cw_loops_start(struct cw_loops *loops, struct cw_engine *engine, 
 void cw_loops_join(struct cw_loops *loops)
 {
     (void)pthread_join(loops->store_thread, NULL);
-    if (loops->has_net_thread)
-        (void)pthread_join(loops->net_thread, NULL);
+    for (uint32_t i = 0; i < loops->net_thread_count; i++)
+        (void)pthread_join(loops->net_threads[i], NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The lcore threads: one that runs net and store in turn, or one for each.
+ * The lcore threads: one that runs net and store in turn, or one for each; then there may be several for net.
  *
  * Dedicated: they never sleep. Adaptive, for CPUs that others need, too: 20 us after data last moved they
  * sleep, at first 20 us at a time, later 200 us, and 1 ms once no data has moved for 20 ms or no path is up,
@@ -21,16 +21,16 @@
 
 struct cw_loops {
     struct cw_engine *engine;
-    pthread_t store_thread, net_thread;
-    bool has_net_thread;
+    pthread_t store_thread, net_threads[CW_LANES_MAX];
+    uint32_t net_thread_count; /* 0: the store's thread runs the net, too */
 };
 
 /* Words in why. */
 enum cw_status cw_loops_start(struct cw_loops *loops, struct cw_engine *engine, char *why,
                               size_t why_size) CW_MUST_CHECK;
-/* Waits until they have ended: the store after its STOP, the net after the store. */
+/* Waits until they have ended: the store after its STOP, the net lcores after the store. */
 void cw_loops_join(struct cw_loops *loops);
 /* Control: something stands in the store's ring. */
 void cw_loops_wake_store(struct cw_engine *engine);
-/* Control: a verdict stands in the net's ring. */
-void cw_loops_wake_net(struct cw_engine *engine);
+/* Control: a verdict stands in the ring of this net lcore. */
+void cw_loops_wake_net(struct cw_engine *engine, uint32_t lane);

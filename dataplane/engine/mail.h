@@ -3,8 +3,8 @@
  * What the threads of the engine say to each other. Single-producer rings:
  *
  *     control --cw_command *--> store       store --cw_mail--> control
- *     store   --cw_to_net-----> net         net   --cw_from_net--> store
- *     control --cw_net_verdict> net         net   --cw_net_question> control      (with certificates)
+ *     store   --cw_to_net-----> net         net   --cw_from_net--> store           each net lcore has these
+ *     control --cw_net_verdict> net         net   --cw_net_question> control      and these (certificates)
  *
  * A command is allocated by control, belongs to the store lcore until it comes back in a CW_MAIL_DONE, and
  * is freed by control. Control keeps at most CW_COMMANDS_MAX under way, so that the way back has room.
@@ -21,7 +21,7 @@
 #include "replication/group.h"
 #include "transport/session.h"
 
-#define CW_GROUPS_MAX      16u
+#define CW_GROUPS_MAX      16u /* of this engine; control gives a node up to CW_NODE_GROUPS_MAX */
 #define CW_PATHS_MAX       16u
 #define CW_PEERS_MAX       CW_PATHS_MAX
 #define CW_COMMANDS_MAX    128u
@@ -94,13 +94,16 @@ struct cw_command {
         struct {
             enum cw_mode mode;
             uint8_t min_in_sync, sites;
-            uint64_t replica_timeout_ns;
+            uint64_t replica_timeout_ns, copy_brake_ns;
             uint64_t removed; /* bits: volumes */
         } set;
         struct cw_store_volume *add; /* VOLUME_ADD: borrowed, copied; VOLUME_REMOVE: filled */
         struct cw_open_request open;
         uint64_t epoch; /* FENCE */
-        uint8_t peer;   /* RESYNC */
+        struct {
+            uint8_t site;
+            bool is_begun; /* the answer: its session is up */
+        } resync;
         struct {
             enum cw_claim_result result;
             uint64_t serial; /* which question is answered: an answer to an older one is nothing */
@@ -219,7 +222,10 @@ enum cw_from_net_type {
     CW_FROM_NET_DOWN, /* of the session: all its paths are down with it */
     CW_FROM_NET_PATH_UP,
     CW_FROM_NET_PATH_DOWN,
-    CW_FROM_NET_PATH_UNSHARED, /* the peer has no path of that name */
+    CW_FROM_NET_PATH_MOVED,     /* its peer was followed to another address */
+    CW_FROM_NET_PATH_ONE_SIDED, /* the peer has no path of that name */
+    CW_FROM_NET_PATH_HELD,      /* it sends less than its rate, or that again */
+    CW_FROM_NET_OTHER_LANES,    /* the peer has another number of net lcores, and is refused */
     CW_FROM_NET_RECEIVED,
     CW_FROM_NET_SENT,
     CW_FROM_NET_LEFT, /* the device has taken it and its repairs */
@@ -230,15 +236,20 @@ struct cw_from_net {
     uint8_t type;
     uint8_t peer;
     uint8_t path; /* PATH_...: its index in the configuration */
-    uint8_t why;  /* DOWN: enum cw_session_down. PATH_DOWN: enum cw_path_down */
+    uint8_t
+        why; /* DOWN: enum cw_session_down. PATH_DOWN: enum cw_path_down. PATH_HELD: enum cw_fixed_state */
     uint8_t slot;
     bool delivered;
-    uint32_t generation; /* UP */
+    bool is_home;        /* PATH_MOVED: to the address of the configuration */
+    uint32_t generation; /* UP. OTHER_LANES: how many the peer has */
     uint32_t group;      /* LEFT */
     union {
         uint64_t tag;
         uint64_t departure; /* LEFT */
         struct cw_snapshot *snapshot;
+        struct {
+            uint32_t amount, retry_ms; /* as in the session's event */
+        } held;
     };
     struct cw_received received;
 };

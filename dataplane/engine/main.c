@@ -34,10 +34,10 @@
 #include "io/aead.h"
 #include "io/key_log.h"
 
-#define EAL_MEMORY_MB 256u
+#define EAL_MEMORY_MB 256u /* and half as much again for each further net lcore */
 
 static struct cw_engine engine;
-static struct cw_net net;
+static struct cw_net nets[CW_LANES_MAX];
 static struct cw_store store;
 static struct cw_control control;
 static struct cw_loops loops;
@@ -92,8 +92,10 @@ static void last_words(void)
     cw_trace_print(&store.trace, stderr, LAST_ENTRIES, now_ns);
     fprintf(stderr, "what its journals did last:\n");
     cw_trace_print(&store.disks, stderr, LAST_ENTRIES, now_ns);
-    fprintf(stderr, "what the network did last:\n");
-    cw_trace_print(&net.trace, stderr, LAST_ENTRIES, now_ns);
+    for (uint32_t lane = 0; lane < engine.config.lane_count; lane++) {
+        fprintf(stderr, "what the network did last (lane %u):\n", lane);
+        cw_trace_print(&nets[lane].trace, stderr, LAST_ENTRIES, now_ns);
+    }
 }
 
 static void on_fault(int number)
@@ -128,6 +130,7 @@ static void watch_faults(void)
 #define DESCRIPTORS                                                                                          \
     (CW_NODE_CLIENTS_MAX + DESCRIPTORS_OF_VOLUME * CW_NODE_EXPORTS_MAX +                                     \
      DESCRIPTORS_OF_GROUP * CW_GROUPS_MAX + DESCRIPTORS_OTHER)
+static_assert(CW_GROUPS_MAX <= CW_NODE_GROUPS_MAX, "control gives a node as many as its engine takes");
 static_assert(DESCRIPTORS <= 4096, "the hard limit that Linux gives by itself");
 
 static enum cw_status raise_descriptors(char *why, size_t why_size)
@@ -229,35 +232,43 @@ static enum cw_status choose_aead(char *why, size_t why_size)
 #endif
 }
 
+static void carve_lane(struct cw_arena *arena, uint32_t index)
+{
+    struct cw_engine_lane *lane = &engine.lanes[index];
+    cw_ring_init(&lane->to_net, arena, CW_NET_RING, sizeof(struct cw_to_net));
+    cw_ring_init(&lane->large_heads, arena, CW_LARGE_HEAD_RING, CW_MESSAGE_HEAD_MAX);
+    cw_ring_init(&lane->from_net, arena, CW_NET_RING, sizeof(struct cw_from_net));
+    if (engine.config.security.has_certificates) {
+        cw_ring_init(&lane->questions, arena, CW_AUTH_RING, sizeof(struct cw_net_question));
+        cw_ring_init(&lane->verdicts, arena, CW_AUTH_RING, sizeof(struct cw_net_verdict));
+    }
+    cw_net_init(lane->net, arena, aead, cw_clock_now_ns());
+}
+
 /* Everything that lives as long as the process, in one fixed order. */
 static enum cw_status carve(struct cw_arena *arena, char *why, size_t why_size)
 {
     uint32_t counts[CW_CLASS_COUNT], received = 0;
     cw_net_receive_counts(&engine.config, counts);
     for (unsigned c = 0; c < CW_CLASS_COUNT; c++)
-        received += counts[c] * engine.config.peer_count;
+        received += counts[c] * engine.config.peer_count * engine.config.lane_count;
     cw_ring_init(&engine.commands, arena, CW_MAIL_RING, sizeof(struct cw_command *));
     cw_ring_init(&engine.mails, arena, CW_MAIL_RING, sizeof(struct cw_mail));
-    cw_ring_init(&engine.to_net, arena, CW_NET_RING, sizeof(struct cw_to_net));
-    cw_ring_init(&engine.large_heads, arena, CW_LARGE_HEAD_RING, CW_MESSAGE_HEAD_MAX);
-    cw_ring_init(&engine.from_net, arena, CW_NET_RING, sizeof(struct cw_from_net));
-    if (engine.config.security.has_certificates) {
-        cw_ring_init(&engine.questions, arena, CW_AUTH_RING, sizeof(struct cw_net_question));
-        cw_ring_init(&engine.verdicts, arena, CW_AUTH_RING, sizeof(struct cw_net_verdict));
-    }
-    cw_net_init(&net, arena, aead, cw_clock_now_ns());
+    for (uint32_t lane = 0; lane < engine.config.lane_count; lane++)
+        carve_lane(arena, lane);
     return cw_store_init(&store, &engine, arena, received, why, why_size);
 }
 
 static void register_memory(void)
 {
-    struct iovec blocks[1 + CW_PEERS_MAX];
+    struct iovec blocks[1 + CW_PEERS_MAX * CW_LANES_MAX];
     uint32_t count = 0;
     blocks[count++] = (struct iovec){.iov_base = payloads->block, .iov_len = payloads->block_size};
-    for (uint32_t i = 0; i < net.peer_count; i++) {
+    for (uint32_t i = 0; i < engine.config.peer_count * engine.config.lane_count; i++) {
+        const struct cw_net *net = &nets[i % engine.config.lane_count];
         void *memory;
         size_t length;
-        cw_session_receive_memory(net.peers[i].session, &memory, &length);
+        cw_session_receive_memory(net->peers[i / engine.config.lane_count].session, &memory, &length);
         blocks[count++] = (struct iovec){.iov_base = memory, .iov_len = length};
     }
     cw_uring_register(&store.uring, blocks, count);
@@ -284,8 +295,10 @@ static enum cw_status make_memory(char *why, size_t why_size)
     }
     cw_leaks_root(memory, size);
     cw_arena_init(&arena, memory, size);
+    (void)madvise(memory, size, MADV_DONTDUMP); /* a core has no need of keys and of what clients wrote */
     status = carve(&arena, why, why_size);
     cw_arena_seal(&arena);
+    explicit_bzero(engine.config.cluster_key, sizeof engine.config.cluster_key); /* the sessions have it */
     engine.memory_bytes = size;
     if (status == CW_OK)
         register_memory();
@@ -297,9 +310,10 @@ static enum cw_status make_memory(char *why, size_t why_size)
 static enum cw_status start_dpdk(char *why, size_t why_size)
 {
     static struct cw_port_config ports[CW_PATHS_MAX];
-    struct cw_eal_config eal = {.may_use_hugepages = true, .memory_mb = EAL_MEMORY_MB, .ports = ports};
+    struct cw_eal_config eal = {.may_use_hugepages = true, .ports = ports};
+    eal.memory_mb = EAL_MEMORY_MB * (engine.config.lane_count + 1) / 2;
     for (uint32_t i = 0; i < engine.config.path_count; i++)
-        cw_net_port_config(&engine.config.paths[i], &ports[eal.port_count++]);
+        cw_net_port_config(&engine.config, i, &ports[eal.port_count++]);
     /* The same at every start of this node, so that what kill -9 left behind is found and removed; another in
      * every other directory, so that labs do not meet. */
     uint64_t place = cw_hash64(engine.config.directory, strlen(engine.config.directory));
@@ -307,16 +321,20 @@ static enum cw_status start_dpdk(char *why, size_t why_size)
              (unsigned)place);
     snprintf(eal.lcores, sizeof eal.lcores, "0@(0-%ld)", sysconf(_SC_NPROCESSORS_ONLN) - 1);
     enum cw_status status = cw_eal_start(&eal, why, why_size);
-    return status == CW_OK ? cw_net_open_ports(&net, &engine, why, why_size) : status;
+    for (uint32_t lane = 0; lane < engine.config.lane_count && status == CW_OK; lane++)
+        status = cw_net_open_ports(&nets[lane], &engine, lane, why, why_size);
+    return status;
 }
 
 static enum cw_status start(char *why, size_t why_size)
 {
-    engine.net = &net;
     engine.store = &store;
     engine.started_ns = cw_clock_now_ns();
     engine.control_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    net.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    for (uint32_t lane = 0; lane < engine.config.lane_count; lane++) {
+        engine.lanes[lane].net = &nets[lane];
+        nets[lane].wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    }
     enum cw_status status = choose_aead(why, why_size);
     if (status == CW_OK)
         status = raise_descriptors(why, why_size);
@@ -365,7 +383,6 @@ static int run_engine(const char *file)
     cw_control_run(&control);
     cw_loops_join(&loops);
     cw_control_fini(&control);
-    explicit_bzero(engine.config.cluster_key, sizeof engine.config.cluster_key);
     /* Nothing of ours is open any more. Ports are left to the kernel: DPDK 22.11's memif frees what its own
      * interrupt thread still looks at, and an orderly stop must not end in a fault. */
     cw_leaks_check();
@@ -378,12 +395,15 @@ static int run_engine(const char *file)
 static void usage(FILE *to)
 {
     fprintf(to,
-            "causeway-engine --config FILE [--check]\n"
+            "usage: causeway-engine --config FILE [--check]\n"
             "  The data plane of one storage node. FILE is described in control/example-node.yaml.\n"
-            "  --check    say whether FILE is good, and stop\n"
+            "  --check    say whether FILE is good, and stop: exit 0, or 1 and what is wrong\n"
             "  --version  --help\n"
             "  One node serves %u volumes and %u NBD clients, %u of one volume; for these it needs a hard\n"
-            "  limit of open files (ulimit -Hn, LimitNOFILE=) of %u.\n",
+            "  limit of open files (ulimit -Hn, LimitNOFILE=) of %u.\n"
+            "  SIGTERM ends it in order. It says on stderr what happens, and answers at engine.sock in\n"
+            "  `directory:` of FILE, which causeway-control uses.\n"
+            "Exit: 0 stopped in order, 1 failed, 2 wrong usage or configuration.\n",
             CW_NODE_EXPORTS_MAX, CW_NODE_CLIENTS_MAX, CW_VOLUME_CLIENTS_MAX, DESCRIPTORS);
 }
 

@@ -16,6 +16,7 @@ static_assert(CW_CONFIG_FEC_SOURCES_MAX == CW_FEC_SOURCES_MAX, "what may be conf
 static_assert(CW_CONFIG_FEC_REPAIRS_MAX == CW_FEC_REPAIRS_MAX, "likewise");
 static_assert(CW_CONFIG_FEC_DEPTH_MAX == CW_FEC_DEPTH_MAX, "likewise");
 static_assert((CW_NET_MESSAGES_MAX & (CW_NET_MESSAGES_MAX - 1)) == 0, "indexes of a ring run freely");
+static_assert(CW_CONFIG_LANES_MAX == CW_LANES_MAX, "as many net lcores as a datagram can name");
 static_assert(CW_CONFIG_PEER_PATHS_MAX == CW_SESSION_PATHS_MAX, "a session takes the paths to a site");
 static_assert(CW_NET_NODES > CW_NET_MESSAGES_MAX, "what a session holds leaves nodes for what waits");
 
@@ -30,7 +31,8 @@ static void random_fill(uint8_t *bytes, size_t length)
 void cw_net_receive_counts(const struct cw_node_config *config, uint32_t counts[CW_CLASS_COUNT])
 {
     static const uint32_t eighths[CW_CLASS_COUNT] = {2, 2, 4};
-    uint64_t bytes = (uint64_t)config->receive_mb * CW_MIB / CW_MAX(config->peer_count, 1u);
+    uint64_t bytes =
+        (uint64_t)config->receive_mb * CW_MIB / (CW_MAX(config->peer_count, 1u) * config->lane_count);
     for (unsigned c = 0; c < CW_CLASS_COUNT; c++) {
         uint64_t each = CW_CLASS_BYTES(c) + CW_MESSAGE_HEAD_MAX;
         counts[c] = (uint32_t)CW_MAX(bytes / 8 * eighths[c] / each, 8ull);
@@ -63,9 +65,9 @@ static void path_config_of(const struct cw_net *net, const struct cw_net_path *p
         .name_hash = cw_hash64(wanted->name, strlen(wanted->name)),
         .datagram_bytes_max = cw_port_datagram_bytes_max(path->port),
         .rate_kind = (enum cw_rate_kind)wanted->rate_control,
-        .rate_bytes_per_second = wanted->rate_bits_per_second / 8,
-        .packets_in_flight_max =
-            wanted->rate_control == CW_CONFIG_RATE_FIXED ? CW_NET_PACKETS_IN_FLIGHT : CW_NET_PACKETS_ADAPTIVE,
+        .rate_bytes_per_second = wanted->rate_bits_per_second / 8 / net->engine->config.lane_count,
+        .packets_in_flight_max = cw_config_packets_in_flight(wanted),
+        .guard = {wanted->circuit_loss_percent, wanted->circuit_delay_ms * CW_MS},
         .fec = fec_config_of(&wanted->fec),
         .is_mtu_probed = true,
     };
@@ -78,6 +80,8 @@ static void session_config_of(const struct cw_net *net, const struct cw_net_peer
     *session = (struct cw_session_config){
         .is_initiator = config->site_id < peer->site,
         .aead = aead,
+        .lane = net->lane,
+        .lane_count = config->lane_count,
         .path_count = peer->path_count,
         .is_latency_duplicated = config->is_latency_duplicated,
         .messages_max = CW_NET_MESSAGES_MAX,
@@ -165,6 +169,19 @@ static void on_path(struct cw_net *net, struct cw_net_path *path, bool is_up, ui
     cw_net_push(net, &element);
 }
 
+static void on_path_held(struct cw_net *net, const struct cw_net_path *path,
+                         const struct cw_session_event *event)
+{
+    struct cw_from_net element = {.type = CW_FROM_NET_PATH_HELD,
+                                  .peer = path->peer->index,
+                                  .path = path->index,
+                                  .why = event->why,
+                                  .held = {event->amount, event->retry_ms}};
+    cw_trace_add(&net->trace, net->now_ns, 0, "path %llu: enum cw_fixed_state %llu, by %llu", path->index,
+                 event->why, event->amount);
+    cw_net_push(net, &element);
+}
+
 static void on_up(struct cw_net *net, struct cw_net_peer *peer)
 {
     struct cw_from_net up = {.type = CW_FROM_NET_UP, .peer = peer->index, .generation = ++peer->generation};
@@ -201,12 +218,27 @@ static void look_at_names(struct cw_net *net, struct cw_net_peer *peer)
             continue;
         path->must_look = false;
         cw_session_path_stats(peer->session, p, &stats);
-        struct cw_from_net unshared = {
-            .type = CW_FROM_NET_PATH_UNSHARED, .peer = peer->index, .path = path->index};
-        if (!stats.is_shared && !path->is_unshared_told)
-            cw_net_push(net, &unshared);
-        path->is_unshared_told = !stats.is_shared;
+        struct cw_from_net one_sided = {
+            .type = CW_FROM_NET_PATH_ONE_SIDED, .peer = peer->index, .path = path->index};
+        if (!stats.is_at_both && !path->is_one_sided_told)
+            cw_net_push(net, &one_sided);
+        path->is_one_sided_told = !stats.is_at_both;
     }
+}
+
+/* Once, and again when it changes or the session was up meanwhile. */
+static void look_at_lanes(struct cw_net *net, struct cw_net_peer *peer)
+{
+    uint32_t count = cw_session_other_lanes(peer->session);
+    if (count == peer->other_lanes || !cw_net_has_room(net))
+        return;
+    peer->other_lanes = count;
+    struct cw_from_net other = {.type = CW_FROM_NET_OTHER_LANES,
+                                .peer = peer->index,
+                                .path = peer->paths[0]->index,
+                                .generation = count};
+    if (count != 0)
+        cw_net_push(net, &other);
 }
 
 static void on_session_event(struct cw_net *net, struct cw_net_peer *peer,
@@ -223,6 +255,15 @@ static void on_session_event(struct cw_net *net, struct cw_net_peer *peer,
     case CW_SESSION_PATH_UP:
     case CW_SESSION_PATH_DOWN:
         on_path(net, peer->paths[event->path], event->type == CW_SESSION_PATH_UP, event->why);
+        break;
+    case CW_SESSION_PATH_HELD:
+        on_path_held(net, peer->paths[event->path], event);
+        break;
+    case CW_SESSION_PATH_MOVED:
+        element.type = CW_FROM_NET_PATH_MOVED;
+        element.path = peer->paths[event->path]->index;
+        element.is_home = event->tag == 0;
+        cw_net_push(net, &element);
         break;
     case CW_SESSION_RECEIVED:
         element.type = CW_FROM_NET_RECEIVED;
@@ -256,6 +297,7 @@ uint32_t cw_net_peer_turn(struct cw_net *net, struct cw_net_peer *peer)
         uint8_t seed[64];
         random_fill(seed, sizeof seed);
         cw_session_entropy(peer->session, seed);
+        explicit_bzero(seed, sizeof seed);
     }
     if (net->now_ns >= peer->timers_ns) { /* to look at them is dear, and none is that fine */
         peer->timers_ns = net->now_ns + TIMERS_EACH_NS;
@@ -264,6 +306,7 @@ uint32_t cw_net_peer_turn(struct cw_net *net, struct cw_net_peer *peer)
     }
     uint32_t count = drain_events(net, peer);
     look_at_names(net, peer);
+    look_at_lanes(net, peer);
     give_back_undelivered(net, peer);
     return count;
 }
@@ -343,7 +386,7 @@ bool cw_net_peer_send(struct cw_net *net, struct cw_net_peer *peer, const struct
     node->message = *message;
     net->has_worked |= message->body_length > 0;
     if (message->head_length > CW_HEAD_INLINE) {
-        bool popped = cw_ring_pop(&net->engine->large_heads, node->large_head);
+        bool popped = cw_ring_pop(&net->mail->large_heads, node->large_head);
         CW_ASSERT(popped && "the head was pushed before the message");
     }
     CW_ASSERT(message->stream < CW_STREAM_COUNT);
@@ -375,52 +418,4 @@ void cw_net_peer_path_stats(const struct cw_net_path *path, struct cw_session_pa
             all.counters[c] -= other.counters[c];
     }
     memcpy(stats->counters, all.counters, sizeof stats->counters);
-}
-
-/* ---------------------------------------------------------------- what has left */
-
-/* A queue that always has something in it is no reason to say nothing: a sample is good once the frames of
- * its time are gone, on all paths but those that are down: what these held is sent again on another. */
-static void look_what_left(struct cw_net_peer *peer)
-{
-    struct cw_net_departures *all = &peer->departures;
-    bool is_empty = true;
-    for (unsigned i = 0; i < peer->path_count; i++) {
-        const struct cw_net_path *path = peer->paths[i];
-        if (path->is_up && cw_port_counter(path->port, CW_PORT_TX_PACKETS) < path->sample_packets)
-            return;
-    }
-    all->left = all->sample;
-    all->sample = cw_session_live_left(peer->session);
-    for (unsigned i = 0; i < peer->path_count; i++) {
-        struct cw_net_path *path = peer->paths[i];
-        uint32_t waiting = cw_port_waiting(path->port);
-        path->sample_packets = cw_port_counter(path->port, CW_PORT_TX_PACKETS) + waiting;
-        is_empty = is_empty && (waiting == 0 || !path->is_up);
-    }
-    if (is_empty)
-        all->left = all->sample;
-}
-
-uint32_t cw_net_peer_tell_departures(struct cw_net *net, struct cw_net_peer *peer)
-{
-    struct cw_net_departures *all = &peer->departures;
-    uint32_t count = 0;
-    if (all->head == all->tail)
-        return 0;
-    look_what_left(peer);
-    while (all->head != all->tail && cw_net_has_room(net)) {
-        const struct cw_net_departure *first = &all->ring[all->head % CW_NET_MESSAGES_MAX];
-        if (first->number >= all->left)
-            break;
-        struct cw_from_net left = {.type = CW_FROM_NET_LEFT,
-                                   .peer = peer->index,
-                                   .slot = first->slot,
-                                   .group = first->group,
-                                   .departure = first->departure};
-        all->head++;
-        count++;
-        cw_net_push(net, &left);
-    }
-    return count;
 }

@@ -83,11 +83,17 @@ static void on_log(struct cw_command *command)
 
 void cw_method_path_log(struct cw_call *call)
 {
-    uint64_t every_us = 0;
+    uint64_t every_us = 0, lane = 0;
     (void)cw_call_u64(call, "every_us", &every_us);
+    (void)cw_call_u64(call, "lane", &lane);
     if (every_us != 0 && (every_us < CW_PATH_LOG_EVERY_US_MIN || every_us > CW_PATH_LOG_EVERY_US_MAX)) {
         cw_call_refuse(call, CW_INVALID, "every_us is %u to %u, or 0 to end the recording",
                        CW_PATH_LOG_EVERY_US_MIN, CW_PATH_LOG_EVERY_US_MAX);
+        return;
+    }
+    if (lane >= call->control->engine->config.lane_count) {
+        cw_call_refuse(call, CW_INVALID, "lane is below %u, as many as lcores.net has CPUs",
+                       call->control->engine->config.lane_count);
         return;
     }
     struct cw_command *command = cw_control_command(CW_COMMAND_SNAPSHOT, 0, on_log, call);
@@ -99,6 +105,7 @@ void cw_method_path_log(struct cw_call *call)
         command->snapshot->log->every_ns = every_us * CW_US;
     }
     command->snapshot->has_log = true;
+    command->snapshot->log_lane = (uint8_t)lane;
     command->snapshot->command = command;
     cw_control_post(call->control, command);
 }

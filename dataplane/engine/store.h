@@ -6,6 +6,7 @@
  *   store_lcore.c     the turn, timers, the lease
  *   store_actions.c   what groups ask for: disks, sends, completions
  *   store_net.c       messages from peers
+ *   store_paths.c     what happens to paths, in words
  *   store_block.c     the seam to front ends: requests, buffers, reads, the last check before an answer
  *   store_commands.c  what control asks for
  *   store_direct.c    runs of the load generator
@@ -73,6 +74,7 @@ struct cw_store_group {
     uint32_t id;
     uint8_t slot;
     uint8_t sites;
+    uint8_t lane; /* of its messages */
     char name[64];
     struct cw_disk_file journal;
     struct cw_disk_fault journal_fault;
@@ -97,6 +99,7 @@ struct cw_store_group {
 
     struct cw_block_request *answers_first, *answers_last; /* finished, waiting for the last check */
     uint32_t requests;                                     /* submitted and not answered */
+    struct cw_answered_reign answered[CW_ANSWERED_REIGNS];
 
     struct cw_command *fence; /* answered when the role has left */
     struct cw_command *removal;
@@ -144,15 +147,28 @@ struct cw_store_run {
     struct cw_direct direct;
 };
 
-struct cw_store_peer {
+struct cw_store_session {
     bool is_up;
+    uint32_t generation;
+};
+
+struct cw_store_peer {
     uint8_t site;
-    uint32_t generation; /* of its session */
+    struct cw_store_session sessions[CW_LANES_MAX];
 };
 
 struct cw_store_received {
     uint64_t buffer;
-    uint8_t peer;
+    uint8_t peer, lane;
+};
+
+/* What was heard of a path, of each lane by itself: store_paths.c makes one story of it. */
+struct cw_store_path {
+    uint8_t lanes_up; /* bits: lanes in which it is up */
+    bool was_down;
+    uint8_t held[CW_LANES_MAX]; /* enum cw_fixed_state, as that lane said last */
+    uint8_t lanes_away;         /* bits: lanes that follow the peer to another address */
+    uint8_t mover;              /* the lane that was the first to; told of */
 };
 
 struct cw_store {
@@ -165,7 +181,7 @@ struct cw_store {
     struct cw_store_group *groups[CW_GROUPS_MAX];
     struct cw_store_peer peers[CW_PEERS_MAX];
     int8_t peer_of[CW_SITES_MAX]; /* -1: no path leads to that site */
-    bool is_path_up[CW_PATHS_MAX], was_path_down[CW_PATHS_MAX];
+    struct cw_store_path paths[CW_PATHS_MAX];
 
     struct cw_store_op *ops, *ops_free;
     uint32_t ops_free_count;
@@ -178,11 +194,12 @@ struct cw_store {
     struct cw_command *stop;
     uint64_t now_ns;
     uint64_t cycle_ns_max;
-    bool has_told_control, has_told_net; /* since the last wake-ups */
-    bool is_room_wanted;                 /* a front end was told CW_AGAIN */
-    bool has_replied;                    /* the last turn submitted replies to clients */
-    bool has_worked;                     /* data moved since the loop last looked */
-    bool is_done;                        /* stopped in order: the loop ends */
+    bool has_told_control; /* since the last wake-up */
+    uint32_t told_lanes;   /* bits: net lcores, likewise */
+    bool is_room_wanted;   /* a front end was told CW_AGAIN */
+    bool has_replied;      /* the last turn submitted replies to clients */
+    bool has_worked;       /* data moved since the loop last looked */
+    bool is_done;          /* stopped in order: the loop ends */
     cw_counter counters[CW_STORE_COUNTER_COUNT];
     struct cw_trace trace; /* what does not happen often: roles, paths, commands, errors */
     struct cw_trace disks; /* batches and syncs of journals, which would push all that out */
@@ -225,8 +242,19 @@ void cw_store_send(struct cw_store_group *group, const struct cw_action *action)
 /* A payload is free: back to its pool, or to the session that it lies in. */
 void cw_store_release(struct cw_store_group *group, uint64_t handle);
 void cw_store_tell_peers_up(struct cw_store_group *group);
-bool cw_store_is_site_up(const struct cw_store *store, uint8_t site);
-bool cw_store_has_room_to_net(struct cw_store *store);
+/* The session of that lane. */
+bool cw_store_is_site_up(const struct cw_store *store, uint32_t lane, uint8_t site);
+bool cw_store_has_room_to_net(struct cw_store *store, uint32_t lane);
+bool cw_store_has_room_to_all(struct cw_store *store);
+/* One element more; the caller has seen that there is room. */
+void cw_store_push_to_net(struct cw_store *store, uint32_t lane, const struct cw_to_net *element);
+
+/* ---- store_paths.c ---- */
+/* A PATH_... of a lane, or OTHER_LANES. */
+void cw_store_on_path(struct cw_store *store, uint32_t lane, const struct cw_from_net *element);
+/* The session of a lane has ended (DOWN), and with it its paths. was_whole: it was up in all lanes. */
+void cw_store_paths_end(struct cw_store *store, uint32_t lane, const struct cw_from_net *element,
+                        bool was_whole);
 
 /* ---- store_block.c ---- */
 extern const struct cw_block_ops cw_store_block_ops;

@@ -392,9 +392,10 @@ static void carry_out(struct cw_store_group *group, const struct cw_action *acti
     }
 }
 
-static bool has_room(struct cw_store *store)
+static bool has_room(const struct cw_store_group *group)
 {
-    return store->ops_free_count > OPS_PER_ACTION_MAX && cw_store_has_room_to_net(store) &&
+    struct cw_store *store = group->store;
+    return store->ops_free_count > OPS_PER_ACTION_MAX && cw_store_has_room_to_net(store, group->lane) &&
            cw_ring_room(&store->engine->mails) > CW_COMMANDS_MAX;
 }
 
@@ -402,10 +403,10 @@ uint32_t cw_store_drain_actions(struct cw_store_group *group)
 {
     struct cw_action action;
     uint32_t count = 0;
-    while (count < CW_STORE_ACTIONS_MAX && has_room(group->store) && cw_group_action(group->group, &action)) {
+    while (count < CW_STORE_ACTIONS_MAX && has_room(group) && cw_group_action(group->group, &action)) {
         carry_out(group, &action);
         count++;
     }
-    group->is_backlogged = count == CW_STORE_ACTIONS_MAX || !has_room(group->store);
+    group->is_backlogged = count == CW_STORE_ACTIONS_MAX || !has_room(group);
     return count;
 }

@@ -234,13 +234,25 @@ static bool may_leave(struct cw_store_group *group, struct cw_block_request *req
     return true;
 }
 
+/* Into the reign's entry, which is the first. */
+static void log_answers(struct cw_store_group *group, uint32_t count, uint64_t now_ns)
+{
+    struct cw_answered_reign *answered = group->answered;
+    if (answered->count == 0 || answered->epoch != group->epoch) {
+        memmove(answered + 1, answered, (CW_ANSWERED_REIGNS - 1) * sizeof *answered);
+        *answered = (struct cw_answered_reign){.epoch = group->epoch, .first_ns = now_ns};
+    }
+    answered->last_ns = now_ns;
+    answered->count += count;
+}
+
 uint32_t cw_store_answer(struct cw_store_group *group)
 {
     struct cw_block_request *request = group->answers_first;
     if (request == NULL)
         return 0;
     uint64_t now_ns = cw_clock_now_ns();
-    uint32_t count = 0;
+    uint32_t count = 0, good = 0;
     group->answers_first = group->answers_last = NULL;
     while (request != NULL) {
         struct cw_block_request *next = request->next;
@@ -248,6 +260,7 @@ uint32_t cw_store_answer(struct cw_store_group *group)
             CW_ASSERT(group->requests > 0);
             group->requests--;
             count++;
+            good += request->status == CW_OK;
             group->store->has_worked = true;
             request->on_complete(request, request->status);
         } else {
@@ -256,6 +269,8 @@ uint32_t cw_store_answer(struct cw_store_group *group)
         }
         request = next;
     }
+    if (good > 0)
+        log_answers(group, good, now_ns);
     return count;
 }
 

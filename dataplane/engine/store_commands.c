@@ -202,6 +202,7 @@ static void group_add(struct cw_store *store, struct cw_command *command)
     CW_ASSERT(store->groups[command->slot] == NULL);
     group->store = store;
     group->slot = command->slot;
+    group->lane = (uint8_t)cw_engine_lane_of(store->engine, group->id);
     group->must_look = true;
     for (unsigned i = 0; i < CW_VOLUMES_PER_GROUP_MAX; i++)
         group->volumes[i].group = group;
@@ -228,11 +229,12 @@ static void group_set(struct cw_store_group *group, const struct cw_command *com
     uint8_t before = group->sites, after = command->set.sites;
     cw_group_set_mode(group->group, command->set.mode, command->set.min_in_sync, after);
     cw_group_set_replica_timeout(group->group, command->set.replica_timeout_ns);
+    cw_group_set_copy_brake(group->group, command->set.copy_brake_ns);
     forget_removed(group, command->set.removed);
     group->sites = after;
     for (uint8_t peer = 0; peer < CW_SITES_MAX; peer++) {
         bool was = before & 1u << peer, is = after & 1u << peer;
-        if (!cw_store_is_site_up(store, peer) || was == is)
+        if (!cw_store_is_site_up(store, group->lane, peer) || was == is)
             continue;
         if (is)
             cw_group_on_peer_up(group->group, peer, store->now_ns);
@@ -260,9 +262,10 @@ static void group_drain(struct cw_store_group *group, struct cw_command *command
 
 static void group_resync(struct cw_store_group *group, struct cw_command *command)
 {
-    enum cw_status status = cw_group_resync(group->group, command->peer);
+    enum cw_status status = cw_group_resync(group->group, command->resync.site);
     if (status != CW_OK)
         refuse(command, status, "a full copy is ordered at the primary, for another site of the group");
+    command->resync.is_begun = cw_store_is_site_up(group->store, group->lane, command->resync.site);
 }
 
 static bool fence_is_done(struct cw_store_group *group, struct cw_command *command)
@@ -420,6 +423,7 @@ static void snapshot_group(struct cw_store_group *group, struct cw_group_snapsho
     to->group = group->id;
     cw_group_status(group->group, group->store->now_ns, &to->status);
     to->lease_deadline_ns = group->lease_deadline_ns;
+    memcpy(to->answered, group->answered, sizeof to->answered);
     snapshot_rates(group, to);
     for (unsigned i = 0; i < CW_VOLUMES_PER_GROUP_MAX; i++) {
         if (group->volumes[i].is_used)
@@ -452,9 +456,9 @@ static void snapshot(struct cw_store *store, struct cw_snapshot *to)
             snapshot_group(store->groups[i], &to->groups[i]);
     }
     struct cw_to_net element = {.type = CW_TO_NET_SNAPSHOT, .snapshot = to};
-    bool pushed = cw_ring_push(&store->engine->to_net, &element);
-    CW_ASSERT(pushed && "room was seen before");
-    store->has_told_net = true;
+    to->lanes_due = store->engine->config.lane_count;
+    for (uint32_t lane = 0; lane < to->lanes_due; lane++)
+        cw_store_push_to_net(store, lane, &element);
 }
 
 /* ---------------------------------------------------------------- all of them */
@@ -556,7 +560,7 @@ static bool on_command(struct cw_store *store, struct cw_command *command)
         return true;
     case CW_COMMAND_SNAPSHOT:
         snapshot(store, command->snapshot);
-        return false; /* goes on to the net lcore */
+        return false; /* goes on to the net lcores */
     case CW_COMMAND_DIRECT_STATS:
         cw_store_direct_stats(store, command);
         return true;
@@ -577,7 +581,7 @@ uint32_t cw_store_commands(struct cw_store *store)
 {
     struct cw_command *command;
     uint32_t count = 0;
-    while (count < CW_STORE_COMMANDS_MAX && cw_store_has_room_to_net(store) &&
+    while (count < CW_STORE_COMMANDS_MAX && cw_store_has_room_to_all(store) &&
            cw_ring_pop(&store->engine->commands, &command)) {
         if (on_command(store, command))
             cw_store_answer_command(store, command);

@@ -2,8 +2,8 @@
 /*
  * Messages between groups and peers, by way of the net lcore.
  *
- * A site has one session, on all paths that lead there: groups see a site come and go, and of its paths
- * nothing. What happens to those is said in words.
+ * A site has one session a lane, each on all paths that lead there: groups see the site come and go in their
+ * lane, and of its paths nothing. What happens to those is said in words (store_paths.c).
  */
 #include <string.h>
 
@@ -11,21 +11,31 @@
 #include "base/numbers.h"
 #include "engine/store.h"
 
-bool cw_store_has_room_to_net(struct cw_store *store)
+bool cw_store_has_room_to_net(struct cw_store *store, uint32_t lane)
 {
-    return cw_ring_room(&store->engine->to_net) > 0 && cw_ring_room(&store->engine->large_heads) > 0;
+    struct cw_engine_lane *mail = &store->engine->lanes[lane];
+    return cw_ring_room(&mail->to_net) > 0 && cw_ring_room(&mail->large_heads) > 0;
 }
 
-static void push_to_net(struct cw_store *store, const struct cw_to_net *element)
+bool cw_store_has_room_to_all(struct cw_store *store)
 {
-    bool pushed = cw_ring_push(&store->engine->to_net, element);
+    for (uint32_t lane = 0; lane < store->engine->config.lane_count; lane++) {
+        if (!cw_store_has_room_to_net(store, lane))
+            return false;
+    }
+    return true;
+}
+
+void cw_store_push_to_net(struct cw_store *store, uint32_t lane, const struct cw_to_net *element)
+{
+    bool pushed = cw_ring_push(&store->engine->lanes[lane].to_net, element);
     CW_ASSERT(pushed && "room was seen before");
-    store->has_told_net = true;
+    store->told_lanes |= 1u << lane;
 }
 
-bool cw_store_is_site_up(const struct cw_store *store, uint8_t site)
+bool cw_store_is_site_up(const struct cw_store *store, uint32_t lane, uint8_t site)
 {
-    return store->peer_of[site] >= 0 && store->peers[store->peer_of[site]].is_up;
+    return store->peer_of[site] >= 0 && store->peers[store->peer_of[site]].sessions[lane].is_up;
 }
 
 /* If the site went away in this very turn, the message comes back undelivered. */
@@ -33,14 +43,15 @@ void cw_store_send(struct cw_store_group *group, const struct cw_action *action)
 {
     struct cw_store *store = group->store;
     CW_ASSERT(store->peer_of[action->peer] >= 0 && "groups speak only to peers that were up");
-    const struct cw_store_peer *peer = &store->peers[store->peer_of[action->peer]];
+    const struct cw_store_session *session =
+        &store->peers[store->peer_of[action->peer]].sessions[group->lane];
     struct cw_to_net element;
     element.type = CW_TO_NET_SEND;
     element.peer = (uint8_t)store->peer_of[action->peer];
     element.stream = action->stream;
     element.slot = group->slot;
     element.wants_answer = action->token != 0 || action->body_length > 0;
-    element.generation = peer->is_up ? peer->generation : 0;
+    element.generation = session->is_up ? session->generation : 0;
     group->sends_in_flight += element.wants_answer;
     store->has_worked |= action->body_length > 0;
     element.head_length = action->head_length;
@@ -53,22 +64,22 @@ void cw_store_send(struct cw_store_group *group, const struct cw_action *action)
     if (action->head_length > CW_HEAD_INLINE) {
         uint8_t head[CW_MESSAGE_HEAD_MAX];
         memcpy(head, action->head, action->head_length);
-        bool pushed = cw_ring_push(&store->engine->large_heads, head);
+        bool pushed = cw_ring_push(&store->engine->lanes[group->lane].large_heads, head);
         CW_ASSERT(pushed && "room was seen before");
     } else {
         memcpy(element.head, action->head, action->head_length);
     }
-    push_to_net(store, &element);
+    cw_store_push_to_net(store, group->lane, &element);
 }
 
-static void release_received(struct cw_store *store, uint8_t peer, uint64_t buffer)
+static void release_received(struct cw_store *store, const struct cw_store_received *received)
 {
     struct cw_to_net element;
     memset(&element, 0, offsetof(struct cw_to_net, head));
     element.type = CW_TO_NET_RELEASE;
-    element.peer = peer;
-    element.buffer = buffer;
-    push_to_net(store, &element);
+    element.peer = received->peer;
+    element.buffer = received->buffer;
+    cw_store_push_to_net(store, received->lane, &element);
 }
 
 static void release_message(struct cw_store *store, uint64_t handle)
@@ -76,7 +87,7 @@ static void release_message(struct cw_store *store, uint64_t handle)
     struct cw_handle slot = cw_payload_slot(handle);
     struct cw_store_received *received = cw_pool_get(&store->received, slot);
     CW_ASSERT(received != NULL && "a payload comes back once");
-    release_received(store, received->peer, received->buffer);
+    release_received(store, received);
     cw_pool_give(&store->received, slot);
 }
 
@@ -95,11 +106,11 @@ void cw_store_release(struct cw_store_group *group, uint64_t handle)
 
 /* ---------------------------------------------------------------- peers and sites */
 
-static void tell_groups(struct cw_store *store, uint8_t site, bool is_up)
+static void tell_groups(struct cw_store *store, uint32_t lane, uint8_t site, bool is_up)
 {
     for (unsigned i = 0; i < CW_GROUPS_MAX; i++) {
         struct cw_store_group *group = store->groups[i];
-        if (group == NULL || (group->sites & 1u << site) == 0)
+        if (group == NULL || group->lane != lane || (group->sites & 1u << site) == 0)
             continue;
         if (is_up)
             cw_group_on_peer_up(group->group, site, store->now_ns);
@@ -111,74 +122,33 @@ static void tell_groups(struct cw_store *store, uint8_t site, bool is_up)
 void cw_store_tell_peers_up(struct cw_store_group *group)
 {
     for (uint8_t site = 0; site < CW_SITES_MAX; site++) {
-        if (cw_store_is_site_up(group->store, site) && (group->sites & 1u << site) != 0)
+        if (cw_store_is_site_up(group->store, group->lane, site) && (group->sites & 1u << site) != 0)
             cw_group_on_peer_up(group->group, site, group->store->now_ns);
     }
 }
 
-static void on_up(struct cw_store *store, const struct cw_from_net *element)
+static void on_up(struct cw_store *store, uint32_t lane, const struct cw_from_net *element)
 {
     struct cw_store_peer *peer = &store->peers[element->peer];
-    peer->is_up = true;
-    peer->generation = element->generation;
-    tell_groups(store, peer->site, true);
+    peer->sessions[lane] = (struct cw_store_session){.is_up = true, .generation = element->generation};
+    tell_groups(store, lane, peer->site, true);
 }
 
-#define DOWN_TEXTS(who)                                                                                      \
-    {                                                                                                        \
-        [CW_DOWN_NONE] = who, [CW_DOWN_IDLE] = who ": nothing is heard from there",                          \
-        [CW_DOWN_CLOSED_BY_PEER] = who ": the other end closed the session",                                 \
-        [CW_DOWN_PEER_RESTARTED] = who ": the other end was restarted",                                      \
-        [CW_DOWN_KEYS_WORN] = who ": the keys are used up, new ones are made",                               \
-        [CW_DOWN_LOCAL] = who ": the session was closed here",                                               \
-        [CW_DOWN_UNTRUSTED] = who ": the certificate of the other end is not good any more",                 \
-    }
-static const char *const path_texts[CW_DOWN_COUNT] = DOWN_TEXTS("path %llu is down");
-static const char *const site_texts[CW_DOWN_COUNT] = DOWN_TEXTS("all paths to site %llu are down");
-
-static void on_down(struct cw_store *store, const struct cw_from_net *element)
+static bool is_up_in_all(const struct cw_store *store, const struct cw_store_peer *peer)
 {
-    const struct cw_config_peer *config = &store->engine->config.peers[element->peer];
+    bool is_up = true;
+    for (uint32_t lane = 0; lane < store->engine->config.lane_count; lane++)
+        is_up = is_up && peer->sessions[lane].is_up;
+    return is_up;
+}
+
+static void on_down(struct cw_store *store, uint32_t lane, const struct cw_from_net *element)
+{
     struct cw_store_peer *peer = &store->peers[element->peer];
-    peer->is_up = false;
-    CW_ASSERT(element->why < CW_DOWN_COUNT);
-    for (unsigned p = 0; p < config->path_count; p++)
-        store->is_path_up[config->paths[p]] = store->was_path_down[config->paths[p]] = false;
-    if (config->path_count == 1)
-        cw_store_event(store, 1, 0, path_texts[element->why], config->paths[0], 0, 0);
-    else
-        cw_store_event(store, 1, 0, site_texts[element->why], peer->site, 0, 0);
-    tell_groups(store, peer->site, false);
-}
-
-/* ---------------------------------------------------------------- paths, in words */
-
-static void on_path_up(struct cw_store *store, uint8_t path)
-{
-    store->is_path_up[path] = true;
-    cw_store_event(store, 0, 0, store->was_path_down[path] ? "path %llu is back" : "path %llu is up", path, 0,
-                   0);
-    store->was_path_down[path] = false;
-}
-
-static const char *const path_down_texts[CW_PATH_DOWN_COUNT] = {
-    [CW_PATH_DOWN_PROBES] = "path %llu is down: 3 probe time-outs; path %llu carries on",
-    [CW_PATH_DOWN_SILENT] = "path %llu is down: nothing is heard on it; path %llu carries on",
-};
-
-/* The last path of a session does not go down before the session does. */
-static void on_path_down(struct cw_store *store, const struct cw_from_net *element)
-{
-    const struct cw_config_peer *peer = &store->engine->config.peers[element->peer];
-    uint8_t other = element->path;
-    store->is_path_up[element->path] = false;
-    store->was_path_down[element->path] = true;
-    for (unsigned p = 0; p < peer->path_count; p++) {
-        if (store->is_path_up[peer->paths[p]])
-            other = peer->paths[p];
-    }
-    CW_ASSERT(element->why < CW_PATH_DOWN_COUNT);
-    cw_store_event(store, 1, 0, path_down_texts[element->why], element->path, other, 0);
+    bool was_whole = is_up_in_all(store, peer);
+    peer->sessions[lane].is_up = false;
+    cw_store_paths_end(store, lane, element, was_whole);
+    tell_groups(store, lane, peer->site, false);
 }
 
 /* ---------------------------------------------------------------- messages */
@@ -193,8 +163,8 @@ static struct cw_store_group *group_of(struct cw_store *store, uint32_t id)
 }
 
 /* The group that may see this message, or NULL with the reason counted. */
-static struct cw_store_group *group_for(struct cw_store *store, const struct cw_from_net *element,
-                                        struct cw_message *message)
+static struct cw_store_group *group_for(struct cw_store *store, uint32_t lane,
+                                        const struct cw_from_net *element, struct cw_message *message)
 {
     const struct cw_received *received = &element->received;
     if (cw_message_decode(received->head, received->head_length, received->body_length, message) !=
@@ -211,19 +181,24 @@ static struct cw_store_group *group_for(struct cw_store *store, const struct cw_
         cw_count(&store->counters[CW_STORE_UNKNOWN_GROUP], 1);
         return NULL;
     }
+    if (group->lane != lane) {
+        cw_count(&store->counters[CW_STORE_WRONG_LANE], 1);
+        return NULL;
+    }
     return group;
 }
 
-static void on_received(struct cw_store *store, const struct cw_from_net *element)
+static void on_received(struct cw_store *store, uint32_t lane, const struct cw_from_net *element)
 {
     const struct cw_received *received = &element->received;
     struct cw_message message;
     store->has_worked |= received->body_length > 0;
-    struct cw_store_group *group = group_for(store, element, &message);
+    struct cw_store_group *group = group_for(store, lane, element, &message);
     struct cw_handle slot = cw_pool_take(&store->received);
     CW_ASSERT(!cw_handle_is_none(slot) && "as many as all sessions have buffers");
     struct cw_store_received *kept = cw_pool_get(&store->received, slot);
-    *kept = (struct cw_store_received){.buffer = received->buffer, .peer = element->peer};
+    *kept =
+        (struct cw_store_received){.buffer = received->buffer, .peer = element->peer, .lane = (uint8_t)lane};
     uint64_t handle = cw_payload_handle(slot, CW_HANDLE_RECEIVED);
     if (group != NULL && cw_group_on_message(group->group, &message, received->body, received->body_length,
                                              handle, store->now_ns))
@@ -250,33 +225,29 @@ static void on_left(struct cw_store *store, const struct cw_from_net *element)
 
 static void on_snapshot(struct cw_store *store, struct cw_snapshot *snapshot)
 {
-    cw_store_answer_command(store, snapshot->command);
+    if (--snapshot->lanes_due == 0)
+        cw_store_answer_command(store, snapshot->command);
 }
 
-static void on_element(struct cw_store *store, const struct cw_from_net *element)
+static void on_element(struct cw_store *store, uint32_t lane, const struct cw_from_net *element)
 {
     switch (element->type) {
     case CW_FROM_NET_UP:
-        on_up(store, element);
+        on_up(store, lane, element);
         break;
     case CW_FROM_NET_DOWN:
-        on_down(store, element);
+        on_down(store, lane, element);
         break;
     case CW_FROM_NET_PATH_UP:
-        on_path_up(store, element->path);
-        break;
     case CW_FROM_NET_PATH_DOWN:
-        on_path_down(store, element);
-        break;
-    case CW_FROM_NET_PATH_UNSHARED:
-        cw_store_event(
-            store, 1, 0,
-            "path %llu is not used: the other end has none of that name; give it one, or take this "
-            "one away",
-            element->path, 0, 0);
+    case CW_FROM_NET_PATH_HELD:
+    case CW_FROM_NET_PATH_MOVED:
+    case CW_FROM_NET_PATH_ONE_SIDED:
+    case CW_FROM_NET_OTHER_LANES:
+        cw_store_on_path(store, lane, element);
         break;
     case CW_FROM_NET_RECEIVED:
-        on_received(store, element);
+        on_received(store, lane, element);
         break;
     case CW_FROM_NET_SENT:
         on_sent(store, element);
@@ -292,15 +263,23 @@ static void on_element(struct cw_store *store, const struct cw_from_net *element
     }
 }
 
-uint32_t cw_store_receive(struct cw_store *store)
+static uint32_t receive_lane(struct cw_store *store, uint32_t lane, uint32_t count_max)
 {
+    struct cw_engine_lane *mail = &store->engine->lanes[lane];
     struct cw_from_net element;
     uint32_t count = 0;
     /* a received message may be given back at once: that takes room */
-    while (count < CW_STORE_RECEIVE_MAX && cw_ring_room(&store->engine->to_net) > 0 &&
-           cw_ring_pop(&store->engine->from_net, &element)) {
-        on_element(store, &element);
+    while (count < count_max && cw_ring_room(&mail->to_net) > 0 && cw_ring_pop(&mail->from_net, &element)) {
+        on_element(store, lane, &element);
         count++;
     }
+    return count;
+}
+
+uint32_t cw_store_receive(struct cw_store *store)
+{
+    uint32_t count = 0, lanes = store->engine->config.lane_count;
+    for (uint32_t lane = 0; lane < lanes; lane++)
+        count += receive_lane(store, lane, CW_STORE_RECEIVE_MAX / lanes);
     return count;
 }

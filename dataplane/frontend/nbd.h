@@ -50,10 +50,11 @@ struct cw_nbd_config {
     X(CW_NBD_STALLED, "stalled")                                                                             \
     X(CW_NBD_BAD_MAGIC, "bad_magic")                                                                         \
     X(CW_NBD_TOO_LONG, "payload_too_long")                                                                   \
-    X(CW_NBD_LOST, "connection_lost_in_request") X(CW_NBD_READS, "reads") X(CW_NBD_WRITES, "writes")         \
-        X(CW_NBD_FLUSHES, "flushes") X(CW_NBD_TRIMS, "trims") X(CW_NBD_ZEROES, "write_zeroes")               \
-            X(CW_NBD_CACHES, "caches") X(CW_NBD_STATUSES, "block_statuses")                                  \
-                X(CW_NBD_ERRORS, "error_replies") X(CW_NBD_BYTES_READ, "bytes_read")                         \
+    X(CW_NBD_LOST, "connection_lost_in_request")                                                             \
+    X(CW_NBD_READS, "reads") X(CW_NBD_WRITES, "writes") X(CW_NBD_FLUSHES, "flushes")                         \
+        X(CW_NBD_TRIMS, "trims") X(CW_NBD_ZEROES, "write_zeroes") X(CW_NBD_CACHES, "caches")                 \
+            X(CW_NBD_STATUSES, "block_statuses") X(CW_NBD_ERRORS, "error_replies")                           \
+                X(CW_NBD_UNANSWERED, "unanswered") X(CW_NBD_BYTES_READ, "bytes_read")                        \
                     X(CW_NBD_BYTES_WRITTEN, "bytes_written") X(CW_NBD_WAITS_BUFFERS, "waits_for_buffers")    \
                         X(CW_NBD_WAITS_ROOM, "waits_for_room")                                               \
                             X(CW_NBD_WAITS_SHARE, "waits_for_own_replies")                                   \

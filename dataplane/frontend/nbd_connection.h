@@ -5,7 +5,7 @@
  * fuzzer do the same without a socket.
  *
  *   HANDSHAKE ---chosen---> HEADER <--> PAYLOAD | DRAIN | WAIT_BUFFERS | WAIT_ROOM | WAIT_SLOT
- *       |                      |   (disconnect asked, export removed, ESHUTDOWN)
+ *       |                      |   (disconnect asked, export removed, shut down)
  *       |                      v
  *       +----abort------> FINISHING ---last reply sent---> CLOSING ---all given back---> FREE
  *   any of them ---client gone, or babbling---> CLOSING
@@ -155,7 +155,7 @@ void cw_nbd_connection_on_sent(struct cw_nbd_connection *connection, size_t coun
 void cw_nbd_connection_advance(struct cw_nbd_connection *connection);
 /* Buffers or room may be had: tries again. False: still waiting, and waits_for says for what. */
 bool cw_nbd_connection_retry(struct cw_nbd_connection *connection);
-/* Stops reading; what waits is answered ESHUTDOWN, the rest as it completes; then closes. */
+/* Stops reading; what waits is dropped unanswered, the rest is answered as it completes; then closes. */
 void cw_nbd_connection_finish(struct cw_nbd_connection *connection);
 
 /* Provided by nbd.c. */

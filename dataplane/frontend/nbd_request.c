@@ -242,16 +242,32 @@ void cw_nbd_request_queue(struct cw_nbd_request *request)
     connection->reply_last = request;
 }
 
-void cw_nbd_request_reply(struct cw_nbd_request *request, enum cw_status status)
+/*
+ * Nothing more is served here: what was answered is sent, then the connection ends. A client that reconnects
+ * finds who serves the volume now and asks again there; an answer of ESHUTDOWN would be an I/O error to it
+ * (QEMU passes it on to its guest). To one that does not reconnect the end of the connection is as good as
+ * that.
+ */
+static void drop_unanswered(struct cw_nbd_request *request)
 {
     struct cw_nbd_connection *connection = request->connection;
+    cw_nbd_request_release(request);
+    cw_count(&connection->server->counters[CW_NBD_UNANSWERED], 1);
+    cw_nbd_mark_dirty(connection);
+    cw_nbd_connection_finish(connection);
+}
+
+void cw_nbd_request_reply(struct cw_nbd_request *request, enum cw_status status)
+{
     request->state = CW_NBD_REQUEST_REPLYING;
+    if (status == CW_SHUTDOWN) {
+        drop_unanswered(request);
+        return;
+    }
     if (status != CW_OK)
         give_buffers(request);
     cw_nbd_request_encode(request, cw_nbd_error_of(status), cw_status_name(status));
     cw_nbd_request_queue(request);
-    if (status == CW_SHUTDOWN)
-        cw_nbd_connection_finish(connection);
 }
 
 size_t cw_nbd_request_reply_bytes(const struct cw_nbd_request *request)

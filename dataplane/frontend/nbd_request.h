@@ -32,7 +32,8 @@ bool cw_nbd_requests_submit_parted(struct cw_nbd_connection *connection);
 void cw_nbd_request_encode(struct cw_nbd_request *request, uint32_t error, const char *why);
 /* Appends an encoded answer to the reply queue; into the void when the client is gone. */
 void cw_nbd_request_queue(struct cw_nbd_request *request);
-/* Both, by status. */
+/* Both, by status. CW_SHUTDOWN: neither; it is given back unanswered and the connection ends (request is free
+ * then). */
 void cw_nbd_request_reply(struct cw_nbd_request *request, enum cw_status status);
 /* Bytes of the whole answer. */
 size_t cw_nbd_request_reply_bytes(const struct cw_nbd_request *request);

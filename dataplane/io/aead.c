@@ -8,7 +8,8 @@
  *
  * OpenSSL EVP is the reference to check against and the fallback. Its contexts live on the heap and the ops
  * table has no way to end a key, so a key state holds the key alone and each thread keeps one context, made
- * at its first packet: every packet pays for the key schedule. It is not meant to be fast.
+ * at its first packet: every packet pays for the key schedule, and for that of zeros behind it, so that no key stays
+ * there. It is not meant to be fast.
  */
 #include "io/aead.h"
 
@@ -130,6 +131,13 @@ static EVP_CIPHER_CTX *openssl_run(const void *key_state, uint8_t *to, const uin
     return context;
 }
 
+static void openssl_forget(EVP_CIPHER_CTX *context)
+{
+    static const uint8_t zeros[32];
+    int ok = EVP_CipherInit_ex(context, NULL, NULL, zeros, NULL, 1);
+    CW_ASSERT(ok == 1);
+}
+
 static void openssl_seal(const void *key_state, uint8_t *cipher, const uint8_t *plain, size_t length,
                          const uint8_t iv[12], const uint8_t *aad, size_t aad_length, uint8_t tag[16])
 {
@@ -139,6 +147,7 @@ static void openssl_seal(const void *key_state, uint8_t *cipher, const uint8_t *
     int ok = EVP_CipherFinal_ex(context, nothing, &n) &
              EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, 16, tag);
     CW_ASSERT(ok == 1);
+    openssl_forget(context);
 }
 
 static bool openssl_open(const void *key_state, uint8_t *plain, const uint8_t *cipher, size_t length,
@@ -150,7 +159,9 @@ static bool openssl_open(const void *key_state, uint8_t *plain, const uint8_t *c
     int n = 0;
     int ok = EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, 16, expected);
     CW_ASSERT(ok == 1);
-    return EVP_CipherFinal_ex(context, nothing, &n) == 1; /* compares in constant time */
+    bool is_good = EVP_CipherFinal_ex(context, nothing, &n) == 1; /* compares in constant time */
+    openssl_forget(context);
+    return is_good;
 }
 
 const struct cw_aead_ops *cw_aead_openssl(void)

@@ -21,6 +21,10 @@
 #include "io/frame.h"
 
 #define MEMIF_BSIZE_DEFAULT 2048u
+/* 2^8 buffers, a quarter of the driver's default. The two ends go through all of them in turn: so many stay
+ * in the caches of both, where 1024 fall out of them between two uses. A turn sends at most a quarter of
+ * them. */
+#define MEMIF_RSIZE 8u
 
 static bool has_prefix(const char *text, const char *prefix)
 {
@@ -88,19 +92,66 @@ static unsigned memif_bsize(uint16_t mtu)
     return CW_MIN(bsize, 65535u);
 }
 
+/* Both ends must have as many queues: the driver of DPDK 22.11 lets the one with more use rings that are not
+ * there. An id of its own for each number of queues makes the driver refuse the other end instead. */
+#define MEMIF_ID_STEP 65536ul
+
+/* The device without its `key`; the value of that goes to value, "" if it is not there. */
+static void take_out(const char *device, const char *key, char *rest, size_t size, char *value,
+                     size_t value_size)
+{
+    char pair[64];
+    value[0] = 0;
+    bool is_there = cw_device_argument(device, key, value, value_size);
+    snprintf(pair, sizeof pair, ",%s=%s", key, value);
+    const char *at = is_there ? strstr(device, pair) : NULL;
+    if (at == NULL)
+        snprintf(rest, size, "%s", device);
+    else
+        snprintf(rest, size, "%.*s%s", (int)(at - device), device, at + strlen(pair));
+}
+
+static void complete_memif(const struct cw_port_config *config, char *device, size_t size, char *more,
+                           size_t more_size)
+{
+    char value[16];
+    int used = 0;
+    more[0] = 0;
+    snprintf(device, size, "%s", config->device);
+    if (!cw_device_argument(config->device, "socket-abstract", value, sizeof value))
+        used = snprintf(more, more_size, ",socket-abstract=no");
+    if (!cw_device_argument(config->device, "bsize", value, sizeof value))
+        used += snprintf(more + used, more_size - (size_t)used, ",bsize=%u", memif_bsize(config->mtu));
+    if (!cw_device_argument(config->device, "rsize", value, sizeof value))
+        used += snprintf(more + used, more_size - (size_t)used, ",rsize=%u", MEMIF_RSIZE);
+    if (config->queues <= 1)
+        return;
+    take_out(config->device, "id", device, size, value, sizeof value);
+    unsigned long id = strtoul(value, NULL, 10) + (config->queues - 1) * MEMIF_ID_STEP;
+    snprintf(more + used, more_size - (size_t)used, ",id=%lu", id);
+}
+
+/* The kernel's ports have as many queues as they are told of. */
+static void complete_queues(const struct cw_port_config *config, char *more, size_t more_size)
+{
+    const char *key = cw_device_is_af_xdp(config->device)           ? "queue_count"
+                      : has_prefix(config->device, "net_af_packet") ? "qpairs"
+                                                                    : NULL;
+    char value[16];
+    if (key != NULL && !cw_device_argument(config->device, key, value, sizeof value))
+        snprintf(more, more_size, ",%s=%u", key, config->queues);
+}
+
 enum cw_status cw_device_complete(const struct cw_port_config *config, char *device, size_t size, char *why,
                                   size_t why_size)
 {
-    char value[16];
-    char bsize[24] = "";
-    const char *abstract = "";
-    if (cw_device_is_memif(config->device)) {
-        if (!cw_device_argument(config->device, "socket-abstract", value, sizeof value))
-            abstract = ",socket-abstract=no";
-        if (!cw_device_argument(config->device, "bsize", value, sizeof value))
-            snprintf(bsize, sizeof bsize, ",bsize=%u", memif_bsize(config->mtu));
-    }
-    int written = snprintf(device, size, "%s%s%s", config->device, abstract, bsize);
+    char base[CW_DEVICE_ARGUMENTS_MAX], more[80] = "";
+    snprintf(base, sizeof base, "%s", config->device);
+    if (cw_device_is_memif(config->device))
+        complete_memif(config, base, sizeof base, more, sizeof more);
+    else if (config->queues > 1)
+        complete_queues(config, more, sizeof more);
+    int written = snprintf(device, size, "%s%s", base, more);
     if (config->device[0] != 0 && written > 0 && (size_t)written < size)
         return CW_OK;
     snprintf(why, why_size, "path %s: the device string is empty or too long", config->name);

@@ -112,7 +112,8 @@ static bool are_hugepages_free(uint32_t megabytes)
 /* Several engines may start at once and each see the same pages free: they look and take one after the other.
  * This directory of procfs is there wherever hugepages are and the same in every network namespace (ip netns
  * exec mounts a /sys of its own), may be read and so locked by everybody, and forgets the lock with its
- * holder. Whoever holds it for longer than that is none of ours. */
+ * holder. Whoever holds it for longer than that is none of ours. Who takes pages away (`run`, which gives
+ * back what it reserved) does it under this lock, too. */
 static int lock_hugepages(void)
 {
     int fd = open("/proc/sys/vm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -121,7 +122,8 @@ static int lock_hugepages(void)
     return fd;
 }
 
-static void add_memory(struct arguments *arguments, const struct cw_eal_config *config)
+/* True: hugepages are to be used. */
+static bool add_memory(struct arguments *arguments, const struct cw_eal_config *config)
 {
     char megabytes[16];
     uint32_t wanted = config->memory_mb > 0 ? config->memory_mb : MEMORY_MB_DEFAULT;
@@ -129,6 +131,7 @@ static void add_memory(struct arguments *arguments, const struct cw_eal_config *
     bool has_hugepages = config->may_use_hugepages && are_hugepages_free(wanted);
     add(arguments, has_hugepages ? "--in-memory" : "--no-huge");
     add_pair(arguments, "-m", megabytes);
+    return has_hugepages;
 }
 
 static enum cw_status add_devices(struct arguments *arguments, const struct cw_eal_config *config, char *why,
@@ -198,12 +201,15 @@ enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_
         return status;
     (void)signal(SIGPIPE, SIG_IGN); /* memif's driver writes to peers that may be gone */
     int lock = lock_hugepages();
-    add_memory(&arguments, config);
+    bool has_hugepages = add_memory(&arguments, config);
     int started = rte_eal_init(arguments.count, arguments.vector);
     if (lock >= 0)
         close(lock);
     if (started < 0) {
-        snprintf(why, why_size, "DPDK does not start: %s; its own words are above", rte_strerror(rte_errno));
+        snprintf(why, why_size, "DPDK does not start: %s; its own words are above%s", rte_strerror(rte_errno),
+                 has_hugepages ? ". If they are about hugepages, somebody took those that were free a moment "
+                                 "before: start it again"
+                               : "");
         runtime_folder_remove();
         return CW_IO;
     }

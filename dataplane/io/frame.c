@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/numbers.h"
 #include "io/checksum.h"
 #include "io/frame_format.h"
 
@@ -36,6 +37,12 @@ static void build_v4(struct cw_frame_path *path, uint8_t *ip)
     path->checksum_partial = sum_v4_header(ip);
 }
 
+/* Each lane from a port of its own: who spreads by ports spreads lanes. */
+static uint16_t source_udp(const struct cw_frame_addresses *addresses)
+{
+    return (uint16_t)(addresses->local_udp + addresses->lane);
+}
+
 /* The flow label is 0: routers that spread by it look at the ports, too. */
 static void build_v6(struct cw_frame_path *path, uint8_t *ip)
 {
@@ -46,8 +53,8 @@ static void build_v6(struct cw_frame_path *path, uint8_t *ip)
     ip[CW_V6_HOPS] = CW_TTL;
     memcpy(ip + CW_V6_SOURCE, addresses->local_ip.bytes, 16);
     memcpy(ip + CW_V6_TARGET, addresses->remote_ip.bytes, 16);
-    path->checksum_partial = cw_checksum_sum(ip + CW_V6_SOURCE, 32) + CW_PROTOCOL_UDP + addresses->local_udp +
-                             (uint32_t)addresses->remote_udp;
+    path->checksum_partial = cw_checksum_sum(ip + CW_V6_SOURCE, 32) + CW_PROTOCOL_UDP +
+                             source_udp(addresses) + (uint32_t)addresses->remote_udp;
 }
 
 size_t cw_frame_write_link(uint8_t *frame, const uint8_t to[6], const uint8_t from[6], uint16_t vlan,
@@ -72,12 +79,14 @@ void cw_frame_path_init(struct cw_frame_path *path, const struct cw_frame_addres
     CW_ASSERT(addresses->vlan <= CW_FRAME_VLAN_MAX);
     memset(path, 0, sizeof *path);
     path->addresses = *addresses;
+    path->port_last = (uint16_t)(CW_MAX(addresses->lane_count, 1) - 1);
+    CW_ASSERT(addresses->lane <= path->port_last);
     path->ip_at =
         (uint8_t)cw_frame_write_link(t, addresses->remote_mac, addresses->local_mac, addresses->vlan,
                                      is_v6 ? CW_ETHERTYPE_IPV6 : CW_ETHERTYPE_IPV4);
     path->udp_at = (uint8_t)(path->ip_at + (is_v6 ? CW_FRAME_IP6_BYTES : CW_FRAME_IP4_BYTES));
     path->header_bytes = (uint8_t)(path->udp_at + CW_FRAME_UDP_BYTES);
-    cw_store16be(t + path->udp_at + CW_UDP_SOURCE, addresses->local_udp);
+    cw_store16be(t + path->udp_at + CW_UDP_SOURCE, source_udp(addresses));
     cw_store16be(t + path->udp_at + CW_UDP_TARGET, addresses->remote_udp);
     if (is_v6)
         build_v6(path, t + path->ip_at);
@@ -100,7 +109,7 @@ void cw_frame_path_leave_sum(struct cw_frame_path *path)
 static uint16_t pseudo_sum(const struct cw_frame_path *path, uint16_t udp_length)
 {
     const struct cw_frame_addresses *addresses = &path->addresses;
-    uint32_t ports = addresses->local_udp + (uint32_t)addresses->remote_udp;
+    uint32_t ports = source_udp(addresses) + (uint32_t)addresses->remote_udp;
     return cw_checksum_fold((uint64_t)path->checksum_partial - ports + udp_length);
 }
 
@@ -155,6 +164,21 @@ enum cw_frame_verdict cw_frame_check_link(uint16_t vlan, const struct cw_frame_i
     return found == vlan ? CW_FRAME_OK : CW_FRAME_NOT_OURS;
 }
 
+/* From the peer; or, where it may be anybody, from what can be somebody's address and is not ours. */
+static bool is_source_good(const struct cw_frame_path *path, const uint8_t *source)
+{
+    static const uint8_t zeros[16];
+    const struct cw_frame_addresses *a = &path->addresses;
+    size_t size = a->local_ip.version == 6 ? 16 : 4;
+    if (memcmp(source, a->remote_ip.bytes, size) == 0)
+        return true;
+    if (!a->is_any_source || memcmp(source, a->local_ip.bytes, size) == 0)
+        return false;
+    if (size == 16)
+        return source[0] != 0xff && memcmp(source, zeros, size - 1) != 0; /* :: and ::1 */
+    return source[0] != 0 && source[0] != 127 && source[0] < 224;
+}
+
 static enum cw_frame_verdict check_v4(const struct cw_frame_path *path, const struct cw_frame_inner *inner,
                                       bool is_sum_good, size_t *udp_room)
 {
@@ -162,7 +186,7 @@ static enum cw_frame_verdict check_v4(const struct cw_frame_path *path, const st
     if (inner->length < CW_FRAME_IP4_BYTES + CW_FRAME_UDP_BYTES)
         return CW_FRAME_SHORT;
     if (ip[0] != CW_VERSION_4_IHL_5 || ip[CW_V4_PROTOCOL] != CW_PROTOCOL_UDP ||
-        memcmp(ip + CW_V4_SOURCE, path->addresses.remote_ip.bytes, 4) != 0 ||
+        !is_source_good(path, ip + CW_V4_SOURCE) ||
         memcmp(ip + CW_V4_TARGET, path->addresses.local_ip.bytes, 4) != 0)
         return CW_FRAME_NOT_OURS;
     if (!is_sum_good && cw_checksum_fold(sum_v4_header(ip)) != 0xffff)
@@ -182,7 +206,7 @@ static enum cw_frame_verdict check_v6(const struct cw_frame_path *path, const st
     const uint8_t *ip = inner->bytes;
     if (inner->length < CW_FRAME_IP6_BYTES + CW_FRAME_UDP_BYTES)
         return CW_FRAME_SHORT;
-    if (ip[0] >> 4 != CW_VERSION_6 || memcmp(ip + CW_V6_SOURCE, path->addresses.remote_ip.bytes, 16) != 0 ||
+    if (ip[0] >> 4 != CW_VERSION_6 || !is_source_good(path, ip + CW_V6_SOURCE) ||
         memcmp(ip + CW_V6_TARGET, path->addresses.local_ip.bytes, 16) != 0)
         return CW_FRAME_NOT_OURS;
     if (ip[CW_V6_NEXT] != CW_PROTOCOL_UDP)
@@ -191,16 +215,13 @@ static enum cw_frame_verdict check_v6(const struct cw_frame_path *path, const st
     return *udp_room <= inner->length - CW_FRAME_IP6_BYTES ? CW_FRAME_OK : CW_FRAME_SHORT;
 }
 
-/* Source and target of the pseudo header have been seen to be the path's. */
-static bool is_udp_sum_good(const struct cw_frame_path *path, const uint8_t *udp, size_t udp_length,
-                            bool is_sum_good)
+static bool is_udp_sum_good(const uint8_t *ip, const uint8_t *udp, size_t udp_length, bool is_sum_good)
 {
     if (cw_load16be(udp + CW_UDP_CHECKSUM) == 0)
         return false; /* none: a device may take that for good */
     if (is_sum_good)
         return true;
-    uint64_t sum = cw_checksum_sum(path->addresses.remote_ip.bytes, 16) + CW_PROTOCOL_UDP + udp_length;
-    sum += cw_checksum_sum(path->addresses.local_ip.bytes, 16);
+    uint64_t sum = cw_checksum_sum(ip + CW_V6_SOURCE, 32) + CW_PROTOCOL_UDP + udp_length;
     return cw_checksum_fold(sum + cw_checksum_sum(udp, udp_length)) == 0xffff;
 }
 
@@ -220,12 +241,12 @@ enum cw_frame_verdict cw_frame_check(const struct cw_frame_path *path, const str
     if (verdict != CW_FRAME_OK)
         return verdict;
     uint8_t *udp = inner.bytes + (is_v6 ? CW_FRAME_IP6_BYTES : CW_FRAME_IP4_BYTES);
-    if (cw_load16be(udp + CW_UDP_TARGET) != path->addresses.local_udp)
+    if ((uint16_t)(cw_load16be(udp + CW_UDP_TARGET) - path->addresses.local_udp) > path->port_last)
         return CW_FRAME_NOT_OURS;
     size_t udp_length = cw_load16be(udp + CW_UDP_LENGTH);
     if (udp_length < CW_FRAME_UDP_BYTES || udp_length != udp_room)
         return CW_FRAME_SHORT;
-    if (is_v6 && !is_udp_sum_good(path, udp, udp_length, frame->is_sum_good))
+    if (is_v6 && !is_udp_sum_good(inner.bytes, udp, udp_length, frame->is_sum_good))
         return CW_FRAME_CHECKSUM;
     *payload = udp + CW_FRAME_UDP_BYTES;
     *payload_length = udp_length - CW_FRAME_UDP_BYTES;
@@ -237,4 +258,14 @@ bool cw_frame_is_marked(const struct cw_frame_path *path, const uint8_t *payload
     const uint8_t *ip = payload - (path->header_bytes - path->ip_at);
     unsigned ecn = path->addresses.local_ip.version == 6 ? ip[1] >> 4 : ip[CW_V4_ECN];
     return (ecn & CE) == CE;
+}
+
+void cw_frame_source(const struct cw_frame_path *path, const uint8_t *payload, struct cw_ip *ip,
+                     uint16_t *udp)
+{
+    const uint8_t *header = payload - (path->header_bytes - path->ip_at);
+    bool is_v6 = path->addresses.local_ip.version == 6;
+    *ip = (struct cw_ip){.version = path->addresses.local_ip.version};
+    memcpy(ip->bytes, header + (is_v6 ? CW_V6_SOURCE : CW_V4_SOURCE), is_v6 ? 16 : 4);
+    *udp = cw_load16be(payload - CW_FRAME_UDP_BYTES + CW_UDP_SOURCE);
 }

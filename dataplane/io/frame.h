@@ -10,9 +10,9 @@
  * header has none, and the exception for tunnels (RFC 6935) is not one to be had everywhere.
  *
  * Receiving takes only whole, unfragmented datagrams, without IP options and extension headers, from the
- * peer's address to our address and port, with our VLAN tag or without any as the path has one; a priority
- * tag (VLAN 0) is no VLAN. MAC addresses and the peer's port are not looked at: routers choose the first, and
- * the second is free to vary the route.
+ * peer's address (or, where the path says so, from any) to our address and port, with our VLAN tag or without
+ * any as the path has one; a priority tag (VLAN 0) is no VLAN. MAC addresses and the peer's port are not
+ * looked at: routers choose the first, and the second is free to vary the route.
  */
 #pragma once
 
@@ -36,12 +36,16 @@ struct cw_frame_addresses {
     uint8_t local_mac[6], remote_mac[6];
     struct cw_ip local_ip, remote_ip; /* of one version */
     uint16_t local_udp, remote_udp;
+    uint16_t lane,
+        lane_count;      /* sent from port local_udp + lane; heard on those of all lanes. Count 0: one */
     uint16_t vlan;       /* of the 802.1Q tag, 1 to CW_FRAME_VLAN_MAX; 0: frames have none */
+    bool is_any_source;  /* datagrams are taken from wherever they come: cw_frame_source tells */
     bool is_ecn_capable; /* frames leave as ECT(0), RFC 3168: whoever is told of marks answers them */
 };
 
 struct cw_frame_path {
     struct cw_frame_addresses addresses;
+    uint16_t port_last;                  /* of ours above local_udp */
     uint8_t ip_at, udp_at, header_bytes; /* offsets in what is sent; the payload follows the header */
     uint8_t template[CW_FRAME_HEADER_BYTES_MAX];
     bool is_sum_device_s;      /* the checksum of what is sent is left to the device */
@@ -76,5 +80,8 @@ void cw_frame_finish(const struct cw_frame_path *path, uint8_t *frame, size_t pa
 /* Foreign bytes. The payload lies in the frame. */
 enum cw_frame_verdict cw_frame_check(const struct cw_frame_path *path, const struct cw_frame_in *frame,
                                      uint8_t **payload, size_t *payload_length);
+/* Of a payload that cw_frame_check gave: from whom it came. */
+void cw_frame_source(const struct cw_frame_path *path, const uint8_t *payload, struct cw_ip *ip,
+                     uint16_t *udp);
 /* Of a payload that cw_frame_check gave: did its IP header come with the CE mark? */
 bool cw_frame_is_marked(const struct cw_frame_path *path, const uint8_t *payload);

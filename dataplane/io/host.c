@@ -130,9 +130,12 @@ static enum cw_host_verdict on_too_big(struct cw_host *host, const uint8_t *quot
             0 ||
         memcmp(quoted + (is_v6 ? CW_V6_TARGET : CW_V4_TARGET), config->remote_ip.bytes,
                cw_ip_size(&config->ip)) != 0 ||
-        cw_load16be(udp + CW_UDP_SOURCE) != config->local_udp ||
         cw_load16be(udp + CW_UDP_TARGET) != config->remote_udp)
         return CW_HOST_NOT_OURS;
+    uint16_t lane = (uint16_t)(cw_load16be(udp + CW_UDP_SOURCE) - config->local_udp);
+    if (lane >= CW_MAX(config->lane_count, 1))
+        return CW_HOST_NOT_OURS;
+    host->too_big.lane = (uint8_t)lane;
     host->too_big.datagram_bytes = mtu - (uint32_t)udp_at - CW_FRAME_UDP_BYTES;
     memcpy(host->too_big.quoted, udp + CW_FRAME_UDP_BYTES, CW_HOST_QUOTED_BYTES);
     return CW_HOST_TOO_BIG;

@@ -55,6 +55,7 @@ struct cw_host_config {
     struct cw_ip next_hop;  /* of the same version */
     struct cw_ip remote_ip; /* of the path's datagrams, with their ports: what routers may speak of */
     uint16_t local_udp, remote_udp;
+    uint16_t lane_count;     /* datagrams leave from port local_udp + lane; 0: one */
     uint8_t next_hop_mac[6]; /* all 0: it is asked for */
     bool is_kernel_s;        /* the address is: nobody is asked or answered here, the kernel does so */
 };
@@ -63,6 +64,8 @@ struct cw_host_config {
  * who knows whether the quoted datagram is under way. */
 struct cw_host_too_big {
     uint32_t datagram_bytes; /* that would fit */
+    uint8_t lane;            /* whose datagram is quoted */
+    bool is_believed;        /* by the session of that lane; nobody else can check it (port.h) */
     uint8_t quoted[CW_HOST_QUOTED_BYTES];
 };
 

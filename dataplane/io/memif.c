@@ -31,7 +31,7 @@
 #include "base/numbers.h"
 #include "io/device.h"
 
-#define STEP_MS         50
+#define STEP_MS             50
 #define LINK_WAIT_STEPS_MAX 32u
 
 struct errand {
@@ -63,14 +63,26 @@ static bool is_connected(const struct cw_memif *memif)
     return rte_eth_link_get_nowait(memif->port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
+static void hold(struct cw_memif *memif)
+{
+    for (uint32_t i = 0; i < memif->guard_count; i++)
+        cw_guard_hold(memif->guards[i]);
+}
+
+static void release(struct cw_memif *memif)
+{
+    for (uint32_t i = 0; i < memif->guard_count; i++)
+        cw_guard_release(memif->guards[i]);
+}
+
 static void restart(struct cw_memif *memif)
 {
     if (is_connected(memif))
         return;
-    cw_guard_hold(&memif->guard);
+    hold(memif);
     (void)rte_eth_dev_stop(memif->port);
     if (rte_eth_dev_start(memif->port) == 0)
-        cw_guard_release(&memif->guard);
+        release(memif);
     /* Else it stays held: ethdev complains loudly about a burst on a port that is not started. */
 }
 
@@ -122,7 +134,8 @@ static void sleep_step(void)
 }
 
 /* The next restart breaks a handshake off, so it gets time; but one that a server refuses (it listens before
- * its port is started) cannot be told from a slow one. Hence a little at first, and twice as much each time. */
+ * its port is started) cannot be told from a slow one. Hence a little at first, and twice as much each time.
+ */
 static void *keep_connected(void *argument)
 {
     struct cw_memif *memif = argument;
@@ -157,11 +170,13 @@ int cw_memif_start(struct cw_memif *memif, uint16_t port, const char *device, cw
     memif->is_client = cw_device_is_memif_client(device);
     if (!cw_device_argument(device, "socket", memif->socket, sizeof memif->socket))
         return -EINVAL;
-    if (!cw_guard_register(&memif->guard))
-        return -ENOSPC;
+    for (uint32_t i = 0; i < memif->guard_count; i++) {
+        if (!cw_guard_register(memif->guards[i]))
+            return -ENOSPC;
+    }
     if (!memif->is_client)
         return rte_eth_dev_start(port);
-    cw_guard_hold(&memif->guard); /* until the keeper has found the server and started the port */
+    hold(memif); /* until the keeper has found the server and started the port */
     int error = pthread_create(&memif->keeper, NULL, keep_connected, memif);
     memif->has_keeper = error == 0;
     return -error;
@@ -173,5 +188,6 @@ void cw_memif_close(struct cw_memif *memif)
     if (memif->has_keeper)
         pthread_join(memif->keeper, NULL);
     run_on_interrupt_thread(memif, stop_and_close);
-    cw_guard_unregister(&memif->guard);
+    for (uint32_t i = 0; i < memif->guard_count; i++)
+        cw_guard_unregister(memif->guards[i]);
 }

@@ -55,11 +55,6 @@ void cw_neighbour_tell(struct cw_neighbour *n, const uint8_t mac[6])
     memcpy(n->mac, mac, sizeof n->mac);
 }
 
-bool cw_neighbour_is_usable(const struct cw_neighbour *n)
-{
-    return n->state != CW_NEIGHBOUR_UNKNOWN;
-}
-
 static bool is_waiting(const struct cw_neighbour *n)
 {
     return n->asked > 0 && n->state != CW_NEIGHBOUR_KNOWN;

@@ -51,7 +51,10 @@ void cw_neighbour_init(struct cw_neighbour *neighbour, const uint8_t *fixed);
 void cw_neighbour_init_told(struct cw_neighbour *neighbour);
 void cw_neighbour_tell(struct cw_neighbour *neighbour, const uint8_t mac[6]);
 /* Is there an address to send to? */
-bool cw_neighbour_is_usable(const struct cw_neighbour *neighbour);
+static inline bool cw_neighbour_is_usable(const struct cw_neighbour *neighbour)
+{
+    return neighbour->state != CW_NEIGHBOUR_UNKNOWN;
+}
 /* Whom to ask now; counts as asked. */
 enum cw_neighbour_ask cw_neighbour_ask(struct cw_neighbour *neighbour, uint64_t now_ns);
 /* It says, to us, that this is its address. False: nobody had asked. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One ethdev port, one queue each way, as a carrier of datagrams.
+ * One ethdev port, one queue each way, as a carrier of datagrams; or several queues, one a lane, each of
+ * which is a struct cw_port of its own. The first one opens and closes the device and does what is of the
+ * address.
  *
  * Sent frames wait in `burst` until flush; what the device does not take stays in front for the next flush,
  * so order is kept and nothing spins. A port whose device takes nothing (no peer) keeps at most one burst and
@@ -10,7 +12,7 @@
  * frames; virtual ones carry what their buffers hold (memif, ring) or what the kernel's interface takes.
  * memif needs more than an ethdev gives, and has its own file.
  */
-#include "io/port.h"
+#include "io/port_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,10 +28,7 @@
 #include "base/assert.h"
 #include "base/numbers.h"
 #include "io/device.h"
-#include "io/frame.h"
-#include "io/host.h"
-#include "io/memif.h"
-#include "io/shared.h"
+#include "io/interface.h"
 
 #define QUEUE_DESCRIPTORS 1024u
 #define XDP_QUEUE_TRIES   30u
@@ -37,34 +36,11 @@
 #define POOL_CACHE        256u
 #define MBUFS_SMALL       8192u
 #define MBUFS_JUMBO       4096u
+#define FETCH_BYTES       1536u
 #define MTU_MIN           576u
 #define MTU_MIN_IPV6      1280u /* RFC 8200 section 5 */
 
 const char *const cw_port_counter_names[CW_PORT_COUNTER_COUNT] = {CW_PORT_COUNTERS(CW_COUNTER_NAME)};
-
-struct cw_port {
-    uint16_t id;
-    bool is_memif;
-    uint32_t datagram_bytes_max;
-    uint64_t transmit_flags; /* of each datagram's mbuf: what the device computes */
-    uint64_t sum_good_flag;  /* of a received mbuf: it has found right what cw_frame_check would compute */
-    bool is_spread;          /* the device was asked to spread by UDP ports */
-    struct rte_mempool *pool;
-    struct cw_frame_path path;
-    struct cw_host host;    /* only when it has addresses */
-    _Atomic uint64_t entry; /* of the address, for other threads: publish_entry */
-    uint64_t now_ns;        /* of this turn */
-    bool has_too_big;       /* the host was told, and nobody asked yet */
-    struct rte_mbuf *next;  /* handed out by transmit_next, or kept for it */
-    struct rte_mbuf *burst[CW_PORT_BURST];
-    uint32_t burst_count;
-    _Atomic bool is_receive_cut, is_transmit_cut;
-    struct cw_memif memif;
-    struct cw_shared shared; /* open when the kernel keeps the interface */
-    cw_counter counters[CW_PORT_COUNTER_COUNT];
-    struct cw_port_config config;
-    struct rte_device *device;
-};
 
 /* Opening. */
 
@@ -123,7 +99,7 @@ static struct rte_mempool *pool_new(const struct cw_port *port, const struct rte
     uint32_t frame = cw_round_up(port->config.mtu + CW_FRAME_LINK_BYTES_MAX + 8, 64);
     uint32_t room = CW_MAX(CW_MAX(frame, info->min_rx_bufsize), 2048u) + RTE_PKTMBUF_HEADROOM;
     bool is_jumbo = room > RTE_MBUF_DEFAULT_BUF_SIZE;
-    uint32_t buffers = is_jumbo ? MBUFS_JUMBO : MBUFS_SMALL;
+    uint32_t buffers = (is_jumbo ? MBUFS_JUMBO : MBUFS_SMALL) * (cw_port_queues(port) + 1) / 2;
     snprintf(name, sizeof name, "cw_port_%u", port->id);
     return rte_pktmbuf_pool_create(name, port->config.buffers > 0 ? port->config.buffers : buffers,
                                    POOL_CACHE, 0, (uint16_t)room, rte_eth_dev_socket_id(port->id));
@@ -155,11 +131,12 @@ static int configure(struct cw_port *port, const struct rte_eth_dev_info *info)
 {
     static const struct rte_eth_conf nothing;
     bool is_v6 = port->config.local_ip.version == 6;
+    uint16_t queues = (uint16_t)cw_port_queues(port);
     struct rte_eth_conf conf;
     wish(port, info, &conf);
-    if (rte_eth_dev_configure(port->id, 1, 1, &conf) < 0) {
+    if (rte_eth_dev_configure(port->id, queues, queues, &conf) < 0) {
         conf = nothing;
-        int error = rte_eth_dev_configure(port->id, 1, 1, &conf);
+        int error = rte_eth_dev_configure(port->id, queues, queues, &conf);
         if (error < 0)
             return error;
     }
@@ -176,17 +153,42 @@ static int configure(struct cw_port *port, const struct rte_eth_dev_info *info)
 
 /* The kernel frees a queue some time after the process that had it was killed: an engine that starts at once
  * waits. */
-static int set_up_receiving(struct cw_port *port, const struct rte_eth_dev_info *info, uint16_t descriptors,
-                            unsigned socket)
+static int set_up_receiving(struct cw_port *port, const struct rte_eth_dev_info *info, uint16_t queue,
+                            uint16_t descriptors, unsigned socket)
 {
     uint32_t tries = strcmp(info->driver_name, "net_af_xdp") == 0 ? XDP_QUEUE_TRIES : 1;
     int error = -EBUSY;
     for (uint32_t i = 0; error != 0 && i < tries; i++) {
         if (i > 0)
             rte_delay_us_sleep(XDP_QUEUE_WAIT_US);
-        error = rte_eth_rx_queue_setup(port->id, 0, descriptors, socket, NULL, port->pool);
+        error = rte_eth_rx_queue_setup(port->id, queue, descriptors, socket, NULL, port->pool);
     }
     return error;
+}
+
+/* A driver that does not take what we wish gets what it wishes. */
+static int set_up_sending(struct cw_port *port, const struct rte_eth_dev_info *info, uint16_t queue,
+                          uint16_t descriptors, unsigned socket)
+{
+    struct rte_eth_txconf wished;
+    cw_port_left_wish(info, &wished);
+    int error = rte_eth_tx_queue_setup(port->id, queue, descriptors, socket, &wished);
+    return error == 0 ? 0 : rte_eth_tx_queue_setup(port->id, queue, descriptors, socket, NULL);
+}
+
+static bool has_queues(const struct cw_port *port, const struct rte_eth_dev_info *info, char *why,
+                       size_t why_size)
+{
+    uint32_t has = CW_MIN(info->max_rx_queues, info->max_tx_queues);
+    if (has >= cw_port_queues(port))
+        return true;
+    snprintf(
+        why, why_size,
+        "path %s: %s: %s has %u queue%s, and %u net lcores want one each: name fewer CPUs in lcores.net, or "
+        "give the device more queues",
+        port->config.name, port->config.device, info->driver_name, has, has == 1 ? "" : "s",
+        cw_port_queues(port));
+    return false;
 }
 
 static bool set_up_queues(struct cw_port *port, const struct rte_eth_dev_info *info, char *why,
@@ -194,6 +196,8 @@ static bool set_up_queues(struct cw_port *port, const struct rte_eth_dev_info *i
 {
     uint16_t receive = QUEUE_DESCRIPTORS, transmit = QUEUE_DESCRIPTORS;
     int socket = rte_eth_dev_socket_id(port->id);
+    if (!has_queues(port, info, why, why_size))
+        return false;
     int error = configure(port, info);
     if (error < 0)
         return fail(why, why_size, port, "cannot configure", error);
@@ -203,9 +207,11 @@ static bool set_up_queues(struct cw_port *port, const struct rte_eth_dev_info *i
     port->pool = pool_new(port, info);
     if (port->pool == NULL)
         return fail(why, why_size, port, "no memory for packets; give DPDK more", rte_errno);
-    error = set_up_receiving(port, info, receive, (unsigned)socket);
-    if (error == 0)
-        error = rte_eth_tx_queue_setup(port->id, 0, transmit, (unsigned)socket, NULL);
+    for (uint16_t queue = 0; queue < cw_port_queues(port) && error == 0; queue++) {
+        error = set_up_receiving(port, info, queue, receive, (unsigned)socket);
+        if (error == 0)
+            error = set_up_sending(port, info, queue, transmit, (unsigned)socket);
+    }
     return error == 0 || fail(why, why_size, port, "cannot set up the queues", error);
 }
 
@@ -232,6 +238,9 @@ static bool start(struct cw_port *port, char *why, size_t why_size)
 {
     if (port->config.is_shared)
         return start_shared(port, why, why_size);
+    port->memif.guards[port->memif.guard_count++] = &port->guard;
+    for (uint32_t lane = 1; lane < cw_port_queues(port); lane++)
+        port->memif.guards[port->memif.guard_count++] = &port->others[lane]->guard;
     int error = port->is_memif ? cw_memif_start(&port->memif, port->id, port->config.device,
                                                 &port->counters[CW_PORT_RECONNECTS])
                                : rte_eth_dev_start(port->id);
@@ -256,7 +265,9 @@ static void set_addresses(struct cw_port *port)
                                            .remote_ip = config->remote_ip,
                                            .local_udp = config->local_udp,
                                            .remote_udp = config->remote_udp,
+                                           .lane_count = (uint16_t)cw_port_queues(port),
                                            .vlan = config->vlan,
+                                           .is_any_source = config->is_followed,
                                            .is_ecn_capable = config->is_ecn_capable};
     struct cw_host_config host = {.ip = config->local_ip,
                                   .vlan = config->vlan,
@@ -264,6 +275,7 @@ static void set_addresses(struct cw_port *port)
                                   .remote_ip = config->remote_ip,
                                   .local_udp = config->local_udp,
                                   .remote_udp = config->remote_udp,
+                                  .lane_count = (uint16_t)cw_port_queues(port),
                                   .is_kernel_s = config->is_shared};
     struct rte_ether_addr device;
     memcpy(addresses.local_mac, config->local_mac, sizeof addresses.local_mac);
@@ -316,19 +328,35 @@ struct cw_port *cw_port_open(const struct cw_port_config *config, char *why, siz
     if (error < 0)
         fail(why, why_size, port, "cannot be asked", error);
     port->device = error < 0 ? NULL : info.device;
-    if (error == 0 && check_mtu(port, &info, why, why_size) && set_up_queues(port, &info, why, why_size) &&
-        start(port, why, why_size)) {
-        listen_to_group(port);
-        return port;
+    if (error == 0 && check_mtu(port, &info, why, why_size) && cw_port_lanes_add(port, why, why_size) &&
+        set_up_queues(port, &info, why, why_size)) {
+        cw_port_lanes_tell(port);
+        if (start(port, why, why_size)) {
+            listen_to_group(port);
+            cw_port_left_ask(port);
+            return port;
+        }
     }
     cw_port_close(port);
     return NULL;
+}
+
+static void give_frames_back(struct cw_port *port)
+{
+    void *passed[CW_PORT_BURST];
+    for (uint32_t count = 1; port->lanes != NULL && count > 0;) {
+        count = cw_lanes_take(port->lanes, port->queue, passed, CW_PORT_BURST);
+        rte_pktmbuf_free_bulk((struct rte_mbuf **)passed, count);
+    }
+    rte_pktmbuf_free_bulk(port->burst, port->burst_count);
+    rte_pktmbuf_free(port->next);
 }
 
 void cw_port_close(struct cw_port *port)
 {
     if (port == NULL)
         return;
+    CW_ASSERT(port->queue == 0);
     cw_shared_close(&port->shared);
     if (port->is_memif) {
         cw_memif_close(&port->memif);
@@ -336,11 +364,16 @@ void cw_port_close(struct cw_port *port)
         (void)rte_eth_dev_stop(port->id);
         (void)rte_eth_dev_close(port->id);
     }
-    rte_pktmbuf_free_bulk(port->burst, port->burst_count);
-    rte_pktmbuf_free(port->next);
+    for (uint32_t lane = 1; lane < cw_port_queues(port); lane++) {
+        if (port->others[lane] != NULL)
+            give_frames_back(port->others[lane]);
+        free(port->others[lane]);
+    }
+    give_frames_back(port);
     if (port->device != NULL)
         (void)rte_dev_remove(port->device);
     rte_mempool_free(port->pool);
+    cw_lanes_free(port->lanes);
     free(port);
 }
 
@@ -388,6 +421,7 @@ static void commit_frame(struct cw_port *port, size_t length, uint64_t flags)
     }
     port->next = NULL;
     port->burst[port->burst_count++] = frame;
+    port->committed++;
 }
 
 /* The neighbour. */
@@ -417,6 +451,11 @@ void cw_port_on_time(struct cw_port *port, uint64_t now_ns)
 {
     uint8_t told[6];
     port->now_ns = now_ns;
+    cw_port_left_try(port);
+    if (port->lanes != NULL)
+        cw_port_share_hop(port);
+    if (port->queue > 0)
+        return;
     if (port->config.is_shared && cw_shared_next_hop(&port->shared, told)) {
         cw_neighbour_tell(&port->host.neighbour, told);
         learn(port);
@@ -430,15 +469,26 @@ void cw_port_on_time(struct cw_port *port, uint64_t now_ns)
 
 uint64_t cw_port_deadline_ns(const struct cw_port *port)
 {
-    return cw_host_deadline_ns(&port->host);
+    return port->queue > 0 ? CW_NEVER : cw_host_deadline_ns(&port->host);
 }
 
 bool cw_port_too_big(struct cw_port *port, struct cw_host_too_big *told)
 {
-    bool is_told = port->has_too_big;
+    if (!port->has_too_big)
+        return port->lanes != NULL && cw_lanes_take_hint(port->lanes, port->queue, told);
     *told = port->host.too_big;
     port->has_too_big = false;
-    return is_told;
+    return true;
+}
+
+void cw_port_too_big_believed(struct cw_port *port, const struct cw_host_too_big *told)
+{
+    struct cw_host_too_big believed = *told;
+    believed.is_believed = true;
+    for (uint32_t lane = 0; lane < cw_port_queues(port); lane++) {
+        if (lane != port->queue)
+            cw_lanes_hint(port->lanes, port->queue, lane, &believed);
+    }
 }
 
 /* Receiving. */
@@ -473,7 +523,10 @@ static void take_other(struct cw_port *port, const struct cw_frame_in *in)
         learn(port);
     if (verdict == CW_HOST_CONFLICT)
         publish_entry(port);
-    port->has_too_big |= verdict == CW_HOST_TOO_BIG;
+    if (verdict == CW_HOST_TOO_BIG && port->host.too_big.lane == port->queue)
+        port->has_too_big = true;
+    else if (verdict == CW_HOST_TOO_BIG)
+        cw_lanes_hint(port->lanes, port->queue, port->host.too_big.lane, &port->host.too_big);
 }
 
 static void drop(struct cw_port *port, enum cw_frame_verdict verdict)
@@ -489,9 +542,10 @@ static void drop(struct cw_port *port, enum cw_frame_verdict verdict)
 }
 
 /* True when the frame was a datagram for us. */
-static bool take_frame(struct cw_port *port, struct rte_mbuf *frame, void (*take)(void *, uint8_t *, size_t),
+static bool take_frame(struct cw_port *port, struct rte_mbuf **slot, void (*take)(void *, uint8_t *, size_t),
                        void *context)
 {
+    struct rte_mbuf *frame = *slot;
     uint8_t *payload;
     size_t length;
     if (frame->nb_segs > 1 && rte_pktmbuf_linearize(frame) != 0) {
@@ -508,6 +562,8 @@ static bool take_frame(struct cw_port *port, struct rte_mbuf *frame, void (*take
         cw_count(&port->counters[CW_PORT_DROP_CUT], 1);
         return false;
     }
+    if (port->lanes != NULL && cw_port_pass(port, slot, verdict, payload, length))
+        return false;
     if (verdict != CW_FRAME_OK) {
         if (verdict == CW_FRAME_NOT_OURS)
             take_other(port, &in);
@@ -522,26 +578,50 @@ static bool take_frame(struct cw_port *port, struct rte_mbuf *frame, void (*take
 static uint16_t receive_burst(struct cw_port *port, struct rte_mbuf **frames, uint16_t frames_max)
 {
     if (!port->is_memif)
-        return rte_eth_rx_burst(port->id, 0, frames, frames_max);
-    if (!cw_guard_enter(&port->memif.guard))
+        return rte_eth_rx_burst(port->id, port->queue, frames, frames_max);
+    if (!cw_guard_enter(&port->guard))
         return 0;
-    uint16_t count = rte_eth_rx_burst(port->id, 0, frames, frames_max);
-    cw_guard_leave(&port->memif.guard);
+    uint16_t count = rte_eth_rx_burst(port->id, port->queue, frames, frames_max);
+    cw_guard_leave(&port->guard);
     return count;
+}
+
+/* What other lanes' queues have received for this one. */
+static uint32_t receive_passed(struct cw_port *port, void (*take)(void *, uint8_t *, size_t), void *context)
+{
+    struct rte_mbuf *frames[CW_PORT_BURST];
+    uint32_t taken = 0;
+    uint32_t count = cw_lanes_take(port->lanes, port->queue, (void **)frames, CW_PORT_BURST);
+    for (uint32_t i = 0; i < count; i++)
+        taken += take_frame(port, &frames[i], take, context);
+    rte_pktmbuf_free_bulk(frames, count);
+    return taken;
+}
+
+/* Into the nearest cache, while the frame before is being looked at: what one of usual size has, and of a
+ * jumbo the beginning. */
+static void fetch(const struct rte_mbuf *frame)
+{
+    const uint8_t *bytes = rte_pktmbuf_mtod(frame, const uint8_t *);
+    uint32_t length = CW_MIN(rte_pktmbuf_data_len(frame), FETCH_BYTES);
+    for (uint32_t at = 0; at < length; at += 64)
+        __builtin_prefetch(bytes + at, 1);
 }
 
 uint32_t cw_port_receive(struct cw_port *port, void (*take)(void *context, uint8_t *datagram, size_t length),
                          void *context)
 {
     struct rte_mbuf *frames[CW_PORT_BURST];
-    uint32_t taken = 0;
+    uint32_t taken = port->lanes != NULL ? receive_passed(port, take, context) : 0;
     uint64_t bytes = 0;
     uint16_t count = receive_burst(port, frames, CW_PORT_BURST);
     if (count == 0)
-        return 0;
+        return taken;
     for (uint16_t i = 0; i < count; i++) {
+        if (i + 1 < count)
+            fetch(frames[i + 1]);
         bytes += rte_pktmbuf_pkt_len(frames[i]);
-        taken += take_frame(port, frames[i], take, context);
+        taken += take_frame(port, &frames[i], take, context);
     }
     rte_pktmbuf_free_bulk(frames, count);
     cw_count(&port->counters[CW_PORT_RX_PACKETS], count);
@@ -553,18 +633,23 @@ uint32_t cw_port_receive(struct cw_port *port, void (*take)(void *context, uint8
 
 uint8_t *cw_port_transmit_next(struct cw_port *port)
 {
-    if (!cw_neighbour_is_usable(&port->host.neighbour) || !cw_host_has_address(&port->host))
+    if (!cw_port_may_send(port))
         return NULL;
     uint8_t *frame = next_frame(port);
     return frame == NULL ? NULL : frame + port->path.header_bytes;
 }
 
-void cw_port_transmit_commit(struct cw_port *port, size_t length)
+void cw_port_commit_by(struct cw_port *port, const struct cw_frame_path *path, size_t length)
 {
     CW_ASSERT(port->next != NULL);
     CW_ASSERT(length <= port->datagram_bytes_max);
-    cw_frame_finish(&port->path, rte_pktmbuf_mtod(port->next, uint8_t *), length);
-    commit_frame(port, port->path.header_bytes + length, port->transmit_flags);
+    cw_frame_finish(path, rte_pktmbuf_mtod(port->next, uint8_t *), length);
+    commit_frame(port, path->header_bytes + length, port->transmit_flags);
+}
+
+void cw_port_transmit_commit(struct cw_port *port, size_t length)
+{
+    cw_port_commit_by(port, &port->path, length);
 }
 
 void cw_port_transmit_abandon(struct cw_port *port)
@@ -575,11 +660,11 @@ void cw_port_transmit_abandon(struct cw_port *port)
 static uint16_t transmit_burst(struct cw_port *port, struct rte_mbuf **frames, uint16_t count)
 {
     if (!port->is_memif)
-        return rte_eth_tx_burst(port->id, 0, frames, count);
-    if (!cw_guard_enter(&port->memif.guard))
+        return rte_eth_tx_burst(port->id, port->queue, frames, count);
+    if (!cw_guard_enter(&port->guard))
         return 0;
-    uint16_t sent = rte_eth_tx_burst(port->id, 0, frames, count);
-    cw_guard_leave(&port->memif.guard);
+    uint16_t sent = rte_eth_tx_burst(port->id, port->queue, frames, count);
+    cw_guard_leave(&port->guard);
     return sent;
 }
 
@@ -595,6 +680,7 @@ static uint16_t prepare_burst(struct cw_port *port)
         return ready;
     rte_pktmbuf_free(port->burst[0]);
     memmove(port->burst, port->burst + 1, --port->burst_count * sizeof port->burst[0]);
+    port->refused_at = cw_port_handed(port);
     cw_count(&port->counters[CW_PORT_TX_REFUSED], 1);
     return 0;
 }
@@ -620,11 +706,6 @@ void cw_port_flush(struct cw_port *port)
     memmove(port->burst, port->burst + sent, port->burst_count * sizeof port->burst[0]);
 }
 
-uint32_t cw_port_waiting(const struct cw_port *port)
-{
-    return port->burst_count;
-}
-
 /* Frames as they are. */
 
 uint32_t cw_port_receive_frames(struct cw_port *port, struct rte_mbuf **frames, uint32_t frames_max)
@@ -641,6 +722,8 @@ void cw_port_cut_set(struct cw_port *port, bool receive, bool transmit)
 {
     atomic_store_explicit(&port->is_receive_cut, receive, memory_order_relaxed);
     atomic_store_explicit(&port->is_transmit_cut, transmit, memory_order_relaxed);
+    for (uint32_t lane = 1; port->queue == 0 && lane < cw_port_queues(port); lane++)
+        cw_port_cut_set(port->others[lane], receive, transmit);
 }
 
 uint64_t cw_port_counter(struct cw_port *port, unsigned which)
@@ -674,15 +757,21 @@ void cw_port_describe(struct cw_port *port, char *text, size_t size)
 {
     static const char *const sums[4] = {"checksums by software", "checksums sent by the device",
                                         "checksums received by the device", "checksums by the device"};
-    char more[192] = "";
+    char more[192] = "", spread[48] = "";
     struct rte_eth_dev_info info;
     describe_entry(port, more, sizeof more);
     if (port->config.is_shared) {
         int head = snprintf(more, sizeof more, ", shared with the kernel: ");
         cw_shared_describe(&port->shared, more + head, sizeof more - (size_t)head);
     }
+    if (port->is_memif && !is_connected(port))
+        snprintf(more, sizeof more, "%s",
+                 ", its link is down: nobody is at the other end, or who is there has another number of net "
+                 "lcores (lcores.net)");
     const char *driver = rte_eth_dev_info_get(port->id, &info) == 0 ? info.driver_name : "";
+    if (port->is_spread || cw_port_queues(port) > 1)
+        snprintf(spread, sizeof spread, ", %u queue%s%s", cw_port_queues(port),
+                 cw_port_queues(port) > 1 ? "s" : "", port->is_spread ? ", RSS by UDP ports" : "");
     unsigned which = (port->transmit_flags != 0 ? 1u : 0u) + (port->sum_good_flag != 0 ? 2u : 0u);
-    snprintf(text, size, "%s, %s%s%s", driver, sums[which],
-             port->is_spread ? ", RSS by UDP ports to one queue" : "", more);
+    snprintf(text, size, "%s, %s%s%s", driver, sums[which], spread, more);
 }

@@ -33,7 +33,8 @@ struct cw_steer {
 };
 
 /* Removes what an engine of ours left at the interface. CW_REFUSED: another engine holds it, or it is a
- * stranger's program. Waits up to 2 s for one that is just ending. */
+ * stranger's program; or the process may not have one there, and the words say which right it lacks. CW_IO:
+ * the kernel does not say what is there. Waits up to 2 s for one that is just ending. */
 enum cw_status cw_steer_clear(unsigned interface, char *why, size_t why_size) CW_MUST_CHECK;
 /* Makes the file for this path; both addresses are of one version. */
 enum cw_status cw_steer_open(struct cw_steer *steer, unsigned interface, const struct cw_ip *local,

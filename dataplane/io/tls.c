@@ -3,6 +3,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -463,6 +464,12 @@ struct cw_peer *cw_tls_peer(struct cw_tls *tls)
 }
 
 /* ---------------------------------------------------------------- an attempt */
+
+void cw_tls_renew_randomness(void)
+{
+    int good = RAND_poll();
+    CW_ASSERT(good == 1 && "getrandom does not fail");
+}
 
 static void on_alert(const SSL *ssl, int where, int value)
 {

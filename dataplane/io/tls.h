@@ -72,6 +72,9 @@ enum cw_auth_reason cw_peer_judge(const struct cw_peer *peer, const struct cw_ce
 
 enum cw_tls_state { CW_TLS_WORKING = 0, CW_TLS_GOOD, CW_TLS_REFUSED };
 
+/* The numbers that secrets are made of begin anew from the kernel's: those in memory may be another's too. */
+void cw_tls_renew_randomness(void);
+
 /* One attempt with one peer. */
 struct cw_tls;
 

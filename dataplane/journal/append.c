@@ -269,6 +269,7 @@ const struct cw_journal_batch *cw_journal_close(struct cw_journal *journal, uint
         .durable_position = journal->durable.end_position,
         .commit = CW_MIN(commit, journal->last_sequence),
         .tail_position = journal->tail_position,
+        .answered = CW_MIN(journal->answered, journal->written.sequence),
         .group = journal->config.group,
     };
 
@@ -293,6 +294,11 @@ const struct cw_journal_batch *cw_journal_close(struct cw_journal *journal, uint
     journal->is_open = false;
     slot->state = CW_SLOT_FLYING;
     return batch;
+}
+
+void cw_journal_answered(struct cw_journal *journal, uint64_t sequence)
+{
+    journal->answered = sequence;
 }
 
 static void retire(struct cw_journal *journal, struct cw_journal_slot *slot)
@@ -443,6 +449,7 @@ void cw_journal_cut(struct cw_journal *journal, uint64_t sequence)
     cut_mark(&journal->durable, sequence);
     cut_mark(&journal->syncing, sequence);
     journal->last_sequence = sequence;
+    journal->answered = 0;
 }
 
 void cw_journal_reset(struct cw_journal *journal, const uint64_t journal_id[2], uint64_t last_sequence)

@@ -55,6 +55,7 @@ struct cw_journal {
     uint64_t next_number;
     uint64_t chain;
     uint64_t last_sequence; /* of the last record added */
+    uint64_t answered;      /* to be told by batches; 0: nothing */
     struct cw_journal_mark written, durable, syncing;
     struct {
         uint64_t sequence, position; /* what release_position last said */

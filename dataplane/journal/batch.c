@@ -15,12 +15,26 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 
+/* Told as what is missing to the written sequence, so that four bytes do: one more than that; 0: not told. */
+static uint32_t unanswered_of(const struct cw_batch_head *head)
+{
+    uint64_t missing = head->written_sequence - head->answered;
+
+    return head->answered == 0 || missing >= UINT32_MAX ? 0 : (uint32_t)missing + 1;
+}
+
+static uint64_t answered_of(uint64_t written_sequence, uint32_t unanswered)
+{
+    return unanswered == 0 || unanswered > written_sequence ? 0 : written_sequence + 1 - unanswered;
+}
+
 uint64_t cw_batch_seal(const struct cw_batch_head *head, uint8_t *sector)
 {
     CW_ASSERT(head->record_count <= CW_BATCH_RECORDS_MAX);
     CW_ASSERT(head->durable_position <= head->written_position);
     CW_ASSERT(head->written_position <= head->position);
     CW_ASSERT(head->tail_position <= head->position);
+    CW_ASSERT(head->answered <= head->written_sequence);
     cw_store64le(sector + CW_BATCH_AT_MAGIC, CW_BATCH_MAGIC);
     cw_store64le(sector + CW_BATCH_AT_JOURNAL_ID, head->journal_id[0]);
     cw_store64le(sector + CW_BATCH_AT_JOURNAL_ID + 8, head->journal_id[1]);
@@ -38,7 +52,7 @@ uint64_t cw_batch_seal(const struct cw_batch_head *head, uint8_t *sector)
     cw_store64le(sector + CW_BATCH_AT_COMMIT, head->commit);
     cw_store64le(sector + CW_BATCH_AT_TAIL_POSITION, head->tail_position);
     cw_store32le(sector + CW_BATCH_AT_GROUP, head->group);
-    cw_store32le(sector + CW_BATCH_AT_ZERO, 0);
+    cw_store32le(sector + CW_BATCH_AT_UNANSWERED, unanswered_of(head));
 
     uint64_t check = cw_hash64(sector + CW_BATCH_CHECKED_FROM,
                                cw_batch_header_used(head->record_count) - CW_BATCH_CHECKED_FROM);
@@ -68,6 +82,8 @@ static void load_view(const uint8_t *bytes, struct cw_batch_view *view)
         .record_count = cw_load32le(bytes + CW_BATCH_AT_RECORD_COUNT),
         .group = cw_load32le(bytes + CW_BATCH_AT_GROUP),
         .is_filler = cw_load32le(bytes + CW_BATCH_AT_FLAGS) == CW_BATCH_FLAG_FILLER,
+        .answered = answered_of(cw_load64le(bytes + CW_BATCH_AT_WRITTEN_SEQUENCE),
+                                cw_load32le(bytes + CW_BATCH_AT_UNANSWERED)),
         .bytes = bytes,
     };
 }

@@ -39,7 +39,7 @@ enum cw_batch_offset {
     CW_BATCH_AT_COMMIT = 104,
     CW_BATCH_AT_TAIL_POSITION = 112,
     CW_BATCH_AT_GROUP = 120,
-    CW_BATCH_AT_ZERO = 124,
+    CW_BATCH_AT_UNANSWERED = 124,
     CW_BATCH_AT_RECORDS = 128
 };
 
@@ -53,7 +53,7 @@ enum cw_batch_offset {
 
 static_assert(CW_BATCH_AT_RECORDS + CW_BATCH_RECORDS_MAX * CW_RECORD_HEADER_SIZE == CW_SECTOR_SIZE,
               "the header sector is exactly filled by the most records");
-static_assert(CW_BATCH_AT_ZERO + 4 == CW_BATCH_AT_RECORDS, "no byte of the header without a name");
+static_assert(CW_BATCH_AT_UNANSWERED + 4 == CW_BATCH_AT_RECORDS, "no byte of the header without a name");
 static_assert(CW_BATCH_CHECKED_FROM == CW_BATCH_AT_CHECK + 8, "all but magic and check itself is checked");
 static_assert(CW_RECORD_PAYLOAD_MAX % CW_SECTOR_SIZE == 0, "the longest payload ends with a sector");
 static_assert(CW_BATCH_ONE_RECORD_SECTORS <= CW_BATCH_SECTORS_MAX, "one record always fits an empty batch");
@@ -65,6 +65,7 @@ struct cw_batch_head {
     uint64_t position, number, chain_before;
     uint64_t written_sequence, durable_sequence, written_position, durable_position;
     uint64_t commit, tail_position;
+    uint64_t answered; /* at most written_sequence; 0: not told */
     uint32_t sectors, record_count, group;
     bool is_filler;
 };

@@ -100,6 +100,9 @@ uint64_t cw_journal_sectors_for(uint32_t payload_length);
  * What is carried (batch->commit) is at most the log's last sequence: a promise about records that are not
  * here yet must not outlive a cut. A filler, where one was needed, is a segment of the same batch. */
 const struct cw_journal_batch *cw_journal_close(struct cw_journal *journal, uint64_t commit, bool dsync);
+/* Answers to the writers of this log's last reign have gone out up to here: batches that are closed from now on
+ * say so, for whoever counts losses one day. 0: nothing is told. A cut, and a new start, forget it. */
+void cw_journal_answered(struct cw_journal *journal, uint64_t sequence);
 /* All segments of the slot's batch are written. Out-of-order finishes are fine. */
 void cw_journal_written(struct cw_journal *journal, uint32_t slot);
 const struct cw_journal_batch *cw_journal_batch(const struct cw_journal *journal, uint32_t slot);
@@ -154,6 +157,7 @@ static inline uint64_t cw_journal_device_offset(uint64_t position, uint64_t ring
 struct cw_batch_view {
     uint64_t position, number, chain_before, chain, commit, written_sequence, durable_sequence, tail_position;
     uint64_t written_position, durable_position; /* all before was written, durable when it was closed */
+    uint64_t answered; /* writes of the last record's reign up to here had been answered; 0: not told */
     uint32_t sectors, record_count, group;
     bool is_filler;
     const uint8_t *bytes; /* borrowed */
@@ -170,8 +174,16 @@ enum cw_status cw_batch_record(const struct cw_batch_view *view, uint32_t i, str
 
 /* ---- Recovery: a scan that asks for reads ---- */
 
+#define CW_ANSWERED_MAX 16u
+/* Writes of one reign, up to this sequence, surely were answered; of later ones the log does not know. */
+struct cw_answered {
+    uint64_t epoch, reign, sequence;
+};
+
 struct cw_recovery_report {
     struct cw_journal_tip tip;
+    uint32_t answered_count; /* of the last reigns that the log has records of and that told it, oldest first */
+    struct cw_answered answered[CW_ANSWERED_MAX];
     uint64_t batches, records, bytes;
     uint64_t sectors[CW_SECTOR_CLASS_COUNT]; /* of the whole ring as far as it was read */
     uint64_t read_errors;     /* sectors that the device would not give, also when asked for alone */

@@ -50,6 +50,7 @@ struct cw_recovery {
     bool is_drained;            /* the last pop said false */
     bool has_batch, has_record; /* any good one yet */
     uint64_t number, chain;     /* of the last good batch */
+    uint64_t epoch, reign;      /* of the last record */
     struct cw_batch_view batch; /* being popped */
     uint32_t next_record, laid_out;
     /* lap */
@@ -240,9 +241,31 @@ static void accept_records(struct cw_recovery *recovery, const struct cw_batch_v
         if (i == 0) /* what was committed beyond a cut was committed in another history */
             report->tip.commit = CW_MIN(report->tip.commit, record.sequence - 1);
         report->tip.last_sequence = record.sequence;
+        recovery->epoch = record.epoch;
+        recovery->reign = record.reign;
         report->bytes += cw_record_payload_length(&record);
         report->records++;
     }
+}
+
+/* Whoever closed the batch spoke of the reign of its last record, or of the last one before it. */
+static void note_answered(struct cw_recovery *recovery, uint64_t sequence)
+{
+    struct cw_recovery_report *report = &recovery->report;
+    struct cw_answered *last = report->answered_count ? &report->answered[report->answered_count - 1] : NULL;
+
+    if (sequence == 0 || !recovery->has_record)
+        return;
+    if (!last || last->epoch != recovery->epoch || last->reign != recovery->reign) {
+        if (report->answered_count == CW_ANSWERED_MAX) {
+            memmove(&report->answered[0], &report->answered[1],
+                    sizeof report->answered[0] * (CW_ANSWERED_MAX - 1));
+            report->answered_count--;
+        }
+        last = &report->answered[report->answered_count++];
+        *last = (struct cw_answered){.epoch = recovery->epoch, .reign = recovery->reign};
+    }
+    last->sequence = CW_MAX(last->sequence, sequence);
 }
 
 static void accept(struct cw_recovery *recovery, const struct cw_batch_view *view)
@@ -253,6 +276,7 @@ static void accept(struct cw_recovery *recovery, const struct cw_batch_view *vie
         accept_records(recovery, view);
         recovery->has_record = true;
     }
+    note_answered(recovery, view->answered);
     /* more than the log had was never carried: if so now, the records were cut and their batches released */
     report->tip.commit = CW_MAX(report->tip.commit, CW_MIN(view->commit, report->tip.last_sequence));
     report->batches += !view->is_filler;

@@ -12,7 +12,8 @@
  * member_sites  156 u32 history_count 160 u32 volume_count   164 u32 image_history_count 168 u64
  * start_position 176 u64 start_number 184 u64 zero 192 peers    8 x (u32 flags (1 used, 2 needs copy), u32
  * zero, u64 sequence) 320 history 32 x (u64 epoch, u64 reign, u64 first_sequence) 1088 volumes 64 x (u64
- * size, u64 base, u16 volume, 6 zero) 2624 image_history 32 x (as history) 3392 zero
+ * size, u64 base, u16 volume, 6 zero) 2624 image_history 32 x (as history) 3392 openings 16 x (u64
+ * epoch, i64 wall offset, ns) 3648 zero
  *
  * Version 1, still read, never written: no image_history, its place is zero; 136 was the epoch of the image;
  * the switch was an image_sequence of all ones.
@@ -68,7 +69,9 @@ enum {
     AT_VOLUMES = 1088,
     VOLUME_SIZE = 24,
     AT_IMAGE_HISTORY = 2624,
-    AT_END = 3392
+    AT_OPENINGS = 3392,
+    OPENING_SIZE = 16,
+    AT_END = 3648
 };
 
 static_assert(AT_PEERS + CW_SITES_MAX * PEER_SIZE == AT_HISTORY, "peers end where the history begins");
@@ -76,8 +79,9 @@ static_assert(AT_HISTORY + CW_HISTORY_MAX * HISTORY_SIZE == AT_VOLUMES,
               "the history ends where volumes begin");
 static_assert(AT_VOLUMES + CW_VOLUMES_PER_GROUP_MAX * VOLUME_SIZE == AT_IMAGE_HISTORY,
               "volumes end where the image's history begins");
-static_assert(AT_IMAGE_HISTORY + CW_HISTORY_MAX * HISTORY_SIZE == AT_END,
-              "the image's history ends where zeroes begin");
+static_assert(AT_IMAGE_HISTORY + CW_HISTORY_MAX * HISTORY_SIZE == AT_OPENINGS,
+              "the image's history ends where openings begin");
+static_assert(AT_OPENINGS + CW_OPENINGS_MAX * OPENING_SIZE == AT_END, "openings end where zeroes begin");
 static_assert((int)AT_END <= (int)CW_SECTOR_SIZE, "all of it fits a sector");
 
 const char *cw_sector_class_name(enum cw_sector_class class_)
@@ -129,6 +133,12 @@ static void encode_tables(const struct cw_superblock *superblock, uint8_t *block
         cw_store64le(to, superblock->volumes[i].size);
         cw_store64le(to + 8, superblock->volumes[i].base);
         cw_store16le(to + 16, superblock->volumes[i].volume);
+    }
+    for (uint32_t i = 0; i < CW_OPENINGS_MAX; i++) {
+        uint8_t *to = block + AT_OPENINGS + i * OPENING_SIZE;
+
+        cw_store64le(to, superblock->openings[i].epoch);
+        cw_store64le(to + 8, (uint64_t)superblock->openings[i].wall_offset_ns);
     }
 }
 
@@ -191,6 +201,12 @@ static void decode_tables(const uint8_t *block, struct cw_superblock *superblock
         superblock->volumes[i].size = cw_load64le(from);
         superblock->volumes[i].base = cw_load64le(from + 8);
         superblock->volumes[i].volume = cw_load16le(from + 16);
+    }
+    for (uint32_t i = 0; i < CW_OPENINGS_MAX; i++) {
+        const uint8_t *from = block + AT_OPENINGS + i * OPENING_SIZE;
+
+        superblock->openings[i].epoch = cw_load64le(from);
+        superblock->openings[i].wall_offset_ns = (int64_t)cw_load64le(from + 8);
     }
 }
 

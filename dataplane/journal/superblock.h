@@ -18,6 +18,8 @@
 #define CW_JOURNAL_RING_SECTOR 16u /* the ring begins here */
 #define CW_SUPERBLOCK_VERSION 2u
 
+#define CW_OPENINGS_MAX 16u /* reigns of this site of which it is known when they were */
+
 enum cw_image_state {
     CW_IMAGE_WHOLE = 1, /* volumes plus journal give a prefix */
     CW_IMAGE_COPYING,   /* a copy fills new files beside the old whole ones: those stand at image_sequence */
@@ -68,6 +70,12 @@ struct cw_superblock {
     /* Room for the primary's own view, mirrored from the store so that it can be rebuilt. */
     uint32_t primary_site;
     uint32_t member_sites; /* bits */
+    /* Reigns that were opened here, the newest first: what the monotonic clock of their records lacked to the
+     * wall clock then. For people only: when was it that a record was written? epoch 0: unused. */
+    struct {
+        uint64_t epoch;
+        int64_t wall_offset_ns;
+    } openings[CW_OPENINGS_MAX];
 };
 
 enum cw_sector_class {

@@ -4,7 +4,10 @@
  * is what recovery will believe, so a tail that is cut was never applied.
  *
  * Issued in order of sequence; a record that overlaps one still in flight waits for it. While a copy fills
- * us, chunks have their place in the same order: a chunk as of S goes in after record S and before S + 1.
+ * us, chunks go in as they come: a chunk as of S goes in before S + 1, and does not wait for the records up
+ * to S, which are put in place again over it. Until S is in place the bytes are the state after no sequence;
+ * they count only when the copy ends, above the S of every chunk. So the chunks of a copy wait for no journal
+ * here.
  */
 #include "replication/group_private.h"
 
@@ -117,11 +120,11 @@ static void drop_chunk(struct cw_group *g, struct cw_chunk *chunk)
 /* true: something is in the way of the next record. */
 static bool issue_due_chunk(struct cw_group *g)
 {
-    struct cw_chunk *chunk = cw_target_chunk_due(g, g->issued + 1);
+    struct cw_chunk *chunk = cw_target_chunk_due(g);
 
     if (is_chunk_in_flight(g)) /* the place of the chunk after it is not looked at before it is in place */
         return true;
-    for (; chunk && g->volumes[chunk->volume].is_removed; chunk = cw_target_chunk_due(g, g->issued + 1))
+    for (; chunk && g->volumes[chunk->volume].is_removed; chunk = cw_target_chunk_due(g))
         drop_chunk(g, chunk);
     if (!chunk)
         return false;

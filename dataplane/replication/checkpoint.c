@@ -114,8 +114,8 @@ static uint64_t cursor_of(const struct cw_group *g, const struct cw_peer *peer)
 {
     if (!peer->is_configured)
         return UINT64_MAX;
-    if (peer->state == CW_PEER_COPY_BEGIN || peer->state == CW_PEER_COPYING)
-        return peer->acked.durable;
+    if (cw_is_copying(peer))
+        return peer->copy.is_bulk ? UINT64_MAX : peer->acked.durable;
     if (g->super.peers[peer->site].needs_copy || !g->super.peers[peer->site].is_used)
         return UINT64_MAX;
     return g->super.peers[peer->site].sequence;
@@ -161,9 +161,13 @@ static void note_cursors(struct cw_group *g)
     }
 }
 
-/* The ring is nearly full and somebody far behind holds it: that one will need a full copy. */
+/* The ring is nearly full and somebody far behind holds it: that one will need a full copy, or more of it. */
 static void give_up_on(struct cw_group *g, struct cw_peer *peer)
 {
+    if (cw_is_copying(peer)) {
+        cw_copy_fall_off(g, peer);
+        return;
+    }
     g->super.peers[peer->site].needs_copy = true;
     peer->needs_copy = true;
     snprintf(peer->reason, sizeof peer->reason, "%s",
@@ -173,6 +177,14 @@ static void give_up_on(struct cw_group *g, struct cw_peer *peer)
     cw_group_event(g, 1,
                    "the journal is full: site %llu, at sequence %llu, is given up and will be copied in full",
                    peer->site, g->super.peers[peer->site].sequence, 0);
+}
+
+/* It has all but what the journal has, and takes it: then writes wait for it, where they may. */
+static bool lands(struct cw_group *g, struct cw_peer *peer)
+{
+    if (peer->state == CW_PEER_STREAMING)
+        cw_landing_begin(g, peer);
+    return cw_landing_brakes(g, peer);
 }
 
 /*
@@ -188,7 +200,7 @@ static uint64_t choose_release(struct cw_group *g, uint64_t applied)
 
     if (room > CW_MAX(ring / 2, low))
         return g->release_sequence;
-    if (slowest && cursor < applied && room < low) {
+    if (slowest && cursor < applied && room < low && !cw_copy_brakes(g, slowest) && !lands(g, slowest)) {
         uint64_t gain = cw_journal_release_gain(g->journal, cursor);
         if (room + gain < CW_MAX(ring / 4, low) &&
             cw_journal_release_gain(g->journal, applied) - gain >= ring / 16)
@@ -196,6 +208,15 @@ static uint64_t choose_release(struct cw_group *g, uint64_t applied)
         cursor = lowest_cursor(g, &slowest);
     }
     return CW_MAX(g->release_sequence, CW_MIN(applied, cursor));
+}
+
+/* While writes wait for what a copy consumes, what it is done with must go soon. */
+static uint64_t release_interval_ns(const struct cw_group *g)
+{
+    for (uint32_t s = 0; s < CW_SITES_MAX && g->no_room_since_ns; s++)
+        if (cw_copy_brakes(g, &g->peers[s]) || cw_landing_brakes(g, &g->peers[s]))
+            return CW_MIN(20 * CW_MS, g->config.checkpoint_interval_ns);
+    return g->config.checkpoint_interval_ns;
 }
 
 static bool is_due(const struct cw_group *g)
@@ -207,7 +228,7 @@ static bool is_due(const struct cw_group *g)
         return false;
     if (g->applied == g->super.applied_sequence)
         return room < ring / 2 && g->release_sequence < g->applied &&
-               g->now_ns - g->checkpoint_ns >= g->config.checkpoint_interval_ns;
+               g->now_ns - g->checkpoint_ns >= release_interval_ns(g);
     if (g->is_stopping || room < ring / 4)
         return true;
     return g->now_ns - g->checkpoint_ns >= g->config.checkpoint_interval_ns;

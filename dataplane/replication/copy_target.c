@@ -10,10 +10,10 @@
  * while it can (SETTLING), and these are synced (HOLDING): they stay as they are until the new ones are
  * whole, and can be opened if that never comes (revert.c). Then the superblock says that a copy is under way,
  * of which sequence and history the old files are, and where our log continues (MARKING). Records are
- * received, journaled and applied as always, into the new files; chunks go in at their place in the order
- * (FILLING). When the last is in place the files are synced, the superblock says that the switch is to be
- * made, the switch is made, the superblock says whole. A crash before SEALING starts over; after it, the
- * switch is made at the next start.
+ * received, journaled and applied as always, into the new files; chunks go in before any record of after
+ * their place (FILLING; apply.c). When the last is in place the files are synced, the superblock says that
+ * the switch is to be made, the switch is made, the superblock says whole. A crash before SEALING starts
+ * over; after it, the switch is made at the next start.
  */
 #include "replication/group_private.h"
 
@@ -26,6 +26,8 @@ static void reply(struct cw_group *g, enum cw_copy_state state, enum cw_status r
     struct cw_copy_target *t = &g->target;
     struct cw_message m = {.type = CW_MSG_COPY_ACK, .epoch = g->follow.epoch, .reign = g->follow.reign};
 
+    if (state == CW_COPY_BEGUN && t->is_continued)
+        m.flags = CW_COPY_CONTINUES;
     m.copy_ack.copy_id = t->id;
     m.copy_ack.state = state;
     m.copy_ack.reason = reason;
@@ -88,6 +90,7 @@ static bool may_begin(struct cw_group *g, const struct cw_message *m)
 
 static void prepare(struct cw_group *g)
 {
+    g->filled_by = 0;
     g->target.state = CW_TARGET_PREPARING;
     ask_image(g, CW_IMAGE_PREPARE);
 }
@@ -98,12 +101,26 @@ void cw_target_on_volume_added(struct cw_group *g)
 #if CW_PLANTED_BUG == 19 /* a copy goes on without a volume that came meanwhile */
     return;
 #endif
+    g->filled_by = 0;
     if (g->target.state == CW_TARGET_NONE || g->target.state >= CW_TARGET_SEALING)
         return;
     cw_group_event(g, 0, "a volume was added: the full copy begins anew", 0, 0, 0);
     if (g->follow.primary < CW_SITES_MAX)
         reply(g, CW_COPY_FAILED, CW_AGAIN);
+    g->target.id =
+        0; /* what is MARKING ends by itself, and its files are none that another part could go on with */
     cw_follow_stop(g);
+}
+
+/* Are our new files those that an earlier part of this very copy filled? Then all that our log has, of its
+ * reign, its source has, too. */
+static bool is_continued(const struct cw_group *g, const struct cw_message *m)
+{
+    const struct cw_history_entry *last = cw_history_last(&g->super.history);
+    uint64_t id = m->copy_begin.copy_id;
+
+    return (m->flags & CW_COPY_CONTINUES) && g->filled_by != 0 && g->filled_by >> 16 == id >> 16 &&
+           g->filled_by < id && last && last->epoch == m->epoch && last->reign == m->reign;
 }
 
 void cw_target_on_begin(struct cw_group *g, struct cw_peer *peer, const struct cw_message *m)
@@ -121,8 +138,16 @@ void cw_target_on_begin(struct cw_group *g, struct cw_peer *peer, const struct c
     g->follow.primary = peer->site;
     g->follow.epoch = m->epoch;
     g->follow.reign = m->reign;
+    t->is_continued = is_continued(g, m);
+    if (t->is_continued) {
+        t->state = CW_TARGET_SETTLING;
+        return;
+    }
     cw_history_common(&g->super.history, g->head, &t->begin.history, t->begin.sequence, &common);
-    if (g->head <= common) {
+#if CW_PLANTED_BUG == 33 /* a copy begins over a tail that is in no file */
+    common = g->head;
+#endif
+    if (g->head <= common || cw_tail_is_kept(g, common)) {
         prepare(g);
         return;
     }
@@ -182,13 +207,13 @@ static void mark(struct cw_group *g)
 
     for (uint32_t v = 0; v < CW_VOLUMES_PER_GROUP_MAX; v++)
         has_device |= g->volumes[v].is_present && g->volumes[v].is_device;
-    if (has_device) {
+    if (has_device && !g->target.is_continued)
         cw_group_event(g, 1, "a volume here is a device: its image is not usable until the copy is finished",
                        0, 0, 0);
+    if (has_device)
         cw_super_set_whole(s);
-    } else if (s->image_state == CW_IMAGE_WHOLE) {
+    else if (s->image_state == CW_IMAGE_WHOLE)
         keep_old_image(g);
-    }
     cw_anew_mark(g, g->target.start_sequence, &g->target.begin.history, g->target.id);
     s->image_state = has_device ? CW_IMAGE_BROKEN : CW_IMAGE_COPYING;
     s->copy_id = g->target.id;
@@ -211,6 +236,7 @@ void cw_target_settle(struct cw_group *g)
 static void begin_filling(struct cw_group *g)
 {
     cw_anew_jump(g, g->target.start_sequence);
+    g->filled_by = g->target.id;
     if (g->follow.primary == CW_SITES_MAX) { /* it went away while we marked: the next copy starts anew */
         memset(&g->target, 0, sizeof g->target);
         return;
@@ -234,6 +260,15 @@ static bool has_place(const struct cw_group *g, const struct cw_message_copy_chu
     return volume->is_removed || (volume->is_present && c->offset + c->length <= volume->size);
 }
 
+/* Records of after its place are in place already, or on their way there: it would undo them. */
+static bool is_overtaken(const struct cw_group *g, const struct cw_message_copy_chunk *c)
+{
+#if CW_PLANTED_BUG == 14
+    return false;
+#endif
+    return c->sequence < g->issued;
+}
+
 bool cw_target_on_chunk(struct cw_group *g, struct cw_peer *peer, const struct cw_message *m, uint8_t *body,
                         uint32_t body_length, uint64_t handle)
 {
@@ -246,7 +281,7 @@ bool cw_target_on_chunk(struct cw_group *g, struct cw_peer *peer, const struct c
     if (c->index < t->chunks_received || c->index >= t->chunks_applied + CW_COUNT_OF(t->chunks) ||
         chunk->is_present)
         return false;
-    if (!has_place(g, c)) {
+    if (!has_place(g, c) || is_overtaken(g, c)) {
         cw_count(&g->counters[CW_GROUP_BAD_FIELD], 1);
         fail(g, CW_RANGE);
         return false;
@@ -282,17 +317,18 @@ void cw_target_on_end(struct cw_group *g, struct cw_peer *peer, const struct cw_
     g->target.end_sequence = m->copy_end.sequence;
 }
 
-struct cw_chunk *cw_target_chunk_due(struct cw_group *g, uint64_t next)
+struct cw_chunk *cw_target_chunk_due(struct cw_group *g)
 {
     struct cw_copy_target *t = &g->target;
     struct cw_chunk *chunk = &t->chunks[t->chunks_applied % CW_COUNT_OF(t->chunks)];
 
     if (t->state != CW_TARGET_FILLING || !chunk->is_present || chunk->index != t->chunks_applied)
         return NULL;
-#if CW_PLANTED_BUG == 14
+#if CW_PLANTED_BUG == 14 /* chunks may come in after records of a later place were applied */
     return chunk;
 #endif
-    return chunk->sequence < next ? chunk : NULL;
+    /* It was so when it came, and from a sound source it stays so. Else this copy does not end. */
+    return g->issued <= chunk->sequence ? chunk : NULL;
 }
 
 void cw_target_chunk_applied(struct cw_group *g, uint64_t index)
@@ -343,6 +379,7 @@ void cw_target_on_synced(struct cw_group *g)
     }
     s->applied_sequence = g->applied;
     s->must_switch = true;
+    g->filled_by = 0;
     take_volumes(g);
     g->follow.super_ticket = cw_super_ask(g);
     g->target.state = CW_TARGET_SEALING;
@@ -393,6 +430,7 @@ void cw_target_step(struct cw_group *g)
         if (g->follow.primary < CW_SITES_MAX)
             reply(g, CW_COPY_DONE, CW_OK);
         cw_group_event(g, 0, "the full copy is finished: whole at sequence %llu", g->applied, 0, 0);
+        cw_target_release(g); /* chunks that no sound source sends: of after its end */
         memset(t, 0, sizeof *t);
     }
 }

@@ -26,7 +26,7 @@ void cw_group_on_left(struct cw_group *g, uint8_t site, uint64_t departure, uint
 {
     struct cw_peer *peer = &g->peers[site];
 
-    g->now_ns = now_ns;
+    cw_group_clock(g, now_ns);
     if (departure >> SEQUENCE_BITS != peer->attaches || peer->state != CW_PEER_STREAMING)
         return;
     peer->left = CW_MAX(peer->left, departure & SEQUENCE_MASK);

@@ -166,12 +166,22 @@ void cw_follow_on_attach(struct cw_group *g, struct cw_peer *peer, const struct 
     g->follow.attach = m->attach;
     if (is_of_reign(last, m)) {
         stream(g); /* what we hold above the common point is of this very reign: it comes again, unneeded */
-    } else if (g->head > m->attach.sequence) {
+        return;
+    }
+    /* What was committed above it was so in a reign that is not ours any more: it must neither get into place
+     * before it is cut, nor into a batch as committed. */
+    g->commit = CW_MIN(g->commit, m->attach.sequence);
+#if CW_PLANTED_BUG == 32 /* a tail is cut that is in no file */
+    begin_cutting(g);
+    return;
+#endif
+    if (g->head > m->attach.sequence) {
         g->follow.state = CW_FOLLOW_SALVAGING;
         cw_salvage_ask(g, m->attach.sequence);
-        cw_group_event(g, 1,
-                       "records %llu to %llu never were committed: they go to a salvage file and are cut",
-                       m->attach.sequence + 1, g->head, 0);
+        cw_group_event(
+            g, 1,
+            "records %llu to %llu are not in the new primary's order: they go to a salvage file and are cut",
+            m->attach.sequence + 1, g->head, 0);
     } else {
         begin_cutting(g);
     }
@@ -181,6 +191,10 @@ void cw_group_on_salvaged(struct cw_group *g, enum cw_status status)
 {
     g->is_image_busy = false;
     g->is_salvaging = false;
+    if (g->tail.is_salvaging) {
+        cw_tail_on_salvaged(g, status);
+        return;
+    }
     if (g->revert.state == CW_REVERT_SALVAGING) {
         cw_revert_on_salvaged(g, status);
         return;
@@ -240,6 +254,7 @@ void cw_follow_take_unbroken(struct cw_group *g)
 {
     while (cw_log_has(g, g->head + 1)) {
         const struct cw_record *r = &cw_log_at(g, ++g->head)->record;
+        cw_heard_record(g, r);
         if (r->kind != CW_RECORD_MARKER)
             cw_overlay_insert(&g->overlay, r->volume, r->offset, r->length, r->sequence);
     }

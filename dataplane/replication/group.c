@@ -39,9 +39,31 @@ const char *cw_role_name(enum cw_role role)
     return (unsigned)role < CW_ROLE_COUNT ? role_rows[role].name : "?";
 }
 
+static void note_turn(struct cw_group *g, enum cw_role role)
+{
+    struct cw_turn *turn = &g->turn;
+    bool was_open = cw_group_is_open(g);
+
+    if (role == CW_ROLE_GATHERING)
+        turn->asked_ns = g->now_ns;
+    if (role == CW_ROLE_PRIMARY && was_open)
+        turn->left_epoch = turn->held_ns = turn->drained_ns = turn->left_ns = 0; /* the drain was given up */
+    else if (role == CW_ROLE_PRIMARY)
+        turn->opened_ns = g->now_ns, turn->opened_epoch = g->epoch;
+    if (!was_open || role == CW_ROLE_PRIMARY)
+        return;
+    if (g->role == CW_ROLE_PRIMARY)
+        turn->left_epoch = g->epoch, turn->held_ns = g->now_ns, turn->drained_ns = turn->left_ns = 0;
+    if (role == CW_ROLE_DRAINED)
+        turn->drained_ns = g->now_ns;
+    if (role == CW_ROLE_REPLICA)
+        turn->left_ns = g->now_ns;
+}
+
 void cw_group_role_set(struct cw_group *g, enum cw_role role)
 {
     CW_ASSERT((role_rows[g->role].may_go_to & CW_TO(role)) && "the drawing in group.h");
+    note_turn(g, role);
     g->role = (uint8_t)role;
 }
 
@@ -55,7 +77,7 @@ static void carve_queue(struct cw_waiter_queue *queue, struct cw_arena *arena, u
 
 static void carve(struct cw_group *g, struct cw_arena *arena, const struct cw_group_config *config)
 {
-    uint32_t held_count = config->log_entries + (CW_SITES_MAX - 1) * CW_PEER_SENDS_MAX;
+    uint32_t held_count = config->log_entries + CW_HELD_SENDS_MAX;
 
     g->log = cw_arena_take(arena, sizeof(struct cw_log_entry) * config->log_entries, 64);
     cw_pool_init(&g->held, arena, held_count, sizeof(struct cw_held), 64);
@@ -71,7 +93,9 @@ static void carve(struct cw_group *g, struct cw_arena *arena, const struct cw_gr
         g->read_slots[i].memory =
             cw_arena_take(arena, (size_t)CW_BATCH_SECTORS_MAX * CW_SECTOR_SIZE, CW_SECTOR_SIZE);
     for (uint32_t i = 0; i < CW_COPY_SLOTS; i++)
-        g->copy_slots[i].memory = cw_arena_take(arena, CW_COPY_CHUNK, CW_SECTOR_SIZE);
+        g->copy_slots[i].memory = cw_arena_take(arena, CW_RECORD_PAYLOAD_MAX, CW_SECTOR_SIZE);
+    for (uint32_t s = 0; s < CW_SITES_MAX; s++)
+        cw_ledger_carve(&g->peers[s].ledger, arena);
     g->actions = cw_arena_take(arena, sizeof(struct cw_action) * action_count, 64);
     g->action_mask = action_count - 1;
     g->short_heads = cw_arena_take(arena, (size_t)CW_SHORT_HEAD * ACTIONS_MAX, 64);
@@ -94,6 +118,9 @@ struct cw_group *cw_group_new(const struct cw_group_config *config, const struct
 {
     CW_ASSERT(cw_is_power_of_two(config->log_entries));
     CW_ASSERT(config->self < CW_SITES_MAX);
+    CW_ASSERT(cw_is_power_of_two(config->copy_chunk_bytes));
+    CW_ASSERT(config->copy_chunk_bytes >= CW_BLOCK_SIZE_MIN &&
+              config->copy_chunk_bytes <= CW_RECORD_PAYLOAD_MAX);
     struct cw_group *g = cw_arena_take(arena, sizeof *g, 64);
     struct cw_group scratch = {0}; /* measuring: the same calls against nothing */
     struct cw_group *target = g ? g : &scratch;
@@ -140,6 +167,8 @@ void cw_group_volume_add(struct cw_group *g, uint16_t volume, uint64_t size, uin
     }
     g->volumes[volume] = (struct cw_volume){
         .is_present = true, .is_device = is_device, .size = size, .base = s->volumes[i].base};
+    for (uint8_t p = 0; p < CW_SITES_MAX; p++)
+        cw_ledger_end(&g->peers[p].ledger);    /* beside its file there is none to go on with */
     for (uint8_t p = 0; p < CW_SITES_MAX; p++) /* what each side has must be compared again */
         if (g->peers[p].is_up && cw_group_is_open(g))
             cw_source_reset(g, &g->peers[p], CW_PEER_GREETING);
@@ -190,6 +219,11 @@ void cw_group_set_replica_timeout(struct cw_group *g, uint64_t timeout_ns)
 {
     CW_ASSERT(timeout_ns > 0);
     g->config.replica_timeout_ns = timeout_ns;
+}
+
+void cw_group_set_copy_brake(struct cw_group *g, uint64_t brake_ns)
+{
+    g->config.copy_brake_ns = brake_ns;
 }
 
 /* ---------------------------------------------------------------- actions */
@@ -279,7 +313,7 @@ void cw_group_on_peer_up(struct cw_group *g, uint8_t site, uint64_t now_ns)
 {
     struct cw_peer *peer = &g->peers[site];
 
-    g->now_ns = now_ns;
+    cw_group_clock(g, now_ns);
     peer->is_up = true;
     peer->session++;
     peer->has_hello = false;
@@ -297,7 +331,7 @@ void cw_group_on_peer_down(struct cw_group *g, uint8_t site, uint64_t now_ns)
 {
     struct cw_peer *peer = &g->peers[site];
 
-    g->now_ns = now_ns;
+    cw_group_clock(g, now_ns);
     peer->is_up = false;
     peer->has_hello = false;
     g->opening.answered &= ~cw_bit(site);
@@ -353,6 +387,7 @@ static bool on_followed(struct cw_group *g, struct cw_peer *peer, const struct c
     case CW_MSG_RECORD:
         return cw_follow_on_record(g, peer, m, body, body_length, handle);
     case CW_MSG_COMMIT:
+        cw_heard_commit(g, m);
         cw_follow_on_commit(g, peer, m);
         return false;
     case CW_MSG_COPY_CHUNK:
@@ -377,7 +412,7 @@ static void on_answer(struct cw_group *g, struct cw_peer *peer, const struct cw_
     else if (m->type == CW_MSG_ATTACHED)
         cw_source_on_attached(g, peer, &m->attached);
     else
-        cw_copy_on_ack(g, peer, &m->copy_ack);
+        cw_copy_on_ack(g, peer, m);
 }
 
 /* Messages overtake each other: a BEGIN of a copy that was left, or an ATTACH, says nothing after a newer one
@@ -408,8 +443,14 @@ bool cw_group_on_message(struct cw_group *g, const struct cw_message *m, uint8_t
     CW_ASSERT(m->from_site < CW_SITES_MAX);
     struct cw_peer *peer = &g->peers[m->from_site];
 
-    g->now_ns = now_ns;
-    if (!peer->is_configured || !peer->is_up || g->is_stopping || g->role == CW_ROLE_DOWN)
+    cw_group_clock(g, now_ns);
+    if (!peer->is_configured || !peer->is_up || g->is_stopping)
+        return false;
+    if (m->type >= CW_MSG_GRANT_ASK) {
+        cw_cover_on_message(g, peer, m);
+        return false;
+    }
+    if (g->role == CW_ROLE_DOWN)
         return false;
     if (is_old_state(peer, m) || is_old_beginning(peer, m))
         return false;
@@ -461,25 +502,28 @@ static void give_back(struct cw_group *g)
 
 void cw_group_step(struct cw_group *g, uint64_t now_ns)
 {
-    CW_ASSERT(now_ns >= g->now_ns || g->now_ns - now_ns < CW_SECOND);
-    g->now_ns = now_ns;
+    cw_group_clock(g, now_ns);
     if (g->role != CW_ROLE_DOWN) {
         cw_open_step(g);
         cw_revert_step(g);
         cw_follow_step(g);
         cw_target_step(g);
+        cw_tail_step(g);
         cw_source_step(g);
         cw_logging_step(g);
         cw_salvage_step(g);
         cw_commit_step(g);
         cw_apply_step(g);
         cw_target_settle(g);
+        cw_landing_step(g);
         cw_members_step(g);
         cw_departures_step(g);
+        cw_watch_step(g);
         cw_checkpoint_step(g);
     } else if (g->is_stopping) {
         g->is_stopped = cw_group_is_idle(g);
     }
+    cw_cover_step(g);
     cw_requests_complete(g);
     if (g->is_stopped)
         give_back(g);
@@ -502,6 +546,8 @@ uint64_t cw_group_deadline_ns(const struct cw_group *g)
 
     if (g->action_head != g->action_tail)
         return g->now_ns;
+    if (cw_grants_has_asks(&g->grants))
+        return g->now_ns + DEADLINE_MIN_NS;
     if (g->role == CW_ROLE_DOWN)
         return CW_NEVER;
     if (is_behind || g->is_stopping)
@@ -513,7 +559,7 @@ uint64_t cw_group_deadline_ns(const struct cw_group *g)
 
 void cw_group_stop(struct cw_group *g, uint64_t now_ns)
 {
-    g->now_ns = now_ns;
+    cw_group_clock(g, now_ns);
     g->is_stopping = true;
     if (g->role > CW_ROLE_REPLICA && !cw_group_is_open(g))
         cw_group_leave(g, g->epoch);

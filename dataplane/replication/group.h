@@ -6,7 +6,8 @@
  * The shell (the store lcore, or the simulator) tells facts by the cw_group_on_* functions and submits
  * requests; then it calls cw_group_step once for the turn, then it pops actions until there are none and
  * carries them out. Actions are answered by the on_* function that their comment names, in a later turn, in
- * any order. Each turn: facts, step, drain. Single thread.
+ * any order. Each turn: facts, step, drain. Single thread. Times are of one clock; where one is older than
+ * what the group was told before, it stays with that.
  *
  * Life: new -> (recovery: see "Starting") -> started as REPLICA -> open -> PRIMARY -> fence or drain -> ...
  */
@@ -26,8 +27,8 @@
 struct cw_block_request;
 
 enum cw_mode { CW_MODE_ASYNC = 0, CW_MODE_SEMI_SYNC, CW_MODE_SYNC, CW_MODE_NETWORK_SYNC, CW_MODE_COUNT };
-/* Requests wait for a set of replicas that the store keeps. The others have none: what they hold when the primary
- * is lost is nobody's promise. */
+/* Requests wait for a set of replicas that the store keeps. The others have none: what they hold when the
+ * primary is lost is nobody's promise. */
 static inline bool cw_mode_has_set(enum cw_mode mode)
 {
     return mode == CW_MODE_SEMI_SYNC || mode == CW_MODE_SYNC;
@@ -72,15 +73,23 @@ struct cw_group_config {
     uint8_t self;  /* site id */
     uint8_t sites; /* bits: all configured sites, self too */
     enum cw_mode mode;
-    uint8_t min_in_sync;             /* 0 or 1 */
-    uint64_t replica_timeout_ns;     /* 5 s */
+    uint8_t min_in_sync;         /* 0 or 1 */
+    uint64_t replica_timeout_ns; /* 5 s */
+    uint64_t
+        copy_brake_ns; /* 2 s: a full copy that fell off the journal may hold a write so long; 0: never */
     uint64_t commit_interval_ns;     /* 100 ms */
     uint64_t gather_timeout_ns;      /* 2 s */
     uint64_t checkpoint_interval_ns; /* 1 s */
     struct cw_identity identity;     /* journal_id is filled from the superblock */
     uint32_t log_entries;            /* records kept in memory, a power of two; the same at all sites */
-    int64_t wall_offset_ns;          /* wall clock less our monotonic one, at the start; decides nothing */
-    uint64_t payload_bytes_soft;     /* above this much unapplied payload the group commits without waiting */
+    uint32_t copy_chunk_bytes; /* a power of two, CW_RECORD_PAYLOAD_MAX at most, and that but for tests */
+    int64_t wall_offset_ns;    /* wall clock less our monotonic one, at the start; decides nothing */
+    uint64_t lease_ns; /* of the cluster; 0 (tests): no grants, and no wait for those of before our start */
+    bool peer_grants;  /* on_store_loss: go on by grants of all other sites; else the store's lease alone
+                          counts */
+    bool is_store_epoch_told;    /* the shell asked the store when it began to start us: */
+    uint64_t store_epoch;        /* and this is what it has, 0: none */
+    uint64_t payload_bytes_soft; /* above this much unapplied payload the group commits without waiting */
 };
 
 struct cw_group;
@@ -224,6 +233,8 @@ bool cw_group_on_message(struct cw_group *group, const struct cw_message *messag
 
 struct cw_open_request {
     uint64_t store_epoch; /* as the store has it; 0: never opened */
+    uint64_t epoch_floor; /* the new epoch is this one at least; 0: the next one will do */
+    bool is_fenced;       /* and it knows that nothing of that epoch is answered any more */
     uint8_t holder;       /* site id, or CW_SITES_MAX: nobody */
     uint8_t members;      /* bits: the store's in-sync set, the holder included */
     uint8_t in_memory;    /* bits: members that count as the same process only, as in semi-sync */
@@ -232,7 +243,8 @@ struct cw_open_request {
     bool accept_loss;  /* also of what a full copy was bringing: the image of before it is opened */
     bool inconsistent; /* and, without one, whatever is there */
 };
-/* CW_REFUSED: cw_group_status.refusal says why. Else it ends as PRIMARY or back as REPLICA with a refusal. */
+/* CW_REFUSED: cw_group_status.refusal says why; CW_AGAIN: if it says something, a primary lives by our grant.
+ * Else it ends as PRIMARY or back as REPLICA with a refusal. */
 enum cw_status cw_group_open(struct cw_group *group, const struct cw_open_request *open,
                              uint64_t now_ns) CW_MUST_CHECK;
 /* ok: the store has it. again: an old lease may run; asked again in 100 ms. Else refused, why is copied. */
@@ -253,6 +265,8 @@ enum cw_status cw_group_resync(struct cw_group *group, uint8_t peer) CW_MUST_CHE
 void cw_group_set_mode(struct cw_group *group, enum cw_mode mode, uint8_t min_in_sync, uint8_t sites);
 /* Counts for waits that are under way, too. */
 void cw_group_set_replica_timeout(struct cw_group *group, uint64_t timeout_ns);
+/* Not in async, where no write ever waits for a path. */
+void cw_group_set_copy_brake(struct cw_group *group, uint64_t brake_ns);
 /* Tells the group of a volume (before records for it can be applied). Volume ids are never used again. */
 void cw_group_volume_add(struct cw_group *group, uint16_t volume, uint64_t size, uint64_t base,
                          bool is_device);
@@ -313,22 +327,39 @@ struct cw_journal *cw_group_journal(struct cw_group *group);
     X(CW_GROUP_WRITE_BYTES, "write_bytes")                                                                   \
     X(CW_GROUP_READS, "reads")                                                                               \
     X(CW_GROUP_FLUSHES, "flushes")                                                                           \
-    X(CW_GROUP_BATCHES, "journal_batches") X(CW_GROUP_SYNCS, "journal_syncs")                                \
-        X(CW_GROUP_APPLIED, "records_applied") X(CW_GROUP_RECEIVED, "records_received")                      \
-            X(CW_GROUP_DUPLICATE, "records_duplicate") X(CW_GROUP_STALE, "stale_refused")                    \
-                X(CW_GROUP_BAD_HASH, "payload_hash_mismatch") X(CW_GROUP_BAD_FIELD, "impossible_field")      \
-                    X(CW_GROUP_OVER_WINDOW, "over_window") X(CW_GROUP_CATCHUP_READS, "catchup_reads")        \
-                        X(CW_GROUP_COPY_CHUNKS, "copy_chunks") X(CW_GROUP_HELD, "answers_held")              \
-                            X(CW_GROUP_CHECKPOINTS, "checkpoints")
+    X(CW_GROUP_BATCHES, "journal_batches")                                                                   \
+    X(CW_GROUP_SYNCS, "journal_syncs")                                                                       \
+    X(CW_GROUP_APPLIED, "records_applied")                                                                   \
+    X(CW_GROUP_RECEIVED, "records_received") X(CW_GROUP_DUPLICATE, "records_duplicate")                      \
+        X(CW_GROUP_STALE, "stale_refused") X(CW_GROUP_BAD_HASH, "payload_hash_mismatch")                     \
+            X(CW_GROUP_BAD_FIELD, "impossible_field") X(CW_GROUP_OVER_WINDOW, "over_window")                 \
+                X(CW_GROUP_CATCHUP_READS, "catchup_reads") X(CW_GROUP_COPY_CHUNKS, "copy_chunks")            \
+                    X(CW_GROUP_HELD, "answers_held") X(CW_GROUP_CHECKPOINTS, "checkpoints")
 enum { CW_GROUP_COUNTERS(CW_COUNTER_ENUM) CW_GROUP_COUNTER_COUNT };
 extern const char *const cw_group_counter_names[CW_GROUP_COUNTER_COUNT];
+
+/* What the last primary that we followed said last. */
+struct cw_heard {
+    uint64_t epoch, reign; /* 0: nothing yet */
+    uint64_t head;         /* the last sequence that it had given out */
+    uint64_t at_ns;        /* when we heard it */
+    uint64_t time_ns;      /* when it said so, by its own clock */
+    uint64_t
+        newest_ns; /* by that clock: when the newest record of its reign that we hold was written; 0: none */
+    uint64_t
+        rate_milli; /* records in a thousand seconds that it gave out, in the busier of the last two spans */
+    struct {
+        uint64_t head, time_ns, rate_milli;
+    } span; /* of a second or more: where it began; the rate of the one before */
+};
 
 struct cw_peer_status {
     uint8_t state; /* enum cw_peer_state */
     bool is_member;
     bool is_awaited; /* network-sync: writes wait until they have left towards it */
     bool needs_copy;
-    uint64_t left; /* network-sync: up to here everything has */
+    bool is_stalled; /* connected, lacks something, and nothing has moved for long */
+    uint64_t left;   /* network-sync: up to here everything has */
     struct cw_sequences sequences;
     struct cw_identity identity;
     uint64_t lag_bytes; /* acknowledged payload it has not made durable */
@@ -339,6 +370,25 @@ struct cw_peer_status {
     char reason[160];
 };
 
+/* The last time that we ceased, and the last opening: when, by the caller's clock. 0: not since the start.
+ * For people and measuring; nothing is decided by it. */
+struct cw_turn {
+    uint64_t left_epoch; /* of the reign that ended, or is being drained */
+    uint64_t held_ns, drained_ns,
+        left_ns; /* requests wait from here; everybody is level; nothing more is answered */
+    uint64_t opened_epoch;
+    uint64_t asked_ns, opened_ns; /* asked to open; requests are taken */
+};
+
+/* What lets a primary acknowledge. */
+enum cw_cover { CW_COVER_NONE = 0, CW_COVER_STORE, CW_COVER_GRANTS };
+
+struct cw_grant_status {
+    bool is_needed;        /* we are primary, and this site must grant for us to go on without the store */
+    uint64_t remaining_ns; /* 0: it has granted nothing, or no longer */
+    uint8_t result;        /* enum cw_grant_result of its last answer */
+};
+
 struct cw_group_status {
     uint8_t role;
     uint8_t primary; /* site id as far as known; CW_SITES_MAX: unknown */
@@ -346,6 +396,12 @@ struct cw_group_status {
     uint64_t epoch, reign;
     bool is_frozen; /* answers are held now */
     bool is_damaged;
+    uint8_t cover; /* enum cw_cover; while primary */
+    bool peer_grants;
+    uint64_t store_remaining_ns; /* of the store's lease */
+    struct cw_grant_status grants[CW_SITES_MAX];
+    uint8_t granted_to;            /* our own grant: the site that has it; CW_SITES_MAX: none runs */
+    uint64_t granted_remaining_ns; /* how long nothing is claimed here because of it, or of our start */
     uint32_t image_state;
     /* COPYING, and an older whole image stands beside the copy: after this sequence, last written in this
      * epoch, since this second of the wall clock. 0: there is none. */
@@ -353,9 +409,11 @@ struct cw_group_status {
     char reason[160];  /* DOWN, or frozen: why */
     char refusal[160]; /* the last open that was refused: why, and what would help */
     uint64_t head, completed;
+    struct cw_heard heard;
     struct cw_sequences sequences;
     uint64_t applied_limit;
     uint8_t members; /* bits */
+    struct cw_turn turn;
     struct cw_identity identity;
     struct cw_history history;
     uint64_t journal_bytes, journal_used_bytes, journal_oldest;

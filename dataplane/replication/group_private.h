@@ -11,9 +11,14 @@
  *     source.c     the primary's side of each peer: greeting, attaching, streaming, acknowledgements
  *     follow.c     the replica's side: attach, records, commit, acknowledgements
  *     copy_source.c, copy_target.c   the full copy
+ *     ledger.c     what a copied site does not have yet
  *     revert.c     back to the image of before a copy that was not finished
  *     anew.c       a log that begins anew
  *     members.c    the in-sync set
+ *     grants.c     going on without the store: the rules
+ *     cover.c      the same: messages, words, when a claim may be sent
+ *     watch.c      who lacks something and gets nothing
+ *     landing.c    how a site gets into it while writes go on
  *     departures.c network-sync: what has left towards whom
  *     open.c       opening for writes; fence; drain
  *     recover.c    starting
@@ -29,26 +34,32 @@
 #include "base/numbers.h"
 #include "base/pool.h"
 #include "replication/ages.h"
+#include "replication/grants.h"
 #include "replication/group.h"
 #include "replication/history.h"
+#include "replication/ledger.h"
 #include "replication/overlay.h"
 
 #ifndef CW_PLANTED_BUG
 #define CW_PLANTED_BUG 0
 #endif
 
-#define CW_APPLY_SLOTS         32u
-#define CW_READ_SLOTS          4u /* journal batches held in memory for catching up */
-#define CW_COPY_SLOTS          8u /* chunks read and not yet delivered, all peers */
-#define CW_COPY_CHUNK          CW_RECORD_PAYLOAD_MAX
-#define CW_JOURNAL_RESERVE     (CW_BATCH_SECTORS_MAX + 64u) /* sectors for what must go on when writes may not */
-#define CW_BATCH_ONE_WRITE     (4u + CW_RECORD_PAYLOAD_MAX / CW_SECTOR_SIZE)
-#define CW_PEER_SENDS_MAX      1024u /* bodies on their way to one peer */
-#define CW_PEER_SEND_BYTES_MAX (16u << 20)
+#define CW_APPLY_SLOTS 32u
+#define CW_READ_SLOTS  4u /* journal batches held in memory for catching up */
+/* Chunks read and not yet delivered, all peers: 4 MiB a round trip, each with memory of its own. */
+#define CW_COPY_SLOTS 32u
+#define CW_JOURNAL_RESERVE                                                                                   \
+    (CW_BATCH_SECTORS_MAX + 64u) /* sectors for what must go on when writes may not                          \
+                                  */
+#define CW_BATCH_ONE_WRITE (4u + CW_RECORD_PAYLOAD_MAX / CW_SECTOR_SIZE)
+/* Bodies on their way to one peer: 1 Gb/s x 500 ms; more take longer to come than a member may stay silent.
+ */
+#define CW_PEER_SENDS_MAX      4096u
+#define CW_PEER_SEND_BYTES_MAX (64u << 20)
 /* of all peers; a session that ended may still give some back while the next one sends */
-#define CW_HELD_SENDS_MAX      ((CW_SITES_MAX - 1) * CW_PEER_SENDS_MAX)
-#define CW_FLUSHES_MAX         8192u
-#define CW_BATCHES_IN_FLIGHT   4u /* enough to keep a device busy, few enough to let batches grow */
+#define CW_HELD_SENDS_MAX    (2 * CW_PEER_SENDS_MAX)
+#define CW_FLUSHES_MAX       8192u
+#define CW_BATCHES_IN_FLIGHT 4u /* enough to keep a device busy, few enough to let batches grow */
 
 /* A payload and how many still look at it: the log entry, and every send of it. */
 struct cw_held {
@@ -104,25 +115,27 @@ struct cw_copy_slot {
     uint8_t peer;
     uint32_t generation;
     uint64_t copy_id;
-    uint16_t volume;
-    uint32_t length;
-    uint64_t offset;
+    struct cw_extent extent;
     uint64_t ticket_phase;
     uint8_t *memory;
 };
 
-/* The primary's view of a copy to one peer. */
+/* The primary's view of the part of a copy that is under way to one peer. */
 struct cw_copy_source {
-    uint64_t id;
-    uint16_t volume; /* cursor: next extent to read */
-    uint64_t offset;
+    uint64_t id;          /* 0: none is */
+    bool is_bulk;         /* no records go along: it is followed by another part */
+    struct cw_extent now; /* what is being read; length: of what is not asked for yet */
     bool is_end_sent;
     uint32_t in_flight; /* slots */
     uint64_t chunks_sent, chunks_acked;
-    uint64_t
-        sequences[CW_COPY_SLOTS * 2]; /* S of chunk i at i % count, for those sent and not acknowledged */
+    /* Chunk i at i % count: those that may not be in place over there, which are fewer. */
+    struct {
+        uint64_t sequence; /* as of which it was read */
+        struct cw_extent extent;
+    } sent[CW_COPY_SLOTS * 2];
     uint64_t start_sequence;
     uint64_t sequence_max;
+    uint64_t record_bytes; /* sent in this part */
     uint64_t bytes_done, bytes_total, started_ns;
 };
 
@@ -136,8 +149,9 @@ struct cw_peer {
     uint16_t session; /* counts sessions: late answers carry another one */
     uint64_t serial_seen;
     uint64_t beginning_seen; /* the same, of ATTACH and COPY_BEGIN */
-    bool owes_hello; /* asked while a cut was under way: said when it is made */
+    bool owes_hello;         /* asked while a cut was under way: said when it is made */
     uint64_t hello_asked_ns;
+    uint64_t lacks_since_ns; /* a volume that began with data here; 0: none */
     struct cw_message_hello hello;
     uint8_t hello_flags;
     uint64_t hello_epoch, hello_reign;
@@ -150,14 +164,26 @@ struct cw_peer {
     uint64_t told_sync; /* sync_to last asked for */
     uint32_t sends;     /* bodies on their way in this session */
     uint64_t send_bytes;
-    uint16_t attaches;   /* counted: departures of before the last one carry another number */
-    bool is_awaited;     /* network-sync: what is acknowledged has left towards it */
-    uint64_t left;       /* network-sync: last sequence that has, in this attachment */
-    uint64_t left_ns;    /* last time that moved, or had nothing to do */
+    uint16_t attaches;    /* counted: departures of before the last one carry another number */
+    bool is_awaited;      /* network-sync: what is acknowledged has left towards it */
+    uint64_t left;        /* network-sync: last sequence that has, in this attachment */
+    uint64_t left_ns;     /* last time that moved, or had nothing to do */
     uint64_t progress_ns; /* last time it moved, or had nothing to do */
     uint64_t heard_ns;    /* last ACK, while it is attached or copied */
-    int32_t read_slot; /* journal batch being sent from, -1: none */
+    int32_t read_slot;    /* journal batch being sent from, -1: none */
     struct cw_copy_source copy;
+    struct cw_ledger ledger; /* outlives parts of a copy, and sessions */
+    bool has_fallen_off;     /* the copy did: writes came faster than it */
+    uint64_t bulk_bytes;     /* what the last part without records began with; 0: it was another one */
+    uint64_t copy_told_ns;   /* last event of a part */
+    uint64_t brake_told_ns;
+    bool is_landing;                      /* whole after such a copy, and not yet in the set */
+    uint64_t landing_head, landing_acked; /* when that began */
+    uint64_t joins_since_ns;              /* answers wait for it, so that it gets level; 0: they do not */
+    uint64_t joins_again_ns;
+    uint64_t moved_ns;   /* last time it acknowledged something new, or lacked nothing */
+    uint64_t stalled_ns; /* when that was last found to be long ago */
+    bool is_stalled;     /* told, and nothing has moved since */
     char reason[160];
 };
 
@@ -197,7 +223,8 @@ struct cw_copy_target {
     bool has_end;
     uint64_t end_chunks, end_sequence;
     bool is_ack_due;
-    uint8_t failed; /* enum cw_status, when it ended badly */
+    bool is_continued; /* into the files as an earlier part left them */
+    uint8_t failed;    /* enum cw_status, when it ended badly */
 };
 
 /* The way back to the image of before a copy. */
@@ -235,6 +262,15 @@ struct cw_follow {
     uint64_t ack_ns;
     uint64_t echo_time_ns;
     uint64_t sync_to;
+    struct cw_heard heard; /* outlives the stream */
+};
+
+/* Diverged: our tail, which is in place already, is kept while an operator makes up his mind. */
+struct cw_tail {
+    bool is_salvaging; /* ends with on_salvaged */
+    bool is_kept;
+    uint64_t above, head, epoch, reign; /* of what is being kept, or is: the last record's */
+    uint64_t again_ns;                  /* it failed: not before */
 };
 
 struct cw_opening {
@@ -245,7 +281,7 @@ struct cw_opening {
     uint8_t best;            /* site to fetch from */
     uint64_t fetch_to;
     uint64_t fetch_asked_ns;
-    uint64_t progress_ns;       /* a fetched record came */
+    uint64_t progress_ns;     /* a fetched record came */
     uint64_t fetch_piece_end; /* asked for up to here; 0: nothing asked yet */
     uint64_t claim_again_ns;
     uint64_t epoch;
@@ -254,9 +290,9 @@ struct cw_opening {
 };
 
 struct cw_set {
-    uint8_t members; /* site bits, self included */
-    uint8_t asked;   /* the set asked for and not yet answered; 0: nothing asked */
-    bool is_in_flight;  /* a SET is not yet answered, of this reign or of an earlier one */
+    uint8_t members;   /* site bits, self included */
+    uint8_t asked;     /* the set asked for and not yet answered; 0: nothing asked */
+    bool is_in_flight; /* a SET is not yet answered, of this reign or of an earlier one */
     uint64_t retry_ns;
     struct cw_identity identities[CW_SITES_MAX];
 };
@@ -272,11 +308,15 @@ struct cw_volume {
 struct cw_group {
     struct cw_group_config config;
     uint8_t role;
-    uint64_t now_ns;       /* of the current step or event */
-    uint64_t epoch, reign; /* of our own reign while primary, else of the history's last */
-    uint64_t lease_deadline_ns;
-    struct cw_ages ages; /* of what our reign wrote */
+    uint64_t now_ns;            /* of the current step or event */
+    uint64_t epoch, reign;      /* of our own reign while primary, else of the history's last */
+    uint64_t lease_deadline_ns; /* the store's; what counts is cw_cover_ends_ns */
+    struct cw_grants grants;
+    uint8_t cover_told;   /* enum cw_cover: what the last event said */
+    bool is_covered_once; /* by the store, in this reign */
+    struct cw_ages ages;  /* of what our reign wrote */
     uint64_t drain_ends_ns;
+    struct cw_turn turn;
     bool is_claim_in_flight; /* a CLAIM is not yet answered, of this opening or of one that was left */
     bool is_stopping, is_stopped;
     char reason[160], refusal[160];
@@ -289,7 +329,7 @@ struct cw_group {
     uint64_t log_first; /* lowest sequence that may be in memory: retired + 1 */
     struct cw_pool held;
     struct cw_overlay overlay;
-    uint64_t payload_bytes; /* of entries in memory */
+    uint64_t payload_bytes;  /* of entries in memory */
     uint64_t unlogged_bytes; /* primary: payload of records that are in no batch yet */
     uint32_t held_sends;     /* references that sends have, of all sessions */
 
@@ -298,13 +338,18 @@ struct cw_group {
     uint64_t logged;    /* in a batch, written or not */
     uint64_t commit;    /* we know it */
     uint64_t completed; /* highest sequence acknowledged to a writer */
-    uint64_t flushed;   /* highest sequence acknowledged as durable */
-    uint64_t issued;    /* apply asked for, unbroken */
-    uint64_t applied;   /* in place, unbroken */
+    struct {
+        uint64_t seen, gone; /* completed, as it was at at_ns, and the time before */
+        uint64_t at_ns;
+    } answers;
+    uint64_t flushed; /* highest sequence acknowledged as durable */
+    uint64_t issued;  /* apply asked for, unbroken */
+    uint64_t applied; /* in place, unbroken */
     uint64_t applied_limit;
 
     /* requests */
     struct cw_waiter_queue writes, flushes;
+    uint64_t no_room_since_ns; /* no write entered since, for want of room in the ring; 0: the last one did */
     uint32_t read_phase;
     uint64_t reads[2];   /* in flight, by the phase in which they began */
     uint64_t phase_mark; /* applied when the phase turned: may retire when the old phase's reads are gone */
@@ -326,7 +371,8 @@ struct cw_group {
     struct cw_superblock super;
     uint8_t *super_block;                            /* 4 KiB, in flight */
     uint64_t super_asked, super_writing, super_done; /* tickets */
-    uint64_t super_name, super_writing_name; /* of what must not be forgotten: in the last generation; in flight */
+    uint64_t super_name,
+        super_writing_name; /* of what must not be forgotten: in the last generation; in flight */
     bool is_super_in_flight;
     bool is_volumes_syncing; /* a VOLUMES_SYNC is out, of the copy's files or of the current ones */
     bool is_copy_syncing;
@@ -343,10 +389,13 @@ struct cw_group {
     struct cw_opening opening;
     struct cw_follow follow;
     struct cw_copy_target target;
+    uint64_t
+        filled_by; /* id of the last part of a copy that went into the new files as they are; 0: none did */
     struct cw_revert revert;
-    bool is_image_busy; /* an IMAGE or SALVAGE action is out */
+    bool is_image_busy;                   /* an IMAGE or SALVAGE action is out */
     bool is_salvage_wanted, is_salvaging; /* the SALVAGE waits for the journal; is out */
     uint64_t salvage_above;
+    struct cw_tail tail;
 
     uint64_t serial; /* of the last message sent; begins with the time of the start */
     uint64_t copy_serial;
@@ -367,8 +416,8 @@ struct cw_group {
     cw_counter counters[CW_GROUP_COUNTER_COUNT];
 };
 
-#define CW_SHORT_HEAD        192u
-#define CW_LONG_HEADS        32u
+#define CW_SHORT_HEAD 192u
+#define CW_LONG_HEADS 32u
 
 /* group.c */
 struct cw_action *cw_group_act(struct cw_group *g, enum cw_action_type type);
@@ -410,6 +459,11 @@ uint64_t cw_member_holds(const struct cw_group *g, const struct cw_peer *peer);
 uint64_t cw_member_keeps(const struct cw_group *g, const struct cw_peer *peer);
 uint8_t cw_wait_mask(const struct cw_group *g); /* members whose word completions need, self excluded */
 
+/* tail.c */
+void cw_tail_step(struct cw_group *g);
+void cw_tail_on_salvaged(struct cw_group *g, enum cw_status status);
+/* Are all records above this sequence in a salvage file, since this process started? */
+bool cw_tail_is_kept(const struct cw_group *g, uint64_t above);
 /* salvage.c */
 /* For whoever is in a state SALVAGING: the action follows when the journal has all that it is to read. */
 void cw_salvage_ask(struct cw_group *g, uint64_t above);
@@ -451,6 +505,9 @@ uint64_t cw_source_deadline(const struct cw_group *g);
 void cw_follow_step(struct cw_group *g);
 uint64_t cw_follow_deadline(const struct cw_group *g);
 void cw_follow_on_attach(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message);
+/* heard.c: what the primary says, for the day on which it says no more */
+void cw_heard_commit(struct cw_group *g, const struct cw_message *m);
+void cw_heard_record(struct cw_group *g, const struct cw_record *record);
 bool cw_follow_on_record(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message,
                          uint8_t *body, uint32_t body_length, uint64_t handle);
 void cw_follow_on_commit(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message);
@@ -467,19 +524,46 @@ void cw_group_cut(struct cw_group *g, uint64_t sequence);
 
 /* copy_source.c */
 void cw_copy_begin(struct cw_group *g, struct cw_peer *peer);
+/* A record entered: it is noted for whoever is being copied. */
+void cw_copy_note_write(struct cw_group *g, const struct cw_record *record);
+/* The journal is to lose what a copy needs: it goes on without, and gets it as part of the volumes. */
+void cw_copy_fall_off(struct cw_group *g, struct cw_peer *peer);
+/* May what this copy needs keep its place in a full ring, so that writes wait for it? */
+bool cw_copy_brakes(const struct cw_group *g, const struct cw_peer *peer);
+/* May records go to a site that is being copied? Not so many that no chunk would get through. */
+bool cw_copy_lets_records(const struct cw_group *g, const struct cw_peer *peer);
+static inline bool cw_is_copying(const struct cw_peer *peer)
+{
+    return peer->state == CW_PEER_COPY_BEGIN || peer->state == CW_PEER_COPYING;
+}
 void cw_copy_step(struct cw_group *g, struct cw_peer *peer);
-void cw_copy_on_ack(struct cw_group *g, struct cw_peer *peer, const struct cw_message_copy_ack *ack);
+void cw_copy_on_ack(struct cw_group *g, struct cw_peer *peer, const struct cw_message *m);
 /* departures.c */
 /* The record was just given to cw_group_send. */
 void cw_departure_ask(struct cw_group *g, const struct cw_peer *peer, uint64_t sequence);
-/* Whoever is streamed to is awaited from the moment when all that was acknowledged has left towards it, and no longer
- * when nothing leaves for replica_timeout. */
+/* Whoever is streamed to is awaited from the moment when all that was acknowledged has left towards it, and
+ * no longer when nothing leaves for replica_timeout. */
 void cw_departures_step(struct cw_group *g);
 /* Has left towards everybody awaited. */
 uint64_t cw_departures_all(const struct cw_group *g);
 void cw_copy_on_sent(struct cw_group *g, uint32_t slot);
 void cw_copy_abandon(struct cw_group *g, struct cw_peer *peer);
 void cw_copy_on_volume_removed(struct cw_group *g, uint16_t volume); /* while it still is present */
+
+/* landing.c */
+void cw_landing_begin(struct cw_group *g, struct cw_peer *peer);
+void cw_landing_step(struct cw_group *g);
+/* May a write wait for a site that is copied, or lands? None has waited for copy_brake. */
+bool cw_brake_may_hold(const struct cw_group *g);
+bool cw_landing_brakes(const struct cw_group *g, const struct cw_peer *peer);
+/* May so many records enter? */
+bool cw_landing_lets(const struct cw_group *g, uint64_t records);
+uint8_t
+cw_landing_mask(const struct cw_group *g); /* sites that answers wait for, and that are no members yet */
+
+/* watch.c */
+#define CW_STALL_NS (30 * CW_SECOND)
+void cw_watch_step(struct cw_group *g);
 
 /* copy_target.c */
 void cw_target_step(struct cw_group *g);
@@ -489,8 +573,8 @@ bool cw_target_on_chunk(struct cw_group *g, struct cw_peer *peer, const struct c
 void cw_target_on_end(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message);
 void cw_target_on_salvaged(struct cw_group *g, enum cw_status status);
 void cw_target_on_synced(struct cw_group *g);
-/* The chunk whose place in the order comes before record `next`; NULL: none. */
-struct cw_chunk *cw_target_chunk_due(struct cw_group *g, uint64_t next);
+/* The next chunk to be put in place, before the record after `issued`; NULL: it has not come. */
+struct cw_chunk *cw_target_chunk_due(struct cw_group *g);
 void cw_target_chunk_applied(struct cw_group *g, uint64_t index);
 void cw_target_forget(struct cw_group *g); /* drops chunks held; the superblock keeps saying unfinished */
 /* Gives the payloads of all chunks back. */
@@ -520,6 +604,21 @@ void cw_anew_jump(struct cw_group *g, uint64_t sequence);
 /* members.c */
 void cw_members_step(struct cw_group *g);
 
+/* cover.c */
+void cw_cover_start(struct cw_group *g);
+void cw_cover_step(struct cw_group *g);
+/* A GRANT_ASK, GRANT or GRANT_RELEASE. */
+void cw_cover_on_message(struct cw_group *g, const struct cw_peer *peer, const struct cw_message *m);
+/* Until when a primary may acknowledge: the store's lease, or grants of all others, whichever ends later. */
+static inline uint64_t cw_cover_ends_ns(const struct cw_group *g)
+{
+    return CW_MAX(g->lease_deadline_ns, cw_grants_deadline_ns(&g->grants, g->epoch, g->reign));
+}
+/* May an opening begin, or is our grant in use? Then g->refusal says so. */
+bool cw_cover_may_open(struct cw_group *g, const struct cw_open_request *open);
+bool cw_cover_may_claim(const struct cw_group *g);
+void cw_cover_status(const struct cw_group *g, uint64_t now_ns, struct cw_group_status *status);
+
 /* open.c */
 void cw_open_step(struct cw_group *g);
 enum cw_status cw_open_refuse(struct cw_group *g, const char *why);
@@ -544,6 +643,14 @@ static inline void cw_super_set_whole(struct cw_superblock *s)
     s->image_sequence = s->image_time_s = s->copy_id = 0;
     s->image_history = (struct cw_history){0};
     s->must_switch = false;
+}
+
+/* Facts of a turn bear the time at which it began, requests the one at which they came; between the two the
+ * process may have stood still for any time. A time that went back would make each wait longer than any
+ * limit. */
+static inline void cw_group_clock(struct cw_group *g, uint64_t now_ns)
+{
+    g->now_ns = CW_MAX(g->now_ns, now_ns);
 }
 
 /* Small questions. */

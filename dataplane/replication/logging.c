@@ -9,6 +9,8 @@
  */
 #include "replication/group_private.h"
 
+#define ANSWER_LEAVES_NS (5 * CW_MS)
+
 static bool is_under_pressure(const struct cw_group *g)
 {
     return g->payload_bytes > g->config.payload_bytes_soft || g->head - g->log_first > g->log_mask / 2;
@@ -39,8 +41,31 @@ static void note_logged(struct cw_group *g, uint64_t sequence)
     g->unlogged_bytes -= CW_MIN(length, g->unlogged_bytes); /* a replica does not count them */
 }
 
+/* Answers that were decided on leave in the same turn, but a connection that is busy sends them in the next one.
+ * What was decided on some turns ago is gone for sure. */
+static void note_answers(struct cw_group *g)
+{
+    if (g->now_ns - g->answers.at_ns < ANSWER_LEAVES_NS)
+        return;
+    g->answers.gone = g->answers.seen;
+    g->answers.seen = g->completed;
+    g->answers.at_ns = g->now_ns;
+}
+
+/* Of this reign's writes. With the lease gone answers are held at the last moment, so nothing is told. */
+static uint64_t answered_to_log(const struct cw_group *g)
+{
+    const struct cw_history_entry *reign = cw_history_last(&g->super.history);
+
+    if (!cw_group_is_open(g) || g->now_ns >= g->lease_deadline_ns || !reign ||
+        g->answers.gone < reign->first_sequence)
+        return 0;
+    return g->answers.gone;
+}
+
 static void issue_batch(struct cw_group *g, bool dsync)
 {
+    cw_journal_answered(g->journal, answered_to_log(g));
     const struct cw_journal_batch *batch = cw_journal_close(g->journal, commit_to_log(g, g->logged), dsync);
     struct cw_action *action = cw_group_act(g, CW_ACT_JOURNAL_WRITE);
 
@@ -114,6 +139,7 @@ static bool wants_sync(const struct cw_group *g)
 
 void cw_logging_step(struct cw_group *g)
 {
+    note_answers(g);
     write_records(g);
     write_commit(g);
     if (wants_sync(g)) {

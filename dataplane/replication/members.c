@@ -28,7 +28,7 @@ static void ask(struct cw_group *g, uint8_t members)
 
 void cw_group_on_set_changed(struct cw_group *g, bool ok, uint64_t now_ns)
 {
-    g->now_ns = now_ns;
+    cw_group_clock(g, now_ns);
     g->set.is_in_flight = false;
     if (!cw_group_is_open(g) || !g->set.asked)
         return; /* of an earlier reign: this one has asked nothing yet, it waited for this answer */

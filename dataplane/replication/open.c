@@ -67,12 +67,14 @@ static enum cw_status refuse_image(struct cw_group *g)
 
 enum cw_status cw_group_open(struct cw_group *g, const struct cw_open_request *open, uint64_t now_ns)
 {
-    g->now_ns = now_ns;
+    cw_group_clock(g, now_ns);
     CW_ASSERT(open->reign != 0);
     if (g->role == CW_ROLE_DOWN || g->is_stopping)
         return CW_SHUTDOWN;
     if (g->role != CW_ROLE_REPLICA)
         return CW_EXISTS;
+    if (!cw_cover_may_open(g, open))
+        return CW_AGAIN;
     if (!is_image_usable(g, open))
         return refuse_image(g);
     if (cw_group_is_changing(g) || g->is_claim_in_flight)
@@ -331,9 +333,9 @@ static void claim(struct cw_group *g)
     g->sync_wanted = CW_MAX(g->sync_wanted, g->head);
     /* What the store is told must outlive us: the records, and the history by which they count. */
     if (o->is_claim_sent || g->now_ns < o->claim_again_ns || cw_group_durable(g) < g->head ||
-        !cw_super_is_done(g, o->super_ticket) || !cw_group_can_send(g))
+        !cw_super_is_done(g, o->super_ticket) || !cw_group_can_send(g) || !cw_cover_may_claim(g))
         return;
-    o->epoch = next_epoch(g);
+    o->epoch = CW_MAX(next_epoch(g), o->request.epoch_floor);
 #if CW_PLANTED_BUG == 4 /* the reign of before the restart goes on */
     const struct cw_history_entry *last = cw_history_last(&g->super.history);
     if (last) {
@@ -354,11 +356,20 @@ static void claim(struct cw_group *g)
     action->identities = g->set.identities;
 }
 
+/* For people, one day: when was it that a record of this reign was written? */
+static void note_opening(struct cw_group *g)
+{
+    memmove(&g->super.openings[1], &g->super.openings[0],
+            sizeof g->super.openings[0] * (CW_OPENINGS_MAX - 1));
+    g->super.openings[0].epoch = g->epoch;
+    g->super.openings[0].wall_offset_ns = g->config.wall_offset_ns;
+}
+
 void cw_group_on_claimed(struct cw_group *g, enum cw_claim_result result, const char *why, uint64_t now_ns)
 {
     struct cw_opening *o = &g->opening;
 
-    g->now_ns = now_ns;
+    cw_group_clock(g, now_ns);
     g->is_claim_in_flight = false;
     if (g->role != CW_ROLE_CLAIMING || !o->is_claim_sent)
         return; /* of an opening that was left: whatever the store has now, the next one asks anew */
@@ -378,6 +389,7 @@ void cw_group_on_claimed(struct cw_group *g, enum cw_claim_result result, const 
 #endif
         cw_history_add(&g->super.history, g->epoch, g->reign, g->head + 1);
     cw_super_set_whole(&g->super); /* else --inconsistent was asked for */
+    note_opening(g);
     o->super_ticket = cw_super_ask(g);
     memset(&g->target, 0, sizeof g->target);
     cw_group_role_set(g, CW_ROLE_OPENING);
@@ -400,6 +412,7 @@ static void begin_reign(struct cw_group *g)
     g->set.asked = 0;
     g->set.retry_ns = 0;
     g->completed = g->flushed = g->head;
+    memset(&g->answers, 0, sizeof g->answers);
     g->unlogged_bytes = 0;
     g->commit = CW_MIN(g->commit, g->head); /* more may have been committed in a history that was lost */
     g->sync_wanted = CW_MIN(g->sync_wanted, g->head);
@@ -464,7 +477,7 @@ void cw_group_leave(struct cw_group *g, uint64_t seen_epoch)
 
 void cw_group_fence(struct cw_group *g, uint64_t epoch, uint64_t now_ns)
 {
-    g->now_ns = now_ns;
+    cw_group_clock(g, now_ns);
     if (g->role > CW_ROLE_REPLICA && (!cw_group_is_open(g) || g->epoch <= epoch)) {
         cw_group_leave(g, epoch);
         cw_requests_complete(g); /* answers SHUTDOWN to what was waiting */
@@ -481,7 +494,7 @@ static bool is_any_peer_streaming(const struct cw_group *g)
 
 enum cw_status cw_group_drain(struct cw_group *g, uint64_t now_ns)
 {
-    g->now_ns = now_ns;
+    cw_group_clock(g, now_ns);
     if (g->role == CW_ROLE_DRAINING || g->role == CW_ROLE_DRAINED)
         return CW_OK;
     if (g->role != CW_ROLE_PRIMARY)

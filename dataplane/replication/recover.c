@@ -137,6 +137,7 @@ void cw_group_start(struct cw_group *g, const uint64_t new_journal_id[2], uint64
         g->log_first = head + 1; /* nothing here is to be applied: a copy or a salvage comes */
         g->commit = g->applied = g->issued = g->phase_mark = head;
     }
+    cw_cover_start(g);
     g->next_journal_id[0] = new_journal_id[0];
     g->next_journal_id[1] = new_journal_id[1];
     if (g->is_recovered_damaged) {

@@ -41,12 +41,16 @@ static enum cw_status may_enter(struct cw_group *g, uint64_t records, uint64_t b
 
     if (g->is_stopping || !cw_group_is_open(g))
         return CW_SHUTDOWN;
-    if (g->role != CW_ROLE_PRIMARY || g->now_ns >= g->lease_deadline_ns)
+    if (g->role != CW_ROLE_PRIMARY || g->now_ns >= cw_cover_ends_ns(g))
         return CW_AGAIN;
     if (!cw_log_has_room(g, records) || queue_is_full(&g->writes) || queue_is_full(&g->flushes))
         return CW_AGAIN;
-    if (cw_journal_room(g->journal) < sectors + CW_JOURNAL_RESERVE)
+    if (cw_journal_room(g->journal) < sectors + CW_JOURNAL_RESERVE || !cw_landing_lets(g, records)) {
+        if (g->no_room_since_ns == 0)
+            g->no_room_since_ns = g->now_ns;
         return CW_AGAIN;
+    }
+    g->no_room_since_ns = 0;
     return CW_OK;
 }
 
@@ -70,6 +74,7 @@ static void enter_record(struct cw_group *g, const struct cw_group_write *write,
     cw_log_add(g, &record, payload);
     g->unlogged_bytes += cw_record_payload_length(&record);
     cw_overlay_insert(&g->overlay, record.volume, offset, length, record.sequence);
+    cw_copy_note_write(g, &record);
 }
 
 enum cw_status cw_group_write(struct cw_group *g, const struct cw_group_write *write, uint64_t now_ns)
@@ -77,7 +82,7 @@ enum cw_status cw_group_write(struct cw_group *g, const struct cw_group_write *w
     uint64_t records = record_count(write);
     uint64_t offset = write->offset, left = write->length;
 
-    g->now_ns = now_ns;
+    cw_group_clock(g, now_ns);
     CW_ASSERT(write->volume < CW_VOLUMES_PER_GROUP_MAX && g->volumes[write->volume].is_present);
     CW_ASSERT(left > 0 && left % CW_BLOCK_SIZE_MIN == 0 && offset % CW_BLOCK_SIZE_MIN == 0);
     CW_ASSERT(offset + left <= g->volumes[write->volume].size);
@@ -101,7 +106,7 @@ enum cw_status cw_group_write(struct cw_group *g, const struct cw_group_write *w
 
 enum cw_status cw_group_flush(struct cw_group *g, struct cw_block_request *request, uint64_t now_ns)
 {
-    g->now_ns = now_ns;
+    cw_group_clock(g, now_ns);
     if (g->is_stopping || !cw_group_is_open(g))
         return CW_SHUTDOWN;
     if (g->role != CW_ROLE_PRIMARY || queue_is_full(&g->flushes))
@@ -128,7 +133,7 @@ uint8_t cw_wait_mask(const struct cw_group *g)
 /* A site that is being copied, or has to be, holds nothing, whatever of the live stream it has. */
 static bool is_whole(const struct cw_peer *peer)
 {
-    return !peer->needs_copy && peer->state != CW_PEER_COPY_BEGIN && peer->state != CW_PEER_COPYING;
+    return !peer->needs_copy && !cw_is_copying(peer);
 }
 
 uint64_t cw_member_holds(const struct cw_group *g, const struct cw_peer *peer)
@@ -148,7 +153,7 @@ uint64_t cw_member_keeps(const struct cw_group *g, const struct cw_peer *peer)
 static uint64_t held_by_all(const struct cw_group *g, uint64_t own,
                             uint64_t (*of_member)(const struct cw_group *, const struct cw_peer *))
 {
-    uint8_t mask = cw_wait_mask(g);
+    uint8_t mask = cw_wait_mask(g) | cw_landing_mask(g);
 
     if (g->config.mode == CW_MODE_NETWORK_SYNC)
         own = CW_MIN(own, cw_departures_all(g));
@@ -178,7 +183,7 @@ static uint8_t surely_members(const struct cw_group *g)
 
 static bool may_complete(const struct cw_group *g)
 {
-    if (!cw_group_is_open(g) || g->now_ns >= g->lease_deadline_ns)
+    if (!cw_group_is_open(g) || g->now_ns >= cw_cover_ends_ns(g))
         return false;
     if (g->config.min_in_sync > 0 && cw_mode_has_set(g->config.mode))
         return (surely_members(g) & ~cw_bit(g->config.self)) != 0;
@@ -238,7 +243,7 @@ enum cw_status cw_group_may_answer(const struct cw_group *g, uint64_t now_ns)
 {
     if (!cw_group_is_open(g))
         return CW_SHUTDOWN;
-    return now_ns < g->lease_deadline_ns ? CW_OK : CW_AGAIN;
+    return now_ns < cw_cover_ends_ns(g) ? CW_OK : CW_AGAIN;
 }
 
 enum cw_status cw_group_read_may_answer(const struct cw_group *g, const struct cw_group_read *read,

@@ -33,6 +33,7 @@ void cw_revert_begin(struct cw_group *g)
     CW_ASSERT(r->state == CW_REVERT_NONE);
     CW_ASSERT(g->super.image_state != CW_IMAGE_WHOLE);
     memset(r, 0, sizeof *r);
+    g->filled_by = 0;
     r->state = CW_REVERT_SETTLING;
     r->is_whole = cw_group_has_old_image(g);
     r->sequence = CW_MAX(g->head, cw_group_applied_limit(g));

@@ -18,7 +18,7 @@ void cw_salvage_ask(struct cw_group *g, uint64_t above)
 static bool is_waited_for(const struct cw_group *g)
 {
     return g->follow.state == CW_FOLLOW_SALVAGING || g->target.state == CW_TARGET_SALVAGING ||
-           g->revert.state == CW_REVERT_SALVAGING;
+           g->revert.state == CW_REVERT_SALVAGING || g->tail.is_salvaging;
 }
 
 static bool is_log_complete(struct cw_group *g)

@@ -19,6 +19,7 @@
 #define COMMIT_DELAY_NS   CW_MS /* a commit that no record carries is said this much later at most */
 #define HEARTBEAT_NS      (100 * CW_MS)
 #define GREETING_AGAIN_NS (500 * CW_MS)
+#define LACKING_NS        (10 * CW_SECOND)
 
 /* ---------------------------------------------------------------- greeting */
 
@@ -86,17 +87,39 @@ void cw_source_reset(struct cw_group *g, struct cw_peer *peer, enum cw_peer_stat
         peer->hello_asked_ns = 0;
 }
 
-static bool bases_differ(const struct cw_group *g, const struct cw_message_hello *hello)
+/* Does a volume differ in the data that it began with? One that the other has not made yet begins as zeros.
+ */
+static bool bases_differ(const struct cw_group *g, const struct cw_message_hello *hello, bool *is_lacking)
 {
+    bool differ = false;
+
+    *is_lacking = false;
     for (uint32_t i = 0; i < g->super.volume_count; i++) {
-        uint64_t base = 0; /* a volume it has not made yet begins as zeros */
+        uint64_t base = 0;
+        bool has = false;
         for (uint32_t j = 0; j < hello->volume_count; j++)
-            if (hello->volumes[j].volume == g->super.volumes[i].volume)
+            if (hello->volumes[j].volume == g->super.volumes[i].volume) {
                 base = hello->volumes[j].base;
-        if (base != g->super.volumes[i].base)
-            return true;
+                has = true;
+            }
+        differ |= base != g->super.volumes[i].base;
+        *is_lacking |= !has && g->super.volumes[i].base != 0;
     }
-    return false;
+    return differ;
+}
+
+/* It lacks a volume that began with data here. Either it has not made it yet, then a copy has no place to go
+ * to; or it has deleted it already, and we shall hear of that: a moment decides between a copy and none. */
+static bool waits_for_volume(struct cw_group *g, struct cw_peer *peer, bool is_lacking)
+{
+    if (!is_lacking)
+        peer->lacks_since_ns = 0;
+    else if (peer->lacks_since_ns == 0)
+        peer->lacks_since_ns = g->now_ns;
+    if (!is_lacking || g->now_ns - peer->lacks_since_ns >= LACKING_NS)
+        return false;
+    peer->hello_asked_ns = g->now_ns; /* again in a while */
+    return true;
 }
 
 static bool can_stream_from(struct cw_group *g, uint64_t first)
@@ -144,7 +167,10 @@ static void decide(struct cw_group *g, struct cw_peer *peer)
         return;
     }
     bool is_fresh = hello->history.count == 0 && hello->sequences.received == 0;
-    if (peer->needs_copy || (peer->hello_flags & CW_HELLO_NEEDS_COPY) || bases_differ(g, hello)) {
+    bool is_lacking, differ = bases_differ(g, hello, &is_lacking);
+    if (waits_for_volume(g, peer, is_lacking))
+        return;
+    if (peer->needs_copy || (peer->hello_flags & CW_HELLO_NEEDS_COPY) || differ) {
         cw_copy_begin(g, peer);
         return;
     }
@@ -213,6 +239,7 @@ void cw_source_on_attached(struct cw_group *g, struct cw_peer *peer,
                                         .applied = CW_MIN(common, peer->hello.sequences.applied)};
     peer->is_measured = true;
     peer->state = CW_PEER_STREAMING;
+    cw_ledger_end(&peer->ledger);
     peer->attaches++;
     peer->left = common;
     peer->left_ns = g->now_ns;
@@ -236,7 +263,7 @@ void cw_source_on_ack(struct cw_group *g, struct cw_peer *peer, const struct cw_
     peer->heard_ns = g->now_ns;
     if (ack->sequences.written > peer->acked.written || ack->sequences.durable > peer->acked.durable ||
         ack->sequences.received > peer->acked.received)
-        peer->progress_ns = g->now_ns;
+        peer->progress_ns = peer->moved_ns = g->now_ns;
     peer->acked.received = CW_MAX(peer->acked.received, ack->sequences.received);
     peer->acked.written = CW_MAX(peer->acked.written, ack->sequences.written);
     peer->acked.durable = CW_MAX(peer->acked.durable, ack->sequences.durable);
@@ -253,8 +280,10 @@ uint64_t cw_peer_commit(const struct cw_group *g, const struct cw_peer *peer)
     return g->commit;
 #endif
     /* A replica must not apply beyond the place of a chunk that it has not got yet. */
+    if (peer->state == CW_PEER_COPYING && copy->is_bulk)
+        return CW_MIN(g->commit, copy->start_sequence);
     if (peer->state == CW_PEER_COPYING && copy->chunks_acked < copy->chunks_sent)
-        return CW_MIN(g->commit, copy->sequences[copy->chunks_acked % CW_COUNT_OF(copy->sequences)]);
+        return CW_MIN(g->commit, copy->sent[copy->chunks_acked % CW_COUNT_OF(copy->sent)].sequence);
     return g->commit;
 }
 
@@ -274,6 +303,7 @@ static void send_record(struct cw_group *g, struct cw_peer *peer, const struct c
     cw_group_send(g, peer->site, 1, &m, (uint8_t *)(uintptr_t)payload, length, tag);
     if (g->config.mode == CW_MODE_NETWORK_SYNC && !peer->fetch_last)
         cw_departure_ask(g, peer, record->sequence);
+    peer->copy.record_bytes += CW_BLOCK_SIZE_MIN + length;
     if (tag) {
         peer->sends++;
         if (cw_log_has(g, record->sequence)) /* read slots bound themselves */
@@ -445,12 +475,34 @@ static uint64_t send_limit(const struct cw_group *g, const struct cw_peer *peer)
     return CW_MIN(g->head, peer->acked.applied + g->log_mask - 8);
 }
 
+/* Bytes on the way: what stands in a queue when a copy goes on with another part was sent in vain. */
+static uint64_t send_bytes_max(const struct cw_group *g, const struct cw_peer *peer)
+{
+    uint64_t ring = cw_journal_ring_sectors(g->journal) * CW_SECTOR_SIZE;
+
+    if (peer->state == CW_PEER_COPYING && peer->has_fallen_off)
+        return (uint64_t)CW_COPY_SLOTS * g->config.copy_chunk_bytes;
+    return CW_MIN(ring / 4, (uint64_t)CW_PEER_SEND_BYTES_MAX);
+}
+
+/* What was on its way when it was attached may have come after it had said where it stands. The journal keeps
+ * that for nobody. */
+static void skip_what_it_has(struct cw_group *g, struct cw_peer *peer)
+{
+    if (peer->fetch_last || peer->acked.received < peer->next || cw_log_has(g, peer->next))
+        return;
+    drop_read_slot(g, peer);
+    peer->next = peer->acked.received + 1;
+}
+
 static void pump(struct cw_group *g, struct cw_peer *peer)
 {
-    uint64_t limit = send_limit(g, peer);
+    uint64_t limit = send_limit(g, peer), bytes_max = send_bytes_max(g, peer);
 
-    while (peer->next <= limit && cw_group_can_send(g) && peer->sends < CW_PEER_SENDS_MAX &&
-           peer->send_bytes < CW_PEER_SEND_BYTES_MAX && g->held_sends < CW_HELD_SENDS_MAX) {
+    skip_what_it_has(g, peer);
+    while (cw_copy_lets_records(g, peer) && peer->next <= limit && cw_group_can_send(g) &&
+           peer->sends < CW_PEER_SENDS_MAX && peer->send_bytes < bytes_max &&
+           g->held_sends < CW_HELD_SENDS_MAX) {
         if (cw_log_has(g, peer->next)) {
             drop_read_slot(g, peer);
             send_from_memory(g, peer);
@@ -570,6 +622,7 @@ enum cw_status cw_group_resync(struct cw_group *g, uint8_t site)
     if (!cw_group_is_open(g) || !peer->is_configured)
         return CW_REFUSED;
     peer->needs_copy = true;
+    cw_ledger_end(&peer->ledger); /* nothing that is there is trusted */
     g->super.peers[site].is_used = true;
     g->super.peers[site].needs_copy = true;
     cw_super_ask(g);

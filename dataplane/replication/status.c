@@ -77,7 +77,12 @@ static void peer_status(struct cw_group *g, struct cw_peer *peer, uint64_t now_n
     status->copy_done_bytes = peer->copy.bytes_done;
     status->copy_total_bytes = peer->copy.bytes_total;
     status->copy_started_ns = peer->copy.started_ns;
+    status->is_stalled = peer->is_stalled;
     memcpy(status->reason, peer->reason, sizeof status->reason);
+    if (peer->is_stalled && peer->reason[0] == 0)
+        snprintf(status->reason, sizeof status->reason, "%s",
+                 "it is connected and lacks something, but nothing moves: look at its events and disks, then "
+                 "restart its engine");
     if (cw_group_is_open(g)) {
         uint64_t first = first_lacked(g, peer);
         status->is_lag_known = peer->is_measured;
@@ -90,11 +95,8 @@ static bool is_frozen(struct cw_group *g, uint64_t now_ns, struct cw_group_statu
 {
     if (!cw_group_is_open(g))
         return false;
-    if (now_ns >= g->lease_deadline_ns) {
-        snprintf(status->reason, sizeof status->reason, "%s",
-                 "the lease has run out: reads and writes are held until it is renewed");
-        return true;
-    }
+    if (now_ns >= cw_cover_ends_ns(g))
+        return true; /* the reason is there */
     if (g->config.min_in_sync > 0 && cw_mode_has_set(g->config.mode) &&
         (g->set.members & ~cw_bit(g->config.self)) == 0) {
         snprintf(status->reason, sizeof status->reason, "%s",
@@ -130,11 +132,13 @@ void cw_group_status(struct cw_group *g, uint64_t now_ns, struct cw_group_status
     status->reign = g->reign;
     memcpy(status->reason, g->reason, sizeof status->reason);
     memcpy(status->refusal, g->refusal, sizeof status->refusal);
+    cw_cover_status(g, now_ns, status);
     status->is_frozen = is_frozen(g, now_ns, status);
     status->is_damaged = g->is_recovered_damaged;
     image_status(g, status);
     status->head = g->head;
     status->completed = g->completed;
+    status->heard = g->follow.heard;
     status->sequences = (struct cw_sequences){.received = g->head,
                                               .written = cw_group_written(g),
                                               .durable = cw_group_durable(g),
@@ -142,6 +146,7 @@ void cw_group_status(struct cw_group *g, uint64_t now_ns, struct cw_group_status
                                               .commit = g->commit};
     status->applied_limit = cw_group_applied_limit(g);
     status->members = g->set.members;
+    status->turn = g->turn;
     status->identity = g->config.identity;
     status->history = g->super.history;
     uint64_t ring = cw_journal_ring_sectors(g->journal);

@@ -87,8 +87,10 @@ void cw_ack_ranges_add(struct cw_ack_ranges *acks, uint64_t number, bool wants_a
 
 bool cw_ack_ranges_take(struct cw_ack_ranges *acks, struct cw_ack *ack, uint64_t now_ns)
 {
-    if (acks->count == 0)
+    if (acks->count == 0) {
+        acks->deadline_ns = CW_NEVER;
         return false;
+    }
     uint64_t delay = now_ns - acks->largest_ns;
     ack->delay_ns = delay > UINT32_MAX ? UINT32_MAX : (uint32_t)delay;
     ack->range_count = acks->count;

@@ -7,6 +7,8 @@
 
 #include <isa-l/erasure_code.h>
 
+#include "base/vector.h"
+
 void cw_fec_code_init(struct cw_fec_code *code)
 {
     for (uint32_t j = 0; j < CW_FEC_REPAIRS_MAX; j++)
@@ -22,6 +24,7 @@ void cw_fec_code_add(const struct cw_fec_code *code, uint32_t repairs, uint32_t 
     CW_ASSERT(source < CW_FEC_SOURCES_MAX);
     ec_encode_data_update((int)length, CW_FEC_SOURCES_MAX, (int)repairs, (int)source, (uint8_t *)code->tables,
                           (uint8_t *)symbol, (uint8_t **)rows);
+    cw_vector_clear_uppers();
 }
 
 void cw_fec_code_solve(const struct cw_fec_code *code, const struct cw_fec_erasure *erasure,
@@ -40,4 +43,5 @@ void cw_fec_code_solve(const struct cw_fec_code *code, const struct cw_fec_erasu
     CW_ASSERT(singular == 0 && "every minor of a Cauchy matrix is regular");
     ec_init_tables((int)n, (int)n, inverse, tables);
     ec_encode_data((int)length, (int)n, (int)n, tables, (uint8_t **)sums, (uint8_t **)symbols);
+    cw_vector_clear_uppers();
 }

@@ -135,6 +135,7 @@ static struct cw_fec_stripe *open_stripe(struct cw_fec_sender *sender, enum cw_f
     stripe->lane = (uint8_t)lane;
     stripe->first = sender->next_block;
     stripe->source_count = 0;
+    stripe->longest = 0;
     stripe->opened_ns = now_ns;
     memset(stripe->lengths, 0, stripe->shape.depth * sizeof *stripe->lengths);
     sender->next_block = (sender->next_block + stripe->shape.depth) & CW_FEC_NUMBER_MASK;
@@ -161,6 +162,7 @@ static void add(struct cw_fec_sender *sender, struct cw_fec_stripe *stripe, uint
             memset(rows[j] + *reached, 0, length - *reached);
     }
     *reached = CW_MAX(*reached, length);
+    stripe->longest = CW_MAX(stripe->longest, length);
     cw_fec_code_add(sender->code, stripe->shape.repairs, index, symbol, length, rows);
 }
 
@@ -264,6 +266,23 @@ uint32_t cw_fec_sender_take_repair(struct cw_fec_sender *sender, enum cw_fec_lan
         stripe->state = CW_FEC_STRIPE_FREE;
     }
     return length;
+}
+
+uint32_t cw_fec_sender_next_bytes(const struct cw_fec_sender *sender)
+{
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < CW_FEC_STRIPES; i++)
+        if (sender->stripes[i].state != CW_FEC_STRIPE_FREE)
+            bytes = CW_MAX(bytes, sender->stripes[i].longest);
+    return bytes;
+}
+
+bool cw_fec_sender_has_free(const struct cw_fec_sender *sender)
+{
+    for (uint32_t i = 0; i < CW_FEC_STRIPES; i++)
+        if (sender->stripes[i].state == CW_FEC_STRIPE_FREE)
+            return true;
+    return false;
 }
 
 uint64_t cw_fec_sender_lag_ns(const struct cw_fec_sender *sender, enum cw_fec_lane lane, uint64_t now_ns)

@@ -53,6 +53,7 @@ struct cw_fec_stripe {
     uint32_t repair_at;    /* next to leave: row repair_at / depth of block repair_at % depth */
     uint64_t order;        /* of closing */
     uint64_t opened_ns, last_ns;
+    uint32_t longest;  /* symbol */
     uint32_t *lengths; /* of the longest symbol, a block */
     uint8_t *rows;     /* depth * repairs */
 };
@@ -114,6 +115,10 @@ bool cw_fec_sender_has_repair(const struct cw_fec_sender *sender, enum cw_fec_la
 /* Copies it out, of the stripe that was closed first: its length, with place and count of sources. */
 uint32_t cw_fec_sender_take_repair(struct cw_fec_sender *sender, enum cw_fec_lane lane, uint8_t *symbol,
                                    struct cw_fec_place *place, uint32_t *source_count, uint64_t now_ns);
+/* No repair of what is open or closed is longer. */
+uint32_t cw_fec_sender_next_bytes(const struct cw_fec_sender *sender);
+/* Would another stripe find room? */
+bool cw_fec_sender_has_free(const struct cw_fec_sender *sender);
 /* How long after a source the last repair of its block may leave. */
 uint64_t cw_fec_sender_lag_ns(const struct cw_fec_sender *sender, enum cw_fec_lane lane, uint64_t now_ns);
 bool cw_fec_sender_is_valid(const struct cw_fec_sender *sender);

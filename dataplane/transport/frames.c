@@ -54,6 +54,13 @@ size_t cw_frame_write_ping(uint8_t *at)
     return CW_FRAME_PING_SIZE;
 }
 
+size_t cw_frame_write_value(uint8_t *at, enum cw_frame_type type, uint64_t value)
+{
+    CW_ASSERT(value >> (8 * CW_FRAME_VALUE_BYTES) == 0);
+    cw_store64le(at, value << 8 | type);
+    return CW_FRAME_CHALLENGE_SIZE;
+}
+
 size_t cw_frame_write_close(uint8_t *at, uint8_t why)
 {
     memset(at, 0, CW_FRAME_CLOSE_SIZE);
@@ -62,9 +69,12 @@ size_t cw_frame_write_close(uint8_t *at, uint8_t why)
     return CW_FRAME_CLOSE_SIZE;
 }
 
+static_assert(CW_RECOVERED_MAX <= 16, "a bit for each");
+
 size_t cw_frame_write_recovered(uint8_t *at, const struct cw_recovered_list *recovered)
 {
     uint64_t highest = 0;
+    CW_ASSERT(recovered->early >> recovered->count == 0);
     CW_ASSERT(recovered->count >= 1);
     CW_ASSERT(recovered->count <= CW_RECOVERED_MAX);
     for (uint32_t i = 0; i < recovered->count; i++)
@@ -72,6 +82,7 @@ size_t cw_frame_write_recovered(uint8_t *at, const struct cw_recovered_list *rec
     memset(at, 0, 8);
     at[0] = CW_FRAME_RECOVERED;
     at[1] = (uint8_t)(recovered->count | (uint32_t)recovered->path << PATH_SHIFT);
+    cw_store16le(at + 2, recovered->early);
     cw_store64le(at + 8, highest);
     for (uint32_t i = 0; i < recovered->count; i++) {
         CW_ASSERT(highest - recovered->numbers[i] <= UINT32_MAX);
@@ -142,7 +153,8 @@ static size_t decode_data(const uint8_t *at, size_t left, struct cw_data *data)
     if (data->head_length < 1 || data->head_length > CW_MESSAGE_HEAD_MAX ||
         data->body_length > CW_RECORD_PAYLOAD_MAX)
         return 0;
-    if (data->has_group != (data->head_length >= CW_FRAME_HEAD_WITH_GROUP))
+    if (data->has_group != (data->head_length >= CW_FRAME_HEAD_WITH_GROUP) ||
+        (!data->has_group && (data->group | data->epoch) != 0))
         return 0;
     uint32_t total = data->head_length + data->body_length;
     if (data->offset >= total || data->length > total - data->offset)
@@ -162,7 +174,9 @@ static size_t decode_recovered(const uint8_t *at, size_t left, struct cw_recover
 {
     uint32_t count = at[1] & COUNT_MASK;
     recovered->path = at[1] >> PATH_SHIFT;
-    if (count < 1 || count > CW_RECOVERED_MAX || left < CW_FRAME_RECOVERED_SIZE(count) || !zeros(at + 2, 6))
+    recovered->early = cw_load16le(at + 2);
+    if (count < 1 || count > CW_RECOVERED_MAX || left < CW_FRAME_RECOVERED_SIZE(count) ||
+        recovered->early >> count != 0 || !zeros(at + 4, 4))
         return 0;
     uint64_t highest = cw_load64le(at + 8);
     recovered->count = count;
@@ -198,6 +212,10 @@ size_t cw_frame_decode(const uint8_t *at, size_t left, struct cw_frame *frame)
         return zeros(at + 2, 6) ? CW_FRAME_CLOSE_SIZE : 0;
     case CW_FRAME_PROBE:
         return zeros(at + 1, left - 1) ? left : 0;
+    case CW_FRAME_CHALLENGE:
+    case CW_FRAME_RESPONSE:
+        frame->value = cw_load64le(at) >> 8;
+        return CW_FRAME_CHALLENGE_SIZE;
     case CW_FRAME_DATA:
         return decode_data(at, left, &frame->data);
     default:

@@ -5,17 +5,18 @@
  *
  *   ACK    u8 1, u8 ranges | path << 6, u16 marked, u32 delay ns, u64 largest, then ranges * { u32 gap, u32
  * length } CREDIT u8 2, 7 zeros, u64 granted[3] PING   u8 3, 7 zeros CLOSE  u8 4, u8 why, 6 zeros PROBE  u8
- * 7, zeros to the end of the payload, at least 7 RECOVERED  u8 6, u8 n | path << 6, 6 zeros, u64 highest,
- * then n * u32 below highest DATA   u8 5, u8 flags, u16 head length, u32 body length, u32 offset, u32 group,
- * u64 epoch, bytes
+ * 7, zeros to the end of the payload, at least 7 RECOVERED  u8 6, u8 n | path << 6, u16 early, 4 zeros, u64
+ * highest, then n * u32 below highest DATA   u8 5, u8 flags, u16 head length, u32 body length, u32 offset,
+ * u32 group, u64 epoch, bytes
  *
  * Path: whose packets the frame speaks of, on whichever it travels. ACK: the first range ends at largest and
  * has gap 0; each next one ends gap numbers below the last one's beginning; marked counts the packets that
  * arrived with a CE mark, modulo 2^16. RECOVERED: packets that the path lost and their repairs gave back;
- * said a few times, beside the ACK that has them as received. CREDIT: messages granted since the session came
- * up, by size class. DATA: a fragment of the message whose stream and number the clear header has; offset
- * counts in head followed by body. Group and epoch repeat bytes 4..7 and 8..15 of the head (wire/message.h)
- * wherever the head is that long, so that every frame that speaks for a group says so itself.
+ * said a few times, beside the ACK that has them as received; early, a bit for each: it may still come, and
+ * no ACK has it before it does. CREDIT: messages granted since the session came up, by size class. DATA: a
+ * fragment of the message whose stream and number the clear header has; offset counts in head followed by
+ * body. Group and epoch repeat bytes 4..7 and 8..15 of the head (wire/message.h) wherever the head is that
+ * long, so that every frame that speaks for a group says so itself.
  */
 #pragma once
 
@@ -32,6 +33,8 @@
 #define CW_FRAME_CREDIT_SIZE       32u
 #define CW_FRAME_PING_SIZE         8u
 #define CW_FRAME_CLOSE_SIZE        8u
+#define CW_FRAME_CHALLENGE_SIZE    8u /* RESPONSE too */
+#define CW_FRAME_VALUE_BYTES       7u /* of what they say */
 #define CW_FRAME_DATA_SIZE         24u
 #define CW_RECOVERED_MAX           16u
 #define CW_FRAME_RECOVERED_SIZE(n) (16u + 4u * (n))
@@ -85,6 +88,8 @@ enum cw_frame_type {
     CW_FRAME_DATA,
     CW_FRAME_RECOVERED,
     CW_FRAME_PROBE,
+    CW_FRAME_CHALLENGE,
+    CW_FRAME_RESPONSE,
     CW_FRAME_TYPE_COUNT
 };
 
@@ -115,6 +120,7 @@ struct cw_data {
 struct cw_recovered_list {
     uint8_t path;   /* number of the one whose packets they are */
     uint32_t count; /* at least 1 */
+    uint16_t early; /* bits by place in numbers: they may still come themselves */
     uint64_t numbers[CW_RECOVERED_MAX];
 };
 
@@ -122,6 +128,7 @@ struct cw_frame {
     uint8_t type;
     uint8_t why; /* CLOSE */
     union {
+        uint64_t value; /* CHALLENGE, RESPONSE */
         struct cw_ack ack;
         uint64_t granted[CW_CLASS_COUNT];
         struct cw_data data;
@@ -133,6 +140,8 @@ struct cw_frame {
 size_t cw_frame_write_ack(uint8_t *at, const struct cw_ack *ack);
 size_t cw_frame_write_credit(uint8_t *at, const uint64_t granted[CW_CLASS_COUNT]);
 size_t cw_frame_write_ping(uint8_t *at);
+/* A CHALLENGE or a RESPONSE; value below 2^(8 * CW_FRAME_VALUE_BYTES). */
+size_t cw_frame_write_value(uint8_t *at, enum cw_frame_type type, uint64_t value);
 /* As long as it is to be, at least 8 bytes. */
 size_t cw_frame_write_probe(uint8_t *at, size_t length);
 /* Numbers less than 2^32 apart. */

@@ -1,19 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The table is below the drawing in handshake.h. Where each message has its fields (after the 40 bytes of
- * packet.h; all little-endian; the rest is zero; the MAC is the last 16 bytes):
- *
- *   HELLO    40 random 32 | 72 share 32 | 104 cookie 32 | 136 numbers of the offer 72 (keys.h)
- *
- *   COOKIE   40 initiator's random 32 | 72 cookie 32
- *
- *   ANSWER   40 initiator's random 32 | 72 random 32 | 104 share 32 | 136 numbers of the offer 72 |
- *            208 confirm 32
- *
- *   CONFIRM  40 initiator's random 32 | 72 responder's random 32 | 104 confirm 32
- *
- *   CARRY    40 initiator's random 32 | 72 responder's random 32 | 104 acked u32 | 108 offset u32 |
- *            112 bytes, up to the MAC, which ends the datagram
+ * The table of states is below the drawing in handshake.h; where each message has its fields is in
+ * handshake_messages.h.
  *
  * Chosen not to do: sending data with CONFIRM. It would save half a round trip once a session, and the
  * responder would have to keep packets it cannot open yet.
@@ -26,19 +14,10 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/numbers.h"
-#include "transport/frames.h"
+#include "transport/handshake_messages.h"
 #include "transport/pmtu.h"
 #include "wire/packet.h"
 
-#define BODY           CW_PACKET_HEADER_SIZE
-#define MAC_AT         (CW_HANDSHAKE_BYTES - CW_MAC_SIZE)
-#define NUMBERS_AT     136u
-#define CONFIRM_AT     (NUMBERS_AT + CW_OFFER_NUMBERS_SIZE) /* of an ANSWER */
-#define CARRY_BYTES_AT 112u
-#define CARRY_OVERHEAD (CARRY_BYTES_AT + CW_MAC_SIZE)
-static_assert(CW_MAC_SIZE == CW_PACKET_TAG_SIZE, "the MAC stands where a sealed packet has its tag");
-static_assert(CONFIRM_AT + CW_HASH_SIZE <= MAC_AT, "ANSWER, the longest, fits");
-static_assert(CARRY_OVERHEAD < CW_DATAGRAM_BYTES_MIN, "a CARRY has room for bytes in any datagram");
 static_assert(CW_AUTH_CONTEXT_BYTES == CW_HASH_SIZE && CW_AUTH_SECRET_BYTES == CW_KEY_SIZE,
               "the context is a transcript, the secret stands for a cluster key");
 
@@ -94,6 +73,10 @@ void cw_handshake_init(struct cw_handshake *h, const struct cw_handshake_config 
     cw_keys_mac(h->cluster_key, &h->names, &h->mac_keys);
     cw_keys_cookie_secret(config->seed, h->cookie_secret);
     h->own_offer.window = config->window;
+    CW_ASSERT(config->lane_count <= CW_LANES_MAX);
+    CW_ASSERT(config->lane < CW_MAX(config->lane_count, 1u));
+    h->own_offer.lane = (uint8_t)config->lane;
+    h->own_offer.lane_last = (uint8_t)(CW_MAX(config->lane_count, 1u) - 1);
     h->own_offer.path_count = config->path_count;
     memcpy(h->own_offer.paths, config->paths, sizeof h->own_offer.paths);
     cw_fsm_init(&h->fsm, "handshake", handshake_rows, CW_COUNT_OF(handshake_rows));
@@ -172,11 +155,32 @@ static void rest(struct cw_handshake *h)
         cw_carry_reset(h->carry);
 }
 
+static const uint8_t *initiators_random(const struct cw_handshake *h)
+{
+    return h->is_initiator ? h->own.random : h->peer.random;
+}
+
+static const uint8_t *responders_random(const struct cw_handshake *h)
+{
+    return h->is_initiator ? h->peer.random : h->own.random;
+}
+
+/* Of the attempt under way? */
+static bool is_of(const struct cw_handshake *h, const struct cw_handshake_head *head)
+{
+    return memcmp(head->initiators_random, initiators_random(h), CW_RANDOM_SIZE) == 0;
+}
+
+static bool is_of_ended(const struct cw_handshake *h, const struct cw_handshake_head *head)
+{
+    return memcmp(head->initiators_random, h->ended_random, CW_RANDOM_SIZE) == 0;
+}
+
 /* This attempt is over: what still comes of it is late, not wrong. How it came out does not shorten the time
  * until the next may begin, or whoever ends his own attempts would have as many as he likes. */
 static void end(struct cw_handshake *h)
 {
-    memcpy(h->ended_random, h->is_initiator ? h->own.random : h->peer.random, 32);
+    memcpy(h->ended_random, initiators_random(h), sizeof h->ended_random);
     rest(h);
 }
 
@@ -186,6 +190,17 @@ void cw_handshake_stop(struct cw_handshake *h)
     if (h->state == CW_HANDSHAKE_ASKING || h->state == CW_HANDSHAKE_SHOWING ||
         h->state == CW_HANDSHAKE_CARRYING)
         rest(h);
+}
+
+void cw_handshake_start_over(struct cw_handshake *h)
+{
+    if (h->state != CW_HANDSHAKE_RESTING && h->state != CW_HANDSHAKE_LISTENING)
+        rest(h);
+    sodium_memzero(h->seed, sizeof h->seed);
+    h->has_seed = false;
+    h->wanted = h->is_initiator;
+    h->pause_ns = h->replace_ns = 0;
+    h->cookie_due = false;
 }
 
 void cw_handshake_done(struct cw_handshake *h)
@@ -202,73 +217,50 @@ static void mac_of(const struct cw_handshake *h, const uint8_t *datagram, size_t
 }
 
 /* A function of what the initiator said and of the time, under a secret of this process: no state. */
-static void cookie_of(const struct cw_handshake *h, const uint8_t *hello, uint64_t epoch,
+static void cookie_of(const struct cw_handshake *h, const struct cw_handshake_hello *hello, uint64_t epoch,
                       uint8_t cookie[CW_HASH_SIZE])
 {
     uint8_t number[8];
     cw_store64le(number, epoch);
-    struct cw_bytes pieces[4] = {{number, sizeof number},
-                                 {&h->names, sizeof h->names},
-                                 {hello + BODY, 64},
-                                 {hello + NUMBERS_AT, CW_OFFER_NUMBERS_SIZE}};
-    cw_hmac(h->cookie_secret, pieces, 4, cookie);
+    struct cw_bytes pieces[] = {{number, sizeof number},
+                                {&h->names, sizeof h->names},
+                                {hello->random, sizeof hello->random},
+                                {hello->share, sizeof hello->share},
+                                {hello->numbers, sizeof hello->numbers}};
+    cw_hmac(h->cookie_secret, pieces, CW_COUNT_OF(pieces), cookie);
 }
 
-static bool cookie_is_good(const struct cw_handshake *h, const uint8_t *hello, uint64_t now_ns)
+static bool cookie_is_good(const struct cw_handshake *h, const struct cw_handshake_hello *hello,
+                           uint64_t now_ns)
 {
     uint8_t cookie[CW_HASH_SIZE];
     uint64_t epoch = now_ns >> COOKIE_EPOCH_SHIFT;
-    if (sodium_is_zero(hello + 104, CW_HASH_SIZE)) /* it asks for one */
+    if (sodium_is_zero(hello->cookie, sizeof hello->cookie)) /* it asks for one */
         return false;
     for (uint64_t age = 0; age < 2 && age <= epoch; age++) {
         cookie_of(h, hello, epoch - age, cookie);
-        if (sodium_memcmp(cookie, hello + 104, sizeof cookie) == 0)
+        if (sodium_memcmp(cookie, hello->cookie, sizeof cookie) == 0)
             return true;
     }
     return false;
 }
 
-static bool path_decode(const uint8_t *at, struct cw_path_offer *path)
-{
-    path->name_hash = cw_load64le(at);
-    path->spi = cw_load32le(at + 8);
-    path->datagram_bytes = cw_load16le(at + 12);
-    path->fec = cw_load16le(at + 14);
-    return path->spi != CW_SPI_HANDSHAKE && path->datagram_bytes >= CW_DATAGRAM_BYTES_MIN &&
-           path->datagram_bytes <= CW_PACKET_BYTES_MAX;
-}
-
-static bool has_equal_names(const struct cw_offer *offer)
-{
-    for (uint32_t i = 0; i < offer->path_count; i++)
-        for (uint32_t j = 0; j < i; j++)
-            if (offer->paths[i].name_hash == offer->paths[j].name_hash)
-                return true;
-    return false;
-}
-
-static bool offer_decode(const uint8_t *random_share, const uint8_t *numbers, struct cw_offer *offer)
-{
-    uint8_t again[CW_OFFER_NUMBERS_SIZE];
-    *offer = (struct cw_offer){.window = cw_load32le(numbers), .path_count = numbers[4]};
-    memcpy(offer->random, random_share, 32);
-    memcpy(offer->share, random_share + 32, 32);
-    if (offer->window == 0 || offer->path_count < 1 || offer->path_count > CW_OFFER_PATHS_MAX)
-        return false;
-    for (uint32_t i = 0; i < offer->path_count; i++)
-        if (!path_decode(numbers + 8 + 16 * i, &offer->paths[i]))
-            return false;
-    cw_offer_write(offer, again); /* what is to be zero is */
-    return memcmp(again, numbers, sizeof again) == 0 && !has_equal_names(offer);
-}
-
-/* Is there a path that both sides have? */
+/* Of this lane, with a path that both sides have? How many lanes there are is looked at later. */
 static bool can_meet(const struct cw_handshake *h, const struct cw_offer *peer)
 {
+    if (peer->lane != h->own_offer.lane)
+        return false;
     for (uint32_t i = 0; i < h->own_offer.path_count; i++)
         if (cw_offer_match(&h->own_offer, i, peer) != CW_OFFER_NO_PATH)
             return true;
     return false;
+}
+
+/* A group is of the lane that its number has modulo their count, so the count is the same at both ends. */
+static bool has_other_lanes(struct cw_handshake *h, const struct cw_offer *peer)
+{
+    h->lanes_heard = (uint8_t)(peer->lane_last + 1);
+    return peer->lane_last != h->own_offer.lane_last;
 }
 
 /* secret: the cluster key, or what the authenticators share. */
@@ -277,6 +269,12 @@ static bool derive(struct cw_handshake *h, const uint8_t secret[CW_KEY_SIZE])
     return cw_keys_session(secret, &h->names, h->is_initiator ? &h->own_offer : &h->peer,
                            h->is_initiator ? &h->peer : &h->own_offer, h->own.secret, h->is_initiator,
                            &h->keys);
+}
+
+void cw_handshake_forget_keys(struct cw_handshake *h)
+{
+    sodium_memzero(h->own.secret, sizeof h->own.secret);
+    sodium_memzero(h->keys.paths, sizeof h->keys.paths);
 }
 
 static void begin_to_judge(struct cw_handshake *h, uint8_t state, uint64_t now_ns)
@@ -303,8 +301,10 @@ static enum cw_handshake_result answer_hello(struct cw_handshake *h, const struc
         h->due = CW_HANDSHAKE_ANSWER;
         return CW_HANDSHAKE_TAKEN;
     }
-    if (!derive(h, h->cluster_key))
+    if (!derive(h, h->cluster_key)) {
+        sodium_memzero(&h->own, sizeof h->own);
         return CW_HANDSHAKE_DROPPED;
+    }
     move(h, CW_HANDSHAKE_ANSWERED);
     h->due = CW_HANDSHAKE_ANSWER;
     h->give_up_ns = now_ns + ANSWERED_NS;
@@ -314,20 +314,23 @@ static enum cw_handshake_result answer_hello(struct cw_handshake *h, const struc
 static enum cw_handshake_result on_hello(struct cw_handshake *h, uint32_t path, const uint8_t *datagram,
                                          uint64_t now_ns)
 {
+    const struct cw_handshake_hello *hello = (const void *)datagram;
     struct cw_offer offer;
-    if (!offer_decode(datagram + BODY, datagram + NUMBERS_AT, &offer) || !can_meet(h, &offer))
+    if (!cw_offer_read(hello->random, hello->share, hello->numbers, &offer) || !can_meet(h, &offer))
         return CW_HANDSHAKE_DROPPED;
-    if (!cookie_is_good(h, datagram, now_ns)) {
-        bool first = sodium_is_zero(datagram + 104, CW_HASH_SIZE);
-        cookie_of(h, datagram, now_ns >> COOKIE_EPOCH_SHIFT, h->cookie_out);
-        memcpy(h->cookie_random, offer.random, 32);
+    if (!cookie_is_good(h, hello, now_ns)) {
+        bool first = sodium_is_zero(hello->cookie, sizeof hello->cookie);
+        cookie_of(h, hello, now_ns >> COOKIE_EPOCH_SHIFT, h->cookie_out);
+        memcpy(h->cookie_random, offer.random, sizeof h->cookie_random);
         h->cookie_due = true;
         h->cookie_path = path;
         return first ? CW_HANDSHAKE_ASKED : CW_HANDSHAKE_BAD_COOKIE;
     }
-    if (memcmp(offer.random, h->ended_random, 32) == 0)
+    if (has_other_lanes(h, &offer))
+        return CW_HANDSHAKE_OTHER_LANES;
+    if (memcmp(offer.random, h->ended_random, CW_RANDOM_SIZE) == 0)
         return CW_HANDSHAKE_TAKEN; /* a late repetition: that handshake is over */
-    if (h->state != CW_HANDSHAKE_LISTENING && memcmp(offer.random, h->peer.random, 32) == 0) {
+    if (h->state != CW_HANDSHAKE_LISTENING && memcmp(offer.random, h->peer.random, CW_RANDOM_SIZE) == 0) {
         h->due = CW_HANDSHAKE_ANSWER;
         return CW_HANDSHAKE_TAKEN;
     }
@@ -338,13 +341,14 @@ static enum cw_handshake_result on_hello(struct cw_handshake *h, uint32_t path, 
 
 static enum cw_handshake_result on_cookie(struct cw_handshake *h, const uint8_t *datagram, uint64_t now_ns)
 {
+    const struct cw_handshake_cookie *message = (const void *)datagram;
     if (h->state != CW_HANDSHAKE_ASKING && h->state != CW_HANDSHAKE_SHOWING)
         return CW_HANDSHAKE_DROPPED;
-    if (memcmp(datagram + BODY, h->own.random, 32) != 0)
+    if (!is_of(h, &message->head))
         return CW_HANDSHAKE_DROPPED;
-    if (h->state == CW_HANDSHAKE_SHOWING && memcmp(datagram + 72, h->cookie, CW_HASH_SIZE) == 0)
+    if (h->state == CW_HANDSHAKE_SHOWING && memcmp(message->cookie, h->cookie, sizeof h->cookie) == 0)
         return CW_HANDSHAKE_TAKEN;
-    memcpy(h->cookie, datagram + 72, CW_HASH_SIZE);
+    memcpy(h->cookie, message->cookie, sizeof h->cookie);
     if (h->state == CW_HANDSHAKE_ASKING)
         move(h, CW_HANDSHAKE_SHOWING);
     h->due = CW_HANDSHAKE_HELLO;
@@ -362,14 +366,17 @@ static void confirm(struct cw_handshake *h, uint64_t now_ns)
 
 static enum cw_handshake_result on_answer(struct cw_handshake *h, const uint8_t *datagram, uint64_t now_ns)
 {
+    const struct cw_handshake_answer *answer = (const void *)datagram;
     struct cw_offer offer;
     if (h->state != CW_HANDSHAKE_ASKING && h->state != CW_HANDSHAKE_SHOWING)
         return h->state != CW_HANDSHAKE_RESTING ? CW_HANDSHAKE_TAKEN : CW_HANDSHAKE_DROPPED;
-    if (memcmp(datagram + BODY, h->own.random, 32) != 0)
+    if (!is_of(h, &answer->head))
         return CW_HANDSHAKE_DROPPED;
-    if (!offer_decode(datagram + 72, datagram + NUMBERS_AT, &offer) || !can_meet(h, &offer))
+    if (!cw_offer_read(answer->random, answer->share, answer->numbers, &offer) || !can_meet(h, &offer))
         return CW_HANDSHAKE_DROPPED;
-    if (h->carry && !sodium_is_zero(datagram + CONFIRM_AT, CW_HASH_SIZE))
+    if (has_other_lanes(h, &offer))
+        return CW_HANDSHAKE_OTHER_LANES;
+    if (h->carry && !sodium_is_zero(answer->confirm, sizeof answer->confirm))
         return CW_HANDSHAKE_DROPPED; /* it has a key and no certificates */
     h->peer = offer;
     if (h->carry) {
@@ -378,8 +385,10 @@ static enum cw_handshake_result on_answer(struct cw_handshake *h, const uint8_t 
     }
     if (!derive(h, h->cluster_key))
         return CW_HANDSHAKE_DROPPED;
-    if (sodium_memcmp(datagram + CONFIRM_AT, h->keys.responder_confirm, CW_HASH_SIZE) != 0)
+    if (sodium_memcmp(answer->confirm, h->keys.responder_confirm, CW_HASH_SIZE) != 0) {
+        sodium_memzero(&h->keys, sizeof h->keys);
         return CW_HANDSHAKE_DROPPED;
+    }
     confirm(h, now_ns);
     return CW_HANDSHAKE_KEYED;
 }
@@ -393,19 +402,19 @@ static void complete(struct cw_handshake *h)
 
 static enum cw_handshake_result on_confirm(struct cw_handshake *h, const uint8_t *datagram)
 {
+    const struct cw_handshake_confirm *message = (const void *)datagram;
     if (h->state == CW_HANDSHAKE_LISTENING)
-        return memcmp(datagram + BODY, h->ended_random, 32) == 0 ? CW_HANDSHAKE_REPEATED
-                                                                 : CW_HANDSHAKE_DROPPED;
-    if (memcmp(datagram + BODY, h->peer.random, 32) != 0 || memcmp(datagram + 72, h->own.random, 32) != 0)
+        return is_of_ended(h, &message->head) ? CW_HANDSHAKE_REPEATED : CW_HANDSHAKE_DROPPED;
+    if (!is_of(h, &message->head) || memcmp(message->responders_random, h->own.random, CW_RANDOM_SIZE) != 0)
         return CW_HANDSHAKE_DROPPED;
     if (h->is_refused)
         return CW_HANDSHAKE_TAKEN;
     if (h->state == CW_HANDSHAKE_JUDGING) { /* it overtook our verdict, as it mostly does */
-        memcpy(h->early_confirm, datagram + 104, CW_HASH_SIZE);
+        memcpy(h->early_confirm, message->confirm, sizeof h->early_confirm);
         h->has_early_confirm = true;
         return CW_HANDSHAKE_TAKEN;
     }
-    if (sodium_memcmp(datagram + 104, h->keys.initiator_confirm, CW_HASH_SIZE) != 0)
+    if (sodium_memcmp(message->confirm, h->keys.initiator_confirm, CW_HASH_SIZE) != 0)
         return CW_HANDSHAKE_DROPPED;
     complete(h);
     return CW_HANDSHAKE_COMPLETED;
@@ -445,15 +454,14 @@ static enum cw_handshake_result refuse(struct cw_handshake *h, enum cw_auth_reas
 static enum cw_handshake_result on_carry(struct cw_handshake *h, const uint8_t *datagram, size_t length,
                                          uint64_t now_ns)
 {
-    const uint8_t *initiators = h->is_initiator ? h->own.random : h->peer.random;
-    const uint8_t *responders = h->is_initiator ? h->peer.random : h->own.random;
-    if (!is_carrying(h) || memcmp(datagram + BODY, initiators, 32) != 0)
-        return memcmp(datagram + BODY, h->ended_random, 32) == 0 ? CW_HANDSHAKE_TAKEN : CW_HANDSHAKE_DROPPED;
-    if (memcmp(datagram + 72, responders, 32) != 0)
+    const struct cw_handshake_carry *message = (const void *)datagram;
+    if (!is_carrying(h) || !is_of(h, &message->head))
+        return is_of_ended(h, &message->head) ? CW_HANDSHAKE_TAKEN : CW_HANDSHAKE_DROPPED;
+    if (memcmp(message->responders_random, responders_random(h), CW_RANDOM_SIZE) != 0)
         return CW_HANDSHAKE_DROPPED;
     uint32_t acked = h->carry->acked;
-    if (!cw_carry_on_fragment(h->carry, cw_load32le(datagram + 104), cw_load32le(datagram + 108),
-                              datagram + CARRY_BYTES_AT, length - CARRY_OVERHEAD))
+    if (!cw_carry_on_fragment(h->carry, cw_load32le(message->got), cw_load32le(message->offset),
+                              message->bytes, length - CW_HANDSHAKE_CARRY_OVERHEAD))
         return CW_HANDSHAKE_DROPPED;
     if (h->carry->acked > acked)
         resend_from(h, now_ns);
@@ -528,21 +536,36 @@ enum cw_handshake_result cw_handshake_early(struct cw_handshake *h)
 
 /* ---------------------------------------------------------------- datagrams and time */
 
+/* Of a message other than CARRY: nothing stands behind its fields. */
+static bool ends_in_zeros(uint8_t kind, const uint8_t *datagram)
+{
+    static const uint8_t ends[] = {
+        [CW_HANDSHAKE_HELLO] = sizeof(struct cw_handshake_hello),
+        [CW_HANDSHAKE_COOKIE] = sizeof(struct cw_handshake_cookie),
+        [CW_HANDSHAKE_ANSWER] = sizeof(struct cw_handshake_answer),
+        [CW_HANDSHAKE_CONFIRM] = sizeof(struct cw_handshake_confirm),
+    };
+    return kind >= CW_COUNT_OF(ends) ||
+           sodium_is_zero(datagram + ends[kind], CW_HANDSHAKE_BYTES - CW_MAC_SIZE - ends[kind]);
+}
+
 static enum cw_handshake_result take(struct cw_handshake *h, uint32_t path, const uint8_t *datagram,
                                      size_t length, uint64_t now_ns)
 {
     struct cw_packet packet;
     uint8_t mac[CW_HASH_SIZE];
-    if (cw_packet_check(datagram, length, &packet) != CW_PACKET_OK)
+    if (cw_packet_check(datagram, length, &packet) != CW_PACKET_OK || packet.lane != h->own_offer.lane)
         return CW_HANDSHAKE_DROPPED;
     bool is_carry = packet.stream == CW_HANDSHAKE_CARRY;
-    if (is_carry ? !h->carry || length < CARRY_OVERHEAD : length != CW_HANDSHAKE_BYTES)
+    if (is_carry ? !h->carry || length < CW_HANDSHAKE_CARRY_OVERHEAD : length != CW_HANDSHAKE_BYTES)
         return CW_HANDSHAKE_DROPPED;
     mac_of(h, datagram, length, !h->is_initiator, mac);
     if (sodium_memcmp(mac, datagram + length - CW_MAC_SIZE, CW_MAC_SIZE) != 0)
         return CW_HANDSHAKE_DROPPED;
     if (is_carry)
         return on_carry(h, datagram, length, now_ns);
+    if (!ends_in_zeros(packet.stream, datagram))
+        return CW_HANDSHAKE_DROPPED;
     if (h->is_initiator) {
         if (packet.stream == CW_HANDSHAKE_COOKIE)
             return on_cookie(h, datagram, now_ns);
@@ -557,42 +580,64 @@ enum cw_handshake_result cw_handshake_on_datagram(struct cw_handshake *h, uint32
                                                   const uint8_t *datagram, size_t length, uint64_t now_ns)
 {
     enum cw_handshake_result result = take(h, path, datagram, length, now_ns);
-    bool is_strangers =
-        result == CW_HANDSHAKE_DROPPED || result == CW_HANDSHAKE_ASKED || result == CW_HANDSHAKE_BAD_COOKIE;
+    bool is_strangers = result == CW_HANDSHAKE_DROPPED || result == CW_HANDSHAKE_ASKED ||
+                        result == CW_HANDSHAKE_BAD_COOKIE || result == CW_HANDSHAKE_OTHER_LANES;
     if (!is_strangers) /* who has shown nothing moves nothing */
         h->path = path;
     return result;
 }
 
-static void write_offer(const struct cw_handshake *h, uint8_t *random_share, uint8_t *numbers)
+static void write_hello(const struct cw_handshake *h, struct cw_handshake_hello *hello)
 {
-    memcpy(random_share, h->own.random, 32);
-    memcpy(random_share + 32, h->own.share, 32);
-    cw_offer_write(&h->own_offer, numbers);
+    memcpy(hello->random, h->own.random, sizeof hello->random);
+    memcpy(hello->share, h->own.share, sizeof hello->share);
+    memcpy(hello->cookie, h->cookie, sizeof hello->cookie);
+    cw_offer_write(&h->own_offer, hello->numbers);
 }
 
-static void write_body(const struct cw_handshake *h, enum cw_handshake_kind kind, uint8_t *datagram)
+static void write_cookie(const struct cw_handshake *h, struct cw_handshake_cookie *message)
+{
+    memcpy(message->head.initiators_random, h->cookie_random, sizeof message->head.initiators_random);
+    memcpy(message->cookie, h->cookie_out, sizeof message->cookie);
+}
+
+static void write_head(const struct cw_handshake *h, struct cw_handshake_head *head)
+{
+    memcpy(head->initiators_random, initiators_random(h), sizeof head->initiators_random);
+}
+
+static void write_answer(const struct cw_handshake *h, struct cw_handshake_answer *answer)
+{
+    write_head(h, &answer->head);
+    memcpy(answer->random, h->own.random, sizeof answer->random);
+    memcpy(answer->share, h->own.share, sizeof answer->share);
+    cw_offer_write(&h->own_offer, answer->numbers);
+    if (!h->carry)
+        memcpy(answer->confirm, h->keys.responder_confirm, sizeof answer->confirm);
+}
+
+static void write_confirm(const struct cw_handshake *h, struct cw_handshake_confirm *message)
+{
+    write_head(h, &message->head);
+    memcpy(message->responders_random, responders_random(h), sizeof message->responders_random);
+    memcpy(message->confirm, h->keys.initiator_confirm, sizeof message->confirm);
+}
+
+static void write_body(const struct cw_handshake *h, enum cw_handshake_kind kind, void *datagram)
 {
     switch (kind) {
     case CW_HANDSHAKE_HELLO:
-        write_offer(h, datagram + BODY, datagram + NUMBERS_AT);
-        memcpy(datagram + 104, h->cookie, CW_HASH_SIZE);
+        write_hello(h, datagram);
         break;
     case CW_HANDSHAKE_COOKIE:
-        memcpy(datagram + BODY, h->cookie_random, 32);
-        memcpy(datagram + 72, h->cookie_out, CW_HASH_SIZE);
+        write_cookie(h, datagram);
         break;
     case CW_HANDSHAKE_ANSWER:
-        memcpy(datagram + BODY, h->peer.random, 32);
-        write_offer(h, datagram + 72, datagram + NUMBERS_AT);
-        if (!h->carry)
-            memcpy(datagram + CONFIRM_AT, h->keys.responder_confirm, CW_HASH_SIZE);
+        write_answer(h, datagram);
         break;
     default:
         CW_ASSERT(kind == CW_HANDSHAKE_CONFIRM);
-        memcpy(datagram + BODY, h->own.random, 32);
-        memcpy(datagram + 72, h->peer.random, 32);
-        memcpy(datagram + 104, h->keys.initiator_confirm, CW_HASH_SIZE);
+        write_confirm(h, datagram);
     }
 }
 
@@ -603,6 +648,7 @@ static size_t finish(const struct cw_handshake *h, uint8_t kind, uint8_t *datagr
         .spi = CW_SPI_HANDSHAKE,
         .type = CW_PACKET_HANDSHAKE,
         .stream = kind,
+        .lane = h->own_offer.lane,
         .length = (uint16_t)(length - CW_PACKET_OVERHEAD),
     };
     cw_packet_encode(&packet, datagram);
@@ -629,16 +675,17 @@ static uint32_t carry_bytes_max(const struct cw_handshake *h)
 
 static size_t write_carry(struct cw_handshake *h, uint8_t *datagram, uint64_t now_ns)
 {
+    struct cw_handshake_carry *message = (void *)datagram;
     size_t length = 0;
     uint32_t offset = 0;
-    size_t room = carry_bytes_max(h) - CARRY_OVERHEAD;
-    bool is_due = cw_carry_next(h->carry, room, &offset, datagram + CARRY_BYTES_AT, &length);
+    size_t room = carry_bytes_max(h) - CW_HANDSHAKE_CARRY_OVERHEAD;
+    bool is_due = cw_carry_next(h->carry, room, &offset, message->bytes, &length);
     CW_ASSERT(is_due);
-    memcpy(datagram + BODY, h->is_initiator ? h->own.random : h->peer.random, 32);
-    memcpy(datagram + 72, h->is_initiator ? h->peer.random : h->own.random, 32);
-    cw_store32le(datagram + 104, h->carry->got);
-    cw_store32le(datagram + 108, offset);
-    length = finish(h, CW_HANDSHAKE_CARRY, datagram, length + CARRY_OVERHEAD);
+    write_head(h, &message->head);
+    memcpy(message->responders_random, responders_random(h), sizeof message->responders_random);
+    cw_store32le(message->got, h->carry->got);
+    cw_store32le(message->offset, offset);
+    length = finish(h, CW_HANDSHAKE_CARRY, datagram, length + CW_HANDSHAKE_CARRY_OVERHEAD);
     settle(h, now_ns);
     return length;
 }

@@ -24,9 +24,10 @@
  *      CONFIRM confirm                       ------>  up, if its own verdict is good
  *      up                                    <------  any sealed packet
  *
- *      SHOWING --ANSWER--> CARRYING --verdict good--> CONFIRMING      CARRYING, CONFIRMING --refused-->
- * RESTING LISTENING --HELLO with its cookie--> JUDGING --verdict good--> ANSWERED      JUDGING --refused-->
- * LISTENING
+ *      SHOWING --ANSWER--> CARRYING --verdict good--> CONFIRMING
+ *      LISTENING --HELLO with its cookie--> JUDGING --verdict good--> ANSWERED
+ *      CARRYING, CONFIRMING --refused--> RESTING
+ *      JUDGING --refused--> LISTENING
  *
  * A session may have several paths. What is to leave leaves on one of them: the one on which the last message
  * of use came, or, after a resend timer, the next; so one dead path stops nothing.
@@ -85,10 +86,11 @@ enum cw_handshake_result {
     CW_HANDSHAKE_DROPPED,   /* malformed, MAC wrong, or not of this attempt */
     CW_HANDSHAKE_ASKED,     /* a HELLO without a cookie: whose it is nobody knows yet */
     CW_HANDSHAKE_BAD_COOKIE,
-    CW_HANDSHAKE_KEYED,     /* keys and peer are ready: the session prepares its next lane */
-    CW_HANDSHAKE_COMPLETED, /* responder: the initiator has proved the keys of the last KEYED */
-    CW_HANDSHAKE_REFUSED,   /* the verdict is no; refusal says why */
-    CW_HANDSHAKE_REPEATED,  /* responder: CONFIRM again; the initiator has not heard from us yet */
+    CW_HANDSHAKE_OTHER_LANES, /* the peer has another number of lanes; lanes_heard says how many */
+    CW_HANDSHAKE_KEYED,       /* keys and peer are ready: the session prepares its next keys */
+    CW_HANDSHAKE_COMPLETED,   /* responder: the initiator has proved the keys of the last KEYED */
+    CW_HANDSHAKE_REFUSED,     /* the verdict is no; refusal says why */
+    CW_HANDSHAKE_REPEATED,    /* responder: CONFIRM again; the initiator has not heard from us yet */
 };
 
 struct cw_handshake {
@@ -108,8 +110,10 @@ struct cw_handshake {
     struct cw_ephemeral own;
     struct cw_offer peer; /* valid from KEYED on */
     struct cw_session_keys keys;
-    uint8_t cookie[CW_HASH_SIZE]; /* initiator: to be shown */
-    uint8_t ended_random[32];     /* the initiator's of the attempt that came to its end last, good or bad */
+    uint8_t lanes_heard;                  /* with OTHER_LANES */
+    uint8_t cookie[CW_HASH_SIZE];         /* initiator: to be shown */
+    uint8_t ended_random[CW_RANDOM_SIZE]; /* the initiator's of the attempt that came to its end last, good or
+                                             bad */
     uint32_t spi_avoid[CW_OFFER_PATHS_MAX]; /* in use by the live session */
     uint64_t replace_ns;                    /* responder: until then no HELLO begins another attempt */
     /* with certificates */
@@ -122,12 +126,12 @@ struct cw_handshake {
     uint8_t early_confirm[CW_HASH_SIZE];
     uint64_t pause_ns; /* initiator: no new attempt before it */
     /* what is to leave */
-    uint32_t path; /* on which */
-    uint8_t due;   /* enum cw_handshake_kind, NONE: nothing */
+    uint32_t path;   /* on which */
+    uint8_t due;     /* enum cw_handshake_kind, NONE: nothing */
     bool cookie_due; /* to whoever said the last HELLO without a good one; beside all else, on his path */
     uint32_t cookie_path;
     uint8_t cookie_out[CW_HASH_SIZE];
-    uint8_t cookie_random[32];
+    uint8_t cookie_random[CW_RANDOM_SIZE];
     /* time */
     uint64_t resend_ns; /* CW_NEVER: nothing to resend */
     uint64_t backoff_ns;
@@ -142,6 +146,7 @@ struct cw_handshake_config {
     struct cw_carry *carry;     /* memory for the use of certificates, or NULL */
     const uint8_t *seed;
     uint32_t window;
+    uint32_t lane, lane_count; /* lane_count 0: one */
     uint32_t path_count;
     struct cw_path_offer paths[CW_OFFER_PATHS_MAX]; /* but for the SPIs */
 };
@@ -155,6 +160,11 @@ void cw_handshake_seed(struct cw_handshake *handshake, const uint8_t seed[CW_SEE
 void cw_handshake_start(struct cw_handshake *handshake, uint64_t now_ns);
 /* Initiator: the live session was heard; an attempt that has not got an ANSWER is dropped. */
 void cw_handshake_stop(struct cw_handshake *handshake);
+/* After KEYED: the session has the keys of the paths. They and what they were made with are wiped; the proofs
+ * stay, which may have to be sent again. */
+void cw_handshake_forget_keys(struct cw_handshake *handshake);
+/* The attempt ends, and the seed in reserve is thrown away; an initiator begins anew when it has another. */
+void cw_handshake_start_over(struct cw_handshake *handshake);
 /* Initiator: a packet under the new keys was opened. */
 void cw_handshake_done(struct cw_handshake *handshake);
 

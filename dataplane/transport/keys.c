@@ -14,6 +14,7 @@
 
 static_assert(crypto_auth_hmacsha256_BYTES == CW_HASH_SIZE, "HMAC-SHA256");
 static_assert(crypto_scalarmult_BYTES == CW_KEY_SIZE, "X25519");
+static_assert(crypto_scalarmult_BYTES == CW_SHARE_SIZE, "X25519");
 
 #define TEXT(literal) ((struct cw_bytes){literal, sizeof(literal) - 1})
 
@@ -101,33 +102,6 @@ void cw_keys_cookie_secret(const uint8_t seed[CW_SEED_SIZE], uint8_t secret[CW_K
     expand_seed(seed, TEXT("cookie"), secret, CW_KEY_SIZE);
 }
 
-void cw_offer_write(const struct cw_offer *offer, uint8_t numbers[CW_OFFER_NUMBERS_SIZE])
-{
-    CW_ASSERT(offer->path_count >= 1);
-    CW_ASSERT(offer->path_count <= CW_OFFER_PATHS_MAX);
-    memset(numbers, 0, CW_OFFER_NUMBERS_SIZE);
-    cw_store32le(numbers, offer->window);
-    numbers[4] = (uint8_t)offer->path_count;
-    for (uint32_t i = 0; i < offer->path_count; i++) {
-        uint8_t *at = numbers + 8 + 16 * i;
-        cw_store64le(at, offer->paths[i].name_hash);
-        cw_store32le(at + 8, offer->paths[i].spi);
-        cw_store16le(at + 12, (uint16_t)offer->paths[i].datagram_bytes);
-        cw_store16le(at + 14, offer->paths[i].fec);
-    }
-}
-
-uint32_t cw_offer_match(const struct cw_offer *own, uint32_t index, const struct cw_offer *other)
-{
-    CW_ASSERT(index < own->path_count);
-    if (own->path_count == 1 && other->path_count == 1)
-        return 0;
-    for (uint32_t i = 0; i < other->path_count; i++)
-        if (other->paths[i].name_hash == own->paths[index].name_hash)
-            return i;
-    return CW_OFFER_NO_PATH;
-}
-
 static void hash_offer(crypto_hash_sha256_state *state, const struct cw_offer *offer)
 {
     uint8_t numbers[CW_OFFER_NUMBERS_SIZE];
@@ -170,7 +144,7 @@ bool cw_keys_session(const uint8_t cluster_key[CW_KEY_SIZE], const struct cw_nam
 {
     uint8_t shared[CW_KEY_SIZE], transcript[CW_HASH_SIZE], prk[CW_HASH_SIZE];
     if (crypto_scalarmult(shared, own_secret, is_initiator ? responder->share : initiator->share) != 0)
-        return false;
+        return false; /* it is zeros */
     memset(keys, 0, sizeof *keys);
     cw_keys_transcript(names, initiator, responder, transcript);
     cw_hkdf_extract((struct cw_bytes){cluster_key, CW_KEY_SIZE}, (struct cw_bytes){shared, sizeof shared},

@@ -9,7 +9,7 @@
  *   traffic keys of a path      = expand(the same, label | transcript | number of the path)
  *   chain, one a direction      = likewise; of later generations key and chain = expand(chain, label)
  *   transcript                  = SHA-256 of protocol version, names by role, both randoms, shares, limits,
- *                                 paths with their SPIs
+ *                                 the lane, paths with their SPIs
  *
  * The cluster key proves membership and never seals data; without the X25519 secret it opens no old capture.
  */
@@ -19,13 +19,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "transport/offer.h"
+
 #define CW_KEY_SIZE  32u
 #define CW_HASH_SIZE 32u
 #define CW_MAC_SIZE  16u /* HMAC-SHA256, truncated */
 #define CW_SEED_SIZE 64u
 #define CW_NAME_SIZE 32u
-
-#define CW_OFFER_PATHS_MAX 4u
 
 struct cw_bytes {
     const void *data;
@@ -54,40 +54,14 @@ void cw_keys_mac(const uint8_t cluster_key[CW_KEY_SIZE], const struct cw_names *
 
 /* What one side brings to one attempt. */
 struct cw_ephemeral {
-    uint8_t random[32];
+    uint8_t random[CW_RANDOM_SIZE];
     uint8_t secret[CW_KEY_SIZE];
-    uint8_t share[CW_KEY_SIZE];
+    uint8_t share[CW_SHARE_SIZE];
     uint32_t spi[CW_OFFER_PATHS_MAX]; /* of each path; never CW_SPI_HANDSHAKE */
 };
 void cw_keys_ephemeral(const uint8_t seed[CW_SEED_SIZE], struct cw_ephemeral *ephemeral);
 /* A secret of the process for cookies; a different label of the first seed. */
 void cw_keys_cookie_secret(const uint8_t seed[CW_SEED_SIZE], uint8_t secret[CW_KEY_SIZE]);
-
-/* What one side says in the open. */
-struct cw_path_offer {
-    uint64_t name_hash;      /* tells which of the other side's paths it is, when there are several */
-    uint32_t spi;            /* the other side is to send to it */
-    uint32_t datagram_bytes; /* the largest UDP payload it takes */
-    uint16_t fec;            /* blocks of forward error correction that it holds | repairs of each << 12 */
-};
-
-struct cw_offer {
-    uint8_t random[32];
-    uint8_t share[CW_KEY_SIZE];
-    uint32_t window;     /* how far a message number may run ahead of the oldest unfinished one */
-    uint32_t path_count; /* 1..CW_OFFER_PATHS_MAX; the initiator's order numbers the paths */
-    struct cw_path_offer paths[CW_OFFER_PATHS_MAX];
-};
-
-/* The numbers of an offer, as they stand in the handshake's messages and in the transcript: u32 window, u8
- * count of paths, 3 zeros, then for each path u64 hash of its name, u32 SPI, u16 datagram bytes, u16 FEC;
- * zeros. */
-#define CW_OFFER_NUMBERS_SIZE (8u + 16u * CW_OFFER_PATHS_MAX)
-void cw_offer_write(const struct cw_offer *offer, uint8_t numbers[CW_OFFER_NUMBERS_SIZE]);
-/* Which of the paths of `other` the path `index` of `own` is; CW_OFFER_NO_PATH: none. A single path on both
- * sides is the same one, whatever they call it. */
-#define CW_OFFER_NO_PATH UINT32_MAX
-uint32_t cw_offer_match(const struct cw_offer *own, uint32_t index, const struct cw_offer *other);
 
 struct cw_path_keys {
     uint8_t from_initiator[CW_KEY_SIZE];

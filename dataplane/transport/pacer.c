@@ -58,17 +58,6 @@ void cw_pacer_init(struct cw_pacer *pacer, uint64_t rate, uint32_t datagram_byte
     cw_pacer_rate_set(pacer, rate, datagram_bytes_max);
 }
 
-uint64_t cw_pacer_next_ns(const struct cw_pacer *pacer)
-{
-    uint64_t full_ns = pacer->drained_ns + (pacer->drained_fraction ? 1 : 0) + pacer->datagram_ns;
-    return full_ns > pacer->quantum_ns ? full_ns - pacer->quantum_ns : 0;
-}
-
-void cw_pacer_on_idle(struct cw_pacer *pacer)
-{
-    pacer->is_idle = true;
-}
-
 bool cw_pacer_is_too_late(const struct cw_pacer *pacer, uint64_t now_ns)
 {
     return pacer->byte_cost > 0 && !pacer->is_idle && pacer->drained_ns + pacer->late_ns < now_ns;

@@ -44,9 +44,16 @@ void cw_pacer_rate_set(struct cw_pacer *pacer, uint64_t rate_bytes_per_second, u
 /* A longer lateness than the usual is made up for; 0: the usual. */
 void cw_pacer_late_set(struct cw_pacer *pacer, uint64_t late_ns);
 /* When the next datagram may leave: now or earlier, it may leave now. */
-uint64_t cw_pacer_next_ns(const struct cw_pacer *pacer);
+static inline uint64_t cw_pacer_next_ns(const struct cw_pacer *pacer)
+{
+    uint64_t full_ns = pacer->drained_ns + (pacer->drained_fraction ? 1 : 0) + pacer->datagram_ns;
+    return full_ns > pacer->quantum_ns ? full_ns - pacer->quantum_ns : 0;
+}
 /* Something else than this pacer keeps the next datagram from leaving now. */
-void cw_pacer_on_idle(struct cw_pacer *pacer);
+static inline void cw_pacer_on_idle(struct cw_pacer *pacer)
+{
+    pacer->is_idle = true;
+}
 /* A datagram that leaves now is later than what is made up for: the rate cannot be reached. */
 bool cw_pacer_is_too_late(const struct cw_pacer *pacer, uint64_t now_ns);
 void cw_pacer_on_sent(struct cw_pacer *pacer, uint32_t bytes, uint64_t now_ns);

@@ -7,26 +7,24 @@
  */
 #include "transport/rate.h"
 
-#include <stdalign.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/numbers.h"
 
-#define SENT_LOST         (1ull << 62) /* in cw_rate_sent.in_flight */
-#define SENT_FLAGS        (CW_RATE_APP_LIMITED | SENT_LOST)
 #define TIMEOUTS_IN_A_ROW 3u /* are taken for a retransmission time-out */
 
 void cw_rate_init(struct cw_rate *rate, struct cw_arena *arena, const struct cw_rate_config *config)
 {
     CW_ASSERT(config->kind < CW_RATE_KIND_COUNT);
-    CW_ASSERT(cw_is_power_of_two(config->ring_size));
+    CW_ASSERT(cw_is_power_of_two(config->bursts));
     *rate = (struct cw_rate){.config = *config};
-    if (config->kind == CW_RATE_FIXED)
+    if (config->kind == CW_RATE_FIXED) {
+        cw_fixed_init(&rate->fixed, &config->fixed, config->bytes_per_second);
         return;
-    rate->path.ring =
-        cw_arena_take(arena, config->ring_size * sizeof *rate->path.ring, alignof(struct cw_rate_sent));
-    rate->path.mask = config->ring_size - 1;
+    }
+    rate->path.ring = cw_arena_take(arena, config->bursts * sizeof *rate->path.ring, 64);
+    rate->path.mask = config->bursts - 1;
 }
 
 void cw_rate_start(struct cw_rate *rate, uint32_t datagram_bytes, uint64_t now_ns)
@@ -49,6 +47,55 @@ void cw_rate_start(struct cw_rate *rate, uint32_t datagram_bytes, uint64_t now_n
         cw_bbr_start(&rate->bbr, path, rate->config.seed, now_ns);
     else if (rate->config.kind == CW_RATE_CUBIC)
         cw_cubic_start(&rate->cubic, path);
+    else
+        cw_fixed_start(&rate->fixed, now_ns);
+}
+
+static uint64_t in_flight_of(const struct cw_rate_burst *burst)
+{
+    return burst->in_flight & ~CW_RATE_APP_LIMITED;
+}
+
+/* Is the packet that leaves now, and is in flight already, one of the newest burst? Of one that it differs
+ * from only while the ring reaches back too little. */
+static bool joins(const struct cw_rate_path *path, const struct cw_rate_burst *newest, uint64_t now_ns)
+{
+    if (path->next_burst == 0 || cw_rate_is_app_limited(newest) != (path->app_limited != 0))
+        return false;
+    int64_t grown = (int64_t)(path->in_flight - in_flight_of(newest));
+    if (grown != (int32_t)grown)
+        return false;
+    uint64_t after_ns = now_ns - newest->sent_ns;
+    if (after_ns == 0 && path->delivered == newest->delivered && path->lost == newest->lost)
+        return true;
+    uint64_t reach_ns = CW_RATE_ROUND_TRIPS * path->rtt_ns_smoothed;
+    const struct cw_rate_burst *oldest = &path->ring[path->next_burst & path->mask]; /* in whose place */
+    bool is_short = path->next_burst > path->mask && now_ns - oldest->sent_ns < reach_ns;
+    return is_short && after_ns < reach_ns / (path->mask + 1ull);
+}
+
+/* The one that the packet of this number left in; NULL: it is forgotten. Mostly asked for upwards. */
+static const struct cw_rate_burst *burst_of(struct cw_rate_path *path, uint64_t number)
+{
+    const struct cw_rate_burst *ring = path->ring;
+    uint64_t count = CW_MIN(path->next_burst, path->mask + 1ull), low = path->next_burst - count;
+    uint64_t found = path->found;
+    if (count == 0 || number < ring[low & path->mask].first)
+        return NULL;
+    if (found - low < count && number >= ring[found & path->mask].first) {
+        count -= found - low;
+        low = found;
+        if (count > 2 && number < ring[(low + 2) & path->mask].first) /* it, or the next */
+            count = 2;
+    }
+    while (count > 1) {
+        uint64_t half = count / 2;
+        bool is_above = ring[(low + half) & path->mask].first > number;
+        low = is_above ? low : low + half;
+        count = is_above ? half : count - half;
+    }
+    path->found = low;
+    return &ring[low & path->mask];
 }
 
 /* OnPacketSent, section 4.1.2.2 */
@@ -60,15 +107,24 @@ void cw_rate_remember_sent(struct cw_rate *rate, uint64_t number, uint32_t bytes
         cw_bbr_on_transmit(&rate->bbr, path, now_ns);
     if (path->in_flight == 0)
         path->first_sent_ns = path->delivered_ns = now_ns;
+    struct cw_rate_burst *newest = &path->ring[(path->next_burst - 1) & path->mask];
+    bool is_alone = path->in_flight == 0;
     path->in_flight += bytes;
     path->next_number = number + 1;
-    path->ring[number & path->mask] = (struct cw_rate_sent){
+    if (!is_alone && joins(path, newest, now_ns)) {
+        newest->numbers = (uint32_t)(number - newest->first + 1);
+        newest->grown = (int32_t)(path->in_flight - in_flight_of(newest));
+        return;
+    }
+    path->ring[path->next_burst++ & path->mask] = (struct cw_rate_burst){
+        .first = number,
         .sent_ns = now_ns,
         .delivered = path->delivered,
         .delivered_ns = path->delivered_ns,
         .first_sent_ns = path->first_sent_ns,
         .lost = path->lost,
         .in_flight = path->in_flight | (path->app_limited ? CW_RATE_APP_LIMITED : 0),
+        .numbers = 1,
     };
 }
 
@@ -101,12 +157,10 @@ void cw_rate_ack_begin(struct cw_rate *rate, uint64_t now_ns)
     rate->path.sample = (struct cw_rate_sample){.rtt_ns = CW_NEVER, .newest = rate->path.sample.newest};
 }
 
-static void take_spurious(struct cw_rate *rate, uint64_t number, struct cw_rate_sent *sent, uint64_t now_ns)
+static void take_spurious(struct cw_rate *rate, uint64_t number, uint64_t now_ns)
 {
     struct cw_rate_path *path = &rate->path;
-    bool was_declared = sent->in_flight & SENT_LOST;
-    sent->in_flight &= ~SENT_LOST;
-    if (!was_declared || number < path->recovery_first || number >= path->recovery_end)
+    if (number < path->recovery_first || number >= path->recovery_end)
         return;
     if (path->recovery_lost == 0 || ++path->recovery_spurious < path->recovery_lost)
         return;
@@ -120,29 +174,32 @@ static void take_spurious(struct cw_rate *rate, uint64_t number, struct cw_rate_
 }
 
 /* UpdateRateSample, section 4.1.2.3 */
-void cw_rate_take_acked(struct cw_rate *rate, uint64_t number, uint32_t bytes, bool was_lost, uint64_t now_ns)
+void cw_rate_take_acked(struct cw_rate *rate, uint64_t number, uint32_t bytes, enum cw_rate_was was,
+                        uint64_t now_ns)
 {
     struct cw_rate_path *path = &rate->path;
     struct cw_rate_sample *sample = &path->sample;
-    struct cw_rate_sent *sent = &path->ring[number & path->mask];
-    if (was_lost)
-        take_spurious(rate, number, sent, now_ns);
+    if (was == CW_RATE_WAS_LOST)
+        take_spurious(rate, number, now_ns);
     path->delivered += bytes;
     path->delivered_ns = now_ns;
     sample->newly_acked += bytes;
     if (sample->has_data && number < sample->newest) /* IsNewestPacket: numbers rise with time */
         return;
+    const struct cw_rate_burst *burst = burst_of(path, number);
+    if (!burst)
+        return;
     sample->has_data = true;
-    sample->prior_delivered = sent->delivered;
-    sample->prior_ns = sent->delivered_ns;
-    sample->is_app_limited = sent->in_flight & CW_RATE_APP_LIMITED;
-    sample->send_elapsed_ns = sent->sent_ns - sent->first_sent_ns;
-    sample->ack_elapsed_ns = now_ns - sent->delivered_ns;
-    sample->rtt_ns = now_ns - sent->sent_ns;
+    sample->prior_delivered = burst->delivered;
+    sample->prior_ns = burst->delivered_ns;
+    sample->is_app_limited = cw_rate_is_app_limited(burst);
+    sample->send_elapsed_ns = burst->sent_ns - burst->first_sent_ns;
+    sample->ack_elapsed_ns = now_ns - burst->delivered_ns;
+    sample->rtt_ns = now_ns - burst->sent_ns;
     sample->newest = number;
-    sample->newest_lost = sent->lost;
-    sample->tx_in_flight = sent->in_flight & ~SENT_FLAGS;
-    path->first_sent_ns = sent->sent_ns;
+    sample->newest_lost = burst->lost;
+    sample->tx_in_flight = cw_rate_tx_in_flight(burst, number);
+    path->first_sent_ns = burst->sent_ns;
 }
 
 static void begin_episode(struct cw_rate *rate, uint64_t first, uint32_t lost)
@@ -163,9 +220,10 @@ void cw_rate_on_lost(struct cw_rate *rate, uint64_t number, uint32_t bytes, uint
 {
     struct cw_rate_path *path = &rate->path;
     take_out(path, bytes);
-    if (cw_rate_is_fixed(rate))
+    if (cw_rate_is_fixed(rate)) {
+        cw_fixed_on_lost(&rate->fixed);
         return;
-    struct cw_rate_sent *sent = &path->ring[number & path->mask];
+    }
     path->lost += bytes;
     path->sample.newly_lost += bytes;
     if (number >= path->recovery_end)
@@ -173,8 +231,7 @@ void cw_rate_on_lost(struct cw_rate *rate, uint64_t number, uint32_t bytes, uint
     else
         path->recovery_lost += number >= path->recovery_first;
     if (rate->config.kind == CW_RATE_BBR)
-        cw_bbr_on_lost(&rate->bbr, path, sent, number, bytes, now_ns);
-    sent->in_flight |= SENT_LOST;
+        cw_bbr_on_lost(&rate->bbr, path, burst_of(path, number), number, bytes, now_ns);
 }
 
 void cw_rate_on_ecn(struct cw_rate *rate, uint32_t marked, uint64_t now_ns)
@@ -219,9 +276,11 @@ static void end_episode(struct cw_rate *rate)
 void cw_rate_ack_end(struct cw_rate *rate, uint64_t rtt_ns_smoothed, uint64_t now_ns)
 {
     struct cw_rate_path *path = &rate->path;
+    if (cw_rate_is_fixed(rate))
+        cw_fixed_on_ack(&rate->fixed, rtt_ns_smoothed, now_ns);
+    path->rtt_ns_smoothed = rtt_ns_smoothed;
     if (cw_rate_is_fixed(rate) || !path->sample.has_data)
         return;
-    path->rtt_ns_smoothed = rtt_ns_smoothed;
     finish_sample(path);
     end_episode(rate);
     if (rate->config.kind == CW_RATE_BBR)
@@ -243,7 +302,7 @@ void cw_rate_on_probe_timeout(struct cw_rate *rate, uint32_t count, uint64_t now
 uint64_t cw_rate_pacing(const struct cw_rate *rate)
 {
     if (cw_rate_is_fixed(rate))
-        return rate->config.bytes_per_second;
+        return cw_rate_is_free(rate) ? rate->config.bytes_per_second : rate->fixed.rate;
     return CW_MAX(CW_MIN(rate->path.pacing_rate, rate->path.rate_max), CW_RATE_BYTES_MIN);
 }
 
@@ -273,6 +332,6 @@ const char *cw_rate_state_name(const struct cw_rate *rate)
     case CW_RATE_CUBIC:
         return cw_cubic_state_name(rate->cubic.state);
     default:
-        return "fixed";
+        return cw_fixed_state_name(rate->fixed.state);
     }
 }

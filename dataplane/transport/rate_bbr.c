@@ -238,6 +238,15 @@ static void check_drain_done(struct cw_bbr *bbr, struct cw_rate_path *path, uint
         start_probe_bw_down(bbr, path, now_ns);
 }
 
+/* A share less than what was in flight, but what the path holds without a queue; see the header. */
+static uint64_t below_too_high(const struct cw_bbr *bbr, const struct cw_rate_path *path,
+                               uint64_t tx_in_flight)
+{
+    uint64_t target = target_inflight(bbr, path);
+    uint64_t cut = tx_in_flight * (100 - CW_BBR_TOO_HIGH_CUT) / 100;
+    return CW_MAX(CW_MAX(cut, CW_MIN(tx_in_flight, target)), target * CW_BBR_BETA / 100);
+}
+
 /* 5.5.10.2 */
 static void handle_inflight_too_high(struct cw_bbr *bbr, struct cw_rate_path *path, uint64_t tx_in_flight,
                                      bool is_app_limited, uint64_t now_ns)
@@ -245,7 +254,7 @@ static void handle_inflight_too_high(struct cw_bbr *bbr, struct cw_rate_path *pa
     bbr->prev_probe_too_high = true;
     bbr->is_bw_probe_sample = false;
     if (!is_app_limited)
-        bbr->inflight_longterm = CW_MAX(tx_in_flight, target_inflight(bbr, path) * CW_BBR_BETA / 100);
+        bbr->inflight_longterm = below_too_high(bbr, path, tx_in_flight);
     if (bbr->state == CW_BBR_PROBE_UP) {
         bbr->undo_state = CW_BBR_PROBE_UP;
         start_probe_bw_down(bbr, path, now_ns);
@@ -429,17 +438,19 @@ void cw_bbr_on_recovery_begin(struct cw_bbr *bbr, const struct cw_rate_path *pat
     bbr->undo_inflight_longterm = bbr->inflight_longterm;
 }
 
-void cw_bbr_on_lost(struct cw_bbr *bbr, struct cw_rate_path *path, const struct cw_rate_sent *sent,
+void cw_bbr_on_lost(struct cw_bbr *bbr, struct cw_rate_path *path, const struct cw_rate_burst *burst,
                     uint64_t number, uint32_t bytes, uint64_t now_ns)
 {
-    uint64_t tx_in_flight = sent->in_flight & ~CW_RATE_APP_LIMITED, lost = path->lost - sent->lost;
     note_loss(bbr, path);
     bbr->loss_events_in_round += number != bbr->last_lost_number + 1;
     bbr->last_lost_number = number;
-    if (!bbr->is_bw_probe_sample || !cw_bbr_is_inflight_too_high(bbr, lost, tx_in_flight))
+    if (!bbr->is_bw_probe_sample || !burst)
+        return;
+    uint64_t tx_in_flight = cw_rate_tx_in_flight(burst, number), lost = path->lost - burst->lost;
+    if (!cw_bbr_is_inflight_too_high(bbr, lost, tx_in_flight))
         return;
     handle_inflight_too_high(bbr, path, cw_bbr_inflight_at_loss(bbr, tx_in_flight, lost, bytes),
-                             sent->in_flight & CW_RATE_APP_LIMITED, now_ns);
+                             cw_rate_is_app_limited(burst), now_ns);
 }
 
 void cw_bbr_on_ecn(struct cw_bbr *bbr, struct cw_rate_path *path, uint64_t now_ns)

@@ -13,6 +13,9 @@ static struct cw_message_out *at(const struct cw_send *send, uint32_t index)
     return (struct cw_message_out *)(send->pool.slots + (size_t)index * send->pool.slot_size);
 }
 
+#define FETCH_BYTES 1536 /* what a datagram of usual size takes */
+#define SKIPPED_MAX 64u  /* messages looked at, also those that have left: each is a line of memory */
+
 #define FIRST_MASK ((1u << CW_FRAGMENT_COUNT_SHIFT) - 1)
 
 static bool bit(const uint64_t *words, uint32_t i)
@@ -166,6 +169,22 @@ bool cw_send_at(const struct cw_send *send, uint32_t place, uint32_t units_of_fr
     return true;
 }
 
+void cw_send_skip(const struct cw_send *send, uint64_t units, uint32_t units_of_fragment,
+                  struct cw_fragment *fragment)
+{
+    struct cw_message_out *message = fragment->message;
+    CW_ASSERT(!fragment->is_again);
+    for (uint32_t i = 0; i < SKIPPED_MAX && message; i++, message = at(send, message->newer)) {
+        uint32_t left = message->unit_count - (uint32_t)message->sent_count;
+        if (left == 0)
+            continue;
+        unsent_of(message, units_of_fragment, fragment);
+        if (left > units)
+            return;
+        units -= left;
+    }
+}
+
 bool cw_send_next(const struct cw_send *send, uint32_t units_of_fragment, struct cw_fragment *fragment)
 {
     for (uint32_t s = 0; s < CW_STREAM_COUNT; s++) {
@@ -180,14 +199,6 @@ bool cw_send_next(const struct cw_send *send, uint32_t units_of_fragment, struct
         }
     }
     return false;
-}
-
-uint64_t cw_send_waiting_units(const struct cw_send *send, uint8_t last)
-{
-    uint64_t units = 0;
-    for (uint32_t s = 0; s <= last; s++)
-        units += send->streams[s].waiting_units;
-    return units;
 }
 
 void cw_send_describe(const struct cw_send *send, const struct cw_fragment *fragment, struct cw_data *data)
@@ -208,6 +219,14 @@ void cw_send_describe(const struct cw_send *send, const struct cw_fragment *frag
     };
 }
 
+/* What the next fragment will take, while this one is sealed. */
+static void fetch(const uint8_t *from, const uint8_t *end)
+{
+    const uint8_t *to = from + CW_MIN(end - from, FETCH_BYTES);
+    for (; from < to; from += 64)
+        __builtin_prefetch(from);
+}
+
 void cw_send_copy(const struct cw_fragment *fragment, const struct cw_data *data, uint8_t *to)
 {
     const struct cw_message_out *message = fragment->message;
@@ -216,9 +235,11 @@ void cw_send_copy(const struct cw_fragment *fragment, const struct cw_data *data
         from_head = CW_MIN(data->length, message->head_length - data->offset);
         memcpy(to, message->head + data->offset, from_head);
     }
-    if (from_head < data->length)
-        memcpy(to + from_head, message->body + (data->offset + from_head - message->head_length),
-               data->length - from_head);
+    if (from_head == data->length)
+        return;
+    const uint8_t *from = message->body + (data->offset + from_head - message->head_length);
+    memcpy(to + from_head, from, data->length - from_head);
+    fetch(from + (data->length - from_head), message->body + message->body_length);
 }
 
 static void lost_append(struct cw_send *send, struct cw_message_out *message)
@@ -263,6 +284,15 @@ static void lost_clear(struct cw_send *send, struct cw_message_out *message, uin
         lost_remove(send, message);
 }
 
+/* The oldest from this one on that has not wholly left: a later one may have left before it. */
+static uint32_t unsent_from(const struct cw_send *send, uint32_t index)
+{
+    const struct cw_message_out *message = at(send, index);
+    while (message && message->sent_count == message->unit_count)
+        message = at(send, message->newer);
+    return message ? message->self.index : CW_OUT_NONE;
+}
+
 void cw_send_on_sent(struct cw_send *send, const struct cw_fragment *fragment)
 {
     struct cw_message_out *message = fragment->message;
@@ -273,8 +303,9 @@ void cw_send_on_sent(struct cw_send *send, const struct cw_fragment *fragment)
     CW_ASSERT(fragment->first == message->sent_count);
     message->sent_count += fragment->count;
     send->streams[message->stream].waiting_units -= fragment->count;
-    if (message->sent_count == message->unit_count)
-        send->streams[message->stream].unsent = message->newer;
+    struct cw_out_stream *out = &send->streams[message->stream];
+    if (out->unsent == message->self.index)
+        out->unsent = unsent_from(send, out->unsent);
 }
 
 static struct cw_message_out *open_message(const struct cw_send *send, uint64_t handle)
@@ -357,7 +388,7 @@ void cw_send_finish(struct cw_send *send, struct cw_message_out *message)
     if (message->lost_count > 0)
         lost_remove(send, message);
     if (out->unsent == message->self.index)
-        out->unsent = message->newer;
+        out->unsent = unsent_from(send, message->newer);
     if (message->older == CW_OUT_NONE)
         out->oldest = message->newer;
     else

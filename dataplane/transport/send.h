@@ -3,9 +3,10 @@
  * The sending side's messages: accepted, cut into fragments, sent, acknowledged or lost fragment by
  * fragment, finished.
  *
- * Each stream has its open messages in order of number (the not yet wholly sent ones are its tail, from
- * `unsent` on) and a list of those with lost fragments. The next fragment is of the highest stream that has
- * any, lost ones first, then the oldest unsent message to its end. No step looks at more than one message.
+ * Each stream has its open messages in order of number (the not yet wholly sent ones are in its tail, from
+ * `unsent` on, where a path that is slower may have sent some already) and a list of those with lost
+ * fragments. The next fragment is of the highest stream that has any, lost ones first, then the oldest unsent
+ * message to its end. Only cw_send_skip, and a step past what has left already, look at more than one message.
  *
  * A message is open until all its fragments are acknowledged or the session goes down; its slot stays taken
  * until its SENT event has been popped, so that events are bounded by slots.
@@ -103,8 +104,18 @@ bool cw_send_next(const struct cw_send *send, uint32_t units_of_fragment, struct
 #define CW_SEND_PLACES (2u * CW_STREAM_COUNT)
 bool cw_send_at(const struct cw_send *send, uint32_t place, uint32_t units_of_fragment,
                 struct cw_fragment *fragment);
+/* Instead of this one, which never left: what waits of the first message, from its own on, that is not whole
+ * within the next so many units of the stream; of the last, if all are. Looks at a few dozen at most. */
+void cw_send_skip(const struct cw_send *send, uint64_t units, uint32_t units_of_fragment,
+                  struct cw_fragment *fragment);
 /* Units of the streams up to this one that wait to be sent, or sent again. */
-uint64_t cw_send_waiting_units(const struct cw_send *send, uint8_t last);
+static inline uint64_t cw_send_waiting_units(const struct cw_send *send, uint8_t last)
+{
+    uint64_t units = 0;
+    for (uint32_t s = 0; s <= last; s++)
+        units += send->streams[s].waiting_units;
+    return units;
+}
 /* A packed fragment of a message that is still open, and of it still something unacknowledged. */
 bool cw_send_find(const struct cw_send *send, uint64_t message, uint16_t packed,
                   struct cw_fragment *fragment);

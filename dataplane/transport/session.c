@@ -32,11 +32,6 @@ void cw_session_count(struct cw_session *s, uint32_t counter)
     cw_count(&s->counters[counter], 1);
 }
 
-void cw_path_count(struct cw_path *p, uint32_t counter)
-{
-    cw_count(&p->counters[counter], 1);
-}
-
 static void check_path(const struct cw_session_path_config *config)
 {
     CW_ASSERT(config->datagram_bytes_max >= CW_DATAGRAM_BYTES_MIN);
@@ -56,22 +51,22 @@ static void check_config(const struct cw_session_config *config)
         check_path(&config->paths[i]);
 }
 
-static void carve_lane(struct cw_lane *lane, const struct cw_aead_ops *aead, struct cw_arena *arena)
+static void carve_sa(struct cw_sa *sa, const struct cw_aead_ops *aead, struct cw_arena *arena)
 {
-    lane->key_in = cw_arena_take(arena, aead->key_state_size, 64);
-    lane->key_in_next = cw_arena_take(arena, aead->key_state_size, 64);
-    lane->key_in_last = cw_arena_take(arena, aead->key_state_size, 64);
-    lane->key_out = cw_arena_take(arena, aead->key_state_size, 64);
-    cw_replay_init(&lane->replay, cw_arena_take(arena, CW_REPLAY_BITS / 8, 64));
+    sa->key_in = cw_arena_take(arena, aead->key_state_size, 64);
+    sa->key_in_next = cw_arena_take(arena, aead->key_state_size, 64);
+    sa->key_in_last = cw_arena_take(arena, aead->key_state_size, 64);
+    sa->key_out = cw_arena_take(arena, aead->key_state_size, 64);
+    cw_replay_init(&sa->replay, cw_arena_take(arena, CW_REPLAY_BITS / 8, 64));
 }
 
 static void carve_path(struct cw_path *p, const struct cw_session_config *config, uint32_t index,
                        struct cw_arena *arena)
 {
     const struct cw_session_path_config *path = &config->paths[index];
-    carve_lane(&p->lanes[0], config->aead, arena);
-    carve_lane(&p->lanes[1], config->aead, arena);
-    cw_inflight_init(&p->inflight, arena, CW_RING_OF_SENT * path->packets_in_flight_max);
+    carve_sa(&p->sas[0], config->aead, arena);
+    carve_sa(&p->sas[1], config->aead, arena);
+    cw_inflight_init(&p->inflight, arena, path->packets_in_flight_max);
     cw_session_rate_init(p, path, arena);
     p->fec = cw_session_fec_carve(path, arena);
 }
@@ -102,6 +97,8 @@ static void begin_handshakes(struct cw_session *s, const struct cw_session_confi
         .carry = s->handshake.carry,
         .seed = config->seed,
         .window = s->receive.window,
+        .lane = config->lane,
+        .lane_count = config->lane_count,
         .path_count = config->path_count,
     };
     for (uint32_t i = 0; i < config->path_count; i++)
@@ -118,8 +115,8 @@ static void begin_path(struct cw_session *s, uint32_t index, uint64_t now_ns)
     p->session = s;
     p->config = &s->config.paths[index];
     p->index = index;
-    p->live = &p->lanes[0];
-    p->next = &p->lanes[1];
+    p->live = &p->sas[0];
+    p->next = &p->sas[1];
     cw_ack_ranges_reset(&p->acks);
     cw_loss_reset(&p->loss);
     cw_pacer_init(&p->pacer, p->config->rate_bytes_per_second, p->config->datagram_bytes_max);
@@ -171,6 +168,11 @@ bool cw_session_is_up(const struct cw_session *s)
     return s->state == CW_STATE_UP;
 }
 
+uint32_t cw_session_other_lanes(const struct cw_session *s)
+{
+    return s->other_lanes;
+}
+
 static void push(struct cw_session *s, const struct cw_session_event *event)
 {
     CW_ASSERT(s->event_tail - s->event_head <= s->event_mask && "events are bounded by slots and buffers");
@@ -198,12 +200,34 @@ void cw_session_push_sent(struct cw_session *s, struct cw_message_out *message, 
     push(s, &event);
 }
 
+static bool held_event(struct cw_path *p, struct cw_session_event *event)
+{
+    const struct cw_fixed *fixed = &p->rate.fixed;
+    if (!cw_rate_is_fixed(&p->rate) || p->state != CW_PATH_UP || fixed->state == p->told_held)
+        return false;
+    p->told_held = fixed->state;
+    *event = (struct cw_session_event){.type = CW_SESSION_PATH_HELD,
+                                       .why = fixed->state,
+                                       .path = (uint8_t)p->index,
+                                       .amount = fixed->amount,
+                                       .retry_ms = (uint32_t)(fixed->hold_ns / CW_MS)};
+    return true;
+}
+
 /* These take no room in the queue: a path's state is told when it is another than was told last. */
 static bool path_event(struct cw_session *s, struct cw_session_event *event)
 {
     for (uint32_t i = 0; i < s->config.path_count; i++) {
         struct cw_path *p = &s->paths[i];
         bool is_up = p->state == CW_PATH_UP;
+        if (is_up == p->is_told_up && held_event(p, event))
+            return true;
+        if (p->address.has_moved) {
+            p->address.has_moved = false;
+            *event = (struct cw_session_event){
+                .type = CW_SESSION_PATH_MOVED, .path = (uint8_t)i, .tag = p->address.present};
+            return true;
+        }
         if (is_up == p->is_told_up)
             continue;
         p->is_told_up = is_up;
@@ -237,68 +261,69 @@ static void expand_next(struct cw_session *s, uint8_t chain[CW_KEY_SIZE], void *
     sodium_memzero(key, sizeof key);
 }
 
-static void lane_prepare(struct cw_path *p)
+static void sa_prepare(struct cw_path *p)
 {
     struct cw_session *s = p->session;
     const struct cw_handshake *h = &s->handshake;
-    struct cw_lane *lane = p->next;
+    struct cw_sa *sa = p->next;
     bool initiator = s->config.is_initiator;
     uint32_t theirs = cw_offer_match(&h->own_offer, p->index, &h->peer);
-    lane->is_ready = theirs != CW_OFFER_NO_PATH;
-    if (!lane->is_ready)
+    cw_session_forget_sa(p, sa);
+    sa->is_ready = theirs != CW_OFFER_NO_PATH;
+    if (!sa->is_ready)
         return;
     const struct cw_path_offer *own = &h->own_offer.paths[p->index], *peer = &h->peer.paths[theirs];
-    lane->number = (uint8_t)(initiator ? p->index : theirs);
-    const struct cw_path_keys *keys = &h->keys.paths[lane->number];
-    lane->spi_in = own->spi;
-    lane->spi_out = peer->spi;
-    lane->next_iv = lane->first_iv = 1;
-    lane->last_until_ns = 0;
-    lane->blocks_in = lane->blocks_out = 0;
-    lane->datagram_bytes = CW_MIN(own->datagram_bytes, peer->datagram_bytes);
-    lane->window = h->peer.window;
-    lane->fec_peer = peer->fec;
-    lane->has_fec = cw_session_fec_agreed(p->fec, peer->fec);
-    lane->data_bytes_max = lane->datagram_bytes - CW_PACKET_OVERHEAD - (lane->has_fec ? CW_FEC_HEAD_SIZE : 0);
-    cw_replay_reset(&lane->replay);
-    s->config.aead->key_expand(lane->key_out, initiator ? keys->from_initiator : keys->from_responder);
-    s->config.aead->key_expand(lane->key_in, initiator ? keys->from_responder : keys->from_initiator);
-    memcpy(lane->chain_out, initiator ? keys->chain_from_initiator : keys->chain_from_responder, CW_KEY_SIZE);
-    memcpy(lane->chain_in, initiator ? keys->chain_from_responder : keys->chain_from_initiator, CW_KEY_SIZE);
-    expand_next(s, lane->chain_in, lane->key_in_next);
+    sa->number = (uint8_t)(initiator ? p->index : theirs);
+    const struct cw_path_keys *keys = &h->keys.paths[sa->number];
+    sa->spi_in = own->spi;
+    sa->spi_out = peer->spi;
+    sa->next_iv = sa->first_iv = 1;
+    sa->blocks_in = sa->blocks_out = 0;
+    sa->datagram_bytes = CW_MIN(own->datagram_bytes, peer->datagram_bytes);
+    sa->window = h->peer.window;
+    sa->fec_peer = peer->fec;
+    sa->has_fec = cw_session_fec_agreed(p->fec, peer->fec);
+    sa->data_bytes_max = sa->datagram_bytes - CW_PACKET_OVERHEAD - (sa->has_fec ? CW_FEC_HEAD_SIZE : 0);
+    cw_replay_reset(&sa->replay);
+    s->config.aead->key_expand(sa->key_out, initiator ? keys->from_initiator : keys->from_responder);
+    s->config.aead->key_expand(sa->key_in, initiator ? keys->from_responder : keys->from_initiator);
+    memcpy(sa->chain_out, initiator ? keys->chain_from_initiator : keys->chain_from_responder, CW_KEY_SIZE);
+    memcpy(sa->chain_in, initiator ? keys->chain_from_responder : keys->chain_from_initiator, CW_KEY_SIZE);
+    expand_next(s, sa->chain_in, sa->key_in_next);
 }
 
-void cw_session_lane_prepare(struct cw_session *s)
+void cw_session_sa_prepare(struct cw_session *s)
 {
     for (uint32_t i = 0; i < s->config.path_count; i++)
-        lane_prepare(&s->paths[i]);
+        sa_prepare(&s->paths[i]);
+    cw_handshake_forget_keys(&s->handshake);
 }
 
-void cw_session_lane_rotate(struct cw_path *p, uint64_t now_ns)
+void cw_session_sa_rotate(struct cw_path *p, uint64_t now_ns)
 {
     struct cw_session *s = p->session;
-    struct cw_lane *lane = p->live;
-    expand_next(s, lane->chain_out, lane->key_out);
-    lane->spi_out = cw_spi_after(lane->spi_out);
-    lane->blocks_out = 0;
-    lane->first_iv = lane->next_iv;
-    lane->rotate_ns = now_ns + s->rotate_after_ns;
+    struct cw_sa *sa = p->live;
+    expand_next(s, sa->chain_out, sa->key_out);
+    sa->spi_out = cw_spi_after(sa->spi_out);
+    sa->blocks_out = 0;
+    sa->first_iv = sa->next_iv;
+    sa->rotate_ns = now_ns + s->rotate_after_ns;
     cw_path_count(p, CW_SESSION_KEYS_ROTATED);
 }
 
-void cw_session_lane_follow(struct cw_path *p, uint64_t now_ns)
+void cw_session_sa_follow(struct cw_path *p, uint64_t now_ns)
 {
     struct cw_session *s = p->session;
-    struct cw_lane *lane = p->live;
-    void *forgotten = lane->key_in_last;
-    lane->key_in_last = lane->key_in;
-    lane->key_in = lane->key_in_next;
-    lane->key_in_next = forgotten;
-    expand_next(s, lane->chain_in, lane->key_in_next);
-    lane->spi_in = cw_spi_after(lane->spi_in);
-    lane->blocks_in = 0;
-    lane->last_until_ns = now_ns + CW_KEY_KEPT_PROBES * cw_loss_probe_wait_ns(&p->loss);
-    s->handshake.spi_avoid[p->index] = lane->spi_in;
+    struct cw_sa *sa = p->live;
+    void *forgotten = sa->key_in_last;
+    sa->key_in_last = sa->key_in;
+    sa->key_in = sa->key_in_next;
+    sa->key_in_next = forgotten;
+    expand_next(s, sa->chain_in, sa->key_in_next);
+    sa->spi_in = cw_spi_after(sa->spi_in);
+    sa->blocks_in = 0;
+    sa->last_until_ns = now_ns + CW_KEY_KEPT_PROBES * cw_loss_probe_wait_ns(&p->loss);
+    s->handshake.spi_avoid[p->index] = sa->spi_in;
     cw_path_count(p, CW_SESSION_KEYS_FOLLOWED);
 }
 
@@ -307,19 +332,20 @@ bool cw_session_may_go_up(const struct cw_session *s)
     return s->state_events + 4 <= CW_EVENTS_OF_STATE; /* DOWN, UP now and DOWN later always fit */
 }
 
-/* The lanes change places. */
-static void path_take_lane(struct cw_path *p, uint64_t now_ns)
+/* The two change places. */
+static void path_take_sa(struct cw_path *p, uint64_t now_ns)
 {
-    struct cw_lane *lane = p->next;
+    struct cw_sa *sa = p->next;
     p->next = p->live;
     p->next->is_ready = false;
-    p->live = lane;
-    lane->rotate_ns = now_ns + p->session->rotate_after_ns;
+    cw_session_forget_sa(p, p->next);
+    p->live = sa;
+    sa->rotate_ns = now_ns + p->session->rotate_after_ns;
     p->close_due = false; /* the keys it would need are gone */
-    if (!lane->is_ready)
+    if (!sa->is_ready)
         return;
-    p->session->handshake.spi_avoid[p->index] = lane->spi_in;
-    p->session->numbered[lane->number] = p;
+    p->session->handshake.spi_avoid[p->index] = sa->spi_in;
+    p->session->numbered[sa->number] = p;
 }
 
 /* Of fragments on the path of the smallest datagrams, so that every path holds a unit. */
@@ -339,7 +365,7 @@ void cw_session_go_up(struct cw_session *s, struct cw_path *first, uint64_t now_
         cw_session_go_down(s, CW_DOWN_PEER_RESTARTED, now_ns);
     memset(s->numbered, 0, sizeof s->numbered);
     for (uint32_t i = 0; i < s->config.path_count; i++)
-        path_take_lane(&s->paths[i], now_ns);
+        path_take_sa(&s->paths[i], now_ns);
     uint32_t unit_bytes = unit_bytes_of(s);
     s->attempt_live = s->handshake.attempt;
     s->attempt_due = s->config.has_certificates;
@@ -352,6 +378,7 @@ void cw_session_go_up(struct cw_session *s, struct cw_path *first, uint64_t now_
             cw_path_open(&s->paths[i], &s->paths[i] == first, unit_bytes, now_ns);
     s->credit_ns = now_ns;
     s->heard_ns = now_ns;
+    s->other_lanes = 0;
     cw_session_count(s, CW_SESSION_HANDSHAKES);
     push_state(s, CW_SESSION_UP, CW_DOWN_NONE);
 }
@@ -364,10 +391,17 @@ void cw_session_go_down(struct cw_session *s, enum cw_session_down why, uint64_t
     for (struct cw_message_out *message; (message = cw_send_any(&s->send)) != NULL;)
         cw_session_push_sent(s, message, false);
     cw_receive_close(&s->receive);
-    bool tells = why != CW_DOWN_CLOSED_BY_PEER && why != CW_DOWN_PEER_RESTARTED;
+    bool tells = why != CW_DOWN_CLOSED_BY_PEER && why != CW_DOWN_PEER_RESTARTED && why != CW_DOWN_REWOUND;
     for (uint32_t i = 0; i < s->config.path_count; i++) {
-        s->paths[i].close_due = tells && s->paths[i].state == CW_PATH_UP;
-        cw_path_close(&s->paths[i], now_ns);
+        struct cw_path *p = &s->paths[i];
+        p->close_due = tells && p->state == CW_PATH_UP;
+        if (p->close_due)
+            cw_session_forget_all_but_out(p, p->live);
+        else
+            cw_session_forget_sa(p, p->live);
+        if (!p->close_due && why != CW_DOWN_PEER_RESTARTED) /* whose handshake came from where he was */
+            cw_address_reset(&p->address);
+        cw_path_close(p, now_ns);
     }
     s->credit_ns = CW_NEVER;
     s->close_why = (uint8_t)why;
@@ -379,6 +413,19 @@ void cw_session_close(struct cw_session *s, uint64_t now_ns)
     s->now_ns = CW_MAX(s->now_ns, now_ns);
     if (s->state == CW_STATE_UP)
         cw_session_go_down(s, CW_DOWN_LOCAL, s->now_ns);
+}
+
+void cw_session_start_over(struct cw_session *s, uint64_t now_ns)
+{
+    s->now_ns = now_ns = CW_MAX(s->now_ns, now_ns);
+    cw_handshake_start_over(&s->handshake);
+    cw_session_forget_unproved(s);
+    if (s->state == CW_STATE_UP)
+        cw_session_go_down(s, CW_DOWN_REWOUND, now_ns);
+    for (uint32_t i = 0; i < s->config.path_count; i++) {
+        s->paths[i].close_due = false;
+        cw_session_forget_sa(&s->paths[i], s->paths[i].live);
+    }
 }
 
 bool cw_session_can_send(const struct cw_session *s, enum cw_stream stream, uint32_t body_length)
@@ -447,13 +494,14 @@ void cw_session_auth_answer(struct cw_session *s, const struct cw_auth_answer *a
         count_refusal(s, s->handshake.refusal);
         break;
     case CW_HANDSHAKE_KEYED:
-        cw_session_lane_prepare(s);
+        cw_session_sa_prepare(s);
         if (cw_session_may_go_up(s) && cw_handshake_early(&s->handshake) == CW_HANDSHAKE_COMPLETED)
             cw_session_go_up(s, cw_session_first_path(s), now_ns);
         break;
     default:
         break; /* of an attempt that is over, or bytes to be sent */
     }
+    cw_session_forget_unproved(s);
 }
 
 uint64_t cw_session_live_count(const struct cw_session *s)
@@ -497,8 +545,9 @@ void cw_session_path_stats(struct cw_session *s, uint32_t path, struct cw_sessio
     uint64_t sent = cw_meter_sum(&p->packets_sent, s->now_ns),
              lost = cw_meter_sum(&p->packets_lost, s->now_ns);
     *stats = (struct cw_session_path_stats){
-        .is_shared = s->state != CW_STATE_UP || p->live->is_ready,
+        .is_at_both = s->state != CW_STATE_UP || p->live->is_ready,
         .is_up = p->state == CW_PATH_UP,
+        .address = p->address.present,
         .state_name = cw_fsm_state_name(&s->path_fsm, p->state),
         .rtt_ns_smoothed = p->loss.rtt_ns_smoothed,
         .rtt_ns_min = p->loss.rtt_ns_min == CW_NEVER ? 0 : p->loss.rtt_ns_min,
@@ -506,7 +555,7 @@ void cw_session_path_stats(struct cw_session *s, uint32_t path, struct cw_sessio
         .rate_bytes_per_second = cw_meter_sum(&p->bytes_sent, s->now_ns) * 1000 /
                                  (CW_METER_BUCKETS * (1ull << CW_METER_RATE_SHIFT) / CW_MS),
         .loss = sent ? (double)CW_MIN(lost, sent) / (double)sent : 0,
-        .packets_in_flight = p->inflight.outstanding.count,
+        .packets_in_flight = p->inflight.outstanding_count,
         .datagram_bytes = p->state == CW_PATH_UP ? cw_pmtu_bytes(&p->pmtu) : 0,
         .bytes_in_flight = p->rate.path.in_flight,
         .pacing_bytes_per_second = cw_rate_pacing(&p->rate),
@@ -514,6 +563,12 @@ void cw_session_path_stats(struct cw_session *s, uint32_t path, struct cw_sessio
         .rate_name = cw_rate_kind_name(p->config->rate_kind),
         .rate_state = cw_rate_state_name(&p->rate),
     };
+    if (cw_rate_is_fixed(&p->rate) && cw_fixed_is_held(&p->rate.fixed)) {
+        stats->held = p->rate.fixed.state;
+        stats->held_amount = p->rate.fixed.amount;
+        stats->held_left_ns = cw_fixed_retry_ns(&p->rate.fixed);
+        stats->held_left_ns -= CW_MIN(stats->held_left_ns, s->now_ns);
+    }
     for (uint32_t i = 0; i < CW_SESSION_COUNTER_COUNT; i++)
         stats->counters[i] = cw_counter_read(&p->counters[i]);
     cw_session_fec_stats(p, stats->counters);

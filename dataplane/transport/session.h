@@ -31,6 +31,7 @@
 #include "base/counters.h"
 #include "base/status.h"
 #include "transport/authenticator.h"
+#include "transport/rate_fixed.h"
 #include "wire/message.h"
 
 /* Streams differ in priority only, highest first. */
@@ -83,6 +84,7 @@ struct cw_session_path_config {
     enum cw_rate_kind rate_kind;
     uint64_t rate_bytes_per_second; /* fixed: the rate; else never more than it. 0: no limit */
     uint32_t packets_in_flight_max; /* power of two */
+    struct cw_fixed_config guard;   /* of CW_RATE_FIXED */
     struct cw_fec_config fec;
     bool is_mtu_probed; /* begin with small datagrams and find what the path carries; else the largest, always
                          */
@@ -96,6 +98,7 @@ struct cw_session_config {
     uint8_t cluster_key[32]; /* never seals data; all zeros with certificates */
     uint8_t seed[64];        /* fresh from getrandom: ephemeral secrets and nonces come from it */
     const struct cw_aead_ops *aead;
+    uint32_t lane, lane_count; /* which of how many sessions between these two nodes; lane_count 0: one */
     uint32_t
         path_count; /* 1..CW_SESSION_PATHS_MAX; the initiator's order numbers them, the peer's may differ */
     struct cw_session_path_config paths[CW_SESSION_PATHS_MAX];
@@ -126,6 +129,10 @@ enum cw_session_event_type {
      */
     CW_SESSION_PATH_UP,
     CW_SESSION_PATH_DOWN,
+    /* A path of CW_RATE_FIXED that is up sends less than its rate, or its rate again (rate_fixed.h). Told as
+     * those are. */
+    CW_SESSION_PATH_HELD,
+    CW_SESSION_PATH_MOVED, /* the peer was followed to the address `tag`; told like the two before */
 };
 
 enum cw_session_down {
@@ -136,6 +143,7 @@ enum cw_session_down {
     CW_DOWN_KEYS_WORN,
     CW_DOWN_LOCAL,
     CW_DOWN_UNTRUSTED, /* the authenticator believes the peer no more */
+    CW_DOWN_REWOUND,   /* this memory may be an old picture of itself: cw_session_start_over */
     CW_DOWN_COUNT
 };
 
@@ -148,10 +156,13 @@ enum cw_path_down {
 
 struct cw_session_event {
     uint8_t type;
-    uint8_t why;                 /* DOWN: enum cw_session_down; PATH_DOWN: enum cw_path_down */
-    uint8_t path;                /* PATH_UP, PATH_DOWN: its place in config.paths */
+    uint8_t why;                 /* DOWN: enum cw_session_down; PATH_DOWN: enum cw_path_down;
+                                    PATH_HELD: enum cw_fixed_state */
+    uint8_t path;                /* PATH_...: its place in config.paths */
+    uint32_t amount;             /* PATH_HELD: per cent lost, or milliseconds of queue */
+    uint32_t retry_ms;           /* PATH_HELD: from when it was held until the rate is tried again */
     bool delivered;              /* SENT */
-    uint64_t tag;                /* SENT */
+    uint64_t tag;                /* SENT; PATH_MOVED: the address */
     struct cw_received received; /* RECEIVED */
 };
 
@@ -172,6 +183,8 @@ struct cw_session_event {
     X(CW_SESSION_DROP_HINT, "drop_mtu_hint")                                                                 \
     X(CW_SESSION_DROP_SHORT, "drop_short")                                                                   \
     X(CW_SESSION_DROP_FORMAT, "drop_format")                                                                 \
+    X(CW_SESSION_DROP_VERSION, "drop_other_version")                                                         \
+    X(CW_SESSION_DROP_RESERVED, "drop_reserved")                                                             \
     X(CW_SESSION_DROP_SPI, "drop_unknown_spi")                                                               \
     X(CW_SESSION_DROP_TAG, "drop_bad_tag")                                                                   \
     X(CW_SESSION_DROP_REPLAY, "drop_replay")                                                                 \
@@ -187,10 +200,12 @@ struct cw_session_event {
     X(CW_SESSION_LOSSES_RECOVERED, "losses_recovered")                                                       \
     X(CW_SESSION_FEC_BLOCKS_OUT, "fec_blocks_out")                                                           \
     X(CW_SESSION_FEC_REPAIRS_OUT, "fec_repairs_out")                                                         \
+    X(CW_SESSION_FEC_REPAIRS_CROSSED, "fec_repairs_crossed")                                                 \
     X(CW_SESSION_FEC_UNPROTECTED, "fec_unprotected")                                                         \
     X(CW_SESSION_FEC_BLOCKS_IN, "fec_blocks_in")                                                             \
     X(CW_SESSION_FEC_REPAIRS_IN, "fec_repairs_in")                                                           \
     X(CW_SESSION_FEC_RECOVERED, "fec_recovered")                                                             \
+    X(CW_SESSION_FEC_EARLY, "fec_early")                                                                     \
     X(CW_SESSION_FEC_UNRECOVERABLE, "fec_unrecoverable")                                                     \
     X(CW_SESSION_FEC_LATE, "fec_late")                                                                       \
     X(CW_SESSION_FEC_BAD, "drop_bad_symbol")                                                                 \
@@ -207,7 +222,14 @@ struct cw_session_event {
     X(CW_SESSION_KEYS_FOLLOWED, "keys_followed")                                                             \
     X(CW_SESSION_PATH_UPS, "path_ups")                                                                       \
     X(CW_SESSION_PATH_DOWNS, "path_downs")                                                                   \
-    X(CW_SESSION_COPIES, "fragments_copied")
+    X(CW_SESSION_MARKED, "packets_marked")                                                                   \
+    X(CW_SESSION_MARKS_TOLD, "marks_told")                                                                   \
+    X(CW_SESSION_COPIES, "fragments_copied")                                                                 \
+    X(CW_SESSION_ADDRESS_ASKED, "addresses_asked")                                                           \
+    X(CW_SESSION_ADDRESS_KEPT, "addresses_kept")                                                             \
+    X(CW_SESSION_ADDRESS_MOVED, "addresses_moved")                                                           \
+    X(CW_SESSION_DROP_LANE, "drop_other_lane")                                                               \
+    X(CW_SESSION_DROP_LANES, "drop_other_lanes")
 enum { CW_SESSION_COUNTERS(CW_COUNTER_ENUM) CW_SESSION_COUNTER_COUNT };
 extern const char *const cw_session_counter_names[CW_SESSION_COUNTER_COUNT];
 
@@ -221,6 +243,9 @@ bool cw_session_wants_entropy(const struct cw_session *session);
 void cw_session_entropy(struct cw_session *session, const uint8_t seed[64]);
 
 bool cw_session_is_up(const struct cw_session *session);
+/* How many lanes the peer said that it has, when it was refused for that last; 0: it was not, or is up since.
+ */
+uint32_t cw_session_other_lanes(const struct cw_session *session);
 
 /*
  * Hands over one message. head is copied; body is borrowed until SENT. CW_AGAIN: no room or no credit; try
@@ -246,13 +271,28 @@ void cw_session_on_datagram_marked(struct cw_session *session, uint32_t path, ui
                                    size_t length, uint64_t now_ns);
 
 /*
+ * The same of one that came from the address `from`, a token of the shell's (session_address.h); 0: that of
+ * the configuration. The other two: from the address in use. Where the datagram that cw_session_transmit gave
+ * last is to go: the one in use, or one that is being asked. Those are needed, others may be forgotten.
+ */
+void cw_session_on_datagram_from(struct cw_session *session, uint32_t path, uint64_t from, bool is_marked,
+                                 uint8_t *datagram, size_t length, uint64_t now_ns);
+uint64_t cw_session_goes_to(const struct cw_session *session, uint32_t path);
+uint64_t cw_session_address(const struct cw_session *session, uint32_t path); /* in use */
+bool cw_session_needs_address(const struct cw_session *session, uint32_t path, uint64_t token);
+
+/*
  * A router says (ICMP) that it carries datagrams of this size at most, and quotes the first bytes of one that
- * it did not carry. A hint: looked at only if that one is out under the keys of now, and never below what is
- * the base (pmtu.h). False: it was not believed.
+ * it did not carry. A hint: looked at only if that one is out under the keys of now, or was given up of late,
+ * and never below what is the base (pmtu.h). False: it was not believed.
  */
 #define CW_SESSION_QUOTED_BYTES 16u
 bool cw_session_on_too_big(struct cw_session *session, uint32_t path, const uint8_t *quoted, size_t length,
                            uint32_t datagram_bytes, uint64_t now_ns);
+/* Another session, of another lane, has believed that of the same path: this one sends no larger ones either.
+ * Below the base it is not obeyed. */
+void cw_session_on_narrower(struct cw_session *session, uint32_t path, uint32_t datagram_bytes,
+                            uint64_t now_ns);
 
 /*
  * Builds the next datagram that may leave on the path now, highest priority first: handshake, acks, control,
@@ -282,6 +322,15 @@ void cw_session_receive_memory(const struct cw_session *session, void **memory, 
 /* Tells the peer and goes down (CW_DOWN_LOCAL). */
 void cw_session_close(struct cw_session *session, uint64_t now_ns);
 
+/*
+ * This memory may be an old picture of itself, as that of a virtual machine that went back to a snapshot:
+ * what it has sealed since is not in it, and its keys, numbers and seed may be another's too. Goes down
+ * (CW_DOWN_REWOUND) without a word to the peer, for a word takes a number; ends a handshake that is under way
+ * and throws the seed in reserve away. The next one begins with a new seed. A session does so by itself when
+ * the peer acknowledges what it has never sent.
+ */
+void cw_session_start_over(struct cw_session *session, uint64_t now_ns);
+
 struct cw_session_stats {
     uint32_t messages_in_flight;
     uint64_t counters[CW_SESSION_COUNTER_COUNT]; /* with those of all paths */
@@ -289,9 +338,10 @@ struct cw_session_stats {
 void cw_session_stats(struct cw_session *session, struct cw_session_stats *stats);
 
 struct cw_session_path_stats {
-    bool is_shared;         /* the peer has it too; true while down */
+    bool is_at_both;        /* the peer has it too; true while down */
     bool is_up;             /* it carries data */
-    const char *state_name; /* "unused" (down, or not shared), "probing", "up" or "down" */
+    uint64_t address;       /* of the peer, that is in use; 0: that of the configuration */
+    const char *state_name; /* "unused" (down, or not at both ends), "probing", "up" or "down" */
     uint64_t rtt_ns_smoothed, rtt_ns_min, rtt_ns_latest;
     uint64_t rate_bytes_per_second; /* measured over the last second */
     double loss;                    /* share of packets declared lost, last ten seconds or so */
@@ -302,6 +352,9 @@ struct cw_session_path_stats {
     uint64_t window_bytes;                       /* UINT64_MAX: no limit but that of packets */
     const char *rate_name;                       /* "fixed", "bbr" or "cubic" */
     const char *rate_state;                      /* of the controller, in a word */
+    uint8_t held;                                /* enum cw_fixed_state */
+    uint32_t held_amount;                        /* as in PATH_HELD */
+    uint64_t held_left_ns;                       /* until the rate is tried again */
     uint64_t counters[CW_SESSION_COUNTER_COUNT]; /* those that are a path's; the others are 0 */
 };
 void cw_session_path_stats(struct cw_session *session, uint32_t path, struct cw_session_path_stats *stats);

@@ -60,23 +60,25 @@ bool cw_session_fec_agreed(const struct cw_session_fec *fec, uint16_t peer_offer
 
 static void forget(struct cw_session_fec *fec)
 {
-    fec->repair_was_last = false;
     fec->held_count = 0;
     fec->verdict_ns = CW_NEVER;
-    fec->news_count = 0;
+    fec->news_count = fec->early_count = 0;
+    fec->detour_ns = 0;
+    fec->blocks_opened = (struct cw_meter){.shift = CW_FEC_BLOCKS_SHIFT};
 }
 
-void cw_session_fec_open(struct cw_path *p, const struct cw_lane *lane)
+void cw_session_fec_open(struct cw_path *p, const struct cw_sa *sa)
 {
     struct cw_session_fec *fec = p->fec;
     if (!fec)
         return;
     forget(fec);
-    fec->is_on = lane->has_fec;
+    fec->is_on = sa->has_fec;
     if (!fec->is_on)
         return;
+    p->session->fec_count++;
     cw_fec_receiver_reset(&fec->receiver);
-    cw_fec_sender_open(&fec->sender, blocks_of(lane->fec_peer), lane->fec_peer >> OFFER_SHIFT);
+    cw_fec_sender_open(&fec->sender, blocks_of(sa->fec_peer), sa->fec_peer >> OFFER_SHIFT);
     cw_fec_auto_reset(&fec->automatic);
 }
 
@@ -85,6 +87,7 @@ void cw_session_fec_close(struct cw_path *p)
     if (!p->fec)
         return;
     forget(p->fec);
+    p->session->fec_count -= p->fec->is_on;
     p->fec->is_on = false;
 }
 
@@ -95,11 +98,6 @@ void cw_session_fec_abandon(struct cw_path *p)
     CW_ASSERT(p->fec->held_count == 0);
     p->fec->verdict_ns = CW_NEVER;
     cw_fec_sender_abandon(&p->fec->sender);
-}
-
-bool cw_session_fec_is_on(const struct cw_path *p)
-{
-    return p->fec && p->fec->is_on;
 }
 
 /* ---- out --------------------------------------------------------------------------------------------- */
@@ -128,9 +126,11 @@ static void write_head(uint8_t *symbol, const struct cw_packet *packet, uint64_t
 
 /* A stripe was opened for this packet, which counts as sent already. One that is sent again takes nothing
  * back of what was said before. */
-static void note_opened(struct cw_path *p, const struct cw_packet *packet, uint32_t block)
+static void note_opened(struct cw_path *p, const struct cw_packet *packet, uint32_t block, uint64_t now_ns)
 {
     const struct cw_fec_sender *sender = &p->fec->sender;
+    if (p->session->config.path_count > 1) /* else nobody asks how many */
+        cw_meter_add(&p->fec->blocks_opened, (sender->next_block - block) & CW_FEC_NUMBER_MASK, now_ns);
     uint64_t left = cw_send_left(&p->session->send, CW_STREAM_LIVE);
     if (packet->stream == CW_STREAM_LIVE && !(packet->flags & CW_PACKET_RETRANSMISSION))
         left = CW_MIN(left, packet->position);
@@ -156,6 +156,7 @@ void cw_session_fec_protect(struct cw_path *p, struct cw_packet *packet, uint8_t
                             uint64_t now_ns)
 {
     struct cw_fec_place place;
+    p->repair_was_last = false;
     if (!cw_session_fec_is_on(p))
         return;
     struct cw_session_fec *fec = p->fec;
@@ -164,88 +165,28 @@ void cw_session_fec_protect(struct cw_path *p, struct cw_packet *packet, uint8_t
     uint32_t waiting = opens ? waiting_in(p, lane, cw_fec_sender_room(&fec->sender)) : 0;
     uint64_t iv = p->live->next_iv; /* that seal will take */
     write_head(datagram + SYMBOL_AT, packet, iv, length);
-    fec->repair_was_last = false;
     if (!cw_fec_sender_add(&fec->sender, lane, waiting, datagram + SYMBOL_AT,
                            (uint32_t)length + CW_FEC_HEAD_SIZE, now_ns, &place))
         return;
     if (opens)
-        note_opened(p, packet, place.block);
+        note_opened(p, packet, place.block, now_ns);
     packet->fec_block = place.block;
     packet->fec_index = place.index;
     packet->fec_repairs = place.repairs;
-    struct cw_sent *sent = cw_inflight_find(&p->inflight, iv);
-    CW_ASSERT(sent != NULL && "it was added before it is sealed");
-    sent->fec_lane = (uint8_t)(1 + lane);
+    CW_ASSERT(iv + 1 == p->inflight.next_number && "it was added before it is sealed");
+    cw_inflight_protect_newest(&p->inflight, (uint8_t)(1 + lane));
 }
 
-/* Nothing of the latency lane waits to be sent: its stripe is closed by the next look. */
-static bool latency_is_empty(const struct cw_path *p)
-{
-    return waiting_in(p, CW_FEC_LANE_LATENCY, 1) == 0;
-}
-
-static void look(struct cw_path *p, uint64_t now_ns)
+void cw_session_fec_look(struct cw_path *p, bool latency_is_empty, uint64_t now_ns)
 {
     struct cw_session_fec *fec = p->fec;
-    cw_fec_sender_look(&fec->sender, latency_is_empty(p), now_ns);
+    cw_fec_sender_look(&fec->sender, latency_is_empty, now_ns);
     if (p->config->fec.mode != CW_FEC_AUTO || now_ns < fec->automatic.next_ns)
         return;
     struct cw_fec_shape shape =
         cw_fec_auto_now(&fec->automatic, cw_meter_sum(&p->packets_sent, now_ns), now_ns);
     cw_fec_sender_shape(&fec->sender, &shape);
     fec->automatic.next_ns = now_ns + CW_FEC_AUTO_EACH_NS;
-}
-
-/* Repairs of a lane leave beside its data and after all data of a higher one. */
-static enum cw_fec_lane lane_now(const struct cw_path *p)
-{
-    return latency_is_empty(p) ? CW_FEC_LANE_BULK : CW_FEC_LANE_LATENCY;
-}
-
-static size_t build_repair(struct cw_path *p, enum cw_fec_lane lane, uint8_t *datagram, uint64_t now_ns)
-{
-    struct cw_fec_place place;
-    struct cw_session_fec *fec = p->fec;
-    uint32_t source_count;
-    if (!cw_fec_sender_has_repair(&fec->sender, lane) || !cw_session_make_room_for_data(p, now_ns))
-        return 0;
-    uint32_t length = cw_fec_sender_take_repair(&fec->sender, lane, datagram + CW_PACKET_HEADER_SIZE, &place,
-                                                &source_count, now_ns);
-    struct cw_packet packet = {.type = CW_PACKET_REPAIR,
-                               .flags = CW_PACKET_ACK_WANTED,
-                               .stream = (uint8_t)source_count,
-                               .fec_block = place.block,
-                               .fec_index = place.index,
-                               .fec_repairs = place.repairs};
-    CW_ASSERT(p->live->next_iv == p->inflight.next_number);
-    struct cw_sent *sent = cw_inflight_add(&p->inflight, CW_SENT_REPAIR, 0, 0, now_ns);
-    cw_session_rate_sent(p, sent, length + CW_PACKET_OVERHEAD, now_ns);
-    cw_path_on_sent(p, now_ns);
-    cw_meter_add(&p->packets_sent, 1, now_ns);
-    cw_path_count(p, CW_SESSION_FEC_REPAIRS_OUT);
-    fec->repair_was_last = true;
-    return cw_session_seal(p, &packet, datagram, length, now_ns);
-}
-
-size_t cw_session_fec_build(struct cw_path *p, uint8_t *datagram, uint64_t now_ns)
-{
-    look(p, now_ns);
-    enum cw_fec_lane lane = lane_now(p);
-    size_t length = p->fec->repair_was_last ? 0 : build_repair(p, lane, datagram, now_ns);
-    if (length == 0)
-        length = cw_session_build_data(p, datagram, now_ns);
-    return length ? length : build_repair(p, lane, datagram, now_ns);
-}
-
-bool cw_session_fec_has_output(const struct cw_path *p)
-{
-    if (!cw_session_fec_is_on(p) || p->state != CW_PATH_UP || !cw_session_has_room_for_data(p) ||
-        !cw_session_rate_has_room(p))
-        return false;
-    const struct cw_fec_sender *sender = &p->fec->sender;
-    bool is_empty = latency_is_empty(p);
-    return (is_empty && sender->lanes[CW_FEC_LANE_LATENCY].open) ||
-           cw_fec_sender_has_repair(sender, is_empty ? CW_FEC_LANE_BULK : CW_FEC_LANE_LATENCY);
 }
 
 /* ---- what was given back ----------------------------------------------------------------------------- */
@@ -263,6 +204,36 @@ bool cw_session_fec_has_fresh_news(const struct cw_path *p)
     return cw_session_fec_is_on(p) && fresh_news(p->fec) > 0;
 }
 
+/* It may still come itself: hardly anything newer has come on its path. On the only path its repair is newer
+ * already. */
+static bool is_early(const struct cw_path *p, uint64_t number)
+{
+    uint64_t overtaken = p->session->config.path_count > 1 ? CW_FEC_OVERTAKEN : 0;
+    return number + overtaken > p->live->replay.highest;
+}
+
+/* What has not come by now is missing: that is to be told. */
+static void look_at_early(struct cw_path *p)
+{
+    struct cw_session_fec *fec = p->fec;
+    for (uint32_t i = 0; i < fec->news_count && fec->early_count > 0; i++) {
+        struct cw_fec_news *news = &fec->news[i];
+        if (!news->is_early || is_early(p, news->number))
+            continue;
+        *news = (struct cw_fec_news){news->number, CW_FEC_NEWS_TIMES, false};
+        fec->early_count--;
+        cw_path_count(p, CW_SESSION_FEC_RECOVERED);
+    }
+}
+
+static void remove_news(struct cw_session_fec *fec, uint32_t i)
+{
+    fec->early_count -= fec->news[i].is_early;
+    fec->news_count--;
+    for (; i < fec->news_count; i++)
+        fec->news[i] = fec->news[i + 1];
+}
+
 /* Makes room: the oldest of those that were told before. */
 static void forget_one(struct cw_session_fec *fec)
 {
@@ -270,29 +241,39 @@ static void forget_one(struct cw_session_fec *fec)
     while (fec->news[i].times_left == CW_FEC_NEWS_TIMES)
         i++;
     CW_ASSERT(i < fec->news_count && "fewer are fresh than there is room");
-    fec->news_count--;
-    for (; i < fec->news_count; i++)
-        fec->news[i] = fec->news[i + 1];
+    remove_news(fec, i);
 }
 static_assert(CW_RECOVERED_MAX < CW_FEC_NEWS_MAX, "what is fresh never fills it");
 
 /*
  * It counts as received when it is told, so that no ACK has it as merely late. But ranges are few, and one
  * forgotten for the gaps left open costs more than a loss that goes unsaid: no more wait than one frame
- * tells.
+ * tells. One that may still come is told once, as soon as an ack would be, if it has not come by then.
  */
 static void add_news(struct cw_path *p, uint64_t number, uint64_t now_ns)
 {
     struct cw_session_fec *fec = p->fec;
-    uint32_t times = CW_FEC_NEWS_TIMES;
-    if (fresh_news(fec) >= CW_RECOVERED_MAX) {
+    bool early = is_early(p, number), is_too_many = fresh_news(fec) >= CW_RECOVERED_MAX;
+    struct cw_fec_news news = {number, CW_FEC_NEWS_TIMES - is_too_many, early};
+    fec->early_count += early;
+    cw_path_count(p, early ? CW_SESSION_FEC_EARLY : CW_SESSION_FEC_RECOVERED);
+    if (is_too_many && !early)
         cw_ack_ranges_add(&p->acks, number, true, now_ns);
-        times--;
-    }
     if (fec->news_count == CW_FEC_NEWS_MAX)
         forget_one(fec);
-    fec->news[fec->news_count++] = (struct cw_fec_news){number, times};
-    p->acks.deadline_ns = now_ns;
+    fec->news[fec->news_count++] = news;
+    p->acks.deadline_ns = CW_MIN(p->acks.deadline_ns, early ? now_ns + CW_ACK_DELAY_NS : now_ns);
+}
+
+void cw_session_fec_on_came(struct cw_path *p, uint64_t number)
+{
+    struct cw_session_fec *fec = p->fec;
+    for (uint32_t i = 0; i < fec->news_count; i++) {
+        if (fec->news[i].number != number || !fec->news[i].is_early)
+            continue;
+        remove_news(fec, i);
+        return;
+    }
 }
 
 /* One frame has numbers that are not further apart than this; a peer that means ill can make such. */
@@ -306,6 +287,17 @@ static bool fits(const struct cw_recovered_list *list, uint64_t number)
     return true;
 }
 
+static void tell_one(struct cw_path *p, struct cw_fec_news *news, bool is_fresh,
+                     struct cw_recovered_list *list, uint64_t now_ns)
+{
+    if (news->is_early)
+        list->early |= (uint16_t)(1u << list->count);
+    else if (is_fresh)
+        cw_ack_ranges_add(&p->acks, news->number, true, now_ns);
+    list->numbers[list->count++] = news->number;
+    news->times_left--;
+}
+
 /* Lists those that are fresh, or those that are not, up to this many in the list. */
 static void tell(struct cw_path *p, bool is_fresh, uint32_t up_to, struct cw_recovered_list *list,
                  uint64_t now_ns)
@@ -314,13 +306,9 @@ static void tell(struct cw_path *p, bool is_fresh, uint32_t up_to, struct cw_rec
     uint32_t kept = 0;
     for (uint32_t i = 0; i < fec->news_count; i++) {
         struct cw_fec_news news = fec->news[i];
-        if ((news.times_left == CW_FEC_NEWS_TIMES) == is_fresh && list->count < up_to &&
-            fits(list, news.number)) {
-            list->numbers[list->count++] = news.number;
-            news.times_left--;
-            if (is_fresh)
-                cw_ack_ranges_add(&p->acks, news.number, true, now_ns);
-        }
+        bool is_new = news.times_left == CW_FEC_NEWS_TIMES, waits = news.is_early && !is_new;
+        if (is_new == is_fresh && !waits && list->count < up_to && fits(list, news.number))
+            tell_one(p, &news, is_fresh, list, now_ns);
         if (news.times_left > 0)
             fec->news[kept++] = news;
     }
@@ -332,16 +320,19 @@ size_t cw_session_fec_write_news(struct cw_path *p, uint8_t *at, uint64_t now_ns
     struct cw_recovered_list list = {.path = p->live->number};
     if (!cw_session_fec_is_on(p) || p->fec->news_count == 0)
         return 0;
+    look_at_early(p);
     tell(p, false, CW_RECOVERED_MAX - CW_MIN(fresh_news(p->fec), CW_RECOVERED_MAX), &list, now_ns);
     tell(p, true, CW_RECOVERED_MAX, &list, now_ns);
-    return cw_frame_write_recovered(at, &list);
+    return list.count > 0 ? cw_frame_write_recovered(at, &list) : 0;
 }
 
-/* The number below the highest that came whose low half this is: a repair leaves after its sources. 0: none.
- */
+/* The number whose low half this is and that is nearest to the highest that came: above it, if the repair
+ * came on another path and was there first. 0: none. */
 static uint64_t whole_number(uint64_t highest, uint32_t low)
 {
-    uint32_t below = (uint32_t)highest - low;
+    uint32_t above = low - (uint32_t)highest, below = (uint32_t)highest - low;
+    if (above < below)
+        return highest + above;
     return below < highest ? highest - below : 0;
 }
 
@@ -371,7 +362,6 @@ static void give_back(struct cw_path *p, const struct cw_fec_recovered *recovere
         }
         if (!cw_session_on_payload(p, &packet, recovered->symbols[i] + CW_FEC_HEAD_SIZE, true, now_ns))
             continue;
-        cw_path_count(p, CW_SESSION_FEC_RECOVERED);
         add_news(p, packet.iv, now_ns);
     }
 }
@@ -399,14 +389,16 @@ void cw_session_fec_on_repair(struct cw_path *p, const struct cw_packet *packet,
 {
     struct cw_fec_recovered recovered;
     struct cw_fec_place place = place_of(packet);
-    if (!cw_session_fec_is_on(p)) {
+    CW_ASSERT(packet->position < CW_SESSION_PATHS_MAX && "cw_packet_check has seen to it");
+    struct cw_path *of = p->session->numbered[packet->position];
+    if (!of || !cw_session_fec_is_on(of)) {
         cw_path_count(p, CW_SESSION_DROP_FRAME);
         return;
     }
     cw_path_count(p, CW_SESSION_FEC_REPAIRS_IN);
     cw_ack_ranges_add(&p->acks, packet->iv, true, now_ns);
-    cw_fec_receiver_repair(&p->fec->receiver, &place, packet->stream, symbol, packet->length, &recovered);
-    give_back(p, &recovered, now_ns);
+    cw_fec_receiver_repair(&of->fec->receiver, &place, packet->stream, symbol, packet->length, &recovered);
+    give_back(of, &recovered, now_ns);
 }
 
 void cw_session_fec_stats(const struct cw_path *p, uint64_t counters[CW_SESSION_COUNTER_COUNT])
@@ -424,6 +416,36 @@ void cw_session_fec_stats(const struct cw_path *p, uint64_t counters[CW_SESSION_
 
 /* ---- losses ------------------------------------------------------------------------------------------ */
 
+/* What it carried is there. Whether the path lost it is not known yet: it stays where it is. */
+static void take_early(struct cw_path *p, const struct cw_sent *sent)
+{
+    if (sent->kind != CW_SENT_DATA && sent->kind != CW_SENT_COPY)
+        return;
+    struct cw_message_out *message = cw_send_on_acked(&p->session->send, sent->message, sent->fragment);
+    if (message)
+        cw_session_push_sent(p->session, message, true);
+}
+
+static void take_recovered(struct cw_path *p, uint64_t number, bool is_early_one, uint64_t now_ns)
+{
+    struct cw_sent sent;
+    struct cw_lost *lost = NULL;
+    bool is_out = cw_inflight_find(&p->inflight, number, &sent);
+    if (!is_out)
+        lost = cw_inflight_find_lost(&p->inflight, number);
+    if (!is_out && !lost)
+        return;
+    if (is_early_one) {
+        if (lost)
+            cw_session_fec_let_go(p, lost, true);
+        take_early(p, is_out ? &sent : &lost->sent);
+        return;
+    }
+    if (is_out)
+        lost = cw_session_lose(p, &sent, now_ns);
+    lost->is_recovered = true;
+}
+
 bool cw_session_fec_on_recovered(struct cw_path *p, const struct cw_recovered_list *recovered,
                                  uint64_t now_ns)
 {
@@ -431,43 +453,39 @@ bool cw_session_fec_on_recovered(struct cw_path *p, const struct cw_recovered_li
         if (recovered->numbers[i] >= p->inflight.next_number)
             return false;
     cw_rate_ack_begin(&p->rate, now_ns);
-    for (uint32_t i = 0; i < recovered->count; i++) {
-        struct cw_sent *sent = cw_inflight_find(&p->inflight, recovered->numbers[i]);
-        if (sent && sent->state == CW_SENT_OUTSTANDING)
-            cw_session_lose(p, sent, now_ns);
-        if (sent && sent->state == CW_SENT_LOST)
-            sent->is_recovered = true;
-    }
+    for (uint32_t i = 0; i < recovered->count; i++)
+        take_recovered(p, recovered->numbers[i], recovered->early >> i & 1, now_ns);
     cw_session_rate_obey(p);
     return true;
 }
 
-/* How long after it was given up a packet waits for its repairs. */
+/* How long after it was given up a packet waits for its repairs: as much later as they leave, and as they are
+ * longer under way. Never longer for those of a slow path than for its own. */
 static uint64_t patience_ns(const struct cw_path *p, const struct cw_sent *sent, uint64_t now_ns)
 {
     enum cw_fec_lane lane = (enum cw_fec_lane)(sent->fec_lane - 1);
-    return CW_MIN(cw_fec_sender_lag_ns(&p->fec->sender, lane, now_ns), cw_loss_delay_ns(&p->loss));
+    uint64_t late_ns = cw_fec_sender_lag_ns(&p->fec->sender, lane, now_ns) + p->fec->detour_ns;
+    return CW_MIN(late_ns, cw_loss_delay_ns(&p->loss));
 }
 
-bool cw_session_fec_holds(struct cw_path *p, struct cw_sent *sent, uint64_t now_ns)
+bool cw_session_fec_holds(struct cw_path *p, const struct cw_sent *sent, uint64_t now_ns)
 {
     if (!cw_session_fec_is_on(p) || sent->fec_lane == 0)
         return false;
-    sent->is_held = true;
     p->fec->held_count++;
     p->fec->verdict_ns = CW_MIN(p->fec->verdict_ns, now_ns + patience_ns(p, sent, now_ns));
     return true;
 }
 
-void cw_session_fec_let_go(struct cw_path *p, struct cw_sent *sent, bool is_acked)
+void cw_session_fec_let_go(struct cw_path *p, struct cw_lost *lost, bool is_acked)
 {
-    if (!sent->is_held)
+    if (!lost->is_held)
         return;
     CW_ASSERT(p->fec->held_count > 0);
     p->fec->held_count--;
-    sent->is_held = false;
+    lost->is_held = false;
     if (!is_acked)
-        cw_send_on_lost(&p->session->send, sent->reference, sent->fragment, (uint8_t)p->index);
+        cw_send_on_lost(&p->session->send, lost->sent.message, lost->sent.fragment, (uint8_t)p->index);
 }
 
 void cw_session_fec_on_lost(struct cw_path *p, uint64_t number, uint64_t now_ns)
@@ -483,13 +501,13 @@ static void give_verdicts(struct cw_path *p, uint64_t now_ns)
     fec->verdict_ns = CW_NEVER;
     if (fec->held_count == 0)
         return;
-    struct cw_sent *sent = cw_inflight_oldest_lost(&p->inflight);
-    for (; sent; sent = cw_inflight_after(&p->inflight, sent)) {
-        if (!sent->is_held)
+    struct cw_lost *lost = cw_inflight_oldest_lost(&p->inflight);
+    for (; lost; lost = cw_inflight_lost_after(&p->inflight, lost)) {
+        if (!lost->is_held)
             continue;
-        uint64_t due_ns = sent->sent_ns + patience_ns(p, sent, now_ns);
+        uint64_t due_ns = lost->lost_ns + patience_ns(p, &lost->sent, now_ns);
         if (due_ns <= now_ns)
-            cw_session_fec_let_go(p, sent, false);
+            cw_session_fec_let_go(p, lost, false);
         else
             fec->verdict_ns = CW_MIN(fec->verdict_ns, due_ns);
     }
@@ -499,7 +517,8 @@ void cw_session_fec_on_time(struct cw_path *p, uint64_t now_ns)
 {
     if (!cw_session_fec_is_on(p))
         return;
-    look(p, now_ns);
+    bool latency_is_empty = cw_send_waiting_units(&p->session->send, CW_STREAM_LIVE) == 0;
+    cw_session_fec_look(p, latency_is_empty, now_ns);
     if (now_ns >= p->fec->verdict_ns)
         give_verdicts(p, now_ns);
 }

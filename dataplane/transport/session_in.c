@@ -42,8 +42,13 @@ static bool on_data(struct cw_path *p, const struct cw_packet *packet, const str
 /* The peer knows. */
 static void tell_nobody(struct cw_session *s)
 {
-    for (uint32_t i = 0; i < s->config.path_count; i++)
-        s->paths[i].close_due = false;
+    for (uint32_t i = 0; i < s->config.path_count; i++) {
+        if (s->paths[i].close_due) {
+            s->paths[i].close_due = false;
+            cw_session_forget_sa(&s->paths[i], s->paths[i].live);
+            cw_address_reset(&s->paths[i].address);
+        }
+    }
 }
 
 /* Of what we sent on the path that it names, on which it need not have come itself. */
@@ -52,6 +57,8 @@ static bool on_ack(struct cw_path *p, const struct cw_ack *ack, uint64_t now_ns)
     struct cw_path *of = p->session->numbered[ack->path];
     if (!of || ack->ranges[0].last >= of->inflight.next_number) {
         cw_path_count(p, CW_SESSION_DROP_FRAME);
+        if (of) /* under our keys and with our numbers somebody has sent it: we, later than we know of */
+            cw_session_start_over(p->session, now_ns);
         return false;
     }
     cw_session_on_ack(of, ack, now_ns);
@@ -86,6 +93,12 @@ static bool on_frame(struct cw_path *p, const struct cw_packet *packet, const st
         return false;
     case CW_FRAME_DATA:
         return on_data(p, packet, &frame->data);
+    case CW_FRAME_CHALLENGE:
+        cw_address_on_challenge(p, frame->value);
+        return true;
+    case CW_FRAME_RESPONSE:
+        cw_address_on_response(p, frame->value);
+        return true;
     default:
         CW_ASSERT(frame->type == CW_FRAME_PING || frame->type == CW_FRAME_PROBE);
         return true;
@@ -104,7 +117,8 @@ bool cw_session_on_payload(struct cw_path *p, const struct cw_packet *packet, co
             cw_path_count(p, CW_SESSION_DROP_FRAME);
             return false;
         }
-        bool is_about_ours = frame.type == CW_FRAME_ACK || frame.type == CW_FRAME_RECOVERED;
+        bool is_about_ours = frame.type == CW_FRAME_ACK || frame.type == CW_FRAME_RECOVERED ||
+                             frame.type == CW_FRAME_CHALLENGE || frame.type == CW_FRAME_RESPONSE;
         bool is_old = is_recovered && is_about_ours; /* said again since; it would spoil a sample */
         if (!is_old && !on_frame(p, packet, &frame, now_ns))
             return false;
@@ -112,51 +126,62 @@ bool cw_session_on_payload(struct cw_path *p, const struct cw_packet *packet, co
         payload += size;
         left -= size;
     }
-    if (!is_recovered) /* else when it is told that it was */
-        cw_ack_ranges_add(&p->acks, packet->iv, wants_ack, now_ns);
+    if (is_recovered) /* it is acknowledged when it is told that it was */
+        return true;
+    cw_ack_ranges_add(&p->acks, packet->iv, wants_ack, now_ns);
+    if (cw_session_fec_is_on(p) && p->fec->early_count > 0)
+        cw_session_fec_on_came(p, packet->iv);
     return true;
 }
 
-/* The key that this SPI of the lane names; NULL for none. */
-static void *key_of(const struct cw_lane *lane, uint32_t spi, uint64_t now_ns)
+/* The key of the association that this SPI names; NULL for none. */
+static void *key_of(const struct cw_sa *sa, uint32_t spi, uint64_t now_ns)
 {
-    if (spi == lane->spi_in)
-        return lane->key_in;
-    if (spi == cw_spi_after(lane->spi_in))
-        return lane->key_in_next;
-    if (now_ns < lane->last_until_ns && cw_spi_after(spi) == lane->spi_in)
-        return lane->key_in_last;
+    if (spi == sa->spi_in)
+        return sa->key_in;
+    if (spi == cw_spi_after(sa->spi_in))
+        return sa->key_in_next;
+    if (now_ns < sa->last_until_ns && cw_spi_after(spi) == sa->spi_in)
+        return sa->key_in_last;
     return NULL;
 }
 
-/* Opens in place. The replay window moves only if the seal is good. */
-static bool open_packet(struct cw_path *p, struct cw_lane *lane, const void *key,
-                        const struct cw_packet *packet, uint8_t *datagram)
+static bool is_seal_good(const struct cw_path *p, const void *key, const struct cw_packet *packet,
+                         uint8_t *datagram)
 {
     uint8_t nonce[CW_PACKET_IV_SIZE];
     uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
-    if (!cw_replay_test(&lane->replay, packet->iv)) {
+    cw_packet_nonce(datagram, nonce);
+    return p->session->config.aead->open(key, payload, payload, packet->length, nonce, datagram,
+                                         CW_PACKET_HEADER_SIZE, payload + packet->length);
+}
+
+/* Opens in place. The replay window moves only if the seal is good. */
+static bool open_packet(struct cw_path *p, struct cw_sa *sa, const void *key, const struct cw_packet *packet,
+                        uint8_t *datagram)
+{
+    if (!cw_replay_test(&sa->replay, packet->iv)) {
         cw_path_count(p, CW_SESSION_DROP_REPLAY);
+        if (cw_address_minds_old(p, packet->iv) && is_seal_good(p, key, packet, datagram))
+            cw_address_on_old(p);
         return false;
     }
-    cw_packet_nonce(datagram, nonce);
-    if (!p->session->config.aead->open(key, payload, payload, packet->length, nonce, datagram,
-                                       CW_PACKET_HEADER_SIZE, payload + packet->length)) {
+    if (!is_seal_good(p, key, packet, datagram)) {
         cw_path_count(p, CW_SESSION_DROP_TAG);
         return false;
     }
-    cw_replay_commit(&lane->replay, packet->iv);
-    lane->blocks_in += (packet->length + 15u) / 16 + 2; /* a forged one wears no key: 2^52 may be tried */
+    cw_replay_commit(&sa->replay, packet->iv);
+    sa->blocks_in += (packet->length + 15u) / 16 + 2; /* a forged one wears no key: 2^52 may be tried */
     return true;
 }
 
-/* The lane that this SPI names and that may be used now; NULL for none. */
-static struct cw_lane *lane_of(struct cw_path *p, uint32_t spi, uint64_t now_ns)
+/* The association that this SPI names and that may be used now; NULL for none. */
+static struct cw_sa *sa_of(struct cw_path *p, uint32_t spi, uint64_t now_ns)
 {
     if (p->state != CW_PATH_UNUSED && key_of(p->live, spi, now_ns))
         return p->live;
-    bool confirming =
-        p->session->handshake.state == CW_HANDSHAKE_CONFIRMING && !p->session->handshake.is_refused;
+    bool confirming = p->session->handshake.state == CW_HANDSHAKE_CONFIRMING &&
+                      !p->session->handshake.is_refused && p->address.came_from == p->address.present;
     if (confirming && p->next->is_ready && spi == p->next->spi_in && cw_session_may_go_up(p->session))
         return p->next;
     return NULL;
@@ -164,24 +189,27 @@ static struct cw_lane *lane_of(struct cw_path *p, uint32_t spi, uint64_t now_ns)
 
 static void on_sealed(struct cw_path *p, const struct cw_packet *packet, uint8_t *datagram, uint64_t now_ns)
 {
-    struct cw_lane *lane = lane_of(p, packet->spi, now_ns);
-    if (!lane) {
+    struct cw_sa *sa = sa_of(p, packet->spi, now_ns);
+    if (!sa) {
         cw_path_count(p, CW_SESSION_DROP_SPI);
         return;
     }
-    if (!open_packet(p, lane, key_of(lane, packet->spi, now_ns), packet, datagram))
+    if (!open_packet(p, sa, key_of(sa, packet->spi, now_ns), packet, datagram))
         return;
-    if (lane == p->live && packet->spi == cw_spi_after(lane->spi_in))
-        cw_session_lane_follow(p, now_ns);
-    if (lane == p->next) {
+    if (sa == p->live && packet->spi == cw_spi_after(sa->spi_in))
+        cw_session_sa_follow(p, now_ns);
+    bool is_newest = p->acks.count == 0 || packet->iv > p->acks.ranges[0].last;
+    if (sa == p->next) {
         cw_handshake_done(&p->session->handshake);
         cw_session_go_up(p->session, p, now_ns);
     } else {
         cw_handshake_stop(&p->session->handshake); /* the live session lives: no need of another */
     }
+    cw_address_on_packet(p, packet->iv, is_newest, packet->length + CW_PACKET_OVERHEAD, now_ns);
     p->session->heard_ns = now_ns;
     cw_path_on_heard(p, now_ns);
     p->acks.marked += p->is_marked;
+    cw_count(&p->counters[CW_SESSION_MARKED], p->is_marked);
     if (packet->type == CW_PACKET_REPAIR) {
         cw_session_fec_on_repair(p, packet, datagram + CW_PACKET_HEADER_SIZE, now_ns);
     } else {
@@ -196,6 +224,10 @@ static void on_handshake(struct cw_path *p, const uint8_t *datagram, size_t leng
 {
     struct cw_session *s = p->session;
     bool is_heard = s->state == CW_STATE_UP && now_ns - s->heard_ns < s->config.idle_timeout_ns / 2;
+    if (p->address.came_from != p->address.present) { /* a live session is followed, nothing else */
+        cw_path_count(p, CW_SESSION_DROP_HANDSHAKE);
+        return;
+    }
     if (!cw_flood_take(&p->flood, is_heard, now_ns)) {
         cw_path_count(p, CW_SESSION_DROP_FLOOD);
         return;
@@ -211,8 +243,12 @@ static void on_handshake(struct cw_path *p, const uint8_t *datagram, size_t leng
     case CW_HANDSHAKE_BAD_COOKIE:
         cw_path_count(p, CW_SESSION_DROP_COOKIE);
         break;
+    case CW_HANDSHAKE_OTHER_LANES:
+        cw_path_count(p, CW_SESSION_DROP_LANES);
+        p->session->other_lanes = p->session->handshake.lanes_heard;
+        break;
     case CW_HANDSHAKE_KEYED:
-        cw_session_lane_prepare(p->session);
+        cw_session_sa_prepare(p->session);
         break;
     case CW_HANDSHAKE_COMPLETED:
         cw_session_go_up(p->session, cw_session_first_path(p->session), now_ns);
@@ -225,6 +261,21 @@ static void on_handshake(struct cw_path *p, const uint8_t *datagram, size_t leng
     case CW_HANDSHAKE_TAKEN:
         break;
     }
+    cw_session_forget_unproved(s);
+}
+
+static uint32_t counter_of(enum cw_packet_error error)
+{
+    switch (error) {
+    case CW_PACKET_SHORT:
+        return CW_SESSION_DROP_SHORT;
+    case CW_PACKET_BAD_VERSION:
+        return CW_SESSION_DROP_VERSION;
+    case CW_PACKET_BAD_RESERVED:
+        return CW_SESSION_DROP_RESERVED;
+    default:
+        return CW_SESSION_DROP_FORMAT;
+    }
 }
 
 static void on_datagram(struct cw_path *p, uint8_t *datagram, size_t length, uint64_t now_ns)
@@ -235,7 +286,9 @@ static void on_datagram(struct cw_path *p, uint8_t *datagram, size_t length, uin
     cw_count(&p->counters[CW_SESSION_BYTES_IN], length);
     enum cw_packet_error error = cw_packet_check(datagram, length, &packet);
     if (error != CW_PACKET_OK)
-        cw_path_count(p, error == CW_PACKET_SHORT ? CW_SESSION_DROP_SHORT : CW_SESSION_DROP_FORMAT);
+        cw_path_count(p, counter_of(error));
+    else if (packet.lane != p->session->config.lane)
+        cw_path_count(p, CW_SESSION_DROP_LANE);
     else if (packet.spi == CW_SPI_HANDSHAKE)
         on_handshake(p, datagram, length, now_ns);
     else
@@ -246,6 +299,7 @@ void cw_session_on_datagram(struct cw_session *s, uint32_t path, uint8_t *datagr
                             uint64_t now_ns)
 {
     CW_ASSERT(path < s->config.path_count);
+    s->paths[path].address.came_from = s->paths[path].address.present;
     on_datagram(&s->paths[path], datagram, length, now_ns);
 }
 
@@ -253,8 +307,37 @@ void cw_session_on_datagram_marked(struct cw_session *s, uint32_t path, uint8_t 
                                    uint64_t now_ns)
 {
     CW_ASSERT(path < s->config.path_count);
+    s->paths[path].is_marked = true;
+    cw_session_on_datagram(s, path, datagram, length, now_ns);
+    s->paths[path].is_marked = false;
+}
+
+void cw_session_on_datagram_from(struct cw_session *s, uint32_t path, uint64_t from, bool is_marked,
+                                 uint8_t *datagram, size_t length, uint64_t now_ns)
+{
+    CW_ASSERT(path < s->config.path_count);
     struct cw_path *p = &s->paths[path];
-    p->is_marked = true;
+    p->address.came_from = from;
+    p->is_marked = is_marked;
     on_datagram(p, datagram, length, now_ns);
     p->is_marked = false;
+}
+
+uint64_t cw_session_goes_to(const struct cw_session *s, uint32_t path)
+{
+    CW_ASSERT(path < s->config.path_count);
+    return s->paths[path].address.goes_to;
+}
+
+uint64_t cw_session_address(const struct cw_session *s, uint32_t path)
+{
+    CW_ASSERT(path < s->config.path_count);
+    return s->paths[path].address.present;
+}
+
+bool cw_session_needs_address(const struct cw_session *s, uint32_t path, uint64_t token)
+{
+    CW_ASSERT(path < s->config.path_count);
+    const struct cw_address *a = &s->paths[path].address;
+    return token == a->present || (a->state == CW_ADDRESS_ASKING && token == a->candidate);
 }

@@ -2,20 +2,22 @@
 /*
  * The inside of a session, shared by session.c (life and events), session_in.c (datagrams in), session_out.c
  * (datagrams out), session_path.c (which path is used), session_time.c (timers and loss), session_rate.c
- * (rate control), session_mtu.c and session_fec.c. Nobody else includes this, but tests of limits that cannot
- * be reached in time.
+ * (rate control), session_mtu.c, session_fec.c and session_repair.c. Nobody else includes this, but tests of
+ * limits that cannot be reached in time.
  *
  * A session has messages (send, receive), credit, the handshake and events; a path has packets: keys and
  * numbers, what is in flight, acks, round trip, rate, size of datagrams, forward error correction. Functions
  * of a path take the path, which knows its session.
  *
- * A lane is a pair of keys with its packet numbers and replay window. A path has two: the live one and
- * the one that a handshake prepares; going up exchanges them.
+ * A security association (SA, as in RFC 4301; here of both directions) is a pair of keys with their SPIs,
+ * packet numbers and replay window. A path has two: the live one and the one that a handshake prepares; going
+ * up exchanges them. (A *lane* is something else: which of several sessions of the two nodes this is,
+ * config.lane.)
  *
- * The keys of a lane go from generation to generation, each direction by itself, at its sender's will: the
- * SPI becomes the next, packet numbers and replay window go on, so acks, losses and windows notice nothing. A
- * sender goes on only when a packet of its generation was acknowledged; a receiver has the next key ready,
- * follows when a packet opens under it, and keeps the last one for what is late.
+ * The keys of an association go from generation to generation, each direction by itself, at its sender's
+ * will: the SPI becomes the next, packet numbers and replay window go on, so acks, losses and windows notice
+ * nothing. A sender goes on only when a packet of its generation was acknowledged; a receiver has the next
+ * key ready, follows when a packet opens under it, and keeps the last one for what is late.
  */
 #pragma once
 
@@ -32,6 +34,7 @@
 #include "transport/replay.h"
 #include "transport/send.h"
 #include "transport/session.h"
+#include "transport/session_address.h"
 #include "transport/session_fec.h"
 
 #define CW_KEY_BLOCKS_MAX                                                                                    \
@@ -40,14 +43,12 @@
 #define CW_KEY_ROTATE_NS     (60ull * 1000 * 1000 * 1000)
 #define CW_KEY_KEPT_PROBES   3u /* probe time-outs that the last generation is kept for */
 static_assert(CW_KEY_ROTATE_BLOCKS < CW_KEY_BLOCKS_MAX, "a key is replaced before it is worn");
-#define CW_IN_FLIGHT_RESERVE 4u /* packets in flight kept from data for control packets */
-/* Ring entries a packet in flight: acks use up numbers too, where paths reorder as many as there is data. */
-#define CW_RING_OF_SENT     4u
-#define CW_LOST_REMEMBERED  256u /* losses watched for being none */
-#define CW_EVENTS_OF_STATE  64u  /* UP and DOWN in the queue; when nearly full nothing goes up */
-#define CW_PROBE_PACKETS    2u   /* oldest packets sent again at a probe time-out */
-#define CW_METER_RATE_SHIFT 27u  /* 8 * 2^27 ns = 1.07 s */
-#define CW_METER_LOSS_SHIFT 30u  /* 8 * 2^30 ns = 8.6 s */
+#define CW_IN_FLIGHT_RESERVE 4u   /* packets in flight kept from data for control packets */
+#define CW_RATE_BURSTS_MIN   256u /* that bbr and cubic remember; else one a packet in flight */
+#define CW_EVENTS_OF_STATE   64u  /* UP and DOWN in the queue; when nearly full nothing goes up */
+#define CW_PROBE_PACKETS     2u   /* oldest packets sent again at a probe time-out */
+#define CW_METER_RATE_SHIFT  27u  /* 8 * 2^27 ns = 1.07 s */
+#define CW_METER_LOSS_SHIFT  30u  /* 8 * 2^30 ns = 8.6 s */
 
 struct cw_session;
 
@@ -63,27 +64,28 @@ struct cw_session;
 #define CW_PATH_COPIES      32u
 #define CW_COPIED_BYTES_MAX 16384u /* of control and live waiting behind what is copied */
 static_assert(CW_SESSION_PATHS_MAX == CW_OFFER_PATHS_MAX, "all paths of a session can be offered");
+static_assert(CW_SESSION_PATHS_MAX == CW_PACKET_PATHS_MAX, "and named by a repair");
 
 enum cw_session_state { CW_STATE_DOWN = 0, CW_STATE_UP, CW_STATE_COUNT };
 
 enum cw_path_state { CW_PATH_UNUSED = 0, CW_PATH_PROBING, CW_PATH_UP, CW_PATH_DOWN, CW_PATH_STATE_COUNT };
 
-struct cw_lane {
+struct cw_sa {
     bool is_ready;
     uint8_t number;  /* of the path, as both sides have it */
     uint32_t spi_in; /* of the present generations */
     uint32_t spi_out;
     void *key_in;
     void *key_in_next;
-    void *key_in_last; /* until last_until_ns */
+    void *key_in_last; /* until last_until_ns; then zeros, as all that is of no more use */
     void *key_out;
     uint8_t chain_in[CW_KEY_SIZE]; /* of the generation after the next */
     uint8_t chain_out[CW_KEY_SIZE];
     uint64_t last_until_ns; /* 0: there is none */
     uint64_t rotate_ns;     /* when the sending key has its age */
     uint64_t first_iv;      /* that was sealed under it */
-    uint64_t next_iv;       /* from 1; every sealed datagram of this lane takes one, none is taken twice */
-    uint64_t blocks_in;     /* AES blocks done under each key, at most */
+    uint64_t next_iv;   /* from 1; every sealed datagram of this association takes one, none is taken twice */
+    uint64_t blocks_in; /* AES blocks done under each key, at most */
     uint64_t blocks_out;
     uint32_t datagram_bytes; /* what both sides can take */
     uint32_t data_bytes_max; /* of a payload that carries DATA: a repair of it fits too */
@@ -117,11 +119,11 @@ struct cw_path {
     uint64_t probe_each_ns;
     uint64_t byte_cost;                /* of sending, 2^-20 ns, as estimated at the last ack */
     uint32_t copies_head, copies_tail; /* free-running */
-    bool close_due;                    /* a CLOSE is to leave under the live lane's keys */
+    bool close_due;                    /* a CLOSE is to leave under the live keys */
     struct cw_flood flood;
-    struct cw_lane lanes[2];
-    struct cw_lane *live; /* of the session that is up, or was */
-    struct cw_lane *next;
+    struct cw_sa sas[2];
+    struct cw_sa *live; /* of the session that is up, or was */
+    struct cw_sa *next;
     struct cw_inflight inflight;
     struct cw_ack_ranges acks;
     struct cw_loss loss;
@@ -129,11 +131,14 @@ struct cw_path {
     uint32_t units_of_fragment; /* what fits into a datagram now */
     struct cw_pacer pacer;      /* the shaper: nothing leaves faster than the configured rate */
     struct cw_rate rate;
-    struct cw_pacer rate_pacer; /* what a controller other than fixed asks for; data alone obeys */
+    struct cw_pacer rate_pacer; /* what a controller asks for, fixed while it is held; data alone obeys */
+    uint8_t told_held;          /* enum cw_fixed_state, as last told */
     uint8_t probes_left;        /* packets of data that may leave though the window is full */
+    bool repair_was_last;       /* data and repairs leave in turn */
     bool is_dry;                /* there was nothing to send since data last left */
     bool is_marked;             /* the datagram being looked at came with a CE mark */
     uint16_t marked_told;       /* of the peer's newest ack */
+    struct cw_address address;  /* of the peer */
     struct cw_session_fec *fec; /* NULL: not configured */
     bool ping_due;
     uint64_t ping_ns; /* when silence is answered by a PING */
@@ -151,17 +156,19 @@ struct cw_session {
     uint64_t rotate_blocks, rotate_after_ns;
     struct cw_handshake handshake;
     struct cw_path paths[CW_SESSION_PATHS_MAX];     /* config.path_count */
-    struct cw_path *numbered[CW_SESSION_PATHS_MAX]; /* by the number that both sides have; NULL: not shared */
+    struct cw_path *numbered[CW_SESSION_PATHS_MAX]; /* by the number that both sides have; NULL: not at both ends */
     struct cw_fsm path_fsm;
-    uint32_t up_count; /* paths that are up */
+    uint32_t up_count;  /* paths that are up */
+    uint32_t fec_count; /* paths with forward error correction, while up */
     struct cw_send send;
     uint64_t live_before; /* messages of the live stream of earlier sessions */
     struct cw_receive receive;
     uint8_t close_why;
-    uint32_t attempt_live; /* with certificates: the attempt that the live lane is from */
+    uint32_t attempt_live; /* with certificates: the attempt that the live keys are from */
     bool attempt_due;      /* the authenticator is to hear of it */
+    uint32_t other_lanes;  /* how many the peer said, when it was refused for that; 0: it was not */
     uint64_t credit_ns;    /* when CREDIT is to leave; CW_NEVER: it is not due */
-    uint64_t heard_ns;     /* when the last packet of any path's live lane was opened */
+    uint64_t heard_ns;     /* when the last packet of any path's live association was opened */
     struct cw_session_event *events;
     uint32_t event_mask;
     uint32_t event_head, event_tail;               /* free-running */
@@ -169,14 +176,23 @@ struct cw_session {
     cw_counter counters[CW_SESSION_COUNTER_COUNT]; /* those that are of no path */
 };
 
+/* session_fec.h */
+static inline bool cw_session_fec_is_on(const struct cw_path *path)
+{
+    return path->fec && path->fec->is_on;
+}
+
 /* session.c */
 void cw_session_count(struct cw_session *session, uint32_t counter);
-void cw_path_count(struct cw_path *path, uint32_t counter);
-void cw_session_lane_prepare(struct cw_session *session); /* the next lanes, from the handshake's keys */
-/* A path's live lane: the next generation of the sending key; and of the receiving one, after a packet opened
- * under it. */
-void cw_session_lane_rotate(struct cw_path *path, uint64_t now_ns);
-void cw_session_lane_follow(struct cw_path *path, uint64_t now_ns);
+static inline void cw_path_count(struct cw_path *path, uint32_t counter)
+{
+    cw_count(&path->counters[counter], 1);
+}
+void cw_session_sa_prepare(struct cw_session *session); /* the next ones, from the handshake's keys */
+/* A path's live association: the next generation of the sending key; and of the receiving one, after a packet
+ * opened under it. */
+void cw_session_sa_rotate(struct cw_path *path, uint64_t now_ns);
+void cw_session_sa_follow(struct cw_path *path, uint64_t now_ns);
 /* SPIs of generations follow each other; 0 is left out. */
 static inline uint32_t cw_spi_after(uint32_t spi)
 {
@@ -192,6 +208,14 @@ void cw_session_push_received(struct cw_session *session, const struct cw_receiv
 void cw_session_push_sent(struct cw_session *session, struct cw_message_out *message, bool delivered);
 /* When the credit to tell changed. */
 void cw_session_credit_look(struct cw_session *session, uint64_t delay_ns);
+
+/* session_forget.c. What is of no more use is zeros at once: all keys of an association; all but the one that
+ * a CLOSE is sealed with; those of its last generation, when their time is over; those of a handshake that
+ * ended. */
+void cw_session_forget_sa(struct cw_path *path, struct cw_sa *sa);
+void cw_session_forget_all_but_out(struct cw_path *path, struct cw_sa *sa);
+void cw_session_forget_last(struct cw_path *path, uint64_t now_ns);
+void cw_session_forget_unproved(struct cw_session *session);
 
 /* session_path.c */
 void cw_path_fsm_init(struct cw_session *session);
@@ -213,6 +237,8 @@ static inline void cw_path_on_heard(struct cw_path *path, uint64_t now_ns)
     path->ping_ns = now_ns + path->session->config.idle_timeout_ns / 4;
 }
 void cw_path_on_acked(struct cw_path *path, uint64_t now_ns);
+/* The peer has another address: what is out went to the old one, and nothing is known of the way there. */
+void cw_path_on_moved(struct cw_path *path, uint64_t now_ns);
 /* A probe time-out. True: that was the end of it, the path is down. */
 bool cw_path_on_probe(struct cw_path *path, uint64_t now_ns);
 /* How many of the oldest packets are sent again at it. */
@@ -241,7 +267,9 @@ static inline const struct cw_path *cw_path_of_acks(const struct cw_path *path)
 /* session_schedule.c */
 /* Round trip, rate or window may have changed. */
 void cw_schedule_learn(struct cw_path *path);
-/* What the path, which is up, should send at this time; false: nothing, or others do it better. */
+/* Does the path, which is up, take something at this time? False: nothing waits, or others do it better. */
+bool cw_schedule_has(const struct cw_path *path, uint64_t at_ns);
+/* Then what. */
 bool cw_schedule_pick(const struct cw_path *path, uint64_t at_ns, struct cw_fragment *fragment);
 /* The fragment leaves on the path: on another too, if that is wanted. */
 void cw_schedule_copy(struct cw_path *path, const struct cw_fragment *fragment);
@@ -250,10 +278,11 @@ bool cw_schedule_next_copy(struct cw_path *path, struct cw_fragment *fragment);
 
 /* session_time.c */
 /* What the packet carried has to be said again. */
-void cw_session_give_back(struct cw_path *path, struct cw_sent *sent, uint64_t now_ns);
-/* Forgets a packet that is in the way of a new one, or one loss too many. */
-void cw_session_forget_sent(struct cw_path *path, struct cw_sent *sent);
-void cw_session_lose(struct cw_path *path, struct cw_sent *sent, uint64_t now_ns);
+void cw_session_give_back(struct cw_path *path, const struct cw_sent *sent, uint64_t now_ns);
+/* One loss too many, or of a path whose losses say nothing any more. */
+void cw_session_forget_lost(struct cw_path *path, struct cw_lost *lost);
+/* Gives what it has become. */
+struct cw_lost *cw_session_lose(struct cw_path *path, const struct cw_sent *sent, uint64_t now_ns);
 void cw_session_detect_losses(struct cw_path *path, uint64_t now_ns);
 void cw_session_on_ack(struct cw_path *path, const struct cw_ack *ack, uint64_t now_ns);
 
@@ -262,23 +291,37 @@ bool cw_session_on_payload(struct cw_path *path, const struct cw_packet *packet,
                            bool is_recovered, uint64_t now_ns);
 
 /* session_out.c */
-/* When an ACK is to leave on the path, of what came on it or on another one. */
-uint64_t cw_session_acks_due_ns(const struct cw_path *path);
-/* At the time given, which is when its pacers let it. */
-bool cw_session_data_may_leave(const struct cw_path *path, uint64_t at_ns);
-/* Packets in flight and the ring allow one more that is not control. The other also asks rate control and
- * frees the ring's entry. */
-bool cw_session_has_room_for_data(const struct cw_path *path);
+/* When a transmit would send something: when that is due and the pacer lets it. CW_NEVER: as far as is known
+ * now. */
+uint64_t cw_session_output_ns(const struct cw_path *path);
+/* Packets in flight and the map allow one more that is not control. */
+static inline bool cw_session_has_room_for_data(const struct cw_path *path)
+{
+    return path->inflight.outstanding_count < path->config->packets_in_flight_max - CW_IN_FLIGHT_RESERVE &&
+           cw_inflight_has_room(&path->inflight);
+}
 /* Of CREDIT and PING, which want an ack: with as many in flight as may be they wait for one of those. */
 static inline bool cw_session_has_room_for_control(const struct cw_path *path)
 {
-    return path->inflight.outstanding.count < path->config->packets_in_flight_max;
+    return path->inflight.outstanding_count < path->config->packets_in_flight_max;
 }
-bool cw_session_make_room_for_data(struct cw_path *path, uint64_t now_ns);
+/* And rate control does, which hears of what holds the data back. */
+bool cw_session_lets_data(struct cw_path *path, uint64_t now_ns);
 size_t cw_session_build_data(struct cw_path *path, uint8_t *datagram, uint64_t now_ns);
 /* The payload lies in the datagram. Takes the next number. */
 size_t cw_session_seal(struct cw_path *path, struct cw_packet *packet, uint8_t *datagram, size_t length,
                        uint64_t now_ns);
+
+/* session_repair.c */
+/* Do repairs leave on the path, of its own blocks or others'? */
+static inline bool cw_session_repair_is_wanted(const struct cw_path *path)
+{
+    return path->session->fec_count > 0 && (path->session->up_count > 1 || cw_session_fec_is_on(path));
+}
+/* Data and repairs in turn; 0 when neither may leave. */
+size_t cw_session_repair_build(struct cw_path *path, uint8_t *datagram, uint64_t now_ns);
+/* Would a repair leave now? */
+bool cw_session_repair_has_output(const struct cw_path *path);
 
 /* session_mtu.c */
 /* Bytes of a payload that carries DATA now. */
@@ -286,9 +329,9 @@ uint32_t cw_session_data_bytes_max(const struct cw_path *path);
 /* The session is up, its messages are counted in units of these bytes. */
 void cw_session_mtu_open(struct cw_path *path, uint32_t unit_bytes, uint64_t now_ns);
 uint64_t cw_session_mtu_deadline_ns(const struct cw_path *path);
-/* The probe, which is due. The ring has room. */
+/* The probe, which is due. The map has room. */
 size_t cw_session_mtu_build(struct cw_path *path, uint8_t *datagram, uint64_t now_ns);
-/* Of any packet. */
+/* Of any packet; of one that was given up only if the path delivered it. */
 void cw_session_mtu_on_acked(struct cw_path *path, const struct cw_sent *sent, uint64_t now_ns);
 void cw_session_mtu_on_lost(struct cw_path *path, const struct cw_sent *sent, uint64_t now_ns);
 
@@ -297,7 +340,7 @@ void cw_session_rate_init(struct cw_path *path, const struct cw_session_path_con
                           struct cw_arena *arena);
 void cw_session_rate_start(struct cw_path *path, uint32_t datagram_bytes, uint64_t now_ns);
 /* The newest packet of the in-flight map leaves. */
-void cw_session_rate_sent(struct cw_path *path, struct cw_sent *sent, size_t bytes, uint64_t now_ns);
+void cw_session_rate_sent(struct cw_path *path, const struct cw_sent *sent, uint64_t now_ns);
 /* May another datagram of data be in flight? */
 bool cw_session_rate_has_room(const struct cw_path *path);
 /* When data may leave as far as the controller's pacing goes; 0: now. */

@@ -48,8 +48,8 @@ size_t cw_session_mtu_build(struct cw_path *p, uint8_t *datagram, uint64_t now_n
     uint32_t bytes = cw_pmtu_probe(&p->pmtu, now_ns);
     CW_ASSERT(bytes <= p->live->datagram_bytes);
     size_t length = cw_frame_write_probe(datagram + CW_PACKET_HEADER_SIZE, bytes - CW_PACKET_OVERHEAD);
-    struct cw_sent *sent = cw_inflight_add(&p->inflight, CW_SENT_MTU, bytes, 0, now_ns);
-    sent->bytes = (uint16_t)bytes;
+    struct cw_sent sent = {.kind = CW_SENT_MTU, .sent_ns = now_ns, .bytes = (uint16_t)bytes};
+    cw_inflight_add(&p->inflight, &sent);
     p->ping_due = true;
     cw_path_count(p, CW_SESSION_MTU_PROBES);
     return cw_session_seal(p, &packet, datagram, length, now_ns);
@@ -58,8 +58,7 @@ size_t cw_session_mtu_build(struct cw_path *p, uint8_t *datagram, uint64_t now_n
 void cw_session_mtu_on_acked(struct cw_path *p, const struct cw_sent *sent, uint64_t now_ns)
 {
     if (sent->kind != CW_SENT_MTU) {
-        if (!sent->is_recovered) /* else the path did not deliver it */
-            cw_pmtu_on_acked(&p->pmtu, sent->bytes);
+        cw_pmtu_on_acked(&p->pmtu, sent->bytes);
         return;
     }
     cw_pmtu_on_probe_acked(&p->pmtu, sent->bytes, now_ns);
@@ -76,17 +75,27 @@ void cw_session_mtu_on_lost(struct cw_path *p, const struct cw_sent *sent, uint6
     }
 }
 
+/* Of the datagram, its size: 0 when nobody waits for it. One given up counts: on a short way the loss is
+ * often found before the router's word has come through the lanes. */
+static uint32_t bytes_of_missing(const struct cw_inflight *inflight, uint64_t number)
+{
+    struct cw_sent sent;
+    if (cw_inflight_find(inflight, number, &sent))
+        return sent.bytes;
+    const struct cw_lost *lost = cw_inflight_find_lost(inflight, number);
+    return lost != NULL ? lost->sent.bytes : 0;
+}
+
 bool cw_session_on_too_big(struct cw_session *s, uint32_t path, const uint8_t *quoted, size_t length,
                            uint32_t datagram_bytes, uint64_t now_ns)
 {
     CW_ASSERT(path < s->config.path_count);
     struct cw_path *p = &s->paths[path];
     s->now_ns = now_ns = CW_MAX(s->now_ns, now_ns);
-    const struct cw_sent *sent = NULL;
+    uint32_t sent_bytes = 0;
     if (s->state == CW_STATE_UP && length >= QUOTED_BYTES && cw_load32be(quoted + AT_SPI) == p->live->spi_out)
-        sent = cw_inflight_find(&p->inflight, cw_load64be(quoted + AT_IV));
-    if (!sent || sent->state != CW_SENT_OUTSTANDING || sent->bytes <= datagram_bytes ||
-        datagram_bytes < p->pmtu.base) {
+        sent_bytes = bytes_of_missing(&p->inflight, cw_load64be(quoted + AT_IV));
+    if (sent_bytes <= datagram_bytes || datagram_bytes < p->pmtu.base) {
         cw_path_count(p, CW_SESSION_DROP_HINT);
         return false;
     }
@@ -94,4 +103,13 @@ bool cw_session_on_too_big(struct cw_session *s, uint32_t path, const uint8_t *q
     if (cw_pmtu_on_hint(&p->pmtu, datagram_bytes, now_ns))
         obey(p);
     return true;
+}
+
+void cw_session_on_narrower(struct cw_session *s, uint32_t path, uint32_t datagram_bytes, uint64_t now_ns)
+{
+    CW_ASSERT(path < s->config.path_count);
+    struct cw_path *p = &s->paths[path];
+    s->now_ns = now_ns = CW_MAX(s->now_ns, now_ns);
+    if (p->state == CW_PATH_UP && cw_pmtu_on_hint(&p->pmtu, datagram_bytes, now_ns))
+        obey(p);
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Datagrams out: which may leave next, and building it in the caller's buffer, where it is sealed in place.
+ * Datagrams out: which may leave next and when, and building it in the caller's buffer, where it is sealed in
+ * place.
  *
- * Chosen not to do, yet: sealing straight from the message's body into the datagram, which would save the
- * copy; the frame header before it would have to be sealed as a piece of its own.
+ * Chosen not to do: sealing straight from the message's body into the datagram, which would save the copy.
+ * The frame header before it would have to be sealed as a piece of its own, and a symbol of forward error
+ * correction stands in one piece. libipsec-mb in pieces: 398 ns for 1400 bytes, 2167 for 8900; copied and
+ * sealed at once: 383 and 2223.
  */
 #include "transport/session.h"
 
@@ -15,20 +18,21 @@
 size_t cw_session_seal(struct cw_path *p, struct cw_packet *packet, uint8_t *datagram, size_t length,
                        uint64_t now_ns)
 {
-    struct cw_lane *lane = p->live;
+    struct cw_sa *sa = p->live;
     uint8_t nonce[CW_PACKET_IV_SIZE];
     uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
-    CW_ASSERT(length + CW_PACKET_OVERHEAD <= lane->datagram_bytes);
-    packet->spi = lane->spi_out;
-    packet->iv = lane->next_iv++;
-    packet->session = (uint16_t)lane->spi_out;
+    CW_ASSERT(length + CW_PACKET_OVERHEAD <= sa->datagram_bytes);
+    packet->spi = sa->spi_out;
+    packet->iv = sa->next_iv++;
+    packet->lane = (uint8_t)p->session->config.lane;
+    packet->session = (uint16_t)sa->spi_out;
     packet->length = (uint16_t)length;
     packet->ticks = (uint32_t)(now_ns / CW_PACKET_TICK_NS);
     cw_packet_encode(packet, datagram);
     cw_packet_nonce(datagram, nonce);
-    p->session->config.aead->seal(lane->key_out, payload, payload, length, nonce, datagram,
+    p->session->config.aead->seal(sa->key_out, payload, payload, length, nonce, datagram,
                                   CW_PACKET_HEADER_SIZE, payload + length);
-    lane->blocks_out += BLOCKS_OF_SEAL(length);
+    sa->blocks_out += BLOCKS_OF_SEAL(length);
     return length + CW_PACKET_OVERHEAD;
 }
 
@@ -37,23 +41,18 @@ static size_t build_close(struct cw_path *p, uint8_t *datagram, uint64_t now_ns)
     struct cw_packet packet = {.type = CW_PACKET_CONTROL};
     size_t length = cw_frame_write_close(datagram + CW_PACKET_HEADER_SIZE, p->session->close_why);
     p->close_due = false;
-    return cw_session_seal(p, &packet, datagram, length, now_ns);
+    length = cw_session_seal(p, &packet, datagram, length, now_ns);
+    cw_session_forget_sa(p, p->live);
+    cw_address_reset(&p->address);
+    return length;
 }
 
-/* Makes the ring entry of the next number free. Data waits for a packet that is still out, control does not.
- */
-static bool make_room(struct cw_path *p, bool insist, uint64_t now_ns)
+/* Data waits for a packet that is in its way, control does not. */
+static void make_room_for_control(struct cw_path *p, uint64_t now_ns)
 {
-    struct cw_sent *sent = cw_inflight_in_the_way(&p->inflight);
-    if (!sent)
-        return true;
-    if (sent->state == CW_SENT_OUTSTANDING) {
-        if (!insist)
-            return false;
-        cw_session_lose(p, sent, now_ns);
-    }
-    cw_session_forget_sent(p, sent);
-    return true;
+    for (struct cw_sent oldest;
+         !cw_inflight_has_room(&p->inflight) && cw_inflight_oldest(&p->inflight, &oldest);)
+        cw_session_lose(p, &oldest, now_ns);
 }
 
 /* The path whose acks are due first of those that leave on this one; itself when none are. */
@@ -73,21 +72,31 @@ static struct cw_path *acks_first(const struct cw_path *p)
     return (struct cw_path *)first;
 }
 
-uint64_t cw_session_acks_due_ns(const struct cw_path *p)
+/* When an ACK is to leave on the path, of what came on it or on another one. */
+static uint64_t acks_ns(const struct cw_path *p)
 {
     const struct cw_path *first = acks_first(p);
     return first ? first->acks.deadline_ns : CW_NEVER;
 }
 
-static bool credit_is_due(const struct cw_path *p, uint64_t now_ns)
+static uint64_t credit_ns(const struct cw_path *p)
 {
-    return p->session->credit_ns <= now_ns && cw_path_best(p->session) == p;
+    bool is_here = p->session->credit_ns != CW_NEVER && cw_path_best(p->session) == p;
+    return is_here ? p->session->credit_ns : CW_NEVER;
 }
 
-static bool control_is_due(const struct cw_path *p, uint64_t now_ns)
+/* When an ACK, CREDIT or PING is to leave. The session is up. */
+static uint64_t control_ns(const struct cw_path *p)
 {
-    bool has_room = cw_session_has_room_for_control(p);
-    return cw_session_acks_due_ns(p) <= now_ns || (has_room && (p->ping_due || credit_is_due(p, now_ns)));
+    uint64_t due_ns = acks_ns(p);
+    if (!cw_session_has_room_for_control(p))
+        return due_ns;
+    return p->ping_due ? 0 : CW_MIN(due_ns, credit_ns(p));
+}
+
+static bool has_credit_or_ping(const struct cw_path *p)
+{
+    return p->ping_due || credit_ns(p) != CW_NEVER;
 }
 
 static size_t write_credit_and_ping(struct cw_path *p, uint8_t *at, uint16_t *had)
@@ -116,7 +125,9 @@ static size_t build_control(struct cw_path *p, uint8_t *datagram, uint64_t now_n
     uint64_t acknowledged = 0;
     size_t length = 0;
     uint16_t had = 0;
-    make_room(p, true, now_ns);
+    bool has_more = cw_session_has_room_for_control(p) && has_credit_or_ping(p);
+    if (has_more)
+        make_room_for_control(p, now_ns);
     struct cw_path *heard = acks_first(p);
     if (heard)
         length = cw_session_fec_write_news(heard, payload, now_ns);
@@ -125,7 +136,7 @@ static size_t build_control(struct cw_path *p, uint8_t *datagram, uint64_t now_n
         length += cw_frame_write_ack(payload + length, &ack);
         acknowledged = heard == p ? ack.ranges[0].last : 0;
     }
-    if (cw_session_has_room_for_control(p))
+    if (has_more)
         length += write_credit_and_ping(p, payload + length, &had);
     if (length == 0)
         return 0;
@@ -134,8 +145,13 @@ static size_t build_control(struct cw_path *p, uint8_t *datagram, uint64_t now_n
     CW_ASSERT(p->live->next_iv == p->inflight.next_number);
     if (had) {
         packet.flags = CW_PACKET_ACK_WANTED;
-        struct cw_sent *sent = cw_inflight_add(&p->inflight, CW_SENT_CONTROL, acknowledged, had, now_ns);
-        cw_session_rate_sent(p, sent, length + CW_PACKET_OVERHEAD, now_ns);
+        struct cw_sent sent = {.kind = CW_SENT_CONTROL,
+                               .sent_ns = now_ns,
+                               .acknowledged = acknowledged,
+                               .had = had,
+                               .bytes = (uint16_t)(length + CW_PACKET_OVERHEAD)};
+        cw_inflight_add(&p->inflight, &sent);
+        cw_session_rate_sent(p, &sent, now_ns);
         cw_path_on_sent(p, now_ns);
     } else {
         cw_inflight_skip(&p->inflight);
@@ -143,29 +159,21 @@ static size_t build_control(struct cw_path *p, uint8_t *datagram, uint64_t now_n
     return cw_session_seal(p, &packet, datagram, length, now_ns);
 }
 
-bool cw_session_has_room_for_data(const struct cw_path *p)
-{
-    if (p->inflight.outstanding.count >= p->config->packets_in_flight_max - CW_IN_FLIGHT_RESERVE)
-        return false;
-    const struct cw_sent *sent = cw_inflight_in_the_way(&p->inflight);
-    return !sent || sent->state == CW_SENT_LOST;
-}
-
-bool cw_session_make_room_for_data(struct cw_path *p, uint64_t now_ns)
+bool cw_session_lets_data(struct cw_path *p, uint64_t now_ns)
 {
     if (!cw_session_has_room_for_data(p)) {
         cw_session_rate_waits(p);
         return false;
     }
-    return cw_session_rate_lets(p, now_ns) && make_room(p, false, now_ns);
+    return cw_session_rate_lets(p, now_ns);
 }
 
-bool cw_session_data_may_leave(const struct cw_path *p, uint64_t at_ns)
+/* At the time given, which is when its pacers let it. */
+static bool data_may_leave(const struct cw_path *p, uint64_t at_ns)
 {
-    struct cw_fragment fragment;
     if (p->state != CW_PATH_UP || !cw_session_rate_has_room(p) || !cw_session_has_room_for_data(p))
         return false;
-    return p->copies_head != p->copies_tail || cw_schedule_pick(p, at_ns, &fragment);
+    return p->copies_head != p->copies_tail || cw_schedule_has(p, at_ns);
 }
 
 /* An ack that would have to leave soon rides along where a short fragment leaves room for it. */
@@ -182,7 +190,7 @@ static size_t ride_along(struct cw_path *p, uint8_t *payload, uint32_t data_leng
     return cw_frame_write_ack(payload, &ack);
 }
 
-/* The caller has made room. */
+/* The caller has seen that there is room. */
 static size_t build_fragment(struct cw_path *p, const struct cw_fragment *fragment, enum cw_sent_kind kind,
                              uint8_t *datagram, uint64_t now_ns)
 {
@@ -205,9 +213,13 @@ static size_t build_fragment(struct cw_path *p, const struct cw_fragment *fragme
         cw_path_count(p, CW_SESSION_RETRANSMITTED);
     }
     CW_ASSERT(p->live->next_iv == p->inflight.next_number);
-    struct cw_sent *sent = cw_inflight_add(&p->inflight, kind, cw_handle_pack(fragment->message->self),
-                                           cw_fragment_pack(fragment), now_ns);
-    cw_session_rate_sent(p, sent, length + CW_PACKET_OVERHEAD, now_ns);
+    struct cw_sent sent = {.kind = (uint8_t)kind,
+                           .sent_ns = now_ns,
+                           .message = cw_handle_pack(fragment->message->self),
+                           .fragment = cw_fragment_pack(fragment),
+                           .bytes = (uint16_t)(length + CW_PACKET_OVERHEAD)};
+    cw_inflight_add(&p->inflight, &sent);
+    cw_session_rate_sent(p, &sent, now_ns);
     cw_path_on_sent(p, now_ns);
     cw_meter_add(&p->packets_sent, 1, now_ns);
     if (kind == CW_SENT_DATA) {
@@ -220,7 +232,7 @@ static size_t build_fragment(struct cw_path *p, const struct cw_fragment *fragme
 static size_t build_copy(struct cw_path *p, uint8_t *datagram, uint64_t now_ns)
 {
     struct cw_fragment fragment;
-    if (!cw_schedule_next_copy(p, &fragment) || !cw_session_make_room_for_data(p, now_ns))
+    if (!cw_schedule_next_copy(p, &fragment) || !cw_session_lets_data(p, now_ns))
         return 0;
     p->copies_head++;
     cw_path_count(p, CW_SESSION_COPIES);
@@ -239,7 +251,7 @@ size_t cw_session_build_data(struct cw_path *p, uint8_t *datagram, uint64_t now_
         cw_session_rate_idle(p);
         return 0;
     }
-    if (!cw_session_make_room_for_data(p, now_ns))
+    if (!cw_session_lets_data(p, now_ns))
         return 0;
     length = build_fragment(p, &fragment, CW_SENT_DATA, datagram, now_ns);
     if (!is_alone)
@@ -250,10 +262,10 @@ size_t cw_session_build_data(struct cw_path *p, uint8_t *datagram, uint64_t now_
 /* A peer that never acknowledged anything of this generation has, for all we know, not followed yet. */
 static void rotate_if_due(struct cw_path *p, uint64_t now_ns)
 {
-    const struct cw_lane *lane = p->live;
-    bool is_due = lane->blocks_out >= p->session->rotate_blocks || now_ns >= lane->rotate_ns;
-    if (is_due && p->loss.largest_acked >= lane->first_iv)
-        cw_session_lane_rotate(p, now_ns);
+    const struct cw_sa *sa = p->live;
+    bool is_due = sa->blocks_out >= p->session->rotate_blocks || now_ns >= sa->rotate_ns;
+    if (is_due && p->loss.largest_acked >= sa->first_iv)
+        cw_session_sa_rotate(p, now_ns);
 }
 
 static size_t build_sealed(struct cw_path *p, uint8_t *datagram, uint64_t now_ns)
@@ -263,15 +275,17 @@ static size_t build_sealed(struct cw_path *p, uint8_t *datagram, uint64_t now_ns
         cw_session_go_down(p->session, CW_DOWN_KEYS_WORN, now_ns);
     if (p->close_due)
         return build_close(p, datagram, now_ns);
-    size_t length = control_is_due(p, now_ns) ? build_control(p, datagram, now_ns) : 0;
+    if (cw_address_has_output(p))
+        return cw_address_build(p, datagram, now_ns);
+    size_t length = control_ns(p) <= now_ns ? build_control(p, datagram, now_ns) : 0;
     if (length == 0 && p->state != CW_PATH_UP)
         return 0;
-    if (length == 0 && cw_session_mtu_deadline_ns(p) <= now_ns && make_room(p, false, now_ns))
+    if (length == 0 && cw_session_mtu_deadline_ns(p) <= now_ns)
         length = cw_session_mtu_build(p, datagram, now_ns);
     if (length > 0)
         return length;
-    return cw_session_fec_is_on(p) ? cw_session_fec_build(p, datagram, now_ns)
-                                   : cw_session_build_data(p, datagram, now_ns);
+    return cw_session_repair_is_wanted(p) ? cw_session_repair_build(p, datagram, now_ns)
+                                          : cw_session_build_data(p, datagram, now_ns);
 }
 
 size_t cw_session_transmit(struct cw_session *s, uint32_t path, uint8_t *datagram, uint64_t now_ns)
@@ -279,6 +293,7 @@ size_t cw_session_transmit(struct cw_session *s, uint32_t path, uint8_t *datagra
     CW_ASSERT(path < s->config.path_count);
     struct cw_path *p = &s->paths[path];
     s->now_ns = now_ns = CW_MAX(s->now_ns, now_ns);
+    p->address.goes_to = p->address.present;
     if (cw_pacer_next_ns(&p->pacer) > now_ns) {
         cw_session_rate_waits(p);
         return 0;
@@ -299,4 +314,28 @@ size_t cw_session_transmit(struct cw_session *s, uint32_t path, uint8_t *datagra
     cw_path_count(p, CW_SESSION_DATAGRAMS_OUT);
     cw_count(&p->counters[CW_SESSION_BYTES_OUT], length);
     return length;
+}
+
+/* Data or a repair, as soon as the pacers let it. */
+static uint64_t data_ns(const struct cw_path *p)
+{
+    uint64_t lets_ns =
+        CW_MAX(cw_session_rate_next_ns(p), CW_MAX(cw_pacer_next_ns(&p->pacer), p->session->now_ns));
+    return data_may_leave(p, lets_ns) || cw_session_repair_has_output(p) ? lets_ns : CW_NEVER;
+}
+
+/* In the order of cw_session_transmit and build_sealed, which ask the same functions. */
+uint64_t cw_session_output_ns(const struct cw_path *p)
+{
+    const struct cw_session *s = p->session;
+    uint64_t due_ns = CW_NEVER;
+    if (p->close_due || cw_handshake_has_output(&s->handshake, p->index))
+        due_ns = 0;
+    else if (p->state != CW_PATH_UNUSED)
+        due_ns = cw_address_has_output(p) ? 0 : control_ns(p);
+    if (p->state == CW_PATH_UP && due_ns > s->now_ns)
+        due_ns = CW_MIN(due_ns, CW_MIN(cw_session_mtu_deadline_ns(p), data_ns(p)));
+    if (due_ns == CW_NEVER)
+        return CW_NEVER;
+    return CW_MAX(due_ns, CW_MAX(cw_pacer_next_ns(&p->pacer), s->now_ns));
 }

@@ -88,6 +88,7 @@ void cw_path_close(struct cw_path *p, uint64_t now_ns)
     cw_loss_reset(&p->loss);
     cw_session_rate_start(p, p->config->datagram_bytes_max, now_ns);
     cw_session_fec_close(p);
+    cw_address_end_attempt(&p->address);
     p->ping_due = false;
     p->is_told_up = false;
 }
@@ -95,10 +96,10 @@ void cw_path_close(struct cw_path *p, uint64_t now_ns)
 /* Nothing of it is out any more, and rate control begins anew. */
 static void forget_all(struct cw_path *p, uint64_t now_ns)
 {
-    for (struct cw_sent *sent; (sent = cw_inflight_oldest(&p->inflight)) != NULL;)
-        cw_session_forget_sent(p, sent);
-    for (struct cw_sent *sent; (sent = cw_inflight_oldest_lost(&p->inflight)) != NULL;)
-        cw_session_forget_sent(p, sent);
+    for (struct cw_sent sent; cw_inflight_oldest(&p->inflight, &sent);)
+        cw_inflight_drop(&p->inflight, &sent);
+    for (struct cw_lost *lost; (lost = cw_inflight_oldest_lost(&p->inflight)) != NULL;)
+        cw_session_forget_lost(p, lost);
     cw_session_rate_start(p, p->live->datagram_bytes, now_ns);
 }
 
@@ -110,21 +111,41 @@ static void lengthen_hold(struct cw_path *p, uint64_t now_ns)
     p->hold_end_ns = now_ns + p->hold_ns;
 }
 
+/* What is out is lost, and what was known of the way is not true any more. */
+static void lose_all(struct cw_path *p, uint64_t now_ns)
+{
+    for (struct cw_sent sent; cw_inflight_oldest(&p->inflight, &sent);) {
+        cw_path_count(p, CW_SESSION_LOST);
+        cw_meter_add(&p->packets_lost, 1, now_ns);
+        cw_session_give_back(p, &sent, now_ns);
+        cw_inflight_drop(&p->inflight, &sent);
+    }
+    forget_all(p, now_ns);
+    cw_loss_restart(&p->loss);
+    cw_session_fec_abandon(p);
+}
+
+void cw_path_on_moved(struct cw_path *p, uint64_t now_ns)
+{
+    if (p->state != CW_PATH_UP) {
+        ping_from(p, now_ns);
+        return;
+    }
+    lose_all(p, now_ns);
+    cw_session_mtu_open(p, p->session->send.unit_bytes, now_ns);
+    p->silent_ns = now_ns;
+    p->strikes = 0;
+    p->ping_due = true;
+    cw_schedule_learn(p);
+}
+
 static void fall(struct cw_path *p, enum cw_path_down why, uint64_t now_ns)
 {
     CW_ASSERT(p->session->up_count > 1);
     move(p, CW_PATH_DOWN);
     p->down_why = (uint8_t)why;
     cw_path_count(p, CW_SESSION_PATH_DOWNS);
-    for (struct cw_sent *sent = cw_inflight_oldest(&p->inflight); sent;
-         sent = cw_inflight_after(&p->inflight, sent)) {
-        cw_path_count(p, CW_SESSION_LOST);
-        cw_meter_add(&p->packets_lost, 1, now_ns);
-        cw_session_give_back(p, sent, now_ns);
-    }
-    forget_all(p, now_ns);
-    cw_loss_restart(&p->loss);
-    cw_session_fec_abandon(p);
+    lose_all(p, now_ns);
     p->ping_due = false;
     lengthen_hold(p, now_ns);
     ping_from(p, now_ns + CW_PATH_PING_NS_FIRST);
@@ -146,15 +167,17 @@ static void ask_others(const struct cw_path *p)
     struct cw_session *s = p->session;
     for (uint32_t i = 0; i < s->config.path_count; i++) {
         struct cw_path *q = &s->paths[i];
-        if (q != p && q->state == CW_PATH_UP && q->inflight.outstanding.count == 0)
+        if (q != p && q->state == CW_PATH_UP && q->inflight.outstanding_count == 0)
             q->ping_due = true;
     }
 }
 
 void cw_path_begin_to_wait(struct cw_path *p, uint64_t now_ns)
 {
-    const struct cw_sent *oldest = cw_inflight_oldest(&p->inflight);
-    if (p->inflight.outstanding.count == 1u + (oldest->kind == CW_SENT_MTU))
+    struct cw_sent oldest;
+    if (p->inflight.outstanding_count > 2 || !cw_inflight_oldest(&p->inflight, &oldest))
+        return;
+    if (p->inflight.outstanding_count == 1u + (oldest.kind == CW_SENT_MTU))
         p->silent_ns = now_ns;
 }
 
@@ -209,8 +232,9 @@ void cw_path_on_time(struct cw_path *p, uint64_t now_ns)
         return;
     if (now_ns < p->probe_at_ns)
         return;
-    while (p->inflight.outstanding.count >= CW_PATH_PINGS)
-        cw_session_forget_sent(p, cw_inflight_oldest(&p->inflight));
+    for (struct cw_sent sent;
+         p->inflight.outstanding_count >= CW_PATH_PINGS && cw_inflight_oldest(&p->inflight, &sent);)
+        cw_inflight_drop(&p->inflight, &sent);
     p->ping_due = true;
     p->probe_at_ns = now_ns + p->probe_each_ns;
     p->probe_each_ns = CW_MIN(2 * p->probe_each_ns, CW_PATH_PING_NS_MAX);

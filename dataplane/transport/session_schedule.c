@@ -9,8 +9,10 @@
  *     arrival on another   = when that may send + what waits at its rate + half its round trip
  *
  * so a slow path gets something only when so much waits that the fast ones would not have sent it before it
- * arrives here. What a path lost itself costs a round trip more on it, which mostly sends it on another. What
- * it leaves, the next in line may still be for it: a lower stream waits behind more.
+ * arrives here. And then not what is next, which those behind it would wait for: the message whose turn it
+ * would be on the other path by the time at which this one delivers. What a path lost itself costs a round
+ * trip more on it, which mostly sends it on another. What it leaves, the next in line may still be for it: a
+ * lower stream waits behind more.
  *
  * Decisions change by events alone: time makes no path that declined willing, and the path with the earliest
  * arrival never declines. So whatever waits has a path that takes it or waits for an ack, whose probe
@@ -38,7 +40,7 @@ void cw_schedule_learn(struct cw_path *p)
         return;
     if (p->config->rate_bytes_per_second > 0)
         rate = p->config->rate_bytes_per_second;
-    if (!cw_rate_is_fixed(&p->rate) && cw_rate_pacing(&p->rate) > 0)
+    if (cw_rate_pacing(&p->rate) > 0)
         rate = CW_MIN(rate, cw_rate_pacing(&p->rate));
     if (rtt_ns > 0)
         rate = CW_MIN(rate, cw_rate_of(CW_MIN(cw_rate_window(&p->rate), packets_bytes(p)), rtt_ns));
@@ -54,9 +56,10 @@ static uint64_t sending_ns(const struct cw_path *p, uint64_t bytes)
 static uint64_t next_ns(const struct cw_path *p, uint64_t at_ns)
 {
     uint64_t next_ns = CW_MAX(at_ns, CW_MAX(cw_pacer_next_ns(&p->pacer), cw_session_rate_next_ns(p)));
-    const struct cw_sent *oldest = cw_inflight_oldest(&p->inflight);
-    if (oldest && (!cw_session_has_room_for_data(p) || !cw_session_rate_has_room(p)))
-        next_ns = CW_MAX(next_ns, oldest->sent_ns + p->loss.rtt_ns_smoothed);
+    struct cw_sent oldest;
+    if ((!cw_session_has_room_for_data(p) || !cw_session_rate_has_room(p)) &&
+        cw_inflight_oldest(&p->inflight, &oldest))
+        next_ns = CW_MAX(next_ns, oldest.sent_ns + p->loss.rtt_ns_smoothed);
     return next_ns;
 }
 
@@ -67,8 +70,9 @@ static uint64_t penalty_ns(const struct cw_path *p, const struct cw_fragment *fr
     return is_own_loss ? CW_MAX(p->loss.rtt_ns_smoothed, CW_MS) : 0;
 }
 
-/* Does no other path bring it earlier? */
-static bool takes(const struct cw_path *p, const struct cw_fragment *fragment, uint64_t at_ns)
+/* Does no other path bring it earlier? Adds to ahead the units that others bring until it would be there. */
+static bool takes(const struct cw_path *p, const struct cw_fragment *fragment, uint64_t at_ns,
+                  uint64_t *ahead)
 {
     const struct cw_session *s = p->session;
     uint64_t own = (uint64_t)fragment->count * s->send.unit_bytes, waiting = own;
@@ -79,25 +83,54 @@ static bool takes(const struct cw_path *p, const struct cw_fragment *fragment, u
         const struct cw_path *q = &s->paths[i];
         if (q == p || !cw_path_is_good(q))
             continue;
-        if (next_ns(q, at_ns) + sending_ns(q, waiting) + q->loss.rtt_ns_smoothed / 2 +
-                penalty_ns(q, fragment) <
-            here_ns)
+        uint64_t there_ns = next_ns(q, at_ns) + q->loss.rtt_ns_smoothed / 2 + penalty_ns(q, fragment);
+        if (there_ns + sending_ns(q, waiting) < here_ns)
             return false;
+        if (there_ns < here_ns && !fragment->is_again)
+            *ahead += ((here_ns - there_ns) << COST_SHIFT) / (CW_MAX(q->byte_cost, 1) * s->send.unit_bytes);
     }
     return true;
 }
 
-bool cw_schedule_pick(const struct cw_path *p, uint64_t at_ns, struct cw_fragment *fragment)
+/* Of the streams before this one all leave first. */
+static uint64_t ahead_in_stream(const struct cw_path *p, uint8_t stream, uint64_t ahead)
+{
+    uint64_t before = stream > 0 ? cw_send_waiting_units(&p->session->send, (uint8_t)(stream - 1)) : 0;
+    return ahead > before ? ahead - before : 0;
+}
+
+/* The first place of which this path takes something. */
+static bool find(const struct cw_path *p, uint64_t at_ns, struct cw_fragment *fragment, uint64_t *ahead)
 {
     const struct cw_session *s = p->session;
     if (s->up_count == 1)
         return cw_send_next(&s->send, p->units_of_fragment, fragment);
     if (!cw_path_is_good(p))
         return !cw_path_has_good_other(p) && cw_send_next(&s->send, p->units_of_fragment, fragment);
-    for (uint32_t place = 0; place < CW_SEND_PLACES; place++)
-        if (cw_send_at(&s->send, place, p->units_of_fragment, fragment) && takes(p, fragment, at_ns))
+    for (uint32_t place = 0; place < CW_SEND_PLACES; place++) {
+        *ahead = 0;
+        if (cw_send_at(&s->send, place, p->units_of_fragment, fragment) && takes(p, fragment, at_ns, ahead))
             return true;
+    }
     return false;
+}
+
+bool cw_schedule_has(const struct cw_path *p, uint64_t at_ns)
+{
+    struct cw_fragment fragment;
+    uint64_t ahead;
+    return find(p, at_ns, &fragment, &ahead);
+}
+
+bool cw_schedule_pick(const struct cw_path *p, uint64_t at_ns, struct cw_fragment *fragment)
+{
+    uint64_t ahead = 0;
+    if (!find(p, at_ns, fragment, &ahead))
+        return false;
+    ahead = ahead_in_stream(p, fragment->message->stream, ahead);
+    if (ahead > 0)
+        cw_send_skip(&p->session->send, ahead, p->units_of_fragment, fragment);
+    return true;
 }
 
 /* ---- copies ------------------------------------------------------------------------------------------ */

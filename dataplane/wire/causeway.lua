@@ -31,11 +31,11 @@ local KINDS = { "HELLO", "COOKIE", "ANSWER", "CONFIRM", "CARRY" }
 local PSP_VERSIONS = { [0] = "AES-GCM-128", "AES-GCM-256", "AES-GMAC-128", "AES-GMAC-256" }
 
 local OPENED_TAG = ByteArray.new("causeway: opened", true)
-local ACK, CREDIT, PING, CLOSE, DATA_FRAME, RECOVERED, PROBE = 1, 2, 3, 4, 5, 6, 7
-local FRAMES = { "ACK", "CREDIT", "PING", "CLOSE", "DATA", "RECOVERED", "PROBE" }
+local ACK, CREDIT, PING, CLOSE, DATA_FRAME, RECOVERED, PROBE, CHALLENGE, RESPONSE = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local FRAMES = { "ACK", "CREDIT", "PING", "CLOSE", "DATA", "RECOVERED", "PROBE", "CHALLENGE", "RESPONSE" }
 local REASONS = { "idle", "closed by peer", "peer restarted", "keys worn", "local", "untrusted" }
 local MESSAGES = { "HELLO", "ATTACH", "ATTACHED", "RECORD", "COMMIT", "ACK", "FETCH", "COPY_BEGIN", "COPY_CHUNK",
-    "COPY_END", "COPY_ACK" }
+    "COPY_END", "COPY_ACK", "GRANT_ASK", "GRANT", "GRANT_RELEASE" }
 
 local causeway = Proto("causeway", "Causeway datagram")
 causeway.prefs.ports = Pref.range("UDP ports", "7400", "Ports on which our datagrams are looked for first", 65535)
@@ -55,6 +55,7 @@ local f = {
     type = ProtoField.uint8("causeway.type", "Type", base.DEC, TYPES, 0x0f),
     ack_wanted = ProtoField.bool("causeway.ack_wanted", "Ack wanted", 8, nil, 0x01),
     retransmission = ProtoField.bool("causeway.retransmission", "Retransmission", 8, nil, 0x02),
+    lane = ProtoField.uint8("causeway.lane", "Lane", base.DEC, nil, 0x0c),
     session = ProtoField.uint16("causeway.session", "Session", base.HEX),
     ticks = ProtoField.uint32("causeway.ticks", "Sender's time (ticks of 128 ns)"),
     length = ProtoField.uint16("causeway.length", "Payload length"),
@@ -65,6 +66,7 @@ local f = {
     repairs = ProtoField.uint8("causeway.fec.repairs", "FEC repairs of the block, at most"),
     block = ProtoField.uint24("causeway.fec.block", "FEC block"),
     index = ProtoField.uint8("causeway.fec.index", "FEC index"),
+    block_path = ProtoField.uint64("causeway.fec.path", "FEC path (whose block it is)"),
     position = ProtoField.uint64("causeway.position", "Position (message number)"),
     sealed = ProtoField.bytes("causeway.sealed", "Sealed payload"),
     tag = ProtoField.bytes("causeway.tag", "Tag"),
@@ -73,6 +75,8 @@ local f = {
     share = ProtoField.bytes("causeway.share", "X25519 share"),
     cookie = ProtoField.bytes("causeway.cookie", "Cookie"),
     offer_paths = ProtoField.uint8("causeway.offer.paths", "Paths"),
+    offer_lane = ProtoField.uint8("causeway.offer.lane", "Lane"),
+    offer_lane_last = ProtoField.uint8("causeway.offer.lane_last", "The last lane"),
     offer_name = ProtoField.uint64("causeway.offer.name", "Hash of the path's name", base.HEX),
     offer_spi = ProtoField.uint32("causeway.offer.spi", "SPI to be sent to", base.HEX),
     offer_bytes = ProtoField.uint16("causeway.offer.datagram_bytes", "Datagram bytes, at most"),
@@ -94,6 +98,7 @@ local f = {
     credit = ProtoField.uint64("causeway.credit", "Granted"),
     why = ProtoField.uint8("causeway.close.why", "Why", base.DEC, REASONS),
     recovered = ProtoField.uint64("causeway.recovered", "Given back by repairs"),
+    early = ProtoField.uint16("causeway.recovered.early", "May still come themselves (bits, by place)", base.HEX),
     has_group = ProtoField.bool("causeway.data.has_group", "Group and epoch", 8, nil, 0x01),
     head_length = ProtoField.uint16("causeway.data.head_length", "Head length"),
     body_length = ProtoField.uint32("causeway.data.body_length", "Body length"),
@@ -120,17 +125,26 @@ local cut = ProtoExpert.new("causeway.cut", "Not captured in full", expert.group
 local again = ProtoExpert.new("causeway.again", "Retransmission", expert.group.SEQUENCE, expert.severity.NOTE)
 causeway.experts = { malformed, cut, again }
 
+local function is_zero(tvb, at, length)
+    for i = at, at + length - 1 do
+        if tvb(i, 1):uint() ~= 0 then
+            return false
+        end
+    end
+    return true
+end
+
 -- Which rule of cw_packet_check a datagram breaks; nil: none. At least HEADER_BYTES are there.
 local function broken_rule(tvb)
     local version_type, repairs = tvb(16, 1):uint(), tvb(27, 1):uint()
     local kind = version_type % 16
     if tvb(0, 4):uint() ~= FIRST_BYTES then
         return "not our PSP header"
-    elseif math.floor(version_type / 16) ~= 2 then
+    elseif math.floor(version_type / 16) ~= 3 then
         return "unknown version"
     elseif kind < DATA or kind > REPAIR then
         return "unknown type"
-    elseif tvb(17, 1):uint() > 3 then
+    elseif tvb(17, 1):uint() > 15 then
         return "unknown flags"
     elseif repairs == 0 and (tvb(28, 4):uint() ~= 0 or kind == REPAIR) then
         return "a place in a block, without a block"
@@ -140,6 +154,11 @@ local function broken_rule(tvb)
         return "SPI and type do not belong together"
     elseif tvb(24, 2):le_uint() + OVERHEAD_BYTES ~= tvb:reported_len() then
         return "its length is not the datagram's"
+    elseif kind == REPAIR and (tvb(32, 1):uint() > 3 or not is_zero(tvb, 33, 7)) then
+        return "of a path that there is not"
+    elseif kind ~= DATA and kind ~= REPAIR and not is_zero(tvb, 32, 8) or kind == CONTROL and not is_zero(tvb, 26, 1) or
+        kind == HANDSHAKE and not is_zero(tvb, 8, 8) then
+        return "what is to be zero is not"
     end
 end
 
@@ -182,6 +201,7 @@ local function add_clear(tree, tvb, kind)
     if tvb(17, 1):bitfield(6, 1) == 1 then
         retransmission:add_proto_expert_info(again)
     end
+    tree:add(f.lane, tvb(17, 1))
     tree:add_le(f.session, tvb(18, 2))
     local ticks = tree:add_le(f.ticks, tvb(20, 4))
     ticks:append_text(string.format(" = %.3f ms", tvb(20, 4):le_uint() * 128 / 1e6))
@@ -190,7 +210,7 @@ local function add_clear(tree, tvb, kind)
     tree:add(f.repairs, tvb(27, 1))
     tree:add_le(f.block, tvb(28, 3))
     tree:add(f.index, tvb(31, 1))
-    tree:add_le(f.position, tvb(32, 8))
+    tree:add_le(kind == REPAIR and f.block_path or f.position, tvb(32, 8))
 end
 
 local function add_offer(tree, tvb, random, share, at)
@@ -200,6 +220,8 @@ local function add_offer(tree, tvb, random, share, at)
     if not add(tree, tvb, f.offer_paths, at + 4, 1) then
         return
     end
+    add(tree, tvb, f.offer_lane, at + 5, 1)
+    add(tree, tvb, f.offer_lane_last, at + 6, 1)
     for path = 0, math.min(tvb(at + 4, 1):uint(), 4) - 1 do
         local of_path = at + 8 + 16 * path
         add(tree, tvb, f.offer_name, of_path, 8)
@@ -296,6 +318,11 @@ read_frame[PING] = function()
     return 8
 end
 
+read_frame[CHALLENGE] = function()
+    return 8
+end
+read_frame[RESPONSE] = read_frame[CHALLENGE]
+
 read_frame[PROBE] = function(_, range)
     return range:len(), range:len() .. " bytes"
 end
@@ -311,6 +338,7 @@ read_frame[RECOVERED] = function(tree, range)
         return nil
     end
     tree:add(f.of_path, range(1, 1))
+    tree:add_le(f.early, range(2, 2))
     for i = 0, count - 1 do
         local at = range(16 + 4 * i, 4)
         tree:add(f.recovered, at, range(8, 8):le_uint64() - at:le_uint())
@@ -403,7 +431,8 @@ local function summary(tvb, kind)
         words[#words + 1] = string.format("%s %s", STREAMS[stream] or stream, tostring(tvb(32, 8):le_uint64()))
     end
     if repairs > 0 then
-        words[#words + 1] = string.format("block %d.%d", tvb(28, 3):le_uint(), tvb(31, 1):uint())
+        local of_path = kind == REPAIR and string.format(" of path %d", tvb(32, 1):uint()) or ""
+        words[#words + 1] = string.format("block %d.%d", tvb(28, 3):le_uint(), tvb(31, 1):uint()) .. of_path
     end
     words[#words + 1] = string.format("SPI %08x packet %s", tvb(4, 4):uint(), tostring(tvb(8, 8):uint64()))
     words[#words + 1] = string.format("%d bytes", tvb(24, 2):le_uint())

@@ -314,7 +314,38 @@ static bool copy_ack_is_sound(const struct cw_message *m)
 {
     if (m->copy_ack.state > CW_COPY_FAILED || m->copy_ack.reason >= CW_STATUS_COUNT)
         return false;
+    if (m->flags && m->copy_ack.state != CW_COPY_BEGUN)
+        return false;
     return m->copy_ack.state == CW_COPY_FAILED || m->copy_ack.reason == CW_OK;
+}
+
+static void walk_grant_ask(struct walk *w, struct cw_message *m)
+{
+    walk_u64(w, &m->grant_ask.number);
+    walk_u32(w, &m->grant_ask.lease_ms);
+}
+
+static bool grant_ask_is_sound(const struct cw_message *m)
+{
+    return m->grant_ask.number > 0 && m->grant_ask.lease_ms > 0;
+}
+
+static void walk_grant(struct walk *w, struct cw_message *m)
+{
+    walk_u64(w, &m->grant.number);
+    walk_u32(w, &m->grant.result);
+    walk_u32(w, &m->grant.lease_ms);
+}
+
+static bool grant_is_sound(const struct cw_message *m)
+{
+    if (m->grant.number == 0 || m->grant.result >= CW_GRANT_RESULT_COUNT)
+        return false;
+    return (m->grant.lease_ms > 0) == (m->grant.result == CW_GRANT_GIVEN);
+}
+
+static void walk_nothing(struct walk *w, struct cw_message *m)
+{
 }
 
 static bool always_sound(const struct cw_message *m)
@@ -339,10 +370,13 @@ static const struct {
     [CW_MSG_COMMIT] = {"COMMIT", 0, walk_commit, always_sound},
     [CW_MSG_ACK] = {"ACK", 0, walk_ack, always_sound},
     [CW_MSG_FETCH] = {"FETCH", 0, walk_fetch, fetch_is_sound},
-    [CW_MSG_COPY_BEGIN] = {"COPY_BEGIN", 0, walk_copy_begin, copy_begin_is_sound},
+    [CW_MSG_COPY_BEGIN] = {"COPY_BEGIN", CW_COPY_CONTINUES, walk_copy_begin, copy_begin_is_sound},
     [CW_MSG_COPY_CHUNK] = {"COPY_CHUNK", 0, walk_copy_chunk, copy_chunk_is_sound},
     [CW_MSG_COPY_END] = {"COPY_END", 0, walk_copy_end, always_sound},
-    [CW_MSG_COPY_ACK] = {"COPY_ACK", 0, walk_copy_ack, copy_ack_is_sound},
+    [CW_MSG_COPY_ACK] = {"COPY_ACK", CW_COPY_CONTINUES, walk_copy_ack, copy_ack_is_sound},
+    [CW_MSG_GRANT_ASK] = {"GRANT_ASK", 0, walk_grant_ask, grant_ask_is_sound},
+    [CW_MSG_GRANT] = {"GRANT", 0, walk_grant, grant_is_sound},
+    [CW_MSG_GRANT_RELEASE] = {"GRANT_RELEASE", 0, walk_nothing, always_sound},
 };
 
 static bool type_is_known(unsigned type)

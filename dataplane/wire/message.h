@@ -35,6 +35,9 @@ enum cw_message_type {
     CW_MSG_COPY_CHUNK, /* primary -> replica: bytes of a volume as of a sequence */
     CW_MSG_COPY_END,   /* primary -> replica: all chunks sent; whole once `sequence` is applied */
     CW_MSG_COPY_ACK,   /* replica -> primary: begun, chunk received, finished, or failed */
+    CW_MSG_GRANT_ASK,  /* primary -> every site: may this reign go on for another lease, without the store? */
+    CW_MSG_GRANT, /* the answer to one GRANT_ASK: yes, or why not; epoch and reign are those of the ask */
+    CW_MSG_GRANT_RELEASE, /* former primary -> every site: nothing of this reign is answered any more */
     CW_MSG_TYPE_COUNT
 };
 
@@ -152,6 +155,10 @@ struct cw_message_copy_end {
     uint64_t sequence; /* the largest S */
 };
 
+/* flag of the common head for COPY_BEGIN: into the files as an earlier part left them, if they are there; and for
+ * COPY_ACK begun: they are. */
+#define CW_COPY_CONTINUES 0x01u
+
 enum cw_copy_state { CW_COPY_BEGUN = 0, CW_COPY_CHUNKS, CW_COPY_DONE, CW_COPY_FAILED };
 
 struct cw_message_copy_ack {
@@ -159,6 +166,25 @@ struct cw_message_copy_ack {
     uint32_t state;           /* enum cw_copy_state */
     uint32_t reason;          /* enum cw_status when FAILED */
     uint64_t chunks_received; /* unbroken count from 0 */
+};
+
+struct cw_message_grant_ask {
+    uint64_t number;   /* rises with every ask of a reign */
+    uint32_t lease_ms; /* for how long; 1 at least */
+};
+
+enum cw_grant_result {
+    CW_GRANT_GIVEN = 0,
+    CW_GRANT_FREEZE,  /* the site is configured to give none */
+    CW_GRANT_STALE,   /* it knows a higher epoch */
+    CW_GRANT_OPENING, /* it is being opened for writes itself */
+    CW_GRANT_RESULT_COUNT
+};
+
+struct cw_message_grant {
+    uint64_t number;   /* of the ask that is answered */
+    uint32_t result;   /* enum cw_grant_result */
+    uint32_t lease_ms; /* granted from this answer on, not more than was asked for; 0 when refused */
 };
 
 struct cw_message {
@@ -181,6 +207,8 @@ struct cw_message {
         struct cw_message_copy_chunk copy_chunk;
         struct cw_message_copy_end copy_end;
         struct cw_message_copy_ack copy_ack;
+        struct cw_message_grant_ask grant_ask;
+        struct cw_message_grant grant;
     };
 };
 

@@ -6,20 +6,40 @@
 
 #include "base/bytes.h"
 
+#define KNOWN_BITS (CW_PACKET_FLAGS_KNOWN | (CW_LANES_MAX - 1) << CW_PACKET_LANE_SHIFT)
+static_assert((CW_LANES_MAX & (CW_LANES_MAX - 1)) == 0, "a lane is a number of whole bits");
+static_assert(CW_PACKET_FLAGS_KNOWN >> CW_PACKET_LANE_SHIFT == 0, "they stand above the flags");
+
 /* Only data and repairs are of a block; a repair always is. */
 static bool fec_is_good(const struct cw_packet *packet)
 {
     if (packet->fec_repairs == 0)
-        return packet->fec_block == 0 && packet->fec_index == 0 && packet->type != CW_PACKET_REPAIR;
+        return packet->type != CW_PACKET_REPAIR;
     return packet->fec_block <= 0xffffff &&
            (packet->type == CW_PACKET_DATA || packet->type == CW_PACKET_REPAIR);
+}
+
+/* What this type of packet has no use for. A later version that finds one has another number. */
+static bool unused_are_zero(const struct cw_packet *packet)
+{
+    if (packet->fec_repairs == 0 && (packet->fec_block | packet->fec_index) != 0)
+        return false;
+    if (packet->type == CW_PACKET_DATA)
+        return true;
+    if (packet->type == CW_PACKET_REPAIR)
+        return packet->position < CW_PACKET_PATHS_MAX;
+    if (packet->type == CW_PACKET_CONTROL && packet->stream != 0)
+        return false;
+    return packet->position == 0 && (packet->type != CW_PACKET_HANDSHAKE || packet->iv == 0);
 }
 
 void cw_packet_encode(const struct cw_packet *packet, uint8_t *bytes)
 {
     CW_ASSERT(packet->type > CW_PACKET_NONE && packet->type < CW_PACKET_TYPE_COUNT);
     CW_ASSERT((packet->flags & ~CW_PACKET_FLAGS_KNOWN) == 0);
+    CW_ASSERT(packet->lane < CW_LANES_MAX);
     CW_ASSERT(fec_is_good(packet));
+    CW_ASSERT(unused_are_zero(packet));
     bytes[0] = CW_PSP_NEXT_HEADER;
     bytes[1] = CW_PSP_EXTENSION_LENGTH;
     bytes[2] = CW_PSP_CRYPT_OFFSET;
@@ -27,7 +47,7 @@ void cw_packet_encode(const struct cw_packet *packet, uint8_t *bytes)
     cw_store32be(bytes + 4, packet->spi);
     cw_store64be(bytes + 8, packet->iv);
     bytes[16] = (uint8_t)(CW_PACKET_VERSION << 4 | packet->type);
-    bytes[17] = packet->flags;
+    bytes[17] = (uint8_t)(packet->flags | packet->lane << CW_PACKET_LANE_SHIFT);
     cw_store16le(bytes + 18, packet->session);
     cw_store32le(bytes + 20, packet->ticks);
     cw_store16le(bytes + 24, packet->length);
@@ -50,7 +70,8 @@ enum cw_packet_error cw_packet_check(const uint8_t *datagram, size_t length, str
         .spi = cw_load32be(datagram + 4),
         .iv = cw_load64be(datagram + 8),
         .type = datagram[16] & 0x0f,
-        .flags = datagram[17],
+        .flags = datagram[17] & CW_PACKET_FLAGS_KNOWN,
+        .lane = (datagram[17] >> CW_PACKET_LANE_SHIFT) & (CW_LANES_MAX - 1),
         .stream = datagram[26],
         .session = cw_load16le(datagram + 18),
         .length = cw_load16le(datagram + 24),
@@ -62,16 +83,13 @@ enum cw_packet_error cw_packet_check(const uint8_t *datagram, size_t length, str
     };
     if (packet->type == CW_PACKET_NONE || packet->type >= CW_PACKET_TYPE_COUNT)
         return CW_PACKET_BAD_TYPE;
-    if (packet->flags & ~CW_PACKET_FLAGS_KNOWN || !fec_is_good(packet))
+    if (datagram[17] & ~KNOWN_BITS)
+        return CW_PACKET_BAD_RESERVED;
+    if (!fec_is_good(packet))
         return CW_PACKET_BAD_FIELD;
     if ((packet->spi == CW_SPI_HANDSHAKE) != (packet->type == CW_PACKET_HANDSHAKE))
         return CW_PACKET_BAD_FIELD;
     if (packet->length + CW_PACKET_OVERHEAD != length)
         return CW_PACKET_BAD_LENGTH;
-    return CW_PACKET_OK;
-}
-
-void cw_packet_nonce(const uint8_t *datagram, uint8_t nonce[CW_PACKET_IV_SIZE])
-{
-    memcpy(nonce, datagram + 4, CW_PACKET_IV_SIZE);
+    return unused_are_zero(packet) ? CW_PACKET_OK : CW_PACKET_BAD_RESERVED;
 }

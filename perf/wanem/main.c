@@ -35,6 +35,8 @@ static const char usage[] =
     "  --wan SPEC       both ways; settings below, separated by commas\n"
     "  --back SPEC      from b to a something else\n"
     "  --mtu N          IP packets up to this size fit (default 1500)\n"
+    "  --queues N       of each port, 1 (default) to 4: as many as net lcores of the engines at memif's "
+    "ends\n"
     "  --poll HOW       adaptive (default) or busy\n"
     "  --cpu N          stay on this CPU\n"
     "  --name NAME      of this one among several on this machine (default: its pid)\n"
@@ -55,7 +57,7 @@ struct options {
     const char *wan, *back, *name, *stats;
     struct cw_wan_spec specs[CW_WAN_DIRECTIONS];
     struct cw_relay_size sizes[CW_WAN_DIRECTIONS];
-    uint64_t mtu, memory_mb_limit, memory_mb, seconds, cpu;
+    uint64_t mtu, queues, memory_mb_limit, memory_mb, seconds, cpu;
     bool is_busy, is_pinned, may_use_hugepages, is_check;
 };
 
@@ -102,7 +104,23 @@ static bool read_poll(struct options *options, const char *text)
            misuse("--poll: expected busy or adaptive, not ", text);
 }
 
-enum argument { A, B, WAN, BACK, MTU, POLL, CPU, NAME, MEMORY, STATS, SECONDS, HUGE_PAGES, CHECK, HELP };
+enum argument {
+    A,
+    B,
+    WAN,
+    BACK,
+    MTU,
+    QUEUES,
+    POLL,
+    CPU,
+    NAME,
+    MEMORY,
+    STATS,
+    SECONDS,
+    HUGE_PAGES,
+    CHECK,
+    HELP
+};
 
 static bool take_option(struct options *options, int which, const char *value)
 {
@@ -119,6 +137,8 @@ static bool take_option(struct options *options, int which, const char *value)
         return true;
     case MTU:
         return read_whole("--mtu", value, 576, 16000, &options->mtu);
+    case QUEUES:
+        return read_whole("--queues", value, 1, 4, &options->queues);
     case POLL:
         return read_poll(options, value);
     case CPU:
@@ -180,6 +200,7 @@ static bool read_arguments(int argc, char **argv, struct options *options)
                  [WAN] = {"wan", 1},
                  [BACK] = {"back", 1},
                  [MTU] = {"mtu", 1},
+                 [QUEUES] = {"queues", 1},
                  [POLL] = {"poll", 1},
                  [CPU] = {"cpu", 1},
                  [NAME] = {"name", 1},
@@ -190,7 +211,7 @@ static bool read_arguments(int argc, char **argv, struct options *options)
                  [CHECK] = {"check", 0},
                  [HELP] = {"help", 0}};
     struct option table[CW_COUNT_OF(names) + 1] = {0};
-    *options = (struct options){.mtu = 1500, .memory_mb_limit = MEMORY_MB_LIMIT};
+    *options = (struct options){.mtu = 1500, .queues = 1, .memory_mb_limit = MEMORY_MB_LIMIT};
     for (size_t i = 0; i < CW_COUNT_OF(names); i++)
         table[i] = (struct option){names[i].name, names[i].has_value, NULL, (int)i};
     for (int which; (which = getopt_long(argc, argv, "", table, NULL)) != -1;) {
@@ -345,7 +366,8 @@ static bool open_ports(struct emulator *emulator)
     char why[512];
     for (uint32_t i = 0; i < CW_WAN_DIRECTIONS; i++) {
         struct cw_port_config config = {.mtu = (uint16_t)options->mtu,
-                                        .buffers = options->sizes[i].port_buffers};
+                                        .buffers = options->sizes[i].port_buffers,
+                                        .queues = (uint32_t)options->queues};
         snprintf(config.name, sizeof config.name, "%c", i == 0 ? 'a' : 'b');
         int written = snprintf(config.device, sizeof config.device, "%s", options->devices[i]);
         if (written < 0 || (size_t)written >= sizeof config.device)
@@ -376,6 +398,7 @@ static bool start(struct emulator *emulator)
     if (!open_ports(emulator))
         return false;
     relay.clock_ns = now_ns;
+    relay.queues = (uint32_t)options->queues;
     memcpy(relay.ports, emulator->ports, sizeof relay.ports);
     memcpy(relay.specs, options->specs, sizeof relay.specs);
     memcpy(relay.sizes, options->sizes, sizeof relay.sizes);

@@ -16,11 +16,20 @@
 #define FATE_NAME(symbol, name) name,
 const char *const cw_wan_fate_names[CW_WAN_FATE_COUNT] = {CW_WAN_FATES(FATE_NAME)};
 
-enum cause { CAUSE_BURST, CAUSE_LOSS, CAUSE_JITTER, CAUSE_REORDER, CAUSE_DUPLICATE, CAUSE_CORRUPT, CAUSES };
+enum cause {
+    CAUSE_BURST,
+    CAUSE_LOSS,
+    CAUSE_JITTER,
+    CAUSE_REORDER,
+    CAUSE_DUPLICATE,
+    CAUSE_CORRUPT,
+    CAUSE_MARK,
+    CAUSES
+};
 
 /* What chance says of one arrival. */
 struct luck {
-    bool is_burst_lost, is_lost, is_late, is_twice, is_corrupt;
+    bool is_burst_lost, is_lost, is_late, is_twice, is_corrupt, is_marked;
     uint64_t jitter_ns, corrupt_draw;
 };
 
@@ -31,7 +40,7 @@ struct way {
     bool is_bad_time;
     uint64_t now_ns;
     uint64_t line_free_ns, line_rest; /* rest: below rate_bits, in parts of a nanosecond */
-    uint64_t queue_ns;                /* queue_bytes at this rate */
+    uint64_t queue_ns, mark_ns;       /* queue_bytes and mark_bytes at this rate */
     uint64_t *leaves_ns;              /* ring of queue_packets: when each will have left the line */
     uint32_t leaves_head, leaves_count;
     uint32_t mtu_step;
@@ -67,6 +76,7 @@ static bool plan_queue(struct way *way)
         return true;
     CW_ASSERT(spec->queue_bytes <= CW_WAN_QUEUE_BYTES_MAX);
     way->queue_ns = spec->queue_bytes * 8 * CW_SECOND / spec->rate_bits;
+    way->mark_ns = spec->mark_bytes * 8 * CW_SECOND / spec->rate_bits;
     if (spec->queue_packets > 0)
         way->leaves_ns = calloc(spec->queue_packets, sizeof way->leaves_ns[0]);
     return spec->queue_packets == 0 || way->leaves_ns != NULL;
@@ -130,6 +140,7 @@ static void draw_luck(struct way *way, struct luck *luck)
     luck->is_late = draw(way, CAUSE_REORDER, spec->reorder);
     luck->is_twice = draw(way, CAUSE_DUPLICATE, spec->duplicate);
     luck->is_corrupt = draw(way, CAUSE_CORRUPT, spec->corrupt);
+    luck->is_marked = draw(way, CAUSE_MARK, spec->mark);
     luck->corrupt_draw = spec->corrupt > 0 ? cw_rng_next(&way->generators[CAUSE_CORRUPT]) : 0;
     luck->jitter_ns =
         spec->jitter_ns > 0 ? cw_rng_below(&way->generators[CAUSE_JITTER], spec->jitter_ns + 1) : 0;
@@ -160,6 +171,11 @@ static void forget_departed(struct way *way, uint64_t now_ns)
         way->leaves_head = (way->leaves_head + 1) % way->spec.queue_packets;
         way->leaves_count--;
     }
+}
+
+static bool stands_long(const struct way *way)
+{
+    return way->spec.mark_bytes > 0 && way->line_free_ns > way->now_ns + way->mark_ns;
 }
 
 /* True: the frame is on the line, and *sent_ns is when its last bit has left. An idle line takes any frame.
@@ -234,6 +250,7 @@ void cw_wan_decide(struct cw_wan_model *model, uint32_t direction, uint64_t now_
     way->now_ns = now_ns;
     draw_luck(way, &luck);
     *verdict = (struct cw_wan_verdict){.corrupt_bit = CW_WAN_INTACT};
+    verdict->is_marked = luck.is_marked || stands_long(way); /* of those before it */
     verdict->fate = fate_of(model, way, &luck, frame_bytes, &sent_ns);
     way->counts.frames++;
     way->counts.bytes += frame_bytes;

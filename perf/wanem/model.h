@@ -7,7 +7,7 @@
  * What a frame meets, in this order:
  *
  *     limit of size -> black hole -> queue, line of a given rate -> lost in a bad time -> lost at random
- *       -> corrupted -> delay and jitter -> held back (reordered) -> duplicated
+ *       -> marked, corrupted -> delay and jitter -> held back (reordered) -> duplicated
  *
  * Loss lies behind the line: what is lost has used its rate, as on a real path. Each cause draws from a
  * generator of its own, once or twice for every arrival, whatever becomes of the frame: whether the n-th
@@ -36,6 +36,7 @@ struct cw_wan_verdict {
     uint32_t copies;       /* 0 unless passed, else 1 or 2, alike */
     uint64_t departure_ns; /* at least now + delay */
     bool is_late;          /* held back: what comes after it may leave before it */
+    bool is_marked;        /* CE, if the frame says that it understands that */
     uint32_t corrupt_bit;  /* turn this bit of the frame (bit n of byte n / 8), or CW_WAN_INTACT */
 };
 

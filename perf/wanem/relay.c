@@ -14,6 +14,7 @@
 
 #include "base/assert.h"
 #include "base/numbers.h"
+#include "wanem/mark.h"
 
 #define FRAMES_LEAST      2048u
 #define PORT_BUFFERS_MORE 4096u /* in the queues of both ports and in caches */
@@ -26,6 +27,7 @@ const char *const cw_relay_counter_names[CW_RELAY_COUNTER_COUNT] = {CW_RELAY_COU
 
 struct direction {
     struct cw_port *from, *to;
+    uint32_t queues, queue; /* of from; the next to be received by */
     struct cw_line line;
     struct rte_mempool *small;
     uint32_t full_held, full_max;
@@ -64,6 +66,7 @@ static bool direction_init(struct direction *direction, const struct cw_relay_co
     direction->from = config->ports[index];
     direction->to = config->ports[1 - index];
     direction->full_max = size->frames;
+    direction->queues = CW_MAX(config->queues, 1u);
     snprintf(name, sizeof name, "wanem_small_%u", index);
     direction->small = rte_pktmbuf_pool_create(name, size->frames, SMALL_POOL_CACHE, 0,
                                                CW_RELAY_SMALL_BYTES + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
@@ -154,13 +157,26 @@ static void corrupt(struct rte_mbuf *frame, uint32_t bit)
     rte_pktmbuf_mtod(frame, uint8_t *)[bit / 8] ^= (uint8_t)(1u << bit % 8);
 }
 
+/* In turn, up to one that has something. What is sent leaves by the first queue: where it comes out is the
+ * far port's business. */
+static uint32_t receive_frames(struct direction *direction, struct rte_mbuf *frames[CW_PORT_BURST])
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < direction->queues && count == 0; i++) {
+        struct cw_port *from = cw_port_lane(direction->from, direction->queue);
+        count = cw_port_receive_frames(from, frames, CW_PORT_BURST);
+        direction->queue = (direction->queue + 1) % direction->queues;
+    }
+    return count;
+}
+
 /* The time is read behind the receiving: had it been before, and this thread away in between, frames that
  * were sent meanwhile would count as older than they are, and leave before their time. */
 static uint32_t receive(struct cw_relay *relay, uint32_t index)
 {
     struct direction *direction = &relay->directions[index];
     struct rte_mbuf *frames[CW_PORT_BURST];
-    uint32_t count = cw_port_receive_frames(direction->from, frames, CW_PORT_BURST);
+    uint32_t count = receive_frames(direction, frames);
     uint64_t now_ns = count > 0 ? relay->clock_ns() : 0;
     for (uint32_t i = 0; i < count; i++) {
         struct cw_wan_verdict verdict;
@@ -169,6 +185,9 @@ static uint32_t receive(struct cw_relay *relay, uint32_t index)
             rte_pktmbuf_free(frames[i]);
             continue;
         }
+        if (verdict.is_marked &&
+            cw_wan_mark(rte_pktmbuf_mtod(frames[i], uint8_t *), rte_pktmbuf_data_len(frames[i])))
+            direction->counters[CW_RELAY_MARKED]++;
         corrupt(frames[i], verdict.corrupt_bit);
         hold(direction, frames[i], &verdict);
     }

@@ -20,12 +20,13 @@
 #define CW_RELAY_SMALL_BYTES  256u
 #define CW_RELAY_ASSUMED_BITS 10000000000ull /* memory for an unlimited rate is sized for this one */
 
-/* A passed frame, and its duplicate, is sent, under way, or one of these. */
+/* A passed frame, and its duplicate, is sent, under way, or dropped. Marked: of those that passed. */
 /* clang-format off */
 #define CW_RELAY_COUNTERS(X)                                                                                 \
     X(CW_RELAY_SENT, "sent_frames") X(CW_RELAY_SENT_BYTES, "sent_bytes")                                     \
     X(CW_RELAY_NO_MEMORY, "drop_no_memory") X(CW_RELAY_NO_LINK, "drop_no_link")                              \
-    X(CW_RELAY_PEER_SLOW, "drop_peer_slow") X(CW_RELAY_MOST_HELD, "most_under_way")
+    X(CW_RELAY_PEER_SLOW, "drop_peer_slow") X(CW_RELAY_MOST_HELD, "most_under_way")                          \
+    X(CW_RELAY_MARKED, "marked")
 /* clang-format on */
 enum { CW_RELAY_COUNTERS(CW_COUNTER_ENUM) CW_RELAY_COUNTER_COUNT };
 extern const char *const cw_relay_counter_names[CW_RELAY_COUNTER_COUNT];
@@ -48,6 +49,7 @@ struct cw_relay_config {
     struct cw_wan_spec specs[CW_WAN_DIRECTIONS];
     struct cw_relay_size sizes[CW_WAN_DIRECTIONS];
     uint64_t (*clock_ns)(void); /* what now_ns below is from; read again when frames were received */
+    uint32_t queues;            /* of each port, all of which are received by; 0: one */
 };
 
 /* After cw_eal_start. NULL: no memory. */

@@ -30,6 +30,9 @@ const char cw_wan_spec_help[] =
     "  queue=5MB           what may wait for the rate (B, kB, MB, KiB, MiB), or 1000p: packets; what does "
     "not\n"
     "                      fit is dropped. Default: two delays' worth, 64 KiB at least\n"
+    "  mark=1%             share marked CE (of what says that it understands marks, RFC 3168), or "
+    "mark=200kB:\n"
+    "                      what meets more than that before it is\n"
     "  blackhole=2s/5s     the last 2 s of every 5 s nothing gets in\n"
     "  mtu=1500:1400@10s   larger IP packets vanish; from 10 s after the start on, another limit\n"
     "  seed=7              same seed and same arrivals: same decisions\n";
@@ -209,6 +212,14 @@ static bool set_queue(struct reading *reading, char *value)
     return spec->queue_packets > 0 || spec->queue_bytes > 0;
 }
 
+static bool set_mark(struct reading *reading, char *value)
+{
+    struct cw_wan_spec *spec = reading->spec;
+    if (strchr(value, '%') != NULL)
+        return read_share(value, &spec->mark);
+    return read_quantity(value, sizes, CW_WAN_QUEUE_BYTES_MAX, &spec->mark_bytes) && spec->mark_bytes > 0;
+}
+
 static bool set_blackhole(struct reading *reading, char *value)
 {
     struct cw_wan_spec *spec = reading->spec;
@@ -264,6 +275,7 @@ static const struct setting {
     {"corrupt", "a share such as 2%", set_corrupt},
     {"queue", "a size such as 5MB or 512KiB, at most 1000MB, or packets such as 1000p, at most 1000000p",
      set_queue},
+    {"mark", "a share such as 1%, or a size such as 200kB, at most 1000MB", set_mark},
     {"blackhole", "DARK/PERIOD such as 2s/5s, dark at most the period", set_blackhole},
     {"mtu",
      "68 to 65535, and then up to seven changes as :BYTES@TIME with rising times, such as 1500:1400@10s",
@@ -297,7 +309,7 @@ static void read_setting(struct reading *reading, const char *text, size_t lengt
     } else if (index == SETTINGS) {
         mistake(reading,
                 "%s: no such setting; expected rate, delay or rtt, jitter, loss, ge, reorder, duplicate, "
-                "corrupt, queue, blackhole, mtu, seed",
+                "corrupt, queue, mark, blackhole, mtu, seed",
                 entry);
     } else if (*seen & 1u << index) {
         mistake(reading, "%s: given twice; expected once", entry);
@@ -316,6 +328,8 @@ static void complete(struct reading *reading)
         mistake(reading, "delay and rtt: expected only one of them");
     if (reading->has_queue && spec->rate_bits == 0)
         mistake(reading, "queue: expected with a rate only, for without one nothing waits");
+    if (spec->mark_bytes > 0 && spec->rate_bits == 0)
+        mistake(reading, "mark: expected a share such as 1%%, for without a rate nothing waits");
     if (spec->rate_bits == 0 || reading->has_queue)
         return;
     double round_trip_bytes = (double)spec->rate_bits / 8 * 2e-9 * (double)spec->delay_ns;

@@ -37,7 +37,9 @@ struct cw_wan_spec {
     uint64_t reorder_ns; /* by how much those are later */
     uint32_t duplicate;
     uint32_t corrupt;
-    uint64_t queue_bytes;   /* one of the two is 0 where there is a rate, both without */
+    uint32_t mark;        /* share marked CE at random */
+    uint64_t mark_bytes;  /* what meets more than this before it is marked; 0: nothing is. With a rate only */
+    uint64_t queue_bytes; /* one of the two is 0 where there is a rate, both without */
     uint32_t queue_packets; /* those on the line count */
     uint64_t dark_ns;       /* the last dark_ns of every period_ns nothing gets in; 0: never */
     uint64_t period_ns;

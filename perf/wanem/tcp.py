@@ -101,7 +101,7 @@ def send(options):
     enter("a")
     s = socket.socket()
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, options.congestion.encode())
-    s.settimeout(30)
+    s.settimeout(60)
     s.connect(("10.78.0.2", 5001))
     end, data = time.monotonic() + options.seconds, bytes(1 << 18)
     while time.monotonic() < end:
@@ -113,7 +113,7 @@ def transfer(options):
     result, ready = {}, threading.Event()
     receiver = threading.Thread(target=receive, args=(result, ready), daemon=True)
     receiver.start()
-    if not ready.wait(10):
+    if not ready.wait(60):
         raise RuntimeError("no receiver")
     sender = threading.Thread(target=send, args=(options,), daemon=True)
     sender.start()
@@ -144,7 +144,7 @@ def main():
     finally:
         if wanem:
             wanem.terminate()
-            wanem.wait(20)
+            wanem.wait(60)
         remove_spaces()
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -37,7 +37,7 @@ trap 'exit 130' INT TERM
 
 uri_at() { # SITE: the URI of demo/data there, once it is exported
     local uri i
-    for i in $(seq 300); do
+    for i in $(seq 600); do
         uri=$("$causeway" --site "$1" status --json 2>/dev/null | jq -r '.groups[0].volumes[] | select(.name == "data") | .uri')
         [ -n "$uri" ] && [ "$uri" != null ] && { echo "$uri"; return; }
         sleep 0.1
@@ -49,7 +49,7 @@ attach() { # URI: the volume as a loop device, and its file system
     mkdir -p "$fuse" "$mount_point"
     nbdfuse "$fuse" "$1" 2>>"$work/nbdfuse.log" & # it aborts when its server dies: known, and cleaned up
     fuse_pid=$!
-    for _ in $(seq 100); do [ -e "$image" ] && break; sleep 0.05; done
+    for _ in $(seq 600); do [ -e "$image" ] && break; sleep 0.1; done
     [ -e "$image" ] || die "nbdfuse did not start"
     loop=$(losetup -f --show "$image") || die "no loop device"
 }
@@ -78,7 +78,7 @@ head_line "1. Two sites"
 say "east and west are up, joined by a memif link (no kernel between them)"
 "$causeway" group create demo --mode sync --primary east --replica west >/dev/null || die "group create failed"
 for v in data log; do "$causeway" volume create "demo/$v" --size 256M >/dev/null || die "volume create failed"; done
-for _ in $(seq 300); do
+for _ in $(seq 600); do
     [ "$("$causeway" status --json | jq -r '.groups[0].health')" = protected ] && break
     sleep 0.1
 done
@@ -105,6 +105,7 @@ started=$(date +%s.%N)
 transactions "$mount_point/ledger.db" "$work/acknowledged.txt" 2>"$work/writer.log" &
 writer=$!
 sleep 4
+for _ in $(seq 600); do [ -s "$work/acknowledged.txt" ] && break; sleep 0.1; done
 say "$(wc -l <"$work/acknowledged.txt") transactions committed so far"
 before=$("$causeway" status --json)
 

@@ -44,6 +44,10 @@ def expect(condition, words):
         raise AssertionError(words)
 
 
+def has_etcd():
+    return shutil.which("etcd") is not None
+
+
 def may_make_namespaces():
     """Has this machine network namespaces for us? Several may ask at a time."""
     name = f"cw-probe-{os.getpid()}"
@@ -64,12 +68,26 @@ def command_lines():
 
 
 class Lab:
-    def __init__(self, build, sites="east,west", link="memif", storage="memory", extra=()):
+    """with Lab(build) as lab: two sites on the embedded store, by memif.
+
+    Lab(build, witness="central"): a third site without an engine, the store an etcd of three members, one at each
+    site, controllers linked; everything by certificates. Every command may be given at any of the three
+    (lab.run("--site", "central", "promote", ...)). lab.run("lab", "kill", S) burns engine, controller and etcd member;
+    lab.run("lab", "cut", A[, B][, "--one-way"][, "--only", "data"|"control"]) cuts data and control network, where
+    lab.can_cut_control() (namespaces; else the control network is the loopback: skip). lab.pids(S) has also "etcd";
+    lab.inside(S) is what to put before a program so that it runs in the site's network, where etcd
+    (lab.etcdctl(S, ...)) and the controllers' ports are; sockets and NBD are reached from anywhere.
+    """
+
+    def __init__(self, build, sites="east,west", link="memif", storage="memory", extra=(), witness=None):
         self.build = os.path.abspath(build)
         self.cli = os.path.join(self.build, "control", "causeway")
         self.dir = tempfile.mkdtemp(prefix="cw-", dir="/tmp")
         self.sites = sites.split(",")
+        self.witness = witness
         self.options = ["--sites", sites, "--link", link, "--storage", storage, *extra]
+        if witness:
+            self.options += ["--witness", witness]
         self.env = dict(os.environ, CAUSEWAY_LAB=self.dir + "/lab")
         # In ASan builds: a process that finds something writes it to a file of its own, and the lab fails.
         self.env.setdefault("ASAN_OPTIONS", f"detect_leaks=1:abort_on_error=1:log_path={self.dir}/asan")
@@ -196,12 +214,42 @@ class Lab:
         with open(self.dir + "/lab/lab.json") as f:
             return json.load(f)
 
+    def can_cut_control(self):
+        return self.settings().get("namespaces", False) and self.witness is not None
+
+    def inside(self, site):
+        """What a program's arguments begin with so that it runs in the site's network."""
+        settings = self.settings()
+        return ["ip", "netns", "exec", f"cw{settings['tag']}-{site}"] if settings["namespaces"] else []
+
+    def etcd_url(self, site):
+        with open(f"{self.dir}/lab/{site}/etcd.yaml") as f:
+            return next(line.split(": ", 1)[1].strip() for line in f if line.startswith("advertise-client-urls"))
+
+    def etcdctl(self, site, *args, timeout=30):
+        """At the member of this site alone; without raising: the caller judges."""
+        folder = f"{self.dir}/lab/authority/issued/{site}/{site}"
+        return subprocess.run([*self.inside(site), "etcdctl", "--endpoints", self.etcd_url(site), "--cacert",
+                               f"{folder}/ca-cert.pem", "--cert", f"{folder}/server-cert.pem", "--key",
+                               f"{folder}/server-key.pem", "--dial-timeout=1s", "--command-timeout=2s", *args],
+                              env=dict(os.environ, ETCDCTL_API="3"), capture_output=True, text=True, timeout=timeout)
+
+    def etcd_leader(self):
+        """The site whose member leads, as those that answer say; None: nobody does."""
+        for site in [*self.sites, self.witness]:
+            p = self.etcdctl(site, "endpoint", "status", "-w", "json")
+            if p.returncode == 0:
+                status = json.loads(p.stdout)[0]["Status"]
+                if status["leader"] == status["header"]["member_id"]:
+                    return site
+        return None
+
     def pids(self, site):
         """Processes of a site, by their command line, which names the lab's directory and the site."""
         needle = f"{self.dir}/lab/{site}/"
         found = {}
         for pid, words in command_lines():
             name = os.path.basename(words[0])
-            if name.startswith("causeway-") and any(needle in w for w in words):
+            if (name.startswith("causeway-") or name == "etcd") and any(needle in w for w in words):
                 found[name] = pid
         return found

@@ -14,6 +14,7 @@ more. Without a base moving up, checks would take longer and longer.
 import random
 import struct
 import threading
+import time
 
 import nbd
 
@@ -67,6 +68,10 @@ class Writer(threading.Thread):
         return self
 
     def one(self):
+        self.perform(self.choose())
+
+    def choose(self):
+        """The next operation; from now on it may be found, whether it was answered or not."""
         op = self.next_op
         self.next_op += 1
         volume = self.rng.randrange(len(self.handles))
@@ -74,9 +79,13 @@ class Writer(threading.Thread):
         first = self.first + self.rng.randrange(self.count - blocks)
         zero = self.rng.random() < 0.05
         fua = self.rng.random() < 0.1
+        self.history.append((op, volume, first, blocks, zero))
+        return op, volume, first, blocks, zero, fua
+
+    def perform(self, chosen):
+        op, volume, first, blocks, zero, fua = chosen
         flags = nbd.CMD_FLAG_FUA if fua else 0
         h = self.handles[volume]
-        self.history.append((op, volume, first, blocks, zero))
         if zero:
             h.zero(blocks * BLOCK, first * BLOCK, flags)
         else:
@@ -103,6 +112,50 @@ class Writer(threading.Thread):
 
     def close(self):
         self.handles = []  # libnbd closes a connection when its handle is dropped
+
+
+class Patient(Writer):
+    """Goes on where the volumes are then, when its connection ends, with the operation that was not answered. An error
+    in an answer is not borne. places: lists of URIs, one a site."""
+
+    def __init__(self, seed, places, **more):
+        super().__init__(seed, **more)
+        self.places = places
+        self.gaps = []  # seconds from the last answer before a reconnection to the first one after it
+        self.answered = time.monotonic()
+
+    def find(self):
+        while not self.stopping.is_set():
+            for uris in self.places:
+                try:
+                    self.connect(uris)
+                    return
+                except nbd.Error:
+                    time.sleep(0.002)
+
+    def persist(self, chosen):
+        is_broken = False
+        while not self.stopping.is_set():
+            try:
+                self.perform(chosen)
+                break
+            except nbd.Error as e:
+                if e.errno in ("EIO", "ENOSPC", "EPERM", "EINVAL", "ESHUTDOWN") and "invalid state" not in e.string:
+                    raise
+                is_broken = True
+                self.find()
+        now = time.monotonic()
+        if is_broken and not self.stopping.is_set():
+            self.gaps.append(now - self.answered)
+        self.answered = now
+
+    def run(self):
+        try:
+            self.find()
+            while not self.stopping.is_set():
+                self.persist(self.choose())
+        except nbd.Error as e:
+            self.error = e
 
 
 def read_blocks(uris, first, count):

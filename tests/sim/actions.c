@@ -389,6 +389,7 @@ struct image_op {
     struct fact *fact;
     uint8_t kind;
     bool is_salvage, fail;
+    uint64_t above, last; /* of a salvage */
 };
 
 static void image_op_free(void *data)
@@ -436,12 +437,14 @@ static void image_op_ends(struct world *w, void *data, uint64_t a)
     note(w, site, op->is_salvage ? "salvaged" : "image", op->kind, op->fail, 0);
     if (op->is_salvage)
         check_salvage(site);
+    if (op->is_salvage && !op->fail)
+        check_kept(site, op->above, op->last);
     site_post(site, op->fact);
     op->fact = NULL;
     image_op_free(op);
 }
 
-static void image_op_begin(struct site *site, enum fact_type type, uint8_t kind)
+static struct image_op *image_op_begin(struct site *site, enum fact_type type, uint8_t kind)
 {
     struct world *w = site->world;
     struct image_op *op = calloc(1, sizeof *op);
@@ -457,6 +460,15 @@ static void image_op_begin(struct site *site, enum fact_type type, uint8_t kind)
     uint64_t takes = w->options.is_story ? 50 * CW_US : world_between(w, 20 * CW_US, 40 * CW_MS);
     queue_owned_at(w, w->now_ns + takes, image_op_ends, op, 0, image_op_free);
     world_crash_soon(site, 2 * takes);
+    return op;
+}
+
+static void salvage_begin(struct site *site, const struct cw_action *a)
+{
+    struct image_op *op = image_op_begin(site, FACT_SALVAGED, 0);
+
+    op->above = a->sequence;
+    op->last = a->last_sequence;
 }
 
 void site_image_crash(struct site *site)
@@ -542,7 +554,7 @@ void site_act(struct site *site, const struct cw_action *a)
         note(site->world, site, "salvage", a->sequence, 0, 0);
         tell(site->world, site, "keeps its records above %llu for salvage", (unsigned long long)a->sequence);
         check_salvage(site);
-        image_op_begin(site, FACT_SALVAGED, 0);
+        salvage_begin(site, a);
         break;
     case CW_ACT_EVENT:
         group_event(site, a);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "replication/history.h"
 #include "sim.h"
 
 typedef unsigned long long ull;
@@ -21,29 +22,79 @@ static bool same_boot(const struct cw_identity *a, const struct cw_identity *b)
 
 /* ------------------------------------------------------------------ one primary */
 
-void check_authority(struct site *site, uint64_t epoch, uint64_t reign, const char *what)
+/*
+ * The store's row of this reign. Without the store a primary may go on by grants though somebody has claimed
+ * a later epoch and died of it: as long as nobody has been open since. Then it is the row of before that
+ * claim.
+ */
+static const struct store *row_of(struct site *site, uint64_t epoch)
 {
     struct world *w = site->world;
-    struct store *s = &w->store;
+    struct cw_group_status status;
+
+    if (!w->peer_grants)
+        return &w->store;
+    cw_group_status(site->group, site_clock(site, w->now_ns), &status);
+    if (status.cover != CW_COVER_GRANTS)
+        return &w->store;
+    w->grant_acks++;
+    return w->store.epoch > epoch ? &w->opened : &w->store;
+}
+
+static const struct store *check_authority(struct site *site, uint64_t epoch, uint64_t reign,
+                                           const char *what)
+{
+    struct world *w = site->world;
+    const struct store *s = row_of(site, epoch);
 
     w->oracle.acks_checked++;
     if (s->epoch != epoch || s->reign != reign || s->holder != site->id)
-        world_fail(w, "one primary: %s at site %u in epoch %llu, but the store has epoch %llu of site %u",
-                   what, site->id, (ull)epoch, (ull)s->epoch, s->holder);
+        world_fail(w, "one primary: %s at site %u in epoch %llu, but %s epoch %llu of site %u", what,
+                   site->id, (ull)epoch,
+                   s == &w->store ? "the store has" : "it goes on by grants, and open last was",
+                   (ull)s->epoch, s->holder);
+    return s;
+}
+
+void check_answered(struct site *site, uint64_t epoch, uint64_t reign)
+{
+    (void)check_authority(site, epoch, reign, "a read was answered");
+}
+
+/* Before the store changes: this is what the reign that is open has of it. */
+void check_store_moves(struct world *w)
+{
+    if (w->store.epoch == w->opened.epoch && w->store.reign == w->opened.reign)
+        w->opened = w->store;
+}
+
+/* Whoever was open before is over. */
+static void opened(struct site *site)
+{
+    struct world *w = site->world;
+    const struct cw_group_status *st = &site->status;
+
+    if (st->epoch <= w->opened.epoch)
+        world_fail(w, "one primary: site %u opens in epoch %llu, and epoch %llu was open", site->id,
+                   (ull)st->epoch, (ull)w->opened.epoch);
+    w->opened = w->store;
+    if (w->store.epoch != st->epoch || w->store.reign != st->reign) /* it was late: it has a set of one */
+        w->opened = (struct store){
+            .epoch = st->epoch, .reign = st->reign, .holder = site->id, .members = (uint8_t)(1u << site->id)};
 }
 
 /* ------------------------------------------------------------------ acknowledgements */
 
 /* Members by the store, that are still who the store knows, without the primary. */
-static uint8_t true_members(struct site *site)
+static uint8_t true_members(struct site *site, const struct store *s)
 {
     struct world *w = site->world;
     uint8_t bits = 0;
 
     for (uint8_t i = 0; i < w->site_count; i++) {
         struct site *m = &w->sites[i];
-        const struct cw_identity *known = &w->store.identities[i];
-        if (i == site->id || !(w->store.members >> i & 1) || m->state != SITE_RUNNING)
+        const struct cw_identity *known = &s->identities[i];
+        if (i == site->id || !(s->members >> i & 1) || m->state != SITE_RUNNING)
             continue;
         if (!same_boot(known, &m->status.identity) || m->is_journal_tainted)
             continue;
@@ -95,9 +146,9 @@ void check_ack(struct site *site, struct client_op *op)
 {
     struct world *w = site->world;
     bool durably = op->kind == OP_FLUSH || op->fua;
-    uint8_t members = cw_mode_has_set(w->mode) ? true_members(site) : 0;
+    const struct store *s = check_authority(site, op->epoch, op->reign, "an op was acknowledged");
+    uint8_t members = cw_mode_has_set(w->mode) ? true_members(site, s) : 0;
 
-    check_authority(site, op->epoch, op->reign, "an op was acknowledged");
     if (!site->is_journal_tainted && !truth_holds(site, op->epoch, op->reign, op->last_sequence, durably))
         world_fail(
             w,
@@ -114,7 +165,7 @@ void check_ack(struct site *site, struct client_op *op)
         op->durable = (uint8_t)(1u << site->id | (w->mode == CW_MODE_SYNC ? members : 0));
     if (durably)
         spread_durable(w, op);
-    if (cw_mode_has_set(w->mode) && w->min_in_sync && !(w->store.members & ~(1u << site->id)))
+    if (cw_mode_has_set(w->mode) && w->min_in_sync && !(s->members & ~(1u << site->id)))
         world_fail(w, "min_in_sync: op %llu acknowledged with nobody in the set but the primary",
                    (ull)op->id);
 }
@@ -183,6 +234,7 @@ void check_opened(struct site *site)
     struct store *s = &w->store;
 
     w->oracle.opens++;
+    opened(site);
     oracle_history(w, &st->history);
     CW_ASSERT(st->history.count > 0);
     const struct cw_history_entry *last = &st->history.entries[st->history.count - 1];
@@ -193,6 +245,7 @@ void check_opened(struct site *site)
         world_fail(w, "site %u: first sequence %llu, the store has %llu", site->id, (ull)last->first_sequence,
                    (ull)s->first_sequence);
     w->oracle.lossy_opens += s->is_loss_accepted;
+    w->lost_first_ns = w->lost_last_ns = 0;
     for (struct client_op *op = w->oracle.ops; op; op = op->next) {
         struct branch *b;
         oracle_line(w, st->epoch, st->reign, op->last_sequence, &b);
@@ -208,6 +261,7 @@ void check_opened(struct site *site)
                        s->is_loss_accepted ? " (accepting loss)" : "");
         op->is_lost = true;
         w->oracle.lost_ops++;
+        automatic_lost(w, op);
     }
     s->was_drained = s->is_loss_accepted = false;
     check_alone(w); /* an opening begins with a set of one */
@@ -463,6 +517,43 @@ void check_salvage(struct site *site)
                        site->id);
 }
 
+void check_kept(struct site *site, uint64_t above, uint64_t last)
+{
+    const struct cw_history *history = &site->status.history;
+    const struct cw_history_entry *line = history->count ? &history->entries[history->count - 1] : NULL;
+
+    site->kept.life = site->life;
+    site->kept.above = above;
+    site->kept.last = last;
+    site->kept.epoch = line ? line->epoch : 0;
+    site->kept.reign = line ? line->reign : 0;
+}
+
+/* Did the history that this site goes by leave behind what its journal has? Then a file must have that. The
+ * image of an unfinished copy has a log that began with it. */
+static void check_tail(struct site *site)
+{
+    const struct cw_group_status *was = &site->before, *is = &site->status;
+    bool is_known = site->status_life == site->life && was->history.count > 0 &&
+                    was->image_state == CW_IMAGE_WHOLE && was->role != CW_ROLE_DOWN;
+    uint64_t common, oldest = was->journal_oldest, written = was->sequences.written;
+
+    site->status_life = site->life;
+    if (is_known && is->role != CW_ROLE_DOWN) {
+        const struct cw_history_entry *line = &was->history.entries[was->history.count - 1];
+        cw_history_common(&was->history, was->head, &is->history, UINT64_MAX, &common);
+        uint64_t first = CW_MAX(common + 1, oldest);
+        bool is_kept = site->kept.life == site->life && site->kept.above < first &&
+                       site->kept.last >= written && site->kept.epoch == line->epoch &&
+                       site->kept.reign == line->reign;
+        if (oldest > 0 && first <= written && !is_kept)
+            world_fail(site->world,
+                       "tail: site %u leaves its records %llu to %llu behind, and no salvage file has them",
+                       site->id, (ull)first, (ull)written);
+    }
+    site->before = *is;
+}
+
 /* ------------------------------------------------------------------ after every turn */
 
 static void check_relations(struct site *site)
@@ -492,7 +583,7 @@ static void check_commit(struct site *site)
         world_fail(w, "commit: %llu is not durable in the journal of the primary %u", (ull)commit, site->id);
     if (w->mode != CW_MODE_SYNC || w->store.epoch != st->epoch)
         return;
-    uint8_t members = true_members(site);
+    uint8_t members = true_members(site, &w->store);
     for (uint8_t i = 0; i < w->site_count; i++)
         if (members >> i & 1 && !truth_holds(&w->sites[i], st->epoch, st->reign, commit, false))
             world_fail(w, "commit: %llu of the primary %u is not in the journal of member %u", (ull)commit,
@@ -512,6 +603,20 @@ static bool is_trusted(const struct site *site)
     return site->state == SITE_RUNNING && !site->is_journal_tainted && !site->is_super_doubtful;
 }
 
+/* Two reigns without an ancestor in common: nobody ever followed the one and the other. */
+static bool never_met(struct world *w, uint64_t epoch, uint64_t reign, const struct cw_group_status *line)
+{
+    struct branch *a, *b;
+
+    (void)oracle_line(w, epoch, reign, UINT64_MAX, &a);
+    (void)oracle_line(w, line->epoch, line->reign, UINT64_MAX, &b);
+    while (a && a->parent >= 0)
+        a = &w->oracle.branches[a->parent];
+    while (b && b->parent >= 0)
+        b = &w->oracle.branches[b->parent];
+    return a && b && a != b;
+}
+
 /* Who is called diverged has applied, or may have, what is not in the line of the primary. */
 static void check_diverged(struct site *site, struct site *other)
 {
@@ -527,6 +632,9 @@ static void check_diverged(struct site *site, struct site *other)
     line_of(st, &line);
     oracle_line(site->world, site->status.epoch, site->status.reign, st->applied_limit, &here);
     oracle_line(site->world, line.epoch, line.reign, st->applied_limit, &there);
+    if (st->applied_limit == 0 && never_met(site->world, site->status.epoch, site->status.reign, &line))
+        return; /* it applied nothing, but neither may be cut by the word of one that it shares nothing with
+                 */
     if (here == there)
         world_fail(
             site->world,
@@ -569,6 +677,7 @@ void check_turn(struct site *site)
         return;
     check_log(site);
     oracle_history(w, &site->status.history);
+    check_tail(site);
     check_relations(site);
     if (role != site->last_role) {
         note(w, site, "role", role, site->status.epoch, site->status.head);

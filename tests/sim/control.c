@@ -142,13 +142,17 @@ static void store_read(struct world *w, struct claim *c)
     if (c->kind != ASK_LEASE)
         return;
     c->result = cw_decide_renew(&c->now, names[c->site->id], c->epoch) ? CW_CLAIM_OK : CW_CLAIM_REFUSED;
-    if (c->result == CW_CLAIM_OK)
+    if (c->result == CW_CLAIM_OK) {
         s->counters[c->site->id]++;
+        w->renewed_ns[c->site->id] = w->now_ns;
+    }
 }
 
 static void wrote_claim(struct world *w, struct claim *c, uint8_t holder_before, uint64_t epoch_before)
 {
-    w->store.is_loss_accepted |= c->candidate.accept_loss;
+    bool is_promised = c->candidate.is_automatic && cw_mode_has_set(w->mode); /* nobody accepted anything */
+    w->store.is_loss_accepted |= c->candidate.accept_loss && !is_promised;
+    automatic_claimed(c->site, c->candidate.is_automatic, holder_before);
     note(w, c->site, "store: claimed", w->store.epoch, w->store.first_sequence, w->store.members);
     if (c->next.epoch <= epoch_before)
         world_fail(w, "site %u claims epoch %llu, the store had %llu", c->site->id,
@@ -184,6 +188,7 @@ static void store_swap(struct world *w, struct claim *c)
         c->result = c->kind == ASK_SET ? CW_CLAIM_REFUSED : CW_CLAIM_AGAIN; /* somebody moved: look again */
         return;
     }
+    check_store_moves(w);
     s->row = c->next;
     mirror(s);
     c->result = CW_CLAIM_OK;
@@ -284,7 +289,7 @@ static uint64_t store_travel(struct world *w)
 {
     if (w->options.is_story)
         return CW_MS;
-    if (w->phase == PHASE_SAFETY && world_chance(w, 10))
+    if (w->phase == PHASE_SAFETY && world_chance(w, w->focus->is_automatic ? 60 : 10))
         return world_between(w, 100 * CW_MS, 3 * CW_SECOND);
     return world_between(w, 200 * CW_US, 10 * CW_MS);
 }
@@ -383,6 +388,7 @@ void control_claim(struct site *site, const struct cw_action *a)
                                 .members = set_of(a->members_to, a->identities),
                                 .reached = set_of(a->reached, a->identities)};
     c->candidate = candidate_of(site, site->last_open_accept_loss);
+    c->candidate.is_automatic = site->last_open_is_automatic;
     c->candidate.identity = *cw_set_find(&c->want.members, names[site->id]);
 }
 
@@ -420,6 +426,7 @@ void control_open(struct site *site, bool accept_loss)
                                    .holder = s->holder,
                                    .members = s->members,
                                    .reign = cw_rng_next(&w->rng) | 1,
+                                   .is_fenced = is_let_go(s),
                                    .accept_loss = accept_loss};
     uint8_t handed = number_of(s->row.handover.site);
 
@@ -444,8 +451,10 @@ void control_turn(struct site *site)
 {
     uint64_t now = site_clock(site, site->world->now_ns);
 
-    if (site->want_open)
-        control_open(site, site->want_open == 2);
+    if (site->want_open) {
+        control_open(site, (site->want_open & 2) != 0);
+        site->last_open_is_automatic = (site->want_open & OPEN_AUTOMATIC) != 0;
+    }
     if (site->want_drain && cw_group_drain(site->group, now) != CW_OK)
         site->drain_target = 0;
     if (site->want_resync && cw_group_resync(site->group, (uint8_t)(site->want_resync - 1)) != CW_OK)
@@ -578,7 +587,10 @@ void control_tick(struct world *w, void *data, uint64_t a)
         if (s->epoch > site->status.epoch)
             reply_fence(site, site->status.epoch);
     } else if (site->status.role == CW_ROLE_REPLICA) {
-        site->want_open = wants_to_open(site);
+        struct cw_candidate candidate = candidate_of(site, false);
+        site->want_open = automatic_wants(site, &candidate, names[site->id]);
+        if (!site->want_open)
+            site->want_open = wants_to_open(site);
     }
 }
 

@@ -26,6 +26,28 @@ static const struct focus foci[] = {
      .tick_ns_max = 6 * CW_SECOND,
      .run_ns_min = 20 * CW_SECOND,
      .run_ns_max = 40 * CW_SECOND},
+    /* Primaries that fall silent, for short and for long; nobody but the sites themselves takes over. */
+    {.name = "failover",
+     .always = FAULT_CUT | FAULT_STORE_CUT | FAULT_SWITCHOVER,
+     .never = FAULT_LIES | FAULT_DISK_FAIL | FAULT_IO | FAULT_RESYNC | FAULT_GIVE_UP | FAULT_LONELY |
+              FAULT_PROMOTE | FAULT_LOSSY | FAULT_POWER | FAULT_TWO,
+     .often = FAULT_CUT | FAULT_SWITCHOVER,
+     .tick_ns_max = 8 * CW_SECOND,
+     .run_ns_min = 40 * CW_SECOND,
+     .run_ns_max = 60 * CW_SECOND,
+     .modes = 1u << CW_MODE_ASYNC | 1u << CW_MODE_SYNC,
+     .is_automatic = true},
+    /* The store goes, the sites stay, and who reaches it is in a hurry; granters restart, links are cut. */
+    {.name = "grants",
+     .always =
+         FAULT_STORE_LOST | FAULT_PROMOTE | FAULT_KILL | FAULT_CUT | FAULT_PAUSE | FAULT_CLOCK | FAULT_LOSSY,
+     .never = FAULT_LIES | FAULT_DISK_FAIL | FAULT_IO | FAULT_RESYNC | FAULT_GIVE_UP | FAULT_TWO |
+              FAULT_POWER | FAULT_VOLUMES,
+     .often = FAULT_STORE_LOST | FAULT_CUT | FAULT_PAUSE,
+     .tick_ns_max = 5 * CW_SECOND,
+     .run_ns_min = 30 * CW_SECOND,
+     .run_ns_max = 60 * CW_SECOND,
+     .has_grants = true},
     /* Full copies under load, over links that overtake. */
     {.name = "copy",
      .always = FAULT_RESYNC | FAULT_LINK_NOISE,
@@ -35,6 +57,17 @@ static const struct focus foci[] = {
      .run_ns_min = 10 * CW_SECOND,
      .run_ns_max = 20 * CW_SECOND,
      .is_busy = true},
+    /* Writes come faster than the path carries them: copies fall off the journal, and end all the same. */
+    {.name = "slow",
+     .always = FAULT_RESYNC,
+     .never = FAULT_LIES | FAULT_DISK_FAIL | FAULT_LONELY | FAULT_PAUSE | FAULT_GIVE_UP | FAULT_TWO |
+              FAULT_VOLUMES | FAULT_IO,
+     .often = FAULT_RESYNC,
+     .tick_ns_max = 8 * CW_SECOND,
+     .run_ns_min = 10 * CW_SECOND,
+     .run_ns_max = 30 * CW_SECOND,
+     .is_busy = true,
+     .is_slow = true},
     /* Sites that went on alone, are copied in full, and lose their source in the middle. */
     {.name = "revert",
      .always = FAULT_GIVE_UP | FAULT_RESYNC | FAULT_LONELY | FAULT_LOSSY | FAULT_PROMOTE,

@@ -196,10 +196,35 @@ void site_left(struct site *site, uint8_t peer, uint64_t departure)
     site_post(site, fact);
 }
 
+/* What goes before it takes its time: one queue for records and chunks, as they were sent. */
+static uint64_t queue_on_link(struct world *w, const struct message *m, uint8_t stream)
+{
+    uint64_t *busy_ns = &w->link_busy_ns[m->from][m->to];
+
+    if (w->link_rate == 0 || stream == CW_STREAM_CONTROL)
+        return 0;
+    *busy_ns = CW_MAX(*busy_ns, w->now_ns) + (m->head_length + m->body_length) * CW_SECOND / w->link_rate;
+    return *busy_ns - w->now_ns;
+}
+
+/* Asleep between a question and its answers: when it wakes, these are old. */
+static void sleep_at_ask(struct site *site, const struct cw_action *action)
+{
+    struct world *w = site->world;
+
+    if (site->sleeps_at_ask_ns == 0 || action->head[0] != CW_MSG_GRANT_ASK || w->phase != PHASE_SAFETY)
+        return;
+    site->paused_until_ns = w->now_ns + site->sleeps_at_ask_ns;
+    site->sleeps_at_ask_ns = 0;
+    note(w, site, "pause", site->paused_until_ns, 0, 0);
+    w->pauses++;
+}
+
 void link_send(struct site *site, const struct cw_action *action)
 {
     struct world *w = site->world;
 
+    sleep_at_ask(site, action);
     if (w->has_sessions) {
         net_send(site, action);
         return;
@@ -242,28 +267,53 @@ void link_send(struct site *site, const struct cw_action *action)
     else if ((w->faults & FAULT_LINK_NOISE) && action->stream == CW_STREAM_RESYNC &&
              world_chance(w, w->focus->is_busy ? 150 : 20))
         late = world_between(w, 10 * CW_MS, 300 * CW_MS); /* everything else goes before it */
+    late += queue_on_link(w, m, action->stream);
     queue_owned_at(w, w->now_ns + late + travel(w, m->from, m->to), message_moves, m, 0, message_free);
+}
+
+/* A message of the reign before the last that this site knows, from there. */
+static bool is_ghost(struct site *to, uint8_t from, struct cw_message *m)
+{
+    bool is_up = to->world->has_sessions ? net_is_up(to, from) : to->ends[from].is_up;
+
+    if (from == to->id || to->state != SITE_RUNNING || to->status.role != CW_ROLE_REPLICA || !is_up ||
+        to->status.history.count < 2)
+        return false;
+    const struct cw_history_entry *old = &to->status.history.entries[to->status.history.count - 2];
+    *m = (struct cw_message){.type = CW_MSG_RECORD,
+                             .from_site = from,
+                             .group = SIM_GROUP,
+                             .epoch = old->epoch,
+                             .reign = old->reign,
+                             .serial = to->serial_heard[from] + 1};
+    return true;
+}
+
+static void deliver_ghost(struct site *to, const struct cw_message *m)
+{
+    struct fact *fact = fact_new(FACT_MESSAGE);
+
+    fact->peer = m->from_site;
+    fact->delivered = true;
+    fact->head = malloc(CW_MESSAGE_HEAD_MAX);
+    CW_ASSERT(fact->head != NULL);
+    fact->head_length = cw_message_encode(m, fact->head);
+    note(to->world, to, "a word of a deposed primary", m->from_site, m->epoch, m->type);
+    site_post(to, fact);
 }
 
 void link_ghost(struct world *w)
 {
     struct site *to = &w->sites[world_random(w, w->site_count)];
     uint8_t from = (uint8_t)world_random(w, w->site_count);
-    bool is_up = w->has_sessions ? net_is_up(to, from) : to->ends[from].is_up;
+    struct cw_message m;
 
-    if (from == to->id || to->state != SITE_RUNNING || to->status.role != CW_ROLE_REPLICA || !is_up)
+    if (to->status.primary == from || !is_ghost(to, from, &m))
         return;
-    if (to->status.history.count < 2 || to->status.primary == from)
-        return;
-    const struct cw_history_entry *old = &to->status.history.entries[to->status.history.count - 2];
-    struct cw_message m = {.type = CW_MSG_RECORD,
-                           .from_site = from,
-                           .group = SIM_GROUP,
-                           .epoch = old->epoch,
-                           .reign = old->reign,
-                           .serial = to->serial_heard[from] + 1};
     uint64_t next = to->status.sequences.received + 1;
-    if (world_chance(w, 500)) { /* it has written more, alone, and committed that */
+    if (world_chance(w, w->peer_grants ? 300 : 0)) { /* it has learned at last that its reign is over */
+        m.type = CW_MSG_GRANT_RELEASE;
+    } else if (world_chance(w, 500)) { /* it has written more, alone, and committed that */
         m.type = CW_MSG_COMMIT;
         m.commit = (struct cw_message_commit){.commit = next + world_random(w, 8), .sync_to = next};
     } else {
@@ -271,17 +321,20 @@ void link_ghost(struct world *w)
                                              .length = SIM_BLOCK,
                                              .group = SIM_GROUP,
                                              .sequence = next,
-                                             .epoch = old->epoch,
-                                             .reign = old->reign};
+                                             .epoch = m.epoch,
+                                             .reign = m.reign};
     }
-    struct fact *fact = fact_new(FACT_MESSAGE);
-    fact->peer = from;
-    fact->delivered = true;
-    fact->head = malloc(CW_MESSAGE_HEAD_MAX);
-    CW_ASSERT(fact->head != NULL);
-    fact->head_length = cw_message_encode(&m, fact->head);
-    note(w, to, "a word of a deposed primary", from, old->epoch, next);
-    site_post(to, fact);
+    deliver_ghost(to, &m);
+}
+
+void link_old_release(struct site *to, uint8_t from)
+{
+    struct cw_message m;
+
+    if (!is_ghost(to, from, &m))
+        return;
+    m.type = CW_MSG_GRANT_RELEASE;
+    deliver_ghost(to, &m);
 }
 
 /* ------------------------------------------------------------------ up and down */

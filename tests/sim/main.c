@@ -18,7 +18,8 @@ static void on_panic(void)
 
 struct totals {
     uint64_t seeds, failed, sim_ns, events, acked_writes, acked_flushes, acked_reads, promotions, opens,
-        lossy, lost, crashes, power, cuts, pauses, switchovers, copies, old_images, states, dead_ends;
+        lossy, lost, crashes, power, cuts, pauses, switchovers, copies, old_images, states, dead_ends,
+        failovers, grant_acks;
 };
 
 static void add(struct totals *t, const struct world *w)
@@ -41,6 +42,8 @@ static void add(struct totals *t, const struct world *w)
     t->switchovers += w->switchovers;
     t->copies += w->copies;
     t->dead_ends += w->dead_ends;
+    t->failovers += w->failovers;
+    t->grant_acks += w->grant_acks;
     t->old_images += w->old_images;
     t->states += w->oracle.states_checked;
 }
@@ -49,14 +52,17 @@ static void print_totals(const struct totals *t)
 {
     printf("%llu seeds, %llu failed; %.2f simulated hours, %llu events\n", (unsigned long long)t->seeds,
            (unsigned long long)t->failed, (double)t->sim_ns / 3.6e12, (unsigned long long)t->events);
-    printf("acknowledged and checked: %llu writes, %llu flushes, %llu reads; %llu whole states compared\n",
+    printf("acknowledged and checked: %llu writes, %llu flushes, %llu reads (%llu of these by grants); %llu "
+           "whole "
+           "states compared\n",
            (unsigned long long)t->acked_writes, (unsigned long long)t->acked_flushes,
-           (unsigned long long)t->acked_reads, (unsigned long long)t->states);
-    printf(
-        "%llu openings, %llu of them promotions of another site, %llu after switchovers, %llu accepting loss "
-        "(%llu acknowledged ops given up)\n",
-        (unsigned long long)t->opens, (unsigned long long)t->promotions, (unsigned long long)t->switchovers,
-        (unsigned long long)t->lossy, (unsigned long long)t->lost);
+           (unsigned long long)t->acked_reads, (unsigned long long)t->grant_acks,
+           (unsigned long long)t->states);
+    printf("%llu openings, %llu of them promotions of another site (%llu by itself), %llu after switchovers, "
+           "%llu accepting loss "
+           "(%llu acknowledged ops given up)\n",
+           (unsigned long long)t->opens, (unsigned long long)t->promotions, (unsigned long long)t->failovers,
+           (unsigned long long)t->switchovers, (unsigned long long)t->lossy, (unsigned long long)t->lost);
     printf("%llu crashes, %llu of them power losses, %llu cuts, %llu pauses, %llu full copies, %llu given up "
            "for the image before, %llu dead ends\n",
            (unsigned long long)t->crashes, (unsigned long long)t->power, (unsigned long long)t->cuts,
@@ -102,7 +108,8 @@ static int usage(void)
     fputs(
         "usage: causeway-sim [--seed N] [--count M] [--seconds S] [--mode async|network-sync|semi-sync|sync] "
         "[--faults-off BITS]\n"
-        "                    [--sessions 0|1] [--focus any|plain|lease|copy|revert|restart|volumes|super] "
+        "                    [--sessions 0|1] [--focus "
+        "any|plain|lease|copy|revert|restart|volumes|super|slow|failover|grants] "
         "[--trace] "
         "[--twice] "
         "[--keep-going]\n",

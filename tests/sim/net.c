@@ -328,6 +328,7 @@ static void on_event(struct site *site, uint8_t peer, const struct cw_session_ev
         break;
     case CW_SESSION_PATH_UP:
     case CW_SESSION_PATH_DOWN:
+    case CW_SESSION_PATH_HELD:
         break;
     default:
         site_message(site, peer, e->received.head, e->received.head_length, e->received.body,

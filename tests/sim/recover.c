@@ -35,12 +35,18 @@ static struct cw_group *group_new(struct site *site, const struct cw_superblock 
         .mode = w->mode,
         .min_in_sync = w->min_in_sync,
         .replica_timeout_ns = 5 * CW_SECOND,
+        .copy_brake_ns = 2 * CW_SECOND,
+        .copy_chunk_bytes = site->world->copy_chunk_bytes,
         .commit_interval_ns = 100 * CW_MS,
         .gather_timeout_ns = 2 * CW_SECOND,
         .checkpoint_interval_ns = CW_SECOND,
         .identity = site->identity,
         .log_entries = w->log_entries,
         .payload_bytes_soft = 256 * CW_KIB,
+        .lease_ns = w->options.is_story ? 0 : w->lease_ns,
+        .peer_grants = (w->peer_grants >> site->id & 1) != 0,
+        .is_store_epoch_told = !site->is_store_cut,
+        .store_epoch = w->store.epoch,
     };
     struct cw_arena arena;
 

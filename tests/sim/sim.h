@@ -18,6 +18,7 @@
 #include "base/numbers.h"
 #include "base/rng.h"
 #include "control/decide.h"
+#include "control/failover.h"
 #include "replication/group.h"
 
 #define SIM_SITES_MAX  3u
@@ -177,6 +178,12 @@ struct volume_removal {
     uint64_t sequence, since_ns;
 };
 
+/* What this site's controller knows for automatic failover. */
+struct automatic {
+    uint64_t life, began_ns, told_ns, epoch, not_before_ns;
+    struct cw_failover_lag lag;
+};
+
 enum site_state { SITE_OFF, SITE_STARTING, SITE_RUNNING };
 
 struct link_end {
@@ -233,11 +240,13 @@ struct site {
     struct cw_member handover; /* and to whom it was drained; site "": to nobody */
     bool lease_request_pending;
     uint64_t controller_hangs_until_ns; /* while its engine goes on */
-    uint64_t drain_target;              /* site id + 1 while a switchover is under way */
+    uint64_t sleeps_at_ask_ns; /* so long, from when it asks next to go on by grants; 0: it does not */
+    uint64_t drain_target;     /* site id + 1 while a switchover is under way */
     uint64_t drain_deadline_ns;
     bool gives_up_undrained; /* a promotion at drain_target was asked for, no switchover */
     uint64_t open_tries, claim_tries;
-    int want_open; /* 1: open, 2: with accept_loss; done in the next turn */
+    int want_open; /* 1: open, 2: with accept_loss, | OPEN_AUTOMATIC; done in the next turn */
+    struct automatic automatic;
     bool want_drain, want_check, want_volumes;
     bool gives_up_copy;  /* an operator promotes it as it is, accepting the loss */
     uint8_t want_resync; /* peer + 1 */
@@ -245,10 +254,15 @@ struct site {
     struct net_end *net[SIM_SITES_MAX]; /* real sessions, when the world uses them */
 
     uint8_t last_role, last_image, last_diverged; /* peers that were said to be so */
-    bool last_open_accept_loss;
+    bool last_open_accept_loss, last_open_is_automatic;
     struct {
         uint64_t id[2], life;
-    } last_log;                    /* its name after the last turn */
+    } last_log; /* its name after the last turn */
+    struct {
+        uint64_t life, above, last, epoch, reign; /* a salvage file: records above .. last of this line */
+    } kept;
+    uint64_t status_life; /* whose word `before` is; 0: nobody's */
+    struct cw_group_status before;
     struct cw_group_status status; /* after the last turn */
 
     struct truth_entry *truth;
@@ -362,16 +376,17 @@ enum fault_class {
     FAULT_RESYNC = 4096,
     FAULT_LINK_NOISE = 8192,
     FAULT_STORE_LOST_REPLY = 16384,
-    FAULT_SUPER = 32768,     /* superblocks rot, get lost, land elsewhere */
-    FAULT_IO = 65536,        /* syncs, reads, image and salvage operations fail */
-    FAULT_REPLACE = 131072,  /* a site comes back with blank disks */
-    FAULT_CLOCK = 262144,    /* rates as far apart as the lease allows */
-    FAULT_TWO = 524288,      /* two of three sites go, soon after each other */
-    FAULT_GIVE_UP = 1048576, /* the source of a copy goes, and its target is promoted */
-    FAULT_LONELY = 2097152,  /* the primary is left alone with an old lease, and others are in a hurry */
-    FAULT_VOLUMES = 4194304  /* volumes are made and deleted */
+    FAULT_SUPER = 32768,       /* superblocks rot, get lost, land elsewhere */
+    FAULT_IO = 65536,          /* syncs, reads, image and salvage operations fail */
+    FAULT_REPLACE = 131072,    /* a site comes back with blank disks */
+    FAULT_CLOCK = 262144,      /* rates as far apart as the lease allows */
+    FAULT_TWO = 524288,        /* two of three sites go, soon after each other */
+    FAULT_GIVE_UP = 1048576,   /* the source of a copy goes, and its target is promoted */
+    FAULT_LONELY = 2097152,    /* the primary is left alone with an old lease, and others are in a hurry */
+    FAULT_VOLUMES = 4194304,   /* volumes are made and deleted */
+    FAULT_STORE_LOST = 8388608 /* the store is out of reach of every site, or of all but one */
 };
-#define FAULT_BITS 23u
+#define FAULT_BITS 24u
 
 /* What a seed is about (focus.c). */
 struct focus {
@@ -381,8 +396,11 @@ struct focus {
     uint64_t tick_ns_max;   /* from one fault to the next */
     uint64_t run_ns_min, run_ns_max;
     uint8_t modes;     /* bits of enum cw_mode: mostly one of these; 0: any */
+    bool is_slow;      /* links carry less than clients write, who go on after healing */
     bool is_busy;      /* clients think little, links are long and lose much */
     bool syncs_seldom; /* clients leave much unsynced */
+    bool is_automatic; /* groups fail over by themselves */
+    bool has_grants;   /* sites are mostly configured to go on without the store */
     bool starts_badly; /* power is lost right after the start that follows a kill */
 };
 #define FOCUS_ANY 255 /* by seed */
@@ -426,8 +444,17 @@ struct world {
     uint8_t fates[SIM_VOLUMES]; /* enum volume_fate */
     uint32_t log_entries;
     uint64_t ring_sectors;
+    uint32_t copy_chunk_bytes;
     uint64_t lease_ns;
-    int rot_site; /* whose media may lie; -1 none */
+    bool is_automatic, are_ranks_equal;   /* every candidate takes itself for the first */
+    uint64_t after_ns, max_loss_ns;       /* of automatic failover */
+    uint64_t renewed_ns[SIM_SITES_MAX];   /* when each counter last moved */
+    uint64_t automatic_ns;                /* of the last automatic one; 0: somebody moved it since */
+    bool was_automatic;                   /* the last change of holder */
+    uint64_t lost_first_ns, lost_last_ns; /* acknowledgements that it lost */
+    uint8_t peer_grants;                  /* bits: sites that are configured so */
+    struct store opened; /* the row of the last reign that was ever open for writes, as that reign has it */
+    int rot_site;        /* whose media may lie; -1 none */
 
     /* links */
     bool has_sessions;
@@ -435,6 +462,8 @@ struct world {
     uint64_t latency_ns[SIM_SITES_MAX][SIM_SITES_MAX];
     uint64_t cut_until_ns[SIM_SITES_MAX][SIM_SITES_MAX]; /* one way */
     uint32_t loss_ppm;
+    uint64_t link_rate; /* bytes a second each way, control apart; 0: no limit */
+    uint64_t link_busy_ns[SIM_SITES_MAX][SIM_SITES_MAX]; /* until then */
     uint64_t sessions;
 
     /* load */
@@ -448,11 +477,18 @@ struct world {
 
     /* numbers for the summary */
     uint64_t acked_writes, acked_flushes, acked_reads, promotions, crashes, power_losses, cuts, pauses,
-        switchovers, rejected, copies, old_images, dead_ends;
+        switchovers, failovers, rejected, copies, old_images, dead_ends, grant_acks;
 };
 
 bool world_run(const struct sim_options *options, struct world *w); /* true: nothing wrong was seen */
 /* Something delicate begins here: now and then a seed that kills does so within `within_ns`. */
+void world_restart(struct world *w, void *site, uint64_t a); /* an event; starts it unless it runs */
+struct site *world_some_site(struct world *w);
+struct site *world_the_primary(struct world *w); /* that runs; NULL: none does */
+/* store_away.c */
+void fault_store(struct world *w);
+void fault_store_lost(struct world *w);
+void fault_lonely(struct world *w);
 void world_crash_soon(struct site *site, uint64_t within_ns);
 void world_crash_at_start(struct site *site); /* mostly before its first superblock is there */
 void world_init(struct world *w, const struct sim_options *options);
@@ -538,7 +574,8 @@ void link_send(struct site *site, const struct cw_action *action);
 /* A deposed primary that has not heard goes on: one record of its old reign, or its commit sequence, to
  * somebody who follows another. */
 void link_ghost(struct world *w);
-void link_crash(struct site *site); /* its ends are gone */
+void link_old_release(struct site *to, uint8_t from); /* that its former reign is over, late */
+void link_crash(struct site *site);                   /* its ends are gone */
 
 bool link_is_cut(struct world *w, uint32_t from, uint32_t to);
 
@@ -571,6 +608,15 @@ uint64_t control_lease_deadline(struct site *site, uint64_t before_ns);
 void control_open(struct site *site, bool accept_loss);
 /* The controller hangs until then, and with it the answer to a renewal that is asked for now. */
 void control_late_renewal(struct site *site, uint64_t until_ns);
+
+/* ------------------------------------------------------------------ automatic.c */
+
+#define OPEN_AUTOMATIC 4
+void automatic_choose(struct world *w); /* after the focus */
+/* What a controller that looks now wants, as want_open; 0: nothing. */
+int automatic_wants(struct site *site, const struct cw_candidate *candidate, const char *name);
+void automatic_claimed(struct site *site, bool is_automatic, uint8_t holder_before);
+void automatic_lost(struct world *w, const struct client_op *op);
 
 /* ------------------------------------------------------------------ load.c */
 
@@ -626,7 +672,8 @@ bool truth_holds(struct site *site, uint64_t epoch, uint64_t reign, uint64_t seq
 void truth_forget(struct site *site);
 
 void check_ack(struct site *site, struct client_op *op);
-void check_authority(struct site *site, uint64_t epoch, uint64_t reign, const char *what);
+void check_answered(struct site *site, uint64_t epoch, uint64_t reign); /* a read was answered */
+void check_store_moves(struct world *w);                                /* called before it does */
 void check_read(struct site *site, struct client_op *op);
 void check_opened(struct site *site);
 void check_turn(struct site *site);
@@ -641,4 +688,5 @@ void check_holder_is_back(struct world *w);
 void check_power_loss(struct site *site);
 void check_apply(struct site *site, const struct cw_action *action);
 void check_batch_commit(struct site *site, uint64_t commit);
-void check_salvage(struct site *site); /* when it begins, and when it ends */
+void check_salvage(struct site *site);                             /* when it begins, and when it ends */
+void check_kept(struct site *site, uint64_t above, uint64_t last); /* it succeeded */

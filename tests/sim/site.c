@@ -440,10 +440,11 @@ void site_start(struct site *site)
     CW_ASSERT(site->state == SITE_OFF);
     site->life++;
     site->state = SITE_STARTING;
-    site->watch = (struct cw_lease_watch){0};
+    if (!site->was_killed || world_chance(w, 500)) /* else its controller lives on */
+        site->watch = (struct cw_lease_watch){0};
     site->let_go = site->gives_up_undrained = false;
     site->lease_request_pending = false;
-    site->controller_hangs_until_ns = 0;
+    site->controller_hangs_until_ns = site->sleeps_at_ask_ns = 0;
     site->drain_target = 0;
     queue_at(w,
              CW_MAX(w->now_ns, site->paused_until_ns) +

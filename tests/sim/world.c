@@ -11,6 +11,8 @@
 #include "sim.h"
 
 #define HEAL_NS    (240 * CW_SECOND)
+#define LOAD_NS    (5 * CW_SECOND)  /* after healing clients go on so long */
+#define SLOW_NS    (60 * CW_SECOND) /* ... where they write faster than the path: a copy must end meanwhile */
 #define EVENTS_MAX 20000000u
 
 void world_fail(struct world *w, const char *format, ...)
@@ -70,8 +72,22 @@ static void choose_links(struct world *w)
     w->corrupt_ppm = w->faults & FAULT_LINK_NOISE ? (uint32_t)world_random(w, 20000) : 10;
     bool by_seed = world_chance(w, 250);
     w->has_sessions = w->options.sessions < 0 ? by_seed : w->options.sessions;
+    if (w->focus->is_slow) {                               /* the model of a session has the queue, too */
+        w->link_rate = world_between(w, 400, 2000) * 1000; /* a journal passes in half a minute at most */
+        w->has_sessions = false;
+    }
     if (w->has_sessions) /* loss of packets, and a session needs several in a row to come up */
         w->loss_ppm = CW_MIN(w->loss_ppm, 50000);
+}
+
+/* Mostly all sites go on by grants; in some worlds none, or one is configured otherwise. */
+static void choose_grants(struct world *w)
+{
+    uint8_t all = (uint8_t)((1u << w->site_count) - 1);
+
+    w->peer_grants = world_chance(w, w->focus->has_grants ? 950 : 600) ? all : 0;
+    if (world_chance(w, 50))
+        w->peer_grants ^= (uint8_t)(1u << world_random(w, w->site_count));
 }
 
 /* Those that are there from the beginning, and those that come later. */
@@ -81,7 +97,10 @@ static void choose_volumes(struct world *w)
 
     w->volume_count = w->faults & FAULT_VOLUMES ? SIM_VOLUMES : first;
     for (uint32_t v = 0; v < w->volume_count; v++) {
-        w->volume_blocks[v] = v == 0 ? 64 : world_chance(w, 300) ? SIM_BLOCKS_MAX : world_between(w, 1, 128);
+        w->volume_blocks[v] = w->focus->is_slow      ? SIM_BLOCKS_MAX
+                              : v == 0               ? 64
+                              : world_chance(w, 300) ? SIM_BLOCKS_MAX
+                                                     : world_between(w, 1, 128);
         w->fates[v] = v < first ? VOLUME_IS : VOLUME_LATER;
     }
 }
@@ -90,6 +109,7 @@ static void choose_volumes(struct world *w)
 static void make_plain(struct world *w)
 {
     w->faults = 0;
+    w->peer_grants = 0;
     w->rot_site = -1;
     w->volume_count = 2;
     w->fates[0] = w->fates[1] = VOLUME_IS;
@@ -97,6 +117,7 @@ static void make_plain(struct world *w)
     w->volume_blocks[1] = 512;
     w->min_in_sync = 0;
     w->has_sessions = false;
+    w->copy_chunk_bytes = CW_RECORD_PAYLOAD_MAX;
     w->site_count = w->options.sites;
     w->loss_ppm = 0;
     for (uint32_t a = 0; a < SIM_SITES_MAX; a++)
@@ -115,15 +136,20 @@ void world_init(struct world *w, const struct sim_options *options)
     w->site_count = (uint32_t)world_between(w, 2, 3);
     w->min_in_sync = cw_mode_has_set(w->mode) && world_chance(w, 150);
     w->lease_ns = 5 * CW_SECOND;
+    automatic_choose(w);
     w->log_entries = 256u << world_random(w, 3);
     w->ring_sectors = CW_JOURNAL_RING_SECTORS_MIN + world_random(w, 500);
+    w->copy_chunk_bytes = 2048u << world_random(w, 7);
     focus_faults(w);
     choose_volumes(w);
     choose_links(w);
+    choose_grants(w);
     if (options->is_story)
         make_plain(w);
     w->depth = (uint32_t)world_between(w, 1, 24);
     w->think_ns = world_between(w, 500 * CW_US, w->focus->is_busy ? 4 * CW_MS : 40 * CW_MS);
+    if (w->focus->is_slow)
+        w->think_ns += 4 * CW_MS;
     for (uint8_t i = 0; i < w->site_count; i++) {
         site_init(&w->sites[i], w, i);
         site_power_on(&w->sites[i]);
@@ -171,7 +197,7 @@ void world_run_until(struct world *w, uint64_t until_ns)
 
 /* ------------------------------------------------------------------ faults */
 
-static void restart(struct world *w, void *data, uint64_t a)
+void world_restart(struct world *w, void *data, uint64_t a)
 {
     struct site *site = data;
 
@@ -179,12 +205,12 @@ static void restart(struct world *w, void *data, uint64_t a)
         site_start(site);
 }
 
-static struct site *some_site(struct world *w)
+struct site *world_some_site(struct world *w)
 {
     return &w->sites[world_random(w, w->site_count)];
 }
 
-static struct site *the_primary(struct world *w)
+struct site *world_the_primary(struct world *w)
 {
     for (uint32_t i = 0; i < w->site_count; i++)
         if (w->sites[i].state == SITE_RUNNING && w->sites[i].status.role == CW_ROLE_PRIMARY)
@@ -198,7 +224,7 @@ static void crash_one(struct world *w, struct site *site, bool power)
     queue_at(w,
              w->now_ns + (world_chance(w, 500) ? world_between(w, 10 * CW_MS, CW_SECOND)
                                                : world_between(w, CW_SECOND, 20 * CW_SECOND)),
-             restart, site, 0);
+             world_restart, site, 0);
 }
 
 static void crash_now(struct world *w, void *data, uint64_t life)
@@ -238,8 +264,8 @@ void world_crash_at_start(struct site *site)
 
 static void fault_crash(struct world *w, bool power)
 {
-    struct site *site = some_site(w);
-    struct site *primary = the_primary(w);
+    struct site *site = world_some_site(w);
+    struct site *primary = world_the_primary(w);
 
     if (primary && world_chance(w, 400))
         site = primary;
@@ -264,7 +290,7 @@ static void fault_cut(struct world *w)
 
 static void fault_pause(struct world *w)
 {
-    struct site *site = some_site(w);
+    struct site *site = world_some_site(w);
 
     if (site->state != SITE_RUNNING)
         return;
@@ -301,12 +327,12 @@ static void primary_follows(struct world *w, void *data, uint64_t power)
     if (w->phase != PHASE_SAFETY || site->state != SITE_RUNNING)
         return;
     site_crash(site, power);
-    queue_at(w, w->now_ns + world_between(w, 7 * CW_SECOND, 25 * CW_SECOND), restart, site, 0);
+    queue_at(w, w->now_ns + world_between(w, 7 * CW_SECOND, 25 * CW_SECOND), world_restart, site, 0);
 }
 
 static void fault_two(struct world *w)
 {
-    struct site *first = the_primary(w);
+    struct site *first = world_the_primary(w);
 
     if (world_chance(w, 300)) { /* or every site, at one instant, by power */
         for (uint32_t i = 0; i < w->site_count; i++)
@@ -316,7 +342,7 @@ static void fault_two(struct world *w)
     if (world_chance(w, 300) || (w->site_count < 3 && !first))
         return;
     if (!first)
-        first = some_site(w);
+        first = world_some_site(w);
     struct site *second = &w->sites[(first->id + 1 + world_random(w, w->site_count - 1)) % w->site_count];
     bool power = world_chance(w, 300);
     if (first->status.role == CW_ROLE_PRIMARY && (w->site_count < 3 || world_chance(w, 500))) {
@@ -328,25 +354,9 @@ static void fault_two(struct world *w)
     crash_one(w, first, power);
 }
 
-static void store_is_back(struct world *w, void *data, uint64_t a)
-{
-    ((struct site *)data)->is_store_cut = false;
-}
-
-static void fault_store(struct world *w)
-{
-    struct site *site = the_primary(w);
-
-    if (!site || world_chance(w, 400))
-        site = some_site(w);
-    site->is_store_cut = true;
-    note(w, site, "cut from the store", 0, 0, 0);
-    queue_at(w, w->now_ns + world_between(w, 100 * CW_MS, 15 * CW_SECOND), store_is_back, site, 0);
-}
-
 static void fault_switchover(struct world *w)
 {
-    struct site *primary = the_primary(w);
+    struct site *primary = world_the_primary(w);
 
     if (!primary || primary->drain_target)
         return;
@@ -361,7 +371,7 @@ static void fault_switchover(struct world *w)
 
 static void fault_resync(struct world *w)
 {
-    struct site *primary = the_primary(w);
+    struct site *primary = world_the_primary(w);
 
     if (!primary)
         return;
@@ -387,7 +397,7 @@ static void lose_the_others(struct world *w, void *data, uint64_t a)
         if (other == site || other->state != SITE_RUNNING)
             continue;
         site_crash(other, world_chance(w, 500));
-        queue_at(w, w->now_ns + world_between(w, 8 * CW_SECOND, 25 * CW_SECOND), restart, other, 0);
+        queue_at(w, w->now_ns + world_between(w, 8 * CW_SECOND, 25 * CW_SECOND), world_restart, other, 0);
     }
     if (world_chance(w, 300))
         crash_one(w, site, world_chance(w, 500));
@@ -408,44 +418,13 @@ static void wait_for_copy(struct world *w, void *data, uint64_t tries)
 
 static void fault_give_up(struct world *w)
 {
-    struct site *primary = the_primary(w);
+    struct site *primary = world_the_primary(w);
 
     if (!primary)
         return;
     fault_resync(w);
     if (primary->want_resync)
         queue_at(w, w->now_ns + CW_MS, wait_for_copy, &w->sites[primary->want_resync - 1], 2000);
-}
-
-/* The primary's controller hangs while a renewal is answered, then the store is out of its reach; the primary
- * hears of no other site all the while, and whoever may is told to take over at once. */
-static void store_goes(struct world *w, void *data, uint64_t until_ns)
-{
-    struct site *site = data;
-
-    if (w->phase != PHASE_SAFETY || w->now_ns >= until_ns)
-        return;
-    site->is_store_cut = true;
-    queue_at(w, until_ns, store_is_back, site, 0);
-}
-
-static void fault_lonely(struct world *w)
-{
-    struct site *site = the_primary(w);
-
-    if (!site || w->now_ns < w->hurry_until_ns)
-        return;
-    bool is_late = world_chance(w, 600); /* else it reaches the store for a while yet */
-    uint64_t answer = w->now_ns + world_random(w, 6 * CW_SECOND);
-    uint64_t until = w->now_ns + world_between(w, 5 * CW_SECOND, 14 * CW_SECOND);
-    note(w, site, "is left alone", answer, until, 0);
-    for (uint32_t i = 0; i < w->site_count; i++)
-        if (i != site->id)
-            w->cut_until_ns[i][site->id] = w->cut_until_ns[site->id][i] = until;
-    if (is_late)
-        control_late_renewal(site, answer);
-    queue_at(w, answer + CW_MS, store_goes, site, until);
-    w->hurry_until_ns = until;
 }
 
 static void fault_one(struct world *w, enum fault_class class_)
@@ -462,7 +441,7 @@ static void fault_one(struct world *w, enum fault_class class_)
         fault_pause(w);
         break;
     case FAULT_DISK_SLOW:
-        some_site(w)->slow_until_ns = w->now_ns + world_between(w, CW_SECOND, 8 * CW_SECOND);
+        world_some_site(w)->slow_until_ns = w->now_ns + world_between(w, CW_SECOND, 8 * CW_SECOND);
         break;
     case FAULT_DISK_FAIL:
     case FAULT_ROT:
@@ -482,6 +461,9 @@ static void fault_one(struct world *w, enum fault_class class_)
         break;
     case FAULT_STORE_CUT:
         fault_store(w);
+        break;
+    case FAULT_STORE_LOST:
+        fault_store_lost(w);
         break;
     case FAULT_SWITCHOVER:
         fault_switchover(w);
@@ -506,7 +488,7 @@ static void fault_one(struct world *w, enum fault_class class_)
 #define FAULT_EVENTS                                                                                         \
     (FAULT_KILL | FAULT_POWER | FAULT_CUT | FAULT_PAUSE | FAULT_DISK_SLOW | FAULT_DISK_FAIL | FAULT_ROT |    \
      FAULT_MISDIRECT | FAULT_STORE_CUT | FAULT_SWITCHOVER | FAULT_RESYNC | FAULT_SUPER | FAULT_REPLACE |     \
-     FAULT_TWO | FAULT_GIVE_UP | FAULT_LONELY | FAULT_VOLUMES)
+     FAULT_TWO | FAULT_GIVE_UP | FAULT_LONELY | FAULT_VOLUMES | FAULT_STORE_LOST)
 
 static void fault_tick(struct world *w, void *data, uint64_t a)
 {
@@ -520,7 +502,7 @@ static void fault_tick(struct world *w, void *data, uint64_t a)
 
 static void check_tick(struct world *w, void *data, uint64_t a)
 {
-    struct site *site = some_site(w);
+    struct site *site = world_some_site(w);
 
     queue_at(w, w->now_ns + world_between(w, 50 * CW_MS, 500 * CW_MS), check_tick, NULL, 0);
     site->want_check = true;
@@ -529,7 +511,7 @@ static void check_tick(struct world *w, void *data, uint64_t a)
     /* An engine whose group is down is restarted by its operator, sooner or later. */
     if (site->state == SITE_RUNNING && site->status.role == CW_ROLE_DOWN && world_chance(w, 100)) {
         site_crash(site, false);
-        queue_at(w, w->now_ns + CW_SECOND, restart, site, 0);
+        queue_at(w, w->now_ns + CW_SECOND, world_restart, site, 0);
     }
 }
 
@@ -554,14 +536,26 @@ static void heal(struct world *w)
         site->turn_scheduled = false;
         site_turn_soon(site);
         volumes_heal(site);
-        restart(w, site, 0);
+        world_restart(w, site, 0);
     }
+}
+
+/* Nothing is wrong any more but that clients write faster than the path carries it; a copy was asked for when
+ * that began. Where writes may be slowed for it, it has ended, and a site has come into the set. */
+static void check_copies_ended(struct world *w)
+{
+    struct site *primary = world_the_primary(w);
+
+    if (!primary || !cw_mode_has_set(w->mode) || (w->store.members & ~(1u << primary->id)))
+        return;
+    world_fail(w, "progress: the path is there for %llu s, and no site is in the set",
+               (unsigned long long)(SLOW_NS / CW_SECOND));
 }
 
 /* An operator looks at what diverged and orders a full copy. */
 static void tend(struct world *w)
 {
-    struct site *primary = the_primary(w);
+    struct site *primary = world_the_primary(w);
 
     for (uint32_t i = 0; primary && i < w->site_count; i++)
         if (primary->status.peers[i].state == CW_PEER_DIVERGED) {
@@ -572,7 +566,7 @@ static void tend(struct world *w)
 
 bool world_has_converged(struct world *w, char *why, size_t why_size)
 {
-    struct site *primary = the_primary(w);
+    struct site *primary = world_the_primary(w);
 
     if (!primary) {
         snprintf(why, why_size, "nobody is primary");
@@ -673,12 +667,16 @@ bool world_run(const struct sim_options *options, struct world *w)
     world_run_until(w, world_between(w, w->focus->run_ns_min, w->focus->run_ns_max));
     if (!w->failed)
         heal(w);
-    uint64_t quiet = w->now_ns + 5 * CW_SECOND, give_up = w->now_ns + HEAL_NS;
+    uint64_t quiet = w->now_ns + (w->focus->is_slow ? SLOW_NS : LOAD_NS), give_up = quiet + HEAL_NS;
+    if (!w->failed && w->focus->is_slow)
+        fault_resync(w);
     while (!w->failed && w->phase == PHASE_HEALING) {
         world_run_until(w, w->now_ns + CW_SECOND);
         tend(w);
         if (w->now_ns - w->healing_since_ns == HOLDER_FIRST_NS)
             check_holder_is_back(w);
+        if (w->load_on && w->now_ns >= quiet && w->focus->is_slow)
+            check_copies_ended(w);
         if (w->now_ns >= quiet)
             w->load_on = false;
         if (!w->load_on && world_has_converged(w, why, sizeof why))

@@ -3,7 +3,6 @@
  * Meaning. Every check is one call that takes the path of the value, so that the message can begin with it
  * and find its line: "node.yaml:12: paths[0].mtu is 70000: expected a number from 576 to 9600".
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -22,6 +21,11 @@
 #define VLAN_MAX     4094u
 #define CPU_MAX      1023u
 
+/* Far above what FEC is for (5 %), and above what bursts of less than five seconds make. */
+#define CIRCUIT_LOSS_PERCENT 20u
+#define CIRCUIT_DELAY_MS     50u
+#define CIRCUIT_DELAY_MS_MAX 10000u
+
 struct check {
     const struct cw_raw_config *raw;
     const struct cw_yaml_lines *lines;
@@ -30,7 +34,17 @@ struct check {
     bool look_at_files;
 };
 
-/* "PATH is VALUE: expected WORDS", or "PATH is missing: expected WORDS". */
+void cw_config_expected(struct cw_config_mistakes *mistakes, const struct cw_yaml_lines *lines,
+                        const char *path, const char *value, const char *words)
+{
+    uint32_t line = cw_yaml_lines_find(lines, path);
+    if (value)
+        cw_config_mistake_add(mistakes, line, "%s is %.48s: expected %s", path, *value ? value : "empty",
+                              words);
+    else
+        cw_config_mistake_add(mistakes, line, "%s is missing: expected %s", path, words);
+}
+
 __attribute__((format(printf, 4, 5))) static void expected(const struct check *check, const char *path,
                                                            const char *value, const char *format, ...)
 {
@@ -39,12 +53,7 @@ __attribute__((format(printf, 4, 5))) static void expected(const struct check *c
     va_start(arguments, format);
     vsnprintf(words, sizeof words, format, arguments);
     va_end(arguments);
-    uint32_t line = cw_yaml_lines_find(check->lines, path);
-    if (value)
-        cw_config_mistake_add(check->mistakes, line, "%s is %.48s: expected %s", path,
-                              *value ? value : "empty", words);
-    else
-        cw_config_mistake_add(check->mistakes, line, "%s is missing: expected %s", path, words);
+    cw_config_expected(check->mistakes, check->lines, path, value, words);
 }
 
 static void check_number(const struct check *check, const char *path, const char *value, uint64_t low,
@@ -102,6 +111,20 @@ static bool check_path(const struct check *check, const char *path, const char *
     return true;
 }
 
+static void check_address(const struct check *check, const char *path, const char *value,
+                          struct cw_config_address *address)
+{
+    if (value && !cw_config_address_parse(value, address))
+        expected(check, path, value, "an address and a port, such as 10.0.1.1:7443 or [fd00::1]:7443");
+}
+
+static bool check_bool(const struct check *check, const char *path, const char *value, bool otherwise)
+{
+    if (value && strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+        expected(check, path, value, "true or false");
+    return value ? strcmp(value, "true") == 0 : otherwise;
+}
+
 static void check_site(const struct check *check, uint32_t index)
 {
     const struct cw_raw_site *raw = &check->raw->sites[index];
@@ -124,6 +147,10 @@ static void check_site(const struct check *check, uint32_t index)
     snprintf(path, sizeof path, "sites[%u].directory", index);
     if (raw->directory)
         check_path(check, path, raw->directory, NULL, site->directory, sizeof site->directory);
+    snprintf(path, sizeof path, "sites[%u].control", index);
+    check_address(check, path, raw->control, &site->control);
+    snprintf(path, sizeof path, "sites[%u].witness", index);
+    site->is_witness = check_bool(check, path, raw->witness, false);
 }
 
 static const struct cw_config_site *find_site(const struct check *check, const char *name)
@@ -151,54 +178,6 @@ static void check_sites(const struct check *check)
         expected(check, "site", check->raw->site, "one of the names under sites");
 }
 
-static bool parse_mac(const char *text, uint8_t mac[6])
-{
-    unsigned int b[6];
-    char more;
-    if (strlen(text) != 17 ||
-        sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &more) != 6)
-        return false;
-    for (int i = 0; i < 6; i++)
-        mac[i] = (uint8_t)b[i];
-    return (mac[0] & 1) == 0;
-}
-
-/* Of one host: neither unspecified nor of a group, and no IPv4 address in the clothes of IPv6. */
-static bool parse_ip(const char *text, struct cw_ip *ip)
-{
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (inet_pton(AF_INET, text, &v4) == 1) {
-        *ip = cw_ip_v4(ntohl(v4.s_addr));
-        return ip->bytes[0] != 0 && ip->bytes[0] < 224;
-    }
-    if (inet_pton(AF_INET6, text, &v6) != 1)
-        return false;
-    *ip = cw_ip_v6(v6.s6_addr);
-    return !IN6_IS_ADDR_UNSPECIFIED(&v6) && !IN6_IS_ADDR_MULTICAST(&v6) && !IN6_IS_ADDR_V4MAPPED(&v6);
-}
-
-/* An address, and maybe the bits of its network behind a slash: at least one, and not all. */
-static bool parse_host(const char *text, struct cw_ip *ip, uint8_t *prefix_bits)
-{
-    char address[INET6_ADDRSTRLEN], *end;
-    const char *slash = strchr(text, '/');
-    size_t length = slash != NULL ? (size_t)(slash - text) : strlen(text);
-    if (length >= sizeof address)
-        return false;
-    memcpy(address, text, length);
-    address[length] = 0;
-    if (!parse_ip(address, ip))
-        return false;
-    if (slash == NULL)
-        return true;
-    unsigned long bits = slash[1] >= '1' && slash[1] <= '9' ? strtoul(slash + 1, &end, 10) : 0;
-    if (bits < 1 || *end || bits >= 8 * cw_ip_size(ip))
-        return false;
-    *prefix_bits = (uint8_t)bits;
-    return true;
-}
-
 static void check_endpoint(const struct check *check, const char *path, const struct cw_raw_endpoint *raw,
                            struct cw_config_endpoint *endpoint)
 {
@@ -209,10 +188,10 @@ static void check_endpoint(const struct check *check, const char *path, const st
         return;
     }
     snprintf(inner, sizeof inner, "%s.mac", path);
-    if (raw->mac && !parse_mac(raw->mac, endpoint->mac))
+    if (raw->mac && !cw_config_parse_mac(raw->mac, endpoint->mac))
         expected(check, inner, raw->mac, "a unicast MAC address such as 02:00:00:00:00:01");
     snprintf(inner, sizeof inner, "%s.ip", path);
-    if (!raw->ip || !parse_host(raw->ip, &endpoint->ip, &endpoint->prefix_bits)) {
+    if (!raw->ip || !cw_config_parse_host(raw->ip, &endpoint->ip, &endpoint->prefix_bits)) {
         expected(check, inner, raw->ip,
                  "an address of a host, such as 10.77.0.1/24, 10.77.0.1 or fd00:77::1");
         endpoint->ip = (struct cw_ip){0};
@@ -268,6 +247,45 @@ static void check_rate(const struct check *check, uint32_t index, const struct c
         expected(check, path, raw->rate_control, "fixed, bbr or cubic");
     else
         out->rate_control = (enum cw_config_rate_control)kind;
+    snprintf(path, sizeof path, "paths[%u].in_flight", index);
+    if (raw->in_flight && (!cw_quantity_bytes(raw->in_flight, &out->in_flight_bytes) ||
+                           out->in_flight_bytes == 0 || out->in_flight_bytes > CW_CONFIG_IN_FLIGHT_MAX))
+        expected(check, path, raw->in_flight, "bytes on their way, such as 64M, 1G at most");
+}
+
+/* "20%" */
+static bool parse_percent(const char *text, uint32_t *percent)
+{
+    char *end;
+    unsigned long n = *text >= '1' && *text <= '9' ? strtoul(text, &end, 10) : 0;
+    *percent = (uint32_t)n;
+    return n >= 1 && n <= 99 && strcmp(end, "%") == 0;
+}
+
+/* What a fixed rate may do to a circuit; the others answer loss and delay by themselves. */
+static void check_circuit(const struct check *check, uint32_t index, const struct cw_raw_path *raw,
+                          struct cw_config_path *out)
+{
+    char loss[CW_YAML_PATH_SIZE], delay[CW_YAML_PATH_SIZE];
+    uint64_t delay_ms = CIRCUIT_DELAY_MS;
+    bool is_fixed = out->rate_control == CW_CONFIG_RATE_FIXED;
+    snprintf(loss, sizeof loss, "paths[%u].circuit_loss", index);
+    snprintf(delay, sizeof delay, "paths[%u].circuit_delay", index);
+    out->circuit_loss_percent = CIRCUIT_LOSS_PERCENT;
+    if (raw->circuit_loss && !is_fixed)
+        expected(check, loss, raw->circuit_loss, "it with rate_control: fixed alone");
+    else if (raw->circuit_loss && strcmp(raw->circuit_loss, "off") == 0)
+        out->circuit_loss_percent = 0;
+    else if (raw->circuit_loss && !parse_percent(raw->circuit_loss, &out->circuit_loss_percent))
+        expected(check, loss, raw->circuit_loss, "off, or a share from 1%% to 99%%");
+    if (raw->circuit_delay && !is_fixed)
+        expected(check, delay, raw->circuit_delay, "it with rate_control: fixed alone");
+    else if (raw->circuit_delay && strcmp(raw->circuit_delay, "off") == 0)
+        delay_ms = 0;
+    else if (raw->circuit_delay && (!cw_quantity_milliseconds(raw->circuit_delay, &delay_ms) ||
+                                    delay_ms < 1 || delay_ms > CIRCUIT_DELAY_MS_MAX))
+        expected(check, delay, raw->circuit_delay, "off, or a time from 1ms to 10s");
+    out->circuit_delay_ms = (uint32_t)delay_ms;
 }
 
 /* "SOURCES,REPAIRS,DEPTH", nothing around or between them. */
@@ -327,7 +345,7 @@ static void check_gateway(const struct check *check, uint32_t index, const struc
         expected(check, path, NULL, "a router on the link, as the peer is not of our network (local.ip)");
     if (text == NULL)
         return;
-    bool is_good = parse_ip(text, &out->gateway) && out->gateway.version == local->ip.version;
+    bool is_good = cw_config_parse_ip(text, &out->gateway) && out->gateway.version == local->ip.version;
     if (is_good && !cw_ip_is_link_local(&out->gateway))
         is_good = local->prefix_bits > 0 && !cw_ip_is_equal(&out->gateway, &local->ip) &&
                   cw_ip_is_same_network(&local->ip, &out->gateway, local->prefix_bits);
@@ -383,6 +401,25 @@ static void check_shared(const struct check *check, uint32_t index, const struct
                  "net_af_xdp0,iface=IFACE or net_af_packet0,iface=IFACE, as it is shared");
 }
 
+/* Where a peer that moved is sent to is the router's business; so there has to be one. */
+static void check_follow(const struct check *check, uint32_t index, const struct cw_raw_path *raw,
+                         struct cw_config_path *out)
+{
+    char path[CW_YAML_PATH_SIZE];
+    snprintf(path, sizeof path, "paths[%u].follow", index);
+    out->is_followed = raw->follow && strcmp(raw->follow, "true") == 0;
+    if (raw->follow && !out->is_followed && strcmp(raw->follow, "false") != 0)
+        expected(check, path, raw->follow, "true or false");
+    if (!out->is_followed)
+        return;
+    if (out->is_shared)
+        expected(check, path, raw->follow,
+                 "false on a shared interface: the kernel gets what is not from the peer's address");
+    else if (out->gateway.version == 0 && !(raw->peer && raw->peer->mac))
+        expected(check, path, raw->follow,
+                 "local.gateway, or peer.mac of a router: a peer that moves is behind one");
+}
+
 static void check_one_path(const struct check *check, uint32_t index)
 {
     const struct cw_raw_path *raw = &check->raw->paths[index];
@@ -400,7 +437,9 @@ static void check_one_path(const struct check *check, uint32_t index)
     out->vlan = (uint16_t)vlan;
     check_shared(check, index, raw, out);
     check_endpoints(check, index, raw, out);
+    check_follow(check, index, raw, out);
     check_rate(check, index, raw, out);
+    check_circuit(check, index, raw, out);
     snprintf(path, sizeof path, "paths[%u].fec", index);
     check_fec(check, path, raw->fec, &out->fec);
 }
@@ -476,11 +515,29 @@ static void join_paths(struct cw_node_config *config)
     }
 }
 
+/* What several net lcores ask of a path: queues, and a UDP port each. */
+static void check_lanes_of_path(const struct check *check, uint32_t index)
+{
+    const struct cw_config_path *config = &check->config->paths[index];
+    const struct cw_raw_path *raw = &check->raw->paths[index];
+    uint32_t last = check->config->lane_count - 1;
+    char path[CW_YAML_PATH_SIZE];
+    snprintf(path, sizeof path, "paths[%u].shared", index);
+    if (last > 0 && config->is_shared)
+        expected(check, path, raw->shared, "false, or a single CPU in lcores.net");
+    snprintf(path, sizeof path, "paths[%u].local.port", index);
+    if (config->local.port + last > UINT16_MAX)
+        expected(check, path, raw->local->port, "at most %u: each of %u net lcores sends from one of its own",
+                 UINT16_MAX - last, last + 1);
+}
+
 static void check_paths(const struct check *check)
 {
     check->config->path_count = check->raw->paths_count;
     for (uint32_t i = 0; i < check->config->path_count; i++)
         check_one_path(check, i);
+    for (uint32_t i = 0; i < check->config->path_count; i++)
+        check_lanes_of_path(check, i);
     for (uint32_t i = 0; i < check->config->path_count; i++)
         check_beside(check, i);
     join_paths(check->config);
@@ -499,9 +556,46 @@ static void check_poll(const struct check *check)
 static void check_duplicates(const struct check *check)
 {
     const char *value = check->raw->duplicate_latency;
-    check->config->is_latency_duplicated = !value || strcmp(value, "true") == 0;
-    if (value && strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
-        expected(check, "duplicate_latency", value, "true or false");
+    check->config->is_latency_duplicated = check_bool(check, "duplicate_latency", value, true);
+}
+
+static const char *net_lcore_path(const struct check *check, uint32_t index, char path[CW_YAML_PATH_SIZE])
+{
+    if (check->config->lane_count > 1)
+        snprintf(path, CW_YAML_PATH_SIZE, "lcores.net[%u]", index);
+    else
+        snprintf(path, CW_YAML_PATH_SIZE, "lcores.net");
+    return path;
+}
+
+static void check_net_lcore(const struct check *check, uint32_t index)
+{
+    struct cw_node_config *config = check->config;
+    const char *value = check->raw->lcores->net[index];
+    char path[CW_YAML_PATH_SIZE];
+    net_lcore_path(check, index, path);
+    if (config->lane_count > 1 && config->lcores_net[index] == config->lcore_store)
+        expected(check, path, value, "another CPU than lcores.store, as there are several");
+    for (uint32_t i = 0; i < index; i++) {
+        if (config->lcores_net[i] == config->lcores_net[index])
+            expected(check, path, value, "another CPU than lcores.net[%u]", i);
+    }
+}
+
+static void check_lcores(const struct check *check)
+{
+    const struct cw_raw_config *raw = check->raw;
+    struct cw_node_config *config = check->config;
+    char path[CW_YAML_PATH_SIZE];
+    uint32_t count = raw->lcores && raw->lcores->net ? raw->lcores->net_count : 0;
+    config->lane_count = CW_MAX(count, 1u);
+    for (uint32_t i = 0; i < count; i++)
+        check_number32(check, net_lcore_path(check, i, path), raw->lcores->net[i], 0, CPU_MAX, 0,
+                       &config->lcores_net[i]);
+    check_number32(check, "lcores.store", raw->lcores ? raw->lcores->store : NULL, 0, CPU_MAX, 0,
+                   &config->lcore_store);
+    for (uint32_t i = 0; i < count; i++)
+        check_net_lcore(check, i);
 }
 
 static void check_machine(const struct check *check)
@@ -509,20 +603,32 @@ static void check_machine(const struct check *check)
     const struct cw_raw_config *raw = check->raw;
     struct cw_node_config *config = check->config;
     check_poll(check);
-    check_number32(check, "lcores.net", raw->lcores ? raw->lcores->net : NULL, 0, CPU_MAX, 0,
-                   &config->lcore_net);
-    check_number32(check, "lcores.store", raw->lcores ? raw->lcores->store : NULL, 0, CPU_MAX, 0,
-                   &config->lcore_store);
+    check_lcores(check);
     check_number32(check, "memory.payload_mb", raw->memory ? raw->memory->payload_mb : NULL, 8, 65536, 64,
                    &config->payload_mb);
     check_number32(check, "memory.receive_mb", raw->memory ? raw->memory->receive_mb : NULL, 8, 65536, 64,
                    &config->receive_mb);
-    uint64_t lease = 5000;
-    if (raw->lease_seconds && !cw_quantity_milliseconds(raw->lease_seconds, &lease))
-        lease = 0;
-    if (lease < 1000 || lease > 60000)
-        expected(check, "lease_seconds", raw->lease_seconds, "1 to 60 seconds");
-    config->lease_ms = (uint32_t)lease;
+    cw_config_check_lease(raw, check->lines, config, check->mistakes);
+}
+
+static void check_group(const struct check *check, const char *path, const char *name, gid_t *gid)
+{
+    const struct group *found = name && check->look_at_files ? getgrnam(name) : NULL;
+    if (found)
+        *gid = found->gr_gid;
+    else if (name && check->look_at_files)
+        expected(check, path, name, "a group of this machine (getent group)");
+}
+
+static void check_operators(const struct check *check)
+{
+    const char *operators = check->raw->sockets ? check->raw->sockets->operators : NULL;
+    check->config->has_operators = operators != NULL;
+    check->config->operators = (gid_t)-1;
+    if (operators && check->config->socket_mode != 0660)
+        expected(check, "sockets.mode", check->raw->sockets->mode,
+                 "0660: sockets.operators parts those whom it lets in");
+    check_group(check, "sockets.operators", operators, &check->config->operators);
 }
 
 static void check_socket_rights(const struct check *check)
@@ -537,13 +643,8 @@ static void check_socket_rights(const struct check *check)
         expected(check, "sockets.mode", mode, "0600 or 0660");
     if (check->config->socket_mode == 0660 && !group)
         expected(check, "sockets.group", NULL, "the name of the group that mode 0660 lets in");
-    if (!group || !check->look_at_files)
-        return;
-    const struct group *found = getgrnam(group);
-    if (found)
-        check->config->socket_group = found->gr_gid;
-    else
-        expected(check, "sockets.group", group, "a group of this machine (getent group)");
+    check_group(check, "sockets.group", group, &check->config->socket_group);
+    check_operators(check);
 }
 
 static void read_key(const struct check *check, const char *file)
@@ -622,6 +723,23 @@ static void check_cluster_key(const struct check *check)
         read_key(check, check->config->cluster_key_file);
 }
 
+/* Nothing goes over a wire in clear, nor to whoever asks. */
+static void check_metrics(const struct check *check)
+{
+    const struct cw_raw_config *raw = check->raw;
+    struct cw_node_config *config = check->config;
+    check_address(check, "metrics_address", raw->metrics_address, &config->metrics_address);
+    if (config->metrics_address.port && !cw_config_address_is_loopback(&config->metrics_address) &&
+        (!raw->security || !raw->metrics_token))
+        expected(
+            check, "metrics_address", raw->metrics_address,
+            "an address of this machine alone, such as 127.0.0.1:9749, or security with certificates, and "
+            "metrics_token");
+    if (raw->metrics_token)
+        check_path(check, "metrics_token", raw->metrics_token, NULL, config->metrics_token,
+                   sizeof config->metrics_token);
+}
+
 static void check_files(const struct check *check)
 {
     const struct cw_raw_config *raw = check->raw;
@@ -639,11 +757,23 @@ static void check_files(const struct check *check)
     snprintf(otherwise, sizeof otherwise, "%s/control.sock", config->directory);
     check_path(check, "control_socket", raw->control_socket, otherwise, config->control_socket,
                sizeof config->control_socket);
-    check_path(check, "store", raw->store, NULL, config->store_file, sizeof config->store_file);
+    check_address(check, "control_address", raw->control_address, &config->control_address);
+    if (raw->control_address && !raw->security)
+        expected(check, "control_address", raw->control_address,
+                 "security with certificates, by which controllers know each other");
+    check_metrics(check);
     if (raw->security)
         check_certificates(check);
     else
         check_cluster_key(check);
+    if (raw->break_glass)
+        cw_config_check_break_glass(raw, check->lines, config, check->mistakes);
+    if (raw->etcd)
+        cw_config_check_etcd(raw, check->lines, config, check->mistakes);
+    else if (raw->store)
+        check_path(check, "store", raw->store, NULL, config->store_file, sizeof config->store_file);
+    else
+        expected(check, "store", NULL, "an absolute path: the embedded store; or etcd in its place");
 }
 
 void cw_config_check_meaning(const struct cw_raw_config *raw, const struct cw_yaml_lines *lines,

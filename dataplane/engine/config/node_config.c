@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/numbers.h"
 #include "engine/config/raw_config.h"
 
@@ -28,20 +29,25 @@ static const cyaml_schema_field_t path_fields[] = {
     WORD("mtu", struct cw_raw_path, mtu),
     WORD("vlan", struct cw_raw_path, vlan),
     WORD("shared", struct cw_raw_path, shared),
+    WORD("follow", struct cw_raw_path, follow),
     CYAML_FIELD_MAPPING_PTR("local", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct cw_raw_path, local,
                             endpoint_fields),
     CYAML_FIELD_MAPPING_PTR("peer", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct cw_raw_path, peer,
                             endpoint_fields),
     WORD("rate", struct cw_raw_path, rate),
     WORD("rate_control", struct cw_raw_path, rate_control),
+    WORD("circuit_loss", struct cw_raw_path, circuit_loss),
+    WORD("circuit_delay", struct cw_raw_path, circuit_delay),
+    WORD("in_flight", struct cw_raw_path, in_flight),
     WORD("fec", struct cw_raw_path, fec),
     CYAML_FIELD_END};
 static const cyaml_schema_value_t path_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct cw_raw_path, path_fields)};
 
 static const cyaml_schema_field_t site_fields[] = {
-    WORD("name", struct cw_raw_site, name), WORD("id", struct cw_raw_site, id),
-    WORD("directory", struct cw_raw_site, directory), CYAML_FIELD_END};
+    WORD("name", struct cw_raw_site, name),           WORD("id", struct cw_raw_site, id),
+    WORD("directory", struct cw_raw_site, directory), WORD("control", struct cw_raw_site, control),
+    WORD("witness", struct cw_raw_site, witness),     CYAML_FIELD_END};
 static const cyaml_schema_value_t site_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct cw_raw_site, site_fields)};
 
@@ -50,15 +56,36 @@ static const cyaml_schema_field_t security_fields[] = {
     WORD("key", __typeof__(*((struct cw_raw_config *)0)->security), key),
     WORD("authority", __typeof__(*((struct cw_raw_config *)0)->security), authority),
     WORD("revocations", __typeof__(*((struct cw_raw_config *)0)->security), revocations), CYAML_FIELD_END};
+static const cyaml_schema_value_t word_schema = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, CYAML_UNLIMITED)};
 static const cyaml_schema_field_t lcores_fields[] = {
-    WORD("net", __typeof__(*((struct cw_raw_config *)0)->lcores), net),
+    CYAML_FIELD_SEQUENCE_COUNT("net", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                               __typeof__(*((struct cw_raw_config *)0)->lcores), net, net_count, &word_schema,
+                               1, CW_CONFIG_LANES_MAX),
     WORD("store", __typeof__(*((struct cw_raw_config *)0)->lcores), store), CYAML_FIELD_END};
+static const cyaml_schema_field_t etcd_fields[] = {
+    CYAML_FIELD_SEQUENCE_COUNT("endpoints", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                               __typeof__(*((struct cw_raw_config *)0)->etcd), endpoints, endpoints_count,
+                               &word_schema, 1, CW_CONFIG_ETCD_MAX),
+    WORD("prefix", __typeof__(*((struct cw_raw_config *)0)->etcd), prefix),
+    WORD("certificate", __typeof__(*((struct cw_raw_config *)0)->etcd), certificate),
+    WORD("key", __typeof__(*((struct cw_raw_config *)0)->etcd), key),
+    WORD("authority", __typeof__(*((struct cw_raw_config *)0)->etcd), authority),
+    CYAML_FIELD_END};
+static const cyaml_schema_field_t break_glass_fields[] = {
+    WORD("threshold", __typeof__(*((struct cw_raw_config *)0)->break_glass), threshold),
+    WORD("cluster", __typeof__(*((struct cw_raw_config *)0)->break_glass), cluster),
+    CYAML_FIELD_SEQUENCE_COUNT("keys", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                               __typeof__(*((struct cw_raw_config *)0)->break_glass), keys, keys_count,
+                               &word_schema, 1, CW_CONFIG_OPERATOR_KEYS),
+    CYAML_FIELD_END};
 static const cyaml_schema_field_t memory_fields[] = {
     WORD("payload_mb", __typeof__(*((struct cw_raw_config *)0)->memory), payload_mb),
     WORD("receive_mb", __typeof__(*((struct cw_raw_config *)0)->memory), receive_mb), CYAML_FIELD_END};
 static const cyaml_schema_field_t sockets_fields[] = {
     WORD("mode", __typeof__(*((struct cw_raw_config *)0)->sockets), mode),
-    WORD("group", __typeof__(*((struct cw_raw_config *)0)->sockets), group), CYAML_FIELD_END};
+    WORD("group", __typeof__(*((struct cw_raw_config *)0)->sockets), group),
+    WORD("operators", __typeof__(*((struct cw_raw_config *)0)->sockets), operators), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t config_fields[] = {
     WORD("node", struct cw_raw_config, node),
@@ -75,14 +102,41 @@ static const cyaml_schema_field_t config_fields[] = {
     PART("sockets", sockets, sockets_fields),
     WORD("engine_socket", struct cw_raw_config, engine_socket),
     WORD("control_socket", struct cw_raw_config, control_socket),
+    WORD("control_address", struct cw_raw_config, control_address),
+    WORD("metrics_address", struct cw_raw_config, metrics_address),
+    WORD("metrics_token", struct cw_raw_config, metrics_token),
     WORD("store", struct cw_raw_config, store),
+    PART("etcd", etcd, etcd_fields),
+    PART("break_glass", break_glass, break_glass_fields),
     WORD("lease_seconds", struct cw_raw_config, lease_seconds),
+    WORD("on_store_loss", struct cw_raw_config, on_store_loss),
     WORD("duplicate_latency", struct cw_raw_config, duplicate_latency),
     CYAML_FIELD_SEQUENCE_COUNT("paths", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct cw_raw_config, paths,
                                paths_count, &path_schema, 0, CW_CONFIG_PATHS_MAX),
     CYAML_FIELD_END};
 static const cyaml_schema_value_t config_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct cw_raw_config, config_fields)};
+
+/* With brackets around a single value that stands for a list, which libcyaml does not know: a number of
+ * characters from the beginning, as libyaml counts them. The caller frees. */
+static char *with_brackets(const char *text, size_t length, const struct cw_yaml_lines *lines,
+                           size_t *to_length)
+{
+    char *to = malloc(length + 2);
+    size_t used = 0, characters = 0;
+    for (size_t at = 0; to != NULL && at <= length; at++) {
+        bool begins = at == length || ((uint8_t)text[at] & 0xc0) != 0x80;
+        if (begins && characters == lines->single_begin)
+            to[used++] = '[';
+        if (begins && characters == lines->single_end)
+            to[used++] = ']';
+        characters += begins;
+        if (at < length)
+            to[used++] = text[at];
+    }
+    *to_length = used;
+    return to;
+}
 
 /* The walk has held the document against the same table: what libcyaml still minds is rare, and said. */
 static struct cw_raw_config *load_raw(const char *text, size_t length, struct cw_config_mistakes *mistakes)
@@ -122,8 +176,11 @@ enum cw_status cw_node_config_parse(const char *text, size_t length, bool look_a
         cw_config_mistake_add(mistakes, 0, "no memory");
         return CW_INVALID;
     }
-    if (cw_yaml_lines_walk(text, length, &config_schema, lines, mistakes))
-        raw = load_raw(text, length, mistakes);
+    if (cw_yaml_lines_walk(text, length, &config_schema, lines, mistakes)) {
+        char *fitting = lines->has_single ? with_brackets(text, length, lines, &length) : NULL;
+        raw = load_raw(fitting ? fitting : text, length, mistakes);
+        free(fitting);
+    }
     if (raw) {
         cw_config_check_meaning(raw, lines, look_at_files, config, mistakes);
         cyaml_free(&options, &config_schema, raw, 0);
@@ -134,6 +191,24 @@ enum cw_status cw_node_config_parse(const char *text, size_t length, bool look_a
 }
 
 /* Whole file, ended by a 0; NULL with errno. The caller frees. */
+static_assert((CW_CONFIG_PACKETS_FIXED_MIN & (CW_CONFIG_PACKETS_FIXED_MIN - 1)) == 0 &&
+                  (CW_CONFIG_PACKETS_ADAPTIVE_MIN & (CW_CONFIG_PACKETS_ADAPTIVE_MIN - 1)) == 0 &&
+                  (CW_CONFIG_PACKETS_MAX & (CW_CONFIG_PACKETS_MAX - 1)) == 0 &&
+                  (CW_CONFIG_PACKETS_ASKED_MAX & (CW_CONFIG_PACKETS_ASKED_MAX - 1)) == 0,
+              "doubling the least ends at a power of two that is not above the most");
+
+uint32_t cw_config_packets_in_flight(const struct cw_config_path *path)
+{
+    bool is_asked = path->in_flight_bytes != 0, is_fixed = path->rate_control == CW_CONFIG_RATE_FIXED;
+    uint64_t of_rate = path->rate_bits_per_second / 8 * CW_CONFIG_IN_FLIGHT_MS / 1000;
+    uint64_t wanted = (is_asked ? path->in_flight_bytes : of_rate) / path->mtu;
+    uint32_t most = is_asked ? CW_CONFIG_PACKETS_ASKED_MAX : CW_CONFIG_PACKETS_MAX;
+    uint32_t packets = is_fixed ? CW_CONFIG_PACKETS_FIXED_MIN : CW_CONFIG_PACKETS_ADAPTIVE_MIN;
+    while (packets < wanted && packets < most)
+        packets *= 2;
+    return packets;
+}
+
 static char *read_file(const char *file, size_t *length)
 {
     FILE *from = fopen(file, "re");

@@ -10,28 +10,42 @@ struct cw_raw_endpoint {
 };
 
 struct cw_raw_path {
-    char *name, *remote, *remote_node, *device, *mtu, *vlan, *shared, *rate, *rate_control, *fec;
+    char *name, *remote, *remote_node, *device, *mtu, *vlan, *shared, *follow, *rate, *rate_control,
+        *circuit_loss, *circuit_delay, *in_flight, *fec;
     struct cw_raw_endpoint *local, *peer;
 };
 
 struct cw_raw_site {
-    char *name, *id, *directory;
+    char *name, *id, *directory, *control, *witness;
 };
 
 struct cw_raw_config {
     char *node, *site, *directory, *storage, *cluster_key, *poll, *engine_socket, *control_socket, *store,
-        *lease_seconds, *duplicate_latency;
+        *lease_seconds, *on_store_loss, *duplicate_latency, *control_address, *metrics_address,
+        *metrics_token;
     struct {
         char *certificate, *key, *authority, *revocations;
     } * security;
     struct {
-        char *net, *store;
+        char **net; /* a single value in the file is a list of one here */
+        uint32_t net_count;
+        char *store;
     } * lcores;
     struct {
         char *payload_mb, *receive_mb;
     } * memory;
     struct {
-        char *mode, *group;
+        char **endpoints;
+        uint32_t endpoints_count;
+        char *prefix, *certificate, *key, *authority;
+    } * etcd;
+    struct {
+        char *threshold, *cluster;
+        char **keys;
+        uint32_t keys_count;
+    } * break_glass;
+    struct {
+        char *mode, *group, *operators;
     } * sockets;
     struct cw_raw_site *sites;
     uint32_t sites_count;
@@ -43,3 +57,26 @@ struct cw_raw_config {
 void cw_config_check_meaning(const struct cw_raw_config *raw, const struct cw_yaml_lines *lines,
                              bool look_at_files, struct cw_node_config *config,
                              struct cw_config_mistakes *mistakes);
+
+/* address.c. mac: unicast, "02:00:00:00:00:01". ip: of one host, neither unspecified nor of a group, and no
+ * IPv4 address in the clothes of IPv6. host: an address, and maybe the bits of its network behind a slash: at
+ * least one, and not all (without: *prefix_bits stays as it is). */
+bool cw_config_parse_mac(const char *text, uint8_t mac[6]);
+bool cw_config_parse_ip(const char *text, struct cw_ip *ip);
+bool cw_config_parse_host(const char *text, struct cw_ip *ip, uint8_t *prefix_bits);
+/* "https://HOST:PORT"; http only to this machine, as nothing goes over a wire in clear. */
+bool cw_config_parse_url(const char *text);
+
+/* One more mistake: "PATH is VALUE: expected WORDS", or "PATH is missing: expected WORDS". */
+void cw_config_expected(struct cw_config_mistakes *mistakes, const struct cw_yaml_lines *lines,
+                        const char *path, const char *value, const char *words);
+
+/* config_break_glass.c */
+void cw_config_check_break_glass(const struct cw_raw_config *raw, const struct cw_yaml_lines *lines,
+                                 struct cw_node_config *config, struct cw_config_mistakes *mistakes);
+/* config_etcd.c */
+void cw_config_check_lease(const struct cw_raw_config *raw, const struct cw_yaml_lines *lines,
+                           struct cw_node_config *config, struct cw_config_mistakes *mistakes);
+/* After security. */
+void cw_config_check_etcd(const struct cw_raw_config *raw, const struct cw_yaml_lines *lines,
+                          struct cw_node_config *config, struct cw_config_mistakes *mistakes);

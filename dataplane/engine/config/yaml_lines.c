@@ -86,7 +86,7 @@ static const cyaml_schema_field_t *find_field(const cyaml_schema_value_t *schema
 static void say_unknown(struct walk *walk, const cyaml_schema_value_t *schema, const char *path,
                         uint32_t line)
 {
-    char keys[200] = "";
+    char keys[320] = "";
     size_t used = 0;
     for (const cyaml_schema_field_t *field = schema->mapping.fields; field->key; field++) {
         int n = snprintf(keys + used, sizeof keys - used, "%s%s", used ? ", " : "", field->key);
@@ -191,6 +191,20 @@ static const char *shape_wanted(const cyaml_schema_value_t *schema)
                                             : "a single value";
 }
 
+/* Then it is remembered where it stands. */
+static bool is_single_of_list(struct walk *walk, const yaml_event_t *event,
+                              const cyaml_schema_value_t *schema)
+{
+    struct cw_yaml_lines *lines = walk->lines;
+    if (event->type != YAML_SCALAR_EVENT || schema->type != CYAML_SEQUENCE ||
+        schema->sequence.entry->type != CYAML_STRING || lines->has_single)
+        return false;
+    lines->has_single = true;
+    lines->single_begin = event->start_mark.index;
+    lines->single_end = event->end_mark.index;
+    return true;
+}
+
 static bool shape_fits(const yaml_event_t *event, const cyaml_schema_value_t *schema)
 {
     return strcmp(shape_of(event), shape_wanted(schema)) == 0;
@@ -202,6 +216,8 @@ static bool walk_value(struct walk *walk, yaml_event_t *event, const cyaml_schem
 {
     bool ok;
     remember(walk, path, line_of(event));
+    if (is_single_of_list(walk, event, schema))
+        return skip_value(walk, event);
     if (!shape_fits(event, schema) || walk->depth == CW_YAML_DEPTH_MAX) {
         cw_config_mistake_add(walk->mistakes, line_of(event), "%s is %s: expected %s",
                               *path ? path : "the document", shape_of(event), shape_wanted(schema));
@@ -259,6 +275,7 @@ bool cw_yaml_lines_walk(const char *text, size_t length, const cyaml_schema_valu
     struct walk walk = {.lines = lines, .mistakes = mistakes};
     uint32_t before = mistakes->count;
     lines->count = 0;
+    lines->has_single = false;
     if (!yaml_parser_initialize(&walk.parser)) {
         cw_config_mistake_add(mistakes, 0, "no memory for the YAML parser");
         return false;

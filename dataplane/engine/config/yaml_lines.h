@@ -4,6 +4,8 @@
  * made by one walk over libyaml's events. The walk also holds the document against a libcyaml schema and
  * names every unknown key, missing list, repeated key and value of the wrong shape, each with its line,
  * which libcyaml cannot (it stops at the first and keeps no positions in what it loaded).
+ *
+ * Where a list of single values is wanted, a single value will do, once in a document.
  */
 #pragma once
 
@@ -17,6 +19,8 @@
 
 struct cw_yaml_lines {
     uint32_t count;
+    bool has_single; /* a value that stands for a list of it: its characters, from the beginning */
+    size_t single_begin, single_end;
     struct {
         char path[CW_YAML_PATH_SIZE];
         uint32_t line;

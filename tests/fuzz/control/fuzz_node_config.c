@@ -16,7 +16,8 @@ const size_t cw_fuzz_input_max = CW_FUZZ_TEXT_MAX;
 static const char *const seeds[] = {
     HEAD,
     HEAD "poll: adaptive\nlcores: {net: 0, store: 1}\nmemory: {payload_mb: 64, receive_mb: 64}\n"
-         "sockets: {mode: \"0660\", group: disk}\nlease_seconds: 5\nduplicate_latency: false\nengine_socket: /a\ncontrol_socket: /b\n",
+         "sockets: {mode: \"0660\", group: disk}\nlease_seconds: 5\non_store_loss: "
+         "freeze\nduplicate_latency: false\nengine_socket: /a\ncontrol_socket: /b\n",
     HEAD "paths:\n  - name: wan0\n    remote: west\n    device: net_memif0\n    mtu: 1500\n    rate: 10gbit\n"
          "    local: {mac: \"02:ca:00:00:00:01\", ip: 10.77.0.1, port: 7400}\n"
          "    peer: {mac: \"02:ca:00:00:00:02\", ip: 10.77.0.2, port: 7400}\n"

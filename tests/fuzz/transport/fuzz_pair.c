@@ -94,6 +94,31 @@ static void authenticate(struct cw_pair *of, int side)
 /* ---- what always holds -----------------------------------------------------------------------------------
  */
 
+/* Blocks, and what was given back, are what they say. */
+static void check_repairs(const struct cw_path *p)
+{
+    uint32_t early = 0;
+    if (!cw_session_fec_is_on(p))
+        return;
+    CW_ASSERT(cw_fec_sender_is_valid(&p->fec->sender));
+    CW_ASSERT(cw_fec_receiver_is_valid(&p->fec->receiver));
+    CW_ASSERT(p->fec->news_count <= CW_FEC_NEWS_MAX);
+    for (uint32_t i = 0; i < p->fec->news_count; i++) {
+        early += p->fec->news[i].is_early;
+        CW_ASSERT(p->fec->news[i].times_left >= 1 && p->fec->news[i].times_left <= CW_FEC_NEWS_TIMES);
+    }
+    CW_ASSERT(early == p->fec->early_count);
+}
+
+static void check_held(const struct cw_path *p)
+{
+    uint32_t held = 0;
+    for (const struct cw_lost *lost = cw_inflight_oldest_lost(&p->inflight); lost;
+         lost = cw_inflight_lost_after(&p->inflight, lost))
+        held += lost->is_held;
+    CW_ASSERT(held == (p->fec ? p->fec->held_count : 0));
+}
+
 static void check_limits(int side)
 {
     const struct cw_pair_side *p = &pair->sides[side];
@@ -102,8 +127,11 @@ static void check_limits(int side)
     CW_ASSERT(cw_pair_counter(pair, side, CW_SESSION_DROP_CREDIT) == 0);
     CW_ASSERT(cw_pair_counter(pair, side, CW_SESSION_FEC_BAD) == 0);
     for (uint32_t i = 0; i < p->config.path_count; i++) {
-        CW_ASSERT(s->paths[i].inflight.outstanding.count <= p->config.paths[i].packets_in_flight_max);
-        CW_ASSERT(s->paths[i].inflight.lost.count <= CW_LOST_REMEMBERED);
+        CW_ASSERT(s->paths[i].inflight.outstanding_count <= p->config.paths[i].packets_in_flight_max);
+        CW_ASSERT(s->paths[i].inflight.lost_count <= CW_LOST_REMEMBERED);
+        CW_ASSERT(cw_inflight_is_valid(&s->paths[i].inflight));
+        check_held(&s->paths[i]);
+        check_repairs(&s->paths[i]);
     }
     CW_ASSERT(s->send.open_count <= p->config.messages_max);
     CW_ASSERT(s->event_tail - s->event_head <= s->event_mask);

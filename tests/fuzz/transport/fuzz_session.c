@@ -136,22 +136,31 @@ static void rewind_to(bool is_up)
     world.seed = is_up ? 100 : 0; /* never one that the session has used */
 }
 
-/* As the peer of `side` would seal it. The IV steps beyond the peer's own, which goes on unaware. */
+/* As the peer of `side` would seal it. The IV steps ahead, and the peer goes on from there: one that hears of
+ * numbers that it has not sent ends the session. */
 static void sealed(int side, const uint8_t *bytes, size_t length)
 {
     uint8_t datagram[CW_PACKET_OVERHEAD + DATAGRAM_MAX], nonce[CW_PACKET_IV_SIZE];
     uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
-    struct cw_lane *lane = world.sessions[!side]->paths[0].live;
-    if (length < 4 || length - 4 > DATAGRAM_MAX || !lane->is_ready)
+    struct cw_path *from = &world.sessions[!side]->paths[0];
+    struct cw_sa *sa = from->live;
+    if (length < 4 || length - 4 > DATAGRAM_MAX || !sa->is_ready)
         return;
     static const uint8_t types[] = {CW_PACKET_DATA, CW_PACKET_CONTROL, CW_PACKET_REPAIR, CW_PACKET_CONTROL};
-    struct cw_packet packet = {.spi = lane->spi_out,
-                               .iv = lane->next_iv,
+    struct cw_packet packet = {.spi = sa->spi_out,
+                               .iv = sa->next_iv,
                                .type = types[bytes[0] & 3],
                                .stream = bytes[1],
-                               .position = bytes[2] & 7,
                                .length = (uint16_t)(length - 4)};
     packet.iv += 1000 + bytes[3];
+    if (from->state != CW_PATH_UNUSED)
+        from->inflight.next_number = sa->next_iv = packet.iv + 1;
+    if (packet.type == CW_PACKET_CONTROL)
+        packet.stream = 0;
+    if (packet.type == CW_PACKET_DATA)
+        packet.position = bytes[2] & 7;
+    if (packet.type == CW_PACKET_REPAIR)
+        packet.position = bytes[2] & (CW_PACKET_PATHS_MAX - 1);
     if (packet.type != CW_PACKET_CONTROL) {
         packet.fec_repairs = bytes[0] >> 2 & 3;
         packet.fec_index = packet.fec_repairs ? bytes[0] >> 4 : 0;
@@ -162,10 +171,11 @@ static void sealed(int side, const uint8_t *bytes, size_t length)
     memcpy(payload, bytes + 4, length - 4);
     cw_packet_encode(&packet, datagram);
     cw_packet_nonce(datagram, nonce);
-    cw_aead_ipsecmb()->seal(lane->key_out, payload, payload, packet.length, nonce, datagram,
+    cw_aead_ipsecmb()->seal(sa->key_out, payload, payload, packet.length, nonce, datagram,
                             CW_PACKET_HEADER_SIZE, payload + packet.length);
-    cw_session_on_datagram(world.sessions[side], 0, datagram, packet.length + CW_PACKET_OVERHEAD,
-                           world.now_ns);
+    uint64_t where = bytes[1] & 0x30 ? 0 : bytes[1] >> 6; /* mostly from where it was */
+    cw_session_on_datagram_from(world.sessions[side], 0, where, false, datagram,
+                                packet.length + CW_PACKET_OVERHEAD, world.now_ns);
 }
 
 static void raw(int side, const uint8_t *bytes, size_t length)
@@ -185,6 +195,15 @@ static void message(int side, uint8_t more, size_t length)
         world.open[side]++;
 }
 
+static void check_held(const struct cw_path *p)
+{
+    uint32_t held = 0;
+    for (const struct cw_lost *lost = cw_inflight_oldest_lost(&p->inflight); lost;
+         lost = cw_inflight_lost_after(&p->inflight, lost))
+        held += lost->is_held;
+    CW_ASSERT(held == (p->fec ? p->fec->held_count : 0));
+}
+
 /* A peer that means ill can make a session believe much, but not hold more than it has. */
 static void check_limits(int side)
 {
@@ -192,8 +211,10 @@ static void check_limits(int side)
     CW_ASSERT(world.open[side] <= s->config.messages_max);
     CW_ASSERT(s->send.open_count <= world.open[side]);
     for (uint32_t i = 0; i < s->config.path_count; i++) {
-        CW_ASSERT(s->paths[i].inflight.outstanding.count <= s->config.paths[i].packets_in_flight_max);
-        CW_ASSERT(s->paths[i].inflight.lost.count <= CW_LOST_REMEMBERED);
+        CW_ASSERT(s->paths[i].inflight.outstanding_count <= s->config.paths[i].packets_in_flight_max);
+        CW_ASSERT(s->paths[i].inflight.lost_count <= CW_LOST_REMEMBERED);
+        CW_ASSERT(cw_inflight_is_valid(&s->paths[i].inflight));
+        check_held(&s->paths[i]);
     }
     CW_ASSERT(s->event_head == s->event_tail && s->state_events == 0);
     for (uint32_t c = 0; c < CW_CLASS_COUNT; c++) {
@@ -257,9 +278,12 @@ static size_t a_frame(struct cw_rng *rng, uint8_t *at)
     struct cw_ack ack = {.delay_ns = 1, .range_count = 1};
     struct cw_recovered_list recovered = {.count = 2, .numbers = {1 + cw_rng_below(rng, 8), 2}};
     uint64_t granted[CW_CLASS_COUNT] = {cw_rng_below(rng, 20), cw_rng_below(rng, 20), cw_rng_below(rng, 20)};
-    switch (cw_rng_below(rng, 8)) {
+    switch (cw_rng_below(rng, 9)) {
     case 0:
         return cw_frame_write_ping(at);
+    case 8:
+        return cw_frame_write_value(at, cw_rng_below(rng, 2) ? CW_FRAME_CHALLENGE : CW_FRAME_RESPONSE,
+                                    cw_rng_below(rng, 8));
     case 3:
         return cw_frame_write_recovered(at, &recovered);
     case 1:
@@ -267,8 +291,9 @@ static size_t a_frame(struct cw_rng *rng, uint8_t *at)
     case 2:
         return cw_rng_below(rng, 4) ? 0 : cw_frame_write_close(at, (uint8_t)cw_rng_below(rng, 8));
     default:
-        ack.ranges[0].first = 1 + cw_rng_below(rng, 8);
-        ack.ranges[0].last = ack.ranges[0].first + cw_rng_below(rng, 8);
+        ack.ranges[0].first =
+            1 + cw_rng_below(rng, cw_rng_below(rng, 8) ? 3 : 8); /* mostly one that was sent */
+        ack.ranges[0].last = ack.ranges[0].first + cw_rng_below(rng, 2);
         return cw_frame_write_ack(at, &ack);
     }
 }

@@ -8,6 +8,7 @@ driven by its socket alone.
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,8 +20,12 @@ SITES = ["east", "west"]
 KEY = bytes(range(32))
 
 
-def wait_for(what, condition, seconds=60.0):
+LIMIT_SECONDS = 60.0  # of a wait that says nothing else; an emulated machine sets more
+
+
+def wait_for(what, condition, seconds=None):
     """Polls until the condition holds and returns its value."""
+    seconds = seconds or LIMIT_SECONDS
     end = time.monotonic() + seconds
     last = None
     while time.monotonic() < end:
@@ -86,7 +91,7 @@ class Connection:
                 self.answers[message["id"]] = message
                 self.arrived.notify_all()
 
-    def call(self, method, timeout=20.0, **params):
+    def call(self, method, timeout=60.0, **params):
         self.next_id += 1
         mine = self.next_id
         self._send({"jsonrpc": "2.0", "id": mine, "method": method, "params": params})
@@ -160,7 +165,7 @@ class Store:
 
 
 class Engine:
-    def __init__(self, rig, site, two_threads=False, poll="adaptive"):
+    def __init__(self, rig, site, net_lcores=0, poll="adaptive", on_store_loss="freeze"):
         self.rig = rig
         self.site = site
         self.directory = os.path.join(rig.directory, site)
@@ -169,28 +174,31 @@ class Engine:
         self.log = os.path.join(self.directory, "engine.log")
         self.process = None
         self.rpc = None
+        self.on_store_loss = on_store_loss
         os.makedirs(os.path.join(self.directory, "storage"), mode=0o700)
         with open(self.config, "w") as file:
-            file.write(self._yaml(two_threads, poll))
+            file.write(self._yaml(net_lcores, poll))
 
-    def _yaml(self, two_threads, poll):
+    def _yaml(self, net_lcores, poll):
         own = SITES.index(self.site)
         other = 1 - own
         role = "server" if own == 0 else "client"
         sites = "".join(f"  - {{name: {name}, id: {i}, directory: {self.rig.directory}/{name}}}\n"
                         for i, name in enumerate(SITES))
+        net = list(range(1, 1 + net_lcores)) if net_lcores > 1 else net_lcores
         return (f"site: {self.site}\nsites:\n{sites}directory: {self.directory}\n"
                 f"store: {self.rig.directory}/store.db\ncluster_key: {self.rig.directory}/cluster.key\n"
-                f"poll: {poll}\nlcores: {{net: {1 if two_threads else 0}, store: 0}}\n"
+                f"poll: {poll}\nlcores: {{net: {net}, store: 0}}\n"
                 f"memory: {{payload_mb: 32, receive_mb: 32}}\n"
+                f"lease_seconds: {self.rig.store.lease_ms // 1000}\non_store_loss: {self.on_store_loss}\n"
                 f"paths:\n  - name: wan0\n    remote: {SITES[other]}\n"
                 f"    device: net_memif0,role={role},id=0,socket={self.rig.directory}/link.sock,socket-abstract=no\n"
                 f"    mtu: 1500\n"
                 f"    local: {{mac: \"02:ca:00:00:00:0{own + 1}\", ip: 10.77.0.{own + 1}, port: 7400}}\n"
                 f"    peer: {{mac: \"02:ca:00:00:00:0{other + 1}\", ip: 10.77.0.{other + 1}, port: 7400}}\n")
 
-    def start(self):
-        environment = dict(os.environ, CAUSEWAY_ABORT_ON_ALLOCATION="1")
+    def start(self, **more):
+        environment = dict(os.environ, CAUSEWAY_ABORT_ON_ALLOCATION="1", **more)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([self.rig.program, "--config", self.config], stdout=log, stderr=log,
                                             env=environment)
@@ -202,7 +210,7 @@ class Engine:
             if self.process.poll() is not None:
                 raise AssertionError(f"{self.site} ended with {self.process.returncode}:\n{self.tail()}")
             return Connection(self.socket, lambda method, params: self.rig.store.request(self.site, method, params))
-        self.rpc = wait_for(f"{self.site} serves its socket", attempt, 20)
+        self.rpc = wait_for(f"{self.site} serves its socket", attempt)
         self.rpc.call("control.register")
 
     def tail(self, lines=40):
@@ -216,7 +224,7 @@ class Engine:
 
     def stop(self):
         self.rpc.call("engine.stop")
-        code = self.process.wait(timeout=20)
+        code = self.process.wait(timeout=60)
         assert code == 0, f"{self.site} ended with {code}:\n{self.tail()}"
         self.rpc.close()
 
@@ -230,8 +238,9 @@ class Engine:
         return None
 
     def attach(self, group=1, mode="sync", create=True, journal_mb=64, **more):
-        return self.rpc.call("group.attach", timeout=60, group=group, name=f"g{group}", mode=mode, min_in_sync=0,
+        return self.rpc.call("group.attach", group=group, name=f"g{group}", mode=mode, min_in_sync=0,
                              replica_timeout_ms=more.get("replica_timeout_ms", 2000), sites=SITES,
+                             epoch=self.rig.store.row(group)["epoch"],
                              journal={"path": f"{self.directory}/storage/g{group}.journal",
                                       "size": journal_mb << 20, "create": create})
 
@@ -239,7 +248,7 @@ class Engine:
         return f"{self.directory}/g{group}v{volume}.sock"
 
     def volume(self, group=1, volume=0, size=16 << 20, create=True, base="0"):
-        return self.rpc.call("volume.attach", timeout=60, group=group, volume=volume, name=f"v{volume}", size=size,
+        return self.rpc.call("volume.attach", group=group, volume=volume, name=f"v{volume}", size=size,
                              path=f"{self.directory}/storage/g{group}v{volume}.img", create=create, base=base,
                              thin=False, socket=self.nbd_socket(group, volume), block_size=512)
 
@@ -249,7 +258,7 @@ class Engine:
                              reign=os.urandom(8).hex().lstrip("0") or "1", accept_loss=accept_loss,
                              inconsistent=False)
 
-    def wait_role(self, role, group=1, seconds=15.0):
+    def wait_role(self, role, group=1, seconds=None):
         def there():
             now = self.group(group)
             if now and now.get("refusal"):
@@ -271,25 +280,26 @@ class Engine:
 
 
 class Rig:
-    """with Rig(program) as rig: rig.east, rig.west"""
+    """with Rig(program) as rig: rig.east, rig.west. net_lcores: 0: the store's thread is the net's, too."""
 
-    def __init__(self, program, two_threads=False, poll="adaptive", lease_ms=5000):
+    def __init__(self, program, net_lcores=0, poll="adaptive", lease_ms=5000, on_store_loss="freeze"):
         self.program = program
         self.directory = tempfile.mkdtemp(prefix="cw-engine-", dir="/tmp")
         self.store = Store(lease_ms)
         with open(os.open(os.path.join(self.directory, "cluster.key"), os.O_CREAT | os.O_WRONLY, 0o600), "wb") as key:
             key.write(KEY)
-        self.engines = [Engine(self, site, two_threads, poll) for site in SITES]
+        self.engines = [Engine(self, site, net_lcores, poll, on_store_loss) for site in SITES]
         self.east, self.west = self.engines
 
-    def start(self):
+    def start(self, **more):
         for engine in self.engines:
-            engine.start()
+            engine.start(**more if engine is self.east else {})
         for engine in self.engines:
             wait_for(f"{engine.site}: the path is up", lambda e=engine: e.status()["paths"][0]["up"])
         return self
 
     def __enter__(self):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of __exit__
         return self
 
     def __exit__(self, kind, error, trace):
@@ -300,7 +310,7 @@ class Rig:
             if kind is not None and os.path.exists(engine.log):
                 print(f"---- {engine.site}\n{engine.tail()}", file=sys.stderr)
         bad = self.sanitizer_lines() if kind is None else []
-        if kind is None or not os.environ.get("CAUSEWAY_KEEP"):
+        if kind is None or not os.environ.get("CW_KEEP"):
             shutil.rmtree(self.directory, ignore_errors=True)
         if bad:
             raise AssertionError("a sanitizer spoke up: " + "; ".join(bad[:5]))

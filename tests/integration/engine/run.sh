@@ -5,6 +5,6 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 failed=0
 for test in "$here"/test_*.py; do
-    timeout 600 /usr/bin/python3 "$test" "$1/dataplane/engine/causeway-engine" || failed=1
+    timeout 1800 /usr/bin/python3 "$test" "$1/dataplane/engine/causeway-engine" || failed=1
 done
 exit "$failed"

@@ -52,7 +52,7 @@ def test_certificates(build):
         said = says(lab, "west is refused", "revoked", "cert issue")
         says(lab, "path wan0 to west is down", "certificate")
         says(lab, "own certificate will be refused", "revoked")
-        lab.wait_health("db", "unprotected", site="east", limit=40)
+        lab.wait_health("db", "unprotected", site="east")
         goes_on(lab, w, "writes go on alone")
         lab.wait("each attempt is counted", lambda: refused(lab, "east", "revoked") >= 3)
         minutes = (time.monotonic() - since) / 60

@@ -45,7 +45,7 @@ def can_loop():
 def refused_while_copied(lab, east, west):
     """The copy onto a device is cut short by the death of its source: not promotable, and said; then it goes on."""
     lab.run("volume", "create", "db/v", "--path", f"east={east}", "--path", f"west={west}", "--overwrite", "west")
-    lab.wait("the copy is under way", lambda: lab.engine_group("west", "db")["image"] == "broken", 20)
+    lab.wait("the copy is under way", lambda: lab.engine_group("west", "db")["image"] == "broken")
     lab.run("lab", "kill", "east")
     for more in ((), ("--accept-loss",)):
         p = lab.try_run("promote", "db", "--site", "west", *more)

@@ -104,7 +104,9 @@ def half_copied(lab):
     known = w.acknowledged
     lab.run("lab", "cut", "east", "west")
     w.fill("east")
-    lab.run("resync", "db", "--site", "west")
+    lab.wait_state("db", "disconnected", "west")
+    words = lab.run("resync", "db", "--site", "west")
+    expect("nothing is copied yet" in words, f"west is cut off: {words}")
     lab.run("lab", "heal")
     wait_copying(lab, "west", 2 << 20)
     return w, known
@@ -159,6 +161,7 @@ def test_no_old_image(build):
         wait_copying(lab, "west", 1 << 20)
         lab.run("lab", "kill", "east")
         expect(lab.engine_group("west", "db")["old_image"] is None, "no old image")
+        lab.wait("east is missed", lambda: not lab.status("west")["sites"][0]["alive"])  # else that is why it is refused
         for more in ((), ("--accept-loss",)):
             p = lab.try_run("promote", "db", "--site", "west", *more)
             expect(p.returncode == 3 and "whole" in p.stderr and "--inconsistent" in p.stderr,

@@ -34,7 +34,7 @@ class PowerDisk:
 
     def on(self):
         socket, shown = self.folder + "/socket", self.folder + "/mount/disk"
-        self.start("nbdkit", "-f", "-U", socket, "--filter=cache", "file", self.folder + "/medium", "cache=writeback")
+        self.start("nbdkit", "-f", "-U", socket, *self.served())
         self.wait(socket)
         self.start("nbdfuse", shown, f"nbd+unix:///?socket={socket}")
         self.wait(shown)
@@ -44,6 +44,10 @@ class PowerDisk:
             except FileExistsError:
                 pass
         shell("losetup", self.device, shown)
+
+    def served(self):
+        """What nbdkit makes of the medium."""
+        return "--filter=cache", "file", self.folder + "/medium", "cache=writeback"
 
     def start(self, *words):
         with open(self.folder + "/log", "a") as log:

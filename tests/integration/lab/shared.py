@@ -45,7 +45,7 @@ def kernel_s_own(lab):
     """East's kernel sends west's a few MiB by TCP."""
     def make(call, *args):
         s = socket.socket()
-        s.settimeout(30)
+        s.settimeout(60)
         getattr(s, call)(*args)
         return s
     listener = in_space(place(lab, "east")[0], lambda: make("bind", (ADDRESS["east"], 7400)))

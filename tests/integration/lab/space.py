@@ -76,11 +76,11 @@ def test_disk_full(build):
             writers[name].start()
         told = {}
         for name in ("vw", "jw"):
-            lab.wait_health(name, "unprotected", site="east", limit=40)
+            lab.wait_health(name, "unprotected", site="east")
             before = writers[name].acknowledged
             lab.wait(f"{name} goes on alone", lambda: writers[name].acknowledged > before + 5)
         for name in ("ve", "je"):
-            lab.wait_health(name, "down", site="east", limit=40)
+            lab.wait_health(name, "down", site="east")
         for name, w in writers.items():
             w.stop()
             g = lab.group(name, "east")
@@ -111,7 +111,7 @@ def fill_ring(lab, uri):
                 pass
         j = lab.engine_group("east", "db")["journal"]
         return j["used_bytes"] > 0.9 * j["bytes"] and j
-    lab.wait("the ring is full", full, 30)
+    lab.wait("the ring is full", full)
     return clients, buffers
 
 

@@ -146,7 +146,7 @@ def test_tls(build):
         try:  # a client whose request hangs keeps nothing open
             held.aio_pread(nbd.Buffer(512), 0)
             lab.run("volume", "detach", "db/a", "--nbd-tls")
-            lab.wait("the port is closed, nbdkit gone", lambda: not is_open(port) and not nbdkits(lab, port), 20)
+            lab.wait("the port is closed, nbdkit gone", lambda: not is_open(port) and not nbdkits(lab, port))
         finally:
             os.kill(engine, signal.SIGCONT)
         load.check(w, [lab.uri("db", "a", "west")], w.acknowledged)
@@ -155,7 +155,8 @@ def test_tls(build):
 
 def test_tls_revoked(build):
     """A list of revocations that is copied while nbdkit runs ends the session of who is revoked and keeps him out,
-    others come back, and so do they after a renewal; without a list nothing is served."""
+    others come back, and so do they after a renewal; without a list, or with another authority's, nothing is
+    served."""
     with Lab(build) as lab:
         group(lab, "db", volumes=(("a", "16M"),))
         port, ours = free_port(), Authority(lab.dir, "ours")
@@ -166,6 +167,15 @@ def test_tls_revoked(build):
         expect(refusal.returncode == 2 and "ca-crl.pem" in refusal.stderr and "copy" in refusal.stderr,
                f"a directory without a list: {refusal}")
         os.rename(server + "/away", server + "/ca-crl.pem")
+        os.mkdir(lab.dir + "/again")
+        others = {"another's list": Authority(lab.dir, "theirs").revocations,
+                  "a list of another authority of the same name": Authority(lab.dir + "/again", "ours").revocations,
+                  "no list": server + "/ca-cert.pem"}
+        for what, crl in others.items():
+            shell("cp", crl, server + "/ca-crl.pem")
+            refusal = lab.try_run(*attach)
+            expect(refusal.returncode == 2 and "copy " in refusal.stderr, f"{what}: {refusal}")
+        shell("cp", ours.revocations, server + "/ca-crl.pem")
         lab.run(*attach)
         lab.wait("the port is open", lambda: is_open(port))
         held = tls_client(port, bad)
@@ -191,4 +201,22 @@ def test_tls_revoked(build):
         os.rename(server + "/away", server + "/ca-crl.pem")
         lab.wait("it is served again", lambda: not is_refused(port, good))
         expect(is_refused(port, bad), "a revoked client was let in")
-        return "revoked, renewed, without a list"
+        let_nobody_in_by_anothers_list(lab, port, server, others, (good, bad))
+        expect(is_refused(port, bad), "a revoked client was let in")
+        return "revoked, renewed, without a list, with another's"
+
+
+def let_nobody_in_by_anothers_list(lab, port, server, others, clients):
+    """While it runs it stays with the list that it has read; when it has ended, nothing is served."""
+    good, bad = clients
+    for what, crl in others.items():
+        told = lab.run("events").count("is not served")
+        first = set(nbdkits(lab, port))
+        shell("cp", crl, server + "/ca-crl.pem")
+        lab.wait(f"{what}: it is told", lambda: lab.run("events").count("stays with the certificates") > told)
+        expect(not is_refused(port, good) and is_refused(port, bad), f"{what}: what was read stays")
+        os.kill(next(iter(first)), signal.SIGKILL)
+        lab.wait(f"{what}: it is told", lambda: lab.run("events").count("is not served") > told)
+        expect(not is_open(port), f"{what}: served with it")
+        shell("cp", f"{lab.dir}/ours-crl.pem", server + "/ca-crl.pem")
+        lab.wait("it is served again", lambda: not is_refused(port, good))

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import load
-from lab import Lab, MIB, expect, group, may_make_namespaces, shell
+from lab import Lab, MIB, expect, group, has_etcd, may_make_namespaces, shell
 
 
 def test_configuration(build):
@@ -25,18 +25,18 @@ def test_configuration(build):
             with open(path, "w") as f:
                 f.write(good.replace("poll: adaptive", text))
             for program in (engine, control):
-                p = subprocess.run([program, "--config", path, "--check"], capture_output=True, text=True, timeout=20)
+                p = subprocess.run([program, "--config", path, "--check"], capture_output=True, text=True, timeout=60)
                 said = p.stdout + p.stderr
                 expect(p.returncode != 0, f"{text} passes in {program}")
                 expect(f"broken.yaml:{line}" in said, f"{text}: no file and line {line} in: {said}")
         with open(path, "w") as f:
             f.write(good.replace("remote: west", "remote: nowhere"))
-        p = subprocess.run([engine, "--config", path, "--check"], capture_output=True, text=True, timeout=20)
+        p = subprocess.run([engine, "--config", path, "--check"], capture_output=True, text=True, timeout=60)
         expect(p.returncode != 0 and "nowhere" in p.stderr + p.stdout and "broken.yaml:" in p.stderr + p.stdout,
                f"a remote that is no site: {p.returncode} {p.stdout}{p.stderr}")
-        p = subprocess.run([engine, "--config", "/nonexistent.yaml", "--check"], capture_output=True, text=True, timeout=20)
+        p = subprocess.run([engine, "--config", "/nonexistent.yaml", "--check"], capture_output=True, text=True, timeout=60)
         expect(p.returncode != 0 and "/nonexistent.yaml" in p.stderr + p.stdout, "a file that is not there")
-        shell(engine, "--config", f"{lab.dir}/lab/east/node.yaml", "--check", timeout=20)
+        shell(engine, "--config", f"{lab.dir}/lab/east/node.yaml", "--check", timeout=60)
         return said.strip().splitlines()[0][-100:]
 
 
@@ -59,8 +59,9 @@ def test_controller_restart(build):
                 longest = max(longest, time.monotonic() - since)
                 time.sleep(0.005)
         expect(w.error is None, f"the writer never noticed: {w.error}")
-        g = lab.group("db")
-        expect(g["epoch"] == 1 and g["health"] == "protected", f"the same reign: {g['epoch']} {g['health']}")
+        lab.wait_health("db", "protected")
+        epoch = lab.group("db")["epoch"]
+        expect(epoch == 1, f"the same reign: {epoch}")
         w.stop()
         load.check(w, [lab.uri("db", "a", "east")], w.acknowledged)
         return f"longest wait {longest * 1000:.0f} ms"
@@ -137,17 +138,30 @@ def processes_with(needle):
         except OSError:
             continue
         if needle in words and int(pid) != os.getpid():
-            found.append(words.replace("\0", " "))
+            found.append((int(pid), words.replace("\0", " ")))
     return found
 
 
-def leave_nothing(build, link):
-    dpdk = "/var/run/dpdk"
-    before = set(os.listdir(dpdk)) if os.path.isdir(dpdk) else set()
-    with Lab(build, link=link) as lab:
+def runtime_directories(needle):
+    """DPDK's runtime directories of the processes whose command lines have `needle`: by the sockets they hold open."""
+    found = set()
+    for pid, _ in processes_with(needle):
+        try:
+            held = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+            with open(f"/proc/{pid}/net/unix") as f:  # of the network namespace that it is in
+                sockets = [line.split() for line in f if "/var/run/dpdk/" in line]
+        except OSError:
+            continue
+        found |= {os.path.dirname(words[7]) for words in sockets if f"socket:[{words[6]}]" in held}
+    return found
+
+
+def leave_nothing(build, link, witness=None):
+    with Lab(build, link=link, witness=witness) as lab:
         group(lab, "db", volumes=(("a", "8M"),))
         settings, where = lab.settings(), lab.dir + "/lab"
-        mine = set(os.listdir(dpdk)) - before
+        mine = runtime_directories(where)
+        expect(len(mine) == 2 and all(map(os.path.isdir, mine)), f"two engines, runtime directories: {mine}")
         lab.run("lab", "kill", "west")
         lab.run("lab", "down")
         expect(not os.path.exists(where), f"{where} is there")
@@ -159,15 +173,9 @@ def leave_nothing(build, link):
                 expect(where not in f.read(), f"{where} is in {what}")
         spaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout
         expect(f"cw{settings['tag']}" not in spaces, f"namespaces: {spaces}")
-        # Others may run labs too: only what appeared with this one and belongs to no living process counts.
-        still = [d for d in mine & set(os.listdir(dpdk)) if not is_used(os.path.join(dpdk, d))]
+        still = [d for d in mine if os.path.exists(d)]
         expect(still == [], f"runtime directories: {still}")
         lab.run("lab", "down", code=1)
-
-
-def is_used(directory):
-    with open("/proc/net/unix") as f:
-        return directory in f.read()
 
 
 def test_nothing_left(build):
@@ -177,3 +185,29 @@ def test_nothing_left(build):
         return "memif; SKIP veth: no right to make network namespaces"
     leave_nothing(build, "veth")
     return "memif and veth"
+
+
+def test_witness_nothing_left(build):
+    """The same of a lab with a witness, members of etcd and namespaces; also where lab up was killed on its way."""
+    if not has_etcd():
+        return "SKIP: no etcd"
+    leave_nothing(build, "memif", "central")
+    told = []
+    for seconds in (0.15, 0.6, 1.2):
+        lab = Lab(build, witness="central")
+        p = subprocess.Popen([lab.cli, "lab", "up", *lab.options], env=lab.env, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        p.kill()
+        p.wait()
+        is_begun = os.path.exists(lab.dir + "/lab/lab.json")
+        settings = lab.settings() if is_begun else {"tag": "none", "storage_root": "/none"}
+        lab.run("lab", "down", code=0 if is_begun else 1)
+        left = processes_with(lab.dir + "/lab")
+        expect(left == [], f"processes: {left}")
+        spaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout
+        expect(f"cw{settings['tag']}" not in spaces, f"namespaces: {spaces}")
+        expect(not os.path.exists(lab.dir + "/lab") and not os.path.exists(settings["storage_root"]), "files are left")
+        told.append(f"{seconds} s")
+        lab.down()
+    return f"whole, and killed after {', '.join(told)}"

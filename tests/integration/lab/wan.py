@@ -45,6 +45,17 @@ def replicate_over_wan(lab, floor_us):
     return w.acknowledged, rtt
 
 
+def change_paths(lab, site, line):
+    """The site again, with this line in each of its paths."""
+    lab.run("lab", "kill", site)
+    config = f"{lab.dir}/lab/{site}/node.yaml"
+    with open(config) as f:
+        text = f.read()
+    with open(config, "w") as f:
+        f.write(text.replace("    mtu: ", line + "    mtu: "))
+    lab.run("lab", "start", site)
+
+
 def check_counters(lab, pairs):
     def written():
         return all(d["drop_loss"] > 0 for wan in wan_status(lab)["wans"] for d in wan["counters"]["directions"])
@@ -79,6 +90,42 @@ def test_wan_veth(build):
     return f"{operations} operations, {rtt:.0f} us"
 
 
+def path_counters(lab, site):
+    return lab.rpc(site, "status")["paths"][0]["counters"]
+
+
+def marked(lab):
+    return sum(d["marked"] for wan in wan_status(lab)["wans"] for d in wan["counters"]["directions"])
+
+
+def test_wan_marks(build):
+    """A WAN that marks (CE) a fifth of what may be marked: nothing under a fixed rate; under bbr and cubic the receiver
+    counts them and the sender is told."""
+    with Lab(build, extra=["--wan", "rtt=2ms,mark=20%"]) as lab:
+        group(lab, "db", volumes=(("a", "16M"),))
+        w = load.Writer(57).connect([lab.uri("db", "a", "east")])
+        write(w, 50)
+        for site in ("east", "west"):
+            counters = path_counters(lab, site)
+            expect(counters["packets_marked"] == counters["marks_told"] == 0, f"{site} is marked at a fixed rate: {counters}")
+        expect(marked(lab) == 0, "nobody who is deaf to marks says that he hears them")
+        w.close()
+        for site, kind in (("east", "bbr"), ("west", "cubic")):
+            change_paths(lab, site, f"    rate_control: {kind}\n")
+        lab.wait_state("db", "in-sync", "west")
+        w = w.next(58, w.acknowledged).connect([lab.uri("db", "a", "east")])
+        write(w, 300)
+        for site, other in (("east", "west"), ("west", "east")):
+            lab.wait(f"{site} sees marks", lambda: path_counters(lab, site)["packets_marked"] > 0)
+            lab.wait(f"{other} is told", lambda: path_counters(lab, other)["marks_told"] > 0)
+        expect(marked(lab) > 0, "the WAN has them, too")
+        w.close()
+        lab.run("switchover", "db", "--site", "west")
+        load.check(w, [lab.uri("db", "a", "west")], w.acknowledged)
+        told = path_counters(lab, "west")
+        return f"{w.acknowledged} operations, west saw {told['packets_marked']} marks"
+
+
 def test_wan_and_faults(build):
     """Three sites: a WAN for each two. Cut and heal, a site killed, wanem itself killed: each time it goes on."""
     with Lab(build, sites="east,west,north", extra=["--wan", "rtt=2ms,loss=0.5%"]) as lab:
@@ -87,7 +134,7 @@ def test_wan_and_faults(build):
         w = load.Writer(53).connect([lab.uri("db", "a", "east")])
 
         def alone_then_together(bring_back):
-            lab.wait_health("db", "unprotected", site="east", limit=40)
+            lab.wait_health("db", "unprotected", site="east")
             write(w, 50)
             bring_back()
             lab.wait_state("db", "in-sync", "west")

@@ -58,7 +58,7 @@ def frame(site, payload, source=None, lie=None):
 
 def packet(spi, iv, body, kind=1, stream=1):
     """A datagram of the right shape (transport/PROTOCOL.md)."""
-    return struct.pack("!BBBBIQ", 254, 1, 6, 5, spi, iv) + struct.pack("<BBHIHBBIQ", 0x20 | kind, 0, spi & 0xFFFF, 0,
+    return struct.pack("!BBBBIQ", 254, 1, 6, 5, spi, iv) + struct.pack("<BBHIHBBIQ", 0x30 | kind, 0, spi & 0xFFFF, 0,
                                                                       len(body) - 16, stream, 0, 0, 0) + body
 
 
@@ -86,7 +86,7 @@ class Wire:
 
     def close(self):
         self.stopping.set()
-        self.thread.join(5)
+        self.thread.join(60)
         for s in self.ends.values():
             s.close()
 
@@ -117,7 +117,7 @@ def attack(lab, wire, site, what, frames, reasons):
         grown = {k: now[k] - before.get(k, 0) for k in now if now[k] > before.get(k, 0)}
         return sum(grown.get(r, 0) for r in reasons) > len(frames) // 2 and grown
     try:
-        return lab.wait(f"{what} is counted", counted, 20)
+        return lab.wait(f"{what} is counted", counted)
     except Failed:
         now = counters(lab, site)
         raise Failed(f"{site}: {what}, {len(frames)} frames: not counted as {reasons}, but "

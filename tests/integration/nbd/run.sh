@@ -17,13 +17,13 @@ trap 'exit 1' INT TERM
 
 "$server" "$work/nbd.sock" "$size" >"$work/server.log" 2>&1 &
 pid=$!
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     [ -S "$work/nbd.sock" ] && break
     sleep 0.1
 done
 failed=0
-timeout 300 /usr/bin/python3 "$here/protocol.py" "$work/nbd.sock" memory "$size" || failed=1
-timeout 300 bash "$here/clients.sh" "$work/nbd.sock" memory || failed=1
+timeout 900 /usr/bin/python3 "$here/protocol.py" "$work/nbd.sock" memory "$size" || failed=1
+timeout 900 bash "$here/clients.sh" "$work/nbd.sock" memory || failed=1
 if ! kill -0 "$pid" 2>/dev/null; then
     echo "the server has ended:"
     failed=1

@@ -42,7 +42,7 @@ $ run 120ms
 [  82001us] B > A  HELLO
 [  82001us] B > A  ATTACH: keep up to 1, epoch 2 follows
 [  83001us] A > B  HELLO
-[  83001us] A ! records 2 to 2 never were committed: they go to a salvage file and are cut
+[  83001us] A ! records 2 to 2 are not in the new primary's order: they go to a salvage file and are cut
 [  83001us] A keeps its records above 1 for salvage
 [  83254us] A > B  ATTACHED: stands at 1, result 0
 [  83254us] A > B  ACK: written 1, durable 0

@@ -22,7 +22,7 @@ $ run 105ms
 [  92001us] B > A  HELLO
 [  92001us] B > A  ATTACH: keep up to 1, epoch 2 follows
 [  93001us] A > B  HELLO
-[  93001us] A ! records 2 to 2 never were committed: they go to a salvage file and are cut
+[  93001us] A ! records 2 to 2 are not in the new primary's order: they go to a salvage file and are cut
 [  93001us] A keeps its records above 1 for salvage
 [  93254us] A > B  ATTACHED: stands at 1, result 0
 [  93254us] A > B  ACK: written 1, durable 0

@@ -51,6 +51,23 @@ static void empty_and_full(void **state)
     free(memory);
 }
 
+static void secrets_leave_no_trace(void **state)
+{
+    static const uint64_t zeros[4];
+    struct cw_ring ring;
+    void *memory = make(&ring, 4, sizeof(uint64_t));
+    uint64_t element = 0;
+
+    assert_false(cw_ring_pop_secret(&ring, &element));
+    for (uint64_t i = 1; i <= 6; i++) { /* round the corner */
+        assert_true(cw_ring_push(&ring, &i));
+        assert_true(cw_ring_pop_secret(&ring, &element));
+        assert_int_equal(element, i);
+    }
+    assert_memory_equal(ring.slots, zeros, sizeof zeros);
+    free(memory);
+}
+
 static void ring_of_one(void **state)
 {
     struct cw_ring ring;
@@ -147,6 +164,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(empty_and_full),
+        cmocka_unit_test(secrets_leave_no_trace),
         cmocka_unit_test(ring_of_one),
         cmocka_unit_test(indexes_wrap),
         cmocka_unit_test(two_threads),

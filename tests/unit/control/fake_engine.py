@@ -9,8 +9,10 @@ what a primary "wrote" is a number in a file that both read.
 
 Command line as the real one: fake_engine --config FILE. Environment: FAKE_FAIL_ATTACH=1 refuses new volumes with
 "no space"; FAKE_REBOOTED=1 reports another boot id; FAKE_NO_EXPORT=NAME does not export that volume; FAKE_DRAIN=SECONDS
-drains so long; 
+drains so long; FAKE_MUTE=1 tells nothing of when it let go;
 a file fake-clients in its directory holds the count of clients of every volume;
+FAKE_LONG=1 has paths that are longer than they may have packets on their way;
+FAKE_COUNTERS=1 counts, with names and a version as no engine has them;
 FAKE_LATE=FILE attaches no volume before FILE is there, and has then copied them all from where they began.
 """
 import json, os, random, re, select, signal, socket, sys, time
@@ -85,7 +87,7 @@ class Engine:
                 f.write('%016x' % random.getrandbits(64))
         group = {'group': p['group'], 'name': p['name'], 'mode': p['mode'], 'sites': p['sites'], 'role': 'replica',
                  'journal_id': open(journal['path']).read(), 'epoch': 0, 'reign': '0', 'members': [], 'volumes': {},
-                 'refusal': '', 'open': None, 'journal': journal['path']}
+                 'refusal': '', 'open': None, 'journal': journal['path'], 'turn': {}}
         self.groups[p['group']] = group
         with open(self.directory + '/fake-%s.json' % p['name'], 'w') as f:
             json.dump(self.identity(group), f)
@@ -119,20 +121,27 @@ class Engine:
         if group['role'] != 'replica':
             raise Refused('refused', 'not a replica')
         group.update(role='gathering', refusal='', open=p, next_claim=time.monotonic() + 0.05)
+        group['turn']['asked_ns'] = time.monotonic_ns()
         return {}
 
     def group_drain(self, p):
+        self.group(p)['turn'].update(left_epoch=self.group(p)['epoch'], held_ns=time.monotonic_ns())
         self.group(p).update(role='draining', drained_at=time.monotonic() + float(os.environ.get('FAKE_DRAIN', 0)))
         return {}
 
     def group_fence(self, p):
-        self.group(p).update(role='replica', open=None)
+        group = self.group(p)
+        if group['role'] in ('primary', 'draining', 'drained') and not os.environ.get('FAKE_MUTE'):
+            now = time.monotonic_ns()
+            group['turn'].update(left_epoch=group['epoch'], left_ns=now)
+            group['turn'].setdefault('held_ns', now)
+        group.update(role='replica', open=None)
         return {}
 
     def group_resync(self, p):
         if self.group(p)['role'] != 'primary':
             raise Refused('refused', 'not primary')
-        return {}
+        return {'begun': self.peer_alive(p['site'])}
 
     def lab_cut(self, p):
         if p['receive'] or p['transmit']:
@@ -145,11 +154,23 @@ class Engine:
         raise SystemExit(0)
 
     def status(self, _):
-        return {'site': self.site, 'version': 'fake', 'pid': os.getpid(), 'boot_id': self.boot_id,
+        long_path = {}
+        if os.environ.get('FAKE_LONG'):
+            long_path = {'datagram_bytes': 1472,
+                         'rate_control': {'rate_limit_bps': 1000000000, 'in_flight_packets_max': 4096, 'rtt_min_us': 2e5}}
+        counters, path_counters, more, version = {}, {}, {}, 'fake'
+        if os.environ.get('FAKE_COUNTERS'):
+            self.turns = getattr(self, 'turns', 0) + 1000
+            version = 'a "b\\c\nd é'
+            counters = {'store_turns': self.turns, 'store_cycle_ns_max': 1500000, 'payloads_free': 10}
+            path_counters = {'bytes_out': self.turns, 'odd_1': 2**63 - 1, 'odd-2': 1, 'odd 3\n': 1, '': 1, 'Odd': 1, 'odd_4': 'x',
+                             'odd_5': -1, 'odd_6' + 'x' * 100: 1}
+            more = {'lease_remaining_ms': 4000, 'uptime_seconds': 1.0, 'nbd': {'bytes_read': self.turns}}
+        return {**more, 'site': self.site, 'version': version, 'pid': os.getpid(), 'boot_id': self.boot_id,
                 'process_start': self.process_start, 'memory_bytes': 1, 'poll': 'adaptive',
-                'groups': [self.show(g) for g in self.groups.values()], 'counters': {},
-                'paths': [{'local': self.site, 'remote': s, 'name': 'wan0', 'up': self.peer_alive(s), 'rtt_us': 80.0,
-                           'loss': 0.0, 'rate_bps': 0, 'counters': {}} for s in self.sites if s != self.site]}
+                'groups': [self.show(g) for g in self.groups.values()], 'counters': counters,
+                'paths': [{**long_path, 'local': self.site, 'remote': s, 'name': 'wan0', 'up': self.peer_alive(s), 'rtt_us': 80.0,
+                           'loss': 0.0, 'rate_bps': 0, 'counters': path_counters} for s in self.sites if s != self.site]}
 
     def show_volume(self, volume, is_primary):
         fails = is_primary and volume['name'] == os.environ.get('FAKE_NO_EXPORT')
@@ -171,12 +192,13 @@ class Engine:
                           'reason': '', 'member': member, 'received': 7, 'written': 7, 'durable': 7, 'applied': 7,
                           'lag_bytes': 0, 'lag_seconds': 0.0, 'cursor': 7, 'copy': {'active': False},
                           'identity': self.peer_identity(s, g['name']) or {'site': s}})
-        return {'group': g['group'], 'name': g['name'], 'mode': g['mode'], 'role': g['role'], 'epoch': g['epoch'],
+        counters = {'writes': self.turns} if os.environ.get('FAKE_COUNTERS') else {}
+        return {'group': g['group'], 'name': g['name'], 'mode': g['mode'], 'role': g['role'], 'epoch': g['epoch'], 'counters': counters,
                 'reign': g['reign'], 'reason': '', 'refusal': g['refusal'],
                 'frozen': g['role'] == 'primary' and time.monotonic() > self.deadline, 'head': 7, 'durable': 7,
                 'applied': 7, 'identity': self.identity(g), 'image': 'whole', 'journal': {'path': g['journal']},
                 'volumes': [self.show_volume(v, is_primary) for v in g['volumes'].values()],
-                'members': [m['site'] for m in g['members']], 'peers': peers}
+                'members': [m['site'] for m in g['members']], 'peers': peers, 'turn': g['turn']}
 
     # ------------------------------------------------------------ what it asks
     def ask(self, method, params, answer):
@@ -204,6 +226,7 @@ class Engine:
                 g.update(role='replica', open=None, refusal=error['message'])
             else:
                 g.update(role='primary', epoch=epoch, reign=p['reign'], members=list(members.values()), open=None)
+                g['turn'] = dict(asked_ns=g['turn'].get('asked_ns', 0), opened_ns=time.monotonic_ns(), opened_epoch=epoch)
                 self.renew()
         self.ask('store.claim', {'group': g['group'], 'from_epoch': p['epoch'], 'epoch': epoch, 'reign': p['reign'],
                                  'first_sequence': 8, 'members': list(members.values()),

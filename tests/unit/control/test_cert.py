@@ -125,12 +125,39 @@ def clients_are_no_nodes():
     assert not is_good("sslclient") and verifies("west-2/node_b")
 
 
+def people_are_nobody_elses():
+    """An operator's and a viewer's: for controllers alone, who know their extension; nobody else believes them."""
+    causeway("issue", "--operator", "alice")
+    causeway("issue", "--viewer", "alice")  # another certificate: the role is part of the name
+    causeway("issue", "--viewer", "alice", expect=3)
+    causeway("issue", "--viewer", "--operator", "bob", expect=2)
+    causeway("issue", "--operator", "x", "--host", "x", expect=2)
+    for role in ("operator", "viewer"):
+        folder = f"{DIRECTORY}/{role}s/alice"
+        assert sorted(os.listdir(folder)) == ["ca-cert.pem", "ca-crl.pem", "client-cert.pem", "client-key.pem"]
+        text = openssl("x509", "-in", f"{folder}/client-cert.pem", "-noout", "-text").stdout
+        assert f"URI:causeway-{role}://production/alice\n" in text and "OU" not in text, text
+        told = openssl("verify", "-purpose", "sslclient", "-CAfile", f"{DIRECTORY}/ca-cert.pem", f"{folder}/client-cert.pem")
+        assert told.returncode != 0 and "unhandled critical extension" in told.stderr, told
+        told = openssl("verify", "-ignore_critical", "-purpose", "sslclient", "-CAfile", f"{DIRECTORY}/ca-cert.pem",
+                       f"{folder}/client-cert.pem")
+        assert told.returncode == 0, told
+    assert [(c["role"], c["site"], c["node"]) for c in lines()[-2:]] == [("operator", "", "alice"), ("viewer", "", "alice")]
+    assert [c["role"] for c in lines()[:2]] == ["node", "node"] and "(operator)" in causeway("list")
+    causeway("renew", "--operator", "nobody", expect=1)
+    causeway("renew", "--operator", "alice")
+    causeway("revoke", "--viewer", "bob", expect=1)
+    causeway("revoke", "--viewer", "alice")
+    assert [(c["role"], c["state"]) for c in lines()[-3:]] == [("operator", "valid"), ("viewer", "revoked"), ("operator", "valid")]
+    assert openssl("crl", "-in", f"{DIRECTORY}/operators/alice/ca-crl.pem", "-noout", "-text").stdout.count("Serial Number") >= 1
+
+
 def survives_what_happens_to_it():
     """Two at once; a foreign list; a file left by a command that was killed; no room; a full directory gone."""
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: causeway("issue", f"many{i}"), range(8)))
     serials = [c["serial"] for c in lines()]
-    assert len(serials) == len(set(serials)) == 14 and all(verifies(f"many{i}/many{i}") for i in range(8))
+    assert len(serials) == len(set(serials)) == 17 and all(verifies(f"many{i}/many{i}") for i in range(8))
     path = f"{DIRECTORY}/certificates.json"
     good = open(path).read()
     for bad in ("", "{", "[]", "{}", good[:-2], good.replace('"serial"', '"cereal"', 1), good.replace("[", "{", 1), "null"):
@@ -163,7 +190,7 @@ def an_authority_that_was_cut_short_is_begun_anew():
 DIRECTORY = tempfile.mkdtemp(prefix="cw-cert-")
 os.rmdir(DIRECTORY)
 try:
-    for case in (makes_lists_and_is_believed, refuses_with_words, renews_and_revokes, clients_are_no_nodes, survives_what_happens_to_it,
+    for case in (makes_lists_and_is_believed, refuses_with_words, renews_and_revokes, clients_are_no_nodes, people_are_nobody_elses, survives_what_happens_to_it,
                  an_authority_that_was_cut_short_is_begun_anew):
         case()
         print("passed:", case.__name__.replace("_", " "))

@@ -210,6 +210,55 @@ static void test_claims(void **state)
                      CW_ANSWER_NO);
 }
 
+/* What nobody asked for is held to more, leaves its mark, and is not done twice. */
+static void test_automatic_claims(void **state)
+{
+    struct cw_authority now = held(3, "east"), next;
+    struct cw_candidate who = candidate(member("west", "b2", "j2", "p2"));
+    struct cw_lease_watch watch = {0};
+    uint64_t over = 1001 + LEASE_NS + LEASE_NS / 100;
+    bool compare = false;
+    cw_lease_watch_see(&watch, 3, 50, 1000);
+    who.is_automatic = true;
+    who.accept_loss = true;
+    assert_int_equal(cw_decide_candidate(&now, &who).answer, CW_ANSWER_NO);
+    who.mode = CW_WORD_ASYNC;
+    assert_int_equal(cw_decide_candidate(&now, &who).answer, CW_ANSWER_YES);
+    who.image = CW_WORD_COPYING;
+    who.has_old_image = true;
+    assert_int_equal(cw_decide_candidate(&now, &who).answer, CW_ANSWER_NO);
+    who = candidate(member("west", "b2", "j2", "p2"));
+    who.is_automatic = true;
+    struct cw_claim claim = claim_of(&now, &who);
+    assert_int_equal(cw_decide_claim(&now, &who, &claim, &watch, LEASE_NS, over - 1, &next, &compare).answer,
+                     CW_ANSWER_LATER);
+    assert_int_equal(cw_decide_claim(&now, &who, &claim, &watch, LEASE_NS, over, &next, &compare).answer,
+                     CW_ANSWER_YES);
+    assert_int_equal(next.automatic_epoch, 4);
+    claim = claim_of(&next, &who); /* it opens again: the mark stays */
+    claim.reign = 100;
+    now = next;
+    assert_int_equal(cw_decide_claim(&now, &who, &claim, &watch, LEASE_NS, over, &next, &compare).answer,
+                     CW_ANSWER_YES);
+    assert_int_equal(next.automatic_epoch, 4);
+    struct cw_member east = member("east", "b1", "j1", "p1");
+    assert_true(cw_set_put(&now.set, &east));
+    who = candidate(east);
+    who.is_automatic = true;
+    cw_lease_watch_see(&watch, 4, 50, 1000);
+    claim = claim_of(&now, &who);
+    claim.reign = 101;
+    assert_int_equal(cw_decide_claim(&now, &who, &claim, &watch, LEASE_NS, over, &next, &compare).answer,
+                     CW_ANSWER_NO);
+    who.is_automatic = false;
+    assert_int_equal(cw_decide_claim(&now, &who, &claim, &watch, LEASE_NS, over, &next, &compare).answer,
+                     CW_ANSWER_YES);
+    assert_int_equal(next.automatic_epoch, 0);
+    struct cw_authority nobody = {0};
+    who.is_first = who.is_automatic = true;
+    assert_int_equal(cw_decide_candidate(&nobody, &who).answer, CW_ANSWER_NO);
+}
+
 /* The holder opens again without waiting; rebooted, it may not leave out one who may have more. */
 static void test_holder_reopens(void **state)
 {
@@ -433,9 +482,10 @@ static void test_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_candidates),    cmocka_unit_test(test_memory_is_remembered),
-        cmocka_unit_test(test_first_opening), cmocka_unit_test(test_handover),
-        cmocka_unit_test(test_claims),        cmocka_unit_test(test_holder_reopens),
-        cmocka_unit_test(test_sets),          cmocka_unit_test(test_model)};
+        cmocka_unit_test(test_candidates),     cmocka_unit_test(test_memory_is_remembered),
+        cmocka_unit_test(test_first_opening),  cmocka_unit_test(test_handover),
+        cmocka_unit_test(test_claims),         cmocka_unit_test(test_automatic_claims),
+        cmocka_unit_test(test_holder_reopens), cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,17 @@ def creation_that_fails(lab):
     words = lab.run("volume", "create", "db/over", "--size", "1M", "--path", "west=" + existing, code=3)
     assert "--overwrite west" in words, words
     lab.run("group", "set", "db", "failover=auto", code=2)
+    assert "embedded store" in lab.run("group", "set", "db", "failover=automatic", code=3)
+    for wrong in ("max_loss=1s,", "max_loss=,1M", "max_loss=1M,1s", "max_loss=1s,2M,3M", "max_loss=1ms", "max_loss=2P",
+                  "after=10ms", "after=2h"):
+        lab.run("group", "set", "db", wrong, code=2)
+    lab.run("group", "set", "db", "max_loss=10s,64M", "after=2s")
+    lab.run("group", "set", "db", "max_loss=25s", "failover=manual")
+    failover = lab.group("east")["failover"]
+    assert (failover["max_loss_seconds"], failover["max_loss_bytes"], failover["after_seconds"]) == (25, 64 << 20, 2)
+    assert failover["mode"] == "manual" and "causeway promote db" in failover["words"], failover
+    lab.run("group", "set", "db", "max_loss=0")
+    assert lab.group("east")["failover"]["max_loss_bytes"] == 0
     lab.run("group", "set", "db", "min_in_sync=1", "max_loss=30s")
     assert lab.group("east")["min_in_sync"] == 1
     lab.run("group", "set", "db", "min_in_sync=0")
@@ -106,7 +117,7 @@ def roles(lab):
     lab.run("switchover", "db", "--site", "east")
     assert lab.group("east")["epoch"] == 3
     lab.wait("both in the set", lambda: lab.group("east")["health"] == "protected")
-    lab.run("resync", "db", "--site", "west")
+    assert "is copied to west" in lab.run("resync", "db", "--site", "west")
     lab.run("resync", "db", "--site", "east", code=3)
     lab.run("promote", "db", "--site", "nowhere", code=2)
 
@@ -130,6 +141,134 @@ def handed_over(lab):
     lab.run("lab", "kill", "east")
     lab.run("lab", "start", "east")
     lab.wait("both in the set", lambda: lab.group("east")["health"] == "protected")
+
+
+def explained(lab):
+    """explain and audit of the embedded store: what is told to type is what works, whoever is asked."""
+    lab.wait("both say that both may burn", lambda: all(lab.try_run("--site", s, "audit").returncode == 0 and
+                                                        lab.group(s)["health"] == "protected" for s in ("east", "west")))
+    survey = json.loads(lab.run("--site", "west", "audit", "--json"))
+    losses = {" ".join(x["sites"]): x for x in survey["losses"]}
+    assert survey["embedded"] and set(losses) == {"east", "west"} and not survey["votes"], survey
+    primary = lab.group("east")["primary"]
+    other = "west" if primary == "east" else "east"
+    assert losses[primary]["groups"][0]["command"] == f"causeway promote db --site {other}", losses[primary]
+    text = lab.run("--site", other, "audit")
+    assert "All sites are on this one machine" in text and "\033" not in text, text
+    for site in ("east", "west"):
+        told = json.loads(lab.run("--site", site, "explain", "db", "--json"))
+        typed = [x["command"] for x in told["lines"] if x["section"] == "type"]
+        assert told["health"] == "protected" and typed[0] == f"causeway switchover db --site {other}", told
+        assert told["survives_loss_of_primary"] and told["primary"] == primary, told
+    text = lab.run("explain", "db")
+    assert text.startswith("Group db is protected. ") and f"{primary} is primary (epoch " in text, text
+    assert "the store is a file on this machine" in text, text
+    assert "there is no group nobody" in lab.run("explain", "nobody", code=1)
+    lab.run("explain", code=2)
+    lab.run("audit", "db", code=2)
+
+
+def audit_lines(lab, site="east"):
+    return [json.loads(line) for line in lab.run("--site", site, "events", "--audit", "--json").splitlines()]
+
+
+def audit_is_kept(lab):
+    """Who asked for what, why, and what came of it; what looks leaves no line."""
+    before = len(audit_lines(lab))
+    lab.run("group", "set", "db", "max_loss=20s", "--reason", "a drill \033[31m")
+    lab.run("switchover", "db", "--site", "east", "--reason", "it is there already")
+    lab.run("group", "delete", "db", code=3)
+    lab.run("status")
+    lab.run("rpc", "status")
+    lab.run("rpc", "group.fence", '{"group":77,"epoch":1}', code=1)
+    lines = [entry["line"] for entry in audit_lines(lab)[before:]]
+    assert all(entry["good"] for entry in audit_lines(lab))
+    told = [(line["command"].split()[0], line["what"], line["exit"]) for line in lines]
+    assert told == [("group.set", "done", 0), ("switchover", "begun", 0), ("switchover", "done", 0),
+                    ("group.delete", "refused", 3), ("engine", "failed", 1)], told
+    assert "group.fence" in lines[4]["command"], lines[4]
+    assert lines[0]["reason"] == "a drill ?[31m" and '"max_loss":"20s"' in lines[0]["command"], lines[0]
+    assert lines[2]["reason"] == "it is there already" and lines[1]["operation"] == lines[2]["operation"], lines[2]
+    assert f"(uid {os.geteuid()}, gid {os.getegid()}, pid " in lines[0]["who"], lines[0]
+    assert lines[0]["from"].startswith("control socket of "), lines[0]
+    words = lab.run("events", "--audit")
+    assert "group.set" in words and "(because: a drill ?[31m)" in words, words
+    lab.run("group", "set", "db", "max_loss=30s")
+
+
+def audit_is_changed(lab):
+    """A line that was changed by hand is told: by the command that reads, by an event, by status."""
+    assert json.loads(lab.run("status", "--json"))["audit_damage"] == ""
+
+    def by_hand(what):
+        with sqlite3.connect(lab.top + "/lab/store.db") as store:
+            assert store.execute(what).rowcount == 1
+    by_hand("UPDATE audit_lines SET text=replace(text,'20s','99s') WHERE text LIKE '%20s%'")
+    p = lab.try_run("events", "--audit")
+    assert p.returncode == 1 and "was changed" in p.stderr and "CHANGED" in p.stdout, p
+    for site in ("east", "west"):
+        lab.wait("it is told", lambda: "was changed" in json.loads(lab.run("--site", site, "status", "--json"))["audit_damage"])
+    assert "is not whole" in lab.run("status")
+    lab.wait("there is an event", lambda: "the audit at east is not whole" in lab.run("events"))
+    by_hand("UPDATE audit_lines SET text=replace(text,'99s','20s') WHERE text LIKE '%99s%'")
+
+
+def rights(lab):
+    """Who is let in by the sockets' group and is none of the operators' may look, and is told who may do more."""
+    if os.geteuid() != 0:
+        print("not root: rights are not tried")
+        return
+    viewer = {"user": 65534, "group": 100, "extra_groups": []}
+    operator = {"user": 65534, "group": 100, "extra_groups": [37]}
+
+    def as_user(user, *args):
+        p = subprocess.run([lab.cli, "--socket", lab.top + "/lab/east/control.sock", *args], capture_output=True, text=True,
+                           timeout=90, **user)
+        return p.returncode, p.stdout + p.stderr
+
+    import grp
+    names = {gid: grp.getgrgid(gid).gr_name for gid in (100, 37)}
+    config = lab.top + "/lab/east/node.yaml"
+    with open(config) as f:
+        before = f.read()
+    for folder in (lab.top, lab.top + "/lab", lab.top + "/lab/east"):
+        os.chmod(folder, 0o755)
+
+    def restart(sockets):
+        with open(config, "w") as f:
+            f.write(before + sockets)
+        lab.kill_controller("east")
+        lab.run("lab", "start", "east")
+    restart(f'sockets: {{mode: "0660", group: {names[100]}}}\n')
+    assert as_user(viewer, "group", "set", "db", "max_loss=31s")[0] == 0, "all whom the group lets in, as ever"
+    restart(f'sockets: {{mode: "0660", group: {names[100]}, operators: {names[37]}}}\n')
+    count = len(audit_lines(lab))
+    for look in (("status",), ("events",), ("events", "--audit"), ("rpc", "status")):
+        code, words = as_user(viewer, *look)
+        assert code == 0, (look, words)
+    epoch = lab.group("east")["epoch"]
+    for change in (("promote", "db", "--site", "east", "--reason", "I want to"), ("switchover", "db", "--site", "east"),
+                   ("group", "set", "db", "max_loss=32s"), ("group", "delete", "db"), ("volume", "delete", "db/data"),
+                   ("resync", "db", "--site", "west"), ("rpc", "group.fence", '{"group":1,"epoch":9}'),
+                   ("rpc", "engine.stop"), ("rpc", "lab.cut", '{"remote":""}'), ("rpc", "direct.start")):
+        code, words = as_user(viewer, *change)
+        assert code == 3 and "may look and change nothing" in words and "sockets.operators" in words, (change, words)
+    refused = [entry["line"] for entry in audit_lines(lab)[count:]]
+    assert len(refused) == 10 and all(line["what"] == "refused" and line["exit"] == 3 for line in refused), refused
+    assert "uid 65534, gid 100" in refused[0]["who"] and refused[0]["reason"] == "I want to", refused[0]
+    assert lab.group("east")["epoch"] == epoch
+    with sqlite3.connect(lab.top + "/lab/store.db") as store:
+        assert store.execute("SELECT max_loss_ms FROM groups").fetchall() == [(31000,)]
+    for _ in range(60):
+        as_user(viewer, "group", "delete", "db")
+    flood = len(audit_lines(lab)) - count
+    assert 10 < flood <= 45, f"{flood} lines: of many in a row not each has one"
+    assert as_user(operator, "group", "set", "db", "max_loss=30s")[0] == 0
+    with open(config, "w") as f:
+        f.write(before)
+    lab.kill_controller("east")
+    lab.run("lab", "start", "east")
+    lab.wait("as it was", lambda: lab.group("east")["health"] == "protected")
 
 
 def controller_dies(lab):
@@ -166,6 +305,8 @@ def cut_replica_is_refused(lab):
     words = lab.run("promote", "db", "--site", "east", "--accept-loss")
     assert "when west was last seen" in words and "east lacked 0 bytes" in words, words
     assert lab.group("east")["primary"] == "east"
+    words = lab.run("resync", "db", "--site", "west")
+    assert "nothing is copied yet" in words and "does not reach west" in words, words
     lab.run("lab", "heal")
     lab.wait("whole", lambda: lab.group("east")["health"] == "protected")
 
@@ -297,6 +438,21 @@ def no_export(lab):
     lab.wait("it is gone", lambda: lab.group("east")["health"] == "protected")
 
 
+def long_path(lab):
+    """A path that cannot have on its way what its rate wants is told of, once, with what to do."""
+    lab.run("lab", "kill", "east")
+    lab.run("lab", "start", "east", FAKE_LONG="1")
+
+    def told():
+        return [line for line in lab.run("events").splitlines() if "in_flight" in line]
+    lab.wait("it is told", told)
+    lab.wait("both are there", lambda: lab.group("east")["health"] == "protected")
+    assert len(told()) == 1, told()
+    assert ("path wan0: a round trip of 200 ms and the packets that may be on their way let it carry 241 Mbit/s at "
+            "most, of the 1000 of its rate: set its in_flight to 30M, and memory.receive_mb at the other end to at "
+            "least 120") in told()[0], told()
+
+
 def numbers_end(lab):
     """A group has 64 volumes over its life: the one after them is refused in words, and nothing is left of it."""
     lab.wait("both are there", lambda: lab.group("east")["health"] == "protected")
@@ -398,11 +554,13 @@ def over_a_wan(lab):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of what takes the lab down
     lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     try:
-        for step in (make, creation_that_fails, roles, controller_dies, handed_over, store_is_lost, site_is_lost,
+        for step in (make, creation_that_fails, roles, audit_is_kept, rights, audit_is_changed, controller_dies, explained, handed_over,
+                     store_is_lost, site_is_lost,
                      cut_replica_is_refused, volumes_come_late, rebooted_member_is_refused, no_space,
-                     store_is_locked, no_export, clients_go, delete_while_away, numbers_end, delete_all,
+                     store_is_locked, no_export, long_path, clients_go, delete_while_away, numbers_end, delete_all,
                      over_a_wan):
             began = time.monotonic()
             step(lab)

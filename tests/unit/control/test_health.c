@@ -18,6 +18,7 @@ struct replica_row {
     uint64_t lag_bytes;
     bool is_cut;     /* nothing leads there any more */
     bool is_unheard; /* it has not attached since the opening */
+    bool is_stalled; /* connected, and nothing moves */
 };
 
 static const struct row {
@@ -46,7 +47,19 @@ static const struct row {
     {CW_WORD_SYNC, 1, 1, 0, 0, {{0}}, CW_HEALTH_UNPROTECTED, "no replica", -1, 0},
     {CW_WORD_ASYNC, 1, 1, 0, 0, {{1, 0, 1, 1, 3, 300}}, CW_HEALTH_PROTECTED, NULL, 3, 300},
     {CW_WORD_ASYNC, 1, 1, 0, 0, {{1, 0, 0, 1, 61, 300}}, CW_HEALTH_DEGRADED, "lags by 61.0 s", 61, 300},
+    {CW_WORD_ASYNC, 1, 1, 0, 0, {{1, 0, 1, 1, 3, 4 << 20}}, CW_HEALTH_DEGRADED, "by 4096 KiB", 3, 4 << 20},
     {CW_WORD_ASYNC, 1, 1, 0, 0, {{1, 0, 0, 0, 61, 300}}, CW_HEALTH_UNPROTECTED, "A", -1, 0},
+    {CW_WORD_ASYNC,
+     1,
+     1,
+     0,
+     0,
+     {{1, 0, 1, 1, 3, 300, 0, 0, 1}},
+     CW_HEALTH_DEGRADED,
+     "A: nothing moves",
+     3,
+     300},
+    {CW_WORD_SYNC, 1, 1, 0, 0, {{1, 1, 1, 1, 3, 0, 0, 0, 1}}, CW_HEALTH_DEGRADED, "A: nothing moves", 0, 0},
     /* not heard since the opening: nothing is known of what it holds */
     {CW_WORD_ASYNC,
      1,
@@ -99,13 +112,15 @@ static struct cw_health compute(const struct row *row)
                                     .is_opening = row->opening,
                                     .is_frozen = row->frozen,
                                     .mode = row->mode,
-                                    .max_loss_seconds = 60};
+                                    .max_loss_seconds = 60,
+                                    .max_loss_bytes = 3 * CW_MIB};
     for (uint32_t i = 0; i < 2; i++) {
         const struct replica_row *r = &row->replicas[i];
         if (r->is_there)
             facts.replicas[facts.replica_count++] =
                 (struct cw_health_replica){.site = sites[i],
-                                           .reason = "",
+                                           .reason = r->is_stalled ? "nothing moves" : "",
+                                           .is_stalled = r->is_stalled,
                                            .is_member = r->is_member,
                                            .is_reachable = !r->is_cut,
                                            .is_streaming = r->is_streaming,
@@ -130,6 +145,32 @@ static void test_rows(void **state)
             fail_msg("row %zu: %s, \"%s\", rpo %d %f %lu", i, cw_health_name(health.level), health.reason,
                      health.is_rpo_known, health.rpo_seconds, health.rpo_bytes);
     }
+}
+
+/* Without the store the data is what it was; that roles cannot change is told all the same. */
+static void test_goes_on_by_grants(void **state)
+{
+    struct cw_health_facts facts = {
+        .group = "db",
+        .holder = "east",
+        .holder_reason = "goes on by grants",
+        .is_holder_alive = true,
+        .is_primary = true,
+        .goes_on_by_grants = true,
+        .mode = CW_WORD_SYNC,
+        .replica_count = 1,
+        .replicas = {{.site = "west", .reason = "", .is_member = true, .is_reachable = true}}};
+    struct cw_health health = cw_health_compute(&facts);
+    assert_int_equal(health.level, CW_HEALTH_PROTECTED);
+    assert_string_equal(health.reason, "goes on by grants");
+    facts.replicas[0].is_reachable = false;
+    health = cw_health_compute(&facts);
+    assert_int_equal(health.level, CW_HEALTH_DEGRADED);
+    assert_string_equal(health.reason,
+                        "west cannot be reached; it holds everything so far; goes on by grants");
+    facts.is_frozen = true;
+    health = cw_health_compute(&facts);
+    assert_string_equal(health.reason, "writes are held: goes on by grants");
 }
 
 static void test_never_opened(void **state)
@@ -165,7 +206,8 @@ static void test_unexported(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_never_opened),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_goes_on_by_grants),
+                                       cmocka_unit_test(test_never_opened),
                                        cmocka_unit_test(test_unexported)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

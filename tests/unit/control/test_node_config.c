@@ -21,6 +21,15 @@
     "sites: [{name: east, id: 0}, {name: west, id: 1}]\n"                                                    \
     "directory: /lab/east\n"                                                                                 \
     "store: /lab/store.db\n"
+#define HEX_16(digit)                                                                                        \
+    digit digit digit digit digit digit digit digit digit digit digit digit digit digit digit digit
+#define HEX_64(digit)       HEX_16(digit) HEX_16(digit) HEX_16(digit) HEX_16(digit)
+#define KEY_OF(name, digit) "\"" name ":" HEX_64(digit) "\""
+#define ETCD_HEAD                                                                                            \
+    "site: east\n"                                                                                           \
+    "sites: [{name: east, id: 0}, {name: west, id: 1}]\n"                                                    \
+    "directory: /lab/east\n"                                                                                 \
+    "cluster_key: /lab/key\n"
 #define GOOD_HEAD KEYLESS_HEAD "cluster_key: /lab/key\n"
 #define PATH_TO(name, remote, network)                                                                       \
     "  - name: " name "\n"                                                                                   \
@@ -89,14 +98,29 @@ static const struct example examples[] = {
     {"\tsite: east\n", "1: not YAML: found character that cannot start any token\n"},
     {GOOD_HEAD "pol: adaptive\n", "6: unknown key pol: expected one of node, site, sites, directory, "
                                   "storage, cluster_key, security, poll, lcores, memory, "
-                                  "sockets, engine_socket, control_socket, store, lease_seconds, "
-                                  "duplicate_latency, paths\n"},
+                                  "sockets, engine_socket, control_socket, control_address, "
+                                  "metrics_address, metrics_token, store, "
+                                  "etcd, break_glass, lease_seconds, on_store_loss, duplicate_latency, paths\n"},
     {GOOD_HEAD "site: east\n", "6: site is given twice: expected once\n"},
-    {GOOD_HEAD "poll: sometimes\nlease_seconds: 90\n",
+    {GOOD_HEAD "poll: sometimes\nlease_seconds: 90\non_store_loss: thaw\n",
      "6: poll is sometimes: expected dedicated or adaptive\n"
-     "7: lease_seconds is 90: expected 1 to 60 seconds\n"},
+     "7: lease_seconds is 90: expected 1 to 60 seconds\n"
+     "8: on_store_loss is thaw: expected peer-grants or freeze\n"},
     {GOOD_HEAD "poll: [adaptive]\nlcores: 5\n",
      "6: poll is a list: expected a single value\n7: lcores is a single value: expected a mapping\n"},
+    {GOOD_HEAD "lcores: {net: [3, 1, 3], store: 1}\n",
+     "6: lcores.net[1] is 1: expected another CPU than lcores.store, as there are several\n"
+     "6: lcores.net[2] is 3: expected another CPU than lcores.net[0]\n"},
+    {GOOD_HEAD "lcores: {net: [1, 2]}\npaths:\n" PATH_TO("a", "west", "10.0.1") "    shared: true\n",
+     "10: paths[0].device is net_memif0: expected net_af_xdp0,iface=IFACE or net_af_packet0,iface=IFACE, as "
+     "it is shared\n"
+     "12: paths[0].local.mac is 02:00:00:00:00:01: expected none: a shared interface has its own\n"
+     "13: paths[0].peer.mac is 02:00:00:00:00:02: expected none: shared, the kernel finds it\n"
+     "14: paths[0].shared is true: expected false, or a single CPU in lcores.net\n"},
+    {GOOD_HEAD "lcores: {net: [0, 1, 2, 3, 4]}\n", "6: lcores.net has 5 entries: expected 1 to 4\n"},
+    {GOOD_HEAD "lcores: {net: []}\n", "6: lcores.net has 0 entries: expected 1 to 4\n"},
+    {GOOD_HEAD "lcores: {net: [0, [1]]}\n", "6: lcores.net[1] is a list: expected a single value\n"},
+    {GOOD_HEAD "lcores: {net: {a: 1}}\n", "6: lcores.net is a mapping: expected a list\n"},
     {GOOD_HEAD "lcores: {net: -1, store: 5000}\nmemory: {payload_mb: 1, receive_mb: 12x}\n",
      "6: lcores.net is -1: expected a number from 0 to 1023\n"
      "6: lcores.store is 5000: expected a number from 0 to 1023\n"
@@ -117,6 +141,70 @@ static const struct example examples[] = {
     {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    remote_node: west-1\n",
      "13: paths[0].remote_node is west-1: expected security with certificates, which alone can name a "
      "node\n"},
+    {KEYLESS_HEAD "security: {certificate: /c, key: /k, authority: /a, revocations: /r}\n"
+                  "control_address: 127.0.0.1:7443\n",
+     ""},
+    {KEYLESS_HEAD "security: {certificate: /c, key: /k, authority: /a, revocations: /r}\n"
+                  "control_address: \"[fd00::1]:65535\"\n",
+     ""},
+    {GOOD_HEAD "control_address: 10.0.0.1:7443\n",
+     "6: control_address is 10.0.0.1:7443: expected security with certificates, by which controllers know "
+     "each other\n"},
+    {GOOD_HEAD "metrics_address: 127.3.0.1:9749\n", ""},
+    {GOOD_HEAD "metrics_address: \"[::1]:9749\"\n", ""},
+    {KEYLESS_HEAD "security: {certificate: /c, key: /k, authority: /a, revocations: /r}\n"
+                  "metrics_address: 10.0.0.1:9749\nmetrics_token: /t\n",
+     ""},
+    {KEYLESS_HEAD "security: {certificate: /c, key: /k, authority: /a, revocations: /r}\n"
+                  "metrics_address: 10.0.0.1:9749\n",
+     "6: metrics_address is 10.0.0.1:9749: expected an address of this machine alone, such as "
+     "127.0.0.1:9749, "
+     "or security with certificates, and metrics_token\n"},
+    {GOOD_HEAD "metrics_address: 10.0.0.1:9749\n", "6: metrics_address is 10.0.0.1:9749: expected an address "
+                                                   "of this machine alone, such as 127.0.0.1:9749, "
+                                                   "or security with certificates, and metrics_token\n"},
+    {GOOD_HEAD "metrics_address: \"9749\"\n",
+     "6: metrics_address is 9749: expected an address and a port, such as 10.0.1.1:7443 or [fd00::1]:7443\n"},
+    {"site: east\nsites: [{name: east, id: 0}, {name: west, id: 1, control: \"west:7443\", witness: maybe}]\n"
+     "directory: /e\nstore: /s\ncluster_key: /k\n",
+     "2: sites[1].control is west:7443: expected an address and a port, such as 10.0.1.1:7443 or "
+     "[fd00::1]:7443\n2: sites[1].witness is maybe: expected true or false\n"},
+    {ETCD_HEAD "etcd: {endpoints: [\"http://127.0.0.1:2379\", \"http://[::1]:1\"], prefix: /c/x}\n", ""},
+    {ETCD_HEAD "etcd: {endpoints: [\"https://a.b:2379\"], certificate: /c, key: /k, authority: /a}\n", ""},
+    {KEYLESS_HEAD "security: {certificate: /c, key: /k, authority: /a, revocations: /r}\n"
+                  "etcd: {endpoints: [\"https://a.b:2379\"]}\n",
+     "4: store is /lab/store.db: expected either store, the embedded one, or etcd, not both\n"},
+    {ETCD_HEAD, "1: store is missing: expected an absolute path: the embedded store; or etcd in its place\n"},
+    {ETCD_HEAD "etcd: {prefix: x}\n",
+     "5: etcd.endpoints is missing: expected a list of its members\n"
+     "5: etcd.prefix is x: expected a key such as /causeway/NAME, of at most 127 "
+     "bytes\n"},
+    {ETCD_HEAD "etcd: {endpoints: [\"http://10.0.0.1:2379\", \"https://h:0\", \"https://h:1/x\"], key: k}\n",
+     "5: etcd.endpoints[0] is http://10.0.0.1:2379: expected https://HOST:PORT (http only to this machine)\n"
+     "5: etcd.endpoints[1] is https://h:0: expected https://HOST:PORT (http only to this machine)\n"
+     "5: etcd.endpoints[2] is https://h:1/x: expected https://HOST:PORT (http only to this machine)\n"
+     "5: etcd.certificate is missing: expected an absolute path\n"
+     "5: etcd.key is k: expected an absolute path\n"
+     "5: etcd.authority is missing: expected an absolute path\n"},
+    {GOOD_HEAD "break_glass: {threshold: 2, keys: [" KEY_OF("alice", "a") ", " KEY_OF("bob", "b") "]}\n", ""},
+    {GOOD_HEAD "break_glass: {cluster: a/b, keys: [" KEY_OF("alice", "a") ", " KEY_OF("bob", "a") ", " KEY_OF(
+         "alice", "c") ", \"al ice:00\"]}\n",
+     "6: break_glass.cluster is a/b: expected a name of 1 to 31 letters, digits, '-', '_', '.'\n"
+     "6: break_glass.keys[1] is bob:" HEX_16("a") HEX_16(
+         "a") "aaaaaaaaaaaa: expected another key than break_glass.keys[0]\n"
+              "6: break_glass.keys[2] is alice:" HEX_16("c") HEX_16(
+                  "c") "cccccccccc: expected another name than break_glass.keys[0]\n"
+                       "6: break_glass.keys[3] is al ice:00: expected NAME:KEY, 64 hexadecimal digits, as "
+                       "causeway "
+                       "break-glass key prints it\n"
+                       "6: break_glass.threshold is missing: expected a number from 1 to 4, the number of "
+                       "the keys\n"},
+    {GOOD_HEAD "break_glass: {threshold: 3, keys: [" KEY_OF("alice", "a") ", " KEY_OF("bob", "b") "]}\n",
+     "6: break_glass.threshold is 3: expected a number from 1 to 2, the number of the keys\n"},
+    {GOOD_HEAD "break_glass: {threshold: 0}\n",
+     "6: break_glass.keys is missing: expected a list of NAME:KEY\n"},
+    {GOOD_HEAD "sockets: {operators: root}\n",
+     "6: sockets.mode is missing: expected 0660: sockets.operators parts those whom it lets in\n"},
     {GOOD_HEAD "sockets: {mode: \"0666\"}\n", "6: sockets.mode is 0666: expected 0600 or 0660\n"},
     {GOOD_HEAD "sockets: {mode: \"0660\"}\n",
      "6: sockets.group is missing: expected the name of the group that mode 0660 lets in\n"},
@@ -128,7 +216,8 @@ static const struct example examples[] = {
     {GOOD_HEAD "paths:\n" GOOD_PATH("a") PATH_TO("a", "west", "10.0.1"),
      "13: paths[1].name is a: expected another name than that of paths[0]\n"},
     {GOOD_HEAD
-     "paths:\n  - name: x/y\n    remote: north\n    mtu: 70000\n    rate: 10\n    rate_control: reno\n",
+     "paths:\n  - name: x/y\n    remote: north\n    mtu: 70000\n    rate: 10\n    rate_control: reno\n"
+     "    in_flight: 2G\n",
      "7: paths[0].name is x/y: expected a name of 1 to 31 letters, digits, '-', '_', '.'\n"
      "7: paths[0].device is missing: expected a DPDK device of 1 to 255 bytes, such as "
      "net_af_xdp0,iface=eth1\n"
@@ -137,7 +226,19 @@ static const struct example examples[] = {
      "8: paths[0].remote is north: expected one of the names under sites\n"
      "9: paths[0].mtu is 70000: expected a number from 576 to 9600\n"
      "10: paths[0].rate is 10: expected a rate such as 10gbit, 500mbit or 8000kbit\n"
-     "11: paths[0].rate_control is reno: expected fixed, bbr or cubic\n"},
+     "11: paths[0].rate_control is reno: expected fixed, bbr or cubic\n"
+     "12: paths[0].in_flight is 2G: expected bytes on their way, such as 64M, 1G at most\n"},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    circuit_loss: 100%\n    circuit_delay: 11s\n",
+     "13: paths[0].circuit_loss is 100%: expected off, or a share from 1% to 99%\n"
+     "14: paths[0].circuit_delay is 11s: expected off, or a time from 1ms to 10s\n"},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    circuit_loss: 20\n    circuit_delay: 0ms\n",
+     "13: paths[0].circuit_loss is 20: expected off, or a share from 1% to 99%\n"
+     "14: paths[0].circuit_delay is 0ms: expected off, or a time from 1ms to 10s\n"},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    circuit_loss: off\n    circuit_delay: off\n", ""},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    rate_control: bbr\n    circuit_loss: 5%\n    circuit_delay: "
+                                         "off\n",
+     "14: paths[0].circuit_loss is 5%: expected it with rate_control: fixed alone\n"
+     "15: paths[0].circuit_delay is off: expected it with rate_control: fixed alone\n"},
     {GOOD_HEAD "paths:\n" PATH_BETWEEN("fd00::1", "fd00::2", "1280") "    vlan: 4094\n", ""},
     {GOOD_HEAD "paths:\n" PATH_BETWEEN("fd00::1", "10.0.0.2", "1279") "    vlan: 4095\n",
      "10: paths[0].mtu is 1279: expected a number from 1280 to 9600\n"
@@ -161,6 +262,20 @@ static const struct example examples[] = {
     {GOOD_HEAD "paths:\n" SHARED_PATH("net_af_xdp0,iface=eth1", "10.0.0.1/24", "10.9.0.2", ""), ""},
     {GOOD_HEAD "paths:\n" SHARED_PATH("net_af_packet0,iface=eth1", "fd00::1", "fd01::1", ""), ""},
     {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    shared: false\n    vlan: 7\n", ""},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    follow: true\n", ""},
+    {GOOD_HEAD "paths:\n" PATH_VIA("10.0.0.1/24", "10.1.0.2", ", gateway: 10.0.0.254") "    follow: true\n",
+     ""},
+    {GOOD_HEAD "paths:\n" PATH_VIA("10.0.0.1", "10.0.0.2", "") "    follow: true\n",
+     "13: paths[0].follow is true: expected local.gateway, or peer.mac of a router: a peer that moves is "
+     "behind "
+     "one\n"},
+    {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    follow: 'yes'\n",
+     "13: paths[0].follow is yes: expected true or false\n"},
+    {GOOD_HEAD
+     "paths:\n" SHARED_PATH("net_af_xdp0,iface=eth1", "10.0.0.1/24", "10.9.0.2", "") "    follow: true\n",
+     "14: paths[0].follow is true: expected false on a shared interface: the kernel gets what is not from "
+     "the peer's "
+     "address\n"},
     {GOOD_HEAD "paths:\n" GOOD_PATH("a") "    shared: 'yes'\n",
      "13: paths[0].shared is yes: expected true or false\n"},
     {GOOD_HEAD
@@ -252,7 +367,40 @@ static void test_worked_example(void **state)
     assert_int_equal(config.paths[0].peer.mac[5], 2);
     assert_int_equal(config.paths[0].rate_bits_per_second, 10000000000ull);
     assert_int_equal(config.paths[0].rate_control, CW_CONFIG_RATE_FIXED);
+    assert_int_equal(config.paths[0].circuit_loss_percent, 20);
+    assert_int_equal(config.paths[0].circuit_delay_ms, 50);
+    assert_int_equal(config.paths[1].circuit_loss_percent, 20); /* by default */
+    assert_int_equal(config.paths[1].circuit_delay_ms, 50);
     assert_int_equal(config.paths[0].fec.mode, CW_CONFIG_FEC_OFF);
+}
+
+/* A packet for every MTU of what the rate carries in a quarter of a second, or of what was asked for. */
+static void test_packets_in_flight(void **state)
+{
+    static const struct {
+        uint64_t rate, asked;
+        enum cw_config_rate_control control;
+        uint32_t packets;
+    } cases[] = {
+        {0, 0, CW_CONFIG_RATE_FIXED, 4096},
+        {0, 0, CW_CONFIG_RATE_BBR, 16384},
+        {1000000, 0, CW_CONFIG_RATE_FIXED, 4096},
+        {900000000, 0, CW_CONFIG_RATE_FIXED, 32768}, /* 18750 */
+        {900000000, 0, CW_CONFIG_RATE_CUBIC, 32768},
+        {10000000000, 0, CW_CONFIG_RATE_FIXED, 1 << 18}, /* 208333 */
+        {400000000000, 0, CW_CONFIG_RATE_BBR, 1 << 18},
+        {400000000000, 1 << 30, CW_CONFIG_RATE_BBR, 1 << 20}, /* 715827 */
+        {10000000000, 1500 * 8192, CW_CONFIG_RATE_FIXED, 8192},
+        {10000000000, 1500 * 8192 + 1500, CW_CONFIG_RATE_FIXED, 16384},
+        {0, 1, CW_CONFIG_RATE_FIXED, 4096},
+    };
+    for (unsigned i = 0; i < CW_COUNT_OF(cases); i++) {
+        const struct cw_config_path path = {.mtu = 1500,
+                                            .rate_bits_per_second = cases[i].rate,
+                                            .in_flight_bytes = cases[i].asked,
+                                            .rate_control = cases[i].control};
+        assert_int_equal(cw_config_packets_in_flight(&path), cases[i].packets);
+    }
 }
 
 /* Sites by their first path in the file, the paths of each by name. */
@@ -286,6 +434,32 @@ static bool parse_fec(const char *fec, struct cw_config_fec *out)
     enum cw_status status = cw_node_config_parse(text, strlen(text), false, &config, &mistakes);
     *out = config.paths[0].fec;
     return status == CW_OK;
+}
+
+/* A single CPU, or a list, however it is written, also behind characters of more than one byte. */
+static void test_net_lcores(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t count, cpus[CW_CONFIG_LANES_MAX];
+    } good[] = {
+        {"", 1, {0}},
+        {"lcores: {store: 1}\n", 1, {0}},
+        {"lcores: {net: 1, store: 1}\n", 1, {1}},
+        {"# gr\xc3\xb6\xc3\x9f\x65r \xe2\x82\xac\nlcores: {net: \"2\", store: 1}\n", 1, {2}},
+        {"lcores:\n  net: 1023 # one\n  store: 1\n", 1, {1023}},
+        {"lcores:\n  net: [1, 2]\n  store: 0\n", 2, {1, 2}},
+        {"lcores:\n  net:\n    - 4\n    - 1\n    - 2\n    - 3\n", 4, {4, 1, 2, 3}},
+    };
+    static struct cw_node_config config;
+    static struct cw_config_mistakes mistakes;
+    for (size_t i = 0; i < CW_COUNT_OF(good); i++) {
+        char text[1024];
+        snprintf(text, sizeof text, "%s%s", good[i].text, GOOD_HEAD);
+        assert_int_equal(cw_node_config_parse(text, strlen(text), false, &config, &mistakes), CW_OK);
+        assert_int_equal(config.lane_count, good[i].count);
+        assert_memory_equal(config.lcores_net, good[i].cpus, sizeof good[i].cpus);
+    }
 }
 
 static void test_fec(void **state)
@@ -371,6 +545,27 @@ static void test_key_file(void **state)
     rmdir(directory);
 }
 
+static void test_addresses(void **state)
+{
+    static const char *const wrong[] = {
+        "",           "10.0.0.1",      "10.0.0.1:",    "10.0.0.1:0",    "10.0.0.1:65536", "10.0.0.1:1x",
+        ":7443",      "0.0.0.0:7443",  "224.0.0.1:1",  "fd00::1:7443",  "[fd00::1]7443",  "[10.0.0.1]:7443",
+        "[::]:7443",  "[fd00::1",      "10.0.0.1:-1",  "10.0.0.1: 7",   "east:7443",      "[ff02::1]:1",
+        "1:2:3:4:5:", "[fd00::1]:+74", "10.0.0.1:018", "10.0.0.1:7443 "};
+    struct cw_config_address address;
+    for (size_t i = 0; i < CW_COUNT_OF(wrong); i++) {
+        if (cw_config_address_parse(wrong[i], &address))
+            fail_msg("%s is taken", wrong[i]);
+        assert_int_equal(address.port, 0);
+    }
+    assert_true(cw_config_address_parse("127.0.0.1:7443", &address));
+    assert_int_equal(address.ip.version, 4);
+    assert_int_equal(address.port, 7443);
+    assert_true(cw_config_address_parse("[fd00::1]:1", &address));
+    assert_int_equal(address.ip.version, 6);
+    assert_int_equal(address.ip.bytes[15], 1);
+}
+
 static void test_quantities(void **state)
 {
     uint64_t n = 0;
@@ -390,8 +585,11 @@ static void test_quantities(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_mistakes), cmocka_unit_test(test_worked_example),
-                                       cmocka_unit_test(test_peers),    cmocka_unit_test(test_fec),
-                                       cmocka_unit_test(test_key_file), cmocka_unit_test(test_quantities)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mistakes),   cmocka_unit_test(test_worked_example),
+        cmocka_unit_test(test_peers),      cmocka_unit_test(test_packets_in_flight),
+        cmocka_unit_test(test_net_lcores), cmocka_unit_test(test_fec),
+        cmocka_unit_test(test_key_file),   cmocka_unit_test(test_quantities),
+        cmocka_unit_test(test_addresses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

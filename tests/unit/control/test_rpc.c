@@ -92,6 +92,57 @@ static void test_too_long(void **state)
     cw_rpc_lines_free(&lines);
 }
 
+/* What one waits for an answer on takes lines that are longer, in any pieces; and gives the memory back. */
+static void test_long_answer(void **state)
+{
+    enum { PIECE = 5000 };
+    struct cw_rpc_lines lines = {.line_max = CW_RPC_ANSWER_MAX};
+    struct cw_rpc_message message;
+    char *text = malloc(CW_RPC_ANSWER_MAX + 2);
+    int head = snprintf(text, 100, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":\"");
+    memset(text + head, 'x', CW_RPC_ANSWER_MAX - (size_t)head);
+    memcpy(text + CW_RPC_ANSWER_MAX - 3, "\"}}\n", 4);
+    for (size_t at = 0; at <= CW_RPC_ANSWER_MAX; at += PIECE) {
+        size_t left = CW_RPC_ANSWER_MAX + 1 - at;
+        assert_int_equal(cw_rpc_lines_next(&lines, &message), CW_RPC_NEXT_NONE);
+        assert_true(cw_rpc_lines_push(&lines, text + at, left < PIECE ? left : PIECE));
+    }
+    assert_int_equal(cw_rpc_lines_next(&lines, &message), CW_RPC_NEXT_MESSAGE);
+    assert_int_equal(message.kind, CW_RPC_RESULT);
+    json_decref(message.whole);
+    assert_int_equal(cw_rpc_lines_next(&lines, &message), CW_RPC_NEXT_NONE);
+    assert_true(lines.size <= CW_RPC_KEPT_MAX);
+    cw_rpc_lines_free(&lines);
+    free(text);
+}
+
+/* An answer that is too long is one that says so; what is asked and too long is not sent at all. */
+static void test_too_long_to_send(void **state)
+{
+    int pair[2];
+    struct cw_rpc_connection one, other;
+    struct cw_rpc_message message;
+    char *text = malloc(CW_RPC_ANSWER_MAX + 1);
+    memset(text, 'x', CW_RPC_ANSWER_MAX);
+    text[CW_RPC_ANSWER_MAX] = 0;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    cw_rpc_connection_start(&one, pair[0]);
+    cw_rpc_connection_start(&other, pair[1]);
+    json_t *id = json_integer(7);
+    assert_true(cw_rpc_connection_send(&one, cw_rpc_result(id, json_pack("{s:s}", "a", text))));
+    assert_true(cw_rpc_connection_read(&other));
+    assert_int_equal(cw_rpc_lines_next(&other.in, &message), CW_RPC_NEXT_MESSAGE);
+    assert_int_equal(message.kind, CW_RPC_ERROR);
+    assert_int_equal(json_integer_value(message.id), 7);
+    assert_non_null(strstr(cw_json_text(message.error, "message", ""), "ask for less"));
+    json_decref(message.whole);
+    assert_false(cw_rpc_connection_send(&one, cw_rpc_call(8, "m", json_pack("{s:s}", "a", text))));
+    json_decref(id);
+    free(text);
+    cw_rpc_connection_close(&one);
+    cw_rpc_connection_close(&other);
+}
+
 static void test_sockets(void **state)
 {
     char path[64] = "/tmp/cw-test-rpc-XXXXXX", name[80], longer[200];
@@ -132,7 +183,7 @@ static void test_slow_reader(void **state)
     while (cw_rpc_connection_send(&connection, cw_rpc_note("event", json_pack("{s:s}", "text", text))) &&
            sent < 1000)
         sent++;
-    assert_true(sent > 50 && sent < 200);
+    assert_in_range(sent, CW_RPC_OUT_MAX / sizeof text / 2, CW_RPC_OUT_MAX / sizeof text * 2);
     cw_rpc_connection_close(&connection);
     close(pair[1]);
 }
@@ -160,8 +211,9 @@ static void test_identities(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages),    cmocka_unit_test(test_several_lines),
-        cmocka_unit_test(test_too_long),    cmocka_unit_test(test_sockets),
-        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_identities)};
+        cmocka_unit_test(test_messages),         cmocka_unit_test(test_several_lines),
+        cmocka_unit_test(test_too_long),         cmocka_unit_test(test_long_answer),
+        cmocka_unit_test(test_too_long_to_send), cmocka_unit_test(test_sockets),
+        cmocka_unit_test(test_slow_reader),      cmocka_unit_test(test_identities)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -18,8 +19,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#include "base/numbers.h"
 
 static pid_t holder; /* of the far namespace */
 
@@ -78,7 +77,7 @@ int rig_echo_datagrams(const struct cw_ip *own)
 int rig_ping(const struct cw_ip *target)
 {
     static const size_t sizes[] = {0, 1, 56, 57, 1000, 1451, 1452, 1472};
-    const struct timeval patience = {.tv_sec = 10};
+    const struct timeval patience = {.tv_sec = RIG_LIMIT_NS / CW_SECOND};
     struct sockaddr_storage to;
     uint8_t sent[1480], got[1480];
     bool is_v6 = target->version == 6;
@@ -100,10 +99,18 @@ int rig_ping(const struct cw_ip *target)
     return 0;
 }
 
+pid_t rig_fork(void)
+{
+    pid_t parent = getpid(), child = fork();
+    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent))
+        _exit(8);
+    return child;
+}
+
 pid_t rig_there(int (*what)(const struct cw_ip *), const struct cw_ip *ip)
 {
     char path[64];
-    pid_t child = fork();
+    pid_t child = rig_fork();
     assert_true(child >= 0);
     if (child != 0)
         return child;
@@ -125,7 +132,7 @@ static bool hold_namespace(void)
 {
     int ready[2];
     char byte = 0;
-    if (pipe(ready) != 0 || (holder = fork()) < 0)
+    if (pipe(ready) != 0 || (holder = rig_fork()) < 0)
         return false;
     if (holder == 0) {
         char told = unshare(CLONE_NEWNET) == 0;
@@ -169,10 +176,46 @@ bool rig_make(const char *near, const char *far)
            rig_link(near, far);
 }
 
-void rig_end(void)
+int rig_start(const char *name)
 {
+    static char why[512];
+    struct cw_eal_config config = {.memory_mb = 256};
+    snprintf(config.file_prefix, sizeof config.file_prefix, "cw-test-%s-%d", name, getpid());
+    if (cw_eal_start(&config, why, sizeof why) == CW_OK)
+        return 0;
+    print_error("%s\n", why);
+    return -1;
+}
+
+int rig_stop(void **state)
+{
+    cw_eal_stop();
     if (holder > 0)
         rig_kill(holder);
+    return 0;
+}
+
+void rig_mac(const char *interface, uint8_t mac[6])
+{
+    char path[96], text[32] = "";
+    unsigned byte[6];
+    snprintf(path, sizeof path, "/sys/class/net/%s/address", interface);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_non_null(fgets(text, sizeof text, file));
+    fclose(file);
+    assert_int_equal(
+        sscanf(text, "%x:%x:%x:%x:%x:%x", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4], &byte[5]), 6);
+    for (unsigned i = 0; i < 6; i++)
+        mac[i] = (uint8_t)byte[i];
+}
+
+void rig_skip_without(bool has, const char *what)
+{
+    if (has)
+        return;
+    print_message("skipped: no %s can be had here (needs root and ip)\n", what);
+    skip();
 }
 
 static void take(void *context, uint8_t *datagram, size_t length)
@@ -194,7 +237,7 @@ void rig_poll(struct cw_port *port, struct rig_inbox *inbox)
 void rig_wait_for_next_hop(struct cw_port *port)
 {
     struct rig_inbox inbox = {0};
-    for (uint64_t start = rig_now_ns(); rig_now_ns() - start < 10 * CW_SECOND;) {
+    for (uint64_t start = rig_now_ns(); rig_now_ns() - start < RIG_LIMIT_NS;) {
         if (cw_port_transmit_next(port) != NULL) {
             cw_port_transmit_abandon(port);
             return;
@@ -208,7 +251,7 @@ void rig_there_and_back(struct cw_port *port, size_t length)
 {
     struct rig_inbox inbox = {0};
     uint64_t start = rig_now_ns(), sent = 0;
-    while ((inbox.count == 0 || inbox.length != length) && rig_now_ns() - start < 10 * CW_SECOND) {
+    while ((inbox.count == 0 || inbox.length != length) && rig_now_ns() - start < RIG_LIMIT_NS) {
         if (rig_now_ns() - sent > 100 * CW_MS) {
             uint8_t *room = cw_port_transmit_next(port);
             assert_non_null(room);

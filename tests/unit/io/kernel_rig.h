@@ -14,18 +14,30 @@
 #include <sys/types.h>
 
 #include "base/ip.h"
+#include "base/numbers.h"
 #include "io/port.h"
 
 #define RIG_UDP_PORT 7400
+#define RIG_LIMIT_NS (60 * CW_SECOND) /* of any wait: then the test has failed */
 
 /* Once a process, before EAL starts. False: no right to, or no ip. */
 bool rig_make(const char *near, const char *far);
+/* What a group of tests ends its set-up with: EAL, under a prefix made of this name. -1: words were printed.
+ */
+int rig_start(const char *name);
+int rig_stop(void **state); /* the tear-down of a group: EAL, and the far namespace */
+/* Ends the test as skipped, and says what cannot be had here, unless it can. */
+void rig_skip_without(bool has, const char *what);
+#define RIG_VETH "network namespaces with a veth pair"
 bool rig_link(const char *near,
               const char *far); /* the pair anew; whatever was set up at the near end is gone */
-void rig_end(void);
+/* The link address of an interface of this namespace; fails the test where there is none. */
+void rig_mac(const char *interface, uint8_t mac[6]);
 bool rig_run(const char *command);
 bool rig_run_there(const char *command); /* without a single quote in it */
-/* A child that calls what there and ends with its result. */
+/* A child that ends with this process, however that ends. */
+pid_t rig_fork(void);
+/* Such a child, which calls what there and ends with its result. */
 pid_t rig_there(int (*what)(const struct cw_ip *), const struct cw_ip *ip);
 
 /* Of the network 10.0.N.0/24 or fd00:0:0:N::/64. */
@@ -43,7 +55,7 @@ struct rig_inbox {
 
 uint64_t rig_now_ns(void);
 void rig_poll(struct cw_port *port, struct rig_inbox *inbox);
-void rig_wait_for_next_hop(struct cw_port *port); /* ten seconds, then the test has failed */
+void rig_wait_for_next_hop(struct cw_port *port);
 /* Sends until it comes back: the program there may not listen yet, and what the kernel refuses is lost. */
 void rig_there_and_back(struct cw_port *port, size_t length);
 int rig_poll_until_it_ends(struct cw_port *port, pid_t child); /* its exit code */

@@ -22,6 +22,7 @@
 #include "base/numbers.h"
 #include "base/rng.h"
 #include "io/aead.h"
+#include "tests/lib/golden_packet.h"
 #include "wire/packet.h"
 
 #define LENGTH_MAX 9000u
@@ -194,21 +195,13 @@ static void check_psp(const struct cw_aead_ops *ops)
 /* Key and payload count up from 0; the header is that of wire/golden/datagram_data.hex. */
 static void check_ours(const struct cw_aead_ops *ops)
 {
-    static const struct cw_packet packet = {.spi = 0x12345678,
-                                            .iv = 0x0102030405060708,
-                                            .type = CW_PACKET_DATA,
-                                            .flags = 3,
-                                            .stream = 2,
-                                            .session = 0x5678,
-                                            .length = 32,
-                                            .ticks = 0xaabbccdd,
-                                            .position = 0x1122334455667788};
+    static const struct cw_packet packet = GOLDEN_PACKET;
     uint8_t key[32], nonce[CW_PACKET_IV_SIZE], datagram[32 + CW_PACKET_OVERHEAD], sealed[sizeof datagram];
     uint8_t *payload = datagram + CW_PACKET_HEADER_SIZE;
     unhex(sealed, "fe010605123456780102030405060708"
-                  "21037856ddccbbaa20000200000000008877665544332211"
+                  "310b7856ddccbbaa20000200000000008877665544332211"
                   "f6db5725884590e4a3c7cee542a072ba453ccef5e3a493b0d88dc019fa5c3944"
-                  "dd8a68c1f7cb5a477855347f66649188");
+                  "57b90cd353e109ed9add10c52d450433");
     for (unsigned i = 0; i < 32; i++)
         key[i] = payload[i] = (uint8_t)i;
     void *state = state_new(ops, key);

@@ -302,6 +302,58 @@ static void reasons_are_told_apart(void **state)
     assert_int_equal(check(46), CW_FRAME_SHORT);
 }
 
+/* A path that takes datagrams from anywhere: from what can be another host's address. */
+static void sources_of_a_path_that_follows(void **state)
+{
+    static const struct {
+        uint32_t source;
+        bool is_good;
+    } all[] = {{0x0a010101, true},  {0xc0000201, true}, {0x01000001, true},  {0xdfffffff, true},
+               {0x0a020202, false}, {0, false},         {0x00ffffff, false}, {0x7f000001, false},
+               {0xe0000001, false}, {0xffffffff, false}};
+    struct cw_ip ip;
+    uint16_t port;
+    cw_store32be(frame + 26, 0xc0000201);
+    repair_checksum();
+    assert_int_equal(check(46), CW_FRAME_NOT_OURS);
+    receiver.addresses.is_any_source = true;
+    for (size_t i = 0; i < CW_COUNT_OF(all); i++) {
+        cw_store32be(frame + 26, all[i].source);
+        repair_checksum();
+        assert_int_equal(check(46), all[i].is_good ? CW_FRAME_OK : CW_FRAME_NOT_OURS);
+        if (!all[i].is_good)
+            continue;
+        cw_frame_source(&receiver, frame + 42, &ip, &port);
+        assert_true(cw_ip_is_equal(
+            &ip, &(struct cw_ip){.version = 4,
+                                 .bytes = {(uint8_t)(all[i].source >> 24), (uint8_t)(all[i].source >> 16),
+                                           (uint8_t)(all[i].source >> 8), (uint8_t)all[i].source}}));
+        assert_int_equal(port, 0x1111);
+    }
+}
+
+/* The checksum is over the address that the frame has. */
+static void sources_of_a_path_that_follows_in_ipv6(void **state)
+{
+    struct cw_ip ip;
+    uint16_t port;
+    struct cw_frame_addresses other = east;
+    other.local_ip.bytes[3] = 0x77;
+    cw_frame_path_init(&sender, &other);
+    cw_frame_finish(&sender, frame, 4);
+    assert_int_equal(check(70), CW_FRAME_NOT_OURS);
+    receiver.addresses.is_any_source = true;
+    assert_int_equal(check(70), CW_FRAME_OK);
+    cw_frame_source(&receiver, frame + 66, &ip, &port);
+    assert_true(cw_ip_is_equal(&ip, &other.local_ip));
+    frame[18 + 8 + 3] ^= 1;
+    assert_int_equal(check(70), CW_FRAME_CHECKSUM);
+    memset(frame + 18 + 8, 0, 15);
+    assert_int_equal(check(70), CW_FRAME_NOT_OURS);
+    frame[18 + 8] = 0xff;
+    assert_int_equal(check(70), CW_FRAME_NOT_OURS);
+}
+
 static void garbage_is_never_taken(void **state)
 {
     struct cw_rng rng = {.state = 99};
@@ -355,10 +407,10 @@ static void memif_gets_what_it_needs(void **state)
     struct cw_port_config config = {.mtu = 9000, .device = "net_memif0,role=client,socket=/x"};
     char device[CW_DEVICE_ARGUMENTS_MAX], why[128];
     assert_int_equal(cw_device_complete(&config, device, sizeof device, why, sizeof why), CW_OK);
-    assert_string_equal(device, "net_memif0,role=client,socket=/x,socket-abstract=no,bsize=16384");
+    assert_string_equal(device, "net_memif0,role=client,socket=/x,socket-abstract=no,bsize=16384,rsize=8");
     config.mtu = 1500;
     assert_int_equal(cw_device_complete(&config, device, sizeof device, why, sizeof why), CW_OK);
-    assert_string_equal(device, "net_memif0,role=client,socket=/x,socket-abstract=no,bsize=2048");
+    assert_string_equal(device, "net_memif0,role=client,socket=/x,socket-abstract=no,bsize=2048,rsize=8");
     assert_int_equal(cw_device_complete(&config, device, 40, why, sizeof why), CW_INVALID);
     struct cw_port_config plain = {.mtu = 1500, .device = "net_ring0"};
     assert_int_equal(cw_device_complete(&plain, device, sizeof device, why, sizeof why), CW_OK);
@@ -411,6 +463,8 @@ int main(void)
         cmocka_unit_test_setup(lengths_of_all_kinds_pass, set_up),
         cmocka_unit_test_setup(every_bit_of_ipv6_and_udp_matters, set_up_v6),
         cmocka_unit_test_setup(reasons_are_told_apart_in_ipv6, set_up_v6),
+        cmocka_unit_test_setup(sources_of_a_path_that_follows, set_up),
+        cmocka_unit_test_setup(sources_of_a_path_that_follows_in_ipv6, set_up_v6),
         cmocka_unit_test_setup(a_checksum_is_never_zero, set_up_v6),
         cmocka_unit_test_setup(only_our_vlan_is_ours, set_up_v6),
         cmocka_unit_test(checksums_are_sums_of_words),

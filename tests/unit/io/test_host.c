@@ -580,6 +580,15 @@ static void routers_may_speak_of_our_datagrams(void **state)
             frame[quoted + wrong[i]] ^= 0x90;
             assert_int_equal(give_mended(frame, length, version), CW_HOST_NOT_OURS);
         }
+        host.config.local_udp = 7399; /* it left from the second lane's port */
+        host.config.lane_count = 2;
+        (void)build_too_big(frame, version);
+        assert_int_equal(give_mended(frame, length, version), CW_HOST_TOO_BIG);
+        assert_int_equal(host.too_big.lane, 1);
+        host.config.local_udp = 7398; /* there is no third */
+        (void)build_too_big(frame, version);
+        assert_int_equal(give_mended(frame, length, version), CW_HOST_NOT_OURS);
+        host.config.local_udp = 7400;
         (void)build_too_big(frame, version);
         memset(frame + (version == 4 ? 40 : 58), 0, version == 4 ? 2 : 4); /* nothing fits */
         assert_int_equal(give_mended(frame, length, version), CW_HOST_MALFORMED);

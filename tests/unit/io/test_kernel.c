@@ -13,7 +13,6 @@
 
 #include <cmocka.h>
 
-#include "base/numbers.h"
 #include "kernel_rig.h"
 
 static char why[512];
@@ -45,11 +44,7 @@ static struct cw_port *open_port(uint8_t version, uint16_t vlan, uint8_t network
 
 static void lives_beside_the_kernel(uint8_t version, uint16_t vlan, uint8_t network)
 {
-    if (!has_veth) {
-        print_message(
-            "skipped: no network namespaces with a veth pair can be made here (needs root and ip)\n");
-        skip();
-    }
+    rig_skip_without(has_veth, RIG_VETH);
     struct cw_ip its = rig_address(version, network, 2), ours = rig_address(version, 0, 1);
     struct cw_port *port = open_port(version, vlan, network);
     rig_wait_for_next_hop(port);
@@ -93,11 +88,7 @@ static void an_address_that_is_taken_is_not_used(void **state)
 {
     char text[256] = "";
     struct rig_inbox inbox = {0};
-    if (!has_veth) {
-        print_message(
-            "skipped: no network namespaces with a veth pair can be made here (needs root and ip)\n");
-        skip();
-    }
+    rig_skip_without(has_veth, RIG_VETH);
     struct cw_port_config config;
     config_set(&config, 6, 0, 0);
     config.local_ip = rig_address(6, 0, 2);
@@ -105,7 +96,7 @@ static void an_address_that_is_taken_is_not_used(void **state)
     struct cw_port *port = cw_port_open(&config, why, sizeof why);
     assert_non_null(port);
     for (uint64_t start = rig_now_ns(); strstr(text, "another host (") == NULL;) {
-        assert_true(rig_now_ns() - start < 10 * CW_SECOND);
+        assert_true(rig_now_ns() - start < RIG_LIMIT_NS);
         rig_poll(port, &inbox);
         cw_port_describe(port, text, sizeof text);
     }
@@ -127,10 +118,7 @@ static void to_vlan(bool is_wanted)
 
 static void lives_in_a_vlan(void **state)
 {
-    if (!has_vlan) {
-        print_message("skipped: this kernel has no VLAN devices\n");
-        skip();
-    }
+    rig_skip_without(has_vlan, "VLAN devices");
     to_vlan(true);
     lives_beside_the_kernel(4, 100, 0);
     lives_beside_the_kernel(6, 100, 0);
@@ -144,19 +132,7 @@ static int before_all(void **state)
     has_vlan =
         has_veth && rig_run_there("ip link add link cwk1 name cwk1.100 type vlan id 100 2>/dev/null && "
                                   "ip link set cwk1.100 up");
-    struct cw_eal_config config = {.memory_mb = 256};
-    snprintf(config.file_prefix, sizeof config.file_prefix, "cw-test-kernel-%d", getpid());
-    if (cw_eal_start(&config, why, sizeof why) == CW_OK)
-        return 0;
-    print_error("%s\n", why);
-    return -1;
-}
-
-static int after_all(void **state)
-{
-    cw_eal_stop();
-    rig_end();
-    return 0;
+    return rig_start("kernel");
 }
 
 int main(int argc, char **argv)
@@ -170,5 +146,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(lives_in_a_vlan),
         cmocka_unit_test(an_address_that_is_taken_is_not_used),
     };
-    return cmocka_run_group_tests_name("io/kernel", tests, before_all, after_all);
+    return cmocka_run_group_tests_name("io/kernel", tests, before_all, rig_stop);
 }

@@ -162,6 +162,7 @@ static void talk(void)
     initiator.paths[0].is_mtu_probed = true;
     cw_pair_init(pair, &initiator, &responder, &link, 11);
     pair->tap = tap;
+    pair->has_addresses = true;
     assert_true(cw_pair_run(pair, pair->now_ns + 10 * CW_SECOND, cw_pair_is_up));
     cw_pair_run(pair, pair->now_ns + CW_SECOND, NULL);
     for (int i = 0; i < 14; i++) {
@@ -170,6 +171,8 @@ static void talk(void)
         assert_true(cw_pair_run(pair, pair->now_ns + 60 * CW_SECOND, cw_pair_is_finished));
         cw_pair_run(pair, pair->now_ns + 10 * CW_SECOND, NULL);
     }
+    pair->sides[0].address = pair->sides[0].also = 1; /* it is asked whether it is there, and answers */
+    cw_pair_run(pair, pair->now_ns + 5 * CW_SECOND, NULL);
     cw_session_close(pair->sides[0].session, pair->now_ns);
     cw_pair_run(pair, pair->now_ns + 10 * CW_MS, NULL);
     cw_pair_fini(pair);

@@ -18,7 +18,7 @@ OPENED_TAG = b"causeway: opened"
 HEAD = struct.pack("<BBBBIQQQ", 4, 1, 2, 1, 0x34333231, 7, 0x1817161514131211, 99)
 ACK = struct.pack("<BBHIQIIII", 1, 2 | 1 << 6, 3, 25000, 1000, 0, 10, 5, 1)
 CREDIT = struct.pack("<B7xQQQ", 2, 11, 12, 13)
-RECOVERED = struct.pack("<BB6xQII", 6, 2, 100, 3, 0)
+RECOVERED = struct.pack("<BBH4xQII", 6, 2, 2, 100, 3, 0)
 DATA = struct.pack("<BBHIIIQ", 5, 1, 96, 4096, 0, 0x34333231, 7) + HEAD + bytes(64)
 
 PROBE = b"\7" + bytes(99)
@@ -26,7 +26,7 @@ PROBE = b"\7" + bytes(99)
 
 def opened(kind, payload):
     psp = struct.pack(">BBBBIQ", 254, 1, 6, 5, 77, 5)
-    return psp + struct.pack("<BBHIHBBIQ", 32 | kind, 1, 77, 0, len(payload), 0, 0, 0, 0) + payload + OPENED_TAG
+    return psp + struct.pack("<BBHIHBBIQ", 3 << 4 | kind, 1, 77, 0, len(payload), 0, 0, 0, 0) + payload + OPENED_TAG
 
 
 class Opened(unittest.TestCase):
@@ -61,7 +61,7 @@ class Opened(unittest.TestCase):
         capture.write(file, [opened(1, ACK + CREDIT + RECOVERED + DATA), opened(2, b"\3" + bytes(7) + b"\4\5" + bytes(6) + PROBE)])
         expected = {
             "frame": "1,2,6,5", "ack.ranges": "2", "path": "1,0", "ack.marked": "3", "ack.delay": "25000", "ack.largest": "1000",
-            "ack.range": "991..1000,985..985", "credit": "11,12,13", "recovered": "97,100", "data.has_group": "1",
+            "ack.range": "991..1000,985..985", "credit": "11,12,13", "recovered": "97,100", "recovered.early": "0x0002", "data.has_group": "1",
             "data.head_length": "96", "data.body_length": "4096", "data.offset": "0", "data.group": str(0x34333231),
             "data.epoch": "7", "message": "4", "message.version": "1", "message.from_site": "2",
             "message.flags": "0x01", "message.reign": "0x1817161514131211", "message.serial": "99",

@@ -24,6 +24,9 @@
 #include "base/numbers.h"
 #include "base/rng.h"
 #include "io/port.h"
+#include "kernel_rig.h"
+
+#define LIMIT_NS (60 * CW_SECOND) /* of any wait */
 
 static char folder[64];
 static char prefix[64];
@@ -92,17 +95,17 @@ static uint64_t now_ns(void)
 static void wait_for_link(struct cw_port *port)
 {
     uint64_t start = now_ns();
-    while (!cw_port_is_link_up(port) && now_ns() - start < 5 * CW_SECOND)
+    while (!cw_port_is_link_up(port) && now_ns() - start < LIMIT_NS)
         nanosleep(&(struct timespec){.tv_nsec = CW_MS}, NULL);
     assert_true(cw_port_is_link_up(port));
 }
 
-/* Polls until inbox has this many, or two seconds. Flushes, too: a memif server has room only when its client
+/* Polls until inbox has this many, or the limit. Flushes, too: a memif server has room only when its client
  * has polled once. */
 static void receive_until(struct cw_port *from, struct cw_port *port, struct inbox *inbox, uint32_t count)
 {
     uint64_t start = now_ns();
-    while (inbox->count < count && now_ns() - start < 2 * CW_SECOND) {
+    while (inbox->count < count && now_ns() - start < LIMIT_NS) {
         if (cw_port_receive(port, take, inbox) == 0)
             sched_yield();
         cw_port_flush(from);
@@ -138,7 +141,7 @@ static void exchange(struct cw_port *from, struct cw_port *to)
     }
     inbox.count = 0;
     uint32_t sent = 0;
-    for (uint64_t start = now_ns(); sent < 5000 && now_ns() - start < 5 * CW_SECOND;) {
+    for (uint64_t start = now_ns(); sent < 5000 && now_ns() - start < LIMIT_NS;) {
         uint8_t *room = cw_port_transmit_next(from);
         if (room != NULL) {
             memcpy(room, &sent, sizeof sent);
@@ -176,7 +179,7 @@ static void wait_for_addresses(struct cw_port *ports[2])
 {
     struct inbox inbox = {0};
     unsigned ready = 0;
-    for (uint64_t start = now_ns(); ready < 2 && now_ns() - start < 10 * CW_SECOND;) {
+    for (uint64_t start = now_ns(); ready < 2 && now_ns() - start < LIMIT_NS;) {
         ready = 0;
         for (int i = 0; i < 2; i++) {
             cw_port_on_time(ports[i], now_ns());
@@ -280,7 +283,7 @@ static void foreign_frames_are_dropped_by_reason(void **state)
         send_one(b, data, sizeof data);
     cw_port_flush(b);
     uint64_t start = now_ns();
-    while (cw_port_counter(a, CW_PORT_RX_PACKETS) < 3 && now_ns() - start < 2 * CW_SECOND)
+    while (cw_port_counter(a, CW_PORT_RX_PACKETS) < 3 && now_ns() - start < LIMIT_NS)
         cw_port_receive(a, take, &inbox);
     assert_int_equal(inbox.count, 0);
     assert_int_equal(cw_port_counter(a, CW_PORT_DROP_NOT_OURS), 3);
@@ -298,7 +301,7 @@ static void a_cut_drops_both_ways_and_heals(void **state)
     send_one(a, data, sizeof data);
     cw_port_flush(a);
     uint64_t start = now_ns();
-    while (cw_port_counter(b, CW_PORT_DROP_CUT) == 0 && now_ns() - start < 2 * CW_SECOND) {
+    while (cw_port_counter(b, CW_PORT_DROP_CUT) == 0 && now_ns() - start < LIMIT_NS) {
         cw_port_receive(b, take, &inbox);
         cw_port_flush(a);
     }
@@ -384,7 +387,7 @@ static int run_as_peer(const char *role, const char *where)
     struct cw_port *port = cw_port_open(&config, why, sizeof why);
     if (port == NULL)
         return 2;
-    for (uint64_t start = now_ns(); now_ns() - start < 60 * CW_SECOND;)
+    for (uint64_t start = now_ns(); now_ns() - start < 5 * LIMIT_NS;) /* longer than anybody waits for it */
         flood(port, &inbox);
     return 3;
 }
@@ -394,8 +397,7 @@ static void flood_until(struct cw_port *port, bool is_up, uint32_t datagrams)
     static struct inbox inbox;
     uint64_t start = now_ns();
     inbox.count = 0;
-    while ((cw_port_is_link_up(port) != is_up || inbox.count < datagrams) &&
-           now_ns() - start < 10 * CW_SECOND)
+    while ((cw_port_is_link_up(port) != is_up || inbox.count < datagrams) && now_ns() - start < LIMIT_NS)
         flood(port, &inbox);
     if (cw_port_is_link_up(port) != is_up || inbox.count < datagrams)
         fail_msg("link up: wanted %d, is %d; datagrams: wanted %u, got %u; connect attempts: %llu", is_up,
@@ -533,35 +535,16 @@ static void impossible_ports_are_refused_with_words(void **state)
     assert_null(cw_port_open(&config, why, sizeof why));
 }
 
-static void read_mac(const char *interface, uint8_t mac[6])
-{
-    char path[96], text[32] = "";
-    unsigned byte[6];
-    snprintf(path, sizeof path, "/sys/class/net/%s/address", interface);
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    assert_non_null(fgets(text, sizeof text, file));
-    fclose(file);
-    assert_int_equal(
-        sscanf(text, "%x:%x:%x:%x:%x:%x", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4], &byte[5]), 6);
-    for (unsigned i = 0; i < 6; i++)
-        mac[i] = (uint8_t)byte[i];
-}
-
 static void carries_over_veth(const char *driver, const char *extra, uint16_t mtu, uint16_t vlan)
 {
     struct cw_port_config config;
     char device[200];
-    if (!has_veth) {
-        print_message(
-            "skipped: no network namespace with a veth pair can be made here (needs root and ip)\n");
-        skip();
-    }
+    rig_skip_without(has_veth, RIG_VETH);
     snprintf(device, sizeof device, "%s0,iface=cwio0%s", driver, extra);
     config_set(&config, true, mtu, device);
     config.vlan = vlan;
-    read_mac("cwio0", config.local_mac);
-    read_mac("cwio1", config.remote_mac);
+    rig_mac("cwio0", config.local_mac);
+    rig_mac("cwio1", config.remote_mac);
     struct cw_port *a = cw_port_open(&config, why, sizeof why);
     if (a == NULL) {
         assert_string_equal(driver, "net_af_xdp"); /* not every kernel has that; af_packet is always there */
@@ -571,8 +554,8 @@ static void carries_over_veth(const char *driver, const char *extra, uint16_t mt
     snprintf(device, sizeof device, "%s1,iface=cwio1%s", driver, extra);
     config_set(&config, false, mtu, device);
     config.vlan = vlan;
-    read_mac("cwio1", config.local_mac);
-    read_mac("cwio0", config.remote_mac);
+    rig_mac("cwio1", config.local_mac);
+    rig_mac("cwio0", config.remote_mac);
     struct cw_port *b = open_or_fail(&config);
     exchange(a, b);
     exchange(b, a);

@@ -278,27 +278,40 @@ static enum cw_auth_reason judged(const struct node *judge, bool judge_initiates
 }
 
 /* Of the same authority and cluster, with the name of the site, too: at neither end of a session. */
-static void a_client_is_no_peer(void **state)
+/* A certificate for the client's end alone, as NBD clients and people have them. */
+static void believed_by_no_engine(const char *role)
 {
     static const char *const no_hosts[] = {NULL};
     struct cw_certificate_subject subject = {
-        .cluster = "bank", .site = "", .node = "west", .hosts = no_hosts, .days = 365};
+        .cluster = "bank", .site = "", .node = "west", .role = role, .hosts = no_hosts, .days = 365};
     struct cw_certificate_mistake mistake;
     char words[CW_TLS_WORDS];
     struct cw_pair client;
-    make_node(&other, &ours, "bank", "west", "west", 365);
-    for (int initiates = 0; initiates < 2; initiates++) /* a node is, by the same way */
-        assert_int_equal(judged(&east, initiates, &other, words), CW_AUTH_NO_REASON);
     assert_int_equal(cw_x509_issue(ours.pair.certificate, ours.pair.key, &subject, &client), CW_OK);
     write_text(other.paths[CW_FILE_CERTIFICATE], client.certificate);
     write_text(other.paths[CW_FILE_KEY], client.key);
     cw_pair_free(&client);
     assert_null(load(&other, &mistake, words)); /* our own engine does not even begin with it */
+    assert_int_not_equal(judged(&east, false, &other, words), CW_AUTH_NO_REASON);
+    assert_int_not_equal(judged(&east, true, &other, words), CW_AUTH_NO_REASON);
+    if (strcmp(role, "client") != 0)
+        return;
     assert_non_null(strstr(mistake.expected, "one of site west"));
     assert_int_equal(judged(&east, false, &other, words), CW_AUTH_OTHER_SITE);
     assert_non_null(strstr(words, "does not name a site"));
     assert_int_equal(judged(&east, true, &other, words), CW_AUTH_OTHER_SITE);
     assert_non_null(strstr(words, "purpose"));
+}
+
+static void a_client_is_no_peer(void **state)
+{
+    char words[CW_TLS_WORDS];
+    make_node(&other, &ours, "bank", "west", "west", 365);
+    for (int initiates = 0; initiates < 2; initiates++) /* a node is, by the same way */
+        assert_int_equal(judged(&east, initiates, &other, words), CW_AUTH_NO_REASON);
+    believed_by_no_engine("client");
+    believed_by_no_engine("operator");
+    believed_by_no_engine("viewer");
 }
 
 static void warned_of_in_time(void **state)

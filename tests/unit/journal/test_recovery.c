@@ -47,6 +47,43 @@ static void test_fresh(void **state)
     expect_undamaged();
 }
 
+/* A batch tells of the reign of its last record; a cut and a start forget; what is not told is not known. */
+static void test_what_was_answered_is_found(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        log_put(&log_, 512);
+    log_recover(&log_, 0, &found);
+    assert_int_equal(found.report.answered_count, 0);
+    cw_journal_answered(log_.journal, 2);
+    log_put(&log_, 512);
+    cw_journal_answered(log_.journal, 9); /* more than was written: as much as was */
+    assert_non_null(cw_journal_begin(log_.journal));
+    log_complete(&log_, log_submit(&log_, 0, false));
+    log_sync(&log_);
+    cw_journal_cut(log_.journal, 2);
+    log_.next_sequence = 3;
+    log_.epoch = 2;
+    log_put(&log_, 512); /* of the new branch; nothing is told */
+    log_put(&log_, 512);
+    log_recover(&log_, 0, &found);
+    assert_int_equal(found.report.answered_count, 1);
+    assert_int_equal(found.report.answered[0].epoch, 1);
+    assert_int_equal(found.report.answered[0].sequence, 4);
+    cw_journal_answered(log_.journal, 3);
+    assert_non_null(cw_journal_begin(log_.journal)); /* a batch without records speaks of the last one */
+    log_complete(&log_, log_submit(&log_, 0, false));
+    log_recover(&log_, 0, &found);
+    assert_int_equal(found.report.answered_count, 2);
+    assert_int_equal(found.report.answered[1].epoch, 2);
+    assert_int_equal(found.report.answered[1].sequence, 3);
+    restart();
+    log_put(&log_, 512);
+    log_recover(&log_, 0, &found);
+    assert_int_equal(found.report.answered_count, 2);
+    assert_int_equal(found.report.answered[1].sequence, 3);
+}
+
 static void test_what_was_written_is_found(void **state)
 {
     (void)state;
@@ -573,6 +610,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_fresh),
+        T(test_what_was_answered_is_found),
         T(test_what_was_written_is_found),
         T(test_many_laps),
         T(test_latent_damage_is_reported),

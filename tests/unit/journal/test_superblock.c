@@ -47,6 +47,7 @@ static struct cw_superblock sample(uint64_t generation)
                     {.volume = 63, .size = 10ull << 30, .base = 0xc7c6}},
         .primary_site = 2,
         .member_sites = 6,
+        .openings = {{7, -0x1009}, {3, 0x100a}},
     };
 
     s.peers[1].is_used = true;
@@ -106,9 +107,13 @@ static const struct golden golden[] = {
     {2672, 8, 5},
     {2680, 8, 0xe3e2},
     {2688, 8, 401},
+    {3392, 8, 7},
+    {3400, 8, 0xffffffffffffeff7},
+    {3408, 8, 3},
+    {3416, 8, 0x100a},
 };
 
-#define GOLDEN_CHECK 0xe1a8ae188a2d15ecull
+#define GOLDEN_CHECK 0xddb11d53663eec6cull
 
 static void test_golden(void **state)
 {

@@ -61,12 +61,18 @@ static void group_new(struct pair_site *site, const struct cw_superblock *super)
         .mode = p->mode,
         .min_in_sync = p->min_in_sync,
         .replica_timeout_ns = 5 * CW_SECOND,
+        .copy_brake_ns = 2 * CW_SECOND,
+        .copy_chunk_bytes = PAIR_COPY_CHUNK,
         .commit_interval_ns = 100 * CW_MS,
         .gather_timeout_ns = 2 * CW_SECOND,
         .checkpoint_interval_ns = CW_SECOND,
         .identity = {.boot_id = {site->boot, site->id + 1}, .process_start = pair_fresh(p)},
         .log_entries = p->log_entries,
         .payload_bytes_soft = 256 * CW_KIB,
+        .lease_ns = p->lease_ns,
+        .peer_grants = p->peer_grants,
+        .is_store_epoch_told = p->tells_store_epoch,
+        .store_epoch = p->store.epoch,
     };
     struct cw_arena arena;
 
@@ -86,7 +92,8 @@ static void redo(struct pair_site *site, const struct cw_record *record, const u
     case CW_REDO_SKIP:
         return;
     case CW_REDO_APPLY:
-        CW_ASSERT(record->kind == CW_RECORD_WRITE);
+        if (record->kind != CW_RECORD_WRITE || record->offset + length > VOLUME_BYTES)
+            return; /* of a hostile peer: the engine refuses to start such a group */
         cw_device_write(&site->volume, payload, length, record->offset);
         return;
     case CW_REDO_KEEP:
@@ -123,8 +130,10 @@ static void scan(struct pair_site *site, const struct cw_superblock *super, bool
                 redo(site, &record, payload);
         }
     }
-    if (is_first)
-        cw_group_recover_report(site->group, cw_recovery_report(recovery));
+    if (is_first) {
+        site->report = *cw_recovery_report(recovery);
+        cw_group_recover_report(site->group, &site->report);
+    }
     free(memory);
 }
 
@@ -185,14 +194,17 @@ static void format(struct pair_site *site)
     cw_device_sync(&site->journal);
 }
 
-void pair_init(struct pair *p, uint32_t sites, enum cw_mode mode)
+static void init(struct pair *p, uint32_t sites, enum cw_mode mode, uint64_t lease_ns, bool peer_grants)
 {
     CW_ASSERT(sites <= PAIR_SITES_MAX);
     *p = (struct pair){.site_count = sites,
                        .mode = mode,
                        .now_ns = CW_SECOND,
                        .log_entries = PAIR_LOG_ENTRIES,
-                       .renews_lease = true};
+                       .renews_lease = true,
+                       .lease_ns = lease_ns,
+                       .peer_grants = peer_grants,
+                       .tells_store_epoch = lease_ns > 0};
     p->store.holder = CW_SITES_MAX;
     p->messages_end = &p->messages;
     for (uint8_t a = 0; a < sites; a++) {
@@ -209,6 +221,16 @@ void pair_init(struct pair *p, uint32_t sites, enum cw_mode mode)
         format(site);
         pair_start(p, a);
     }
+}
+
+void pair_init(struct pair *p, uint32_t sites, enum cw_mode mode)
+{
+    init(p, sites, mode, 0, false);
+}
+
+void pair_init_granting(struct pair *p, uint32_t sites, enum cw_mode mode, bool peer_grants)
+{
+    init(p, sites, mode, LEASE_NS, peer_grants);
 }
 
 /* ---------------------------------------------------------------- ending */

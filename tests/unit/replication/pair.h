@@ -15,9 +15,10 @@
 #define PAIR_SITES_MAX    3u
 #define PAIR_BLOCK        4096u
 #define PAIR_BLOCKS       64u /* of the one volume */
-#define PAIR_REQUESTS_MAX 4096u
+#define PAIR_REQUESTS_MAX 16384u
 #define PAIR_LOG_ENTRIES  256u
 #define PAIR_RING_SECTORS 2048u
+#define PAIR_COPY_CHUNK   8192u
 
 enum pair_fact {
     PAIR_JOURNAL_WRITTEN,
@@ -64,7 +65,8 @@ struct pair_site {
     struct pair_answer *answers, **answers_end;
     bool holds[PAIR_FACT_COUNT]; /* such answers wait */
     enum cw_status fails[PAIR_FACT_COUNT];
-    uint64_t salvaged_above, salvaged_last, salvages, copies;
+    uint64_t salvaged_above, salvaged_last, salvages, copies, prepares;
+    struct cw_recovery_report report; /* of the last start */
     uint64_t payloads; /* buffers that the group has */
     uint64_t events;
     char last_event[256];
@@ -80,6 +82,7 @@ struct pair {
     bool is_linked[PAIR_SITES_MAX][PAIR_SITES_MAX];
     bool is_held[PAIR_SITES_MAX][PAIR_SITES_MAX]; /* messages from, to wait */
     bool has_backlog[PAIR_SITES_MAX][PAIR_SITES_MAX]; /* bulk from, to waits, control does not */
+    uint32_t bulk_per_turn; /* so many bulk messages arrive in a turn, one way; 0: all */
     struct pair_message *messages, **messages_end;
     struct {
         uint64_t epoch, reign;
@@ -89,6 +92,8 @@ struct pair {
         bool is_stuck; /* does what is asked, does not answer */
     } store;
     bool renews_lease;
+    uint64_t lease_ns; /* of groups that start from now on; 0: nobody grants, nobody waits */
+    bool peer_grants, tells_store_epoch;
     bool opens_inconsistent; /* pair_open asks for that too */
     struct {
         bool is_done;
@@ -99,6 +104,8 @@ struct pair {
 };
 
 void pair_init(struct pair *pair, uint32_t sites, enum cw_mode mode);
+/* The same, with a lease of 5 s; the groups are told the store's epoch when they start. */
+void pair_init_granting(struct pair *pair, uint32_t sites, enum cw_mode mode, bool peer_grants);
 void pair_fini(struct pair *pair);
 void pair_turn(struct pair *pair);
 void pair_run(struct pair *pair, uint64_t ns);

@@ -142,6 +142,7 @@ static void change_image(struct pair_site *site, const struct cw_action *a)
         return;
     }
     site->has_target = a->kind == CW_IMAGE_PREPARE;
+    site->prepares += a->kind == CW_IMAGE_PREPARE;
     cw_device_fini(&site->target);
     cw_device_init(&site->target, VOLUME_BYTES);
 }
@@ -291,6 +292,7 @@ static void deliver(struct pair *p, struct pair_message *m)
 static bool deliver_all(struct pair *p)
 {
     struct pair_message *todo = p->messages;
+    uint32_t bulk[PAIR_SITES_MAX][PAIR_SITES_MAX] = {0};
     bool any = false;
 
     p->messages = NULL;
@@ -299,12 +301,15 @@ static bool deliver_all(struct pair *p)
         struct pair_message *m = todo;
         todo = m->next;
         m->next = NULL;
-        if (p->is_held[m->from][m->to] || (m->stream > 0 && p->has_backlog[m->from][m->to])) {
+        bool waits =
+            p->has_backlog[m->from][m->to] || (p->bulk_per_turn && bulk[m->from][m->to] == p->bulk_per_turn);
+        if (p->is_held[m->from][m->to] || (m->stream > 0 && waits)) {
             *p->messages_end = m;
             p->messages_end = &m->next;
             continue;
         }
         any = true;
+        bulk[m->from][m->to] += m->stream > 0;
         deliver(p, m);
     }
     return any;

@@ -64,6 +64,225 @@ static void test_a_site_being_copied_holds_nothing(void **state)
     pair_fini(&p);
 }
 
+static uint64_t chunks_sent(void)
+{
+    return cw_counter_read(&p.sites[A].group->counters[CW_GROUP_COPY_CHUNKS]);
+}
+
+static bool is_half_copied(struct pair *pair)
+{
+    return pair_peer(pair, A, B)->copy.chunks_acked >= PAIR_BLOCKS * PAIR_BLOCK / PAIR_COPY_CHUNK / 2;
+}
+
+/* Only what was on its way, and what was written meanwhile, goes again. */
+static void test_lost_session_does_not_begin_it_anew(void **state)
+{
+    const uint64_t all = PAIR_BLOCKS * PAIR_BLOCK / PAIR_COPY_CHUNK;
+
+    begin_with_data(CW_MODE_ASYNC);
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    assert_true(pair_until(&p, is_half_copied));
+    pair_link(&p, A, B, false);
+    pair_write(&p, A, 1, 99, false); /* is over there already, as it was */
+    pair_run(&p, CW_SECOND);
+    pair_link(&p, A, B, true);
+    settle();
+    assert_int_equal(p.sites[B].prepares, 1);
+    assert_int_equal(p.sites[B].copies, 1);
+    assert_true(chunks_sent() <= all + 2 * CW_COPY_SLOTS + 1);
+    pair_fini(&p);
+}
+
+/* Who has lost the files is not taken to have them. */
+static void test_dead_target_begins_it_anew(void **state)
+{
+    const uint64_t all = PAIR_BLOCKS * PAIR_BLOCK / PAIR_COPY_CHUNK;
+
+    begin_with_data(CW_MODE_ASYNC);
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    assert_true(pair_until(&p, is_half_copied));
+    pair_kill(&p, B, CW_DEVICE_PROCESS_DIES);
+    pair_start(&p, B);
+    settle();
+    assert_int_equal(p.sites[B].prepares, 2);
+    assert_true(chunks_sent() >= all + all / 2);
+    pair_fini(&p);
+}
+
+/* Three writes a turn where one record or chunk gets through. */
+static uint32_t write_faster_than_the_path(uint32_t most)
+{
+    uint32_t count = 0;
+
+    for (; count < most && p.store.members != (1u << A | 1u << B); count++) {
+        pair_write(&p, A, (count * 7) % PAIR_BLOCKS, next_value++, false);
+        if (p.mode == CW_MODE_ASYNC) {
+            assert_true(p.sites[A].group->no_room_since_ns == 0);
+            assert_false(cw_brake_may_hold(p.sites[A].group));
+        }
+        if (count % 3 == 2)
+            pair_turn(&p);
+    }
+    return count;
+}
+
+static void resync_over_a_slow_path(enum cw_mode mode)
+{
+    begin_with_data(mode);
+    p.bulk_per_turn = 1;
+    p.sites[A].group->config.copy_chunk_bytes = PAIR_BLOCK; /* so that it lasts */
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    while (p.store.members & 1u << B && cw_mode_has_set(mode))
+        pair_turn(&p);
+}
+
+/* The copy falls off the journal, ends all the same, and its site comes into the set: writes are slowed for
+ * it. */
+static void test_ends_though_writes_come_faster(void **state)
+{
+    resync_over_a_slow_path(CW_MODE_SYNC);
+    assert_true(write_faster_than_the_path(12000) < 12000);
+    assert_int_equal(p.sites[B].prepares, 1);
+    assert_int_equal(p.sites[B].copies, 1);
+    p.bulk_per_turn = 0;
+    settle();
+    assert_true(pair_until(&p, all_done));
+    pair_fini(&p);
+}
+
+/* Virtual time that a write takes to enter. */
+static uint64_t entering_ns(uint32_t i)
+{
+    uint64_t began_ns = p.now_ns;
+    uint32_t write = pair_write(&p, A, (i * 7) % PAIR_BLOCKS, next_value++, false);
+
+    assert_true(!pair_is_done(&p, write) || p.requests[write].status == CW_OK);
+    return p.now_ns - began_ns;
+}
+
+/* The path carries nothing any more, and nobody has been taken for dead yet: what waits for the copy enters.
+ */
+static void test_no_write_waits_longer_than_the_brake(void **state)
+{
+    uint64_t waited_ns = 0, longest_ns = 0;
+    uint32_t i = 0;
+
+    resync_over_a_slow_path(CW_MODE_SYNC);
+    for (; i < 12000 && waited_ns == 0; i++) {
+        waited_ns = entering_ns(i);
+        if (i % 3 == 2)
+            pair_turn(&p);
+    }
+    assert_true(cw_copy_brakes(p.sites[A].group, pair_peer(&p, A, B)) ||
+                cw_landing_brakes(p.sites[A].group, pair_peer(&p, A, B)));
+    p.has_backlog[A][B] = true;
+    for (uint32_t last = i + 2 * PAIR_RING_SECTORS; i < last; i++) {
+        waited_ns = entering_ns(i);
+        longest_ns = CW_MAX(longest_ns, waited_ns);
+    }
+    assert_true(longest_ns >= p.sites[A].group->config.copy_brake_ns / 2);
+    assert_true(longest_ns <= p.sites[A].group->config.copy_brake_ns + CW_SECOND / 2);
+    p.has_backlog[A][B] = false;
+    p.bulk_per_turn = 0;
+    settle();
+    assert_true(pair_until(&p, all_done));
+    pair_fini(&p);
+}
+
+/* C has everything: then nothing waits for B, neither writes while it is copied nor answers while it catches
+ * up. */
+static void test_nothing_waits_for_it_while_another_protects(void **state)
+{
+    const struct cw_group *g;
+    uint32_t i = 0;
+
+    begin(&p, 3, CW_MODE_SYNC);
+    write_some(&p, A, PAIR_BLOCKS, 1);
+    settle();
+    g = p.sites[A].group;
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    while (p.store.members & 1u << B)
+        pair_turn(&p);
+    p.has_backlog[A][B] = true;
+    for (; i < 3 * PAIR_RING_SECTORS; i++) {
+        assert_true(entering_ns(i) < CW_SECOND / 2);
+        assert_false(cw_brake_may_hold(g));
+        assert_int_equal(cw_landing_mask(g), 0);
+    }
+    assert_true(pair_peer(&p, A, B)->has_fallen_off);
+    p.has_backlog[A][B] = false;
+    for (uint32_t last = i + 4000; i < last && !(p.store.members & 1u << B); i++) {
+        (void)entering_ns(i);
+        pair_turn(&p);
+        assert_false(cw_brake_may_hold(g));
+        assert_int_equal(cw_landing_mask(g), 0);
+    }
+    settle();
+    assert_true(pair_until(&p, all_done));
+    pair_fini(&p);
+}
+
+/* In async no write waits for it. What it has it keeps, and ends when writes do. */
+static void test_async_never_waits_for_a_copy(void **state)
+{
+    resync_over_a_slow_path(CW_MODE_ASYNC);
+    write_faster_than_the_path(5000);
+    bool has_ended = p.sites[B].copies > 0;
+    uint64_t prepares = p.sites[B].prepares;
+    settle();
+    assert_true(has_ended || p.sites[B].prepares == prepares);
+    assert_true(pair_until(&p, all_done));
+    pair_fini(&p);
+}
+
+static bool is_stalled(struct pair *pair)
+{
+    struct cw_group_status status;
+
+    cw_group_status(pair->sites[A].group, pair->now_ns, &status);
+    assert_true(!status.peers[B].is_stalled || strstr(status.peers[B].reason, "restart its engine"));
+    return status.peers[B].is_stalled;
+}
+
+static bool is_moving(struct pair *pair)
+{
+    return !is_stalled(pair);
+}
+
+/* Its disk answers nothing any more, though its engine goes on: told after a while, and no longer when it
+ * moves. */
+static void stall_by(enum pair_fact fact)
+{
+    p.sites[B].holds[fact] = true;
+    pair_run(&p, 25 * CW_SECOND);
+    assert_false(is_stalled(&p));
+    assert_true(pair_until(&p, is_stalled));
+    assert_non_null(strstr(p.sites[A].last_event, "nothing has moved"));
+    pair_run(&p, 45 * CW_SECOND);
+    assert_true(is_stalled(&p));
+    p.sites[B].holds[fact] = false;
+    assert_true(pair_until(&p, is_moving));
+    settle();
+    pair_run(&p, 100 * CW_SECOND); /* nothing lacks: nothing need move */
+    assert_false(is_stalled(&p));
+    pair_fini(&p);
+}
+
+static void test_a_stream_that_stands_still_is_told(void **state)
+{
+    begin_with_data(CW_MODE_ASYNC);
+    write_some(&p, A, 8, 9);
+    stall_by(PAIR_JOURNAL_WRITTEN);
+}
+
+static void test_a_copy_that_stands_still_is_told(void **state)
+{
+    begin_with_data(CW_MODE_ASYNC);
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    assert_true(pair_until(&p, is_half_copied));
+    stall_by(PAIR_APPLIED);
+}
+
 static uint8_t wanted_state;
 
 static bool is_target_there(struct pair *pair)
@@ -344,6 +563,51 @@ static void write_zeroes_to(uint16_t volume)
     assert_int_equal(cw_group_write(p.sites[A].group, &write, p.now_ns), CW_OK);
 }
 
+/* It comes while the superblock is being written: that ends by itself, but leaves no files to go on with. */
+static void test_volume_is_added_while_marking(void **state)
+{
+    begin_with_data(CW_MODE_ASYNC);
+    p.sites[B].holds[PAIR_SUPER_WRITTEN] = true;
+    assert_int_equal(cw_group_resync(p.sites[A].group, B), CW_OK);
+    wanted_state = CW_TARGET_MARKING;
+    assert_true(pair_until(&p, is_target_there));
+    cw_group_volume_add(p.sites[B].group, 1, PAIR_BLOCK, 0, false);
+    p.sites[B].holds[PAIR_SUPER_WRITTEN] = false;
+    assert_true(pair_until(&p, was_copied));
+    assert_int_equal(p.sites[B].prepares, 2);
+    pair_fini(&p);
+}
+
+static void begin_with_a_preseeded_volume(void)
+{
+    begin_with_data(CW_MODE_ASYNC);
+    cw_group_volume_add(p.sites[A].group, 1, PAIR_BLOCK, 77, false); /* every site is greeted anew */
+    pair_run(&p, 5 * CW_SECOND);
+    assert_int_equal(p.sites[B].prepares, 0);
+}
+
+/* B has heard first that a volume which began with data is deleted: that costs no copy. */
+static void test_preseeded_volume_is_gone_at_the_replica_first(void **state)
+{
+    begin_with_a_preseeded_volume();
+    cw_group_volume_remove(p.sites[A].group, 1);
+    pair_run(&p, 5 * CW_SECOND);
+    write_some(&p, A, 8, 3);
+    settle();
+    assert_int_equal(p.sites[B].prepares, 0);
+    pair_fini(&p);
+}
+
+/* B makes it a little later: it lacks what the volume began with. */
+static void test_preseeded_volume_is_made_later(void **state)
+{
+    begin_with_a_preseeded_volume();
+    cw_group_volume_add(p.sites[B].group, 1, PAIR_BLOCK, 0, false);
+    pair_run(&p, CW_SECOND);
+    assert_int_equal(p.sites[B].prepares, 1);
+    pair_fini(&p);
+}
+
 /* B has no room for a volume to which A wrote, and is promoted: the files of C say more than a copy from B
  * would bring. */
 static void test_no_copy_from_who_lacks_a_volume(void **state)
@@ -453,6 +717,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copy_with_live_writes),
+        cmocka_unit_test(test_lost_session_does_not_begin_it_anew),
+        cmocka_unit_test(test_dead_target_begins_it_anew),
+        cmocka_unit_test(test_ends_though_writes_come_faster),
+        cmocka_unit_test(test_no_write_waits_longer_than_the_brake),
+        cmocka_unit_test(test_nothing_waits_for_it_while_another_protects),
+        cmocka_unit_test(test_async_never_waits_for_a_copy),
+        cmocka_unit_test(test_a_stream_that_stands_still_is_told),
+        cmocka_unit_test(test_a_copy_that_stands_still_is_told),
         cmocka_unit_test(test_a_site_being_copied_holds_nothing),
         cmocka_unit_test(test_begins_at_the_commit),
         cmocka_unit_test(test_a_late_beginning_says_nothing),
@@ -465,6 +737,9 @@ int main(void)
         cmocka_unit_test(test_volume_is_removed_before_it_is_read),
         cmocka_unit_test(test_volume_is_removed_before_a_read_begins),
         cmocka_unit_test(test_no_copy_from_who_lacks_a_volume),
+        cmocka_unit_test(test_volume_is_added_while_marking),
+        cmocka_unit_test(test_preseeded_volume_is_gone_at_the_replica_first),
+        cmocka_unit_test(test_preseeded_volume_is_made_later),
         cmocka_unit_test(test_no_space_for_a_copy),
         cmocka_unit_test(test_journal_full_gives_up),
         cmocka_unit_test(test_journal_full_of_what_is_not_in_place),

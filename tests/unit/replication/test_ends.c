@@ -80,19 +80,36 @@ static bool is_primary_again(struct pair *pair)
     return pair->sites[A].group->role == CW_ROLE_PRIMARY;
 }
 
+/* Both sides tell when it was, in that order. */
+static void check_turn(uint64_t held_ns, uint64_t left_epoch)
+{
+    struct cw_group_status old, new;
+    cw_group_status(p.sites[A].group, p.now_ns, &old);
+    cw_group_status(p.sites[B].group, p.now_ns, &new);
+    assert_int_equal(old.turn.left_epoch, left_epoch);
+    assert_int_equal(old.turn.held_ns, held_ns);
+    assert_in_range(old.turn.drained_ns, held_ns, old.turn.left_ns);
+    assert_in_range(new.turn.asked_ns, old.turn.left_ns, new.turn.opened_ns);
+    assert_in_range(new.turn.opened_ns, old.turn.left_ns + 1, p.now_ns);
+    assert_int_equal(new.turn.opened_epoch, new.epoch);
+}
+
 static void switchover(enum cw_mode mode)
 {
     begin(&p, 2, mode);
     for (uint32_t i = 0; i < 50; i++)
         pair_write(&p, A, i % PAIR_BLOCKS, (uint8_t)i, false);
-    assert_int_equal(cw_group_drain(p.sites[A].group, p.now_ns), CW_OK);
+    uint64_t held_ns = p.now_ns;
+    assert_int_equal(cw_group_drain(p.sites[A].group, held_ns), CW_OK);
     assert_true(pair_until(&p, is_drained));
     assert_true(all_done(&p));
     assert_int_equal(p.store.members, cw_bit(A) | cw_bit(B));
-    cw_group_fence(p.sites[A].group, p.store.epoch, p.now_ns);
+    uint64_t left_epoch = p.store.epoch;
+    cw_group_fence(p.sites[A].group, left_epoch, p.now_ns);
     assert_true(pair_open(&p, B, false));
     for (uint32_t i = 0; i < 50; i++)
         assert_int_equal(pair_read(&p, B, i), i);
+    check_turn(held_ns, left_epoch);
     settle();
     assert_int_equal(p.sites[A].salvages, 0);
     pair_fini(&p);
@@ -157,6 +174,9 @@ static void test_drained_and_forgotten_ends(void **state)
     assert_int_equal(cw_group_drain(p.sites[A].group, p.now_ns), CW_OK);
     assert_true(pair_until(&p, is_drained));
     assert_true(pair_until(&p, is_primary_again));
+    struct cw_group_status status;
+    cw_group_status(p.sites[A].group, p.now_ns, &status);
+    assert_int_equal(status.turn.held_ns, 0); /* it did not cease */
     pair_write(&p, A, 1, 8, false);
     assert_true(pair_until(&p, all_done));
     pair_fini(&p);
@@ -241,6 +261,33 @@ static void test_stop_while_copying(void **state)
         stop_all();
         pair_fini(&p);
     }
+}
+
+/* The process stands still between the beginning of a turn and a request of the same turn, whose clock is
+ * read anew. */
+static void test_pause_within_a_turn(void **state)
+{
+    static const uint64_t pauses[] = {CW_US, 2 * CW_SECOND, 4 * CW_SECOND, 3600 * CW_SECOND};
+
+    begin(&p, 2, CW_MODE_SYNC);
+    settle();
+    for (uint32_t i = 0; i < CW_COUNT_OF(pauses); i++) {
+        uint64_t began_ns = p.now_ns;
+        p.now_ns += pauses[i];
+        cw_group_lease(p.sites[A].group, p.now_ns + 5 * CW_SECOND);
+        uint32_t write = pair_write(&p, A, i, (uint8_t)(50 + i), true);
+        uint64_t now_ns = p.now_ns;
+        p.now_ns = began_ns;
+        pair_turn(&p);
+        assert_int_equal(p.sites[A].group->set.members, cw_bit(A) | cw_bit(B));
+        assert_true(p.sites[A].group->now_ns >= now_ns);
+        p.now_ns = CW_MAX(p.now_ns, now_ns);
+        assert_true(pair_until(&p, all_done));
+        assert_int_equal(p.requests[write].status, CW_OK);
+        settle();
+    }
+    assert_int_equal(pair_read(&p, A, 3), 53);
+    pair_fini(&p);
 }
 
 /* With nothing to do a group wakes up for its timers, and for nothing else. */
@@ -339,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_stop_with_held_requests),
         cmocka_unit_test(test_stop_in_each_role),
         cmocka_unit_test(test_stop_while_copying),
+        cmocka_unit_test(test_pause_within_a_turn),
         cmocka_unit_test(test_idle_is_quiet),
         cmocka_unit_test(test_held_is_quiet),
         cmocka_unit_test(test_volume_is_added_and_removed),

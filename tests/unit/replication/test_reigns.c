@@ -182,6 +182,38 @@ static void test_tail_is_written_before_it_is_salvaged(void **state)
     pair_fini(&p);
 }
 
+/* B's tail was committed where it came from, and was not in B's journal yet when a reign without it attaches:
+ * none of it is put in place between that word and the cut. */
+static void test_tail_is_not_applied_while_it_is_salvaged(void **state)
+{
+    begin(&p, 3, CW_MODE_ASYNC);
+    pair_run(&p, CW_SECOND);
+    pair_link(&p, A, C, false);
+    pair_link(&p, B, C, false);
+    p.sites[B].holds[PAIR_JOURNAL_WRITTEN] = true;
+    write_some(&p, A, 10, 10);
+    pair_run(&p, CW_SECOND);
+    struct cw_group *b = p.sites[B].group;
+    uint64_t common = b->applied;
+    assert_true(b->commit == b->head && b->head > common);
+    pair_kill(&p, A, CW_DEVICE_POWER_FAILS);
+    pair_run(&p, 5 * CW_SECOND);
+    assert_true(pair_open(&p, C, true));
+    pair_link(&p, B, C, true);
+    assert_true(pair_until(&p, is_salvaging));
+    p.sites[B].holds[PAIR_JOURNAL_WRITTEN] = false;
+    write_some(&p, C, 1, 200);
+    pair_run(&p, CW_SECOND);
+    assert_int_equal(p.sites[B].salvages, 1);
+    assert_int_equal(p.sites[B].salvaged_above, common);
+    assert_int_equal(p.sites[B].salvaged_last, common + 10);
+    assert_int_equal(pair_peer(&p, C, B)->state, CW_PEER_STREAMING);
+    assert_int_equal(b->applied, p.sites[C].group->head);
+    assert_int_equal(pair_on_disk(&p, B, 0), 200);
+    assert_int_equal(pair_on_disk(&p, B, 1), 0);
+    pair_fini(&p);
+}
+
 /* A replica is cut above a record that is committed and not in place, then promoted: what the tail covered
  * must be read again. */
 static void test_cut_uncovers(void **state)
@@ -605,6 +637,7 @@ int main(void)
         cmocka_unit_test(test_death_while_cutting),
         cmocka_unit_test(test_no_salvage_no_cut),
         cmocka_unit_test(test_tail_is_written_before_it_is_salvaged),
+        cmocka_unit_test(test_tail_is_not_applied_while_it_is_salvaged),
         cmocka_unit_test(test_cut_uncovers),
         cmocka_unit_test(test_applied_tail_is_diverged_until_resync),
         cmocka_unit_test(test_semi_sync_fetches_what_is_in_memory),

@@ -42,6 +42,8 @@ static void make_session(struct cw_flows *flows, struct cw_flow *flow, int side,
         .path_count = 1,
         .paths = {{.datagram_bytes_max = flows->datagram_bytes,
                    .rate_kind = side == 0 ? kind : CW_RATE_FIXED,
+                   .rate_bytes_per_second = side == 0 ? flows->shaper_bytes_per_second : 0,
+                   .guard = flows->guard,
                    .fec = flows->fec,
                    .packets_in_flight_max = flows->packets_in_flight_max}},
         .messages_max = 2 * flows->receive_large,
@@ -174,6 +176,8 @@ static void drain_events(struct cw_flow *flow)
     for (int side = 0; side < 2; side++) {
         while (cw_session_event(flow->sides[side], &event)) {
             CW_ASSERT(event.type != CW_SESSION_DOWN);
+            if (event.type == CW_SESSION_PATH_HELD && strlen(flow->held_told) + 1 < sizeof flow->held_told)
+                flow->held_told[strlen(flow->held_told)] = "FYT"[event.why];
             if (event.type != CW_SESSION_RECEIVED)
                 continue;
             flow->delivered_bytes += event.received.body_length;

@@ -41,13 +41,16 @@ struct cw_flow {
     uint64_t app_bytes_per_second;            /* 0: as much as it can */
     uint64_t app_next_ns;
     uint64_t delivered_bytes; /* of message bodies */
+    char held_told[32];       /* the first CW_SESSION_PATH_HELD: F, Y or T for each */
 };
 
 struct cw_flows {
     uint64_t now_ns;
     uint64_t seed;
     uint32_t datagram_bytes, packets_in_flight_max, receive_large;
-    struct cw_fec_config fec; /* of flows that are added */
+    struct cw_fec_config fec; /* of flows that are added, as the two that follow */
+    struct cw_fixed_config guard;
+    uint64_t shaper_bytes_per_second; /* 0: no limit */
     struct cw_bottleneck bottleneck;
     uint32_t count;
     struct cw_flow flow[CW_FLOWS_MAX];

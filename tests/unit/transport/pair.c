@@ -364,6 +364,12 @@ static void on_event(struct cw_pair *pair, int side, const struct cw_session_eve
     case CW_SESSION_PATH_DOWN:
         on_path(s, event);
         break;
+    case CW_SESSION_PATH_HELD:
+        CW_ASSERT(s->is_path_up[event->path]);
+        break;
+    case CW_SESSION_PATH_MOVED:
+        pair->moves[side]++;
+        break;
     default:
         CW_ASSERT(event->type == CW_SESSION_SENT);
         on_sent(pair, side, event);
@@ -380,13 +386,39 @@ static void drain_events(struct cw_pair *pair, int side)
         on_event(pair, side, &event);
 }
 
+#define ADDRESSES_BYTES 16u /* before a datagram on its way: from where, to where */
+
+static void deliver_addressed(struct cw_pair *pair, int to, uint32_t path, uint8_t *bytes, size_t length)
+{
+    struct cw_pair_side *s = &pair->sides[to];
+    uint64_t from = cw_load64le(bytes), target = cw_load64le(bytes + 8);
+    if (target == s->address || target == s->also)
+        cw_session_on_datagram_from(s->session, pair->leads_to[!to][path], from, false,
+                                    bytes + ADDRESSES_BYTES, length - ADDRESSES_BYTES, pair->now_ns);
+    else if (pair->stray)
+        pair->stray(pair, !to, target, bytes + ADDRESSES_BYTES, length - ADDRESSES_BYTES);
+}
+
+static void push_addressed(struct cw_pair *pair, int from, uint32_t path, const uint8_t *bytes, size_t length)
+{
+    static uint8_t all[65536 + ADDRESSES_BYTES];
+    struct cw_pair_side *s = &pair->sides[from];
+    cw_store64le(all, s->address);
+    cw_store64le(all + 8, cw_session_goes_to(s->session, path));
+    memcpy(all + ADDRESSES_BYTES, bytes, length);
+    cw_link_push(&s->out[path], all, length + ADDRESSES_BYTES, pair->now_ns);
+}
+
 static void deliver(struct cw_pair *pair, int to, uint32_t path)
 {
-    static uint8_t bytes[65536];
+    static uint8_t bytes[65536 + ADDRESSES_BYTES];
     size_t length;
     while ((length = cw_link_pop(&pair->sides[!to].out[path], bytes, pair->now_ns)) != SIZE_MAX) {
-        cw_session_on_datagram(pair->sides[to].session, pair->leads_to[!to][path], bytes, length,
-                               pair->now_ns);
+        if (pair->has_addresses)
+            deliver_addressed(pair, to, path, bytes, length);
+        else
+            cw_session_on_datagram(pair->sides[to].session, pair->leads_to[!to][path], bytes, length,
+                                   pair->now_ns);
         drain_events(pair, to);
     }
 }
@@ -402,7 +434,10 @@ static void transmit(struct cw_pair *pair, int from, uint32_t path)
         pair->tap_path = path;
         if (pair->tap)
             pair->tap(pair, from, bytes, length);
-        cw_link_push(&s->out[path], bytes, length, pair->now_ns);
+        if (pair->has_addresses)
+            push_addressed(pair, from, path, bytes, length);
+        else
+            cw_link_push(&s->out[path], bytes, length, pair->now_ns);
     }
     cw_session_path_stats(s->session, path, &stats);
     CW_ASSERT(stats.packets_in_flight <= s->config.paths[path].packets_in_flight_max);

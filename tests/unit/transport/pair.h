@@ -35,6 +35,9 @@ struct cw_pair_side {
     struct cw_rng rng;
     bool has_entropy;  /* false: the session asks in vain */
     bool is_deaf;      /* events are left in the queue */
+    uint64_t address;  /* where it is (has_addresses): what it sends comes from there, and what goes there it
+                          gets */
+    uint64_t also;     /* what goes there it gets too */
     bool is_asleep;    /* it does nothing, and what comes waits */
     bool hold_buffers; /* received buffers are kept for a while, released in random order */
     uint64_t held[512];
@@ -57,6 +60,11 @@ struct cw_pair {
     struct cw_pair_side sides[2];          /* 0 initiates */
     void (*tap)(struct cw_pair *pair, int from, uint8_t *datagram, size_t length); /* may be NULL */
     uint32_t tap_path;                                                             /* of what the tap sees */
+    bool has_addresses; /* before anything is sent; of the links only delay, loss and reordering may then be
+                           used */
+    /* What a side sends to where the other is not; may be NULL. */
+    void (*stray)(struct cw_pair *pair, int from, uint64_t to, const uint8_t *datagram, size_t length);
+    uint32_t moves[2];                                    /* PATH_MOVED events */
     void (*authenticate)(struct cw_pair *pair, int side); /* after each turn of a side; may be NULL */
 };
 

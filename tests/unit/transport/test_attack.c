@@ -6,13 +6,15 @@
  *   what                                      | counted as             | where
  *   a sealed one not yet received, each bit   | by its place: FORMAT,  | every_bit_of_a_sealed_datagram
  *     changed, each length cut, bytes added   |   SPI, REPLAY, TAG,    |
- *                                             |   SHORT                |
- *   a handshake message not yet received,     | FORMAT, HANDSHAKE,     | every_byte_of_a_handshake
- *     each byte changed, each length cut      |   SHORT                |
+ *                                             |   SHORT, VERSION,      |
+ *                                             |   RESERVED             |
+ *   a handshake message not yet received,     | the same, HANDSHAKE    | every_byte_of_a_handshake
+ *     each byte changed, each length cut      |                        |
  *   sealed ones again                         | REPLAY                 | again_and_turned_round
  *   sealed ones to their own sender           | SPI                    | again_and_turned_round
  *   handshakes to their own sender            | HANDSHAKE              | again_and_turned_round
  *   of another session, and with our SPI      | SPI; REPLAY, TAG       | of_another_session
+ *   of another lane, and with our lane        | LANE; TAG, HANDSHAKE   | of_another_lane
  *   of another cluster: sealed, handshakes    | SPI, TAG; HANDSHAKE    | of_another_session
  *   sealed ones in each state of a handshake  | SPI; under the SPI that| before_there_are_keys
  *                                             |   is being agreed, TAG |
@@ -112,8 +114,9 @@ static void inject(int to, const uint8_t *bytes, size_t length)
 static uint64_t drops(int side)
 {
     static const uint32_t counters[] = {
-        CW_SESSION_DROP_SHORT,  CW_SESSION_DROP_FORMAT,    CW_SESSION_DROP_SPI,    CW_SESSION_DROP_TAG,
-        CW_SESSION_DROP_REPLAY, CW_SESSION_DROP_HANDSHAKE, CW_SESSION_DROP_COOKIE, CW_SESSION_DROP_FLOOD};
+        CW_SESSION_DROP_SHORT,  CW_SESSION_DROP_FORMAT, CW_SESSION_DROP_VERSION, CW_SESSION_DROP_RESERVED,
+        CW_SESSION_DROP_SPI,    CW_SESSION_DROP_TAG,    CW_SESSION_DROP_REPLAY,  CW_SESSION_DROP_HANDSHAKE,
+        CW_SESSION_DROP_COOKIE, CW_SESSION_DROP_FLOOD,  CW_SESSION_DROP_LANE};
     uint64_t sum = 0;
     for (size_t i = 0; i < CW_COUNT_OF(counters); i++)
         sum += cw_pair_counter(pair, side, counters[i]);
@@ -218,16 +221,16 @@ static uint64_t reasons_of_place(size_t at)
         size_t end;
         uint64_t reasons;
     } places[] = {
-        {4, IS(FORMAT)},            /* PSP */
-        {8, IS(SPI) | IS(TAG)},     /* the next generation's has a key */
-        {16, IS(TAG) | IS(REPLAY)}, /* number */
-        {17, IS(FORMAT)},           /* version, type */
-        {18, IS(FORMAT) | IS(TAG)}, /* flags: those that there are, and others */
-        {24, IS(TAG)},              /* session, time */
-        {26, IS(FORMAT)},           /* length */
-        {27, IS(TAG)},              /* stream */
-        {32, IS(FORMAT) | IS(TAG)}, /* forward error correction */
-        {SIZE_MAX, IS(TAG)},        /* position, payload, tag */
+        {4, IS(FORMAT)},                               /* PSP */
+        {8, IS(SPI) | IS(TAG)},                        /* the next generation's has a key */
+        {16, IS(TAG) | IS(REPLAY)},                    /* number */
+        {17, IS(FORMAT) | IS(VERSION) | IS(RESERVED)}, /* version, type; CONTROL has no position */
+        {18, IS(RESERVED) | IS(TAG) | IS(LANE)},       /* flags: those that there are, and others; lane */
+        {24, IS(TAG)},                                 /* session, time */
+        {26, IS(FORMAT)},                              /* length */
+        {27, IS(TAG)},                                 /* stream */
+        {32, IS(RESERVED) | IS(TAG)},                  /* forward error correction */
+        {SIZE_MAX, IS(TAG)},                           /* position, payload, tag */
     };
     for (size_t i = 0;; i++)
         if (at < places[i].end)
@@ -282,7 +285,10 @@ static void every_byte_of_a_handshake(void **state)
         for (size_t at = 0; at < length; at++) {
             memcpy(changed, true_one, length);
             changed[at] ^= (uint8_t)(1 + cw_rng_below(&pair->rng, 255));
-            refused(to, changed, length, IS(HANDSHAKE) | (at < CW_PACKET_HEADER_SIZE ? IS(FORMAT) : 0));
+            refused(to, changed, length,
+                    at < CW_PACKET_HEADER_SIZE
+                        ? IS(HANDSHAKE) | IS(FORMAT) | IS(VERSION) | IS(RESERVED) | IS(LANE)
+                        : IS(HANDSHAKE));
         }
         for (size_t cut = 0; cut < length; cut++)
             refused(to, true_one, cut, cut < CW_PACKET_OVERHEAD ? IS(SHORT) : IS(FORMAT));
@@ -372,6 +378,40 @@ static void of_another(uint64_t seed, bool is_same_cluster)
             refused(to, c.bytes, c.length, IS(REPLAY) | IS(TAG));
             cw_store64be(c.bytes + 8, 1000000 + i);
             refused(to, c.bytes, c.length, IS(TAG));
+        }
+        expect_nothing_kept(to);
+        expect_no_answer(to);
+    }
+    talk(1);
+}
+
+/* Two lanes of the same nodes, and even of the same seeds and so the same SPIs: what one sealed, and its
+ * handshakes, opens nothing in the other, as it was or with the lane in its clear changed. */
+static void of_another_lane(void **state)
+{
+    struct cw_session_config initiator, responder;
+    cw_pair_defaults(&initiator, &responder, 27);
+    initiator.lane_count = responder.lane_count = 2;
+    for (uint32_t lane = 0; lane < 2; lane++) {
+        if (lane > 0)
+            cw_pair_fini(pair);
+        initiator.lane = responder.lane = lane;
+        cw_pair_init(pair, &initiator, &responder, &good_link, 27);
+        pair->tap = lane == 0 ? record : NULL;
+        go_up();
+        talk(lane == 0 ? 10 : 1);
+    }
+    be_quiet();
+    for (int to = 0; to < 2; to++) {
+        remember(to);
+        for (uint32_t i = 0; i < tape_count; i++) {
+            struct captured c = tape[i];
+            assert_int_equal(cw_packet_lane(c.bytes, c.length), 0);
+            refused(to, c.bytes, c.length, IS(LANE));
+            c.bytes[CW_PACKET_LANE_AT] |= 1u << CW_PACKET_LANE_SHIFT;
+            if (!is_handshake(c.bytes))
+                cw_store64be(c.bytes + 8, 1000000 + i);
+            refused(to, c.bytes, c.length, is_handshake(c.bytes) ? IS(HANDSHAKE) : IS(TAG) | IS(SPI));
         }
         expect_nothing_kept(to);
         expect_no_answer(to);
@@ -631,6 +671,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_bit_of_a_sealed_datagram, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_byte_of_a_handshake, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(of_another_lane, set_up, tear_down),
         cmocka_unit_test_setup_teardown(forgeries_wear_no_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(again_and_turned_round, set_up, tear_down),
         cmocka_unit_test_setup_teardown(of_another_session, set_up, tear_down),

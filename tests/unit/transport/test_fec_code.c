@@ -10,6 +10,7 @@
 
 #include "base/numbers.h"
 #include "base/rng.h"
+#include "tests/lib/upper_halves.h"
 #include "transport/fec_code.h"
 
 #define LENGTH_MAX 9000u
@@ -158,6 +159,18 @@ static void random_erasures_of_large_blocks_come_back(void **state)
     }
 }
 
+/* Whatever instructions the library chose. */
+static void nothing_is_left_in_vector_registers(void **state)
+{
+    uint8_t *rows[] = {encoded[0], encoded[1]}, *symbols[] = {solved[0], solved[1]};
+    const struct cw_fec_erasure erasure = {.count = 2, .sources = {0, 1}, .rows = {0, 1}};
+    memset(sources[0], 0x5a, LENGTH_MAX);
+    cw_fec_code_add(&code, 2, 0, sources[0], LENGTH_MAX, rows);
+    assert_true(upper_halves_are_clear());
+    cw_fec_code_solve(&code, &erasure, rows, LENGTH_MAX, symbols);
+    assert_true(upper_halves_are_clear());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +178,7 @@ int main(void)
         cmocka_unit_test(a_repair_is_the_sum_by_the_book),
         cmocka_unit_test(all_erasures_of_small_blocks_come_back),
         cmocka_unit_test(random_erasures_of_large_blocks_come_back),
+        cmocka_unit_test(nothing_is_left_in_vector_registers),
     };
     return cmocka_run_group_tests_name("transport/fec_code", tests, set_up, NULL);
 }

@@ -474,7 +474,7 @@ static void forge_ping(uint64_t iv)
 }
 
 /* The one repair of a block of one PING, whose number's low half is this. */
-static void forge_repair(uint32_t block, uint32_t low, uint64_t iv)
+static void forge_repair_of(uint32_t path, uint32_t block, uint32_t low, uint64_t iv)
 {
     enum { LENGTH = CW_FEC_HEAD_SIZE + CW_FRAME_PING_SIZE };
     struct cw_fec_code code;
@@ -484,12 +484,34 @@ static void forge_repair(uint32_t block, uint32_t low, uint64_t iv)
                                .stream = CW_STREAM_LIVE,
                                .fec_repairs = 1,
                                .fec_block = block,
+                               .position = path,
                                .length = LENGTH};
     cw_store32le(symbol + 4, low);
     symbol[CW_FEC_HEAD_SIZE] = CW_FRAME_PING;
     cw_fec_code_init(&code);
     cw_fec_code_add(&code, 1, 0, symbol, LENGTH, &row);
     forge(datagram, &packet, iv);
+}
+
+static void forge_repair(uint32_t block, uint32_t low, uint64_t iv)
+{
+    forge_repair_of(0, block, low, iv);
+}
+
+/* A path that there is not has no blocks. */
+static void repairs_of_a_path_that_there_is_not(void **state)
+{
+    static const struct cw_link_config link = {.rate_bytes_per_second = 1000000, .delay_ns = CW_MS};
+    begin(&link, fec_32_2_4, 34);
+    uint64_t highest = pair->sides[0].session->paths[0].live->next_iv + 1000;
+    for (uint32_t path = 1; path < CW_SESSION_PATHS_MAX; path++) {
+        forge_repair_of(path, 100, (uint32_t)highest, highest + path);
+        assert_int_equal(receiver(CW_SESSION_DROP_FRAME), path);
+    }
+    assert_int_equal(receiver(CW_SESSION_FEC_REPAIRS_IN), 0);
+    forge_repair_of(0, 100, (uint32_t)highest, highest + 10);
+    assert_int_equal(receiver(CW_SESSION_FEC_REPAIRS_IN), 1);
+    assert_int_equal(receiver(CW_SESSION_DROP_FRAME), CW_SESSION_PATHS_MAX - 1);
 }
 
 /* Numbers that repairs claim are below the highest that came, never before the first; two that one frame
@@ -522,6 +544,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_side_without_it_means_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sides_of_different_shapes_agree, set_up, tear_down),
         cmocka_unit_test_setup_teardown(repairs_that_lie_about_numbers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(repairs_of_a_path_that_there_is_not, set_up, tear_down),
         cmocka_unit_test(auto_has_a_floor_and_a_ceiling),
         cmocka_unit_test_setup_teardown(auto_follows_the_path, set_up, tear_down),
         cmocka_unit_test_setup_teardown(everything_arrives_over_hundreds_of_bad_links, set_up, tear_down),

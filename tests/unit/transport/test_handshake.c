@@ -24,6 +24,8 @@ static void give_seed(struct cw_handshake *h)
     cw_handshake_seed(h, seed);
 }
 
+static uint32_t lanes[2][2]; /* of each side: which, of how many; 0: one */
+
 static void begin(uint32_t path_count)
 {
     static const uint8_t cluster_key[CW_KEY_SIZE] = {7}, seeds[2][CW_SEED_SIZE] = {{1}, {2}};
@@ -33,6 +35,8 @@ static void begin(uint32_t path_count)
                                          .cluster_key = cluster_key,
                                          .seed = seeds[0],
                                          .window = 256,
+                                         .lane = lanes[0][0],
+                                         .lane_count = lanes[0][1],
                                          .path_count = path_count,
                                          .paths = {{.datagram_bytes = 1472}}};
     for (uint32_t i = 0; path_count > 1 && i < path_count; i++)
@@ -42,6 +46,8 @@ static void begin(uint32_t path_count)
     config.local_name = "west";
     config.remote_name = "east";
     config.seed = seeds[1];
+    config.lane = lanes[1][0];
+    config.lane_count = lanes[1][1];
     cw_handshake_init(&responder, &config);
     now_ns = 100 * CW_SECOND;
     next_seed = 10;
@@ -49,6 +55,7 @@ static void begin(uint32_t path_count)
 
 static int set_up(void **state)
 {
+    memset(lanes, 0, sizeof lanes);
     begin(1);
     return 0;
 }
@@ -165,7 +172,7 @@ static void a_false_confirm(void **state)
     hear(&responder, CW_HANDSHAKE_KEYED);
     pass(&responder, CW_HANDSHAKE_ANSWER, CW_HANDSHAKE_KEYED);
     say(&initiator, CW_HANDSHAKE_CONFIRM);
-    static const size_t places[] = {40, 72, 104, 135};
+    static const size_t places[] = {40, 72, 104, 135, 136, 239}; /* behind 135 are zeros */
     for (size_t i = 0; i < CW_COUNT_OF(places); i++) {
         datagram[places[i]] ^= 1;
         sign(true);
@@ -182,8 +189,9 @@ static void offers_out_of_range(void **state)
     static const struct {
         size_t at;
         uint32_t value;
-    } bad[] = {{136, 0}, {140, 0},   {140, 5},     {140, 2}, {140, 257}, {152, 0},
-               {156, 0}, {156, 511}, {156, 65508}, {160, 1}, {204, 1}};
+    } bad[] = {{136, 0},        {140, 0},          {140, 5}, {140, 2},       {140, 257}, {140, 0x040001},
+               {140, 0x010301}, {140, 0x01000001}, {152, 0}, {156, 0},       {156, 511}, {156, 65508},
+               {160, 1},        {204, 1},          {208, 1}, {236, 1u << 31}};
     until_hello_with_cookie();
     for (size_t i = 0; i < CW_COUNT_OF(bad); i++) {
         uint32_t good = cw_load32le(datagram + bad[i].at);
@@ -290,6 +298,63 @@ static void stop_ends_what_has_no_answer(void **state)
     pass(&initiator, CW_HANDSHAKE_CONFIRM, CW_HANDSHAKE_COMPLETED);
 }
 
+static void begin_lanes(uint32_t initiators, uint32_t initiators_count, uint32_t responders,
+                        uint32_t responders_count)
+{
+    lanes[0][0] = initiators;
+    lanes[0][1] = initiators_count;
+    lanes[1][0] = responders;
+    lanes[1][1] = responders_count;
+    begin(1);
+}
+
+/* The same seeds, and yet no key that two lanes have in common. */
+static void lanes_have_keys_of_their_own(void **state)
+{
+    struct cw_session_keys keys[CW_LANES_MAX];
+    for (uint32_t lane = 0; lane < CW_LANES_MAX; lane++) {
+        begin_lanes(lane, CW_LANES_MAX, lane, CW_LANES_MAX);
+        until_hello_with_cookie();
+        assert_int_equal(cw_packet_lane(datagram, sizeof datagram), lane);
+        hear(&responder, CW_HANDSHAKE_KEYED);
+        pass(&responder, CW_HANDSHAKE_ANSWER, CW_HANDSHAKE_KEYED);
+        assert_memory_equal(&initiator.keys, &responder.keys, sizeof keys[lane]);
+        keys[lane] = initiator.keys;
+        for (uint32_t other = 0; other < lane; other++) {
+            assert_memory_not_equal(keys[other].initiator_confirm, keys[lane].initiator_confirm, 32);
+            assert_memory_not_equal(keys[other].paths[0].from_initiator, keys[lane].paths[0].from_initiator,
+                                    32);
+            assert_memory_not_equal(keys[other].paths[0].chain_from_responder,
+                                    keys[lane].paths[0].chain_from_responder, 32);
+        }
+    }
+}
+
+/* Of another lane, as it is and with the lane in its clear changed: nothing, not even a cookie. */
+static void a_hello_of_another_lane_is_dropped(void **state)
+{
+    begin_lanes(1, 2, 0, 2);
+    cw_handshake_start(&initiator, now_ns);
+    say(&initiator, CW_HANDSHAKE_HELLO);
+    hear(&responder, CW_HANDSHAKE_DROPPED);
+    datagram[CW_PACKET_LANE_AT] = 0;
+    hear(&responder, CW_HANDSHAKE_DROPPED);
+    sign(true);
+    hear(&responder, CW_HANDSHAKE_DROPPED);
+    assert_false(cw_handshake_has_output(&responder, 0));
+}
+
+/* It is said once the other side has shown a cookie, so no stranger has it said. */
+static void another_number_of_lanes_is_refused(void **state)
+{
+    begin_lanes(0, 3, 0, 2);
+    until_hello_with_cookie();
+    hear(&responder, CW_HANDSHAKE_OTHER_LANES);
+    assert_int_equal(responder.lanes_heard, 3);
+    assert_int_equal(responder.state, CW_HANDSHAKE_LISTENING);
+    assert_false(cw_handshake_has_output(&responder, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +368,9 @@ int main(void)
         cmocka_unit_test_setup(resending_backs_off_and_gives_up, set_up),
         cmocka_unit_test_setup(without_a_seed_nothing_starts_and_nothing_is_answered, set_up),
         cmocka_unit_test_setup(stop_ends_what_has_no_answer, set_up),
+        cmocka_unit_test_setup(lanes_have_keys_of_their_own, set_up),
+        cmocka_unit_test_setup(a_hello_of_another_lane_is_dropped, set_up),
+        cmocka_unit_test_setup(another_number_of_lanes_is_refused, set_up),
     };
     return cmocka_run_group_tests_name("transport/handshake", tests, NULL, NULL);
 }

@@ -169,8 +169,8 @@ static void a_long_black_hole_brings_both_down_and_everything_back(void **state)
     expect_delivery(1);
 }
 
-/* Nothing comes through any more, and as much is in flight as may be: what wants to leave besides, and may not,
- * is no reason to be called again at once (cw_pair_run asserts that a deadline is served). */
+/* Nothing comes through any more, and as much is in flight as may be: what wants to leave besides, and may
+ * not, is no reason to be called again at once (cw_pair_run asserts that a deadline is served). */
 static void a_full_window_is_waited_for(void **state)
 {
     begin(&good_link, 16);
@@ -185,13 +185,29 @@ static void a_full_window_is_waited_for(void **state)
         p->ping_due = true;
         cw_pair_run(pair, pair->now_ns, NULL);
     }
-    assert_int_equal(p->inflight.outstanding.count, p->config->packets_in_flight_max);
+    assert_int_equal(p->inflight.outstanding_count, p->config->packets_in_flight_max);
     assert_true(p->ping_due);
     s->credit_ns = pair->now_ns;
     assert_true(cw_session_deadline_ns(s) > pair->now_ns);
     pair->sides[0].out[0].config.loss_per_million = 0;
     assert_true(cw_pair_run(pair, pair->now_ns + 10 * CW_SECOND, cw_pair_is_finished));
     assert_int_equal(pair->sides[0].downs, 0);
+}
+
+/* Each ack looks at all that are remembered. */
+static void losses_of_long_ago_are_forgotten(void **state)
+{
+    begin(&good_link, 17);
+    go_up();
+    struct cw_inflight *inflight = &pair->sides[0].session->paths[0].inflight;
+    pair->sides[0].out[0].config.loss_per_million = 20000;
+    while (inflight->lost_count < 20)
+        expect_delivery(0);
+    pair->sides[0].out[0].config.loss_per_million = 0;
+    uint64_t last = inflight->next_number;
+    while (inflight->next_number < last + 4096)
+        expect_delivery(0);
+    assert_int_equal(inflight->lost_count, 0);
 }
 
 static void closing_tells_the_peer(void **state)
@@ -296,7 +312,7 @@ static void generations_that_are_old_or_made_up(void **state)
     s->paths[0].ping_due = true;
     size_t length = cw_session_transmit(s, 0, datagram, pair->now_ns); /* held back on its way */
     assert_true(length > 0);
-    cw_session_lane_rotate(&s->paths[0], pair->now_ns);
+    cw_session_sa_rotate(&s->paths[0], pair->now_ns);
     s->paths[0].ping_due = true;
     cw_pair_run(pair, pair->now_ns + 3 * CW_MS, NULL);
     assert_int_equal(to->paths[0].live->spi_in, s->paths[0].live->spi_out);
@@ -335,6 +351,96 @@ static void worn_keys_are_replaced(void **state)
         assert_int_equal(pair->sides[1].last_why, CW_DOWN_KEYS_WORN);
         assert_true(pair->sides[0].ups >= 3);
         cw_pair_run(pair, pair->now_ns + CW_SECOND, NULL);
+        if (side == 0)
+            cw_pair_fini(pair);
+    }
+}
+
+/* ---- a picture of a session's memory comes to life again */
+
+static uint8_t *picture_of(int side)
+{
+    struct cw_pair_side *of = &pair->sides[side];
+    uint8_t *picture = malloc(of->memory_size);
+    memcpy(picture, of->memory, of->memory_size);
+    return picture;
+}
+
+static uint64_t sealed_by[2];
+
+static void count_sealed(struct cw_pair *p, int from, uint8_t *datagram, size_t length)
+{
+    sealed_by[from] += cw_load32be(datagram + 4) != CW_SPI_HANDSHAKE;
+}
+
+/* The shell is told: not one more datagram is sealed under keys that may have been used since, not even a
+ * CLOSE; the seed in reserve is not used either. */
+static void starting_over(void **state)
+{
+    for (int side = 0; side < 2; side++) {
+        begin(&good_link, 20);
+        go_up();
+        load_both_ways(1);
+        struct cw_session *s = pair->sides[side].session;
+        pair->tap = count_sealed;
+        for (int i = 0; i < 3; i++)
+            assert_true(cw_pair_send(pair, side, CW_STREAM_LIVE, 96, 32768)); /* and nothing has left yet */
+        uint8_t reserve[CW_SEED_SIZE];
+        memcpy(reserve, s->handshake.seed, sizeof reserve);
+        memset(sealed_by, 0, sizeof sealed_by);
+        cw_session_start_over(s, pair->now_ns);
+        assert_true(cw_session_wants_entropy(s));
+        assert_true(memmem(pair->sides[side].memory, (size_t)(s->receive.memory - pair->sides[side].memory),
+                           reserve, sizeof reserve) == NULL);
+        pair->sides[side].has_entropy = false;
+        cw_pair_run(pair, pair->now_ns + 10 * CW_SECOND, NULL);
+        assert_int_equal(sealed_by[side], 0);
+        assert_false(cw_pair_is_up(pair));
+        assert_int_equal(pair->sides[side].last_why, CW_DOWN_REWOUND);
+        assert_true(cw_pair_is_finished(pair)); /* given back */
+        pair->sides[side].has_entropy = true;
+        go_up();
+        expect_delivery(0);
+        expect_delivery(1);
+        cw_session_close(s, pair->now_ns);
+        cw_session_start_over(s, pair->now_ns); /* also when it is down: the CLOSE does not leave */
+        sealed_by[side] = 0;
+        cw_pair_run(pair, pair->now_ns + CW_MS / 2, NULL);
+        assert_int_equal(sealed_by[side], 0);
+        go_up();
+        if (side == 0)
+            cw_pair_fini(pair);
+    }
+}
+
+/* Nobody tells it, but the peer: an ack of what was not sent yet. From its coming on nothing is sealed. */
+static void a_picture_finds_itself_out(void **state)
+{
+    for (int side = 0; side < 2; side++) {
+        begin(&good_link, 22);
+        go_up();
+        struct cw_pair_side *of = &pair->sides[side];
+        uint8_t *picture = picture_of(side);
+        load_both_ways(3);
+        cw_pair_run(pair, pair->now_ns + CW_SECOND, NULL);
+        uint64_t ahead = of->session->paths[0].live->next_iv;
+        memcpy(of->memory, picture, of->memory_size);
+        free(picture);
+        assert_true(of->session->paths[0].live->next_iv < ahead);
+        /* what it would seal meets the numbers of its other life, which this test forbids: the peer speaks
+         * first */
+        pair->sides[!side].session->paths[0].ping_due = true;
+        pair->sides[!side].session->paths[0].acks.deadline_ns = pair->now_ns;
+        of->is_asleep = true;
+        cw_pair_run(pair, pair->now_ns + 5 * CW_MS, NULL);
+        of->is_asleep = false;
+        uint64_t bad = counter(side, CW_SESSION_DROP_FRAME);
+        cw_pair_run(pair, pair->now_ns + 100 * CW_MS, NULL);
+        assert_int_equal(counter(side, CW_SESSION_DROP_FRAME), bad + 1);
+        assert_int_equal(of->last_why, CW_DOWN_REWOUND);
+        go_up();
+        expect_delivery(0);
+        expect_delivery(1);
         if (side == 0)
             cw_pair_fini(pair);
     }
@@ -496,12 +602,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_long_black_hole_brings_both_down_and_everything_back, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_full_window_is_waited_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(losses_of_long_ago_are_forgotten, set_up, tear_down),
         cmocka_unit_test_setup_teardown(closing_tells_the_peer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_change_under_load, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_change_with_age, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_key_changes_unheard, set_up, tear_down),
         cmocka_unit_test_setup_teardown(generations_that_are_old_or_made_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(worn_keys_are_replaced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(starting_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_picture_finds_itself_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_seed_is_used_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unread_events_are_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_buffer_no_credit, set_up, tear_down),

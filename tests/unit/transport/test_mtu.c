@@ -2,7 +2,7 @@
 /*
  * Sessions over links that carry less than the sessions would like: the size is found, followed when it
  * shrinks and grows under load, and no message is lost; what routers say is believed only of a datagram that
- * is out.
+ * nobody has acknowledged.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -187,7 +187,7 @@ static bool tell(uint32_t bytes)
 }
 
 /* Who does not see what is under way cannot make the session small. */
-static void hints_are_believed_of_what_is_out_only(void **state)
+static void hints_are_believed_of_what_is_missing_only(void **state)
 {
     begin(8972, 0, NULL, 7);
     load(100 * CW_MS);
@@ -221,6 +221,49 @@ static void hints_are_believed_of_what_is_out_only(void **state)
     assert_true(longest <= 1400);
 }
 
+/* The router's word comes after the loss was found: with lanes, or under load, it does on a short way. */
+static void hints_about_what_was_given_up_are_believed(void **state)
+{
+    begin(8972, 0, NULL, 11);
+    load(100 * CW_MS);
+    assert_true(cw_pair_run(pair, pair->now_ns + CW_SECOND, cw_pair_is_finished));
+    set_mtu(1400);
+    longest = 0;
+    assert_true(cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 8000)); /* too large, */
+    cw_pair_run(pair, pair->now_ns + CW_MS, NULL);
+    assert_true(longest > 8000);
+    for (int i = 0; i < 10; i++) /* and what tells that it was lost */
+        assert_true(cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 500));
+    const struct cw_inflight *inflight = &pair->sides[0].session->paths[0].inflight;
+    while (cw_inflight_find_lost(inflight, cw_load64be(quoted + 8)) == NULL)
+        cw_pair_run(pair, pair->now_ns + CW_MS, NULL);
+    assert_int_equal(bytes_of(0), 8972);
+    assert_true(tell(1400));
+    assert_in_range(bytes_of(0), 1400 - 171, 1400);
+    expect_all_delivered();
+    assert_int_equal(cw_pair_counter(pair, 0, CW_SESSION_BLACK_HOLES), 0);
+}
+
+/* The session of another lane was told, and believed it. */
+static void what_another_lane_believed_is_obeyed(void **state)
+{
+    begin(8972, 0, NULL, 10);
+    load(100 * CW_MS);
+    assert_int_equal(bytes_of(0), 8972);
+    cw_session_on_narrower(pair->sides[0].session, 0, 500, pair->now_ns); /* below the base */
+    assert_int_equal(bytes_of(0), 8972);
+    cw_session_on_narrower(pair->sides[0].session, 0, 1400, pair->now_ns);
+    assert_in_range(bytes_of(0), 1400 - 171, 1400);
+    cw_session_on_narrower(pair->sides[0].session, 0, 8000, pair->now_ns); /* it never grows by that */
+    assert_in_range(bytes_of(0), 1400 - 171, 1400);
+    expect_all_delivered();
+    set_mtu(1400);
+    longest = 0;
+    load(CW_SECOND);
+    expect_all_delivered();
+    assert_true(longest <= 1400);
+}
+
 static void without_probing_it_is_the_largest(void **state)
 {
     const struct cw_link_config link = {.delay_ns = CW_MS};
@@ -243,7 +286,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_path_that_shrinks_is_followed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(with_repairs_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(paths_that_change_all_the_time, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(hints_are_believed_of_what_is_out_only, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(hints_are_believed_of_what_is_missing_only, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(hints_about_what_was_given_up_are_believed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_another_lane_believed_is_obeyed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_probing_it_is_the_largest, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("transport/mtu", tests, NULL, NULL);

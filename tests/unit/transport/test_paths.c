@@ -52,9 +52,9 @@ static void paths_are_matched_by_name(void **state)
     go_up();
     assert_int_equal(paths_up(0), 2);
     assert_int_equal(paths_up(1), 2);
-    assert_false(stats_of(0, 2).is_shared);
-    assert_false(stats_of(1, 1).is_shared);
-    assert_true(stats_of(1, 2).is_shared);
+    assert_false(stats_of(0, 2).is_at_both);
+    assert_false(stats_of(1, 1).is_at_both);
+    assert_true(stats_of(1, 2).is_at_both);
     some_traffic(100 * CW_MS);
     expect_all_once();
 }
@@ -114,6 +114,50 @@ static void one_falls_and_returns(void **state)
         assert_int_equal(stats_of(0, path).counters[CW_SESSION_PATH_DOWNS], 1);
         assert_int_equal(stats_of(0, !path).counters[CW_SESSION_PATH_DOWNS], 0);
         if (path == 0)
+            cw_pair_fini(pair);
+    }
+}
+
+static uint32_t victim;
+
+static bool victim_is_down(struct cw_pair *of)
+{
+    return !of->sides[0].is_path_up[victim];
+}
+
+/* Of failover: the third probe time-out after the last ack brings a path down, not the second or the fourth,
+ * whatever else is sent or whether anything is. Every 2 ms in the loads. */
+static void a_path_falls_at_the_third_time_out(void **state)
+{
+    static const uint32_t loads[] = {0, 1, 20};
+    for (uint32_t i = 0; i < 3 * CW_COUNT_OF(loads); i++) {
+        uint32_t count = 2 + i % 2;
+        victim = i % count;
+        configure(count, 40 + i);
+        begin(good_links, 40 + i);
+        go_up();
+        some_traffic(100 * CW_MS);
+        const struct cw_path *path = &pair->sides[0].session->paths[victim];
+        cut(victim, true);
+        while (path->inflight.outstanding_count == 0) { /* from now on it waits for an ack */
+            assert_true(cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 131072));
+            run(CW_MS / 4);
+        }
+        uint64_t rtt_ns = path->loss.rtt_ns_smoothed, probe_ns = cw_loss_probe_wait_ns(&path->loss);
+        uint64_t cut_ns = pair->now_ns, end_ns = cut_ns + 5 * CW_SECOND;
+        while (!victim_is_down(pair) && pair->now_ns < end_ns) {
+            for (uint32_t j = 0; j < loads[i % CW_COUNT_OF(loads)]; j++)
+                (void)cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 4096);
+            (void)cw_pair_run(pair, pair->now_ns + 2 * CW_MS, victim_is_down);
+        }
+        uint64_t took_ns = pair->now_ns - cut_ns;
+        print_message("  path %u of %u falls after %.1f ms, %.2f time-outs\n", victim, count,
+                      (double)took_ns / 1e6, (double)took_ns / (double)probe_ns);
+        assert_true(took_ns > 2 * probe_ns + rtt_ns);
+        assert_true(took_ns <= 3 * probe_ns + rtt_ns);
+        assert_int_equal(path->down_why, CW_PATH_DOWN_PROBES);
+        expect_all_once();
+        if (i + 1 < 3 * CW_COUNT_OF(loads))
             cw_pair_fini(pair);
     }
 }
@@ -250,6 +294,7 @@ int main(void)
         STORY(sides_without_a_common_path_do_not_meet),
         STORY(a_start_needs_one_path_whichever),
         STORY(one_falls_and_returns),
+        STORY(a_path_falls_at_the_third_time_out),
         STORY(an_idle_path_falls_and_returns),
         STORY(a_peer_that_sleeps_brings_no_path_down),
         STORY(all_silent_is_the_session_s_end_as_ever),

@@ -22,14 +22,19 @@ static struct cw_rate rate;
 static uint8_t memory[1 << 20] __attribute__((aligned(4096)));
 static uint64_t now_ns, next;
 
-static void begin(enum cw_rate_kind kind)
+static void begin_with(enum cw_rate_kind kind, uint32_t bursts)
 {
     struct cw_arena arena;
     cw_arena_init(&arena, memory, sizeof memory);
-    cw_rate_init(&rate, &arena, &(struct cw_rate_config){.kind = kind, .ring_size = 8192, .seed = 1});
+    cw_rate_init(&rate, &arena, &(struct cw_rate_config){.kind = kind, .bursts = bursts, .seed = 1});
     now_ns = CW_SECOND;
     next = 1;
     cw_rate_start(&rate, PACKET, now_ns);
+}
+
+static void begin(enum cw_rate_kind kind)
+{
+    begin_with(kind, 8192);
 }
 
 static uint64_t send(void)
@@ -43,7 +48,7 @@ static void ack(uint64_t first, uint64_t last)
 {
     cw_rate_ack_begin(&rate, now_ns);
     for (uint64_t n = first; n <= last; n++)
-        cw_rate_on_acked(&rate, n, PACKET, false, now_ns);
+        cw_rate_on_acked(&rate, n, PACKET, CW_RATE_WAS_OUT, now_ns);
     cw_rate_ack_end(&rate, RTT, now_ns);
 }
 
@@ -56,7 +61,7 @@ static void lose(uint64_t number)
 static void ack_late(uint64_t number)
 {
     cw_rate_ack_begin(&rate, now_ns);
-    cw_rate_on_acked(&rate, number, PACKET, true, now_ns);
+    cw_rate_on_acked(&rate, number, PACKET, CW_RATE_WAS_LOST, now_ns);
     cw_rate_ack_end(&rate, RTT, now_ns);
 }
 
@@ -113,13 +118,120 @@ static void what_the_sender_did_not_use_is_app_limited(void **state)
     assert_false(rate.path.sample.is_app_limited); /* the bubble is out of the path */
 }
 
+/* ---- bursts -------------------------------------------------------------------------------------------- */
+
+static void each_packet_of_a_burst_has_its_own_in_flight(void **state)
+{
+    begin(CW_RATE_BBR);
+    for (int i = 0; i < 10; i++)
+        send();
+    assert_int_equal(rate.path.next_burst, 1);
+    now_ns += RTT;
+    for (uint64_t i = 1; i <= 10; i++) {
+        ack(i, i);
+        assert_int_equal(rate.path.sample.tx_in_flight, i * PACKET);
+    }
+}
+
+/* At the same time, but not of the same state. */
+static void an_ack_between_two_packets_parts_them(void **state)
+{
+    begin(CW_RATE_BBR);
+    for (int i = 0; i < 4; i++)
+        send();
+    now_ns += RTT;
+    for (uint64_t i = 1; i <= 2; i++) {
+        cw_rate_ack_begin(&rate, now_ns);
+        cw_rate_on_acked(&rate, i, PACKET, CW_RATE_WAS_OUT, now_ns);
+        send();
+    }
+    assert_int_equal(rate.path.next_burst, 3);
+    now_ns += RTT;
+    ack(5, 5);
+    assert_int_equal(rate.path.sample.prior_delivered, PACKET);
+    ack(6, 6);
+    assert_int_equal(rate.path.sample.prior_delivered, 2 * PACKET);
+}
+
+/* Packets that leave one by one: the ring reaches back over two round trips, and all is only a little off.
+ */
+static void many_bursts_become_few(void **state)
+{
+    uint64_t rtt_ns = 40 * CW_MS;
+    begin_with(CW_RATE_CUBIC, 256);
+    for (uint64_t round = 0; round < 20000; round++, now_ns += 20 * CW_US) {
+        send();
+        if (next <= 2000)
+            continue;
+        cw_rate_ack_begin(&rate, now_ns);
+        cw_rate_on_acked(&rate, next - 2000, PACKET, CW_RATE_WAS_OUT, now_ns);
+        cw_rate_ack_end(&rate, rtt_ns, now_ns);
+        if (round < 6000) /* before it knows the round trip, the ring is soon full */
+            continue;
+        const struct cw_rate_sample *sample = &rate.path.sample;
+        assert_true(sample->has_data);
+        assert_in_range(sample->rtt_ns, 1999 * 20 * CW_US, 1999 * 20 * CW_US + rtt_ns / 64);
+        assert_in_range(sample->tx_in_flight, 1999 * PACKET, 2000 * PACKET);
+        assert_in_range(sample->delivery_rate, 50000 * PACKET * 99ull / 100, 50000 * PACKET * 101ull / 100);
+    }
+}
+
+/* As in one burst of seconds on a path of 100 Gb/s. */
+static void more_than_a_burst_can_grow_parts_it(void **state)
+{
+    const uint32_t large = 3u << 30;
+    begin(CW_RATE_BBR);
+    cw_rate_on_sent(&rate, 1, PACKET, now_ns);
+    cw_rate_on_sent(&rate, 2, large, now_ns);
+    cw_rate_on_sent(&rate, 3, PACKET, now_ns);
+    assert_int_equal(rate.path.next_burst, 2);
+    now_ns += RTT;
+    static const uint32_t bytes[] = {PACKET, large, PACKET};
+    for (uint64_t n = 1, in_flight = 0; n <= 3; n++) {
+        cw_rate_ack_begin(&rate, now_ns);
+        cw_rate_on_acked(&rate, n, bytes[n - 1], CW_RATE_WAS_OUT, now_ns);
+        cw_rate_ack_end(&rate, RTT, now_ns);
+        in_flight += bytes[n - 1];
+        assert_int_equal(rate.path.sample.tx_in_flight, in_flight);
+    }
+}
+
+static void what_is_forgotten_is_delivered_without_a_sample(void **state)
+{
+    begin_with(CW_RATE_BBR, 16);
+    for (int i = 0; i < 20; i++, now_ns += CW_MS)
+        send();
+    ack(1, 4);
+    assert_false(rate.path.sample.has_data);
+    assert_int_equal(rate.path.delivered, 4 * PACKET);
+    lose(2); /* as of one that is in no burst any more */
+    ack(5, 5);
+    assert_true(rate.path.sample.has_data);
+}
+
+static void what_was_given_up_undoes_nothing(void **state)
+{
+    begin(CW_RATE_CUBIC);
+    for (int i = 0; i < 10; i++)
+        send();
+    now_ns += RTT;
+    cw_rate_on_given_up(&rate, PACKET);
+    lose(2);
+    uint64_t window = cw_rate_window(&rate);
+    cw_rate_ack_begin(&rate, now_ns);
+    cw_rate_on_acked(&rate, 3, PACKET, CW_RATE_WAS_GIVEN_UP, now_ns);
+    assert_true(rate.path.is_in_recovery);
+    cw_rate_on_acked(&rate, 2, PACKET, CW_RATE_WAS_LOST, now_ns);
+    assert_false(rate.path.is_in_recovery);
+    assert_true(cw_rate_window(&rate) > window);
+}
+
 static void fixed_keeps_nothing_and_limits_nothing(void **state)
 {
     struct cw_arena arena;
     cw_arena_measure(&arena);
-    cw_rate_init(
-        &rate, &arena,
-        &(struct cw_rate_config){.kind = CW_RATE_FIXED, .bytes_per_second = 5000, .ring_size = 1024});
+    cw_rate_init(&rate, &arena,
+                 &(struct cw_rate_config){.kind = CW_RATE_FIXED, .bytes_per_second = 5000, .bursts = 1024});
     assert_int_equal(arena.used, 0);
     cw_rate_start(&rate, PACKET, 0);
     cw_rate_on_sent(&rate, 1, PACKET, 0);
@@ -378,6 +490,12 @@ int main(void)
         cmocka_unit_test(the_sample_is_what_was_delivered_in_the_time),
         cmocka_unit_test(compressed_acks_are_capped_by_the_rate_of_sending),
         cmocka_unit_test(what_the_sender_did_not_use_is_app_limited),
+        cmocka_unit_test(each_packet_of_a_burst_has_its_own_in_flight),
+        cmocka_unit_test(an_ack_between_two_packets_parts_them),
+        cmocka_unit_test(many_bursts_become_few),
+        cmocka_unit_test(more_than_a_burst_can_grow_parts_it),
+        cmocka_unit_test(what_is_forgotten_is_delivered_without_a_sample),
+        cmocka_unit_test(what_was_given_up_undoes_nothing),
         cmocka_unit_test(fixed_keeps_nothing_and_limits_nothing),
         cmocka_unit_test(slow_start_doubles),
         cmocka_unit_test(a_window_that_is_not_used_does_not_grow),

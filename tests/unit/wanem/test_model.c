@@ -107,6 +107,17 @@ static void queue_in_bytes(void **state)
     cw_wan_model_free(model);
 }
 
+static void marks_what_meets_a_queue(void **state)
+{
+    struct cw_wan_model *model = make("rate=8mbit,mark=3000B"); /* a byte a microsecond */
+    for (uint32_t i = 0; i < 10; i++)
+        assert_int_equal(decide(model, START, 1000).is_marked, i > 3);
+    assert_true(decide(model, START + 6999 * CW_US, 1000).is_marked);
+    assert_false(decide(model, START + 8000 * CW_US, 1000).is_marked);
+    assert_false(decide(model, START + 100 * CW_MS, 1000).is_marked);
+    cw_wan_model_free(model);
+}
+
 static void queue_in_packets(void **state)
 {
     struct cw_wan_model *model = make("rate=8mbit,queue=3p");
@@ -240,6 +251,16 @@ static void shares_are_as_said(void **state)
     cw_wan_model_free(model);
 }
 
+static void marks_a_share(void **state)
+{
+    struct cw_wan_model *model = make("mark=5%,loss=50%,seed=7");
+    uint32_t marked = 0;
+    for (uint32_t i = 0; i < FRAMES; i++)
+        marked += decide(model, START + i, 1514).is_marked;
+    assert_in_range(marked, FRAMES / 20 - 400, FRAMES / 20 + 400);
+    cw_wan_model_free(model);
+}
+
 /* The share lost in all, and the mean length of a run of losses. */
 static void measure_bursts(const char *text, double *share, double *run)
 {
@@ -338,6 +359,7 @@ int main(void)
         cmocka_unit_test(nothing_gets_through),
         cmocka_unit_test(rate_is_exact),
         cmocka_unit_test(queue_in_bytes),
+        cmocka_unit_test(marks_what_meets_a_queue),
         cmocka_unit_test(queue_in_packets),
         cmocka_unit_test(lost_frames_use_the_rate),
         cmocka_unit_test(black_hole),
@@ -347,6 +369,7 @@ int main(void)
         cmocka_unit_test(others_pass),
         cmocka_unit_test(one_bit_behind_the_header),
         cmocka_unit_test(shares_are_as_said),
+        cmocka_unit_test(marks_a_share),
         cmocka_unit_test(bursts_are_as_said),
         cmocka_unit_test(same_seed_same_verdicts),
         cmocka_unit_test(losses_do_not_move),

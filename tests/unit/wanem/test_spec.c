@@ -26,7 +26,7 @@ static void means_what_it_says(void **state)
 {
     struct cw_wan_spec spec =
         read_good("rate=1gbit,delay=80ms,jitter=1ms,loss=1%,ge=0.1%:50:80%,reorder=0.5%:2ms,duplicate=0.1%,"
-                  "corrupt=2%,queue=5MB,blackhole=2s/5s,mtu=1500:1400@10s:9000@15.5s,seed=7");
+                  "corrupt=2%,queue=5MB,mark=200kB,blackhole=2s/5s,mtu=1500:1400@10s:9000@15.5s,seed=7");
     assert_int_equal(spec.rate_bits, 1000000000);
     assert_int_equal(spec.delay_ns, 80 * CW_MS);
     assert_int_equal(spec.jitter_ns, CW_MS);
@@ -40,6 +40,8 @@ static void means_what_it_says(void **state)
     assert_int_equal(spec.corrupt, CW_WAN_CERTAIN / 50);
     assert_int_equal(spec.queue_bytes, 5000000);
     assert_int_equal(spec.queue_packets, 0);
+    assert_int_equal(spec.mark_bytes, 200000);
+    assert_int_equal(spec.mark, 0);
     assert_int_equal(spec.dark_ns, 2 * CW_SECOND);
     assert_int_equal(spec.period_ns, 5 * CW_SECOND);
     assert_int_equal(spec.mtu_steps, 3);
@@ -71,6 +73,8 @@ static void knows_units_and_defaults(void **state)
     assert_int_equal(read_good("rate=1gbit,delay=40ms").queue_bytes, 10000000);
     assert_int_equal(read_good("rate=1000gbit,delay=3600s").queue_bytes, CW_WAN_QUEUE_BYTES_MAX);
     assert_int_equal(read_good("seed=18446744073709551").seed, 18446744073709551ull);
+    assert_int_equal(read_good("mark=0.5%").mark, CW_WAN_CERTAIN / 200);
+    assert_int_equal(read_good("mark=0.5%").mark_bytes, 0);
     assert_int_equal(read_good("blackhole=5s/5s").dark_ns, 5 * CW_SECOND);
 }
 
@@ -121,6 +125,11 @@ static const struct {
     {"rate=1gbit,queue=1000001p", "at most 1000000p"},
     {"rate=1gbit,queue=1001MB", "at most 1000MB"},
     {"rate=1gbit,queue=5", "a size such as 5MB"},
+    {"mark=5", "a share such as 1%, or a size such as 200kB"},
+    {"mark=101%", "a share such as 1%"},
+    {"rate=1gbit,mark=0", "or a size such as 200kB"},
+    {"rate=1gbit,mark=1001MB", "at most 1000MB"},
+    {"mark=5MB", "without a rate nothing waits"},
     {"blackhole=2s", "DARK/PERIOD"},
     {"blackhole=6s/5s", "dark at most the period"},
     {"blackhole=0/5s", "DARK/PERIOD"},

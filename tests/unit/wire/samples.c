@@ -129,6 +129,21 @@ static void golden_copy_ack(struct cw_message *m)
         .copy_id = GOLDEN_COPY, .state = CW_COPY_FAILED, .reason = CW_IO, .chunks_received = 17};
 }
 
+static void golden_grant_ask(struct cw_message *m)
+{
+    m->grant_ask = (struct cw_message_grant_ask){.number = 0x3d3c3b3a39383736, .lease_ms = 5000};
+}
+
+static void golden_grant(struct cw_message *m)
+{
+    m->grant =
+        (struct cw_message_grant){.number = 0x3d3c3b3a39383736, .result = CW_GRANT_GIVEN, .lease_ms = 4999};
+}
+
+static void golden_grant_release(struct cw_message *m)
+{
+}
+
 static const struct {
     const char *name;
     void (*make)(struct cw_message *m);
@@ -144,6 +159,9 @@ static const struct {
     [CW_MSG_COPY_CHUNK] = {"copy_chunk", golden_copy_chunk},
     [CW_MSG_COPY_END] = {"copy_end", golden_copy_end},
     [CW_MSG_COPY_ACK] = {"copy_ack", golden_copy_ack},
+    [CW_MSG_GRANT_ASK] = {"grant_ask", golden_grant_ask},
+    [CW_MSG_GRANT] = {"grant", golden_grant},
+    [CW_MSG_GRANT_RELEASE] = {"grant_release", golden_grant_release},
 };
 
 const char *sample_golden_name(enum cw_message_type type)
@@ -362,6 +380,23 @@ static void random_copy_ack(struct cw_rng *rng, struct cw_message *m)
     m->copy_ack.chunks_received = draw(rng);
 }
 
+static void random_grant_ask(struct cw_rng *rng, struct cw_message *m)
+{
+    m->grant_ask.number = draw(rng) | 1;
+    m->grant_ask.lease_ms = (uint32_t)draw(rng) | 1;
+}
+
+static void random_grant(struct cw_rng *rng, struct cw_message *m)
+{
+    m->grant.number = draw(rng) | 1;
+    m->grant.result = (uint32_t)cw_rng_below(rng, CW_GRANT_RESULT_COUNT);
+    m->grant.lease_ms = m->grant.result == CW_GRANT_GIVEN ? (uint32_t)draw(rng) | 1 : 0;
+}
+
+static void random_grant_release(struct cw_rng *rng, struct cw_message *m)
+{
+}
+
 void sample_random_message(struct cw_rng *rng, enum cw_message_type type, struct cw_message *message)
 {
     static void (*const make[CW_MSG_TYPE_COUNT])(struct cw_rng *, struct cw_message *) = {
@@ -370,7 +405,8 @@ void sample_random_message(struct cw_rng *rng, enum cw_message_type type, struct
         [CW_MSG_COMMIT] = random_commit,         [CW_MSG_ACK] = random_ack,
         [CW_MSG_FETCH] = random_fetch,           [CW_MSG_COPY_BEGIN] = random_copy_begin,
         [CW_MSG_COPY_CHUNK] = random_copy_chunk, [CW_MSG_COPY_END] = random_copy_end,
-        [CW_MSG_COPY_ACK] = random_copy_ack,
+        [CW_MSG_COPY_ACK] = random_copy_ack,     [CW_MSG_GRANT_ASK] = random_grant_ask,
+        [CW_MSG_GRANT] = random_grant,           [CW_MSG_GRANT_RELEASE] = random_grant_release,
     };
 
     memset(message, 0, sizeof *message);

@@ -26,18 +26,18 @@ def hex_of(first, length):
 
 HELLO_RANDOM, ANSWER_RANDOM, SHARE, COOKIE, CONFIRM = (hex_of(f, 32) for f in (0x10, 0x30, 0x50, 0x70, 0x90))
 PSP = {"psp.next_header": "254", "psp.extension": "1", "psp.crypt_offset": "6", "psp.version": "1",
-       "psp.sample": "0", "psp.drop": "0", "psp.virtual": "0", "version": "2"}
+       "psp.sample": "0", "psp.drop": "0", "psp.virtual": "0", "version": "3"}
 SEALED = PSP | {"spi": "0x12345678", "session": "0x5678", "ticks": str(0xAABBCCDD), "length": "32",
                 "sealed": hex_of(0xB0, 32), "tag": hex_of(0xF0, 16), "kind": "", "mac": ""}
 OF_NO_BLOCK = {"fec.repairs": "0", "fec.block": "0", "fec.index": "0"}
 HANDSHAKE = PSP | OF_NO_BLOCK | {"type": "3", "spi": "0x00000000", "packet": "0", "mac": hex_of(0xF0, 16), "sealed": "",
-                                 "ack_wanted": "0", "retransmission": "0", "stream": ""}
+                                 "ack_wanted": "0", "retransmission": "0", "lane": "1", "stream": ""}
 OFFER = {"offer.paths": "2", "offer.name": "0x8877665544332211,0x0000000000000007", "offer.spi": "0x12345678,0x00000009",
-         "offer.datagram_bytes": "1472,8972", "offer.fec_blocks": "64,0", "offer.fec_repairs": "2,0", "offer.window": "4096",
+         "offer.datagram_bytes": "1472,8972", "offer.fec_blocks": "64,0", "offer.fec_repairs": "2,0", "offer.window": "4096", "offer.lane": "1", "offer.lane_last": "3",
          "share": SHARE}
 EXPECTED = {
     "datagram_data": SEALED | OF_NO_BLOCK | {
-        "type": "1", "packet": str(0x0102030405060708), "ack_wanted": "1", "retransmission": "1", "stream": "2",
+        "type": "1", "packet": str(0x0102030405060708), "ack_wanted": "1", "retransmission": "1", "lane": "2", "stream": "2",
         "position": str(0x1122334455667788)},
     "datagram_source": SEALED | {
         "type": "1", "packet": "9", "ack_wanted": "1", "retransmission": "0", "stream": "1", "position": "17",
@@ -46,7 +46,7 @@ EXPECTED = {
         "type": "2", "packet": "10", "ack_wanted": "0", "stream": "", "zero": "0", "position": "0"},
     "datagram_repair": SEALED | {
         "type": "4", "packet": "11", "fec.sources": "34", "fec.repairs": "2", "fec.block": str(0x123456),
-        "fec.index": "1", "stream": ""},
+        "fec.index": "1", "fec.path": "2", "position": "", "stream": ""},
     "handshake_hello": HANDSHAKE | OFFER | {"kind": "1", "hello.random": HELLO_RANDOM, "cookie": COOKIE},
     "handshake_cookie": HANDSHAKE | {"kind": "2", "hello.random": HELLO_RANDOM, "cookie": COOKIE,
                                      "offer.spi": ""},
@@ -60,15 +60,16 @@ EXPECTED = {
 }
 # (where, what byte stands there then) of datagram_data, and what the dissector says of it on its own port
 BROKEN = (
-    (16, 0x11, "unknown version"),
-    (16, 0x20, "unknown type"),
-    (16, 0x25, "unknown type"),
-    (17, 0x04, "unknown flags"),
-    (16, 0x24, "a place in a block, without a block"),
+    (16, 0x21, "unknown version"),
+    (16, 0x30, "unknown type"),
+    (16, 0x35, "unknown type"),
+    (17, 0x10, "unknown flags"),
+    (16, 0x34, "a place in a block, without a block"),
     (31, 1, "a place in a block, without a block"),
     (28, 1, "a place in a block, without a block"),
-    (16, 0x23, "SPI and type do not belong together"),
+    (16, 0x33, "SPI and type do not belong together"),
     (24, 31, "its length is not the datagram's"),
+    (16, 0x32, "what is to be zero is not"),
 )
 
 

@@ -56,9 +56,11 @@ static void round_trip(void **state)
 static void the_largest_of_each_type_fits(void **state)
 {
     static const uint32_t length_max[CW_MSG_TYPE_COUNT] = {
-        [CW_MSG_HELLO] = 2048,    [CW_MSG_ATTACH] = 812,  [CW_MSG_ATTACHED] = 44, [CW_MSG_RECORD] = 104,
-        [CW_MSG_COMMIT] = 64,     [CW_MSG_ACK] = 88,      [CW_MSG_FETCH] = 48,    [CW_MSG_COPY_BEGIN] = 1976,
-        [CW_MSG_COPY_CHUNK] = 79, [CW_MSG_COPY_END] = 56, [CW_MSG_COPY_ACK] = 56,
+        [CW_MSG_HELLO] = 2048,  [CW_MSG_ATTACH] = 812,       [CW_MSG_ATTACHED] = 44,
+        [CW_MSG_RECORD] = 104,  [CW_MSG_COMMIT] = 64,        [CW_MSG_ACK] = 88,
+        [CW_MSG_FETCH] = 48,    [CW_MSG_COPY_BEGIN] = 1976,  [CW_MSG_COPY_CHUNK] = 79,
+        [CW_MSG_COPY_END] = 56, [CW_MSG_COPY_ACK] = 56,      [CW_MSG_GRANT_ASK] = 44,
+        [CW_MSG_GRANT] = 48,    [CW_MSG_GRANT_RELEASE] = 32,
     };
     struct cw_rng rng = {.state = 4};
 
@@ -125,10 +127,12 @@ static const struct row rows[] = {
     {"COMMIT with a flag", CW_MSG_COMMIT, 3, 1, 1, CW_MESSAGE_BAD_FIELD},
     {"ACK with a flag", CW_MSG_ACK, 3, 1, 1, CW_MESSAGE_BAD_FIELD},
     {"FETCH with a flag", CW_MSG_FETCH, 3, 1, 1, CW_MESSAGE_BAD_FIELD},
-    {"COPY_BEGIN with a flag", CW_MSG_COPY_BEGIN, 3, 1, 1, CW_MESSAGE_BAD_FIELD},
+    {"COPY_BEGIN that continues", CW_MSG_COPY_BEGIN, 3, 1, CW_COPY_CONTINUES, CW_MESSAGE_OK},
+    {"COPY_BEGIN with an unknown flag", CW_MSG_COPY_BEGIN, 3, 1, 2, CW_MESSAGE_BAD_FIELD},
     {"COPY_CHUNK with a flag", CW_MSG_COPY_CHUNK, 3, 1, 1, CW_MESSAGE_BAD_FIELD},
     {"COPY_END with a flag", CW_MSG_COPY_END, 3, 1, 1, CW_MESSAGE_BAD_FIELD},
-    {"COPY_ACK with a flag", CW_MSG_COPY_ACK, 3, 1, 1, CW_MESSAGE_BAD_FIELD},
+    {"COPY_ACK of a failure, that continues", CW_MSG_COPY_ACK, 3, 1, CW_COPY_CONTINUES, CW_MESSAGE_BAD_FIELD},
+    {"COPY_ACK with an unknown flag", CW_MSG_COPY_ACK, 3, 1, 2, CW_MESSAGE_BAD_FIELD},
 
     {"HELLO, one history entry too many", CW_MSG_HELLO, 120, 4, 33, CW_MESSAGE_BAD_FIELD},
     {"HELLO, a history without end", CW_MSG_HELLO, 120, 4, UINT32_MAX, CW_MESSAGE_BAD_FIELD},
@@ -179,6 +183,16 @@ static const struct row rows[] = {
     {"COPY_ACK, unknown state", CW_MSG_COPY_ACK, 40, 4, 4, CW_MESSAGE_BAD_FIELD},
     {"COPY_ACK, a reason without failure", CW_MSG_COPY_ACK, 40, 4, CW_COPY_DONE, CW_MESSAGE_BAD_FIELD},
     {"COPY_ACK, unknown reason", CW_MSG_COPY_ACK, 44, 4, 999, CW_MESSAGE_BAD_FIELD},
+
+    {"GRANT_ASK with a flag", CW_MSG_GRANT_ASK, 3, 1, 1, CW_MESSAGE_BAD_FIELD},
+    {"GRANT_ASK without a number", CW_MSG_GRANT_ASK, 32, 8, 0, CW_MESSAGE_BAD_FIELD},
+    {"GRANT_ASK for no time", CW_MSG_GRANT_ASK, 40, 4, 0, CW_MESSAGE_BAD_FIELD},
+    {"GRANT with a flag", CW_MSG_GRANT, 3, 1, 1, CW_MESSAGE_BAD_FIELD},
+    {"GRANT of no ask", CW_MSG_GRANT, 32, 8, 0, CW_MESSAGE_BAD_FIELD},
+    {"GRANT, unknown result", CW_MSG_GRANT, 40, 4, CW_GRANT_RESULT_COUNT, CW_MESSAGE_BAD_FIELD},
+    {"GRANT, refused and given", CW_MSG_GRANT, 40, 4, CW_GRANT_STALE, CW_MESSAGE_BAD_FIELD},
+    {"GRANT of no time", CW_MSG_GRANT, 44, 4, 0, CW_MESSAGE_BAD_FIELD},
+    {"GRANT_RELEASE with a flag", CW_MSG_GRANT_RELEASE, 3, 1, 1, CW_MESSAGE_BAD_FIELD},
 };
 
 static void malformed_messages_are_named(void **state)

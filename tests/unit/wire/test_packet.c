@@ -9,22 +9,14 @@
 
 #include "base/numbers.h"
 #include "hexfile.h"
+#include "tests/lib/golden_packet.h"
 #include "wire/packet.h"
 
 static const struct {
     const char *name;
     struct cw_packet packet;
 } golden[] = {
-    {"datagram_data",
-     {.spi = 0x12345678,
-      .iv = 0x0102030405060708,
-      .type = CW_PACKET_DATA,
-      .flags = 3,
-      .stream = 2,
-      .session = 0x5678,
-      .length = 32,
-      .ticks = 0xaabbccdd,
-      .position = 0x1122334455667788}},
+    {"datagram_data", GOLDEN_PACKET},
     {"datagram_source",
      {.spi = 0x12345678,
       .iv = 9,
@@ -54,14 +46,15 @@ static const struct {
       .session = 0x5678,
       .length = 32,
       .ticks = 0xaabbccdd,
+      .position = 2,
       .fec_repairs = 2,
       .fec_block = 0x123456,
       .fec_index = 1}},
-    {"handshake_hello", {.type = CW_PACKET_HANDSHAKE, .stream = 1, .length = 200}},
-    {"handshake_cookie", {.type = CW_PACKET_HANDSHAKE, .stream = 2, .length = 200}},
-    {"handshake_answer", {.type = CW_PACKET_HANDSHAKE, .stream = 3, .length = 200}},
-    {"handshake_confirm", {.type = CW_PACKET_HANDSHAKE, .stream = 4, .length = 200}},
-    {"handshake_carry", {.type = CW_PACKET_HANDSHAKE, .stream = 5, .length = 81}},
+    {"handshake_hello", {.type = CW_PACKET_HANDSHAKE, .lane = 1, .stream = 1, .length = 200}},
+    {"handshake_cookie", {.type = CW_PACKET_HANDSHAKE, .lane = 1, .stream = 2, .length = 200}},
+    {"handshake_answer", {.type = CW_PACKET_HANDSHAKE, .lane = 1, .stream = 3, .length = 200}},
+    {"handshake_confirm", {.type = CW_PACKET_HANDSHAKE, .lane = 1, .stream = 4, .length = 200}},
+    {"handshake_carry", {.type = CW_PACKET_HANDSHAKE, .lane = 1, .stream = 5, .length = 81}},
 };
 
 static void golden_bytes(void **state)
@@ -73,6 +66,8 @@ static void golden_bytes(void **state)
         cw_packet_encode(&golden[i].packet, header);
         assert_memory_equal(header, bytes, sizeof header);
         assert_int_equal(cw_packet_check(bytes, length, &packet), CW_PACKET_OK);
+        assert_int_equal(cw_packet_lane(bytes, length), golden[i].packet.lane);
+        assert_int_equal(cw_packet_lane(bytes, CW_PACKET_OVERHEAD - 1), 0);
     }
 }
 

@@ -75,13 +75,16 @@ GOLDEN = {
                                             0xD7D6D5D4D3D2D1D0, 65536, 63, 0)),
     "copy_end": message(10, 0, struct.pack("<QQQ", 0xE7E6E5E4E3E2E1E0, 18, 1009)),
     "copy_ack": message(11, 0, struct.pack("<QIIQ", 0xE7E6E5E4E3E2E1E0, 3, 6, 17)),
+    "grant_ask": message(12, 0, struct.pack("<QI", 0x3D3C3B3A39383736, 5000)),
+    "grant": message(13, 0, struct.pack("<QII", 0x3D3C3B3A39383736, 0, 4999)),
+    "grant_release": message(14, 0, b""),
 }
 
 
 def datagram(kind, flags, spi, number, byte_26, repairs, block, index, position, payload):
     """What is sealed, and the tag, are only some bytes here: no key is needed to look at the rest."""
     psp = struct.pack(">BBBBIQ", 254, 1, 6, 1 << 2 | 1, spi, number)
-    clear = struct.pack("<BBHIHBBIQ", 2 << 4 | kind, flags, spi & 0xFFFF, 0xAABBCCDD if spi else 0, len(payload), byte_26,
+    clear = struct.pack("<BBHIHBBIQ", 3 << 4 | kind, flags, spi & 0xFFFF, 0xAABBCCDD if spi else 0, len(payload), byte_26,
                         repairs, block | index << 24, position)
     return psp + clear + payload + bytes(range(0xF0, 0x100))
 
@@ -91,20 +94,20 @@ def filled(first, length):
 
 
 def handshake(kind, fields, length=256 - 56):
-    return datagram(3, 0, 0, 0, kind, 0, 0, 0, 0, fields + bytes(length - len(fields)))
+    return datagram(3, 1 << 2, 0, 0, kind, 0, 0, 0, 0, fields + bytes(length - len(fields)))
 
 
 HELLO_RANDOM, ANSWER_RANDOM, SHARE = filled(0x10, 32), filled(0x30, 32), filled(0x50, 32)
-OFFER = (struct.pack("<IB3x", 4096, 2) + struct.pack("<QIHH", 0x8877665544332211, 0x12345678, 1472, 64 | 2 << 12) +
+OFFER = (struct.pack("<IBBBx", 4096, 2, 1, 3) + struct.pack("<QIHH", 0x8877665544332211, 0x12345678, 1472, 64 | 2 << 12) +
          struct.pack("<QIHH", 7, 9, 8972, 0) + bytes(32))
 COOKIE, CONFIRM = filled(0x70, 32), filled(0x90, 32)
 SEALED = filled(0xB0, 32)
 
 GOLDEN |= {
-    "datagram_data": datagram(1, 3, 0x12345678, 0x0102030405060708, 2, 0, 0, 0, 0x1122334455667788, SEALED),
+    "datagram_data": datagram(1, 3 | 2 << 2, 0x12345678, 0x0102030405060708, 2, 0, 0, 0, 0x1122334455667788, SEALED),
     "datagram_source": datagram(1, 1, 0x12345678, 9, 1, 2, 0x123456, 33, 17, SEALED),
     "datagram_control": datagram(2, 0, 0x12345678, 10, 0, 0, 0, 0, 0, SEALED),
-    "datagram_repair": datagram(4, 1, 0x12345678, 11, 34, 2, 0x123456, 1, 0, SEALED),
+    "datagram_repair": datagram(4, 1, 0x12345678, 11, 34, 2, 0x123456, 1, 2, SEALED),
     "handshake_hello": handshake(1, HELLO_RANDOM + SHARE + COOKIE + OFFER),
     "handshake_cookie": handshake(2, HELLO_RANDOM + COOKIE),
     "handshake_answer": handshake(3, HELLO_RANDOM + ANSWER_RANDOM + SHARE + OFFER + CONFIRM),

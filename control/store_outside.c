@@ -1,0 +1,626 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control/store_outside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/numbers.h"
+#include "control/store_ops.h"
+#include "control/store_rows.h"
+
+#define FORMAT   1
+#define USED_MAX 64u
+#define TRY_NS   (200 * CW_MS)
+
+enum state { FREE = 0, PERMITTED, HELD, TAKEN_OVER };
+
+struct entry {
+    enum state state;
+    uint32_t group;
+    uint64_t epoch;          /* PERMITTED: to be claimed */
+    struct cw_authority row; /* HELD */
+    struct cw_token_mark marks[CW_TOKENS_MAX];
+    uint32_t mark_count;
+    bool is_unknown_told;
+};
+
+struct outside {
+    struct cw_store base;
+    struct cw_store *inner;
+    struct cw_outside_options options;
+    struct entry entries[CW_NODE_GROUPS_MAX];
+    struct cw_token_mark used[USED_MAX]; /* the newest first */
+    uint32_t used_count;
+    uint64_t moves; /* of what is held here */
+    uint64_t opened_ns;
+    uint64_t try_ns;      /* when the store is offered what is held */
+    uint64_t silence_ns;  /* how long the store has been silent, as last looked; 0: it answers */
+    uint64_t renew_at_ns; /* nothing is renewed before */
+};
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * CW_SECOND + (uint64_t)now.tv_nsec;
+}
+
+static struct outside *of(struct cw_store *base)
+{
+    return (struct outside *)base;
+}
+
+static struct entry *find(struct outside *store, uint32_t group)
+{
+    for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX; i++)
+        if (store->entries[i].state != FREE && store->entries[i].group == group)
+            return &store->entries[i];
+    return NULL;
+}
+
+static struct entry *find_held(struct outside *store, uint32_t group)
+{
+    struct entry *entry = find(store, group);
+    return entry && entry->state == HELD ? entry : NULL;
+}
+
+static struct entry *find_or_make(struct outside *store, uint32_t group)
+{
+    struct entry *entry = find(store, group);
+    for (uint32_t i = 0; !entry && i < CW_NODE_GROUPS_MAX; i++)
+        if (store->entries[i].state == FREE)
+            entry = &store->entries[i];
+    return entry;
+}
+
+__attribute__((format(printf, 4, 5))) static void tell(struct outside *store, int level, uint32_t group,
+                                                       const char *format, ...)
+{
+    char words[480];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    if (store->options.tell)
+        store->options.tell(store->options.context, level, group, words);
+}
+
+/* ---------------------------------------------------------------- the file */
+
+static json_t *to_json(const struct outside *store)
+{
+    json_t *held = json_array(), *used = json_array();
+    for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX; i++) {
+        const struct entry *entry = &store->entries[i];
+        if (entry->state == HELD)
+            json_array_append_new(held, json_pack("{s:I,s:o}", "group", (json_int_t)entry->group, "authority",
+                                                  cw_row_from_authority(&entry->row, 0)));
+    }
+    for (uint32_t i = 0; i < store->used_count; i++) {
+        char text[2 * sizeof store->used[i].digest + 1];
+        for (size_t at = 0; at < sizeof store->used[i].digest; at++)
+            snprintf(text + 2 * at, 3, "%02x", store->used[i].digest[at]);
+        json_array_append_new(used, json_string(text));
+    }
+    return json_pack("{s:i,s:s,s:o,s:o}", "format", FORMAT, "site", store->options.site, "held", held, "used",
+                     used);
+}
+
+/* Whole and synced under its name, or as it was. */
+static bool save(const struct outside *store)
+{
+    char fresh[CW_CONFIG_PATH_SIZE + 32], folder[CW_CONFIG_PATH_SIZE + 32];
+    snprintf(fresh, sizeof fresh, "%s.part", store->options.file);
+    snprintf(folder, sizeof folder, "%s", store->options.file);
+    char *slash = strrchr(folder, '/');
+    *(slash ? slash : folder) = 0;
+    json_t *json = to_json(store);
+    int fd = json ? open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+    bool ok = fd >= 0 && json_dumpfd(json, fd, JSON_INDENT(1)) == 0 && fsync(fd) == 0;
+    ok = fd >= 0 && close(fd) == 0 && ok && rename(fresh, store->options.file) == 0;
+    int directory = ok ? open(*folder ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    ok = ok && directory >= 0 && fsync(directory) == 0;
+    if (directory >= 0)
+        close(directory);
+    json_decref(json);
+    if (!ok)
+        fprintf(stderr, "%s: %s\n", store->options.file, strerror(errno));
+    return ok;
+}
+
+static bool take_mark(const json_t *value, struct cw_token_mark *mark)
+{
+    const char *text = json_string_value(value);
+    if (!text || strlen(text) != 2 * sizeof mark->digest || strspn(text, "0123456789abcdef") != strlen(text))
+        return false;
+    for (size_t i = 0; i < sizeof mark->digest; i++) {
+        const char byte[3] = {text[2 * i], text[2 * i + 1], 0};
+        mark->digest[i] = (uint8_t)strtoul(byte, NULL, 16);
+    }
+    return true;
+}
+
+static bool take_held(struct outside *store, const json_t *value)
+{
+    uint64_t moves;
+    json_int_t group = json_integer_value(json_object_get(value, "group"));
+    struct entry *entry = group > 0 && group <= UINT32_MAX ? find_or_make(store, (uint32_t)group) : NULL;
+    if (!entry || entry->state != FREE)
+        return false;
+    *entry = (struct entry){.state = HELD, .group = (uint32_t)group};
+    return cw_row_to_authority(json_object_get(value, "authority"), &entry->row, &moves) &&
+           entry->row.epoch > 0 && strcmp(entry->row.holder, store->options.site) == 0;
+}
+
+static bool from_json(struct outside *store, const json_t *json)
+{
+    size_t index;
+    const json_t *value, *held = json_object_get(json, "held"), *used = json_object_get(json, "used");
+    const char *site = json_string_value(json_object_get(json, "site"));
+    if (json_integer_value(json_object_get(json, "format")) != FORMAT || !json_is_array(held) ||
+        !json_is_array(used) || !site || strcmp(site, store->options.site) != 0)
+        return false;
+    json_array_foreach(held, index, value)
+    {
+        if (!take_held(store, value))
+            return false;
+    }
+    json_array_foreach(used, index, value)
+    {
+        if (store->used_count == USED_MAX || !take_mark(value, &store->used[store->used_count++]))
+            return false;
+    }
+    return true;
+}
+
+static bool load_file(struct outside *store, char *why, size_t why_size)
+{
+    json_error_t error;
+    if (access(store->options.file, F_OK) != 0 && errno == ENOENT)
+        return true;
+    json_t *json = json_load_file(store->options.file, 0, &error);
+    bool ok = json && from_json(store, json);
+    json_decref(json);
+    if (!ok)
+        snprintf(
+            why, why_size,
+            "%s: %s. It has what this site holds by operators' tokens, outside of the store: without it "
+            "those groups would be fenced here. Bring it back from a copy; or, knowing that, move it away",
+            store->options.file, json ? "not what a controller of this site writes" : error.text);
+    return ok;
+}
+
+/* ---------------------------------------------------------------- the store takes over */
+
+static void take_over(struct outside *store, struct entry *entry)
+{
+    struct cw_authority now;
+    uint64_t counter;
+    enum cw_status status = store->inner->ops->authority(store->inner, entry->group, &now, &counter);
+    if (status == CW_NOT_FOUND && !entry->is_unknown_told) {
+        entry->is_unknown_told = true;
+        tell(
+            store, 2, entry->group,
+            "the store answers and knows nothing of group %u, which %s holds by tokens: was it made anew? It "
+            "goes on outside of it",
+            entry->group, store->options.site);
+    }
+    if (status != CW_OK)
+        return;
+    bool is_same_reign = now.epoch == entry->row.epoch && now.reign == entry->row.reign;
+    if (now.epoch < entry->row.epoch || is_same_reign) {
+        if (!cw_authority_equal(&now, &entry->row) &&
+            store->inner->ops->swap(store->inner, entry->group, &now, &entry->row, false, 0) != CW_OK)
+            return; /* silent again, or somebody moved: it is looked at again */
+        tell(store, 1, entry->group,
+             "the store answers again, and has taken over epoch %lu of %s in the place of %lu",
+             entry->row.epoch, store->options.site, now.epoch);
+        entry->state = TAKEN_OVER;
+    } else {
+        tell(store, 2, entry->group,
+             "%s held epoch %lu by tokens, but the store has %s in epoch %lu: what was written here since is "
+             "kept apart when it follows (causeway losses)",
+             store->options.site, entry->row.epoch, now.holder[0] ? now.holder : "nobody", now.epoch);
+        entry->state = FREE;
+    }
+    store->moves++;
+    (void)save(store); /* an older file: the store is offered what it has already */
+}
+
+/* Looks how the store is; called often. */
+static void step(struct outside *store)
+{
+    uint64_t now_ns = monotonic_ns(), silence_ns = store->inner->ops->silent_ms(store->inner) * CW_MS;
+    uint64_t long_ns = store->options.lease_ms * CW_MS;
+    if (silence_ns == 0 && store->silence_ns > long_ns)
+        store->renew_at_ns = now_ns + store->options.hold_ms * CW_MS;
+    for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX && silence_ns > long_ns; i++)
+        if (store->entries[i].state == TAKEN_OVER)
+            store->entries[i].state = FREE; /* that was the last time */
+    store->silence_ns = silence_ns;
+    if (silence_ns > 0 || now_ns < store->try_ns || store->inner->ops->fault(store->inner)[0])
+        return;
+    store->try_ns = now_ns + TRY_NS;
+    for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX; i++)
+        if (store->entries[i].state == HELD)
+            take_over(store, &store->entries[i]);
+}
+
+/* ---------------------------------------------------------------- what is permitted */
+
+static const struct cw_store_ops ops;
+
+enum cw_status cw_outside_permit(struct cw_store *base, uint32_t group, uint64_t epoch,
+                                 const struct cw_token_mark *marks, uint32_t count)
+{
+    struct outside *store = of(base);
+    CW_ASSERT(count <= CW_TOKENS_MAX);
+    if (base->ops != &ops)
+        return CW_INVALID;
+    struct entry *entry = find_or_make(store, group);
+    if (store->inner->ops->silent_ms(store->inner) == 0 || (entry && entry->state == HELD))
+        return CW_REFUSED;
+    if (!entry)
+        return CW_NO_SPACE;
+    *entry = (struct entry){.state = PERMITTED, .group = group, .epoch = epoch, .mark_count = count};
+    memcpy(entry->marks, marks, count * sizeof *marks);
+    return CW_OK;
+}
+
+void cw_outside_withdraw(struct cw_store *base, uint32_t group)
+{
+    struct entry *entry = base->ops == &ops ? find(of(base), group) : NULL;
+    if (entry && entry->state == PERMITTED)
+        entry->state = FREE;
+}
+
+uint64_t cw_outside_permitted(struct cw_store *base, uint32_t group)
+{
+    const struct entry *entry = base->ops == &ops ? find(of(base), group) : NULL;
+    return entry && entry->state == PERMITTED ? entry->epoch : 0;
+}
+
+bool cw_outside_is_held(struct cw_store *base, uint32_t group)
+{
+    return base->ops == &ops && find_held(of(base), group) != NULL;
+}
+
+const struct cw_token_mark *cw_outside_used(struct cw_store *base, uint32_t *count)
+{
+    *count = base->ops == &ops ? of(base)->used_count : 0;
+    return base->ops == &ops ? of(base)->used : NULL;
+}
+
+static void remember(struct outside *store, const struct entry *entry)
+{
+    uint32_t kept = CW_MIN(store->used_count, USED_MAX - entry->mark_count);
+    memmove(store->used + entry->mark_count, store->used, kept * sizeof *store->used);
+    memcpy(store->used, entry->marks, entry->mark_count * sizeof *store->used);
+    store->used_count = kept + entry->mark_count;
+}
+static_assert(CW_TOKENS_MAX <= USED_MAX, "the marks of one promotion fit");
+
+/* ---------------------------------------------------------------- authority */
+
+/* The row as it is to be, into the file; what was stays if that fails. */
+static enum cw_status hold(struct outside *store, struct entry *entry, const struct cw_authority *next)
+{
+    const struct entry before = *entry;
+    struct cw_token_mark used[USED_MAX];
+    uint32_t used_count = store->used_count;
+    memcpy(used, store->used, sizeof used);
+    if (entry->state == PERMITTED)
+        remember(store, entry);
+    entry->state = HELD;
+    entry->row = *next;
+    if (save(store)) {
+        store->moves++;
+        return CW_OK;
+    }
+    *entry = before;
+    memcpy(store->used, used, sizeof used);
+    store->used_count = used_count;
+    return CW_IO;
+}
+
+/* From the row that the store had when it was last heard. */
+static enum cw_status claim(struct outside *store, struct entry *entry, const struct cw_authority *expected,
+                            const struct cw_authority *next, const uint64_t *counter)
+{
+    struct cw_authority now;
+    uint64_t counter_now = 0;
+    if (store->inner->ops->silent_ms(store->inner) == 0)
+        return CW_REFUSED;
+    CW_TRY(store->inner->ops->authority(store->inner, entry->group, &now, &counter_now));
+    if (!cw_authority_equal(&now, expected) || (counter && *counter != counter_now) ||
+        next->epoch != entry->epoch || strcmp(next->holder, store->options.site) != 0)
+        return CW_STALE;
+    return hold(store, entry, next);
+}
+
+static enum cw_status outside_swap(struct cw_store *base, uint32_t group, const struct cw_authority *expected,
+                                   const struct cw_authority *next, bool compare_counter, uint64_t counter)
+{
+    struct outside *store = of(base);
+    struct entry *entry = find(store, group);
+    bool is_opening = next->epoch != expected->epoch;
+    if (entry && entry->state == HELD) {
+        if (!cw_authority_equal(&entry->row, expected) || strcmp(next->holder, store->options.site) != 0)
+            return CW_STALE;
+        return hold(store, entry, next);
+    }
+    if (entry && entry->state == PERMITTED && is_opening)
+        return claim(store, entry, expected, next, compare_counter ? &counter : NULL);
+    step(store);
+    bool is_early =
+        monotonic_ns() < CW_MAX(store->renew_at_ns, store->opened_ns + store->options.hold_ms * CW_MS);
+    if (is_opening && is_early && !(entry && entry->state == TAKEN_OVER))
+        return CW_IO;
+    return store->inner->ops->swap(store->inner, group, expected, next, compare_counter, counter);
+}
+
+static enum cw_status outside_authority(struct cw_store *base, uint32_t group, struct cw_authority *authority,
+                                        uint64_t *counter)
+{
+    struct outside *store = of(base);
+    const struct entry *entry = find_held(store, group);
+    if (!entry)
+        return store->inner->ops->authority(store->inner, group, authority, counter);
+    *authority = entry->row;
+    *counter = 0;
+    return CW_OK;
+}
+
+/* Those of the inner store that are to be renewed, renewed; what fails there is only not renewed, if anything
+ * is held here. */
+static enum cw_status renew_inside(struct outside *store, const char *site, struct cw_store_lease *leases,
+                                   uint32_t count, bool has_own)
+{
+    struct cw_store_lease inside[CW_NODE_GROUPS_MAX];
+    uint32_t asked = 0, at = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (leases[i].is_held)
+            inside[asked++] = (struct cw_store_lease){.group = leases[i].group, .epoch = leases[i].epoch};
+    if (asked == 0)
+        return has_own ? CW_OK : CW_IO;
+    enum cw_status status = store->inner->ops->renew(store->inner, site, inside, asked);
+    if (status != CW_OK)
+        return has_own ? CW_OK : status;
+    for (uint32_t i = 0; i < count; i++)
+        if (leases[i].is_held)
+            leases[i] = inside[at++];
+    return CW_OK;
+}
+
+static enum cw_status outside_renew(struct cw_store *base, const char *site, struct cw_store_lease *leases,
+                                    uint32_t count)
+{
+    struct outside *store = of(base);
+    bool has_own = false, is_any_late = false;
+    CW_ASSERT(count <= CW_NODE_GROUPS_MAX);
+    step(store);
+    bool is_early = monotonic_ns() < store->renew_at_ns;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct entry *entry = find(store, leases[i].group);
+        bool is_own = entry && entry->state == HELD;
+        leases[i].is_lost = is_own && !cw_decide_renew(&entry->row, site, leases[i].epoch);
+        leases[i].is_held = !is_own;
+        has_own = has_own || is_own;
+        is_any_late = is_any_late || (!is_own && is_early && !(entry && entry->state == TAKEN_OVER));
+    }
+    if (is_any_late) /* one transaction for all: they wait together */
+        return has_own ? CW_OK : CW_IO;
+    return renew_inside(store, site, leases, count, has_own);
+}
+
+/* ---------------------------------------------------------------- of the whole */
+
+static void outside_close(struct cw_store *base)
+{
+    struct outside *store = of(base);
+    store->inner->ops->close(store->inner);
+    free(store);
+}
+
+static uint64_t outside_version(struct cw_store *base)
+{
+    struct outside *store = of(base);
+    step(store);
+    uint64_t version = store->inner->ops->version(store->inner);
+    return version ? version + store->moves : 0;
+}
+
+static enum cw_status outside_load(struct cw_store *base, struct cw_store_view *view)
+{
+    struct outside *store = of(base);
+    CW_TRY(store->inner->ops->load(store->inner, view));
+    view->version += store->moves;
+    for (uint32_t i = 0; i < view->group_count; i++) {
+        struct cw_store_group *group = &view->groups[i];
+        const struct entry *entry = find_held(store, group->id);
+        bool is_passed =
+            entry && group->authority.epoch >= entry->row.epoch && group->authority.reign != entry->row.reign;
+        if (!entry || is_passed)
+            continue;
+        group->authority = entry->row;
+        group->request = (struct cw_store_request){.taker = ""};
+    }
+    return CW_OK;
+}
+
+static enum cw_status outside_request(struct cw_store *base, uint32_t group,
+                                      const struct cw_store_request *request)
+{
+    struct outside *store = of(base);
+    const struct entry *entry = find(store, group);
+    if (entry && entry->state != TAKEN_OVER)
+        return CW_OK; /* nobody hears it */
+    return store->inner->ops->request(store->inner, group, request);
+}
+
+static enum cw_status outside_request_clear(struct cw_store *base, uint32_t group, const char *taker)
+{
+    struct outside *store = of(base);
+    const struct entry *entry = find(store, group);
+    if (entry && entry->state == PERMITTED)
+        cw_outside_withdraw(base, group);
+    else if (!entry || entry->state == TAKEN_OVER)
+        return store->inner->ops->request_clear(store->inner, group, taker);
+    return CW_OK;
+}
+
+static enum cw_status outside_group_remove(struct cw_store *base, uint32_t group)
+{
+    struct outside *store = of(base);
+    struct entry *entry = find(store, group);
+    CW_TRY(store->inner->ops->group_remove(store->inner, group));
+    if (entry) {
+        entry->state = FREE;
+        store->moves++;
+        (void)save(store);
+    }
+    return CW_OK;
+}
+
+/* ---------------------------------------------------------------- as it is */
+
+static const char *outside_fault(struct cw_store *base)
+{
+    return cw_store_fault(of(base)->inner);
+}
+
+static uint64_t outside_silent_ms(struct cw_store *base)
+{
+    return cw_store_silent_ms(of(base)->inner);
+}
+
+static const char *outside_trouble(struct cw_store *base)
+{
+    return cw_store_trouble(of(base)->inner);
+}
+
+static enum cw_status outside_agree_lease(struct cw_store *base, uint64_t lease_ms, uint64_t *recorded)
+{
+    return cw_store_agree_lease(of(base)->inner, lease_ms, recorded);
+}
+
+static enum cw_status outside_begin(struct cw_store *base)
+{
+    return cw_store_begin(of(base)->inner);
+}
+
+static enum cw_status outside_end(struct cw_store *base, bool ok)
+{
+    return cw_store_end(of(base)->inner, ok);
+}
+
+static enum cw_status outside_lease_counter(struct cw_store *base, const char *site, uint64_t *counter)
+{
+    return cw_store_lease_counter(of(base)->inner, site, counter);
+}
+
+static enum cw_status outside_site_put(struct cw_store *base, const struct cw_store_site *site)
+{
+    return cw_store_site_put(of(base)->inner, site);
+}
+
+static enum cw_status outside_group_add(struct cw_store *base, struct cw_store_group *group)
+{
+    return cw_store_group_add(of(base)->inner, group);
+}
+
+static enum cw_status outside_group_update(struct cw_store *base, const struct cw_store_group *group)
+{
+    return cw_store_group_update(of(base)->inner, group);
+}
+
+static enum cw_status outside_volume_add(struct cw_store *base, struct cw_store_volume *volume)
+{
+    return cw_store_volume_add(of(base)->inner, volume);
+}
+
+static enum cw_status outside_volume_deleting(struct cw_store *base, uint32_t group, int32_t volume)
+{
+    return cw_store_volume_deleting(of(base)->inner, group, volume);
+}
+
+static enum cw_status outside_volume_remove(struct cw_store *base, uint32_t group, int32_t volume)
+{
+    return cw_store_volume_remove(of(base)->inner, group, volume);
+}
+
+static enum cw_status outside_place_put(struct cw_store *base, const struct cw_store_place *place)
+{
+    return cw_store_place_put(of(base)->inner, place);
+}
+
+static enum cw_status outside_place_remove(struct cw_store *base, uint32_t group, int32_t volume,
+                                           const char *site)
+{
+    return cw_store_place_remove(of(base)->inner, group, volume, site);
+}
+
+static enum cw_status outside_attachment_put(struct cw_store *base,
+                                             const struct cw_store_attachment *attachment)
+{
+    return cw_store_attachment_put(of(base)->inner, attachment);
+}
+
+static enum cw_status outside_attachment_remove(struct cw_store *base, uint32_t group, int32_t volume,
+                                                const char *kind)
+{
+    return cw_store_attachment_remove(of(base)->inner, group, volume, kind);
+}
+
+static const struct cw_store_ops ops = {
+    .close = outside_close,
+    .fault = outside_fault,
+    .silent_ms = outside_silent_ms,
+    .trouble = outside_trouble,
+    .agree_lease = outside_agree_lease,
+    .version = outside_version,
+    .load = outside_load,
+    .begin = outside_begin,
+    .end = outside_end,
+    .authority = outside_authority,
+    .swap = outside_swap,
+    .renew = outside_renew,
+    .lease_counter = outside_lease_counter,
+    .request = outside_request,
+    .request_clear = outside_request_clear,
+    .site_put = outside_site_put,
+    .group_add = outside_group_add,
+    .group_update = outside_group_update,
+    .group_remove = outside_group_remove,
+    .volume_add = outside_volume_add,
+    .volume_deleting = outside_volume_deleting,
+    .volume_remove = outside_volume_remove,
+    .place_put = outside_place_put,
+    .place_remove = outside_place_remove,
+    .attachment_put = outside_attachment_put,
+    .attachment_remove = outside_attachment_remove,
+};
+
+struct cw_store *cw_store_open_outside(struct cw_store *inner, const struct cw_outside_options *options,
+                                       char *why, size_t why_size)
+{
+    struct outside *store = calloc(1, sizeof *store);
+    if (!store) {
+        snprintf(why, why_size, "no memory");
+        cw_store_close(inner);
+        return NULL;
+    }
+    *store =
+        (struct outside){.base.ops = &ops, .inner = inner, .options = *options, .opened_ns = monotonic_ns()};
+    if (load_file(store, why, why_size))
+        return &store->base;
+    cw_store_close(&store->base);
+    return NULL;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A store around another one, for the time in which the other has no quorum: what operators' tokens have
+ * promoted here (break_glass.h) is held by this site's own word, in a file, until the store takes it over.
+ *
+ *   (none) --permit--> PERMITTED --swap to the permitted epoch, into the file--> HELD --> (none)
+ *                          '--> (none): withdrawn, or the store answers
+ *   HELD ends when the store has taken it over, or has a higher epoch.
+ *
+ * All else goes to the store inside, as it is. So whoever uses a store need not know of any of this: a claim,
+ * a change of the set, a renewal of a group that is held outside come to the file by the same rules
+ * (decide.h), one that is not goes to the store, and fails while that is silent.
+ *
+ * When the store answers again, the row of the file goes into it at once, over whatever row of a lower epoch
+ * is there, and without waiting for a lease: who holds that lower epoch was stated to be dead, and if it is
+ * not, its next renewal fails. A row of a higher epoch, or of this one and another reign, ends what is held
+ * here: it is told, and the engine is fenced by that.
+ *
+ * The other way round (hold_ms, where tokens are configured): another site may have been promoted outside
+ * while this one was cut off, and the store does not say so before that site has reached it. So for a while
+ * after the store was silent for longer than a lease nothing is renewed here, and neither then nor for as
+ * long after a start is anything opened. That is time for the other site, not proof: it must reach the store
+ * within it.
+ *
+ * Written first, then believed: the file is synced before a swap is answered. One thread, as every store.
+ */
+#pragma once
+
+#include "control/break_glass.h"
+#include "control/store.h"
+
+struct cw_outside_options {
+    const char *file, *site; /* kept: they outlive the store */
+    uint64_t hold_ms;        /* 0: none */
+    uint64_t lease_ms;
+    /* Something to be told: level as of events. */
+    void (*tell)(void *context, int level, uint32_t group, const char *words);
+    void *context;
+};
+
+/* Takes the inner one; NULL, with words, when the file is there and is not what it should be: then it is
+ * closed. */
+struct cw_store *cw_store_open_outside(struct cw_store *inner, const struct cw_outside_options *options,
+                                       char *why, size_t why_size);
+
+/* The rest is of any store: of one that is no such, nothing is held, and nothing permitted (CW_INVALID).
+ */
+
+/* The tokens were good: this group may be claimed here in this epoch. CW_REFUSED: the store answers. */
+enum cw_status cw_outside_permit(struct cw_store *store, uint32_t group, uint64_t epoch,
+                                 const struct cw_token_mark *marks, uint32_t count) CW_MUST_CHECK;
+void cw_outside_withdraw(struct cw_store *store, uint32_t group);
+/* In which epoch the group may be claimed; 0: not permitted, or claimed already. */
+uint64_t cw_outside_permitted(struct cw_store *store, uint32_t group);
+bool cw_outside_is_held(struct cw_store *store, uint32_t group);
+/* Of tokens that were used here, borrowed. */
+const struct cw_token_mark *cw_outside_used(struct cw_store *store, uint32_t *count);

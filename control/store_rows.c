@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control/store_rows.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "control/rpc.h"
+#include "control/words.h"
+
+/* ---------------------------------------------------------------- keys */
+
+const char *cw_key_group(char *key, const char *kind, uint32_t group)
+{
+    snprintf(key, CW_ROW_KEY_SIZE, "%s/%010u", kind, group);
+    return key;
+}
+
+const char *cw_key_name(char *key, const char *kind, const char *name)
+{
+    snprintf(key, CW_ROW_KEY_SIZE, "%s/%s", kind, name);
+    return key;
+}
+
+const char *cw_key_all(char *key, const char *kind, uint32_t group)
+{
+    snprintf(key, CW_ROW_KEY_SIZE, "%s/%010u/", kind, group);
+    return key;
+}
+
+/* The journal's "-001" is before all numbers. */
+const char *cw_key_of_volume(char *key, const char *kind, uint32_t group, int32_t volume)
+{
+    snprintf(key, CW_ROW_KEY_SIZE, "%s/%010u/%04d/", kind, group, volume);
+    return key;
+}
+
+const char *cw_key_volume(char *key, uint32_t group, int32_t volume)
+{
+    snprintf(key, CW_ROW_KEY_SIZE, "volumes/%010u/%04d", group, volume);
+    return key;
+}
+
+const char *cw_key_place(char *key, uint32_t group, int32_t volume, const char *site)
+{
+    snprintf(key, CW_ROW_KEY_SIZE, "places/%010u/%04d/%s", group, volume, site);
+    return key;
+}
+
+const char *cw_key_attachment(char *key, uint32_t group, int32_t volume, const char *kind)
+{
+    snprintf(key, CW_ROW_KEY_SIZE, "attachments/%010u/%04d/%s", group, volume, kind);
+    return key;
+}
+
+/* ---------------------------------------------------------------- reading one field */
+
+struct reading {
+    const json_t *row;
+    bool ok;
+};
+
+static void take_text(struct reading *from, const char *name, char *to, size_t size)
+{
+    const json_t *value = json_object_get(from->row, name);
+    if (!json_is_string(value) || json_string_length(value) >= size ||
+        strlen(json_string_value(value)) != json_string_length(value)) {
+        from->ok = false;
+        *to = 0;
+        return;
+    }
+    memcpy(to, json_string_value(value), json_string_length(value) + 1);
+}
+
+static uint64_t take_number(struct reading *from, const char *name, uint64_t max)
+{
+    const json_t *value = json_object_get(from->row, name);
+    if (json_is_integer(value) && json_integer_value(value) >= 0 &&
+        (uint64_t)json_integer_value(value) <= max)
+        return (uint64_t)json_integer_value(value);
+    from->ok = false;
+    return 0;
+}
+
+/* What rows of an earlier version do not have. */
+static uint64_t take_number_or(struct reading *from, const char *name, uint64_t max, uint64_t otherwise)
+{
+    return json_object_get(from->row, name) ? take_number(from, name, max) : otherwise;
+}
+
+static int32_t take_volume_number(struct reading *from)
+{
+    const json_t *value = json_object_get(from->row, "volume");
+    json_int_t number = json_integer_value(value);
+    if (json_is_integer(value) && number >= CW_STORE_JOURNAL && number < (json_int_t)CW_VOLUMES_PER_GROUP_MAX)
+        return (int32_t)number;
+    from->ok = false;
+    return 0;
+}
+
+static uint64_t take_hex(struct reading *from, const char *name)
+{
+    uint64_t a = cw_json_hex(from->row, name, 0), b = cw_json_hex(from->row, name, 1);
+    from->ok = from->ok && a == b;
+    return a;
+}
+
+static bool take_bool(struct reading *from, const char *name)
+{
+    const json_t *value = json_object_get(from->row, name);
+    from->ok = from->ok && json_is_boolean(value);
+    return json_is_true(value);
+}
+
+static struct reading begin(const json_t *row)
+{
+    return (struct reading){.row = row, .ok = json_is_object(row)};
+}
+
+/* ---------------------------------------------------------------- rows */
+
+json_t *cw_row_from_site(const struct cw_store_site *site)
+{
+    return json_pack("{s:s,s:I,s:s,s:s,s:s}", "name", site->name, "id", (json_int_t)site->id,
+                     "control_socket", site->control_socket, "storage", site->storage, "directory",
+                     site->directory);
+}
+
+bool cw_row_to_site(const json_t *row, struct cw_store_site *site)
+{
+    struct reading from = begin(row);
+    *site = (struct cw_store_site){.id = (uint32_t)take_number(&from, "id", CW_SET_MAX - 1)};
+    take_text(&from, "name", site->name, sizeof site->name);
+    take_text(&from, "control_socket", site->control_socket, sizeof site->control_socket);
+    take_text(&from, "storage", site->storage, sizeof site->storage);
+    take_text(&from, "directory", site->directory, sizeof site->directory);
+    return from.ok;
+}
+
+json_t *cw_row_from_group(const struct cw_store_group *group)
+{
+    json_t *sites = json_array();
+    for (uint32_t i = 0; i < group->site_count; i++)
+        json_array_append_new(sites, json_string(group->sites[i]));
+    return json_pack(
+        "{s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:I,s:i,s:b,s:I,s:b,s:I,s:s}", "id", (json_int_t)group->id, "name",
+        group->name, "mode", cw_mode_word_name(group->mode), "min_in_sync", (json_int_t)group->min_in_sync,
+        "replica_timeout_ms", (json_int_t)group->replica_timeout_ms, "max_loss_ms",
+        (json_int_t)group->max_loss_ms, "copy_brake_ms", (json_int_t)group->copy_brake_ms, "sites", sites,
+        "journal_bytes", (json_int_t)group->journal_bytes, "next_volume", (int)group->next_volume, "deleting",
+        (int)group->is_deleting, "max_loss_bytes", (json_int_t)group->max_loss_bytes, "automatic",
+        (int)group->is_automatic, "after_ms", (json_int_t)group->after_ms, "home", group->home);
+}
+
+static void take_sites(struct reading *from, struct cw_store_group *group)
+{
+    size_t index;
+    const json_t *names = json_object_get(from->row, "sites"), *entry;
+    if (!json_is_array(names) || json_array_size(names) > CW_SET_MAX || json_array_size(names) == 0) {
+        from->ok = false;
+        return;
+    }
+    json_array_foreach(names, index, entry)
+    {
+        if (!json_is_string(entry) || json_string_length(entry) >= CW_NAME_SIZE)
+            from->ok = false;
+        else
+            snprintf(group->sites[group->site_count++], CW_NAME_SIZE, "%s", json_string_value(entry));
+    }
+}
+
+/* A row of an earlier version has none: there the first primary is at home. */
+static void take_home(struct reading *from, struct cw_store_group *group)
+{
+    if (json_object_get(from->row, "home"))
+        take_text(from, "home", group->home, sizeof group->home);
+    if (!group->home[0])
+        memcpy(group->home, group->first, sizeof group->home);
+    from->ok = from->ok && cw_group_has_site(group, group->home);
+}
+
+bool cw_row_to_group(const json_t *row, struct cw_store_group *group)
+{
+    struct reading from = begin(row);
+    char mode[16];
+    *group = (struct cw_store_group){
+        .id = (uint32_t)take_number(&from, "id", UINT32_MAX),
+        .min_in_sync = (uint32_t)take_number(&from, "min_in_sync", CW_SET_MAX),
+        .replica_timeout_ms = take_number(&from, "replica_timeout_ms", INT64_MAX),
+        .max_loss_ms = take_number(&from, "max_loss_ms", INT64_MAX),
+        .copy_brake_ms = take_number(&from, "copy_brake_ms", INT64_MAX),
+        .journal_bytes = take_number(&from, "journal_bytes", INT64_MAX),
+        .next_volume = (int32_t)take_number(&from, "next_volume", CW_VOLUMES_PER_GROUP_MAX),
+        .is_deleting = take_bool(&from, "deleting"),
+        .max_loss_bytes = take_number_or(&from, "max_loss_bytes", INT64_MAX, 0),
+        .is_automatic = json_object_get(row, "automatic") && take_bool(&from, "automatic"),
+        .after_ms = take_number_or(&from, "after_ms", INT64_MAX, CW_STORE_AFTER_MS)};
+    take_text(&from, "name", group->name, sizeof group->name);
+    take_text(&from, "mode", mode, sizeof mode);
+    take_sites(&from, group);
+    memcpy(group->first, group->sites[0], sizeof group->first);
+    take_home(&from, group);
+    return from.ok && cw_mode_word_parse(mode, &group->mode);
+}
+
+json_t *cw_row_from_volume(const struct cw_store_volume *volume)
+{
+    return json_pack("{s:I,s:i,s:s,s:I,s:I,s:b,s:b}", "group", (json_int_t)volume->group, "volume",
+                     (int)volume->volume, "name", volume->name, "size", (json_int_t)volume->size,
+                     "block_size", (json_int_t)volume->block_size, "thin", (int)volume->is_thin, "deleting",
+                     (int)volume->is_deleting);
+}
+
+bool cw_row_to_volume(const json_t *row, struct cw_store_volume *volume)
+{
+    struct reading from = begin(row);
+    *volume = (struct cw_store_volume){.group = (uint32_t)take_number(&from, "group", UINT32_MAX),
+                                       .volume = take_volume_number(&from),
+                                       .size = take_number(&from, "size", INT64_MAX),
+                                       .block_size = (uint32_t)take_number(&from, "block_size", UINT32_MAX),
+                                       .is_thin = take_bool(&from, "thin"),
+                                       .is_deleting = take_bool(&from, "deleting")};
+    take_text(&from, "name", volume->name, sizeof volume->name);
+    return from.ok && volume->volume >= 0;
+}
+
+json_t *cw_row_from_place(const struct cw_store_place *place)
+{
+    return json_pack("{s:I,s:i,s:s,s:s,s:s,s:b,s:b,s:o,s:s}", "group", (json_int_t)place->group, "volume",
+                     (int)place->volume, "site", place->site, "path", place->path, "socket", place->socket,
+                     "ours", (int)place->is_ours, "made", (int)place->is_made, "base",
+                     cw_json_from_hex(place->base), "error", place->error);
+}
+
+bool cw_row_to_place(const json_t *row, struct cw_store_place *place)
+{
+    struct reading from = begin(row);
+    *place = (struct cw_store_place){.group = (uint32_t)take_number(&from, "group", UINT32_MAX),
+                                     .volume = take_volume_number(&from),
+                                     .is_ours = take_bool(&from, "ours"),
+                                     .is_made = take_bool(&from, "made"),
+                                     .base = take_hex(&from, "base")};
+    take_text(&from, "site", place->site, sizeof place->site);
+    take_text(&from, "path", place->path, sizeof place->path);
+    take_text(&from, "socket", place->socket, sizeof place->socket);
+    take_text(&from, "error", place->error, sizeof place->error);
+    return from.ok;
+}
+
+json_t *cw_row_from_attachment(const struct cw_store_attachment *attachment)
+{
+    return json_pack("{s:I,s:i,s:s,s:s,s:s}", "group", (json_int_t)attachment->group, "volume",
+                     (int)attachment->volume, "kind", attachment->kind, "address", attachment->address,
+                     "certificates", attachment->certificates);
+}
+
+bool cw_row_to_attachment(const json_t *row, struct cw_store_attachment *attachment)
+{
+    struct reading from = begin(row);
+    *attachment = (struct cw_store_attachment){.group = (uint32_t)take_number(&from, "group", UINT32_MAX),
+                                               .volume = take_volume_number(&from)};
+    take_text(&from, "kind", attachment->kind, sizeof attachment->kind);
+    take_text(&from, "address", attachment->address, sizeof attachment->address);
+    take_text(&from, "certificates", attachment->certificates, sizeof attachment->certificates);
+    return from.ok;
+}
+
+json_t *cw_row_from_request(const struct cw_store_request *request)
+{
+    return json_pack("{s:s,s:b,s:I,s:I}", "taker", request->taker, "drain", (int)request->is_drain, "epoch",
+                     (json_int_t)request->epoch, "heartbeat", (json_int_t)request->heartbeat);
+}
+
+bool cw_row_to_request(const json_t *row, struct cw_store_request *request)
+{
+    struct reading from = begin(row);
+    *request = (struct cw_store_request){.is_drain = take_bool(&from, "drain"),
+                                         .epoch = take_number(&from, "epoch", INT64_MAX),
+                                         .heartbeat = take_number(&from, "heartbeat", INT64_MAX)};
+    take_text(&from, "taker", request->taker, sizeof request->taker);
+    return from.ok;
+}
+
+json_t *cw_row_from_authority(const struct cw_authority *authority, uint64_t moves)
+{
+    json_t *row = json_pack("{s:I,s:o,s:s,s:I,s:o,s:I,s:I}", "epoch", (json_int_t)authority->epoch, "reign",
+                            cw_json_from_hex(authority->reign), "holder", authority->holder, "first_sequence",
+                            (json_int_t)authority->first_sequence, "members", cw_set_to_json(&authority->set),
+                            "fenced_epoch", (json_int_t)authority->fenced_epoch, "moves", (json_int_t)moves);
+    if (authority->handover.site[0])
+        json_object_set_new(row, "handover", cw_member_to_json(&authority->handover));
+    if (authority->automatic_epoch)
+        json_object_set_new(row, "automatic_epoch", json_integer((json_int_t)authority->automatic_epoch));
+    return row;
+}
+
+bool cw_row_to_authority(const json_t *row, struct cw_authority *authority, uint64_t *moves)
+{
+    struct reading from = begin(row);
+    const json_t *handover = json_object_get(row, "handover");
+    *authority =
+        (struct cw_authority){.epoch = take_number(&from, "epoch", INT64_MAX),
+                              .reign = take_hex(&from, "reign"),
+                              .first_sequence = take_number(&from, "first_sequence", INT64_MAX),
+                              .fenced_epoch = take_number(&from, "fenced_epoch", INT64_MAX),
+                              .automatic_epoch = take_number_or(&from, "automatic_epoch", INT64_MAX, 0)};
+    *moves = take_number(&from, "moves", INT64_MAX);
+    take_text(&from, "holder", authority->holder, sizeof authority->holder);
+    return from.ok && cw_set_from_json(json_object_get(row, "members"), &authority->set) &&
+           (!handover || cw_member_from_json(handover, &authority->handover));
+}

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+A Linux of its own in QEMU, for what needs a kernel or a network card that this machine has not: emulated, so
+it needs no KVM, and nothing that it does is a measurement.
+
+It boots Debian's kernel with an initramfs that has busybox and some modules; the machine's own root lies
+below it, read-only by 9p, with a layer of memory over it: programs of the build tree run in it as they are.
+Kernel and busybox are Debian packages, downloaded once into build/guest and unpacked there, not installed.
+"""
+import glob
+import lzma
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+
+MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "vfio", "vfio_iommu_type1", "vfio-pci"]
+
+INIT = r"""#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin:/usr/bin:/usr/sbin:/sbin HOME=/root
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+mkdir -p /dev/shm /dev/hugepages /host /top /root
+mount -t tmpfs shm /dev/shm
+ip link set lo up
+for m in $(cat /modules/order); do insmod /modules/$m || echo "insmod $m failed"; done
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro host /host
+mount -t tmpfs top /top; mkdir -p /top/upper /top/work /top/root
+mount -t overlay -o lowerdir=/host,upperdir=/top/upper,workdir=/top/work root /top/root
+echo @PAGES@ > /proc/sys/vm/nr_hugepages; mount -t hugetlbfs none /dev/hugepages
+for d in dev proc sys; do mount --rbind /$d /top/root/$d; done
+for d in run tmp; do mount -t tmpfs $d /top/root/$d; done
+mkdir -p /top/root@TREE@; mount --bind /host@TREE@ /top/root@TREE@
+cp /job /top/root/tmp/job
+chroot /top/root /bin/bash /tmp/job; code=$?
+echo "guest: exit $code"
+printf "\\$(printf %03o $code)" | dd of=/dev/port bs=1 seek=244 count=1 2>/dev/null
+poweroff -f
+"""
+
+# Gives every network card to vfio-pci; leaves their addresses in $cards.
+TAKE_CARDS = r"""
+cards=
+for d in /sys/bus/pci/devices/*; do
+    case $(cat $d/class) in 0x0200*) ;; *) continue ;; esac
+    [ -e $d/driver ] && basename $d > $d/driver/unbind
+    echo vfio-pci > $d/driver_override
+    basename $d > /sys/bus/pci/drivers_probe
+    cards="$cards $(basename $d)"
+done
+"""
+
+
+class Missing(Exception):
+    """What a guest needs cannot be had here."""
+
+
+def run(*command, **options):
+    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+
+
+def download(folder):
+    said = run("apt-cache", "depends", "linux-image-amd64")
+    found = re.search(r"Depends: (linux-image-\S+)", said)
+    if not found:
+        raise Missing("apt knows no linux-image-amd64")
+    run("apt-get", "-o", "APT::Sandbox::User=root", "download", found.group(1), "busybox-static", cwd=folder, timeout=300)
+    for package in glob.glob(os.path.join(folder, "*.deb")):
+        run("dpkg", "-x", package, os.path.join(folder, "unpacked"))
+
+
+def extract_kernel(image, to):
+    """The ELF inside of Debian's compressed image: QEMU starts that at once, and nothing is unpacked by emulation."""
+    with open(image, "rb") as file:
+        data = file.read()
+    at = data.find(b"\xfd7zXZ\x00")
+    while at >= 0:
+        try:
+            kernel = lzma.LZMADecompressor(format=lzma.FORMAT_XZ).decompress(data[at:])
+            if kernel[:4] == b"\x7fELF":
+                with open(to, "wb") as file:
+                    file.write(kernel)
+                return
+        except lzma.LZMAError:
+            pass
+        at = data.find(b"\xfd7zXZ\x00", at + 1)
+    raise Missing(f"no kernel that can be unpacked in {image}")
+
+
+def copy_modules(tree, to):
+    """With all that they depend on, and the order to load them in."""
+    files = {os.path.basename(f)[:-3].replace("-", "_"): f for f in glob.glob(f"{tree}/**/*.ko", recursive=True)}
+    order = []
+
+    def add(name):
+        name = name.replace("-", "_")
+        if name in order:
+            return
+        if name not in files:
+            raise Missing(f"the kernel has no module {name}")
+        with open(files[name], "rb") as file:
+            depends = re.search(rb"\x00depends=([^\x00]*)\x00", file.read()).group(1).decode()
+        for other in filter(None, depends.split(",")):
+            add(other)
+        order.append(name)
+
+    for name in MODULES:
+        add(name)
+    os.makedirs(to)
+    for name in order:
+        shutil.copyfile(files[name], os.path.join(to, name))
+    with open(os.path.join(to, "order"), "w") as file:
+        file.write("\n".join(order) + "\n")
+
+
+def prepare(cache):
+    """Fills the folder, once. Raises Missing."""
+    if os.path.exists(os.path.join(cache, "modules", "order")):
+        return
+    if not shutil.which("qemu-system-x86_64"):
+        raise Missing("no qemu-system-x86_64")
+    shutil.rmtree(cache, ignore_errors=True)
+    os.makedirs(cache)
+    with tempfile.TemporaryDirectory(prefix="cw-guest-") as folder:
+        try:
+            download(folder)
+        except (OSError, subprocess.SubprocessError) as problem:
+            raise Missing(f"the kernel's package cannot be downloaded: {getattr(problem, 'stderr', '') or problem}")
+        unpacked = os.path.join(folder, "unpacked")
+        shutil.copyfile(os.path.join(unpacked, "bin", "busybox"), os.path.join(cache, "busybox"))
+        extract_kernel(glob.glob(os.path.join(unpacked, "boot", "vmlinuz-*"))[0], os.path.join(cache, "vmlinux"))
+        copy_modules(os.path.join(unpacked, "lib", "modules"), os.path.join(cache, "modules"))
+
+
+def write_archive(path, entries):
+    """cpio, "newc", not compressed: [(name, mode, bytes)]."""
+    with open(path, "wb") as file:
+        for number, (name, mode, data) in enumerate(entries + [("TRAILER!!!", 0, b"")], 1):
+            words = [number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
+            head = b"070701" + b"".join(b"%08x" % word for word in words) + name.encode() + b"\0"
+            file.write(head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4))
+
+
+def make_initramfs(cache, path, tree, job, hugepages):
+    entries = [(name, stat.S_IFDIR | 0o755, b"") for name in ("bin", "dev", "proc", "sys", "modules")]
+    for name in sorted(os.listdir(os.path.join(cache, "modules"))):
+        with open(os.path.join(cache, "modules", name), "rb") as file:
+            entries.append((f"modules/{name}", stat.S_IFREG | 0o644, file.read()))
+    with open(os.path.join(cache, "busybox"), "rb") as file:
+        entries.append(("bin/busybox", stat.S_IFREG | 0o755, file.read()))
+    init = INIT.replace("@PAGES@", str(hugepages)).replace("@TREE@", tree)
+    entries.append(("init", stat.S_IFREG | 0o755, init.encode()))
+    entries.append(("job", stat.S_IFREG | 0o644, job.encode()))
+    write_archive(path, entries)
+
+
+def boot(cache, tree, job, devices, hugepages=192, memory="1G", timeout=240):
+    """Runs the job, a bash script, as root in a guest with these devices. The folder `tree` is there as it is, wherever:
+    the guest has a /tmp and a /run of its own. Returns the job's exit code (124: too late) and all that it printed."""
+    prepare(cache)
+    with tempfile.TemporaryDirectory(prefix="cw-guest-") as folder:
+        archive = os.path.join(folder, "initramfs")
+        make_initramfs(cache, archive, tree, job, hugepages)
+        command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "max", "-smp", "1", "-m", memory,
+                   "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
+                   "-kernel", os.path.join(cache, "vmlinux"), "-initrd", archive,
+                   "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable intel_iommu=on iommu=pt",
+                   "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+                   "-device", "intel-iommu,intremap=on,caching-mode=on",
+                   "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"] + devices
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  timeout=timeout)
+        except subprocess.TimeoutExpired as late:
+            return 124, (late.stdout or b"").decode(errors="replace")
+        said = done.stdout.decode(errors="replace").replace("\r", "")
+        return (done.returncode >> 1 if done.returncode & 1 else 1), said

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The store does not answer: another program has it locked, or a controller is gone. Imported by lab_test.py."""
+import contextlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import threading
+import time
+
+import load
+from hostile import goes_on, writer
+from lab import Lab, expect, group
+
+LEASE = 5
+
+
+@contextlib.contextmanager
+def locked_store(lab):
+    """Nobody writes to it meanwhile: no renewal, no claim, no set."""
+    store = sqlite3.connect(f"{lab.dir}/lab/store.db", timeout=60, isolation_level=None)
+    store.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        store.execute("ROLLBACK")
+        store.close()
+
+
+def covered(lab, site="east"):
+    """By the engine's own word: its controller may be gone."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(60)
+        s.connect(f"{lab.dir}/lab/{site}/engine.sock")
+        s.sendall(b'{"jsonrpc":"2.0","id":1,"method":"status"}\n')
+        return json.loads(s.makefile().readline())["result"]["groups"][0]["lease"]["by"]
+
+
+def test_store_lost_peer_grants(build):
+    """Nobody reaches the store for more than three leases: writes go on, and it is told; afterwards roles change again."""
+    with Lab(build) as lab:
+        group(lab, "db", volumes=(("a", "16M"),))
+        w = writer(lab, 71)
+        goes_on(lab, w, "writes")
+        with locked_store(lab):
+            lab.wait("east goes on by grants", lambda: covered(lab) == "grants")
+            end = time.monotonic() + 3.5 * LEASE
+            while time.monotonic() < end:
+                goes_on(lab, w, "writes go on without the store", LEASE)
+                expect(not lab.engine_group("east", "db")["frozen"], "it is not frozen")
+            expect("goes on by grants" in lab.engine_group("east", "db")["reason"], "the engine says so")
+        lab.wait("the store renews again", lambda: covered(lab) == "store")
+        w.stop()
+        expect(w.error is None, f"the writer never noticed: {w.error}")
+        lab.run("switchover", "db", "--site", "west")
+        load.check(w, [lab.uri("db", "a", "west")], w.acknowledged)
+        return f"{w.acknowledged} operations"
+
+
+def test_store_lost_freeze(build):
+    """The same with on_store_loss: freeze: writes are held, and go on when the store is back."""
+    with Lab(build) as lab:
+        for site in ("east", "west"):
+            lab.run("lab", "kill", site)
+            with open(f"{lab.dir}/lab/{site}/node.yaml", "a") as config:
+                config.write("on_store_loss: freeze\n")
+            lab.run("lab", "start", site)
+        group(lab, "db", volumes=(("a", "16M"),))
+        w = writer(lab, 72)
+        goes_on(lab, w, "writes")
+        with locked_store(lab):
+            lab.wait("east is frozen", lambda: lab.engine_group("east", "db")["frozen"])
+            before = w.acknowledged
+            time.sleep(LEASE)
+            expect(w.acknowledged == before, "nothing is acknowledged")
+            reason = lab.engine_group("east", "db")["reason"]
+            expect("on_store_loss: freeze" in reason, reason)
+        goes_on(lab, w, "writes go on with the store")
+        w.stop()
+        expect(w.error is None, f"the writer waited: {w.error}")
+        load.check(w, [lab.uri("db", "a", "east")], w.acknowledged)
+        return f"{w.acknowledged} operations"
+
+
+def test_promotion_against_grants(build):
+    """east's controller is gone, its engine goes on by west's grants: a promotion of west waits until the engine is gone,
+    too, and then succeeds; what was acknowledged is there."""
+    with Lab(build) as lab:
+        group(lab, "db", volumes=(("a", "16M"),))
+        w = writer(lab, 73)
+        goes_on(lab, w, "writes")
+        pids = lab.pids("east")
+        os.kill(pids["causeway-control"], signal.SIGKILL)
+        lab.wait("east goes on by grants", lambda: covered(lab) == "grants")
+        ended = []
+        promotion = threading.Thread(target=lambda: ended.append(lab.try_run("promote", "db", "--site", "west")))
+        promotion.start()
+        end = time.monotonic() + 2 * LEASE
+        while time.monotonic() < end:
+            goes_on(lab, w, "writes go on against the promotion", LEASE)
+        expect(not ended or ended[0].returncode != 0, "nobody was promoted")
+        os.kill(pids["causeway-engine"], signal.SIGKILL)
+        promotion.join()
+        if ended[0].returncode != 0:  # it had given up before the engine went
+            expect("lives" in ended[0].stderr, ended[0].stderr)
+            lab.run("promote", "db", "--site", "west")
+        w.close()
+        load.check(w, [lab.uri("db", "a", "west")], w.acknowledged)
+        return f"{w.acknowledged} operations"

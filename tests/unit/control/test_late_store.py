@@ -1,0 +1,170 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Controllers that start while their etcd is silent: they stay, say so, touch nothing, and begin when it answers.
+
+test_late_store.py CAUSEWAY CONTROL
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from test_links import free_port
+from test_flows import HERE
+
+CONFIG = """site: {site}
+sites:
+  - {{name: east, id: 0, directory: {top}/east}}
+  - {{name: west, id: 1, directory: {top}/west}}
+directory: {top}/{site}
+storage: {top}/{site}
+etcd: {{endpoints: ["http://127.0.0.1:{port}"], prefix: /late}}
+cluster_key: {top}/key
+lease_seconds: {lease}
+"""
+
+
+class Late:
+    def __init__(self, cli, control):
+        self.cli, self.control = cli, control
+        self.top = tempfile.mkdtemp(prefix="cwl-", dir="/tmp")
+        self.port, self.peer_port = free_port(), free_port()
+        self.processes = {}
+        with open(self.top + "/key", "wb") as f:
+            os.chmod(f.name, 0o600)
+            f.write(bytes(range(32)))
+        for site in ("east", "west"):
+            os.mkdir(f"{self.top}/{site}")
+            self.configure(site, 5)
+
+    def configure(self, site, lease):
+        with open(f"{self.top}/{site}/node.yaml", "w") as f:
+            f.write(CONFIG.format(site=site, top=self.top, port=self.port, lease=lease))
+
+    def start(self, name, *command):
+        with open(f"{self.top}/{name}.log", "a") as log:
+            self.processes[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def start_etcd(self):
+        self.start("etcd", "etcd", "--data-dir", self.top + "/etcd", "--listen-client-urls",
+                   f"http://127.0.0.1:{self.port}", "--advertise-client-urls", f"http://127.0.0.1:{self.port}",
+                   "--listen-peer-urls", f"http://127.0.0.1:{self.peer_port}", "--initial-advertise-peer-urls",
+                   f"http://127.0.0.1:{self.peer_port}", "--initial-cluster", f"default=http://127.0.0.1:{self.peer_port}")
+
+    def start_controller(self, site):
+        self.start("control-" + site, self.control, "--config", f"{self.top}/{site}/node.yaml")
+
+    def kill(self, name):
+        self.processes[name].kill()
+        self.processes.pop(name).wait()
+
+    def run(self, site, *args, code=0):
+        p = subprocess.run([self.cli, "--socket", f"{self.top}/{site}/control.sock", *args], capture_output=True, text=True,
+                           timeout=60)
+        assert p.returncode == code, (args, p)
+        return p.stdout + p.stderr
+
+    def status(self, site):
+        try:
+            return json.loads(self.run(site, "status", "--json"))
+        except AssertionError:  # it does not listen yet
+            return {"store_answers": None, "groups": []}
+
+    def group(self, site):
+        return next(iter(self.status(site)["groups"]), {"health": "none"})
+
+    def wait(self, what, check, limit=60):
+        end = time.monotonic() + limit
+        while not check():
+            assert time.monotonic() < end, "waited for: " + what
+            time.sleep(0.05)
+
+    def down(self):
+        for name in list(self.processes):
+            self.processes[name].send_signal(signal.SIGCONT)
+            self.kill(name)
+        shutil.rmtree(self.top, ignore_errors=True)
+
+
+def nobody_is_there(late):
+    for site in ("east", "west"):
+        late.start("engine-" + site, HERE + "/fake_engine.py", "--config", f"{late.top}/{site}/node.yaml")
+        late.start_controller(site)
+    late.wait("it serves", lambda: late.status("east")["store_answers"] is False)
+    late.wait("it says why", lambda: "connection refused" in late.status("east")["store_trouble"])
+    assert late.status("east")["store_silent_seconds"] > 0
+    words = late.run("east", "events")
+    assert "the store /late does not answer" in words and "nothing is decided here" in words, words
+    words = late.run("east", "group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west", code=1)
+    assert "the store /late has not answered yet" in words and "start that member" in words, words
+    late.wait("its engine is there", lambda: "the engine of east is here" in open(late.top + "/control-east.log").read())
+    late.start_etcd()
+    for site in ("east", "west"):
+        late.wait("it begins", lambda: late.status(site)["store_answers"])
+        late.wait("it is told", lambda: "the store /late answers: this controller begins" in late.run(site, "events"))
+
+
+def other_lease(late):
+    """What is there is not for it: it ends, with the reason."""
+    late.kill("control-west")
+    late.processes["etcd"].send_signal(signal.SIGSTOP)
+    late.configure("west", 7)
+    late.start_controller("west")
+    late.wait("it serves", lambda: late.status("west")["store_answers"] is False)
+    late.processes["etcd"].send_signal(signal.SIGCONT)
+    assert late.processes["control-west"].wait(timeout=60) == 3
+    words = open(late.top + "/control-west.log").read()
+    assert "refused: lease_seconds is 7 here, and 5 at every site" in words, words
+    late.configure("west", 5)
+    late.start_controller("west")
+    late.wait("it is back", lambda: late.status("west")["store_answers"])
+
+
+def started_beside_a_primary(late):
+    """What the engine has is no stranger, and stays as it is."""
+    late.wait("all are known", lambda: len(late.status("east").get("sites", [])) == 2)
+    late.run("east", "group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west", "--journal-size",
+             "16M")
+    late.wait("it is opened", lambda: late.group("east").get("role") == "primary")
+    late.processes["etcd"].send_signal(signal.SIGSTOP)
+    late.kill("control-east")
+    late.start_controller("east")
+    late.wait("it serves", lambda: late.status("east")["store_answers"] is False)
+    late.wait("its engine is there", lambda: open(late.top + "/control-east.log").read().count("the engine of east is here") == 2)
+    time.sleep(4)  # longer than a stranger has to last
+    status = late.status("east")
+    assert status["unknown"] == [] and status["groups"] == [], status
+    engine = json.loads(late.run("east", "rpc", "status"))
+    assert [(g["name"], g["role"], g["epoch"]) for g in engine["groups"]] == [("db", "primary", 1)], engine
+    late.processes["etcd"].send_signal(signal.SIGCONT)
+    late.wait("it goes on", lambda: late.group("east").get("role") == "primary")
+    assert late.group("east")["epoch"] == 1
+    late.wait("it may write", lambda: late.group("east")["health"] != "frozen")
+    assert "nobody knows" not in late.run("east", "events")
+
+
+def main():
+    if not shutil.which("etcd"):
+        print("skipped: no etcd here")
+        sys.exit(77)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    late = Late(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
+    try:
+        for step in (nobody_is_there, other_lease, started_beside_a_primary):
+            began = time.monotonic()
+            step(late)
+            print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)
+    except BaseException:
+        for name in ("east", "west"):
+            print(open(f"{late.top}/control-{name}.log").read())
+        raise
+    finally:
+        late.down()
+
+
+if __name__ == "__main__":
+    main()

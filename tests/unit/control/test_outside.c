@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a site holds by tokens, around a store that a test makes silent: who may claim, what the file has
+ * after every step (each is looked at by one that opens it anew), and how the store takes it over.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/numbers.h"
+#include "control/store_ops.h"
+#include "control/store_outside.h"
+
+#define GROUP  5u
+#define BROKEN (1ull << 32)
+
+/* The store inside: one group, and what a test wants. */
+static struct cw_authority row;
+static uint64_t counter, silent_ms, renewals, version;
+static const char *fault = "";
+static bool is_group_there;
+static enum cw_status swap_status;
+
+static void in_close(struct cw_store *store)
+{
+}
+static const char *in_fault(struct cw_store *store)
+{
+    return fault;
+}
+static uint64_t in_silent_ms(struct cw_store *store)
+{
+    return silent_ms;
+}
+static uint64_t in_version(struct cw_store *store)
+{
+    return version;
+}
+static enum cw_status in_load(struct cw_store *store, struct cw_store_view *view)
+{
+    view->version = version;
+    view->group_count = is_group_there;
+    view->groups[0] = (struct cw_store_group){.id = GROUP, .authority = row};
+    return CW_OK;
+}
+static enum cw_status in_authority(struct cw_store *store, uint32_t group, struct cw_authority *authority,
+                                   uint64_t *at)
+{
+    *authority = row;
+    *at = counter;
+    return group == GROUP && is_group_there ? CW_OK : CW_NOT_FOUND;
+}
+static enum cw_status in_swap(struct cw_store *store, uint32_t group, const struct cw_authority *expected,
+                              const struct cw_authority *next, bool compare_counter, uint64_t at)
+{
+    if (silent_ms > 0)
+        return CW_IO;
+    if (!cw_authority_equal(&row, expected) || (compare_counter && at != counter))
+        return CW_STALE;
+    if (swap_status == CW_OK) {
+        row = *next;
+        version++;
+    }
+    return swap_status;
+}
+static enum cw_status in_renew(struct cw_store *store, const char *site, struct cw_store_lease *leases,
+                               uint32_t count)
+{
+    renewals += count;
+    for (uint32_t i = 0; i < count; i++)
+        leases[i].is_lost = leases[i].group != GROUP || !cw_decide_renew(&row, site, leases[i].epoch);
+    return silent_ms > 0 ? CW_IO : CW_OK;
+}
+static const struct cw_store_ops inner_ops = {.close = in_close,
+                                              .fault = in_fault,
+                                              .silent_ms = in_silent_ms,
+                                              .version = in_version,
+                                              .load = in_load,
+                                              .authority = in_authority,
+                                              .swap = in_swap,
+                                              .renew = in_renew};
+static struct cw_store inner = {.ops = &inner_ops};
+
+static char directory[64], file[96], told[480], why[512];
+static struct cw_store *store;
+static struct cw_outside_options options;
+static struct cw_token_mark marks[2] = {{.digest = {1}}, {.digest = {2}}};
+static struct cw_store_view *view;
+
+static void note(void *context, int level, uint32_t group, const char *words)
+{
+    assert_int_equal(group, GROUP);
+    snprintf(told, sizeof told, "%d %s", level, words);
+}
+
+static bool open_it(void)
+{
+    why[0] = 0;
+    store = cw_store_open_outside(&inner, &options, why, sizeof why);
+    return store != NULL;
+}
+
+static void open_anew(void)
+{
+    cw_store_close(store);
+    assert_true(open_it());
+}
+
+static struct cw_authority held(const char *site, uint64_t epoch, uint64_t reign)
+{
+    struct cw_authority a = {.epoch = epoch, .reign = reign, .first_sequence = 17};
+    struct cw_member member = {.boot_id = "b", .journal_id = "j", .process_start = "1"};
+    snprintf(a.holder, sizeof a.holder, "%s", site);
+    snprintf(member.site, sizeof member.site, "%s", site);
+    assert_true(cw_set_put(&a.set, &member));
+    return a;
+}
+
+static int make(void **state)
+{
+    snprintf(directory, sizeof directory, "/tmp/cw-test-outside-XXXXXX");
+    if (!mkdtemp(directory))
+        return -1;
+    snprintf(file, sizeof file, "%s/break-glass.json", directory);
+    row = held("east", 3, 99);
+    counter = 4;
+    silent_ms = 60000;
+    version = 100;
+    renewals = 0;
+    is_group_there = true;
+    swap_status = CW_OK;
+    fault = "";
+    told[0] = 0;
+    options = (struct cw_outside_options){.file = file, .site = "west", .lease_ms = 5000, .tell = note};
+    if (!view)
+        view = calloc(1, sizeof *view);
+    return open_it() && view ? 0 : -1;
+}
+
+static int clear(void **state)
+{
+    if (store)
+        cw_store_close(store);
+    store = NULL;
+    unlink(file);
+    return rmdir(directory);
+}
+
+static enum cw_status swap(const struct cw_authority *from, const struct cw_authority *to)
+{
+    return cw_store_swap(store, GROUP, from, to, true, counter);
+}
+
+static struct cw_authority now(void)
+{
+    struct cw_authority a;
+    uint64_t at;
+    assert_int_equal(cw_store_authority(store, GROUP, &a, &at), CW_OK);
+    return a;
+}
+
+static struct cw_authority take(void)
+{
+    struct cw_authority next = held("west", BROKEN, 7);
+    assert_int_equal(cw_outside_permit(store, GROUP, BROKEN, marks, 2), CW_OK);
+    assert_int_equal(swap(&row, &next), CW_OK);
+    return next;
+}
+
+static struct cw_store_lease renew(uint64_t epoch, enum cw_status wanted)
+{
+    struct cw_store_lease lease = {.group = GROUP, .epoch = epoch};
+    assert_int_equal(cw_store_renew(store, "west", &lease, 1), wanted);
+    return lease;
+}
+
+static void test_nothing_without_permission(void **state)
+{
+    struct cw_authority next = held("west", BROKEN, 7);
+    assert_int_equal(swap(&row, &next), CW_IO);
+    (void)renew(3, CW_IO);
+    assert_int_equal(cw_outside_permit(store, GROUP, BROKEN, marks, 2), CW_OK);
+    assert_true(cw_outside_permitted(store, GROUP) == BROKEN);
+    cw_outside_withdraw(store, GROUP);
+    assert_int_equal(cw_outside_permitted(store, GROUP), 0);
+    assert_int_equal(swap(&row, &next), CW_IO);
+    silent_ms = 0;
+    assert_int_equal(cw_outside_permit(store, GROUP, BROKEN, marks, 2), CW_REFUSED);
+    /* no such store: nothing is permitted, nothing held */
+    assert_int_equal(cw_outside_permit(&inner, GROUP, BROKEN, marks, 2), CW_INVALID);
+    assert_false(cw_outside_is_held(&inner, GROUP));
+}
+
+static void test_only_what_is_permitted(void **state)
+{
+    struct cw_authority next = held("west", BROKEN, 7), other;
+    assert_int_equal(cw_outside_permit(store, GROUP, BROKEN, marks, 2), CW_OK);
+    other = held("west", 4, 7); /* another epoch */
+    assert_int_equal(swap(&row, &other), CW_STALE);
+    other = held("north", BROKEN, 7); /* another site */
+    assert_int_equal(swap(&row, &other), CW_STALE);
+    other = row; /* the row is another */
+    other.reign = 98;
+    assert_int_equal(swap(&other, &next), CW_STALE);
+    counter++; /* the holder has renewed since */
+    assert_int_equal(cw_store_swap(store, GROUP, &row, &next, true, counter - 1), CW_STALE);
+    silent_ms = 0; /* the store answers */
+    assert_int_equal(swap(&row, &next), CW_REFUSED);
+    assert_true(access(file, F_OK) != 0);
+    assert_false(cw_outside_is_held(store, GROUP));
+}
+
+static void test_held(void **state)
+{
+    struct cw_authority next = take(), later;
+    uint32_t used;
+    assert_true(cw_outside_is_held(store, GROUP));
+    assert_int_equal(cw_outside_permitted(store, GROUP), 0);
+    open_anew(); /* and what follows is all of the file */
+    later = now();
+    assert_true(cw_authority_equal(&later, &next));
+    assert_memory_equal(cw_outside_used(store, &used), marks, sizeof marks);
+    assert_int_equal(used, 2);
+    struct cw_store_lease lease = renew(BROKEN, CW_OK);
+    assert_false(lease.is_lost || lease.is_held);
+    lease = renew(3, CW_OK);
+    assert_true(lease.is_lost);
+    assert_int_equal(renewals, 0);
+    assert_int_equal(cw_store_load(store, view), CW_OK);
+    assert_true(cw_authority_equal(&view->groups[0].authority, &next));
+    assert_true(cw_store_version(store) == view->version);
+    /* a set, and the next reign after a restart of the engine */
+    later.epoch++;
+    later.reign = 8;
+    assert_int_equal(swap(&row, &later), CW_STALE);
+    assert_int_equal(swap(&next, &later), CW_OK);
+    assert_true(cw_store_version(store) > view->version);
+    open_anew();
+    next = now();
+    assert_true(cw_authority_equal(&later, &next));
+    assert_int_equal(cw_outside_permit(store, GROUP, 2 * BROKEN, marks, 2), CW_REFUSED);
+}
+
+static void test_others_are_not_renewed(void **state)
+{
+    struct cw_store_lease leases[2] = {{.group = GROUP, .epoch = BROKEN}, {.group = 6, .epoch = 2}};
+    (void)take();
+    assert_int_equal(cw_store_renew(store, "west", leases, 2), CW_OK);
+    assert_false(leases[0].is_held || leases[0].is_lost);
+    assert_true(leases[1].is_held && !leases[1].is_lost);
+}
+
+static void test_file_that_cannot_be_written(void **state)
+{
+    struct cw_authority next = held("west", BROKEN, 7);
+    char part[128];
+    snprintf(part, sizeof part, "%s.part", file);
+    assert_int_equal(mkdir(part, 0700), 0);
+    assert_int_equal(cw_outside_permit(store, GROUP, BROKEN, marks, 2), CW_OK);
+    assert_int_equal(swap(&row, &next), CW_IO);
+    assert_false(cw_outside_is_held(store, GROUP));
+    (void)renew(BROKEN, CW_IO);
+    assert_int_equal(rmdir(part), 0);
+    assert_int_equal(swap(&row, &next), CW_OK); /* it is permitted still */
+}
+
+static void test_store_takes_over(void **state)
+{
+    struct cw_authority next = take();
+    silent_ms = 0;
+    row = held("east", 5, 101); /* it had returned first */
+    assert_true(cw_store_version(store) > 0);
+    assert_true(cw_authority_equal(&row, &next));
+    assert_false(cw_outside_is_held(store, GROUP));
+    assert_non_null(strstr(told, "has taken over epoch 4294967296 of west in the place of 5"));
+    (void)renew(BROKEN, CW_OK);
+    assert_int_equal(renewals, 1);
+    open_anew();
+    assert_false(cw_outside_is_held(store, GROUP));
+    uint32_t used;
+    (void)cw_outside_used(store, &used);
+    assert_int_equal(used, 2);
+}
+
+/* The first answer got lost, and meanwhile the set has changed here. */
+static void test_taken_over_twice(void **state)
+{
+    struct cw_authority next = take(), later = next;
+    row = next;
+    later.set.count = 0;
+    assert_int_equal(swap(&next, &later), CW_OK);
+    silent_ms = 0;
+    (void)cw_store_version(store);
+    assert_true(cw_authority_equal(&row, &later));
+    assert_false(cw_outside_is_held(store, GROUP));
+}
+
+static void test_store_that_does_not_take_it(void **state)
+{
+    (void)take();
+    silent_ms = 0;
+    swap_status = CW_IO;
+    (void)cw_store_version(store);
+    assert_true(cw_outside_is_held(store, GROUP));
+    struct cw_store_lease lease = renew(BROKEN, CW_OK); /* meanwhile it goes on */
+    assert_false(lease.is_lost || lease.is_held);
+    is_group_there = false; /* made anew */
+    usleep(250 * 1000);
+    (void)cw_store_version(store);
+    assert_non_null(strstr(told, "was it made anew?"));
+    assert_true(cw_outside_is_held(store, GROUP));
+    fault = "the store went back";
+    is_group_there = true;
+    swap_status = CW_OK;
+    usleep(250 * 1000);
+    (void)cw_store_version(store);
+    assert_true(cw_outside_is_held(store, GROUP));
+}
+
+static void test_store_that_is_further(void **state)
+{
+    (void)take();
+    row = held("north", 2 * BROKEN, 55);
+    assert_int_equal(cw_store_load(store, view), CW_OK);
+    assert_true(cw_authority_equal(&view->groups[0].authority, &row));
+    silent_ms = 0;
+    (void)cw_store_version(store);
+    assert_false(cw_outside_is_held(store, GROUP));
+    assert_non_null(strstr(told, "but the store has north in epoch 8589934592"));
+    struct cw_store_lease lease = renew(BROKEN, CW_OK);
+    assert_true(lease.is_lost);
+    row = held("east", BROKEN, 56); /* by tokens at two sites: of one epoch, and not the same reign */
+    silent_ms = 60000;
+    row.epoch = 3;
+    (void)take();
+    row = held("east", BROKEN, 56);
+    silent_ms = 0;
+    usleep(250 * 1000);
+    (void)cw_store_version(store);
+    assert_false(cw_outside_is_held(store, GROUP));
+    assert_int_equal(strcmp(row.holder, "east"), 0);
+}
+
+/* Where another site may have been promoted by tokens, it is given time to say so. */
+static void test_old_side_waits(void **state)
+{
+    struct cw_authority next = held("west", 4, 7);
+    row = held("west", 3, 99);
+    silent_ms = 0;
+    options.hold_ms = 700;
+    open_anew();
+    (void)renew(3, CW_OK); /* only what is opened waits after a start */
+    assert_int_equal(swap(&row, &next), CW_IO);
+    usleep(800 * 1000);
+    assert_int_equal(swap(&row, &next), CW_OK);
+    silent_ms = 4000; /* shorter than a lease */
+    (void)cw_store_version(store);
+    silent_ms = 0;
+    (void)renew(4, CW_OK);
+    silent_ms = 6000;
+    (void)cw_store_version(store);
+    silent_ms = 0;
+    (void)renew(4, CW_IO);
+    usleep(800 * 1000);
+    (void)renew(4, CW_OK);
+}
+
+static void test_wrong_files(void **state)
+{
+    static const char *const wrong[] = {
+        "",
+        "{",
+        "{}",
+        "[]",
+        "{\"format\":2,\"site\":\"west\",\"held\":[],\"used\":[]}",
+        "{\"format\":1,\"site\":\"east\",\"held\":[],\"used\":[]}",
+        "{\"format\":1,\"site\":\"west\",\"held\":[{}],\"used\":[]}",
+        "{\"format\":1,\"site\":\"west\",\"held\":[],\"used\":[\"00\"]}",
+        "{\"format\":1,\"site\":\"west\",\"held\":[{\"group\":1,\"authority\":{\"epoch\":1}}],\"used\":[]}"};
+    cw_store_close(store);
+    for (size_t i = 0; i < CW_COUNT_OF(wrong); i++) {
+        FILE *to = fopen(file, "w");
+        assert_true(to && fputs(wrong[i], to) >= 0 && fclose(to) == 0);
+        assert_false(open_it());
+        assert_non_null(strstr(why, "break-glass.json: "));
+    }
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, make, clear)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_nothing_without_permission),
+        T(test_only_what_is_permitted),
+        T(test_held),
+        T(test_others_are_not_renewed),
+        T(test_file_that_cannot_be_written),
+        T(test_store_takes_over),
+        T(test_taken_over_twice),
+        T(test_store_that_does_not_take_it),
+        T(test_store_that_is_further),
+        T(test_old_side_waits),
+        T(test_wrong_files),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
