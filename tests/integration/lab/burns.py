@@ -15,7 +15,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
 import load  # noqa: E402
 import nbd  # noqa: E402
-from lab import Failed, Lab, expect, group, has_etcd  # noqa: E402
+from lab import Lab, expect, group, has_etcd  # noqa: E402
 
 VOLUMES = (("a", "16M"), ("b", "16M"))
 APART = 12 << 20  # where no Writer writes
@@ -50,12 +50,17 @@ class Returning(threading.Thread):
 
 
 def told(lab, site, since, *words):
-    """When an event with these words was told by this site, after `since`."""
-    for line in lab.run("--site", site, "events", "--json").splitlines():
-        event = json.loads(line)
-        if event["site"] == site and event["time"] >= since and all(w in event["text"] for w in words):
-            return event["time"]
-    raise Failed(f"no event of {site} with {words}")
+    """When an event with these words was told by this site, after `since`; a client may be back before it is told."""
+    times = []
+
+    def look():
+        events = [json.loads(line) for line in lab.run("--site", site, "events", "--json").splitlines()]
+        times[:] = [e["time"] for e in events
+                    if e["site"] == site and e["time"] >= since and all(w in e["text"] for w in words)]
+        return times
+
+    lab.wait(f"an event of {site} with {words}", look)
+    return times[0]
 
 
 def all_is_well(lab):
