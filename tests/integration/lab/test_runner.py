@@ -1,0 +1,77 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""The program that runs the lab tests: which it finds, that two of one name are refused, and what its last lines tell."""
+import contextlib
+import importlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import lab_test  # noqa: E402
+
+
+class Runner(unittest.TestCase):
+    def module(self, name, source):
+        with open(os.path.join(self.folder, f"{name}.py"), "w") as f:
+            f.write(source)
+        importlib.invalidate_caches()
+        self.addCleanup(sys.modules.pop, name, None)
+        return importlib.import_module(name)
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="cw-runner-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        sys.path.insert(0, self.folder)
+        self.addCleanup(sys.path.remove, self.folder)
+
+    def test_collects_what_a_module_defines(self):
+        one = self.module("runner_one", "def test_a(build):\n    return 'a'\n\n\ndef helper():\n    pass\n")
+        two = self.module("runner_two", "from runner_one import test_a, helper\n\n\ndef test_b(build):\n    return 'b'\n")
+        tests = lab_test.collect([one, two])
+        self.assertEqual({"a", "b"}, set(tests))
+        self.assertEqual("b", tests["b"](""))
+
+    def test_refuses_two_of_one_name(self):
+        source = "def test_a(build):\n    return 'a'\n"
+        apart = [self.module("runner_here", source), self.module("runner_there", source)]
+        together = [self.module("runner_twice", source + source)]
+        for modules, words in ((apart, "a: in runner_here.py and in runner_there.py"), (together, "a: in runner_twice.py")):
+            with self.assertRaises(SystemExit) as refused:
+                lab_test.collect(modules)
+            self.assertIn(words, str(refused.exception))
+
+    def test_summary_is_one_line_each(self):
+        lines = lab_test.summary([("a", None), ("b", "first\nsecond"), ("c", "x" * 1000)])
+        self.assertEqual(["1 of 3 lab tests passed", "failed: b: first second"], lines[:2])
+        self.assertEqual(3, len(lines))
+        self.assertTrue(lines[2].startswith("failed: c: xxx") and lines[2].endswith("...") and len(lines[2]) < 400)
+
+    def test_reason_of_one_that_failed(self):
+        def fails(build):
+            raise lab_test.Failed("why")
+
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.assertEqual("why", lab_test.run_one("", "a", fails))
+            self.assertIsNone(lab_test.run_one("", "a", lambda build: "told"))
+
+    def test_program(self):
+        """No build: all fail, each in its own process, and the tail tells."""
+        p = subprocess.run([sys.executable, lab_test.__file__, os.path.join(self.folder, "no-build"), "idle", "odd_sizes"],
+                           capture_output=True, text=True, timeout=100)
+        lines = p.stdout.splitlines()[-3:]
+        self.assertEqual((1, "0 of 2 lab tests passed"), (p.returncode, lines[0]), p.stdout + p.stderr)
+        self.assertTrue(lines[1].startswith("failed: idle: ") and "no-build" in lines[1], lines)
+        self.assertTrue(lines[2].startswith("failed: odd_sizes: ") and "no-build" in lines[2], lines)
+        p = subprocess.run([sys.executable, lab_test.__file__, "build", "no_such_test"], capture_output=True, text=True, timeout=100)
+        self.assertEqual(2, p.returncode)
+        self.assertIn("no such test: no_such_test (there are: ", p.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
