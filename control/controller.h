@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The controller of one site. One thread decides, in one poll loop; its engine, the command line and the store
- * are asked in turns ("ticks"). All that must outlive it is in the store, and in files of the site: what
- * operators' tokens promoted here (store_outside.h), what takeovers cost (failovers.c). What is here can be
- * lost at any instant: the next one reads the store, asks the engine for its status, and goes on.
+ * The controller of one site. One thread decides, in one poll loop; its engine, the command line and the
+ * store are asked in turns ("ticks"). All that must outlive it is in the store, and in files of the site:
+ * what operators' tokens promoted here (store_outside.h), what takeovers cost (failovers.c). What is here can
+ * be lost at any instant: the next one reads the store, asks the engine for its status, and goes on.
  *
  * A tick: store changed? load it. See every holder's lease counter. Say what this site is (facts). For each
  * group, one step towards what the store wants (reconcile.c, roles.c). For each operation somebody waits for,
@@ -397,6 +397,11 @@ json_t *cw_serve_for(struct cw_controller *controller, struct cw_client *client,
 json_t *cw_refuse(const struct cw_rpc_message *message, const char *words); /* exit 3 */
 json_t *cw_fail(const struct cw_rpc_message *message, const char *words);   /* exit 1 */
 json_t *cw_misuse(const struct cw_rpc_message *message, const char *words); /* exit 2 */
+/* The store did not take `what`: exit 1, with the store's trouble and the next step. */
+json_t *cw_fail_store(struct cw_controller *controller, const struct cw_rpc_message *message,
+                      const char *what, enum cw_status status);
+/* Others changed what this change rests on: it is begun anew, so often. */
+#define CW_STORE_TRIES 8u
 /* After a change of the store: what this controller works with is the new state. */
 bool cw_view_refresh(struct cw_controller *controller);
 

@@ -46,6 +46,16 @@ json_t *cw_answer(const struct cw_rpc_message *message, int exit, const char *fo
     return answer_error(message, exit, words);
 }
 
+json_t *cw_fail_store(struct cw_controller *controller, const struct cw_rpc_message *message,
+                      const char *what, enum cw_status status)
+{
+    const char *trouble =
+        status == CW_STALE ? "others change the same all the time" : cw_store_trouble(controller->store);
+    return cw_answer(message, 1,
+                     "the store did not take %s%s%s. See causeway status, and give the command again", what,
+                     *trouble ? ": " : "", trouble);
+}
+
 json_t *cw_go_elsewhere(struct cw_controller *controller, const struct cw_rpc_message *message,
                         const char *site)
 {

@@ -153,15 +153,17 @@ static json_t *store_group(struct cw_controller *controller, const struct cw_rpc
                          "there are %u groups, as many as the store keeps: delete one that is not needed",
                          CW_STORE_GROUPS_MAX);
     if (status != CW_OK)
-        return cw_fail(message, "the store did not take the group");
+        return cw_fail_store(controller, message, "the group", status);
     for (uint32_t i = 0; i < group->site_count; i++) {
         struct cw_store_place place;
         json_t *reply = place_journal(controller, message, group, group->sites[i], &place);
         if (reply)
             return reply;
         status = cw_store_place_put(controller->store, &place);
-        if (status != CW_OK)
+        if (status == CW_EXISTS)
             return cw_answer(message, 1, "%s is in use by another group", place.path);
+        if (status != CW_OK)
+            return cw_fail_store(controller, message, "the group", status);
     }
     return NULL;
 }
@@ -182,11 +184,15 @@ json_t *cw_serve_group_create(struct cw_controller *controller, const struct cw_
     json_t *reply = read_group(controller, message, &group);
     if (reply)
         return reply;
-    if (cw_store_begin(controller->store) != CW_OK)
-        return cw_fail(message, "the store does not answer");
-    reply = store_group(controller, message, &group);
-    if (cw_store_end(controller->store, reply == NULL) != CW_OK && !reply)
-        reply = cw_fail(message, "the store did not take the group");
+    enum cw_status status = CW_STALE;
+    for (uint32_t i = 0; i < CW_STORE_TRIES && status == CW_STALE && !reply; i++) {
+        if (cw_store_begin(controller->store) != CW_OK)
+            return cw_fail_store(controller, message, "the group", CW_IO);
+        reply = store_group(controller, message, &group);
+        status = cw_store_end(controller->store, reply == NULL);
+    }
+    if (status != CW_OK && !reply)
+        reply = cw_fail_store(controller, message, "the group", status);
     if (reply)
         return reply;
     (void)cw_view_refresh(controller);
@@ -331,8 +337,11 @@ json_t *cw_serve_group_set(struct cw_controller *controller, const struct cw_rpc
     }
     bool allows_failover =
         strcmp(cw_json_text(json_object_get(message->params, "settings"), "failover", ""), "automatic") == 0;
-    if (update_group(controller->store, &group, found->mode, allows_failover) != CW_OK)
-        return cw_fail(message, "the store did not take the settings; give the command again");
+    enum cw_status status = CW_STALE;
+    for (uint32_t i = 0; i < CW_STORE_TRIES && status == CW_STALE; i++)
+        status = update_group(controller->store, &group, found->mode, allows_failover);
+    if (status != CW_OK)
+        return cw_fail_store(controller, message, "the settings", status);
     (void)cw_view_refresh(controller);
     cw_event(
         controller, 0, group.name,
@@ -374,8 +383,9 @@ json_t *cw_serve_group_delete(struct cw_controller *controller, const struct cw_
     if (cw_view_is_volume_of(controller->view, first, group.id))
         return answer_has_volume(controller, message, &group, &controller->view->volumes[first]);
     group.is_deleting = true;
-    if (cw_store_group_update(controller->store, &group) != CW_OK)
-        return cw_fail(message, "the store did not take that");
+    enum cw_status status = cw_store_group_update(controller->store, &group);
+    if (status != CW_OK)
+        return cw_fail_store(controller, message, "that", status);
     (void)cw_view_refresh(controller);
     cw_event(controller, 1, group.name, "is being deleted");
     return cw_rpc_result(message->id, NULL);

@@ -272,8 +272,9 @@ static json_t *read_volume(struct cw_controller *controller, const struct cw_rpc
 }
 
 /* Why the store has no place for the volume; NULL when it has taken it. */
-static json_t *answer_stored(const struct cw_rpc_message *message, const struct cw_store_group *group,
-                             const struct making *making, enum cw_status status)
+static json_t *answer_stored(struct cw_controller *controller, const struct cw_rpc_message *message,
+                             const struct cw_store_group *group, const struct making *making,
+                             enum cw_status status)
 {
     if (status == CW_EXISTS)
         return cw_answer(message, 1, "there is a volume %s/%s already, or another one uses its path",
@@ -287,7 +288,7 @@ static json_t *answer_stored(const struct cw_rpc_message *message, const struct 
         return cw_answer(message, 1,
                          "there are %u volumes, as many as the store keeps: delete one that is not needed",
                          CW_STORE_VOLUMES_MAX);
-    return status == CW_OK ? NULL : cw_fail(message, "the store did not take the volume");
+    return status == CW_OK ? NULL : cw_fail_store(controller, message, "the volume", status);
 }
 
 static enum cw_status store_volume(struct cw_controller *controller, const struct cw_store_group *group,
@@ -320,9 +321,11 @@ json_t *cw_serve_volume_create(struct cw_controller *controller, const struct cw
         reply = check_size(message, &making.volume);
     if (reply)
         return reply;
-    enum cw_status status = store_volume(controller, &group, &making);
+    enum cw_status status = CW_STALE;
+    for (uint32_t i = 0; i < CW_STORE_TRIES && status == CW_STALE; i++)
+        status = store_volume(controller, &group, &making);
     (void)cw_view_refresh(controller);
-    reply = answer_stored(message, &group, &making, status);
+    reply = answer_stored(controller, message, &group, &making, status);
     if (reply)
         return reply;
     cw_event(controller, 0, group.name, "volume %s created, %lu bytes", making.volume.name,
@@ -415,8 +418,9 @@ json_t *cw_serve_volume_attach(struct cw_controller *controller, const struct cw
     reply = check_attachment(message, &attachment);
     if (reply)
         return reply;
-    if (cw_store_attachment_put(controller->store, &attachment) != CW_OK)
-        return cw_fail(message, "the store did not take that");
+    enum cw_status status = cw_store_attachment_put(controller->store, &attachment);
+    if (status != CW_OK)
+        return cw_fail_store(controller, message, "that", status);
     (void)cw_view_refresh(controller);
     return cw_rpc_result(message->id, NULL);
 }
@@ -435,7 +439,7 @@ json_t *cw_serve_volume_detach(struct cw_controller *controller, const struct cw
                          "%s has no such attachment; its own NBD socket stays while the volume is there",
                          volume->name);
     if (status != CW_OK)
-        return cw_fail(message, "the store did not take that");
+        return cw_fail_store(controller, message, "that", status);
     (void)cw_view_refresh(controller);
     return cw_rpc_result(message->id, NULL);
 }

@@ -388,6 +388,40 @@ static void test_unknown_outcome(void **state)
     cw_store_close(store);
 }
 
+/* A change of several rows that only looks at who holds a group does not mind that the holder renews. */
+static void test_renewed_meanwhile(void **state)
+{
+    etcd_make(&cluster, 1, false);
+    etcd_start_all(&cluster);
+    struct cw_store *store = open_store(), *other = open_store();
+    uint32_t group = make_group(store);
+    struct cw_store_lease lease = {.group = group, .epoch = take_at_last(store, group)};
+    assert_int_equal(cw_store_renew(other, "east", &lease, 1), CW_OK);
+    wait_counter(store, "east", 1);
+    struct cw_authority now, next;
+    uint64_t counter;
+    assert_int_equal(cw_store_begin(store), CW_OK);
+    assert_int_equal(cw_store_authority(store, group, &now, &counter), CW_OK);
+    assert_int_equal(counter, 1);
+    next = now;
+    next.automatic_epoch = 7;
+    assert_int_equal(cw_store_swap(store, group, &now, &next, false, counter), CW_OK);
+    assert_int_equal(cw_store_renew(other, "east", &lease, 1), CW_OK);
+    assert_int_equal(cw_store_end(store, true), CW_OK);
+    /* One that compares the counter does. */
+    wait_counter(store, "east", 2);
+    assert_int_equal(cw_store_begin(store), CW_OK);
+    assert_int_equal(cw_store_authority(store, group, &now, &counter), CW_OK);
+    next = now;
+    next.automatic_epoch = 8;
+    assert_int_equal(cw_store_lease_counter(store, "east", &counter), CW_OK);
+    assert_int_equal(cw_store_swap(store, group, &now, &next, true, counter), CW_OK);
+    assert_int_equal(cw_store_renew(other, "east", &lease, 1), CW_OK);
+    assert_int_equal(cw_store_end(store, true), CW_STALE);
+    cw_store_close(other);
+    cw_store_close(store);
+}
+
 /* ---------------------------------------------------------------- space and history */
 
 static void test_out_of_space(void **state)
@@ -661,13 +695,21 @@ static void test_busy(void **state)
 int main(int argc, char **argv)
 {
 #define TEST(f) cmocka_unit_test_teardown(f, end_cluster)
-    const struct CMUnitTest tests[] = {TEST(test_base64),         TEST(test_malformed_parts),
-                                       TEST(test_nonsense),       TEST(test_nobody_there),
-                                       TEST(test_certificates),   TEST(test_all_gone_and_back),
-                                       TEST(test_one_of_three),   TEST(test_unknown_outcome),
-                                       TEST(test_out_of_space),   TEST(test_compacted),
-                                       TEST(test_restored),       TEST(test_restored_and_ahead),
-                                       TEST(test_malformed_rows), TEST(test_busy)};
+    const struct CMUnitTest tests[] = {TEST(test_base64),
+                                       TEST(test_malformed_parts),
+                                       TEST(test_nonsense),
+                                       TEST(test_nobody_there),
+                                       TEST(test_certificates),
+                                       TEST(test_all_gone_and_back),
+                                       TEST(test_one_of_three),
+                                       TEST(test_unknown_outcome),
+                                       TEST(test_renewed_meanwhile),
+                                       TEST(test_out_of_space),
+                                       TEST(test_compacted),
+                                       TEST(test_restored),
+                                       TEST(test_restored_and_ahead),
+                                       TEST(test_malformed_rows),
+                                       TEST(test_busy)};
     if (!etcd_is_there()) {
         printf("skipped: the store in etcd: no etcd, etcdctl or openssl here\n");
         return 77;
