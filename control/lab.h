@@ -156,6 +156,9 @@ const char *cw_lab_program_file(enum cw_lab_program program);
 /* The pid in a file, if that process is this program and has `argument` among its arguments; else 0. */
 int cw_lab_pid_read(const char *pid_file, enum cw_lab_program program, const char *argument);
 bool cw_lab_pid_write(const char *pid_file, int pid);
+/* Has a program that was started ended? By its pid alone: until fork, exec and what is between are through,
+ * nobody can know it by its name. One that is a child of this process is to be waited for before. */
+bool cw_lab_pid_ended(const char *pid_file);
 /* In a child: nothing to read, output to the end of this file, nothing else open. */
 void cw_lab_output_to(const char *log);
 /* The end of a log, after `what` has ended. */
@@ -166,6 +169,7 @@ void cw_lab_tell_program(const struct cw_lab *lab, const char *site, enum cw_lab
 /* SIGTERM, and SIGKILL if that does not help. */
 void cw_lab_end(int pid);
 bool cw_lab_is_running(const struct cw_lab *lab, const char *site, enum cw_lab_program program);
+bool cw_lab_has_ended(const struct cw_lab *lab, const char *site, enum cw_lab_program program);
 /* Starts what does not run of these programs, [first, last]. */
 bool cw_lab_start_programs(const struct cw_lab *lab, const char *site, enum cw_lab_program first,
                            enum cw_lab_program last, char *why, size_t why_size);

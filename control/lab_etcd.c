@@ -162,8 +162,7 @@ bool cw_lab_etcd_wait(const struct cw_cli *cli, const struct cw_lab *lab, const 
     int64_t began_ms = now_ms();
     while (!answers(lab, index)) {
         (void)waitpid(-1, NULL, WNOHANG); /* one that has ended is no zombie in /proc */
-        /* A moment for fork and exec before its name can be expected. */
-        if (now_ms() > began_ms + 500 && !cw_lab_is_running(lab, site, CW_LAB_ETCD)) {
+        if (cw_lab_has_ended(lab, site, CW_LAB_ETCD)) {
             cw_lab_tell_program(lab, site, CW_LAB_ETCD, why, why_size);
             return false;
         }

@@ -44,7 +44,8 @@ static bool is_ours(int pid, const char *program, const char *argument)
     return has_program && has_argument;
 }
 
-int cw_lab_pid_read(const char *pid_file, enum cw_lab_program program, const char *argument)
+/* 0: none. */
+static int pid_written(const char *pid_file)
 {
     int pid = 0;
     FILE *from = fopen(pid_file, "re");
@@ -52,6 +53,12 @@ int cw_lab_pid_read(const char *pid_file, enum cw_lab_program program, const cha
         pid = 0;
     if (from)
         fclose(from);
+    return pid;
+}
+
+int cw_lab_pid_read(const char *pid_file, enum cw_lab_program program, const char *argument)
+{
+    int pid = pid_written(pid_file);
     const char *file = cw_lab_program_file(program);
     const char *base = strrchr(file, '/');
     return pid > 1 && is_ours(pid, base ? base + 1 : file, argument) ? pid : 0;
@@ -205,43 +212,6 @@ void cw_lab_tell_program(const struct cw_lab *lab, const char *site, enum cw_lab
     cw_lab_tell_log(what, path, why, why_size);
 }
 
-static bool answers(const struct cw_lab *lab, const char *site)
-{
-    char path[CW_LAB_PATH_SIZE];
-    struct cw_rpc_failure failure;
-    cw_lab_site_file(lab, site, "control.sock", path, sizeof path);
-    json_t *answer = cw_ask_socket(path, "hello", NULL, 1000, &failure);
-    bool is_ready =
-        answer && (cw_json_bool(answer, "engine", false) || !cw_lab_has_program(lab, site, CW_LAB_ENGINE));
-    json_decref(answer);
-    return is_ready;
-}
-
-bool cw_lab_wait_ready(const struct cw_cli *cli, const struct cw_lab *lab, const char *site, char *why,
-                       size_t why_size)
-{
-    for (int waited_ms = 0; waited_ms < READY_MS; waited_ms += 50) {
-        (void)waitpid(-1, NULL, WNOHANG); /* one that has ended is no zombie in /proc */
-        for (int program = 0; program < CW_LAB_PROGRAMS; program++) {
-            /* A moment for fork and exec before its name can be expected. */
-            bool is_wanted = cw_lab_has_program(lab, site, (enum cw_lab_program)program);
-            if (is_wanted && waited_ms > 500 && !cw_lab_is_running(lab, site, (enum cw_lab_program)program)) {
-                cw_lab_tell_program(lab, site, (enum cw_lab_program)program, why, why_size);
-                return false;
-            }
-        }
-        if (answers(lab, site))
-            return true;
-        cw_progress(cli, "waiting for %s", site);
-        cw_pause_ms(50);
-    }
-    snprintf(why, why_size, "%s does not answer after %d s: see engine.log and control.log in %s/%s", site,
-             READY_MS / 1000, lab->directory, site);
-    return false;
-}
-
-/* ---------------------------------------------------------------- stopping */
-
 /* A process that was killed loses its command line first and its files and locks last; it has really gone
  * when it is not there any more, or a zombie. */
 static bool has_gone(int pid)
@@ -261,6 +231,56 @@ static bool has_gone(int pid)
                      &threads);
     return (state == 'Z' || state == 'X') && threads <= 1; /* a first thread may end before the others */
 }
+
+bool cw_lab_pid_ended(const char *pid_file)
+{
+    int pid = pid_written(pid_file);
+    return pid <= 1 || has_gone(pid);
+}
+
+bool cw_lab_has_ended(const struct cw_lab *lab, const char *site, enum cw_lab_program program)
+{
+    char path[CW_LAB_PATH_SIZE], name[32];
+    snprintf(name, sizeof name, "%s.pid", program_short[program]);
+    cw_lab_site_file(lab, site, name, path, sizeof path);
+    return cw_lab_pid_ended(path);
+}
+
+static bool answers(const struct cw_lab *lab, const char *site)
+{
+    char path[CW_LAB_PATH_SIZE];
+    struct cw_rpc_failure failure;
+    cw_lab_site_file(lab, site, "control.sock", path, sizeof path);
+    json_t *answer = cw_ask_socket(path, "hello", NULL, 1000, &failure);
+    bool is_ready =
+        answer && (cw_json_bool(answer, "engine", false) || !cw_lab_has_program(lab, site, CW_LAB_ENGINE));
+    json_decref(answer);
+    return is_ready;
+}
+
+bool cw_lab_wait_ready(const struct cw_cli *cli, const struct cw_lab *lab, const char *site, char *why,
+                       size_t why_size)
+{
+    for (int waited_ms = 0; waited_ms < READY_MS; waited_ms += 50) {
+        (void)waitpid(-1, NULL, WNOHANG); /* one that has ended is no zombie in /proc */
+        for (int program = 0; program < CW_LAB_PROGRAMS; program++) {
+            bool is_wanted = cw_lab_has_program(lab, site, (enum cw_lab_program)program);
+            if (is_wanted && cw_lab_has_ended(lab, site, (enum cw_lab_program)program)) {
+                cw_lab_tell_program(lab, site, (enum cw_lab_program)program, why, why_size);
+                return false;
+            }
+        }
+        if (answers(lab, site))
+            return true;
+        cw_progress(cli, "waiting for %s", site);
+        cw_pause_ms(50);
+    }
+    snprintf(why, why_size, "%s does not answer after %d s: see engine.log and control.log in %s/%s", site,
+             READY_MS / 1000, lab->directory, site);
+    return false;
+}
+
+/* ---------------------------------------------------------------- stopping */
 
 static bool is_gone_after(int pid, int limit_ms)
 {

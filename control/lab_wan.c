@@ -131,7 +131,7 @@ static bool wait_ready(const struct wan *wan, char *why, size_t why_size)
         (void)waitpid(-1, NULL, WNOHANG);
         if (access(wan->counters, F_OK) == 0)
             return true;
-        if (waited_ms > 500 && pid_of(wan) == 0) { /* a moment for fork and exec */
+        if (cw_lab_pid_ended(wan->pid_file)) {
             cw_lab_tell_log("wanem", wan->log, why, why_size);
             return false;
         }

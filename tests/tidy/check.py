@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Holds what a compiler does not: the include arrows, purity, and the plain rules of style.
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """The frames of an opened capture in a real tshark: test_opened.py TEST_KEY_LOG. That program captures two sessions
 and says which frames it sent; the dissector must show those, and nothing malformed."""

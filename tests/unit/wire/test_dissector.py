@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """causeway.lua in a real tshark: every field of the golden datagrams; what is foreign is left to others; what is
 cut short, changed or random gives no error of Lua (capture.tshark fails on one)."""
