@@ -46,13 +46,21 @@ static uint64_t counter_moved_ns(const struct cw_failover_facts *facts)
     return is_this ? facts->lease->since_ns : facts->now_ns;
 }
 
+static uint64_t granted_ns(const struct cw_failover_facts *facts)
+{
+#if CW_PLANTED_BUG == 46 /* who lives by our grant is as good as dead */
+    return 0;
+#endif
+    return facts->granted_ns;
+}
+
 static uint64_t last_sign_ns(const struct cw_failover_facts *facts)
 {
     uint64_t sign_ns = CW_MAX(counter_moved_ns(facts), facts->began_ns);
 #if CW_PLANTED_BUG == 42 /* a silent controller is a dead site */
     return facts->told_ns;
 #endif
-    uint64_t grant_ns = facts->granted_ns > facts->lease_ns ? facts->granted_ns - facts->lease_ns : 0;
+    uint64_t grant_ns = granted_ns(facts) > facts->lease_ns ? granted_ns(facts) - facts->lease_ns : 0;
     return CW_MIN(CW_MAX(sign_ns, CW_MAX(facts->told_ns, grant_ns)), facts->now_ns);
 }
 
@@ -165,7 +173,7 @@ static uint64_t lease_over_ns(const struct cw_failover_facts *facts)
     uint64_t left_ns =
         cw_lease_watch_remaining_ns(facts->lease, facts->authority->epoch, facts->lease_ns, facts->now_ns);
     uint64_t over_ns = left_ns ? facts->now_ns + left_ns : facts->lease->since_ns + wait_ns;
-    return CW_MAX(over_ns, facts->granted_ns);
+    return CW_MAX(over_ns, granted_ns(facts));
 }
 
 static uint64_t due_ns(const struct cw_failover_facts *facts)

@@ -3,12 +3,15 @@
  * Groups that fail over by themselves: at each site the product's own machine (control/failover.c) looks at
  * what a controller would know, and asks this site's engine to open when it says so. What it knows: the lease
  * counter, as the store has it; a word of the primary's controller now and then, which is late, and does not
- * come when either way between the two is cut. And rules over what comes of it, by the truth:
+ * come when either way between the two is cut; what its own engine has granted the primary. And rules over
+ * what comes of it, by the truth:
  *
- * Where a seed is about this, primaries are left alone again and again, by the network and then for good.
+ * Where a seed is about this, primaries are left alone again and again, by the network and then for good; or
+ * their controllers hang while the engines go on, by grants where they have them.
  *
  *   once      no second one before the group has come to rest (no run is long enough), or somebody moved it
  *   after     the primary had moved its counter for the last time `after` ago
+ *   grants    nobody takes it from a primary that may still answer by the taker's own grant
  *   loss      in modes without a set, what was acknowledged and is lost reaches back no further than max_loss
  */
 #include <stdlib.h>
@@ -43,6 +46,13 @@ static void dies(struct world *w, void *data, uint64_t life)
     queue_at(w, w->now_ns + world_between(w, 8 * CW_SECOND, 25 * CW_SECOND), comes_back, site, 0);
 }
 
+/* The primary says nothing any more and renews nothing, and goes on as long as the others grant it. */
+static void hang(struct site *site, uint64_t until_ns)
+{
+    note(site->world, site, "its controller hangs", until_ns, 0, 0);
+    site->controller_hangs_until_ns = until_ns;
+}
+
 /* The primary's words reach nobody any more, while it goes on with the store; then it is gone. */
 static void burn(struct world *w, void *data, uint64_t a)
 {
@@ -54,6 +64,10 @@ static void burn(struct world *w, void *data, uint64_t a)
     queue_at(w, w->now_ns + world_between(w, 8 * CW_SECOND, 20 * CW_SECOND), burn, NULL, 0);
     if (!site || site->state != SITE_RUNNING || site->status.role != CW_ROLE_PRIMARY)
         return;
+    if (world_chance(w, 300)) {
+        hang(site, until);
+        return;
+    }
     note(w, site, "burns", until, 0, 0);
     for (uint32_t i = 0; i < w->site_count; i++)
         if (i != site->id && world_chance(w, 800))
@@ -151,6 +165,31 @@ static uint32_t rank_of(const struct site *site)
     return rank;
 }
 
+/* Until when this site's engine lets the holder go on without the store; 0: it does not. */
+static uint64_t granted_ns(struct site *site, uint64_t now_ns)
+{
+    struct cw_group_status status;
+
+    cw_group_status(site->group, now_ns, &status);
+    return status.granted_to == site->world->store.holder ? now_ns + status.granted_remaining_ns : 0;
+}
+
+/* By the truth: what the primary has of this site's grants, by its own clock. */
+static void check_grants(struct site *site)
+{
+    struct world *w = site->world;
+    struct site *holder = &w->sites[w->store.holder];
+    struct cw_group_status status;
+
+    if (holder->state != SITE_RUNNING)
+        return;
+    cw_group_status(holder->group, site_clock(holder, w->now_ns), &status);
+    if (status.role == CW_ROLE_PRIMARY && status.epoch == w->store.epoch &&
+        status.grants[site->id].remaining_ns > 0)
+        world_fail(w, "grants: site %u fails over by itself, and its own grant to site %u runs for %llu ms",
+                   site->id, holder->id, (unsigned long long)(status.grants[site->id].remaining_ns / CW_MS));
+}
+
 int automatic_wants(struct site *site, const struct cw_candidate *candidate, const char *name)
 {
     struct world *w = site->world;
@@ -173,6 +212,7 @@ int automatic_wants(struct site *site, const struct cw_candidate *candidate, con
                                       .lease = &site->watch,
                                       .began_ns = a->began_ns,
                                       .told_ns = a->told_ns,
+                                      .granted_ns = granted_ns(site, site_clock(site, w->now_ns)),
                                       .not_before_ns = a->not_before_ns,
                                       .rank = rank_of(site),
                                       .preferred = "another",
@@ -185,6 +225,7 @@ int automatic_wants(struct site *site, const struct cw_candidate *candidate, con
     if (verdict.answer != CW_FAILOVER_GO)
         return 0;
     a->not_before_ns = facts.now_ns + CW_SECOND;
+    check_grants(site);
     note(w, site, "fails over by itself", w->store.epoch, verdict.loss_ns, verdict.accept_loss);
     return OPEN_AUTOMATIC | (verdict.accept_loss ? 2 : 1);
 }

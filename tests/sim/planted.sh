@@ -62,8 +62,9 @@ bug 42 failover "a controller's silence is its site's"
 bug 43 failover "the age of the last word is not counted"
 bug 44 failover "a failover does not wait for \`after\`"
 bug 45 failover "a fence counts for whatever epoch there is" 3
+bug 46 failover "grants are not looked at by a failover"
 bugs=("$@")
-[ ${#bugs[@]} -gt 0 ] || bugs=({1..33} {40..45})
+[ ${#bugs[@]} -gt 0 ] || bugs=({1..33} {40..46})
 
 # The files of which bug N makes others; of bug 0, all of them.
 files_of() { # N
