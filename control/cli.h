@@ -96,6 +96,8 @@ int cw_ask_and_wait(const struct cw_cli *cli, const char *site, const char *meth
 /* client_link.c: the controller at cli->connect. Takes params. */
 json_t *cw_ask_remote(const struct cw_cli *cli, const char *method, json_t *params, int timeout_ms,
                       struct cw_rpc_failure *failure);
+/* A thread that has asked, and ends: its connection is closed. Threads may ask at the same time. */
+void cw_ask_end(void);
 /* Any socket: engine.sock too. */
 json_t *cw_ask_socket(const char *path, const char *method, json_t *params, int timeout_ms,
                       struct cw_rpc_failure *failure);

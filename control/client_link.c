@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * causeway --connect ADDRESS --identity DIR: a controller that is elsewhere, over TLS. DIR is what causeway
- * cert issue --operator or --viewer has made. One connection, which is kept as long as the command runs.
+ * cert issue --operator or --viewer has made. One connection of each thread that asks, which is kept as long
+ * as that runs.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,7 +22,7 @@
 
 #define SHAKE_MS 10000
 
-static struct {
+static _Thread_local struct {
     struct cw_rpc_connection connection;
     struct cw_link_tls *tls;
 } remote = {.connection.fd = -1};
@@ -148,4 +149,9 @@ json_t *cw_ask_remote(const struct cw_cli *cli, const char *method, json_t *para
     }
     json_decref(params);
     return NULL;
+}
+
+void cw_ask_end(void)
+{
+    hang_up();
 }

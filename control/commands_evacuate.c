@@ -4,7 +4,12 @@
  * time. Each is an operation over there and goes on when this command is killed. What is still at the site
  * afterwards is asked for once more: what failed for a passing reason, or was moved by somebody else
  * meanwhile, is seen then.
+ *
+ * Each taker is asked by a thread of its own: one that answers nothing holds up what it was to take, and at
+ * most one of the places for moves under way, while the others go on. A move is changed by its taker's thread
+ * alone; what others look at (states, words, what was moved), and the terminal, under one lock.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +22,8 @@
 #define PARALLEL_MAX     16u
 #define ROUNDS           2
 #define POLL_MS          50
-#define LOST_TRIES       100 /* of an operation that nobody knows any more, or that cannot be asked for */
+#define LOST_TRIES       100    /* of an operation that nobody knows any more, or that cannot be asked for */
+#define LOST_MS          20000u /* without an answer about it: more than one question is waited for */
 
 enum move_state {
     MOVE_WAITS = 0,
@@ -32,9 +38,19 @@ struct move {
     enum move_state state;
     int exit, tries;
     bool is_moved;
-    json_t *operation; /* its number; NULL: not asked for */
+    uint64_t heard_ms; /* when its taker last answered */
+    json_t *operation; /* its number; NULL: not asked for, or not answered yet */
     json_t *pause;
     char words[512];
+};
+
+/* A site that takes, in one round. */
+struct taker {
+    struct evacuation *all;
+    const char *site;
+    pthread_t thread;
+    bool has_thread;
+    char silent[512]; /* it answered nothing, in these words: it is asked for no other move in this round */
 };
 
 struct evacuation {
@@ -42,6 +58,7 @@ struct evacuation {
     const char *site;
     uint32_t parallel;
     json_t *plan;
+    pthread_mutex_t lock;
     struct move *moves; /* of this round */
     size_t count;
     json_t *moved;  /* of all rounds: [{"group","to","words","pause"?}] */
@@ -66,6 +83,7 @@ static json_t *params_of(const struct evacuation *all)
 
 /* ---------------------------------------------------------------- one move */
 
+/* Under the lock. */
 static void end_move(struct evacuation *all, struct move *move, int exit, const char *words)
 {
     move->state = exit == 0 ? MOVE_DONE : MOVE_FAILED;
@@ -87,36 +105,43 @@ static void end_move(struct evacuation *all, struct move *move, int exit, const 
     fflush(stdout);
 }
 
-static void start_move(struct evacuation *all, struct move *move)
+/* One more under way, unless there are as many as may be. */
+static bool take_place(struct evacuation *all, struct move *move)
 {
+    uint32_t running = 0;
+    pthread_mutex_lock(&all->lock);
+    for (size_t i = 0; i < all->count; i++)
+        running += all->moves[i].state == MOVE_RUNS;
+    if (running < all->parallel)
+        move->state = MOVE_RUNS;
+    pthread_mutex_unlock(&all->lock);
+    return running < all->parallel;
+}
+
+static void start_move(struct taker *taker, struct move *move)
+{
+    struct evacuation *all = taker->all;
     struct cw_rpc_failure failure;
     json_t *params = params_of(all);
     json_object_set_new(params, "group", json_string(move->group));
     json_object_set_new(params, "site", json_string(move->to));
     json_object_set_new(params, "from", json_string(all->site));
     json_t *answer = cw_ask(all->cli, move->to, "switchover", params, &failure);
-    if (!answer) {
+    if (!answer && failure.code == 0)
+        snprintf(taker->silent, sizeof taker->silent, "%.500s", failure.words);
+    pthread_mutex_lock(&all->lock);
+    if (answer)
+        move->operation = json_incref(json_object_get(answer, "operation"));
+    else
         end_move(all, move, failure.exit, failure.words);
-        return;
-    }
-    move->operation = json_incref(json_object_get(answer, "operation"));
-    move->state = MOVE_RUNS;
+    pthread_mutex_unlock(&all->lock);
+    move->heard_ms = now_ms();
     json_decref(answer);
 }
 
-static void look_at_move(struct evacuation *all, struct move *move)
+/* Under the lock: what the taker says of it. */
+static void take_answer(struct evacuation *all, struct move *move, const json_t *answer)
 {
-    struct cw_rpc_failure failure;
-    json_t *answer = cw_ask(all->cli, move->to, "operation",
-                            json_pack("{s:O,s:s}", "id", move->operation, "site", move->to), &failure);
-    if (!answer && ++move->tries < LOST_TRIES)
-        return;
-    if (!answer) {
-        snprintf(move->words, sizeof move->words, "%.400s; it may or may not have been moved", failure.words);
-        end_move(all, move, CW_EXIT_FAILED, move->words);
-        return;
-    }
-    move->tries = 0;
     snprintf(move->words, sizeof move->words, "%s", cw_json_text(answer, "words", ""));
     json_decref(move->pause);
     move->pause = json_incref(json_object_get(answer, "pause"));
@@ -125,7 +150,81 @@ static void look_at_move(struct evacuation *all, struct move *move)
         move->state = MOVE_TELLS;
     if (cw_json_bool(answer, "done", false))
         end_move(all, move, (int)cw_json_u64(answer, "exit", 1), move->words);
+}
+
+static void look_at_move(struct evacuation *all, struct move *move)
+{
+    struct cw_rpc_failure failure;
+    json_t *answer = cw_ask(all->cli, move->to, "operation",
+                            json_pack("{s:O,s:s}", "id", move->operation, "site", move->to), &failure);
+    if (!answer && ++move->tries < LOST_TRIES && now_ms() - move->heard_ms < LOST_MS)
+        return;
+    pthread_mutex_lock(&all->lock);
+    if (answer) {
+        move->tries = 0;
+        move->heard_ms = now_ms();
+        take_answer(all, move, answer);
+    } else {
+        snprintf(move->words, sizeof move->words, "%.400s; it may or may not have been moved", failure.words);
+        end_move(all, move, CW_EXIT_FAILED, move->words);
+    }
+    pthread_mutex_unlock(&all->lock);
     json_decref(answer);
+}
+
+/* ---------------------------------------------------------------- a taker */
+
+static void fail_unasked(struct taker *taker, struct move *move)
+{
+    pthread_mutex_lock(&taker->all->lock);
+    end_move(taker->all, move, CW_EXIT_FAILED, taker->silent);
+    pthread_mutex_unlock(&taker->all->lock);
+}
+
+/* All that it has to take, once; false: all of that has ended. */
+static bool step_taker(struct taker *taker)
+{
+    bool is_left = false;
+    for (size_t i = 0; i < taker->all->count; i++) {
+        struct move *move = &taker->all->moves[i];
+        if (strcmp(move->to, taker->site) != 0)
+            continue;
+        if (move->state == MOVE_RUNS || move->state == MOVE_TELLS)
+            look_at_move(taker->all, move);
+        else if (move->state == MOVE_WAITS && taker->silent[0])
+            fail_unasked(taker, move);
+        else if (move->state == MOVE_WAITS && take_place(taker->all, move))
+            start_move(taker, move);
+        is_left = is_left || move->state < MOVE_DONE;
+    }
+    return is_left;
+}
+
+static void *run_taker(void *context)
+{
+    while (step_taker(context))
+        cw_pause_ms(POLL_MS);
+    cw_ask_end();
+    return NULL;
+}
+
+/* As many as there are different sites in the moves; returns their number. */
+static size_t start_takers(struct evacuation *all, struct taker *takers)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        size_t at = 0;
+        while (at < count && strcmp(takers[at].site, all->moves[i].to) != 0)
+            at++;
+        if (at == count)
+            takers[count++] = (struct taker){.all = all, .site = all->moves[i].to};
+    }
+    for (size_t i = 0; i < count; i++) {
+        takers[i].has_thread = pthread_create(&takers[i].thread, NULL, run_taker, &takers[i]) == 0;
+        if (!takers[i].has_thread)
+            (void)run_taker(&takers[i]); /* then one after the other */
+    }
+    return count;
 }
 
 /* ---------------------------------------------------------------- a round */
@@ -145,25 +244,28 @@ static void show_progress(const struct evacuation *all)
                 slowest ? slowest->words : "");
 }
 
-/* true: it is over. */
-static bool step_round(struct evacuation *all)
+/* false: all have ended, and no more is shown. */
+static bool look_at_round(struct evacuation *all)
 {
-    size_t running = 0, left = 0;
-    for (size_t i = 0; i < all->count; i++) {
-        struct move *move = &all->moves[i];
-        if (move->state == MOVE_RUNS || move->state == MOVE_TELLS)
-            look_at_move(all, move);
-        running += move->state == MOVE_RUNS;
+    size_t left = 0;
+    pthread_mutex_lock(&all->lock);
+    for (size_t i = 0; i < all->count; i++)
+        left += all->moves[i].state < MOVE_DONE;
+    if (left > 0)
+        show_progress(all);
+    pthread_mutex_unlock(&all->lock);
+    return left > 0;
+}
+
+static void run_takers(struct evacuation *all, struct taker *takers)
+{
+    size_t count = start_takers(all, takers);
+    while (look_at_round(all))
+        cw_pause_ms(POLL_MS);
+    for (size_t i = 0; i < count; i++) {
+        if (takers[i].has_thread)
+            pthread_join(takers[i].thread, NULL);
     }
-    for (size_t i = 0; i < all->count; i++) {
-        struct move *move = &all->moves[i];
-        if (move->state == MOVE_WAITS && running < all->parallel) {
-            start_move(all, move);
-            running += move->state == MOVE_RUNS;
-        }
-        left += move->state < MOVE_DONE;
-    }
-    return left == 0;
 }
 
 static void end_round(struct evacuation *all)
@@ -181,23 +283,23 @@ static void end_round(struct evacuation *all)
 static bool run_round(struct evacuation *all)
 {
     const json_t *moves = json_object_get(all->plan, "moves");
-    size_t index;
+    size_t index, count = json_array_size(moves);
     json_t *entry;
-    all->moves = calloc(json_array_size(moves) + 1, sizeof all->moves[0]);
-    if (!all->moves)
-        return false;
+    struct taker *takers = calloc(count + 1, sizeof takers[0]);
+    all->moves = calloc(count + 1, sizeof all->moves[0]);
+    bool ok = takers && all->moves;
     all->is_failed = false; /* what failed before is asked for again */
     json_array_foreach(moves, index, entry)
     {
-        all->moves[all->count++] =
-            (struct move){.group = cw_json_text(entry, "group", ""), .to = cw_json_text(entry, "to", "")};
+        if (ok)
+            all->moves[all->count++] =
+                (struct move){.group = cw_json_text(entry, "group", ""), .to = cw_json_text(entry, "to", "")};
     }
-    while (!step_round(all)) {
-        show_progress(all);
-        cw_pause_ms(POLL_MS);
-    }
+    if (ok)
+        run_takers(all, takers);
     end_round(all);
-    return true;
+    free(takers);
+    return ok;
 }
 
 /* ---------------------------------------------------------------- the whole */
@@ -327,8 +429,11 @@ static int evacuate(struct evacuation *all)
 int cw_run_evacuate(struct cw_cli *cli)
 {
     const char *parallel = cw_cli_value(cli, "parallel");
-    struct evacuation all = {
-        .cli = cli, .site = cli->operands[0], .parallel = PARALLEL_DEFAULT, .began_ms = now_ms()};
+    struct evacuation all = {.cli = cli,
+                             .site = cli->operands[0],
+                             .parallel = PARALLEL_DEFAULT,
+                             .began_ms = now_ms(),
+                             .lock = PTHREAD_MUTEX_INITIALIZER};
     if (parallel) {
         char *end = NULL;
         unsigned long number = strtoul(parallel, &end, 10);

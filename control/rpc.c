@@ -378,7 +378,7 @@ static bool exchange(struct cw_rpc_connection *connection, int64_t deadline_ms,
 json_t *cw_rpc_ask(struct cw_rpc_connection *connection, const char *method, json_t *params, int timeout_ms,
                    struct cw_rpc_failure *failure)
 {
-    static json_int_t last_id;
+    static _Thread_local json_int_t last_id;
     json_int_t id = ++last_id;
     int64_t deadline_ms = now_ms() + timeout_ms;
     connection->in.line_max = CW_RPC_ANSWER_MAX;

@@ -7,9 +7,12 @@ test_moves.py CAUSEWAY CONTROL
 """
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -212,6 +215,72 @@ def what_cannot_go(lab):
     bring_home(lab)
 
 
+class Front:
+    """Stands before a site's controller, at its socket: passes on what is asked and what is answered. Of switchovers it
+    keeps in mind which were asked for; while it is mute it answers them nothing."""
+
+    def __init__(self, lab, site):
+        self.path = f"{lab.top}/lab/{site}/control.sock"
+        self.behind, self.asked = f"{lab.top}/lab/{site}/behind.sock", []
+        self.speaks = threading.Event()
+        self.speaks.set()
+        self.given_up = []
+
+    def __enter__(self):
+        os.rename(self.path, self.behind)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen(64)
+        threading.Thread(target=self.listen, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.speaks.set()
+        os.rename(self.behind, self.path)
+        self.listener.close()
+
+    def listen(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:  # closed
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        with client, socket.socket(socket.AF_UNIX) as controller, client.makefile("rb") as lines:
+            line = lines.readline()
+            if not line:  # he only wanted to know whether somebody is there
+                return
+            call = json.loads(line)
+            if call["method"] == "switchover":
+                self.asked.append(call["params"]["group"])
+                while not self.speaks.wait(0.02):
+                    if select.select([client], [], [], 0)[0]:  # he says no more: he is gone
+                        self.given_up.append(call["params"]["group"])
+                        return
+            controller.connect(self.behind)
+            controller.sendall(line)
+            with controller.makefile("rb") as answers:
+                client.sendall(answers.readline())
+
+
+def taker_answers_nothing(lab):
+    """A taker that answers nothing does not hold up what others take."""
+    before = primaries(lab)
+    with Front(lab, "west") as west, Front(lab, "north") as north:
+        west.speaks.clear()
+        asked = subprocess.Popen([lab.cli, "--site", "east", "evacuate", "east"], env=lab.env, text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        lab.wait("west is asked, and north for both of its own", lambda: west.asked == ["b"] and north.asked == ["a", "c"])
+        assert not west.given_up, "north was asked only after west"
+        west.speaks.set()
+        said = asked.communicate(timeout=90)[0]
+        assert asked.returncode == 0 and "east is evacuated: 3 groups moved" in said, said
+    assert primaries(lab) == dict(before, a="north", b="west", c="north")
+    bring_home(lab)
+
+
 def two_evacuations(lab):
     """Two operators at once: each group moves once, and both are told that it is done."""
     epochs = {n: lab.group("north", n)["epoch"] for n in GROUPS}
@@ -301,7 +370,8 @@ def site_dies_meanwhile(lab):
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of what takes the lab down
     for up, steps in ((make, (pause_is_told, failback, wrong_operator, holder_dies_meanwhile)),
-                      (make_three, (evacuation, what_cannot_go, two_evacuations, opposite_directions, hook, site_dies_meanwhile))):
+                      (make_three, (evacuation, what_cannot_go, taker_answers_nothing,
+                                    two_evacuations, opposite_directions, hook, site_dies_meanwhile))):
         lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
         try:
             up(lab)
