@@ -37,9 +37,6 @@ enum cw_status cw_book_event_add(struct cw_book *book, int level, const char *si
                                  const char *text) CW_MUST_CHECK;
 /* A new array of {"id","time","level","site","group","text"} with id > after, oldest first. */
 json_t *cw_book_events(struct cw_book *book, uint64_t after, uint32_t limit);
-/* When an event with this text last was told of this group, in seconds of the wall clock; 0: it is not there
- * (any more). */
-double cw_book_event_time(struct cw_book *book, const char *group, const char *text);
 
 /* ---------------------------------------------------------------- streams
  *

@@ -247,13 +247,3 @@ json_t *cw_book_events(struct cw_book *book, uint64_t after, uint32_t limit)
     sqlite3_finalize(row);
     return array;
 }
-
-double cw_book_event_time(struct cw_book *book, const char *group, const char *text)
-{
-    sqlite3_stmt *row = cw_sql_prepare(
-        book->db, "SELECT time FROM events WHERE group_name=? AND text=? ORDER BY id DESC LIMIT 1", "tt",
-        group, text);
-    double time = row && sqlite3_step(row) == SQLITE_ROW ? sqlite3_column_double(row, 0) : 0;
-    sqlite3_finalize(row);
-    return time;
-}

@@ -2,7 +2,8 @@
 /*
  * What each site says of itself, in the book, once a second; and how old that is, by this controller's own
  * monotonic clock since it last saw the counter move. The wall clock in a fact is for display of sites that
- * have not moved since this controller started, and decides nothing.
+ * have not moved since this controller started, and decides nothing; their monotonic one (clock_seconds) is
+ * there for the moments of it that their engine tells, and compared with nobody else's.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,9 +48,10 @@ void cw_facts_tell(struct cw_controller *controller)
         return;
     controller->facts_due_ns =
         controller->now_ns + (cw_is_in_transition(controller) ? TELL_BUSY_NS : TELL_NS);
-    json_t *facts = json_pack("{s:s,s:b,s:f,s:f,s:i}", "version", CW_VERSION, "engine_alive",
-                              engine->is_registered, "engine_age_seconds", engine_age_seconds(controller),
-                              "wall_seconds", wall_seconds(), "pid", (int)getpid());
+    json_t *facts =
+        json_pack("{s:s,s:b,s:f,s:f,s:f,s:i}", "version", CW_VERSION, "engine_alive", engine->is_registered,
+                  "engine_age_seconds", engine_age_seconds(controller), "wall_seconds", wall_seconds(),
+                  "clock_seconds", (double)cw_monotonic_ns() / 1e9, "pid", (int)getpid());
     json_object_set(facts, "engine", engine->status_kept ? engine->status_kept : json_null());
     json_object_set_new(facts, "unknown", cw_strangers(controller));
     json_object_set_new(facts, "evacuating", cw_evacuating_here(controller));

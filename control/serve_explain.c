@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/explain.h"
 #include "control/serve.h"
@@ -24,15 +23,19 @@ struct gathering {
 
 /* ---------------------------------------------------------------- the holder */
 
+/* Since its engine opened this epoch, by the clock of the holder's machine, which both it and its controller
+ * tell; below 0: it does not say. */
 static double holder_for_seconds(const struct gathering *of)
 {
-    char text[128];
-    struct timespec now;
     const struct cw_authority *authority = &of->group->authority;
-    snprintf(text, sizeof text, "%s is primary, epoch %lu", authority->holder, authority->epoch);
-    double at = cw_book_event_time(of->controller->book, of->group->name, text);
-    clock_gettime(CLOCK_REALTIME, &now);
-    return at <= 0 || at > (double)now.tv_sec + 1 ? -1 : (double)now.tv_sec - at;
+    const struct cw_site_seen *seen = cw_site_seen(of->controller, authority->holder);
+    const json_t *told = cw_facts_group(of->controller, authority->holder, of->group->id);
+    struct cw_turn_told turn = cw_turn_from_json(json_object_get(told, "turn"));
+    double clock = cw_json_number(seen ? seen->facts : NULL, "clock_seconds", -1);
+    if (turn.opened_ns == 0 || turn.opened_epoch != authority->epoch || clock < 0)
+        return -1;
+    double at_word = CW_MAX(clock - (double)turn.opened_ns / 1e9, 0.0);
+    return at_word + CW_MAX(cw_site_word_age_seconds(of->controller, authority->holder), 0.0);
 }
 
 /* By the engine's last word; below 0: not known. */

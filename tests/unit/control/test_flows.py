@@ -8,6 +8,7 @@ test_flows.py CAUSEWAY CONTROL
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -160,6 +161,7 @@ def explained(lab):
         typed = [x["command"] for x in told["lines"] if x["section"] == "type"]
         assert told["health"] == "protected" and typed[0] == f"causeway switchover db --site {other}", told
         assert told["survives_loss_of_primary"] and told["primary"] == primary, told
+        assert any(re.match(rf"{primary} is primary \(epoch {told['epoch']} for .* now\)", x["text"]) for x in told["lines"]), told
     text = lab.run("explain", "db")
     assert text.startswith("Group db is protected. ") and f"{primary} is primary (epoch " in text, text
     assert "the store is a file on this machine" in text, text
