@@ -120,6 +120,28 @@ const struct cw_command cw_commands[] = {
      "the group writes no more, and will not before it is connected again: see to that first.\n"
      "  --key FILE   NAME.key of causeway break-glass key\n"
      "  --hours N    how long it counts, by the clock of the site that is promoted; 1 to 72, default 1"},
+    {"store rebuild", "[--dry-run] [--replace] [--without SITE[,SITE]]", 0, 0,
+     "dry-run replace without=", cw_run_store_rebuild, "fill an etcd that was lost, from what all sites have",
+     "For an etcd that is lost for good, or was put back to an older copy. Every controller keeps a copy of "
+     "the\n"
+     "store's rows, every engine has epochs and reigns in its superblocks; from both this puts the rows "
+     "back.\n"
+     "Until then no controller that remembers more than the store has opens or promotes anything.\n"
+     "  1. Bring up an etcd of empty members under the same addresses (or the restored one).\n"
+     "  2. Start the controllers of all sites anew; engines may go on.\n"
+     "  3. causeway store rebuild --dry-run, at any site, then without --dry-run.\n"
+     "Refused (exit 3) while a site does not answer, or its engine has not read a superblock. A group of "
+     "which\n"
+     "it is not known who held it last gets no holder: it opens by a promotion that accepts a loss only.\n"
+     "  --dry-run        tell what would stand in the store; write nothing\n"
+     "  --replace        rows that stand there are of an older copy, and are put right; epochs only rise\n"
+     "  --without SITE   do without what SITE knows. Only if SITE is gone for good, or its engine is off "
+     "and\n"
+     "                   stays off until it has been copied anew: a later reign of SITE is lost with it"},
+    {"store show", "", 0, 0, "", cw_run_store_show,
+     "is the store worked with, and how old is the copy of it?",
+     "Tells of the controller that is asked. Exit 0 when it works with the store, 1 when not, with the "
+     "reason."},
     {"switchover", "GROUP --site S", 1, 1, "", cw_run_switchover, "move the primary in order, nothing lost",
      "New writes wait, everybody is brought level, the old primary lets go, S opens. If anything fails on "
      "the way,\n"

@@ -124,6 +124,8 @@ int cw_run_promote(struct cw_cli *cli);
 int cw_run_switchover(struct cw_cli *cli);
 int cw_run_failback(struct cw_cli *cli);
 int cw_run_evacuate(struct cw_cli *cli);
+int cw_run_store_rebuild(struct cw_cli *cli);
+int cw_run_store_show(struct cw_cli *cli);
 int cw_run_resync(struct cw_cli *cli);
 int cw_run_lab_up(struct cw_cli *cli);
 int cw_run_lab_down(struct cw_cli *cli);

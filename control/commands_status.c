@@ -50,6 +50,11 @@ static const char *age_words(const json_t *seconds, char *text, size_t size)
 static bool print_store(FILE *to, const json_t *status)
 {
     const char *trouble = cw_json_text(status, "store_trouble", "");
+    const char *refused = cw_json_text(status, "store_refused", "");
+    if (*refused) {
+        fprintf(to, "%s\n", refused);
+        return true;
+    }
     if (cw_json_bool(status, "store_answers", true))
         return false;
     fprintf(to,
@@ -235,7 +240,7 @@ static int check_health(const struct cw_cli *cli, const json_t *status)
             fprintf(stderr, "%s is %s: %s\n", cw_json_text(group, "name", ""), health,
                     cw_json_text(group, "reason", ""));
     }
-    if (!cw_json_bool(status, "store_answers", true)) {
+    if (!cw_json_bool(status, "store_answers", true) || *cw_json_text(status, "store_refused", "")) {
         code = CW_EXIT_FAILED;
         if (!cli->is_json)
             (void)print_store(stderr, status);

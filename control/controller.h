@@ -213,7 +213,12 @@ struct cw_controller {
     bool is_fault_told;                                   /* of the store */
     bool is_store_begun; /* it has answered and is ours: before, nothing is decided and nothing is missed */
     uint64_t store_try_ns;
-    int exit; /* when it stops */
+    json_t *store_copy; /* store_copy.c; NULL: there is none */
+    uint64_t copy_version, copy_due_ns;
+    bool is_copy_good;      /* the last one could be written */
+    bool is_view_copied;    /* the view is the copy's: the store is older, and not worked with */
+    char store_behind[640]; /* why the store is not worked with, though it answers; "": it is */
+    int exit;               /* when it stops */
     uint64_t started_ns, now_ns;
     uint64_t wake_ns; /* something is due then, before the next tick or after it */
     uint64_t next_tick_ns;
@@ -417,6 +422,8 @@ json_t *cw_break_glass_judge(struct cw_controller *controller, const struct cw_r
                              const struct cw_store_group *group);
 cw_method cw_serve_losses, cw_serve_losses_list;
 cw_method cw_serve_evacuate, cw_serve_evacuate_plan;
+/* serve_store.c: a store that was lost, or put back to an older copy */
+cw_method cw_serve_store_show, cw_serve_store_plan, cw_serve_store_rebuild;
 /* serve_evacuate.c: the sites that are being evacuated, as was asked here: names; the caller's */
 json_t *cw_evacuating_here(const struct cw_controller *controller);
 /* The view's group that params.group names; NULL: *reply says so. */

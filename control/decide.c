@@ -216,8 +216,14 @@ struct cw_verdict cw_decide_candidate(const struct cw_authority *now, const stru
         return image;
     if (candidate->accept_loss || candidate->inconsistent)
         return yes();
-    if (now->holder[0] == 0 && candidate->is_first)
+    if (now->holder[0] == 0 && now->epoch == 0 && candidate->is_first)
         return yes();
+    if (now->holder[0] == 0 && now->epoch != 0)
+        return no(
+            "who held group %s last is not known since the store was rebuilt: writes that were acknowledged "
+            "elsewhere may be missing at %s. Find out which site has the newest (causeway status, causeway "
+            "losses), and open it there: causeway promote %s --site SITE --accept-loss",
+            group, site, group);
     if (now->holder[0] == 0)
         return no(
             "group %s was never open, and %s is not its first primary. Start that site, or take it here: "

@@ -42,7 +42,7 @@ struct cw_set {
 
 /* One row a group. */
 struct cw_authority {
-    uint64_t epoch; /* 0: never opened */
+    uint64_t epoch; /* 0: never opened. Without a holder: a rebuilt store does not know who that was */
     uint64_t reign;
     char holder[CW_NAME_SIZE];
     uint64_t first_sequence;

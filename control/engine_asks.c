@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "control/controller.h"
+#include "control/store_copy.h"
 #include "control/words.h"
 
 static json_t *refused(const struct cw_rpc_message *message, const char *status, const char *words)
@@ -76,7 +77,8 @@ static bool is_wanted_here(struct cw_controller *controller, const struct cw_sto
                            const struct cw_authority *now)
 {
     const char *site = controller->config.site;
-    return strcmp(now->holder, site) == 0 || (now->holder[0] == 0 && strcmp(group->first, site) == 0) ||
+    return strcmp(now->holder, site) == 0 ||
+           (now->holder[0] == 0 && now->epoch == 0 && strcmp(group->first, site) == 0) ||
            cw_operation_taking(controller, group->id) != NULL;
 }
 
@@ -127,6 +129,8 @@ static struct cw_verdict claim_from_store(struct cw_controller *controller,
     if (status != CW_OK)
         return (struct cw_verdict){.answer = CW_ANSWER_LATER,
                                    .wait_ms = 100}; /* somebody moved: look again */
+    if (!cw_store_copy_authority(controller, group->id, &next))
+        return (struct cw_verdict){.answer = CW_ANSWER_LATER, .wait_ms = 1000};
     return verdict;
 }
 
@@ -172,6 +176,8 @@ static json_t *store_set(struct cw_controller *controller, const struct cw_rpc_m
     if (status != CW_OK)
         return refused(message, status == CW_STALE ? "refused" : "i/o error",
                        "the store did not take the set");
+    if (!cw_store_copy_authority(controller, id, &next))
+        return refused(message, "i/o error", "this site's copy of the store cannot be written");
     (void)cw_view_refresh(controller);
     return cw_rpc_result(message->id, NULL);
 }

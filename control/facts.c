@@ -13,6 +13,7 @@
 
 #include "control/automatic.h"
 #include "control/controller.h"
+#include "control/store_copy.h"
 
 #define TELL_NS       (1 * CW_SECOND)
 #define TELL_BUSY_NS  (150 * CW_MS)
@@ -56,6 +57,9 @@ void cw_facts_tell(struct cw_controller *controller)
     json_object_set_new(facts, "unknown", cw_strangers(controller));
     json_object_set_new(facts, "evacuating", cw_evacuating_here(controller));
     json_object_set_new(facts, "failover", cw_automatic_facts(controller));
+    json_object_set_new(facts, "store_begun",
+                        json_boolean(controller->is_store_begun && !controller->is_fault_told));
+    json_object_set_new(facts, "store_copy", cw_store_copy_facts(controller));
     cw_survey_tell(controller, facts);
     json_object_set_new(facts, "losses", cw_failovers_facts(controller));
     /* Where the book is not the store's own file, its taking the facts says nothing of the store; and that an

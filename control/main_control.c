@@ -3,8 +3,8 @@
  * causeway-control --config FILE [--check] [--version] [--help]
  *
  * One thread around poll(2): the engine's socket, the command line's sockets, signals; and a tick every 100
- * ms. Beside it the threads of etcd_mirror.c, etcd_census.c and metrics_http.c. Exit codes: 0 stopped in order,
- * 1 failed, 2 wrong usage or configuration, 3 refused as unsafe.
+ * ms. Beside it the threads of etcd_mirror.c, etcd_census.c and metrics_http.c. Exit codes: 0 stopped in
+ * order, 1 failed, 2 wrong usage or configuration, 3 refused as unsafe.
  */
 #include <errno.h>
 #include <poll.h>
@@ -21,6 +21,7 @@
 #include "control/controller.h"
 #include "control/etcd_census.h"
 #include "control/etcd_client.h"
+#include "control/store_copy.h"
 
 #define TICK_MS         100
 #define TICK_BUSY_MS    20
@@ -116,6 +117,10 @@ enum begun { STORE_BEGUN = 0, STORE_FAILED = 1, STORE_REFUSED = 3, STORE_SILENT 
 static enum begun begin_store(struct cw_controller *controller, char *why, size_t why_size)
 {
     uint64_t lease_ms = 0;
+    if (cw_store_version(controller->store) != 0 && cw_store_copy_is_ahead(controller)) {
+        snprintf(why, why_size, "%s", controller->store_behind);
+        return STORE_SILENT;
+    }
     enum cw_status status = cw_store_agree_lease(controller->store, controller->config.lease_ms, &lease_ms);
     if (status == CW_OK && lease_ms != controller->config.lease_ms) {
         snprintf(why, why_size,
@@ -200,8 +205,11 @@ static void tick(struct cw_controller *controller)
         cw_operations_fail(controller, cw_store_fault(controller->store));
     else
         cw_operations_run(controller);
+    cw_store_copy_look(controller);
     if (controller->is_store_begun)
         act(controller);
+    else if (controller->is_view_copied)
+        cw_reconcile(controller);
     cw_audit_look(controller);
     cw_links_tick(controller);
     cw_metrics_tick(controller);
@@ -408,10 +416,11 @@ static enum begun start_store(struct cw_controller *controller)
     if (is_etcd)
         wait_for_store(controller);
     enum begun begun = begin_store(controller, why, sizeof why);
-    if (begun == STORE_SILENT && is_etcd)
-        cw_event(controller, 2, "", "%s. Until it does, nothing is decided here and no lease is renewed",
-                 why);
-    else if (begun != STORE_BEGUN)
+    if (begun == STORE_SILENT && is_etcd) {
+        if (!controller->store_behind[0]) /* which is told already */
+            cw_event(controller, 2, "", "%s. Until it does, nothing is decided here and no lease is renewed",
+                     why);
+    } else if (begun != STORE_BEGUN)
         fprintf(stderr, "%s\n", why);
     return begun == STORE_SILENT ? is_etcd ? STORE_BEGUN : STORE_FAILED : begun;
 }
@@ -432,6 +441,7 @@ static int start(struct cw_controller *controller)
         fprintf(stderr, "%s\n", controller->view ? why : "no memory");
         return 1;
     }
+    cw_store_copy_start(controller);
     code = (int)start_store(controller);
     if (code != 0)
         return code;
@@ -460,6 +470,7 @@ static void stop(struct cw_controller *controller)
         json_decref(controller->seen[i].facts);
     json_decref(controller->engine.status_kept);
     cw_census_stop(controller->census);
+    cw_store_copy_stop(controller);
     json_decref(controller->failovers);
     json_decref(controller->salvage);
     json_decref(controller->own_losses);

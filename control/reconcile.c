@@ -56,6 +56,8 @@ static void note_place(struct cw_controller *controller, uint32_t group, int32_t
 {
     const struct cw_store_place *found =
         cw_view_place(controller->view, group, volume, controller->config.site);
+    if (!controller->is_store_begun) /* what was said of it is said again later */
+        return;
     if (!found || (found->is_made == (found->is_made || is_made) &&
                    strncmp(found->error, error, sizeof found->error - 1) == 0))
         return;
@@ -428,6 +430,31 @@ bool cw_group_is_level(const struct cw_controller *controller, const struct cw_s
     return engine != NULL;
 }
 
+/* With a store that is not worked with: what was made here once is attached, so that its superblock is read.
+ */
+static void attach_only(struct cw_controller *controller, const struct cw_store_group *group,
+                        struct cw_work *work, const json_t *engine)
+{
+    const struct cw_store_view *view = controller->view;
+    const struct cw_store_place *journal =
+        cw_view_place(view, group->id, CW_STORE_JOURNAL, controller->config.site);
+    if (group->is_deleting || !journal || !journal->is_made)
+        return;
+    if (!engine) {
+        (void)attach_group(controller, group, work, engine);
+        return;
+    }
+    for (uint32_t i = cw_view_volumes_from(view, group->id); cw_view_is_volume_of(view, i, group->id); i++) {
+        const struct cw_store_volume *volume = &view->volumes[i];
+        const struct cw_store_place *place =
+            cw_view_place(view, group->id, volume->volume, controller->config.site);
+        if (!volume->is_deleting && place && place->is_made && !cw_engine_volume(engine, volume->volume)) {
+            (void)attach_volume(controller, group, work, volume);
+            return;
+        }
+    }
+}
+
 static void step_group(struct cw_controller *controller, const struct cw_store_group *group)
 {
     struct cw_work *work = cw_work_of(controller, group->id);
@@ -435,6 +462,10 @@ static void step_group(struct cw_controller *controller, const struct cw_store_g
     if (!work || work->is_busy || controller->now_ns < work->not_before_ns ||
         controller->engine.status_at_ns < work->changed_ns)
         return;
+    if (!controller->is_store_begun) {
+        attach_only(controller, group, work, engine);
+        return;
+    }
     if (group->is_deleting)
         delete_group(controller, group, work, engine);
     else if (cw_role_let_go_unstarted(controller, group, work, engine) ||

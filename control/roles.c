@@ -329,7 +329,8 @@ void cw_reconcile_role(struct cw_controller *controller, const struct cw_store_g
 {
     const char *site = controller->config.site, *holder = group->authority.holder;
     tell_changes(controller, group, work, engine);
-    if (strcmp(holder, site) == 0 || (!holder[0] && strcmp(group->first, site) == 0)) {
+    bool was_never_open = !holder[0] && group->authority.epoch == 0;
+    if (strcmp(holder, site) == 0 || (was_never_open && strcmp(group->first, site) == 0)) {
         step_holder(controller, group, work, engine);
         return;
     }

@@ -74,6 +74,8 @@ json_t *cw_go_elsewhere(struct cw_controller *controller, const struct cw_rpc_me
 bool cw_view_refresh(struct cw_controller *controller)
 {
     uint64_t version = cw_store_version(controller->store);
+    if (controller->is_view_copied)
+        return true; /* the store is older than this copy of it */
     if (version != 0 && version == controller->view->version)
         return true;
     return cw_store_load(controller->store, controller->view) == CW_OK;
@@ -281,6 +283,9 @@ static const struct method {
     {"evacuate", cw_serve_evacuate, NULL, CHANGE},
     {"evacuate.plan", cw_serve_evacuate_plan, NULL, LOOK},
     {"operation", cw_serve_operation, NULL, LOOK},
+    {"store.show", cw_serve_store_show, NULL, LOOK},
+    {"store.plan", cw_serve_store_plan, NULL, LOOK},
+    {"store.rebuild", cw_serve_store_rebuild, NULL, CHANGE},
     {"losses", cw_serve_losses, NULL, LOOK},
     {"losses.list", cw_serve_losses_list, NULL, LOOK},
     {"resync", NULL, serve_resync, CHANGE},
@@ -329,9 +334,12 @@ static json_t *run(struct cw_controller *controller, struct cw_client *client, c
                    const struct cw_rpc_message *message)
 {
     (void)cw_view_refresh(controller); /* another controller may just have written: a site, a group */
-    if (method->need == CHANGE && cw_store_fault(controller->store)[0])
+    bool is_rebuild = method->method == cw_serve_store_rebuild; /* for which the store need not be whole */
+    if (method->need == CHANGE && cw_store_fault(controller->store)[0] && !is_rebuild)
         return cw_fail(message, cw_store_fault(controller->store));
-    if (method->need == CHANGE && !controller->is_store_begun)
+    if (method->need == CHANGE && controller->store_behind[0] && !is_rebuild)
+        return cw_refuse(message, controller->store_behind);
+    if (method->need == CHANGE && !controller->is_store_begun && !is_rebuild)
         return cw_answer(message, 1, "the store %s has not answered yet since this controller started: %s",
                          controller->store_name, cw_store_trouble(controller->store));
     return method->method ? method->method(controller, message)

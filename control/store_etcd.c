@@ -11,6 +11,7 @@
  *     authority/ID          epoch, reign, holder, set, fence; and how often it was changed
  *     requests/ID           who asks the holder to let go
  *     lease/SITE            the lease counter
+ *     rebuilding            stands while rows are put back (store_etcd_rebuild.c); meta/rebuilt counts that
  *     held/SITE             moves with every change of an authority that the site has, had or gets
  *
  * A renewal has to compare all groups of a node, and a transaction has room for few: it compares held/SITE
@@ -27,6 +28,7 @@
 #include "base/assert.h"
 #include "base/numbers.h"
 #include "control/etcd_format.h"
+#include "control/rebuild.h"
 
 #define FORMAT      1
 #define RENEW_MS    1500u /* patience, and never more than half a lease */
@@ -271,8 +273,8 @@ static enum cw_status swap(struct cw_draft *draft, uint32_t group, const struct 
     const json_t *row = cw_draft_get(draft, cw_key_group(key, "authority", group));
     if (!row)
         return CW_NOT_FOUND;
-    if (!cw_row_to_authority(row, &now, &moves))
-        return CW_IO;
+    if (!cw_row_to_authority(row, &now, &moves) || cw_draft_get(draft, CW_REBUILD_MARK))
+        return CW_IO; /* while rows are put back, nothing follows from them */
     if (!cw_authority_equal(&now, expected))
         return CW_STALE;
     if (counter && now.holder[0] &&

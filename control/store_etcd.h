@@ -50,6 +50,9 @@ bool cw_etcd_change_next(struct cw_etcd_store *store, struct cw_etcd_change *cha
 /* What a change of authority over a group does to the leases that stand on it: see cw_store_renew there. */
 void cw_etcd_touch_holder(struct cw_draft *draft, const char *holder);
 
+/* The rows of a draft as a view; false: one is malformed, said on stderr. */
+bool cw_etcd_load_rows(const struct cw_draft *draft, struct cw_store_view *view);
+
 /* Operations that are in store_etcd_wanted.c. */
 enum cw_status cw_etcd_load(struct cw_store *base, struct cw_store_view *view);
 enum cw_status cw_etcd_site_put(struct cw_store *base, const struct cw_store_site *site);

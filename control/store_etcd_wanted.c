@@ -402,7 +402,7 @@ static int by_id(const void *a, const void *b)
     return left->id < right->id ? -1 : left->id > right->id ? 1 : strcmp(left->name, right->name);
 }
 
-static bool load_all(const struct cw_draft *draft, struct cw_store_view *view)
+bool cw_etcd_load_rows(const struct cw_draft *draft, struct cw_store_view *view)
 {
     view->site_count = view->group_count = view->volume_count = view->place_count = view->attachment_count =
         0;
@@ -426,7 +426,7 @@ enum cw_status cw_etcd_load(struct cw_store *base, struct cw_store_view *view)
     struct cw_draft draft = {0};
     uint64_t version = cw_mirror_version(store->mirror); /* before: then at most it is loaded once more */
     enum cw_status status = cw_mirror_snapshot(store->mirror, &draft);
-    if (status == CW_OK && !load_all(&draft, store->loading))
+    if (status == CW_OK && !cw_etcd_load_rows(&draft, store->loading))
         status = CW_IO;
     cw_draft_free(&draft);
     if (status != CW_OK)

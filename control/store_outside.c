@@ -287,6 +287,11 @@ uint64_t cw_outside_permitted(struct cw_store *base, uint32_t group)
     return entry && entry->state == PERMITTED ? entry->epoch : 0;
 }
 
+struct cw_store *cw_outside_inner(struct cw_store *base)
+{
+    return base->ops == &ops ? of(base)->inner : base;
+}
+
 bool cw_outside_is_held(struct cw_store *base, uint32_t group)
 {
     return base->ops == &ops && find_held(of(base), group) != NULL;

@@ -52,6 +52,8 @@ enum cw_status cw_outside_permit(struct cw_store *store, uint32_t group, uint64_
 void cw_outside_withdraw(struct cw_store *store, uint32_t group);
 /* In which epoch the group may be claimed; 0: not permitted, or claimed already. */
 uint64_t cw_outside_permitted(struct cw_store *store, uint32_t group);
+/* The store inside of it; of any other, itself. */
+struct cw_store *cw_outside_inner(struct cw_store *store);
 bool cw_outside_is_held(struct cw_store *store, uint32_t group);
 /* Of tokens that were used here, borrowed. */
 const struct cw_token_mark *cw_outside_used(struct cw_store *store, uint32_t *count);

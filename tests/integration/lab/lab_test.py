@@ -46,6 +46,7 @@ MODULES = (
     "sites",
     "slow",
     "space",
+    "rebuild",
     "store_loss",
     "tls",
     "traces",

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * This site's copy of the store's rows, DIRECTORY/store-copy.json: for the day on which etcd is lost for
+ * good, or is put back to an older copy (rebuild.h). It follows the store, at most once a second; and before
+ * the engine is told that the store took an epoch or a set of ours, it is in the file: so what an engine has
+ * ever answered under stands in the copy of its own site.
+ *
+ * A store that is older than the copy is not worked with. Groups and volumes are then attached as the copy
+ * has them, so that superblocks are read and `status` shows them; nobody opens, nothing is written to the
+ * store.
+ *
+ * The embedded store has no copy: it is a file beside this one.
+ */
+#include "control/store_copy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/controller.h"
+#include "control/rebuild.h"
+#include "control/store_etcd_rebuild.h"
+#include "control/store_rows.h"
+
+#define SAVE_NS (1 * CW_SECOND)
+
+static bool is_kept(const struct cw_controller *controller)
+{
+    return controller->config.etcd.count > 0;
+}
+
+static void file_of(const struct cw_controller *controller, const char *ending, char *path, size_t size)
+{
+    snprintf(path, size, "%s/store-copy.json%s", controller->config.directory, ending);
+}
+
+static bool write_file(const struct cw_controller *controller, const json_t *copy)
+{
+    char fresh[CW_CONFIG_PATH_SIZE + 32], file[CW_CONFIG_PATH_SIZE + 32];
+    file_of(controller, ".part", fresh, sizeof fresh);
+    file_of(controller, "", file, sizeof file);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool ok = fd >= 0 && json_dumpfd(copy, fd, JSON_COMPACT | JSON_SORT_KEYS) == 0 && fsync(fd) == 0;
+    ok = fd >= 0 && close(fd) == 0 && ok && rename(fresh, file) == 0;
+    int directory = ok ? open(controller->config.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    ok = ok && directory >= 0 && fsync(directory) == 0;
+    if (directory >= 0)
+        close(directory);
+    if (!ok)
+        fprintf(stderr, "%s: %s\n", file, strerror(errno));
+    return ok;
+}
+
+/* One that cannot be written is taken away: none is better than one of before. */
+static bool save(struct cw_controller *controller, json_t *copy)
+{
+    char file[CW_CONFIG_PATH_SIZE + 32];
+    file_of(controller, "", file, sizeof file);
+    bool ok = write_file(controller, copy);
+    if (ok != controller->is_copy_good)
+        cw_event(controller, ok ? 0 : 2, "",
+                 ok ? "the copy of the store in %s is written again"
+                    : "the copy of the store in %s cannot be written: what this site "
+                      "knows of it does not outlive the store",
+                 file);
+    controller->is_copy_good = ok;
+    json_decref(controller->store_copy);
+    controller->store_copy = copy;
+    return ok || unlink(file) == 0 || errno == ENOENT;
+}
+
+static json_t *make(const struct cw_controller *controller, json_t *rows, uint64_t revision)
+{
+    return json_pack("{s:i,s:s,s:I,s:I,s:o}", "format", 1, "site", controller->config.site, "revision",
+                     (json_int_t)revision, "saved_seconds", (json_int_t)time(NULL), "rows", rows);
+}
+
+void cw_store_copy_start(struct cw_controller *controller)
+{
+    char file[CW_CONFIG_PATH_SIZE + 32];
+    json_error_t error;
+    controller->is_copy_good = true;
+    if (!is_kept(controller))
+        return;
+    file_of(controller, "", file, sizeof file);
+    json_t *copy = json_load_file(file, JSON_REJECT_DUPLICATES, &error);
+    if (copy && cw_json_u64(copy, "format", 0) == 1 && json_is_object(json_object_get(copy, "rows"))) {
+        controller->store_copy = copy;
+        return;
+    }
+    if (access(file, F_OK) == 0)
+        fprintf(stderr, "%s is no copy of a store, and is not used: %s\n", file, error.text);
+    json_decref(copy);
+}
+
+void cw_store_copy_stop(struct cw_controller *controller)
+{
+    json_decref(controller->store_copy);
+    controller->store_copy = NULL;
+}
+
+/* What operators' tokens promoted here is the group's row, whatever the store has. */
+static void put_held_outside(const struct cw_controller *controller, json_t *rows)
+{
+    char key[CW_ROW_KEY_SIZE];
+    for (uint32_t i = 0; i < controller->view->group_count; i++) {
+        const struct cw_store_group *group = &controller->view->groups[i];
+        if (!cw_outside_is_held(controller->store, group->id))
+            continue;
+        cw_key_group(key, "authority", group->id);
+        uint64_t moves = cw_json_u64(json_object_get(rows, key), "moves", 0);
+        json_object_set_new(rows, key, cw_row_from_authority(&group->authority, moves));
+    }
+}
+
+void cw_store_copy_look(struct cw_controller *controller)
+{
+    uint64_t revision = 0, version = controller->view->version;
+    json_t *rows = NULL;
+    if (!is_kept(controller) || !controller->is_store_begun || controller->is_fault_told ||
+        version == controller->copy_version || controller->now_ns < controller->copy_due_ns ||
+        cw_etcd_rows(cw_outside_inner(controller->store), &rows, &revision) != CW_OK)
+        return;
+    put_held_outside(controller, rows);
+    controller->copy_version = version;
+    controller->copy_due_ns = controller->now_ns + SAVE_NS;
+    if (json_equal(rows, json_object_get(controller->store_copy, "rows")))
+        json_decref(rows);
+    else
+        (void)save(controller, make(controller, rows, revision));
+}
+
+bool cw_store_copy_authority(struct cw_controller *controller, uint32_t group,
+                             const struct cw_authority *next)
+{
+    char key[CW_ROW_KEY_SIZE];
+    json_t *rows = NULL;
+    uint64_t revision = 0;
+    if (!is_kept(controller))
+        return true;
+    if (cw_etcd_rows(cw_outside_inner(controller->store), &rows, &revision) != CW_OK)
+        return false;
+    put_held_outside(controller, rows);
+    cw_key_group(key, "authority", group);
+    struct cw_authority now = {0};
+    uint64_t moves = 0;
+    bool is_there = cw_row_to_authority(json_object_get(rows, key), &now, &moves);
+    if (!is_there || !cw_authority_equal(&now, next)) /* the watch has not told of it yet */
+        json_object_set_new(rows, key, cw_row_from_authority(next, moves + 1));
+    return save(controller, make(controller, rows, revision));
+}
+
+/* ---------------------------------------------------------------- at the beginning */
+
+bool cw_store_copy_is_ahead(struct cw_controller *controller)
+{
+    json_t *rows = NULL;
+    uint64_t revision = 0;
+    struct cw_store *etcd = is_kept(controller) ? cw_outside_inner(controller->store) : NULL;
+    const json_t *copy = json_object_get(controller->store_copy, "rows");
+    char why[sizeof controller->store_behind] = "";
+    if (!etcd || cw_etcd_rows(etcd, &rows, &revision) != CW_OK)
+        return false;
+    bool is_ahead = cw_rebuild_is_behind(copy, rows, why, sizeof why);
+    json_decref(rows);
+    if (is_ahead && !controller->store_behind[0])
+        cw_event(controller, 2, "", "%s", why);
+    if (is_ahead && !controller->is_view_copied && copy &&
+        cw_etcd_view(etcd, copy, controller->view) == CW_OK)
+        controller->is_view_copied = true;
+    if (!is_ahead && controller->is_view_copied)
+        controller->view->version = 0; /* the store's own again */
+    controller->is_view_copied = is_ahead && controller->is_view_copied;
+    memcpy(controller->store_behind, why, sizeof why);
+    if (!is_ahead)
+        controller->store_behind[0] = 0;
+    return is_ahead;
+}
+
+/* ---------------------------------------------------------------- told to others */
+
+/* Is it at this site; or else at one that this site has a link to? */
+static bool is_here(const struct cw_controller *controller, uint32_t group, bool *is_near)
+{
+    char key[CW_ROW_KEY_SIZE];
+    struct cw_store_group found;
+    const json_t *rows = json_object_get(controller->store_copy, "rows");
+    *is_near = false;
+    if (!cw_row_to_group(json_object_get(rows, cw_key_group(key, "groups", group)), &found))
+        return false;
+    for (uint32_t i = 0; i < controller->config.site_count; i++)
+        *is_near = *is_near || cw_group_has_site(&found, controller->config.sites[i].name);
+    return cw_group_has_site(&found, controller->config.site);
+}
+
+/* Of which group a row is by its key; 0: of none. */
+static uint32_t group_of(const char *key)
+{
+    static const char *const kinds[] = {"groups/", "authority/", "volumes/", "places/", "attachments/"};
+    for (size_t i = 0; i < CW_COUNT_OF(kinds); i++) {
+        if (strncmp(key, kinds[i], strlen(kinds[i])) == 0)
+            return (uint32_t)strtoul(key + strlen(kinds[i]), NULL, 10);
+    }
+    return 0;
+}
+
+json_t *cw_store_copy_facts(const struct cw_controller *controller)
+{
+    const char *key;
+    json_t *value;
+    if (controller->is_store_begun && !controller->is_fault_told)
+        return json_null(); /* what it has is in the store */
+    json_t *rows = json_object();
+    json_object_foreach(json_object_get(controller->store_copy, "rows"), key, value)
+    {
+        uint32_t group = group_of(key);
+        bool is_common = strncmp(key, "sites/", 6) == 0 || strncmp(key, "meta/", 5) == 0, is_near = false;
+        bool is_head = strncmp(key, "groups/", 7) == 0 || strncmp(key, "authority/", 10) == 0;
+        if (is_common || (group != 0 && (is_here(controller, group, &is_near) || (is_near && is_head))))
+            json_object_set(rows, key, value);
+    }
+    return json_pack("{s:I,s:o}", "revision", (json_int_t)cw_json_u64(controller->store_copy, "revision", 0),
+                     "rows", rows);
+}

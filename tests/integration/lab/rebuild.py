@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""etcd is lost for good, or put back to an older copy, and rebuilt from what the sites have. Imported by lab_test.py."""
+import json
+import os
+import shutil
+import signal
+import threading
+
+import load
+from hostile import goes_on
+from lab import Lab, expect, group, has_etcd
+from store_loss import covered
+
+WITNESS = "central"
+SITES = ("east", "west", WITNESS)
+
+
+def kill(lab, program, sites=SITES):
+    for site in sites:
+        pid = lab.pids(site).get(program)
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+    lab.wait(f"{program} is gone", lambda: not any(program in lab.pids(s) for s in sites))
+
+
+def member_directory(lab, site):
+    with open(f"{lab.dir}/lab/{site}/etcd.yaml") as f:
+        return next(line.split(": ", 1)[1].strip().strip('"') for line in f if line.startswith("data-dir"))
+
+
+def wipe_etcd(lab):
+    kill(lab, "etcd")
+    for site in SITES:
+        shutil.rmtree(member_directory(lab, site))
+
+
+def start_all(lab):
+    """All at once: a member alone waits for a quorum."""
+    starts = [threading.Thread(target=lab.run, args=("lab", "start", site)) for site in SITES]
+    for start in starts:
+        start.start()
+    for start in starts:
+        start.join()
+
+
+def shown(lab, site):
+    p = lab.try_run("--site", site, "store", "show", "--json")
+    return json.loads(p.stdout) if p.stdout else {}
+
+
+def remember(lab, sites=SITES):
+    """Every controller's copy has the set as it is."""
+    def check():
+        for site in sites:
+            with open(f"{lab.dir}/lab/{site}/store-copy.json") as f:
+                rows = json.load(f)["rows"]
+            row = next(v for k, v in rows.items() if k.startswith("authority/"))
+            if len(row["members"]) != 2:
+                return False
+        return True
+    lab.wait("every site has a copy of the store", check)
+
+
+def test_etcd_lost_for_good(build):
+    """All three members lose everything under a running load; nobody opens; rebuilt, the group goes on as it was."""
+    if not has_etcd():
+        return "SKIP: no etcd"
+    with Lab(build, witness=WITNESS) as lab:
+        group(lab, "db", volumes=(("a", "16M"),))
+        remember(lab)
+        before = lab.group("db", "east")
+        w = load.Writer(91).connect([lab.uri("db", "a", "east")])
+        w.start()
+        goes_on(lab, w, "writes")
+        wipe_etcd(lab)
+        lab.wait("east goes on by grants", lambda: covered(lab) == "grants")
+        kill(lab, "causeway-control")
+        start_all(lab)
+        for site in SITES:
+            lab.wait(f"{site} does not work with the empty store",
+                     lambda s=site: "causeway store rebuild" in shown(lab, s).get("why_not", ""))
+        goes_on(lab, w, "writes go on")
+        p = lab.try_run("--site", "west", "promote", "db", "--site", "west", "--accept-loss")
+        expect(p.returncode == 3 and "store rebuild" in p.stderr, f"a promotion: {p.returncode} {p.stderr}")
+        p = lab.try_run("status")
+        expect("causeway store rebuild" in p.stdout, p.stdout)
+        # A site that does not answer may know better: refused, and nothing is written.
+        kill(lab, "causeway-control", ["west"])
+        lab.wait("refused without west", lambda: "of west does not answer" in
+                 lab.try_run("--site", "east", "store", "rebuild", "--dry-run").stderr)
+        expect(lab.try_run("--site", "east", "store", "rebuild").returncode == 3, "with exit 3")
+        lab.try_run("lab", "start", "west")
+        plan = lab.wait("all have answered", lambda: json.loads(
+            lab.run("--site", WITNESS, "store", "rebuild", "--dry-run", "--json")))
+        expect(not plan["written"] and [(g["name"], g["kind"], g["holder"], g["epoch"]) for g in plan["groups"]] ==
+               [("db", "held", "east", before["epoch"])], f"{plan}")
+        lab.run("--site", WITNESS, "store", "rebuild", "--reason", "etcd burnt")
+        lab.wait("the store renews again", lambda: covered(lab) == "store")
+        for site in SITES:
+            lab.wait_health("db", "protected", site=site)
+        expect(lab.group("db", "east")["epoch"] == before["epoch"], "the reign went on")
+        goes_on(lab, w, "writes go on")
+        w.stop()
+        expect(w.error is None, f"the writer never noticed: {w.error}")
+        lab.run("switchover", "db", "--site", "west")
+        load.check(w, [lab.uri("db", "a", "west")], w.acknowledged)
+        p = lab.try_run("--site", "east", "store", "rebuild")
+        expect(p.returncode == 3 and "not empty" in p.stderr, f"a store that is whole: {p.returncode} {p.stderr}")
+        return f"{w.acknowledged} operations"
