@@ -39,11 +39,11 @@ static json_t *show_group(const struct cw_survival_facts *facts, const struct cw
 {
     char words[CW_SURVIVAL_WORDS], command[160];
     bool is_taken = fate->fate == CW_FATE_TAKEN || fate->fate == CW_FATE_TAKEN_LOSS;
-    return json_pack("{s:s,s:s,s:b,s:s,s:b,s:s,s:s}", "group", group->name, "verdict",
+    return json_pack("{s:s,s:s,s:b,s:s,s:b,s:b,s:s,s:s}", "group", group->name, "verdict",
                      cw_survival_level_name(fate->level), "survivable", cw_survival_is_good(fate->level),
                      "taken_by", is_taken ? facts->sites[fate->site].name : "", "automatic",
-                     is_taken && fate->level == CW_SURVIVES, "words",
-                     cw_survival_say_group(facts, group, fate, words, sizeof words), "command",
+                     is_taken && fate->level == CW_SURVIVES, "by_grants", fate->fate == CW_FATE_BY_GRANTS,
+                     "words", cw_survival_say_group(facts, group, fate, words, sizeof words), "command",
                      cw_survival_say_command(facts, group, fate, command, sizeof command));
 }
 

@@ -250,6 +250,20 @@ static void learn_replica(const struct cw_controller *controller, const struct c
     replica->with_loss = cw_decide_candidate(&group->authority, &candidate);
 }
 
+/* By what the engines say of themselves: of the primary's it must be known. */
+static bool has_grants(const struct cw_controller *controller, const struct cw_store_group *group)
+{
+    bool is_known = false;
+    for (uint32_t i = 0; i < group->site_count; i++) {
+        const json_t *engine = cw_facts_group(controller, group->sites[i], group->id);
+        const char *policy = cw_json_text(json_object_get(engine, "lease"), "on_store_loss", "");
+        if (policy[0] && strcmp(policy, "peer-grants") != 0)
+            return false;
+        is_known = is_known || (policy[0] && strcmp(group->sites[i], group->authority.holder) == 0);
+    }
+    return is_known;
+}
+
 static void learn_group(const struct cw_controller *controller, struct cw_survey *survey, uint32_t index)
 {
     const struct cw_store_group *group = &controller->view->groups[index];
@@ -267,6 +281,7 @@ static void learn_group(const struct cw_controller *controller, struct cw_survey
         .max_loss_seconds = (double)group->max_loss_ms / 1e3,
         .is_automatic = group->is_automatic,
         .max_loss_bytes = group->max_loss_bytes ? group->max_loss_bytes : UINT64_MAX};
+    learnt->has_grants = has_grants(controller, group);
     for (uint32_t i = 0; i < group->site_count; i++) {
         int site = site_index(survey, group->sites[i]);
         if (site != CW_SURVIVAL_NOWHERE && site != learnt->holder)

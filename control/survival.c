@@ -156,6 +156,21 @@ static struct cw_survival_group_fate judge_rest(const struct cw_survival_facts *
     return fate_of(CW_SURVIVES, CW_FATE_GOES_ON, group->holder, CW_SURVIVAL_NOWHERE);
 }
 
+/* Without the store a primary goes on while every other site of its group grants it (or, with freeze, not at
+ * all). *missing: one that does not; CW_SURVIVAL_NOWHERE: there is none. */
+static bool goes_on_by_grants(const struct cw_survival_facts *facts, const struct cw_survival_loss *loss,
+                              const struct cw_survival_group *group, int *missing)
+{
+    *missing = CW_SURVIVAL_NOWHERE;
+    for (uint32_t i = 0; group->has_grants && i < group->replica_count; i++) {
+        const struct cw_survival_site *site = &facts->sites[group->replicas[i].site];
+        bool grants = cw_survival_is_heard(site) && site->is_engine_alive && group->replicas[i].is_told;
+        if (cw_survival_is_lost(loss, group->replicas[i].site) || !grants)
+            *missing = group->replicas[i].site;
+    }
+    return group->has_grants && group->replica_count > 0 && *missing == CW_SURVIVAL_NOWHERE;
+}
+
 struct cw_survival_group_fate cw_survival_of_group(const struct cw_survival_facts *facts,
                                                    const struct cw_survival_loss *loss,
                                                    const struct cw_survival_votes *votes,
@@ -172,9 +187,12 @@ struct cw_survival_group_fate cw_survival_of_group(const struct cw_survival_fact
         return fate_of(CW_SURVIVAL_UNKNOWN, CW_FATE_SILENT, group->holder, CW_SURVIVAL_NOWHERE);
     if (!is_holder_lost && group->health >= CW_HEALTH_FROZEN)
         return fate_of(CW_SURVIVES_NOT, CW_FATE_ALREADY, group->holder, CW_SURVIVAL_NOWHERE);
-    if (votes->level >= CW_SURVIVAL_UNKNOWN && votes->level >= fate.level)
-        return fate_of(votes->level, CW_FATE_NO_VOTES, CW_SURVIVAL_NOWHERE, fate.replica);
-    return fate;
+    if (votes->level < CW_SURVIVAL_UNKNOWN || votes->level < fate.level)
+        return fate;
+    int missing = CW_SURVIVAL_NOWHERE;
+    if (!is_holder_lost && goes_on_by_grants(facts, loss, group, &missing))
+        return fate_of(CW_SURVIVES, CW_FATE_BY_GRANTS, group->holder, CW_SURVIVAL_NOWHERE);
+    return fate_of(votes->level, CW_FATE_NO_VOTES, missing, fate.replica);
 }
 
 /* ---------------------------------------------------------------- all of it */
@@ -214,10 +232,11 @@ struct cw_survival_verdict cw_survival_judge(const struct cw_survival_facts *fac
     if (facts->store_silent_seconds > 0)
         verdict.level = worse(verdict.level, CW_SURVIVAL_UNKNOWN);
     for (int i = 0; i < facts->group_count; i++) {
-        enum cw_survival_level level =
-            cw_survival_of_group(facts, loss, &verdict.votes, &facts->groups[i]).level;
-        verdict.by_level[level]++;
-        verdict.level = worse(verdict.level, level);
+        struct cw_survival_group_fate fate =
+            cw_survival_of_group(facts, loss, &verdict.votes, &facts->groups[i]);
+        verdict.by_level[fate.level]++;
+        verdict.by_grants += fate.fate == CW_FATE_BY_GRANTS;
+        verdict.level = worse(verdict.level, fate.level);
     }
     return verdict;
 }

@@ -23,9 +23,10 @@
 
 #define CW_SURVIVAL_STALE_SECONDS 5.0
 #define CW_SURVIVAL_VOTES_SECONDS 10.0 /* the same of etcd's members, who are asked less often */
-#define CW_SURVIVAL_AFTER_SECONDS 3.0  /* what burned may have answered that long after its site's last word \
-                                        */
-#define CW_SURVIVAL_ENDING_DAYS 14.0   /* a certificate that ends sooner is told of */
+#define CW_SURVIVAL_AFTER_SECONDS                                                                            \
+    3.0                              /* what burned may have answered that long after its site's last word   \
+                                      */
+#define CW_SURVIVAL_ENDING_DAYS 14.0 /* a certificate that ends sooner is told of */
 #define CW_SURVIVAL_NOWHERE     (-1)
 #define CW_SURVIVAL_WORDS       640u
 
@@ -82,6 +83,7 @@ struct cw_survival_group {
     const char *reason; /* of its health */
     uint32_t min_in_sync;
     bool is_automatic; /* failover=automatic */
+    bool has_grants; /* on_store_loss is peer-grants at every site of it that says so, and its primary does */
     double max_loss_seconds;
     uint64_t max_loss_bytes; /* UINT64_MAX: of any size */
     uint32_t replica_count;
@@ -112,6 +114,7 @@ struct cw_survival_votes {
 
 enum cw_survival_fate {
     CW_FATE_GOES_ON = 0, /* its primary is not touched */
+    CW_FATE_BY_GRANTS,   /* so, though votes lack: while each of its sites grants it; roles cannot change */
     CW_FATE_UNPROTECTED, /* so, but no replica is left that has everything */
     CW_FATE_HELD,        /* so, but min_in_sync holds its writes */
     CW_FATE_TAKEN,       /* site takes it; nothing is lost */
@@ -129,7 +132,8 @@ enum cw_survival_fate {
 struct cw_survival_group_fate {
     enum cw_survival_level level;
     enum cw_survival_fate fate;
-    int site;    /* who takes it, or whom it hangs on; CW_SURVIVAL_NOWHERE: nobody */
+    int site;    /* who takes it, or whom it hangs on (NO_VOTES: whose grant is missing); CW_SURVIVAL_NOWHERE:
+                    nobody */
     int replica; /* its index in the group's; or CW_SURVIVAL_NOWHERE */
 };
 
@@ -141,6 +145,7 @@ struct cw_survival_verdict {
     int certificate_site; /* whose ends soonest, of those that are left; CW_SURVIVAL_NOWHERE: none soon */
     enum cw_survival_level certificates;
     int by_level[CW_SURVIVAL_LEVELS]; /* groups */
+    int by_grants;                    /* of those */
 };
 
 struct cw_survival_votes cw_survival_count(const struct cw_survival_facts *facts,

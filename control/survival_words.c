@@ -183,6 +183,25 @@ static const char *say_loss(const struct cw_survival_facts *facts, const struct 
                site_name(facts, fate->site), lag, group->max_loss_seconds);
 }
 
+/* Who is primary now stays it for a lease, if it does not burn: why not for longer? */
+static const char *say_no_votes(const struct cw_survival_facts *facts, const struct cw_survival_group *group,
+                                const struct cw_survival_group_fate *fate, char *text, size_t size)
+{
+    char why[2 * CW_NAME_SIZE + 64] = "";
+    bool is_there = fate->replica == CW_SURVIVAL_NOWHERE;
+    if (fate->level == CW_SURVIVAL_UNKNOWN)
+        return say(text, size, "%s: whether enough votes would be left to hold or promote it is not known",
+                   group->name);
+    if (is_there && fate->site != CW_SURVIVAL_NOWHERE)
+        snprintf(why, sizeof why, "; to go on without them it needs a grant of %s",
+                 site_name(facts, fate->site));
+    else if (is_there && !group->has_grants)
+        snprintf(why, sizeof why, "; with on_store_loss: freeze it does not go on without them");
+    return say(text, size,
+               "%s stops%s: nobody may hold it any more, and nobody may promote it, for lack of votes%s",
+               group->name, is_there ? " within a lease" : "", why);
+}
+
 const char *cw_survival_say_group(const struct cw_survival_facts *facts,
                                   const struct cw_survival_group *group,
                                   const struct cw_survival_group_fate *fate, char *text, size_t size)
@@ -214,14 +233,13 @@ const char *cw_survival_say_group(const struct cw_survival_facts *facts,
     case CW_FATE_ALREADY:
         return say(text, size, "%s is %s already now: %s", group->name, cw_health_name(group->health),
                    group->reason);
-    case CW_FATE_NO_VOTES:
-        if (fate->level == CW_SURVIVAL_UNKNOWN)
-            return say(text, size,
-                       "%s: whether enough votes would be left to hold or promote it is not known",
-                       group->name);
+    case CW_FATE_BY_GRANTS:
         return say(text, size,
-                   "%s stops%s: nobody may hold it any more, and nobody may promote it, for lack of votes",
-                   group->name, fate->replica == CW_SURVIVAL_NOWHERE ? " within a lease" : "");
+                   "%s goes on at %s: without a majority of votes by grants, while every one of its sites "
+                   "lives; its roles and its in-sync set cannot change before it is back",
+                   group->name, site);
+    case CW_FATE_NO_VOTES:
+        return say_no_votes(facts, group, fate, text, size);
     case CW_FATE_GONE:
         break;
     }
@@ -284,7 +302,7 @@ const char *cw_survival_say_verdict(const struct cw_survival_facts *facts,
                                     const struct cw_survival_loss *loss,
                                     const struct cw_survival_verdict *verdict, char *text, size_t size)
 {
-    char lost[2 * CW_NAME_SIZE + 8];
+    char lost[2 * CW_NAME_SIZE + 8], grants[96] = "";
     int hard = verdict->by_level[CW_SURVIVES_NOT], doubtful = verdict->by_level[CW_SURVIVAL_UNKNOWN],
         by_hand = verdict->by_level[CW_SURVIVES_BY_HAND];
     text[0] = 0;
@@ -292,11 +310,16 @@ const char *cw_survival_say_verdict(const struct cw_survival_facts *facts,
         return say(text, size,
                    "all votes and the only controller are at %s: nobody is left who could promote anything",
                    loss_name(facts, loss, lost, sizeof lost));
+    if (verdict->by_grants > 0)
+        snprintf(grants, sizeof grants, "; %d group%s go%s on by grants, while each of %s sites lives",
+                 verdict->by_grants, s_of(verdict->by_grants), verdict->by_grants == 1 ? "es" : "",
+                 verdict->by_grants == 1 ? "its" : "their");
     if (verdict->votes.level == CW_SURVIVES_NOT && verdict->votes.burned == verdict->votes.all)
-        return say(text, size, "all votes are at %s: nobody is left who could promote anything",
-                   loss_name(facts, loss, lost, sizeof lost));
+        return say(text, size, "all votes are at %s: nobody is left who could promote anything%s",
+                   loss_name(facts, loss, lost, sizeof lost), grants);
     if (verdict->votes.level == CW_SURVIVES_NOT)
-        return say(text, size, "no majority of votes is left: nobody is left who could promote anything");
+        return say(text, size, "no majority of votes is left: nobody is left who could promote anything%s",
+                   grants);
     if (hard > 0)
         return say(text, size, "%d group%s would be lost or stand still", hard, s_of(hard));
     if (verdict->controllers_left == 0)

@@ -162,8 +162,9 @@ static void outage_of_2022(void **state)
     assert_int_equal(level_of(world, EAST, -1), CW_SURVIVES_NOT);
     assert_said(all_words(world, EAST, -1),
                 "not survivable: all votes are at east: nobody is left who could promote anything");
-    assert_said(all_words(world, EAST, -1), "all 3 votes are at east: with them burns the authority to promote "
-                                            "anything anywhere, whatever is left elsewhere");
+    assert_said(all_words(world, EAST, -1),
+                "all 3 votes are at east: with them burns the authority to promote "
+                "anything anywhere, whatever is left elsewhere");
     assert_said(all_words(world, EAST, -1),
                 "db stops: nobody may hold it any more, and nobody may promote it");
     /* the only controllers that could command anything, too */
@@ -188,6 +189,47 @@ static void votes_in_one_site(void **state)
     assert_said(all_words(world, EAST, -1), "1 of 3 votes are left (west): no majority");
     assert_said(all_words(world, EAST, -1),
                 "no majority of votes is left: nobody is left who could promote anything");
+}
+
+/* What has its primary and all who must grant it goes on without votes; nothing of it can change. */
+static void without_votes_by_grants(void **state)
+{
+    struct world *world = healthy();
+    world->votes[0].site = world->votes[1].site = LEMON;
+    assert_said(all_words(world, LEMON, -1),
+                "db stops within a lease: nobody may hold it any more, and nobody may "
+                "promote it, for lack of votes; with on_store_loss: freeze it does "
+                "not go on without them []");
+    world->groups[0].has_grants = true;
+    assert_int_equal(level_of(world, LEMON, -1), CW_SURVIVES_NOT); /* of mail, and nobody can promote */
+    assert_said(
+        all_words(world, LEMON, -1),
+        "db goes on at east: without a majority of votes by grants, while every one of its sites lives; "
+        "its roles and its in-sync set cannot change before it is back []");
+    assert_said(all_words(world, LEMON, -1),
+                "nobody is left who could promote anything; 1 group goes on by grants, "
+                "while each of its sites lives");
+    world->groups[1].has_grants = true;
+    assert_said(all_words(world, LEMON, -1), "2 groups go on by grants, while each of their sites lives");
+    assert_int_equal(level_of(world, LEMON, -1), CW_SURVIVES_NOT); /* still: nobody could move them */
+    /* one of those that would have to grant it is not there */
+    world->votes[0].site = world->votes[1].site = WEST;
+    assert_said(all_words(world, WEST, -1),
+                "db stops within a lease: nobody may hold it any more, and nobody may "
+                "promote it, for lack of votes; to go on without them it needs a grant "
+                "of west []");
+    assert_said(all_words(world, WEST, -1),
+                "mail stops: nobody may hold it any more, and nobody may promote it, "
+                "for lack of votes []");
+    world->votes[0].site = world->votes[1].site = LEMON;
+    world->sites[WEST].is_engine_alive = false;
+    assert_said(all_words(world, LEMON, -1), "db stops within a lease");
+    /* nobody knows whether they vote: it goes on either way */
+    world = healthy();
+    world->groups[0].has_grants = true;
+    world->facts.votes_age_seconds = -1;
+    assert_int_equal(level_of(world, LEMON, -1), CW_SURVIVAL_UNKNOWN);
+    assert_said(all_words(world, LEMON, -1), "db goes on at east: without");
 }
 
 static void a_vote_is_away(void **state)
@@ -413,6 +455,7 @@ int main(void)
                                        cmocka_unit_test(automatic_is_green),
                                        cmocka_unit_test(outage_of_2022),
                                        cmocka_unit_test(votes_in_one_site),
+                                       cmocka_unit_test(without_votes_by_grants),
                                        cmocka_unit_test(a_vote_is_away),
                                        cmocka_unit_test(a_vote_has_no_place),
                                        cmocka_unit_test(five_votes),
