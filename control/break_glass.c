@@ -298,6 +298,71 @@ struct cw_verdict cw_tokens_judge(const char *const *texts, uint32_t count,
     return verdict;
 }
 
+/* ---------------------------------------------------------------- what speaks against it */
+
+/* One whose controller is heard: what its engine is, and what its own file of tokens has. */
+static struct cw_verdict judge_told(const struct cw_token_sites *facts, const struct cw_token_site *other,
+                                    uint32_t rank)
+{
+    const char *group = facts->group;
+    if (other->held)
+        return no("%s is heard here, and holds %s by tokens itself, in epoch %" PRIu64
+                  ": two would be primary. Leave it there; or stop its engine and controller first, and see "
+                  "that they stay off",
+                  other->name, group, other->held);
+    if (other->is_alive && other->is_primary && other->epoch >= facts->store_epoch)
+        return no(
+            "%s is heard here, and says that it is primary of %s, in epoch %" PRIu64
+            ": it lives, and may go on by grants of the other sites. Leave it there; or stop its engine "
+            "and controller first, and see that they stay off",
+            other->name, group, other->epoch);
+    if (other->is_alive && strcmp(other->name, facts->holder) == 0)
+        return no("%s, which holds %s, is heard here: it lives, and may go on by grants of the other sites. "
+                  "Stop its engine and controller first, and see that they stay off",
+                  other->name, group);
+    if (other->breaking && rank < facts->rank)
+        return no("tokens are about to promote %s for %s as well: two would be primary. Let it end there; if "
+                  "it fails, try again here",
+                  other->name, group);
+    if (other->breaking)
+        return (struct cw_verdict){.answer = CW_ANSWER_LATER};
+    if (other->epoch > facts->own_epoch && !facts->accept_loss)
+        return no("%s is heard here, and has seen epoch %" PRIu64
+                  " of %s, where the engine of %s has %" PRIu64
+                  ": what was written since is missing here. Promote that one: causeway promote %s --site %s "
+                  "--break-glass; or, without those writes: causeway promote %s --site %s --accept-loss "
+                  "--break-glass",
+                  other->name, other->epoch, group, facts->site, facts->own_epoch, group, other->name, group,
+                  facts->site);
+    return (struct cw_verdict){.answer = CW_ANSWER_YES};
+}
+
+struct cw_verdict cw_tokens_judge_sites(const struct cw_token_sites *facts)
+{
+    struct cw_verdict verdict = {.answer = CW_ANSWER_YES};
+    char silent[sizeof verdict.words] = "";
+    CW_ASSERT(facts->count <= CW_SET_MAX);
+    for (uint32_t i = 0; i < facts->count; i++) {
+        const struct cw_token_site *other = &facts->others[i];
+        struct cw_verdict one = {.answer = CW_ANSWER_YES};
+        if (other->is_told)
+            one = judge_told(facts, other, facts->ranks[i]);
+        else
+            add_name(silent, sizeof silent, other->name);
+        if (other->has_path && !other->is_alive && one.answer != CW_ANSWER_NO)
+            one = no("the engine of %s is heard here, and its controller says nothing of it: whether it is "
+                     "primary of %s is not known. Start its controller; or stop its engine, and see that it "
+                     "stays off",
+                     other->name, facts->group);
+        if (one.answer == CW_ANSWER_NO)
+            return one;
+        if (one.answer == CW_ANSWER_LATER)
+            verdict = one;
+    }
+    snprintf(verdict.words, sizeof verdict.words, "%s", silent);
+    return verdict;
+}
+
 uint64_t cw_break_glass_epoch(uint64_t known)
 {
     return ((known >> 32) + 1) << 32;

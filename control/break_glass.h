@@ -80,6 +80,34 @@ struct cw_token_facts {
 struct cw_verdict cw_tokens_judge(const char *const *texts, uint32_t count,
                                   const struct cw_token_facts *facts, struct cw_token_mark *marks);
 
+/* What another site of the group says of it. Its engine's words are those of its last status. */
+struct cw_token_site {
+    const char *name;
+    bool is_told;      /* its controller is heard */
+    bool is_alive;     /* and says that its engine runs */
+    bool has_path;     /* a path leads to its engine */
+    bool is_primary;   /* it serves, or is on its way to: primary, draining, drained, claiming */
+    uint64_t epoch;    /* the latest that its engine knows of */
+    uint64_t breaking; /* tokens let it claim this epoch, and it has not yet; 0: none */
+    uint64_t held;     /* it holds the group by tokens, outside of the store, in this epoch; 0: not */
+};
+
+struct cw_token_sites {
+    const char *group, *site; /* who is to be promoted */
+    const char *holder;       /* as the store last said: it may be long over */
+    uint64_t store_epoch;
+    uint64_t own_epoch; /* the latest that our engine has in its journal */
+    bool accept_loss;
+    uint32_t rank, count;                    /* of ours among the group's sites */
+    struct cw_token_site others[CW_SET_MAX]; /* in the order of the group's sites */
+    uint32_t ranks[CW_SET_MAX];              /* theirs */
+};
+
+/* Does anybody who is heard here speak against it? NO: who, and what to do. LATER: a site that tokens promote
+ * as well is heard, and gives up when it hears of this one. YES: words name the sites of which nothing is
+ * heard, "": of none. */
+struct cw_verdict cw_tokens_judge_sites(const struct cw_token_sites *facts);
+
 /* The epoch of a reign that the store does not give: none that it ever gives by itself, one after the other,
  * comes to this. known: the highest that anybody here knows of. */
 uint64_t cw_break_glass_epoch(uint64_t known);

@@ -60,6 +60,7 @@ void cw_facts_tell(struct cw_controller *controller)
     json_object_set_new(facts, "store_begun",
                         json_boolean(controller->is_store_begun && !controller->is_fault_told));
     json_object_set_new(facts, "store_copy", cw_store_copy_facts(controller));
+    json_object_set_new(facts, "break_glass", cw_break_glass_facts(controller));
     cw_survey_tell(controller, facts);
     json_object_set_new(facts, "losses", cw_failovers_facts(controller));
     /* Where the book is not the store's own file, its taking the facts says nothing of the store; and that an
@@ -171,15 +172,20 @@ bool cw_site_is_witness(const struct cw_controller *controller, const char *site
     return false;
 }
 
+bool cw_site_is_told(const struct cw_controller *controller, const char *site)
+{
+    const struct cw_site_seen *seen = cw_site_seen(controller, site);
+    return seen && seen->changed_ns && controller->now_ns - seen->changed_ns < ALIVE_NS;
+}
+
 /* A witness has no engine: its controller is all there is of it. */
 bool cw_site_is_alive(const struct cw_controller *controller, const char *site)
 {
-    const struct cw_site_seen *seen = cw_site_seen(controller, site);
     bool is_witness = cw_site_is_witness(controller, site);
     if (strcmp(site, controller->config.site) == 0)
         return is_witness || controller->engine.is_registered;
-    return seen && seen->changed_ns && controller->now_ns - seen->changed_ns < ALIVE_NS &&
-           (is_witness || cw_json_bool(seen->facts, "engine_alive", false));
+    return cw_site_is_told(controller, site) &&
+           (is_witness || cw_json_bool(cw_site_seen(controller, site)->facts, "engine_alive", false));
 }
 
 static bool is_self(const struct cw_controller *controller, const char *site)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""No quorum of the store is left: operators' tokens bring the data up, and the old side stays fenced when it returns.
+"""No quorum of the store is left: operators' tokens bring the data up, at one site of those that hear each other, and the
+old side stays fenced when it returns.
 Imported by lab_test.py."""
 import json
 import os
@@ -32,6 +33,7 @@ def make_keys(lab):
     for site in SITES:
         lab.wait(f"the controller of {site} is gone", lambda s=site: "causeway-control" not in lab.pids(s))
         lab.run("lab", "start", site)
+        lab.wait("its store answers", lambda s=site: lab.status(s).get("store_answers"))
 
 
 def refused(lab, words, *args):
@@ -194,6 +196,39 @@ def test_break_glass_cut(build):
         expect(late.acknowledged == before and new.error is None, f"{late.acknowledged} {before} {new.error}")
         load.check(new, uris, new.acknowledged)
         return f"{before} operations before, {new.acknowledged} by tokens"
+
+
+def test_break_glass_second(build):
+    """west was promoted by tokens while east was cut off. The two see each other again, and no quorum answers: the store
+    as east last heard of it still has east as primary. Good tokens for east are refused while west lives, by any word."""
+    if not has_etcd():
+        return "SKIP: no etcd"
+    with Lab(build, link="veth" if may_make_namespaces() else "memif", witness=CENTRAL) as lab:
+        if not lab.can_cut_control():
+            return "SKIP: the control network cannot be cut here"
+        make_keys(lab)
+        group(lab, "db", volumes=(("a", "16M"),))
+        lab.wait_health("db", "protected", site="west")
+        lab.run("lab", "kill", CENTRAL)
+        lab.run("lab", "cut", "east", "west")
+        tokens = ",".join(sign(lab, who, request_of(lab)) for who in ("bob", "carol"))
+        lab.run("promote", "db", "--site", "west", "--break-glass", tokens)
+        os.kill(lab.pids("east")["etcd"], signal.SIGKILL)
+        lab.run("lab", "heal")
+        lab.wait("east follows west", lambda: lab.engine_group("east", "db")["epoch"] == FIRST_OF_TOKENS)
+        expect(lab.engine_group("east", "db")["primary"] == "west", "by its engine's word")
+        told = lab.group("db", "east")
+        expect(told["primary"] == "east" and told["epoch"] < FIRST_OF_TOKENS, f"the store's last word: {told}")
+        group_id = lab.engine_group("east", "db")["group"]
+        request = f"causeway-break-glass-1:prod:{group_id}:db:{FIRST_OF_TOKENS}:east"
+        tokens = ",".join(sign(lab, who, request) for who in ("alice", "carol"))
+        p = lab.try_run("promote", "db", "--site", "east", "--break-glass", tokens)
+        expect(p.returncode == 3 and "west is heard here, and holds db by tokens itself" in p.stderr, p.stdout + p.stderr)
+        os.kill(lab.pids("west")["causeway-control"], signal.SIGKILL)
+        lab.wait("its engine alone speaks against it", lambda: "the engine of west is heard here" in lab.try_run(
+            "promote", "db", "--site", "east", "--break-glass", tokens).stderr)
+        expect(lab.engine_group("east", "db")["role"] == "replica", "nothing has happened")
+        return "one primary"
 
 
 def test_break_glass_own(build):

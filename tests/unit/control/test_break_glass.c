@@ -233,6 +233,108 @@ static void test_epoch(void **state)
     assert_int_equal(cw_break_glass_epoch((2ull << 32) + 5), 3ull << 32);
 }
 
+/* west is to be promoted; the store last said that east holds epoch 3, as does the journal here. */
+static struct cw_token_sites group_of(struct cw_token_site east, struct cw_token_site north)
+{
+    struct cw_token_sites sites = {.group = "db",
+                                   .site = "west",
+                                   .holder = "east",
+                                   .store_epoch = 3,
+                                   .own_epoch = 3,
+                                   .rank = 1,
+                                   .count = 2,
+                                   .ranks = {0, 2}};
+    east.name = "east";
+    north.name = "north";
+    sites.others[0] = east;
+    sites.others[1] = north;
+    return sites;
+}
+
+static struct cw_verdict judge_north(struct cw_token_site north)
+{
+    struct cw_token_sites sites = group_of((struct cw_token_site){.epoch = 3, .is_primary = true}, north);
+    return cw_tokens_judge_sites(&sites);
+}
+
+static void test_nobody_else(void **state)
+{
+    static const struct cw_token_site replica = {.is_told = true, .is_alive = true, .epoch = 3};
+    (void)state;
+    struct cw_verdict verdict = judge_north((struct cw_token_site){.epoch = 3});
+    assert_int_equal(verdict.answer, CW_ANSWER_YES);
+    assert_string_equal(verdict.words, "east, north");
+    verdict = judge_north(replica);
+    assert_int_equal(verdict.answer, CW_ANSWER_YES);
+    assert_string_equal(verdict.words, "east");
+    /* the holder's controller is there, and says that its engine is not */
+    struct cw_token_sites sites =
+        group_of((struct cw_token_site){.is_told = true, .epoch = 3, .is_primary = true}, replica);
+    assert_int_equal(cw_tokens_judge_sites(&sites).answer, CW_ANSWER_YES);
+    sites.others[0].is_alive = true;
+    expect_no(cw_tokens_judge_sites(&sites), "east is heard here, and says that it is primary of db");
+    sites.others[0].is_primary = false;
+    expect_no(cw_tokens_judge_sites(&sites), "east, which holds db, is heard here: it lives");
+}
+
+/* Not the holder that the store last named, but another site. */
+static void test_another_primary(void **state)
+{
+    struct cw_token_site north = {.is_told = true, .is_alive = true, .is_primary = true, .epoch = 1ull << 32};
+    (void)state;
+    expect_no(judge_north(north),
+              "north is heard here, and says that it is primary of db, in epoch 4294967296");
+    north.epoch = 3;
+    expect_no(judge_north(north), "in epoch 3");
+    north.epoch = 2; /* over, as the store knows */
+    assert_int_equal(judge_north(north).answer, CW_ANSWER_YES);
+    /* its controller speaks for what its engine opens again, too */
+    north = (struct cw_token_site){.is_told = true, .epoch = 1ull << 32, .held = 1ull << 32};
+    expect_no(judge_north(north), "north is heard here, and holds db by tokens itself, in epoch 4294967296");
+    /* its engine alone: nobody says what it is */
+    north = (struct cw_token_site){.has_path = true, .epoch = 3};
+    expect_no(judge_north(north), "the engine of north is heard here, and its controller says nothing of it");
+    north.is_told = true;
+    expect_no(judge_north(north), "the engine of north is heard here");
+    north.is_alive = true;
+    assert_int_equal(judge_north(north).answer, CW_ANSWER_YES);
+}
+
+static void test_newer_elsewhere(void **state)
+{
+    const struct cw_token_site north = {.is_told = true, .is_alive = true, .epoch = 4};
+    (void)state;
+    expect_no(judge_north(north),
+              "north is heard here, and has seen epoch 4 of db, where the engine of west has 3");
+    expect_no(judge_north(north), "causeway promote db --site north --break-glass");
+    struct cw_token_sites sites = group_of((struct cw_token_site){.epoch = 3}, north);
+    sites.accept_loss = true;
+    assert_int_equal(cw_tokens_judge_sites(&sites).answer, CW_ANSWER_YES);
+    sites.accept_loss = false;
+    sites.own_epoch = 4;
+    assert_int_equal(cw_tokens_judge_sites(&sites).answer, CW_ANSWER_YES);
+    sites.own_epoch = 3;
+    sites.others[1].is_told = sites.others[1].is_alive = false; /* what it once said does not stop anybody */
+    assert_int_equal(cw_tokens_judge_sites(&sites).answer, CW_ANSWER_YES);
+}
+
+/* Of two at once that hear each other, one gives up, and the other waits for that. */
+static void test_two_at_once(void **state)
+{
+    const struct cw_token_site breaking = {
+        .is_told = true, .is_alive = true, .epoch = 3, .breaking = 1ull << 32};
+    (void)state;
+    assert_int_equal(judge_north(breaking).answer, CW_ANSWER_LATER);
+    struct cw_token_sites sites = group_of(breaking, (struct cw_token_site){.epoch = 3});
+    sites.holder = "south";
+    expect_no(cw_tokens_judge_sites(&sites), "tokens are about to promote east for db as well");
+    sites.others[0].is_told = sites.others[0].is_alive = false;
+    assert_int_equal(cw_tokens_judge_sites(&sites).answer, CW_ANSWER_YES);
+    /* a refusal of another one comes before the wait */
+    sites = group_of((struct cw_token_site){.is_told = true, .is_alive = true, .epoch = 3}, breaking);
+    expect_no(cw_tokens_judge_sites(&sites), "east, which holds db, is heard here");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,7 +342,9 @@ int main(void)
         cmocka_unit_test_setup(test_bound, make), cmocka_unit_test_setup(test_time, make),
         cmocka_unit_test_setup(test_once, make),  cmocka_unit_test_setup(test_each_character, make),
         cmocka_unit_test_setup(test_text, make),  cmocka_unit_test_setup(test_rfc_8032, make),
-        cmocka_unit_test_setup(test_epoch, make),
+        cmocka_unit_test_setup(test_epoch, make), cmocka_unit_test(test_nobody_else),
+        cmocka_unit_test(test_another_primary),   cmocka_unit_test(test_newer_elsewhere),
+        cmocka_unit_test(test_two_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
