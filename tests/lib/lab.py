@@ -214,6 +214,10 @@ class Lab:
         with open(self.dir + "/lab/lab.json") as f:
             return json.load(f)
 
+    def controllers(self):
+        """The sites that have one: all."""
+        return [*self.sites, *([self.witness] if self.witness else [])]
+
     def can_cut_control(self):
         return self.settings().get("namespaces", False) and self.witness is not None
 
@@ -226,17 +230,18 @@ class Lab:
         with open(f"{self.dir}/lab/{site}/etcd.yaml") as f:
             return next(line.split(": ", 1)[1].strip() for line in f if line.startswith("advertise-client-urls"))
 
-    def etcdctl(self, site, *args, timeout=30):
-        """At the member of this site alone; without raising: the caller judges."""
+    def etcdctl(self, site, *args, value=None, timeout=30):
+        """At the member of this site alone; without raising: the caller judges. value: what a put takes."""
         folder = f"{self.dir}/lab/authority/issued/{site}/{site}"
         return subprocess.run([*self.inside(site), "etcdctl", "--endpoints", self.etcd_url(site), "--cacert",
                                f"{folder}/ca-cert.pem", "--cert", f"{folder}/server-cert.pem", "--key",
                                f"{folder}/server-key.pem", "--dial-timeout=1s", "--command-timeout=2s", *args],
-                              env=dict(os.environ, ETCDCTL_API="3"), capture_output=True, text=True, timeout=timeout)
+                              env=dict(os.environ, ETCDCTL_API="3"), input=value, capture_output=True, text=True,
+                              timeout=timeout)
 
     def etcd_leader(self):
         """The site whose member leads, as those that answer say; None: nobody does."""
-        for site in [*self.sites, self.witness]:
+        for site in self.controllers():
             p = self.etcdctl(site, "endpoint", "status", "-w", "json")
             if p.returncode == 0:
                 status = json.loads(p.stdout)[0]["Status"]

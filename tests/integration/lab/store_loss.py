@@ -12,6 +12,7 @@ import time
 import load
 from hostile import goes_on, writer
 from lab import Lab, expect, group
+from witness import Rounds, stale_refused, stopped
 
 LEASE = 5
 
@@ -28,13 +29,17 @@ def locked_store(lab):
         store.close()
 
 
-def covered(lab, site="east"):
-    """By the engine's own word: its controller may be gone."""
+def by_its_socket(lab, site):
+    """The group, by the engine's own word: its controller may be gone."""
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(60)
         s.connect(f"{lab.dir}/lab/{site}/engine.sock")
         s.sendall(b'{"jsonrpc":"2.0","id":1,"method":"status"}\n')
-        return json.loads(s.makefile().readline())["result"]["groups"][0]["lease"]["by"]
+        return json.loads(s.makefile().readline())["result"]["groups"][0]
+
+
+def covered(lab, site="east"):
+    return by_its_socket(lab, site)["lease"]["by"]
 
 
 def test_store_lost_peer_grants(build):
@@ -58,29 +63,50 @@ def test_store_lost_peer_grants(build):
         return f"{w.acknowledged} operations"
 
 
+def old_reign_speaks(lab, rounds):
+    """The primary's controller stands still, so its engine holds all writes, and the other site may be promoted; its
+    engine knows nothing of it, and speaks on to its peer. What was under way as the other one opened, and what it says
+    when it has stood still and wakes, is refused."""
+    primary, other = rounds.begin()
+    controller = stopped(lab, primary, "causeway-control")
+    asker = threading.Thread(target=lab.run, args=("--site", other, "promote", "db", "--site", other), daemon=True)
+    before = stale_refused(lab, other)
+    asker.start()
+    lab.wait(f"{other} is primary", lambda: by_its_socket(lab, other)["role"] == "primary")
+    engine = stopped(lab, primary, "causeway-engine")
+    time.sleep(0.5)
+    os.kill(engine, signal.SIGCONT)
+    lab.wait(f"{other} refuses stale frames", lambda: stale_refused(lab, other) > before)
+    asker.join(120)
+    os.kill(controller, signal.SIGCONT)
+    expect(rounds.end() == other, f"{other} was promoted")
+    return stale_refused(lab, other) - before
+
+
 def test_store_lost_freeze(build):
-    """The same with on_store_loss: freeze: writes are held, and go on when the store is back."""
-    with Lab(build) as lab:
-        for site in ("east", "west"):
+    """The same with on_store_loss: freeze, and a way that takes its time: writes are held, and go on when the store is
+    back. An old primary that nobody told is not listened to."""
+    with Lab(build, extra=("--wan", "rtt=400ms")) as lab:
+        for site in lab.sites:
             lab.run("lab", "kill", site)
             with open(f"{lab.dir}/lab/{site}/node.yaml", "a") as config:
                 config.write("on_store_loss: freeze\n")
             lab.run("lab", "start", site)
-        group(lab, "db", volumes=(("a", "16M"),))
-        w = writer(lab, 72)
-        goes_on(lab, w, "writes")
+        rounds = Rounds(lab)
+        rounds.begin()
         with locked_store(lab):
             lab.wait("east is frozen", lambda: lab.engine_group("east", "db")["frozen"])
-            before = w.acknowledged
+            before = rounds.w.acknowledged
             time.sleep(LEASE)
-            expect(w.acknowledged == before, "nothing is acknowledged")
+            expect(rounds.w.acknowledged == before, "nothing is acknowledged")
             reason = lab.engine_group("east", "db")["reason"]
             expect("on_store_loss: freeze" in reason, reason)
-        goes_on(lab, w, "writes go on with the store")
-        w.stop()
-        expect(w.error is None, f"the writer waited: {w.error}")
-        load.check(w, [lab.uri("db", "a", "east")], w.acknowledged)
-        return f"{w.acknowledged} operations"
+        goes_on(lab, rounds.w, "writes go on with the store")
+        expect(rounds.w.error is None, f"the writer waited: {rounds.w.error}")
+        expect(rounds.end() == "east", "it stayed primary")
+        refused = old_reign_speaks(lab, rounds)
+        rounds.close()
+        return f"{rounds.w.next_op} operations, {refused} stale frames refused"
 
 
 def test_promotion_against_grants(build):

@@ -79,17 +79,17 @@ class Prober(threading.Thread):
                 time.sleep(0.05)
 
 
-def answered(lab):
-    """The reigns of both engines' own logs, by their first answer: (first ns, last ns, epoch, site)."""
+def answered(lab, sites):
+    """The reigns of the engines' own logs, by their first answer: (first ns, last ns, epoch, site)."""
     found = []
-    for site in ("east", "west"):
+    for site in sites:
         found += [(a["first_ns"], a["last_ns"], a["epoch"], site) for a in lab.engine_group(site, "db")["answered"]]
     return sorted(found)
 
 
-def one_writer(lab):
-    """No two engines have answered at a time, and epochs only grow, as both engines' own logs say."""
-    reigns = answered(lab)
+def one_writer(lab, sites=None):
+    """No two engines have answered at a time, and epochs only grow, as the engines' own logs say."""
+    reigns = answered(lab, sites or lab.sites)
     for (_, last, epoch, site), (first, _, later, other) in zip(reigns, reigns[1:]):
         expect(last < first and epoch < later, f"{site} in epoch {epoch} answered after {other} in {later}: {reigns}")
     return reigns
@@ -98,7 +98,7 @@ def one_writer(lab):
 def primary_of(lab):
     """Who it is, once all sites agree, and everybody is in sync."""
     def check():
-        seen = [lab.group("db", s) for s in ("east", "west", WITNESS)]
+        seen = [lab.group("db", s) for s in lab.controllers()]
         is_one = len({g["primary"] for g in seen}) == 1 and all(g["health"] == "protected" for g in seen)
         return seen[0]["primary"] if is_one else None
     return lab.wait("all sites agree, and are in sync", check, 90)
@@ -109,15 +109,15 @@ class Rounds:
 
     def __init__(self, lab):
         self.lab, self.w, self.epochs = lab, load.Writer(1), []
-        group(lab, "db", volumes=(("a", "16M"),))
-        self.probers = [Prober(lab, site) for site in ("east", "west")]
+        group(lab, "db", "sync", (("a", "16M"),), lab.sites[0], ",".join(lab.sites[1:]))
+        self.probers = [Prober(lab, site) for site in lab.sites]
 
     def begin(self):
         self.primary = primary_of(self.lab)
         self.w.connect([self.lab.uri("db", "a", self.primary)])
         self.w.start()
         goes_on(self.lab, self.w, "writes")
-        return self.primary, "west" if self.primary == "east" else "east"
+        return self.primary, next(site for site in self.lab.sites if site != self.primary)
 
     def end(self):
         now = primary_of(self.lab)
@@ -133,7 +133,7 @@ class Rounds:
     def close(self):
         for p in self.probers:
             p.stopping.set()
-        expect(all(p.answers for p in self.probers), "each engine was read from")
+        expect(sum(p.answers > 0 for p in self.probers) >= 2, "engines were read from")
 
 
 DIRECTIONS = [(a, b) for a in ("east", "west", WITNESS) for b in ("east", "west", WITNESS) if a != b]
