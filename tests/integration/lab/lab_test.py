@@ -48,6 +48,7 @@ MODULES = (
     "space",
     "rebuild",
     "store_loss",
+    "takeovers",
     "tls",
     "traces",
     "wan",
