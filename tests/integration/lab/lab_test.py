@@ -51,6 +51,7 @@ MODULES = (
     "takeovers",
     "tls",
     "traces",
+    "wall_clocks",
     "wan",
     "wire",
     "witness",
