@@ -48,6 +48,7 @@ MODULES = (
     "space",
     "rebuild",
     "store_loss",
+    "store_trouble",
     "takeovers",
     "tls",
     "traces",
