@@ -113,6 +113,10 @@ static struct cw_verdict claim_from_store(struct cw_controller *controller,
                  now.holder[0] ? now.holder : "nobody");
         return verdict;
     }
+    bool is_outside = cw_outside_is_held(controller->store, group->id) ||
+                      cw_outside_permitted(controller->store, group->id) != 0;
+    if (!is_outside && !cw_store_copy_is_settled(controller))
+        return verdict;
     const struct cw_member *self = cw_set_find(&claim->members, controller->config.site);
     if (self)
         candidate.identity = *self; /* its newest word on itself, and the one that will be recorded */

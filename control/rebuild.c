@@ -196,7 +196,7 @@ static void look(struct about *about, struct cw_rebuild_plan *plan)
     /* What stands there while a rebuild of an empty store has not ended is its own, and evidence of nothing.
      */
     const json_t *mark = json_object_get(facts->store, CW_REBUILD_MARK);
-    bool is_own_work = mark && !cw_json_bool(mark, "replace", false);
+    bool is_own_work = cw_rebuild_is_interrupted(mark) && !cw_json_bool(mark, "replace", false);
     for (uint32_t i = 0; i < facts->site_count; i++) {
         if (is_asked(&facts->sites[i]))
             take_word(about, i, i, facts->sites[i].copy, facts->sites[i].revision);
@@ -460,7 +460,7 @@ static void check_store(const struct cw_rebuild_facts *facts, struct cw_rebuild_
 {
     const char *key;
     json_t *value;
-    if (facts->is_replace || json_object_get(facts->store, CW_REBUILD_MARK))
+    if (facts->is_replace || cw_rebuild_is_interrupted(json_object_get(facts->store, CW_REBUILD_MARK)))
         return;
     json_object_foreach((json_t *)facts->store, key, value)
     {
@@ -528,36 +528,57 @@ static bool is_group_behind(const json_t *copy, const json_t *store, const struc
     return true;
 }
 
-bool cw_rebuild_is_behind(const json_t *copy, const json_t *store, char *why, size_t why_size)
+bool cw_rebuild_is_interrupted(const json_t *mark)
 {
-    const json_t *mark = json_object_get(store, CW_REBUILD_MARK);
-    char what[200];
+    return mark && !json_object_get(mark, "doubt");
+}
+
+static bool is_copy_ahead(const json_t *copy, const json_t *store, char *why, size_t why_size)
+{
     const char *key;
     json_t *value;
-    if (mark) {
+    if (number_of(store, "meta/rebuilt") < number_of(copy, "meta/rebuilt")) {
+        snprintf(why, why_size, "it is of before the last rebuild");
+        return true;
+    }
+    json_object_foreach((json_t *)copy, key, value)
+    {
+        struct cw_store_group group;
+        if (strncmp(key, "groups/", 7) == 0 && cw_row_to_group(value, &group) &&
+            is_group_behind(copy, store, &group, why, why_size))
+            return true;
+    }
+    return false;
+}
+
+enum cw_rebuild_standing cw_rebuild_compare(const json_t *copy, const json_t *store, char *why,
+                                            size_t why_size)
+{
+    const json_t *mark = json_object_get(store, CW_REBUILD_MARK);
+    const char *flag = number_of(store, "meta/next_group") == 0 ? "" : " --replace";
+    const char *site = cw_json_text(mark, "site", "another site");
+    char what[200];
+    if (cw_rebuild_is_interrupted(mark)) {
         snprintf(
             why, why_size,
             "a rebuild of the store was begun at %.40s and has not ended. Nothing is decided until it has: "
             "causeway store rebuild",
-            cw_json_text(mark, "site", "another site"));
-        return true;
+            site);
+        return CW_REBUILD_MARKED;
     }
-    bool is_empty = number_of(store, "meta/next_group") == 0;
-    bool is_behind = number_of(store, "meta/rebuilt") < number_of(copy, "meta/rebuilt");
-    snprintf(what, sizeof what, "it is of before the last rebuild");
-    json_object_foreach((json_t *)copy, key, value)
-    {
-        struct cw_store_group group;
-        if (is_behind)
-            break;
-        is_behind = strncmp(key, "groups/", 7) == 0 && cw_row_to_group(value, &group) &&
-                    is_group_behind(copy, store, &group, what, sizeof what);
+    if (!is_copy_ahead(copy, store, what, sizeof what)) {
+        snprintf(why, why_size, "%.40s says: %.500s", site, cw_json_text(mark, "doubt", ""));
+        return mark ? CW_REBUILD_MARKED : CW_REBUILD_WHOLE;
     }
-    if (is_behind)
-        snprintf(
-            why, why_size,
-            "the store is %s than what this site has seen of it: %s. Nothing is decided with it here, and no "
-            "lease is renewed, until it is put right: causeway store rebuild%s --dry-run",
-            is_empty ? "another one, or older," : "older", what, is_empty ? "" : " --replace");
-    return is_behind;
+    bool was_left_out = number_of(store, "meta/rebuilt") > number_of(copy, "meta/rebuilt");
+    snprintf(why, why_size,
+             "the store is %s than what this site has seen of it: %s. Nothing is decided with it here, and "
+             "no lease "
+             "is renewed, until it is put right: causeway store rebuild%s --dry-run%s",
+             *flag ? "older" : "another one, or older,", what, flag,
+             was_left_out
+                 ? ". If this site was left out of the last rebuild on purpose: stop its controller, remove "
+                   "its store-copy.json, start it; groups that differ are then copied anew"
+                 : "");
+    return was_left_out ? CW_REBUILD_OLDER : CW_REBUILD_LOST;
 }

@@ -25,7 +25,9 @@
 #include "control/store.h"
 
 #define CW_REBUILD_WORDS 480u
-#define CW_REBUILD_MARK  "rebuilding" /* the row that stands while rows are put back */
+/* The row that stands while rows are put back: {"site","id","replace"}; or before, raised by a controller
+ * that remembers more than the store has: {"site","doubt": why}. While it stands no epoch is claimed. */
+#define CW_REBUILD_MARK "rebuilding"
 
 struct cw_rebuild_site {
     const char *name;
@@ -72,6 +74,15 @@ struct cw_rebuild_plan {
 void cw_rebuild_plan(const struct cw_rebuild_facts *facts, struct cw_rebuild_plan *plan);
 const char *cw_rebuild_kind_name(enum cw_rebuild_kind kind);
 
-/* Is what stands in the store older than what this copy of it has seen, or is a rebuild not at its end? With
- * words: what is missing, and what to type. */
-bool cw_rebuild_is_behind(const json_t *copy, const json_t *store, char *why, size_t why_size);
+enum cw_rebuild_standing {
+    CW_REBUILD_WHOLE = 0, /* nothing is known against the store */
+    CW_REBUILD_MARKED,    /* a rebuild has not ended, or another site remembers more */
+    CW_REBUILD_OLDER,     /* than this copy of it, though it was rebuilt since: this site had been left out */
+    CW_REBUILD_LOST       /* older than this copy, and nobody has put it right: all are to know */
+};
+/* What stands in the store against this copy of it (NULL: there is none). With words: what is missing, and
+ * what to type. */
+enum cw_rebuild_standing cw_rebuild_compare(const json_t *copy, const json_t *store, char *why,
+                                            size_t why_size);
+/* A mark that a rebuild left behind, and not a doubt. */
+bool cw_rebuild_is_interrupted(const json_t *mark);

@@ -97,7 +97,7 @@ static struct gathered *gather(struct cw_controller *controller, const struct cw
         return NULL;
     }
     const json_t *mark = json_object_get(gathered->store, CW_REBUILD_MARK);
-    gathered->is_interrupted = mark != NULL;
+    gathered->is_interrupted = cw_rebuild_is_interrupted(mark);
     gathered->was_replace = cw_json_bool(mark, "replace", false);
     gathered->facts.site_count = controller->config.site_count;
     gathered->facts.store = gathered->store;
@@ -211,9 +211,10 @@ json_t *cw_serve_store_show(struct cw_controller *controller, const struct cw_rp
 {
     const json_t *copy = controller->store_copy;
     const char *fault = cw_store_fault(controller->store);
-    json_t *shown = json_pack("{s:s,s:s,s:b,s:s,s:o}", "site", controller->config.site, "store",
-                              controller->store_name, "used", (int)(controller->is_store_begun && !fault[0]),
-                              "why_not", fault[0] ? fault : controller->store_behind, "copy", json_null());
+    json_t *shown =
+        json_pack("{s:s,s:s,s:b,s:s,s:o}", "site", controller->config.site, "store", controller->store_name,
+                  "used", (int)(controller->is_store_begun && !fault[0] && !controller->store_behind[0]),
+                  "why_not", fault[0] ? fault : controller->store_behind, "copy", json_null());
     if (copy)
         json_object_set_new(
             shown, "copy",

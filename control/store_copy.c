@@ -26,7 +26,8 @@
 #include "control/store_etcd_rebuild.h"
 #include "control/store_rows.h"
 
-#define SAVE_NS (1 * CW_SECOND)
+#define SAVE_NS   (1 * CW_SECOND)
+#define SETTLE_NS (5 * CW_SECOND) /* for sites that start at the same time to look at the store */
 
 static bool is_kept(const struct cw_controller *controller)
 {
@@ -117,6 +118,24 @@ static void put_held_outside(const struct cw_controller *controller, json_t *row
     }
 }
 
+/* Words against the store, told once; "": none. */
+static void set_behind(struct cw_controller *controller, const char *why)
+{
+    if (*why && strcmp(controller->store_behind, why) != 0)
+        cw_event(controller, 2, "", "%s", why);
+    snprintf(controller->store_behind, sizeof controller->store_behind, "%s", why);
+}
+
+/* A controller that works with the store is told by the mark that another one remembers more: what stands
+ * there then is not worth a copy. */
+static bool is_marked(struct cw_controller *controller, const json_t *rows)
+{
+    char why[sizeof controller->store_behind] = "";
+    bool is = cw_rebuild_compare(NULL, rows, why, sizeof why) == CW_REBUILD_MARKED;
+    set_behind(controller, is ? why : "");
+    return is;
+}
+
 void cw_store_copy_look(struct cw_controller *controller)
 {
     uint64_t revision = 0, version = controller->view->version;
@@ -125,10 +144,10 @@ void cw_store_copy_look(struct cw_controller *controller)
         version == controller->copy_version || controller->now_ns < controller->copy_due_ns ||
         cw_etcd_rows(cw_outside_inner(controller->store), &rows, &revision) != CW_OK)
         return;
-    put_held_outside(controller, rows);
     controller->copy_version = version;
     controller->copy_due_ns = controller->now_ns + SAVE_NS;
-    if (json_equal(rows, json_object_get(controller->store_copy, "rows")))
+    put_held_outside(controller, rows);
+    if (is_marked(controller, rows) || json_equal(rows, json_object_get(controller->store_copy, "rows")))
         json_decref(rows);
     else
         (void)save(controller, make(controller, rows, revision));
@@ -156,29 +175,83 @@ bool cw_store_copy_authority(struct cw_controller *controller, uint32_t group,
 
 /* ---------------------------------------------------------------- at the beginning */
 
+/* What operators' tokens promoted is taken over by a store that does not know of it (store_outside.h): of
+ * that no store is behind. New reference. */
+static json_t *compared_rows(const struct cw_controller *controller)
+{
+    json_t *rows = json_copy(json_object_get(controller->store_copy, "rows"));
+    const char *key;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(rows, next, key, value)
+    {
+        bool is_group = strncmp(key, "groups/", 7) == 0;
+        if (is_group && cw_outside_is_held(controller->store, (uint32_t)strtoul(key + 7, NULL, 10)))
+            json_object_del(rows, key);
+    }
+    return rows;
+}
+
+/* The view is the copy's while the store is not worked with, and then the store's own again. */
+static void choose_view(struct cw_controller *controller, bool is_ahead)
+{
+    const json_t *copy = json_object_get(controller->store_copy, "rows");
+    if (!is_ahead && controller->is_view_copied)
+        controller->view->version = 0;
+    if (is_ahead && !controller->is_view_copied)
+        controller->is_view_copied =
+            copy && cw_etcd_view(cw_outside_inner(controller->store), copy, controller->view) == CW_OK;
+    else if (!is_ahead)
+        controller->is_view_copied = false;
+}
+
 bool cw_store_copy_is_ahead(struct cw_controller *controller)
 {
     json_t *rows = NULL;
     uint64_t revision = 0;
     struct cw_store *etcd = is_kept(controller) ? cw_outside_inner(controller->store) : NULL;
-    const json_t *copy = json_object_get(controller->store_copy, "rows");
     char why[sizeof controller->store_behind] = "";
     if (!etcd || cw_etcd_rows(etcd, &rows, &revision) != CW_OK)
         return false;
-    bool is_ahead = cw_rebuild_is_behind(copy, rows, why, sizeof why);
+    json_t *copy = compared_rows(controller);
+    enum cw_rebuild_standing standing = cw_rebuild_compare(copy, rows, why, sizeof why);
+    json_decref(copy);
+    if (standing == CW_REBUILD_LOST && !json_object_get(rows, CW_REBUILD_MARK) &&
+        cw_etcd_doubt(etcd, controller->config.site, why) != CW_OK)
+        fprintf(stderr, "the store does not take the doubt of this site\n"); /* the next time */
     json_decref(rows);
-    if (is_ahead && !controller->store_behind[0])
-        cw_event(controller, 2, "", "%s", why);
-    if (is_ahead && !controller->is_view_copied && copy &&
-        cw_etcd_view(etcd, copy, controller->view) == CW_OK)
-        controller->is_view_copied = true;
-    if (!is_ahead && controller->is_view_copied)
-        controller->view->version = 0; /* the store's own again */
-    controller->is_view_copied = is_ahead && controller->is_view_copied;
-    memcpy(controller->store_behind, why, sizeof why);
-    if (!is_ahead)
-        controller->store_behind[0] = 0;
+    bool is_ahead = standing != CW_REBUILD_WHOLE;
+    choose_view(controller, is_ahead);
+    set_behind(controller, is_ahead ? why : "");
     return is_ahead;
+}
+
+static bool works_with_store(const struct cw_controller *controller, uint32_t at)
+{
+    json_t *told = NULL;
+    uint64_t counter = 0;
+    const char *site = controller->config.sites[at].name;
+    if (controller->mesh.sites[at].heard_ns == 0 ||
+        cw_book_facts(controller->book, site, &told, &counter) != CW_OK)
+        return false;
+    bool is = cw_json_bool(told, "store_begun", false);
+    json_decref(told);
+    return is;
+}
+
+bool cw_store_copy_is_settled(struct cw_controller *controller)
+{
+    bool is_first = controller->settle_ns == 0, is_all = true;
+    if (!is_kept(controller) || !controller->mesh.is_on || controller->is_settled)
+        return true;
+    if (is_first)
+        controller->settle_ns = controller->now_ns + SETTLE_NS;
+    for (uint32_t i = 0; i < controller->config.site_count && is_all; i++) {
+        bool is_self = strcmp(controller->config.sites[i].name, controller->config.site) == 0;
+        is_all = is_self || works_with_store(controller, i);
+    }
+    controller->is_settled = is_all || controller->now_ns > controller->settle_ns;
+    return controller->is_settled;
 }
 
 /* ---------------------------------------------------------------- told to others */

@@ -21,6 +21,9 @@ bool cw_store_copy_authority(struct cw_controller *controller, uint32_t group,
 /* Is the store older than the copy, or is it being rebuilt? Then controller->store_behind says so, and the
  * view is the copy's. To be asked again until it is not. */
 bool cw_store_copy_is_ahead(struct cw_controller *controller);
+/* May an epoch be claimed of the store? Not in the first seconds with it while another site has not said that
+ * it works with it, too: it may remember more. */
+bool cw_store_copy_is_settled(struct cw_controller *controller);
 /* For this site's facts: the copy's rows of groups that are here, while the store is not worked with; else
  * null. New reference. */
 json_t *cw_store_copy_facts(const struct cw_controller *controller);

@@ -68,6 +68,21 @@ static json_t *mark_of(const struct cw_etcd_rebuild *how)
                      (int)how->is_replace);
 }
 
+static enum cw_status put_doubt(struct cw_draft *draft, const char *site, const char *why)
+{
+    if (!cw_draft_get(draft, CW_REBUILD_MARK))
+        cw_draft_put(draft, CW_REBUILD_MARK, json_pack("{s:s,s:s}", "site", site, "doubt", why));
+    return draft->failure;
+}
+
+enum cw_status cw_etcd_doubt(struct cw_store *etcd, const char *site, const char *why)
+{
+    struct cw_etcd_change change = {.patience_ms = CW_CHANGE_MS};
+    while (cw_etcd_change_next(cw_etcd_store_of(etcd), &change))
+        change.status = put_doubt(change.draft, site, why);
+    return change.status;
+}
+
 /* Of one that was interrupted it is taken over: his next transaction fails. What that one replaced is still
  * being replaced. */
 static enum cw_status put_mark(struct cw_draft *draft, const struct cw_etcd_rebuild *how)

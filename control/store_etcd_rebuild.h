@@ -15,6 +15,9 @@ enum cw_status cw_etcd_rows(struct cw_store *etcd, json_t **rows, uint64_t *revi
 enum cw_status cw_etcd_view(struct cw_store *etcd, const json_t *rows,
                             struct cw_store_view *view) CW_MUST_CHECK;
 
+/* Raises the mark, if there is none, for all who use the store: this site remembers more than it has. */
+enum cw_status cw_etcd_doubt(struct cw_store *etcd, const char *site, const char *why) CW_MUST_CHECK;
+
 struct cw_etcd_rebuild {
     const char *site;   /* who does it */
     uint64_t id;        /* of this one: of two at once the later one goes on, and the other one ends */

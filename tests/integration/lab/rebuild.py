@@ -8,7 +8,7 @@ import threading
 
 import load
 from hostile import goes_on
-from lab import Lab, expect, group, has_etcd
+from lab import Lab, expect, group, has_etcd, shell
 from store_loss import covered
 
 WITNESS = "central"
@@ -34,13 +34,13 @@ def wipe_etcd(lab):
         shutil.rmtree(member_directory(lab, site))
 
 
-def start_all(lab):
-    """All at once: a member alone waits for a quorum."""
-    starts = [threading.Thread(target=lab.run, args=("lab", "start", site)) for site in SITES]
-    for start in starts:
-        start.start()
-    for start in starts:
-        start.join()
+def start_all(lab, sites=SITES):
+    """At once, as a member alone waits for a quorum."""
+    threads = [threading.Thread(target=lab.try_run, args=("lab", "start", site)) for site in sites]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def shown(lab, site):
@@ -48,17 +48,15 @@ def shown(lab, site):
     return json.loads(p.stdout) if p.stdout else {}
 
 
-def remember(lab, sites=SITES):
+def rows_of(lab, site):
+    with open(f"{lab.dir}/lab/{site}/store-copy.json") as f:
+        return json.load(f)["rows"]
+
+
+def remember(lab):
     """Every controller's copy has the set as it is."""
-    def check():
-        for site in sites:
-            with open(f"{lab.dir}/lab/{site}/store-copy.json") as f:
-                rows = json.load(f)["rows"]
-            row = next(v for k, v in rows.items() if k.startswith("authority/"))
-            if len(row["members"]) != 2:
-                return False
-        return True
-    lab.wait("every site has a copy of the store", check)
+    lab.wait("every site has a copy of the store", lambda: all(
+        len(rows_of(lab, site)["authority/0000000001"]["members"]) == 2 for site in SITES))
 
 
 def test_etcd_lost_for_good(build):
@@ -106,4 +104,62 @@ def test_etcd_lost_for_good(build):
         load.check(w, [lab.uri("db", "a", "west")], w.acknowledged)
         p = lab.try_run("--site", "east", "store", "rebuild")
         expect(p.returncode == 3 and "not empty" in p.stderr, f"a store that is whole: {p.returncode} {p.stderr}")
+        return f"{w.acknowledged} operations"
+
+
+def restore(lab, snapshot):
+    """Each member begins with the snapshot, under its own name, in a cluster of that name."""
+    kill(lab, "etcd")
+    yaml = {site: open(f"{lab.dir}/lab/{site}/etcd.yaml").read() for site in SITES}
+    for site in SITES:
+        def value(key, s=site):
+            return next(line.split(": ", 1)[1].strip() for line in yaml[s].splitlines() if line.startswith(key))
+        shutil.rmtree(member_directory(lab, site))
+        shell("etcdctl", "snapshot", "restore", snapshot, "--name", value("name"), "--initial-cluster",
+              value("initial-cluster:"), "--initial-cluster-token", value("initial-cluster-token"),
+              "--initial-advertise-peer-urls", value("initial-advertise-peer-urls"), "--data-dir",
+              member_directory(lab, site))
+
+
+def test_etcd_put_back(build):
+    """etcd is put back to a snapshot of before a promotion, and everything started anew: the holder of then does not
+    open, by the word of the sites that know better; rebuilt, the last one opens, with every acknowledged write."""
+    if not has_etcd():
+        return "SKIP: no etcd"
+    with Lab(build, witness=WITNESS) as lab:
+        group(lab, "db", volumes=(("a", "16M"),))
+        remember(lab)
+        snapshot = f"{lab.dir}/snapshot.db"
+        p = lab.etcdctl(WITNESS, "snapshot", "save", snapshot)
+        expect(p.returncode == 0, p.stderr)
+        lab.run("lab", "kill", "east")
+        lab.run("--site", WITNESS, "promote", "db", "--site", "west")
+        w = load.Writer(92).connect([lab.uri("db", "a", "west")])
+        w.start()
+        goes_on(lab, w, "writes at west")
+        w.stop()
+        epoch = lab.group("db", "west")["epoch"]
+        lab.wait("the witness knows", lambda: rows_of(lab, WITNESS)["authority/0000000001"]["epoch"] == epoch)
+        for site in ("west", WITNESS):
+            lab.run("lab", "kill", site)
+        restore(lab, snapshot)
+        # Of those that begin, only the witness can know that the store is older: it tells all.
+        start_all(lab, (WITNESS, "east"))
+        for site in ("east", WITNESS):
+            lab.wait(f"{site} is told", lambda s=site: "--replace" in shown(lab, s).get("why_not", ""))
+        lab.wait("east has read its superblock", lambda: lab.engine_group("east", "db").get("history"))
+        old = lab.engine_group("east", "db")
+        expect(old["role"] != "primary" and old["history"][-1]["epoch"] < epoch, f"the old holder has not opened: {old}")
+        p = lab.try_run("--site", "east", "store", "rebuild", "--replace")
+        expect(p.returncode == 3 and "west does not answer" in p.stderr, f"without west: {p.returncode} {p.stderr}")
+        lab.run("lab", "start", "west")
+        p = lab.wait("all have answered", lambda: lab.run("--site", "east", "store", "rebuild", "--replace", "--json"))
+        done = json.loads(p)["groups"][0]
+        expect((done["kind"], done["holder"], done["epoch"]) == ("held", "west", epoch), f"{done}")
+        for site in SITES:
+            lab.wait_health("db", "protected", site=site)
+            expect(lab.group("db", site)["primary"] == "west", "west holds it")
+        load.check(w, [lab.uri("db", "a", "west")], w.acknowledged)
+        lab.run("switchover", "db", "--site", "east")
+        load.check(w, [lab.uri("db", "a", "east")], w.acknowledged)
         return f"{w.acknowledged} operations"
