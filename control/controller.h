@@ -328,6 +328,8 @@ void cw_facts_look(struct cw_controller *controller);
 /* By the configuration: it has a controller and no engine. */
 bool cw_site_is_witness(const struct cw_controller *controller, const char *site);
 bool cw_site_is_alive(const struct cw_controller *controller, const char *site);
+/* Its controller is heard, whether its engine runs or not. Not of this site. */
+bool cw_site_is_told(const struct cw_controller *controller, const char *site);
 /* And has its engine answered lately? Else what it said is the last known, however well its socket stands.
  * For what is shown; what is decided waits for an answer. */
 bool cw_site_is_heard(const struct cw_controller *controller, const char *site);
@@ -335,8 +337,6 @@ bool cw_site_is_heard(const struct cw_controller *controller, const char *site);
 bool cw_site_is_silent(const struct cw_controller *controller, const char *site);
 /* This group as a site's engine last said, borrowed; NULL. */
 const json_t *cw_facts_group(const struct cw_controller *controller, const char *site, uint32_t group);
-/* Its controller is heard, whether its engine runs or not. Not of this site. */
-bool cw_site_is_told(const struct cw_controller *controller, const char *site);
 /* What a group, as an engine said, says of another site; borrowed; NULL. */
 const json_t *cw_facts_peer(const json_t *group, const char *site);
 const struct cw_site_seen *cw_site_seen(const struct cw_controller *controller, const char *site);
@@ -424,6 +424,12 @@ cw_method cw_serve_promote, cw_serve_switchover, cw_serve_failback, cw_serve_ope
  * lets this site claim an epoch of its own (cw_outside_permitted). Else the refusal. */
 json_t *cw_break_glass_judge(struct cw_controller *controller, const struct cw_rpc_message *message,
                              const struct cw_store_group *group);
+/* The same of one that was permitted, before it opens, and while it does: NO and LATER with words. */
+struct cw_verdict cw_break_glass_goes_on(const struct cw_controller *controller,
+                                         const struct cw_operation *operation,
+                                         const struct cw_store_group *group);
+/* What this site holds by tokens, or is about to, for its facts: by group. New reference. */
+json_t *cw_break_glass_facts(const struct cw_controller *controller);
 cw_method cw_serve_losses, cw_serve_losses_list;
 cw_method cw_serve_evacuate, cw_serve_evacuate_plan;
 /* serve_store.c: a store that was lost, or put back to an older copy */
@@ -433,9 +439,3 @@ json_t *cw_evacuating_here(const struct cw_controller *controller);
 /* The view's group that params.group names; NULL: *reply says so. */
 const struct cw_store_group *cw_asked_group(struct cw_controller *controller,
                                             const struct cw_rpc_message *message, json_t **reply);
-/* The same of one that was permitted, before it opens, and while it does: NO and LATER with words. */
-struct cw_verdict cw_break_glass_goes_on(const struct cw_controller *controller,
-                                         const struct cw_operation *operation,
-                                         const struct cw_store_group *group);
-/* What this site holds by tokens, or is about to, for its facts: by group. New reference. */
-json_t *cw_break_glass_facts(const struct cw_controller *controller);

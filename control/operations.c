@@ -352,8 +352,6 @@ static bool may_break_glass(struct cw_controller *controller, struct cw_operatio
                          group->name, controller->config.site);
         return false;
     }
-    if (strcmp(role, "primary") != 0 && strcmp(role, "draining") != 0 && strcmp(role, "drained") != 0)
-        return true;
     struct cw_verdict verdict = cw_break_glass_goes_on(controller, operation, group);
     if (verdict.answer == CW_ANSWER_NO)
         cw_operation_end(controller, operation, 3, "%s", verdict.words);
@@ -361,6 +359,8 @@ static bool may_break_glass(struct cw_controller *controller, struct cw_operatio
         cw_operation_say(operation, "%s", verdict.words);
     if (verdict.answer != CW_ANSWER_YES)
         return false;
+    if (strcmp(role, "primary") != 0 && strcmp(role, "draining") != 0 && strcmp(role, "drained") != 0)
+        return true;
     cw_operation_say(operation, "waiting for the engine of %s to end epoch %lu", controller->config.site,
                      group->authority.epoch);
     cw_role_fence(controller, group, work);
