@@ -117,6 +117,7 @@ struct cw_operation {
     char
         only_from[CW_NAME_SIZE]; /* of an evacuation: from there and from nobody else; "": whoever holds it */
     uint64_t wanted_ns;          /* when it was first asked */
+    uint64_t asked_ns;           /* when the store last took that; 0: it has not */
     uint64_t moved_ns; /* it is done, and the old holder's part of the pause is waited for; 0: not yet */
     struct cw_pause pause;
     char lacked[200]; /* --accept-loss: what the taker lacked when the holder was last seen */

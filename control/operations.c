@@ -201,8 +201,10 @@ static bool keep_asking(struct cw_controller *controller, struct cw_operation *o
         operation->wanted_ns = cw_monotonic_ns();
     snprintf(request.taker, sizeof request.taker, "%s", controller->config.site);
     enum cw_status status = cw_store_request(controller->store, group->id, &request);
-    if (status == CW_OK)
+    if (status == CW_OK) {
+        operation->asked_ns = controller->now_ns;
         (void)cw_view_refresh(controller);
+    }
     return status != CW_STALE || group->authority.epoch != request.epoch || !group->request.taker[0] ||
            strcmp(group->request.taker, controller->config.site) == 0;
 }

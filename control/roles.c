@@ -19,6 +19,7 @@
 
 #define REOPEN_NS       (2 * CW_SECOND)
 #define TAKER_SILENT_NS (10 * CW_SECOND)
+#define ASKED_NS        (3 * CW_SECOND) /* the store is asked once a second */
 
 static bool is_role(const json_t *engine, const char *role)
 {
@@ -132,6 +133,16 @@ static void on_open_answered(struct cw_controller *controller, const struct cw_e
         cw_operation_end(controller, operation, strcmp(status, "refused") == 0 ? 3 : 1, "%s", words);
 }
 
+/* Somebody promotes this site, and the store has taken his request just now: a primary that the store has not
+ * heard of for a lease is not to go on by this site's grants. While the store is silent it is: nothing could
+ * take its place. */
+static bool ends_grants(struct cw_controller *controller, uint32_t group)
+{
+    const struct cw_operation *operation = cw_operation_taking(controller, group);
+    return operation && operation->kind == CW_OP_PROMOTE && operation->asked_ns != 0 &&
+           controller->now_ns - operation->asked_ns < ASKED_NS;
+}
+
 bool cw_role_open(struct cw_controller *controller, const struct cw_store_group *group, struct cw_work *work,
                   bool accept_loss, bool inconsistent)
 {
@@ -146,11 +157,12 @@ bool cw_role_open(struct cw_controller *controller, const struct cw_store_group 
     if (authority->fenced_epoch == authority->epoch && authority->handover.site[0])
         (void)cw_set_put(&set, &authority->handover);
     json_t *parameters =
-        json_pack("{s:i,s:I,s:I,s:s,s:o,s:o,s:b,s:b,s:I}", "group", (int)group->id, "epoch",
+        json_pack("{s:i,s:I,s:I,s:s,s:o,s:o,s:b,s:b,s:I,s:b}", "group", (int)group->id, "epoch",
                   (json_int_t)authority->epoch, "fenced_epoch", (json_int_t)authority->fenced_epoch, "holder",
                   authority->holder, "set", cw_set_to_json(&set), "reign", cw_json_from_hex(reign),
                   "accept_loss", accept_loss, "inconsistent", inconsistent, "epoch_floor",
-                  (json_int_t)cw_outside_permitted(controller->store, group->id));
+                  (json_int_t)cw_outside_permitted(controller->store, group->id), "ends_grants",
+                  ends_grants(controller, group->id));
     work->is_busy = cw_engine_ask(controller, "group.open", parameters,
                                   (struct cw_engine_call){.answer = on_open_answered, .group = group->id});
     if (work->is_busy)

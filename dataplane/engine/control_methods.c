@@ -328,6 +328,7 @@ static void group_open(struct cw_call *call)
     open->is_fenced = open->store_epoch > 0 && fenced_epoch == open->store_epoch;
     open->accept_loss = json_is_true(json_object_get(call->params, "accept_loss"));
     open->inconsistent = json_is_true(json_object_get(call->params, "inconsistent"));
+    open->ends_grants = json_is_true(json_object_get(call->params, "ends_grants"));
     if (!is_good) {
         cw_control_free_command(command);
         bad_params(call, "group.open needs epoch, holder, set of identities of configured sites, and a reign "

@@ -176,12 +176,30 @@ static struct cw_grant_opening opening_of(const struct cw_group *g, const struct
                                      .is_fenced = open->is_fenced && open->epoch_floor == 0};
 }
 
+/* What the primary answers until its last grant ends is to be gathered, so nothing is before that. */
+static bool may_open_after_grants(struct cw_group *g, const struct cw_grant_opening *opening)
+{
+    cw_grants_refuse(&g->grants, g->now_ns);
+    uint64_t left_ns = cw_grants_ending_ns(&g->grants, opening, g->now_ns);
+    if (left_ns == 0)
+        return true;
+    snprintf(g->refusal, sizeof g->refusal,
+             "site %u lives by grants of the other sites; this one gives it no more, and waits %.1f s until "
+             "the last one has run out",
+             g->grants.given_to, (double)left_ns / 1e9);
+    return false;
+}
+
 bool cw_cover_may_open(struct cw_group *g, const struct cw_open_request *open)
 {
     struct cw_grant_opening opening = opening_of(g, open);
 
     cw_grants_on_store_epoch(&g->grants, open->store_epoch);
-    if (!cw_grants_is_in_use(&g->grants, &opening, g->now_ns))
+    bool is_in_use = cw_grants_is_in_use(&g->grants, &opening, g->now_ns);
+    bool is_ending = cw_grants_ending_ns(&g->grants, &opening, g->now_ns) > 0;
+    if (open->ends_grants && (is_in_use || is_ending))
+        return may_open_after_grants(g, &opening);
+    if (!is_in_use)
         return true;
     snprintf(
         g->refusal, sizeof g->refusal,

@@ -13,6 +13,7 @@
 #define INTERVAL_NS CW_SECOND
 #define MARGIN_NS   (100 * CW_MS)
 #define ALIVE_NS    (3 * CW_SECOND) /* who asked so lately lives: three asks in a row do not get lost */
+#define REFUSE_NS   (2 * CW_SECOND)
 
 static_assert(CW_GRANT_ASKS * INTERVAL_NS >= 5 * CW_SECOND, "an answer of one lease ago still finds its ask");
 
@@ -139,7 +140,7 @@ static enum cw_grant_result judge(const struct cw_grants *grants, const struct c
 
     if (!grants->is_on)
         return CW_GRANT_FREEZE;
-    if (is_opening)
+    if (is_opening || now_ns < grants->refuses_until_ns)
         return CW_GRANT_OPENING;
 #if CW_PLANTED_BUG == 29 /* a reign of an epoch that is over is granted, too */
     return CW_GRANT_GIVEN;
@@ -251,4 +252,19 @@ bool cw_grants_is_in_use(const struct cw_grants *grants, const struct cw_grant_o
 #endif
     return grants->is_on && now_ns < grants->given_ends_ns && now_ns - grants->given_ns < ALIVE_NS &&
            grants->given_epoch >= opening->store_epoch && !is_all_over(grants, opening);
+}
+
+void cw_grants_refuse(struct cw_grants *grants, uint64_t now_ns)
+{
+    grants->refuses_until_ns = now_ns + REFUSE_NS;
+}
+
+uint64_t cw_grants_ending_ns(const struct cw_grants *grants, const struct cw_grant_opening *opening,
+                             uint64_t now_ns)
+{
+    bool is_refusing = now_ns < grants->refuses_until_ns;
+
+    if (!is_refusing || now_ns >= grants->given_ends_ns || is_all_over(grants, opening))
+        return 0;
+    return grants->given_ends_ns - now_ns;
 }

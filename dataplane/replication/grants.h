@@ -12,6 +12,7 @@
  * run out nothing is claimed here, whoever wants it. What was granted before our own start is not remembered,
  * so one lease after it counts as granted. A grant ends early in two ways only: the reign that has it says
  * itself that it is over, or the store says so (and then no grant given to any other epoch is touched by it).
+ * Who asks for it can have none given any more (cw_grants_refuse): what was given still runs out by itself.
  *
  * Why at most one acknowledges: who goes on by grants has one of every site; its end is, by clocks that
  * differ less than 1 % in rate, before the end that the granter knows. A taker is one of these sites, or this
@@ -59,6 +60,7 @@ struct cw_grants {
     uint8_t given_to;       /* site, and the reign that has or had it */
     uint64_t given_epoch, given_reign;
     uint64_t given_ns, given_ends_ns; /* 0: none */
+    uint64_t refuses_until_ns;        /* somebody wants this site promoted: nothing is granted before */
     uint64_t over_epoch;              /* no reign of this epoch or below goes on, as far as we were told */
     bool is_untold; /* we began with an empty journal, and the store's epoch was not told yet */
     struct cw_grant_asked asked[CW_SITES_MAX];
@@ -108,5 +110,11 @@ uint64_t cw_grants_claim_ns(const struct cw_grants *grants, const struct cw_gran
  * an opening here, which would take the grant from it. */
 bool cw_grants_is_in_use(const struct cw_grants *grants, const struct cw_grant_opening *opening,
                          uint64_t now_ns);
+/* Gives none for a while, so that what was given runs out. Said again and again by whoever wants that. */
+void cw_grants_refuse(struct cw_grants *grants, uint64_t now_ns);
+/* How long what was given still runs, where no more is given and the reign may go on by it; 0: not, or it is
+ * over. */
+uint64_t cw_grants_ending_ns(const struct cw_grants *grants, const struct cw_grant_opening *opening,
+                             uint64_t now_ns);
 /* The store has this epoch (0: it has none): none below it goes on. */
 void cw_grants_on_store_epoch(struct cw_grants *grants, uint64_t epoch);

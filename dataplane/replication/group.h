@@ -242,6 +242,9 @@ struct cw_open_request {
     uint64_t reign;    /* fresh random, not 0 */
     bool accept_loss;  /* also of what a full copy was bringing: the image of before it is opened */
     bool inconsistent; /* and, without one, whatever is there */
+    /* Also from a primary that lives by the grant of this site: it is given none any more, and when that has
+     * run out it is opened here. For who was asked to, while the store answers. */
+    bool ends_grants;
 };
 /* CW_REFUSED: cw_group_status.refusal says why; CW_AGAIN: if it says something, a primary lives by our grant.
  * Else it ends as PRIMARY or back as REPLICA with a refusal. */

@@ -187,6 +187,63 @@ static void test_promotion_waits_for_the_grant(void **state)
     pair_fini(&p);
 }
 
+/* Somebody who asks for it by name ends what a living primary has: what that answered until its last grant
+ * ran out is taken along, whatever the mode, and nothing is answered later. */
+static void test_a_promotion_that_is_asked_for_ends_the_grant(void **state)
+{
+    static const enum cw_mode modes[] = {CW_MODE_SYNC, CW_MODE_ASYNC};
+    for (size_t i = 0; i < CW_COUNT_OF(modes); i++) {
+        begin_granting(2, modes[i], true);
+        p.renews_lease = false;
+        pair_run(&p, 10 * CW_SECOND);
+        struct cw_open_request open = request_of_store();
+        open.ends_grants = true;
+        open.accept_loss = modes[i] == CW_MODE_ASYNC;
+        assert_int_equal(cw_group_open(p.sites[B].group, &open, p.now_ns), CW_AGAIN);
+        assert_non_null(strstr(status_of(B).refusal, "gives it no more"));
+        uint64_t given_ns = p.sites[B].group->grants.given_ns, value = 20, next_ns = 0;
+        uint32_t write = pair_write(&p, A, 3, (uint8_t)value, false);
+        while (cw_group_open(p.sites[B].group, &open, p.now_ns) == CW_AGAIN) {
+            pair_turn(&p);
+            bool is_served = status_of(A).cover != CW_COVER_NONE;
+            if (is_served && pair_is_done(&p, write) && p.now_ns >= next_ns) {
+                next_ns = p.now_ns + 50 * CW_MS;
+                write = pair_write(&p, A, 3, (uint8_t)++value, false);
+            }
+        }
+        assert_int_equal(p.sites[B].group->grants.given_ns, given_ns);
+        assert_true(value > 21);
+        assert_int_equal(status_of(A).cover, CW_COVER_NONE);
+        assert_true(p.now_ns >= given_ns + 5050 * CW_MS && p.now_ns < given_ns + 5500 * CW_MS);
+        while (p.sites[B].group->role != CW_ROLE_PRIMARY)
+            pair_turn(&p);
+        p.renews_lease = true;
+        pair_run(&p, CW_SECOND);
+        assert_int_equal(p.sites[A].group->role, CW_ROLE_REPLICA);
+        assert_in_range((uint8_t)(pair_read(&p, B, 3) - (value - 1)), 0,
+                        1); /* the one that is held, perhaps */
+        pair_fini(&p);
+    }
+}
+
+/* Who asked for it gave up, or the engine could not open: the primary has its grants again. */
+static void test_a_promotion_that_gave_up_lets_it_go_on(void **state)
+{
+    begin_granting(2, CW_MODE_SYNC, true);
+    p.renews_lease = false;
+    pair_run(&p, 10 * CW_SECOND);
+    struct cw_open_request open = request_of_store();
+    open.ends_grants = true;
+    while (status_of(A).cover != CW_COVER_NONE) { /* it freezes before what was given runs out at B */
+        assert_int_equal(cw_group_open(p.sites[B].group, &open, p.now_ns), CW_AGAIN);
+        pair_turn(&p);
+    }
+    pair_run(&p, 4 * CW_SECOND);
+    assert_int_equal(status_of(A).cover, CW_COVER_GRANTS);
+    expect_writes_go_on();
+    pair_fini(&p);
+}
+
 /* From the moment it begins nothing is granted, also when it comes to nothing. */
 static void test_an_opening_grants_nothing(void **state)
 {
@@ -327,6 +384,8 @@ int main(void)
         cmocka_unit_test(test_mixed_configuration_is_told),
         cmocka_unit_test(test_a_stalled_member_holds_writes),
         cmocka_unit_test(test_who_lives_by_a_grant_keeps_it),
+        cmocka_unit_test(test_a_promotion_that_is_asked_for_ends_the_grant),
+        cmocka_unit_test(test_a_promotion_that_gave_up_lets_it_go_on),
         cmocka_unit_test(test_promotion_waits_for_the_grant),
         cmocka_unit_test(test_an_opening_grants_nothing),
         cmocka_unit_test(test_a_restarted_granter_waits_a_lease),
