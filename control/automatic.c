@@ -25,16 +25,47 @@ static uint64_t before(uint64_t now_ns, double seconds)
     return now_ns > age_ns ? now_ns - age_ns : 0;
 }
 
+/* Of a holder whose controller tells of a living engine: why that has stopped the group; "": it has not. One
+ * whose disk is gone for good comes back from its restart as one that could not attach it. */
+static const char *stopped_by(const struct cw_controller *controller, const struct cw_store_group *group)
+{
+    const char *holder = group->authority.holder;
+    const json_t *engine = cw_facts_group(controller, holder, group->id);
+    const char *role = cw_json_text(engine, "role", "attaching");
+    if (!cw_site_is_alive(controller, holder))
+        return "";
+    if (strcmp(role, "down") == 0)
+        return cw_json_text(engine, "reason", "it says no reason");
+    return strcmp(role, "attaching") == 0 ? cw_view_place_error(controller->view, group->id, holder) : "";
+}
+
 /* When the holder's controller last had a living engine that serves the group, by its own word; 0: it did not
  * say so. One whose lease is over holds all writes. */
-static uint64_t told_ns(const struct cw_controller *controller, const struct cw_store_group *group)
+static uint64_t told_ns(const struct cw_controller *controller, const struct cw_store_group *group,
+                        struct cw_work *work)
 {
     const char *holder = group->authority.holder;
     const struct cw_site_seen *seen = cw_site_seen(controller, holder);
     if (!seen || !seen->changed_ns || !cw_json_bool(seen->facts, "engine_alive", false) ||
         cw_json_bool(cw_facts_group(controller, holder, group->id), "frozen", false))
         return 0;
-    return before(seen->changed_ns, cw_json_number(seen->facts, "engine_age_seconds", 0));
+    if (work->served_epoch != group->authority.epoch)
+        work->served_ns = 0;
+    work->served_epoch = group->authority.epoch;
+    if (!stopped_by(controller, group)[0])
+        work->served_ns = before(seen->changed_ns, cw_json_number(seen->facts, "engine_age_seconds", 0));
+    return work->served_ns;
+}
+
+/* Since when the store is seen to know that nothing of this epoch is answered any more; 0: it does not. */
+static uint64_t fenced_ns(const struct cw_controller *controller, const struct cw_store_group *group,
+                          struct cw_work *work)
+{
+    bool is_fenced = group->authority.fenced_epoch == group->authority.epoch;
+    if (!is_fenced || work->fenced_epoch != group->authority.epoch)
+        work->fenced_ns = is_fenced ? controller->now_ns : 0;
+    work->fenced_epoch = group->authority.epoch;
+    return work->fenced_ns;
 }
 
 /* What our engine heard of the holder's in this epoch; NULL: nothing. */
@@ -155,7 +186,7 @@ void cw_automatic_judge(struct cw_controller *controller, const struct cw_store_
     static const struct cw_lease_watch none;
     const struct cw_authority *authority = &group->authority;
     bool is_ours = group->is_automatic && cw_group_has_site(group, controller->config.site);
-    const struct cw_work *work = is_ours ? cw_work_of(controller, group->id) : NULL; /* a node has few */
+    struct cw_work *work = is_ours ? cw_work_of(controller, group->id) : NULL; /* a node has few */
     const json_t *heard = heard_of(cw_engine_group(controller, group->id), authority);
     struct cw_candidate candidate = {0};
     bool is_known = is_ours && cw_candidate_here(controller, group, &candidate);
@@ -175,7 +206,9 @@ void cw_automatic_judge(struct cw_controller *controller, const struct cw_store_
                                           is_known && controller->engine.is_registered ? &candidate : NULL,
                                       .lease = work ? &work->lease : &none,
                                       .began_ns = controller->started_ns,
-                                      .told_ns = told_ns(controller, group),
+                                      .told_ns = work ? told_ns(controller, group, work) : 0,
+                                      .fenced_ns = work ? fenced_ns(controller, group, work) : 0,
+                                      .stopped = stopped_by(controller, group),
                                       .granted_ns = granted_ns(controller, group),
                                       .not_before_ns = work ? work->failover_not_before_ns : 0,
                                       .preferred = "",
@@ -298,7 +331,7 @@ static void tell(struct cw_controller *controller, const struct cw_store_group *
     if (verdict->answer == CW_FAILOVER_WAIT)
         cw_event(controller, 1, group->name, "%s", verdict->words);
     else if (before == CW_FAILOVER_WAIT && verdict->answer == CW_FAILOVER_READY)
-        cw_event(controller, 0, group->name, "%s is heard again: no failover to %s", group->authority.holder,
+        cw_event(controller, 0, group->name, "%s serves it again: no failover to %s", group->authority.holder,
                  controller->config.site);
     else if (verdict->answer == CW_FAILOVER_NO)
         cw_event(controller, 1, group->name, "no automatic failover to %s: %s", controller->config.site,

@@ -80,6 +80,9 @@ struct cw_work {
     uint64_t opened_epoch;  /* for telling once */
     uint64_t left_ns;       /* the same: the engine's word on when it last let go */
     uint64_t down_ns;       /* since when an error has stopped it; 0: it has not */
+    uint64_t served_ns;     /* when its holder last said that it serves it, in this epoch; 0: it has not */
+    uint64_t served_epoch;
+    uint64_t fenced_ns, fenced_epoch; /* since when which epoch was seen to be fenced; 0: it is not */
     struct cw_lease_watch lease;
     struct cw_lease_watch request; /* the taker's heartbeat, watched in the same way */
     uint64_t failover_not_before_ns;
@@ -276,6 +279,10 @@ void cw_reconcile_role(struct cw_controller *controller, const struct cw_store_g
  * none): it acknowledges nothing, so the fence is confirmed at once. true: that was done or asked for. */
 bool cw_role_let_go_unstarted(struct cw_controller *controller, const struct cw_store_group *group,
                               struct cw_work *work, const json_t *engine);
+/* Held here, and an error has stopped it: the engine answers nothing of that epoch any more, and the store is
+ * to know. true: that is on its way. */
+bool cw_role_let_go_down(struct cw_controller *controller, const struct cw_store_group *group,
+                         struct cw_work *work);
 /* The engine here ends its reign; nothing is confirmed to the store. */
 void cw_role_fence(struct cw_controller *controller, const struct cw_store_group *group,
                    struct cw_work *work);

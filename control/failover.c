@@ -54,9 +54,17 @@ static uint64_t granted_ns(const struct cw_failover_facts *facts)
     return facts->granted_ns;
 }
 
+/* The store knows that nothing of this epoch is answered any more: who serves again does so in the next. */
+static bool is_fenced(const struct cw_failover_facts *facts)
+{
+    return facts->authority->fenced_epoch == facts->authority->epoch;
+}
+
 static uint64_t last_sign_ns(const struct cw_failover_facts *facts)
 {
     uint64_t sign_ns = CW_MAX(counter_moved_ns(facts), facts->began_ns);
+    if (is_fenced(facts))
+        return CW_MIN(CW_MAX(facts->began_ns, facts->fenced_ns), facts->now_ns);
 #if CW_PLANTED_BUG == 42 /* a silent controller is a dead site */
     return facts->told_ns;
 #endif
@@ -67,7 +75,7 @@ static uint64_t last_sign_ns(const struct cw_failover_facts *facts)
 /* When the primary can have acknowledged its last write: its lease, or a grant, is no longer than that. */
 static uint64_t last_write_ns(const struct cw_failover_facts *facts)
 {
-    return last_sign_ns(facts) + facts->lease_ns;
+    return last_sign_ns(facts) + (is_fenced(facts) ? 0 : facts->lease_ns);
 }
 
 /* ---------------------------------------------------------------- what may be lost */
@@ -173,6 +181,8 @@ static uint64_t lease_over_ns(const struct cw_failover_facts *facts)
     uint64_t left_ns =
         cw_lease_watch_remaining_ns(facts->lease, facts->authority->epoch, facts->lease_ns, facts->now_ns);
     uint64_t over_ns = left_ns ? facts->now_ns + left_ns : facts->lease->since_ns + wait_ns;
+    if (is_fenced(facts))
+        return 0;
     return CW_MAX(over_ns, granted_ns(facts));
 }
 
@@ -188,13 +198,30 @@ static uint64_t due_ns(const struct cw_failover_facts *facts)
 /* More than twice the pace of what primaries say of themselves (a second): nobody is called silent before. */
 static bool is_there(const struct cw_failover_facts *facts)
 {
+    if (is_fenced(facts))
+        return false;
     return facts->now_ns - last_sign_ns(facts) < CW_MIN(facts->after_ns, 2500 * CW_MS);
+}
+
+/* "east is silent for 3.2 s", "east lives, and has stopped it for 3.2 s (why)" */
+static void say_gone(const struct cw_failover_facts *facts, char *text, size_t size)
+{
+    const char *holder = facts->authority->holder;
+    double silent = seconds(facts->now_ns - last_sign_ns(facts));
+    if (facts->stopped[0])
+        snprintf(text, size, "%s lives, and has stopped it for %.1f s (%.160s)", holder, silent,
+                 facts->stopped);
+    else
+        snprintf(text, size, "%s %s for %.1f s", holder, is_fenced(facts) ? "has let go of it" : "is silent",
+                 silent);
 }
 
 static void judge_time(const struct cw_failover_facts *facts, struct cw_failover_verdict *verdict)
 {
     const char *holder = facts->authority->holder;
-    uint64_t silent_ns = facts->now_ns - last_sign_ns(facts), due = due_ns(facts);
+    char gone[256];
+    uint64_t due = due_ns(facts);
+    say_gone(facts, gone, sizeof gone);
     if (is_there(facts)) {
         say(verdict, CW_FAILOVER_READY,
             "%s takes group %s over when %s is silent for %.1f s (and its lease of %.1f s is "
@@ -204,20 +231,16 @@ static void judge_time(const struct cw_failover_facts *facts, struct cw_failover
     }
     verdict->deadline_ns = due;
     if (facts->taker[0]) {
-        say(verdict, CW_FAILOVER_WAIT, "%s is silent for %.1f s; %s takes group %s already", holder,
-            seconds(silent_ns), facts->taker, facts->group);
+        say(verdict, CW_FAILOVER_WAIT, "%s; %s takes group %s already", gone, facts->taker, facts->group);
     } else if (facts->now_ns < due && facts->rank > 0) {
-        say(verdict, CW_FAILOVER_WAIT,
-            "%s is silent for %.1f s; %s takes group %s over before %s does, which would in %.1f s", holder,
-            seconds(silent_ns), facts->preferred, facts->group, facts->site, seconds(due - facts->now_ns));
+        say(verdict, CW_FAILOVER_WAIT, "%s; %s takes group %s over before %s does, which would in %.1f s",
+            gone, facts->preferred, facts->group, facts->site, seconds(due - facts->now_ns));
     } else if (facts->now_ns < due) {
-        say(verdict, CW_FAILOVER_WAIT,
-            "%s is silent for %.1f s; %s takes group %s over in %.1f s unless it comes back", holder,
-            seconds(silent_ns), facts->site, facts->group, seconds(due - facts->now_ns));
+        say(verdict, CW_FAILOVER_WAIT, "%s; %s takes group %s over in %.1f s unless it comes back", gone,
+            facts->site, facts->group, seconds(due - facts->now_ns));
     } else {
-        say(verdict, CW_FAILOVER_GO,
-            "%s has been silent for %.1f s, and its lease is over: %s takes group %s over", holder,
-            seconds(silent_ns), facts->site, facts->group);
+        say(verdict, CW_FAILOVER_GO, "%s%s: %s takes group %s over", gone,
+            is_fenced(facts) ? "" : ", and its lease is over", facts->site, facts->group);
     }
 }
 

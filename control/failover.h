@@ -16,6 +16,11 @@
  * one is enough: a site that comes and goes never becomes silent. Frames of an engine are none: one whose
  * lease is over sends them, too, and serves nobody. Ages are by this site's monotonic clock.
  *
+ * A primary whose disk failed lives, and has stopped the group: its controller says so, and confirms in the
+ * store that nothing of that epoch is answered any more. From then on neither the counter, which is of the
+ * whole node, nor a grant, nor what was told before says anything about this group, and no lease is waited
+ * for: for `after` the primary may come back, which shows in the next epoch.
+ *
  * Which loss: in sync and semi-sync none; only a member of the in-sync set takes over, by the identity that
  * is recorded. network-sync and async have no set (in both a replica may lack what was acknowledged), and are
  * held to max_loss, in seconds and in bytes. What may be lost is what was not here at the primary's last
@@ -60,8 +65,10 @@ struct cw_failover_facts {
     const struct cw_authority *authority;
     const struct cw_candidate *candidate; /* NULL: this site's engine does not say */
     const struct cw_lease_watch *lease;
-    uint64_t began_ns;   /* this site looks since then */
-    uint64_t told_ns;    /* the primary's controller last had a living engine then; 0: never */
+    uint64_t began_ns;  /* this site looks since then */
+    uint64_t told_ns;   /* the primary's controller last had an engine that serves the group then; 0: never */
+    uint64_t fenced_ns; /* since then the store is seen to know that this epoch answers nothing any more */
+    const char *stopped; /* that engine lives, and an error stopped the group there: which; "": not so */
     uint64_t granted_ns; /* until then it goes on by a grant of this site, as its engine says; 0: by none */
     uint64_t not_before_ns; /* after a try that failed */
     uint32_t rank;          /* so many candidates that live come before this one */

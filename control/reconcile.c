@@ -381,6 +381,8 @@ static bool restart_if_down(struct cw_controller *controller, const struct cw_st
         cw_event(controller, 2, group->name, "%s has stopped it: %s", controller->config.site,
                  cw_json_text(engine, "reason", "no reason given"));
     }
+    if (cw_role_let_go_down(controller, group, work))
+        return true;
     if (controller->now_ns - work->down_ns < RESTART_NS)
         return false;
     work->down_ns = 0;

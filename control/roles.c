@@ -5,6 +5,7 @@
  *   holder here, nobody asks for it   replica -> open; drained and not wanted any more -> fence, then open
  *   holder here, a taker asks         fence (or drain first) -> confirm in the store -> wait for the taker;
  *                                     if its heartbeat stands still for 10 s, the request is dropped
+ *   holder here, stopped by an error  fence -> confirm in the store: another site may have it at once
  *   holder elsewhere                  whatever still thinks it is primary here is fenced
  *   nobody, first primary here        open
  *
@@ -235,6 +236,18 @@ void cw_role_fence(struct cw_controller *controller, const struct cw_store_group
 {
     if (!work->is_busy)
         fence(controller, group, work, NULL);
+}
+
+bool cw_role_let_go_down(struct cw_controller *controller, const struct cw_store_group *group,
+                         struct cw_work *work)
+{
+    const struct cw_authority *authority = &group->authority;
+    if (strcmp(authority->holder, controller->config.site) != 0 ||
+        authority->fenced_epoch == authority->epoch || cw_store_silent_ms(controller->store) > 0)
+        return false;
+    work->not_before_ns = controller->now_ns + CW_SECOND; /* again, where the store did not take it */
+    fence(controller, group, work, json_object());
+    return work->is_busy;
 }
 
 static void on_draining(struct cw_controller *controller, const struct cw_engine_call *call,

@@ -208,6 +208,38 @@ def test_engine_burns_alone(build):
         return f"{w.acknowledged} operations"
 
 
+def test_disk_of_the_primary_dies(build):
+    """Its engine and controller live, and serve another group: the survivor takes over what it has stopped, by itself, and
+    nothing that was acknowledged is lost."""
+    if not has_etcd():
+        return "SKIP: no etcd"
+    with Lab(build, witness="central") as lab:
+        group(lab, "db", volumes=VOLUMES)
+        group(lab, "other", volumes=(("a", "16M"),))
+        lab.run("group", "set", "db", "failover=automatic", "after=1s")
+        all_is_well(lab)
+        wait_answer(lab, "west", "ready")
+        w = Victim(12).connect([lab.uri("db", v, "east") for v, _ in VOLUMES])
+        other = load.Writer(14).connect([lab.uri("other", "a", "east")])
+        far = [lab.uri("db", v, "east").replace("/east/", "/west/") for v, _ in VOLUMES]
+        for writer in (w, other):
+            writer.start()
+            lab.wait("writes", lambda writer=writer: writer.acknowledged > 100)
+        lab.run("--site", "east", "rpc", "lab.fault", json.dumps(
+            {"group": lab.engine_group("east", "db")["group"], "volume": -1, "errno": "EIO", "after_writes": 20}))
+        lab.wait("west is primary", lambda: lab.group("db", "west")["primary"] == "west")
+        lab.wait("it is open", lambda: lab.uri("db", "a", "west"))
+        w.stop()
+        load.check(w, far, w.acknowledged)
+        before = other.acknowledged
+        lab.wait("the other group goes on", lambda: other.acknowledged > before)
+        other.stop()
+        expect(other.error is None and lab.group("other", "west")["primary"] == "east", f"{other.error}")
+        events = lab.run("--site", "west", "events")
+        expect("automatic failover to west begins: east" in events and "it for" in events, events)
+        return f"{w.acknowledged} operations"
+
+
 def test_cut_primary_fails_over(build):
     """The primary's site is cut from everybody under load, and goes on running: it holds its writes, the survivor takes
     over by itself; healed, the old side acknowledges nothing of what it held, and catches up."""

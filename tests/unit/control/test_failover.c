@@ -53,6 +53,7 @@ static int begin(void **state)
                                        .told_ns = 99 * S,
                                        .granted_ns = 104 * S + S / 2,
                                        .preferred = "",
+                                       .stopped = "",
                                        .taker = "",
                                        .max_loss_ns = 10 * S,
                                        .max_loss_bytes = CW_MIB};
@@ -98,6 +99,37 @@ static void test_who_never_does(void **state)
     facts.is_site_of_group = true;
     facts.site = "east";
     judge(CW_FAILOVER_OFF, "primary of group db itself");
+}
+
+/* Its disk failed: it lives, its node's counter moves on for other groups, and it has let go of this one. */
+static void test_a_primary_that_stopped(void **state)
+{
+    facts.stopped = "the journal: Input/output error";
+    lease.since_ns = 100 * S; /* not yet let go: by the counter it may serve */
+    facts.granted_ns = 0;
+    facts.now_ns = 102 * S;
+    judge(CW_FAILOVER_READY, "west takes group db over when");
+    authority.fenced_epoch = 3;
+    lease.since_ns = 102 * S - 1; /* of the whole node: says nothing of this group */
+    facts.granted_ns = 110 * S;   /* and was released with the reign */
+    facts.told_ns = 102 * S;      /* told before it stopped, or by a mistake */
+    facts.fenced_ns = 102 * S;
+    facts.now_ns = 102 * S + S / 2;
+    judge(CW_FAILOVER_WAIT,
+          "east lives, and has stopped it for 0.5 s (the journal: Input/output error); west");
+    facts.stopped = ""; /* its controller has not said it yet */
+    judge(CW_FAILOVER_WAIT, "east has let go of it for 0.5 s; west takes group db over in 2.5 s");
+    assert_int_equal(goes_ns(), 105 * S); /* no lease is waited for */
+    judge(CW_FAILOVER_GO, "east has let go of it for 3.0 s: west takes group db over");
+    facts.taker = "south";
+    judge(CW_FAILOVER_WAIT, "south takes group db already");
+    facts.taker = "";
+    authority.fenced_epoch = 2; /* that of an earlier epoch is nothing */
+    facts.told_ns = lease.since_ns = facts.now_ns;
+    judge(CW_FAILOVER_READY, "");
+    authority.fenced_epoch = 3;
+    authority.set.count = 1; /* east alone: nothing is taken that lacks something */
+    judge(CW_FAILOVER_NO, "not in the in-sync set");
 }
 
 static void test_who_may(void **state)
@@ -302,6 +334,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_setup(test_who_never_does, begin),
                                        cmocka_unit_test_setup(test_who_may, begin),
+                                       cmocka_unit_test_setup(test_a_primary_that_stopped, begin),
                                        cmocka_unit_test_setup(test_signs_of_life, begin),
                                        cmocka_unit_test_setup(test_times, begin),
                                        cmocka_unit_test_setup(test_flapping, begin),
