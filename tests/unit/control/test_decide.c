@@ -126,6 +126,10 @@ static void test_first_opening(void **state)
     assert_int_equal(cw_decide_candidate(&nobody, &who).answer, CW_ANSWER_NO);
     who.is_first = true;
     assert_int_equal(cw_decide_candidate(&nobody, &who).answer, CW_ANSWER_YES);
+    nobody.epoch = 4; /* it was open, and a rebuilt store does not know who held it */
+    assert_int_equal(cw_decide_candidate(&nobody, &who).answer, CW_ANSWER_NO);
+    who.accept_loss = true;
+    assert_int_equal(cw_decide_candidate(&nobody, &who).answer, CW_ANSWER_YES);
 }
 
 static void test_handover(void **state)

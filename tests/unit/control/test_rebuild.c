@@ -169,6 +169,11 @@ static void test_set_is_the_holders_own(void **state)
     assert_true(cw_authority_equal(&expect_kind(CW_REBUILD_KEPT)->authority, &alone));
     put_group(copies[EAST], 1, "db", &alone, 6);
     assert_true(cw_authority_equal(&expect_kind(CW_REBUILD_KEPT)->authority, &alone));
+    struct cw_authority both = row(4, 44, "west", "east"), west = row(4, 44, "west", "");
+    put_group(copies[EAST], 1, "db", &both, 9);
+    put_group(copies[CENTRAL], 1, "db", &both, 9);
+    put_group(copies[WEST], 1, "db", &west, 10);
+    assert_true(cw_authority_equal(&expect_kind(CW_REBUILD_KEPT)->authority, &west));
 }
 
 static void test_highest_epoch_of_any_copy(void **state)
