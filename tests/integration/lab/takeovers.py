@@ -133,15 +133,14 @@ def taken_over(lab, before, by=None):
 
 
 def burns_for_the_second(lab, rounds, rng):
-    """The first of those that are left is not in the set, and lacks what was written since: the other one takes
-    over."""
+    """The first of those that are left was cut off, and lacks what was written since: it is no member of the set, and
+    the other one takes over."""
     primary, (first, second) = begin(lab, rounds)
-    killed(lab, first, "causeway-engine")
+    lab.run("lab", "cut", primary, first)
     goes_on(lab, rounds.w, "writes go on without it")
     lab.burn(primary)
     now = taken_over(lab, primary, second)
-    lab.run("lab", "start", first)
-    taken_over(lab, primary, second)
+    lab.run("lab", "heal")
     lab.rebuild(primary)
     return f"{primary} burned, {first} was out of the set: {now}"
 
