@@ -163,3 +163,38 @@ def test_etcd_put_back(build):
         lab.run("switchover", "db", "--site", "east")
         load.check(w, [lab.uri("db", "a", "east")], w.acknowledged)
         return f"{w.acknowledged} operations"
+
+
+def test_etcd_lost_with_a_copy(build):
+    """etcd is lost, and with it what the holder's controller remembered, while its engine is down: nobody becomes the
+    holder by a guess, the first primary least of all; who accepts a loss opens it."""
+    if not has_etcd():
+        return "SKIP: no etcd"
+    with Lab(build, witness=WITNESS) as lab:
+        group(lab, "db", volumes=(("a", "16M"),))
+        remember(lab)
+        wipe_etcd(lab)
+        for site in SITES:
+            lab.run("lab", "kill", site)
+        os.unlink(f"{lab.dir}/lab/east/store-copy.json")
+        start_all(lab)
+        for site in ("west", WITNESS):
+            lab.wait(f"{site} is told", lambda s=site: "causeway store rebuild" in shown(lab, s).get("why_not", ""))
+        p = lab.try_run("--site", "west", "store", "rebuild")
+        expect(p.returncode == 3 and "the engine of " in p.stderr, f"east has no copy: {p.returncode} {p.stderr}")
+        done = json.loads(lab.wait("west has read its superblock", lambda: lab.run(
+            "--site", "west", "store", "rebuild", "--without", "east", "--json")))["groups"][0]
+        expect((done["kind"], done["holder"], done["epoch"]) == ("nobody", "", 2), f"{done}")
+        lab.wait("all work with the store", lambda: all(shown(lab, s).get("used") for s in SITES))
+        for site in ("east", "west"):
+            p = lab.wait(f"{site} is judged", lambda s=site: refused(lab, s))
+            expect("--accept-loss" in p, p)
+        expect(lab.group("db", "east")["epoch"] == 2, "nobody has opened")
+        lab.run("promote", "db", "--site", "east", "--accept-loss")
+        lab.wait_health("db", "protected", site="west")
+        return "opened by accepting a loss only"
+
+
+def refused(lab, site):
+    p = lab.try_run("--site", site, "promote", "db", "--site", site)
+    return p.stderr if p.returncode == 3 and "since the store was rebuilt" in p.stderr else None
