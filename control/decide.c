@@ -75,12 +75,22 @@ bool cw_set_equal(const struct cw_set *a, const struct cw_set *b)
     return true;
 }
 
+/* Whoever changes a row that he read before a mark was set would take the mark away. */
+static bool same_marks(const struct cw_set *a, const struct cw_set *b)
+{
+    for (uint32_t i = 0; i < a->count && i < b->count; i++) {
+        if (a->list[i].in_memory != b->list[i].in_memory)
+            return false;
+    }
+    return true;
+}
+
 bool cw_authority_equal(const struct cw_authority *a, const struct cw_authority *b)
 {
     return a->epoch == b->epoch && a->reign == b->reign && strcmp(a->holder, b->holder) == 0 &&
            a->first_sequence == b->first_sequence && cw_set_equal(&a->set, &b->set) &&
-           a->fenced_epoch == b->fenced_epoch && cw_member_equal(&a->handover, &b->handover) &&
-           a->automatic_epoch == b->automatic_epoch;
+           same_marks(&a->set, &b->set) && a->fenced_epoch == b->fenced_epoch &&
+           cw_member_equal(&a->handover, &b->handover) && a->automatic_epoch == b->automatic_epoch;
 }
 
 /* Are the same sites in both, the holder (which is always in) left aside? */
@@ -300,12 +310,13 @@ static struct cw_verdict decide_numbers(const struct cw_authority *now, const st
     return yes();
 }
 
-/* Who stays the same still has in memory what it had. */
+/* Who stays the same still has in memory what it had; who is recorded anew, what whoever asks says. */
 static void keep_in_memory(const struct cw_set *before, struct cw_set *after)
 {
     for (uint32_t i = 0; i < after->count; i++) {
         const struct cw_member *old = cw_set_find(before, after->list[i].site);
-        after->list[i].in_memory = old && old->in_memory && cw_member_equal(old, &after->list[i]);
+        bool is_kept = old && old->in_memory && cw_member_equal(old, &after->list[i]);
+        after->list[i].in_memory = after->list[i].in_memory || is_kept;
     }
 }
 

@@ -161,6 +161,16 @@ static json_t *store_claim(struct cw_controller *controller, const struct cw_rpc
 
 /* ---------------------------------------------------------------- store.set */
 
+/* The group may have left semi-sync in the store, and the engine not yet: whom it takes in then holds in
+ * memory what is acknowledged, as those do that were marked when the group left. */
+static void mark_in_memory(const struct cw_controller *controller, uint32_t group, struct cw_set *set)
+{
+    const json_t *engine = cw_engine_group(controller, group);
+    bool is_semi_sync = strcmp(cw_json_text(engine, "mode", ""), cw_mode_word_name(CW_WORD_SEMI_SYNC)) == 0;
+    for (uint32_t i = 0; i < set->count; i++)
+        set->list[i].in_memory = is_semi_sync;
+}
+
 static json_t *store_set(struct cw_controller *controller, const struct cw_rpc_message *message)
 {
     struct cw_set from, to;
@@ -170,6 +180,7 @@ static json_t *store_set(struct cw_controller *controller, const struct cw_rpc_m
     if (!cw_set_from_names(json_object_get(message->params, "from"), &from) ||
         !cw_set_from_json(json_object_get(message->params, "to"), &to))
         return refused(message, "refused", "from: expected site names; to: expected identities");
+    mark_in_memory(controller, id, &to);
     if (cw_store_authority(controller->store, id, &now, &counter) != CW_OK)
         return refused(message, "i/o error", "the store does not answer");
     struct cw_verdict verdict = cw_decide_set(&now, controller->config.site,

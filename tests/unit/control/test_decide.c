@@ -68,6 +68,27 @@ static void test_memory_is_remembered(void **state)
     assert_int_equal(cw_decide_candidate(&next, &again).answer, CW_ANSWER_YES);
 }
 
+/* A mark is part of the row: who read it before does not take it away. One that is taken in while the engine
+ * is still in semi-sync has it; one that comes back when it is not has not, as it is level by its journal. */
+static void test_marks_of_memory(void **state)
+{
+    struct cw_authority before = held(3, "east"), now = before, next;
+    struct cw_set east = {0}, both = before.set;
+    struct cw_candidate restarted = candidate(member("west", "b2", "j2", "other"));
+    now.set.list[1].in_memory = true;
+    assert_string_equal(now.set.list[1].site, "west");
+    assert_false(cw_authority_equal(&before, &now));
+    assert_true(cw_authority_equal(&now, &now));
+    cw_set_put(&east, cw_set_find(&before.set, "east"));
+    assert_int_equal(cw_decide_set(&now, "east", 3, &both, &east, &next).answer, CW_ANSWER_YES);
+    now = next; /* west is out */
+    assert_int_equal(cw_decide_set(&now, "east", 3, &east, &both, &next).answer, CW_ANSWER_YES);
+    assert_int_equal(cw_decide_candidate(&next, &restarted).answer, CW_ANSWER_YES);
+    both.list[1].in_memory = true;
+    assert_int_equal(cw_decide_set(&now, "east", 3, &east, &both, &next).answer, CW_ANSWER_YES);
+    assert_int_equal(cw_decide_candidate(&next, &restarted).answer, CW_ANSWER_NO);
+}
+
 static void test_candidates(void **state)
 {
     static const struct {
@@ -485,11 +506,15 @@ static void test_model(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_candidates),     cmocka_unit_test(test_memory_is_remembered),
-        cmocka_unit_test(test_first_opening),  cmocka_unit_test(test_handover),
-        cmocka_unit_test(test_claims),         cmocka_unit_test(test_automatic_claims),
-        cmocka_unit_test(test_holder_reopens), cmocka_unit_test(test_sets),
-        cmocka_unit_test(test_model)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_candidates),
+                                       cmocka_unit_test(test_memory_is_remembered),
+                                       cmocka_unit_test(test_marks_of_memory),
+                                       cmocka_unit_test(test_first_opening),
+                                       cmocka_unit_test(test_handover),
+                                       cmocka_unit_test(test_claims),
+                                       cmocka_unit_test(test_automatic_claims),
+                                       cmocka_unit_test(test_holder_reopens),
+                                       cmocka_unit_test(test_sets),
+                                       cmocka_unit_test(test_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
