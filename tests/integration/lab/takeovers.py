@@ -7,6 +7,7 @@ the middle of it, or the primary comes back at the last moment. Imported by lab_
 """
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -105,6 +106,56 @@ class ThreeSites(Lab):
     def rebuild(self, site):
         self.start_member(site)
         self.run("lab", "start", site)
+
+
+class WithKeys(ThreeSites):
+    """And with operators' keys for break-glass."""
+
+    def to_etcd(self):
+        self.lines = [self.run("break-glass", "key", n, "--directory", self.dir).strip() for n in ("alice", "bob")]
+        super().to_etcd()
+
+    def configure(self, site):
+        super().configure(site)
+        with open(f"{self.dir}/lab/{site}/node.yaml", "a") as f:
+            f.write("break_glass:\n  threshold: 2\n  cluster: prod\n  keys:\n" + "".join(f'    - "{x}"\n' for x in self.lines))
+
+    def tokens(self, site):
+        """Good ones, as soon as nothing speaks against a promotion there."""
+        def ask():
+            said = self.try_run("promote", "db", "--site", site, "--break-glass").stderr
+            return re.search(r"causeway-break-glass-1:\S+", said)
+        request = self.wait(f"a request of {site}", ask).group(0)
+        return ",".join(self.run("break-glass", "sign", request, "--key", f"{self.dir}/{n}.key").strip()
+                        for n in ("alice", "bob"))
+
+
+def test_break_glass_two_at_once(build):
+    """Operators of two sites that hear each other promote both by good tokens at the same moment: one of them is primary,
+    and the other is told why not, and follows."""
+    if not has_etcd():
+        return "SKIP: no etcd"
+    with WithKeys(build) as lab:
+        lab.run("group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west,south",
+                "--journal-size", "64M")
+        lab.run("volume", "create", "db/a", "--size", "16M")
+        for site in ("west", "south"):
+            lab.wait_state("db", "in-sync", site)
+        for member in lab.members.values():
+            member.kill()
+            member.wait()
+        lab.run("lab", "kill", "east")
+        tokens = {site: lab.tokens(site) for site in ("west", "south")}
+        asked = {site: subprocess.Popen([lab.cli, "promote", "db", "--site", site, "--break-glass", tokens[site]],
+                                        env=lab.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                 for site in tokens}
+        said = {site: (p.communicate(timeout=120)[0], p.returncode) for site, p in asked.items()}
+        expect(sorted(code for _, code in said.values()) == [0, 3], f"{said}")
+        taker, other = sorted(said, key=lambda site: said[site][1])
+        expect("two would be primary" in said[other][0] or "is heard here" in said[other][0], f"{said}")
+        lab.wait(f"{other} follows", lambda: lab.engine_group(other, "db")["primary"] == taker)
+        expect(lab.engine_group(taker, "db")["role"] == "primary", "one primary")
+        return f"{taker}"
 
 
 # ---------------------------------------------------------------- rounds of trouble
