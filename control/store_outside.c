@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/numbers.h"
+#include "control/outside.h"
 #include "control/store_ops.h"
 #include "control/store_rows.h"
 
@@ -38,11 +39,9 @@ struct outside {
     struct entry entries[CW_NODE_GROUPS_MAX];
     struct cw_token_mark used[USED_MAX]; /* the newest first */
     uint32_t used_count;
-    uint64_t moves; /* of what is held here */
-    uint64_t opened_ns;
-    uint64_t try_ns;      /* when the store is offered what is held */
-    uint64_t silence_ns;  /* how long the store has been silent, as last looked; 0: it answers */
-    uint64_t renew_at_ns; /* nothing is renewed before */
+    uint64_t moves;  /* of what is held here */
+    uint64_t try_ns; /* when the store is offered what is held */
+    struct cw_outside_wait wait;
 };
 
 static uint64_t monotonic_ns(void)
@@ -214,8 +213,7 @@ static void take_over(struct outside *store, struct entry *entry)
     }
     if (status != CW_OK)
         return;
-    bool is_same_reign = now.epoch == entry->row.epoch && now.reign == entry->row.reign;
-    if (now.epoch < entry->row.epoch || is_same_reign) {
+    if (cw_outside_meets(&now, &entry->row) != CW_OUTSIDE_IS_PASSED) {
         if (!cw_authority_equal(&now, &entry->row) &&
             store->inner->ops->swap(store->inner, entry->group, &now, &entry->row, false, 0) != CW_OK)
             return; /* silent again, or somebody moved: it is looked at again */
@@ -238,13 +236,10 @@ static void take_over(struct outside *store, struct entry *entry)
 static void step(struct outside *store)
 {
     uint64_t now_ns = monotonic_ns(), silence_ns = store->inner->ops->silent_ms(store->inner) * CW_MS;
-    uint64_t long_ns = store->options.lease_ms * CW_MS;
-    if (silence_ns == 0 && store->silence_ns > long_ns)
-        store->renew_at_ns = now_ns + store->options.hold_ms * CW_MS;
-    for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX && silence_ns > long_ns; i++)
+    cw_outside_look(&store->wait, silence_ns, now_ns);
+    for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX && cw_outside_is_long(&store->wait); i++)
         if (store->entries[i].state == TAKEN_OVER)
             store->entries[i].state = FREE; /* that was the last time */
-    store->silence_ns = silence_ns;
     if (silence_ns > 0 || now_ns < store->try_ns || store->inner->ops->fault(store->inner)[0])
         return;
     store->try_ns = now_ns + TRY_NS;
@@ -344,8 +339,8 @@ static enum cw_status claim(struct outside *store, struct entry *entry, const st
     if (store->inner->ops->silent_ms(store->inner) == 0)
         return CW_REFUSED;
     CW_TRY(store->inner->ops->authority(store->inner, entry->group, &now, &counter_now));
-    if (!cw_authority_equal(&now, expected) || (counter && *counter != counter_now) ||
-        next->epoch != entry->epoch || strcmp(next->holder, store->options.site) != 0)
+    if (!cw_outside_may_claim(&now, expected, next, entry->epoch, store->options.site) ||
+        (counter && *counter != counter_now))
         return CW_STALE;
     return hold(store, entry, next);
 }
@@ -364,8 +359,7 @@ static enum cw_status outside_swap(struct cw_store *base, uint32_t group, const 
     if (entry && entry->state == PERMITTED && is_opening)
         return claim(store, entry, expected, next, compare_counter ? &counter : NULL);
     step(store);
-    bool is_early =
-        monotonic_ns() < CW_MAX(store->renew_at_ns, store->opened_ns + store->options.hold_ms * CW_MS);
+    bool is_early = !cw_outside_may_open(&store->wait, monotonic_ns());
     if (is_opening && is_early && !(entry && entry->state == TAKEN_OVER))
         return CW_IO;
     return store->inner->ops->swap(store->inner, group, expected, next, compare_counter, counter);
@@ -411,7 +405,7 @@ static enum cw_status outside_renew(struct cw_store *base, const char *site, str
     bool has_own = false, is_any_late = false;
     CW_ASSERT(count <= CW_NODE_GROUPS_MAX);
     step(store);
-    bool is_early = monotonic_ns() < store->renew_at_ns;
+    bool is_early = !cw_outside_may_renew(&store->wait, monotonic_ns());
     for (uint32_t i = 0; i < count; i++) {
         const struct entry *entry = find(store, leases[i].group);
         bool is_own = entry && entry->state == HELD;
@@ -450,9 +444,7 @@ static enum cw_status outside_load(struct cw_store *base, struct cw_store_view *
     for (uint32_t i = 0; i < view->group_count; i++) {
         struct cw_store_group *group = &view->groups[i];
         const struct entry *entry = find_held(store, group->id);
-        bool is_passed =
-            entry && group->authority.epoch >= entry->row.epoch && group->authority.reign != entry->row.reign;
-        if (!entry || is_passed)
+        if (!entry || cw_outside_meets(&group->authority, &entry->row) == CW_OUTSIDE_IS_PASSED)
             continue;
         group->authority = entry->row;
         group->request = (struct cw_store_request){.taker = ""};
@@ -622,8 +614,12 @@ struct cw_store *cw_store_open_outside(struct cw_store *inner, const struct cw_o
         cw_store_close(inner);
         return NULL;
     }
-    *store =
-        (struct outside){.base.ops = &ops, .inner = inner, .options = *options, .opened_ns = monotonic_ns()};
+    *store = (struct outside){.base.ops = &ops,
+                              .inner = inner,
+                              .options = *options,
+                              .wait = {.lease_ns = options->lease_ms * CW_MS,
+                                       .hold_ns = options->hold_ms * CW_MS,
+                                       .opened_ns = monotonic_ns()}};
     if (load_file(store, why, why_size))
         return &store->base;
     cw_store_close(&store->base);
