@@ -190,17 +190,13 @@ static void check_grants(struct site *site)
                    site->id, holder->id, (unsigned long long)(status.grants[site->id].remaining_ns / CW_MS));
 }
 
-int automatic_wants(struct site *site, const struct cw_candidate *candidate, const char *name)
+static void judge(struct site *site, const struct cw_candidate *candidate, uint64_t not_before_ns,
+                  struct cw_failover_verdict *verdict)
 {
     struct world *w = site->world;
-    struct cw_failover_verdict verdict;
-
-    if (!w->is_automatic || w->phase != PHASE_SAFETY)
-        return 0;
-    listen(site);
     struct automatic *a = automatic_of(site);
     struct cw_failover_facts facts = {.group = "g",
-                                      .site = name,
+                                      .site = candidate->identity.site,
                                       .is_automatic = true,
                                       .is_site_of_group = true,
                                       .store_trouble = "",
@@ -213,7 +209,7 @@ int automatic_wants(struct site *site, const struct cw_candidate *candidate, con
                                       .began_ns = a->began_ns,
                                       .told_ns = a->told_ns,
                                       .granted_ns = granted_ns(site, site_clock(site, w->now_ns)),
-                                      .not_before_ns = a->not_before_ns,
+                                      .not_before_ns = not_before_ns,
                                       .rank = rank_of(site),
                                       .preferred = "another",
                                       .taker = "",
@@ -221,10 +217,32 @@ int automatic_wants(struct site *site, const struct cw_candidate *candidate, con
                                       .max_loss_bytes = UINT64_MAX,
                                       .lag = a->lag};
     facts.lag.is_known = facts.lag.is_known && a->epoch == w->store.epoch;
-    cw_failover_judge(&facts, &verdict);
+    cw_failover_judge(&facts, verdict);
+}
+
+bool automatic_goes_on(struct site *site, const struct cw_candidate *candidate)
+{
+    struct cw_failover_verdict verdict;
+
+    judge(site, candidate, 0, &verdict);
+    if (verdict.answer != CW_FAILOVER_GO)
+        note(site->world, site, "its failover is called off", verdict.answer, 0, 0);
+    return verdict.answer == CW_FAILOVER_GO;
+}
+
+int automatic_wants(struct site *site, const struct cw_candidate *candidate)
+{
+    struct world *w = site->world;
+    struct cw_failover_verdict verdict;
+
+    if (!w->is_automatic || w->phase != PHASE_SAFETY)
+        return 0;
+    listen(site);
+    struct automatic *a = automatic_of(site);
+    judge(site, candidate, a->not_before_ns, &verdict);
     if (verdict.answer != CW_FAILOVER_GO)
         return 0;
-    a->not_before_ns = facts.now_ns + CW_SECOND;
+    a->not_before_ns = site_clock(site, w->now_ns) + CW_SECOND;
     check_grants(site);
     note(w, site, "fails over by itself", w->store.epoch, verdict.loss_ns, verdict.accept_loss);
     return OPEN_AUTOMATIC | (verdict.accept_loss ? 2 : 1);
@@ -245,8 +263,7 @@ void automatic_claimed(struct site *site, bool is_automatic, uint8_t holder_befo
     }
     w->failovers++;
     uint64_t silent = w->now_ns - w->renewed_ns[holder_before];
-    /* One that had to wait for its claim is called off by its controller, which is not modelled here. */
-    if (site->claim_tries == 0 && silent < w->after_ns / 100 * 99)
+    if (silent < w->after_ns / 100 * 99)
         world_fail(w, "after: site %u fails over %llu ms after the counter moved, `after` is %llu ms",
                    site->id, (unsigned long long)(silent / CW_MS), (unsigned long long)(w->after_ns / CW_MS));
     if (w->automatic_ns != 0)

@@ -202,6 +202,15 @@ static void store_swap(struct world *w, struct claim *c)
 
 /* ------------------------------------------------------------------ at the site that asks */
 
+/* A failover that nobody asked for: a holder that opens again needs none. */
+static bool is_still_wanted(struct claim *c)
+{
+    struct cw_candidate candidate = c->candidate;
+
+    candidate.accept_loss = false;
+    return number_of(c->now.holder) == c->site->id || automatic_goes_on(c->site, &candidate);
+}
+
 /* true: the swap is to be made */
 static bool decide(struct world *w, struct claim *c)
 {
@@ -210,6 +219,10 @@ static bool decide(struct world *w, struct claim *c)
     struct cw_verdict verdict;
 
     cw_lease_watch_see(&site->watch, c->now.epoch, c->counter, now);
+    if (c->kind == ASK_CLAIM && c->candidate.is_automatic && !is_still_wanted(c)) {
+        c->result = CW_CLAIM_REFUSED;
+        return false;
+    }
     switch (c->kind) {
     case ASK_CLAIM:
         verdict = cw_decide_claim(&c->now, &c->candidate, &c->want, &site->watch, w->lease_ns, now, &c->next,
@@ -588,7 +601,7 @@ void control_tick(struct world *w, void *data, uint64_t a)
             reply_fence(site, site->status.epoch);
     } else if (site->status.role == CW_ROLE_REPLICA) {
         struct cw_candidate candidate = candidate_of(site, false);
-        site->want_open = automatic_wants(site, &candidate, names[site->id]);
+        site->want_open = automatic_wants(site, &candidate);
         if (!site->want_open)
             site->want_open = wants_to_open(site);
     }

@@ -614,7 +614,9 @@ void control_late_renewal(struct site *site, uint64_t until_ns);
 #define OPEN_AUTOMATIC 4
 void automatic_choose(struct world *w); /* after the focus */
 /* What a controller that looks now wants, as want_open; 0: nothing. */
-int automatic_wants(struct site *site, const struct cw_candidate *candidate, const char *name);
+int automatic_wants(struct site *site, const struct cw_candidate *candidate);
+/* ... and whether it still does: until the claim is made it is called off when the primary is heard again. */
+bool automatic_goes_on(struct site *site, const struct cw_candidate *candidate);
 void automatic_claimed(struct site *site, bool is_automatic, uint8_t holder_before);
 void automatic_lost(struct world *w, const struct client_op *op);
 
