@@ -80,7 +80,7 @@ void automatic_choose(struct world *w)
     struct cw_rng own = {w->options.seed ^ 0x6661696c6f766572}; /* other draws stay as they are */
     bool is_drawn = cw_rng_below(&own, 1000) < (w->focus->is_automatic ? 1000 : 150);
 
-    w->is_automatic = is_drawn && !w->options.is_story;
+    w->is_automatic = is_drawn && !w->options.is_story && !w->focus->has_tokens;
     w->after_ns = CW_SECOND + cw_rng_below(&own, 9 * CW_SECOND);
     w->max_loss_ns = w->lease_ns + CW_SECOND + cw_rng_below(&own, 3 * CW_SECOND);
     w->are_ranks_equal = cw_rng_below(&own, 1000) < 300;

@@ -33,12 +33,12 @@ static const struct store *row_of(struct site *site, uint64_t epoch)
     struct cw_group_status status;
 
     if (!w->peer_grants)
-        return &w->store;
+        return outside_truth(w);
     cw_group_status(site->group, site_clock(site, w->now_ns), &status);
     if (status.cover != CW_COVER_GRANTS)
-        return &w->store;
+        return outside_truth(w);
     w->grant_acks++;
-    return w->store.epoch > epoch ? &w->opened : &w->store;
+    return outside_truth(w)->epoch > epoch ? &w->opened : outside_truth(w);
 }
 
 static const struct store *check_authority(struct site *site, uint64_t epoch, uint64_t reign,
@@ -51,7 +51,7 @@ static const struct store *check_authority(struct site *site, uint64_t epoch, ui
     if (s->epoch != epoch || s->reign != reign || s->holder != site->id)
         world_fail(w, "one primary: %s at site %u in epoch %llu, but %s epoch %llu of site %u", what,
                    site->id, (ull)epoch,
-                   s == &w->store ? "the store has" : "it goes on by grants, and open last was",
+                   s != &w->opened ? "the store has" : "it goes on by grants, and open last was",
                    (ull)s->epoch, s->holder);
     return s;
 }
@@ -64,8 +64,10 @@ void check_answered(struct site *site, uint64_t epoch, uint64_t reign)
 /* Before the store changes: this is what the reign that is open has of it. */
 void check_store_moves(struct world *w)
 {
-    if (w->store.epoch == w->opened.epoch && w->store.reign == w->opened.reign)
-        w->opened = w->store;
+    const struct store *s = outside_truth(w);
+
+    if (s->epoch == w->opened.epoch && s->reign == w->opened.reign)
+        w->opened = *s;
 }
 
 /* Whoever was open before is over. */
@@ -77,8 +79,8 @@ static void opened(struct site *site)
     if (st->epoch <= w->opened.epoch)
         world_fail(w, "one primary: site %u opens in epoch %llu, and epoch %llu was open", site->id,
                    (ull)st->epoch, (ull)w->opened.epoch);
-    w->opened = w->store;
-    if (w->store.epoch != st->epoch || w->store.reign != st->reign) /* it was late: it has a set of one */
+    w->opened = *outside_view(site);
+    if (w->opened.epoch != st->epoch || w->opened.reign != st->reign) /* it was late: it has a set of one */
         w->opened = (struct store){
             .epoch = st->epoch, .reign = st->reign, .holder = site->id, .members = (uint8_t)(1u << site->id)};
 }
@@ -213,9 +215,9 @@ static bool must_survive(struct site *site, const struct client_op *op)
     for (uint8_t i = 0; i < w->site_count; i++)
         if (w->sites[i].is_journal_tainted)
             has &= (uint8_t) ~(1u << i);
-    if (w->store.is_loss_accepted) /* maybe before a drain that it did not wait for */
+    if (outside_view(site)->is_loss_accepted) /* maybe before a drain that it did not wait for */
         return has & self;
-    if (w->store.was_drained)
+    if (outside_view(site)->was_drained)
         return has != 0;
     if (!cw_mode_has_set(w->mode))
         return has & self;
@@ -231,7 +233,7 @@ void check_opened(struct site *site)
 {
     struct world *w = site->world;
     const struct cw_group_status *st = &site->status;
-    struct store *s = &w->store;
+    struct store *s = outside_view(site);
 
     w->oracle.opens++;
     opened(site);
@@ -581,9 +583,10 @@ static void check_commit(struct site *site)
         return;
     if (!truth_holds(site, st->epoch, st->reign, commit, true))
         world_fail(w, "commit: %llu is not durable in the journal of the primary %u", (ull)commit, site->id);
-    if (w->mode != CW_MODE_SYNC || w->store.epoch != st->epoch)
+    const struct store *s = outside_view(site);
+    if (w->mode != CW_MODE_SYNC || s->epoch != st->epoch)
         return;
-    uint8_t members = true_members(site, &w->store);
+    uint8_t members = true_members(site, s);
     for (uint8_t i = 0; i < w->site_count; i++)
         if (members >> i & 1 && !truth_holds(&w->sites[i], st->epoch, st->reign, commit, false))
             world_fail(w, "commit: %llu of the primary %u is not in the journal of member %u", (ull)commit,

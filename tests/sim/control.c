@@ -125,23 +125,36 @@ static bool is_let_go(const struct store *s)
 
 /* ------------------------------------------------------------------ at the store */
 
-static void tell_store(struct world *w)
+static struct store *store_for(const struct claim *c)
 {
-    const struct store *s = &w->store;
+    return outside_store(c->site, c->kind == ASK_CLAIM);
+}
 
+void store_take_over(struct world *w, const struct store *own)
+{
+    w->store.row = own->row;
+    w->store.was_drained = own->was_drained;
+    w->store.is_loss_accepted = own->is_loss_accepted;
+    mirror(&w->store);
+}
+
+static void tell_store(struct world *w, const struct store *s)
+{
     tell(w, NULL, "the store: epoch %llu of %c, set%s%s%s", (unsigned long long)s->epoch, "ABC"[s->holder],
          s -> members & 1 ? " A" : "", s->members & 2 ? " B" : "", s->members & 4 ? " C" : "");
 }
 
 static void store_read(struct world *w, struct claim *c)
 {
-    struct store *s = &w->store;
+    struct store *s = store_for(c);
 
     c->now = s->row;
     c->counter = s->holder < SIM_SITES_MAX ? s->counters[s->holder] : 0;
     if (c->kind != ASK_LEASE)
         return;
-    c->result = cw_decide_renew(&c->now, names[c->site->id], c->epoch) ? CW_CLAIM_OK : CW_CLAIM_REFUSED;
+    c->result = !outside_may_renew(c->site)                              ? CW_CLAIM_AGAIN
+                : cw_decide_renew(&c->now, names[c->site->id], c->epoch) ? CW_CLAIM_OK
+                                                                         : CW_CLAIM_REFUSED;
     if (c->result == CW_CLAIM_OK) {
         s->counters[c->site->id]++;
         w->renewed_ns[c->site->id] = w->now_ns;
@@ -151,41 +164,51 @@ static void store_read(struct world *w, struct claim *c)
 static void wrote_claim(struct world *w, struct claim *c, uint8_t holder_before, uint64_t epoch_before)
 {
     bool is_promised = c->candidate.is_automatic && cw_mode_has_set(w->mode); /* nobody accepted anything */
-    w->store.is_loss_accepted |= c->candidate.accept_loss && !is_promised;
+    outside_claimed(c->site);
+    struct store *s = store_for(c);
+    s->is_loss_accepted |= c->candidate.accept_loss && !is_promised;
     automatic_claimed(c->site, c->candidate.is_automatic, holder_before);
-    note(w, c->site, "store: claimed", w->store.epoch, w->store.first_sequence, w->store.members);
+    note(w, c->site, "store: claimed", s->epoch, s->first_sequence, s->members);
     if (c->next.epoch <= epoch_before)
         world_fail(w, "site %u claims epoch %llu, the store had %llu", c->site->id,
                    (unsigned long long)c->next.epoch, (unsigned long long)epoch_before);
     if (holder_before != c->site->id && epoch_before != 0)
         w->promotions++;
-    tell_store(w);
+    tell_store(w, s);
 }
 
 static void wrote_set(struct world *w, struct claim *c, uint8_t before)
 {
-    note(w, c->site, "store: set", before, w->store.members, w->store.epoch);
-    tell_store(w);
-    check_joined(w, (uint8_t)(w->store.members & ~before));
-    if (w->store.members == 1u << c->site->id)
+    const struct store *s = store_for(c);
+
+    note(w, c->site, "store: set", before, s->members, s->epoch);
+    tell_store(w, s);
+    check_joined(w, (uint8_t)(s->members & ~before));
+    if (s->members == 1u << c->site->id)
         check_alone(w);
 }
 
 static void wrote_fence(struct world *w, struct claim *c)
 {
-    note(w, c->site, "store: let go", w->store.epoch, c->handover.site[0] != 0, 0);
-    w->store.was_drained = c->handover.site[0] != 0;
+    struct store *s = store_for(c);
+
+    note(w, c->site, "store: let go", s->epoch, c->handover.site[0] != 0, 0);
+    s->was_drained = c->handover.site[0] != 0;
     w->switchovers += c->handover.site[0] != 0;
 }
 
 static void store_swap(struct world *w, struct claim *c)
 {
-    struct store *s = &w->store;
+    struct store *s = store_for(c);
     uint64_t counter = s->holder < SIM_SITES_MAX ? s->counters[s->holder] : 0, epoch = s->epoch;
     uint8_t holder = s->holder, members = s->members;
 
     if (!cw_authority_equal(&s->row, &c->now) || (c->compare_counter && counter != c->counter)) {
         c->result = c->kind == ASK_SET ? CW_CLAIM_REFUSED : CW_CLAIM_AGAIN; /* somebody moved: look again */
+        return;
+    }
+    if (c->kind == ASK_CLAIM && !outside_may_claim(c->site, &c->now, &c->next)) {
+        c->result = CW_CLAIM_AGAIN;
         return;
     }
     check_store_moves(w);
@@ -322,7 +345,8 @@ static void ask_moves(struct world *w, void *data, uint64_t a)
         queue_owned_at(w, c->site->paused_until_ns, ask_moves, c, 0, free);
         return;
     }
-    c->was_lost = c->was_lost || is_lost(w, c->site);
+    bool is_own = store_for(c) != &w->store;
+    c->was_lost = c->was_lost || (!is_own && is_lost(w, c->site));
     if (c->stage == STAGE_ANSWER) {
         answer(c);
         free(c);
@@ -434,12 +458,13 @@ static bool is_reigning(const struct site *site)
 void control_open(struct site *site, bool accept_loss)
 {
     struct world *w = site->world;
-    struct store *s = &w->store;
+    struct store *s = outside_view(site);
     struct cw_open_request open = {.store_epoch = s->epoch,
                                    .holder = s->holder,
                                    .members = s->members,
                                    .reign = cw_rng_next(&w->rng) | 1,
                                    .is_fenced = is_let_go(s),
+                                   .epoch_floor = outside_floor(site),
                                    .accept_loss = accept_loss};
     uint8_t handed = number_of(s->row.handover.site);
 
@@ -505,7 +530,7 @@ static void switchover_tick(struct site *site)
 
 static void watch(struct site *site)
 {
-    struct store *s = &site->world->store;
+    struct store *s = outside_view(site);
     uint64_t counter = s->holder < SIM_SITES_MAX ? s->counters[s->holder] : 0;
 
     cw_lease_watch_see(&site->watch, s->epoch, counter, site_clock(site, site->world->now_ns));
@@ -515,7 +540,7 @@ static void watch(struct site *site)
 static int would_open(struct site *site)
 {
     struct world *w = site->world;
-    struct store *s = &w->store;
+    struct store *s = outside_view(site);
     bool is_member = s->members >> site->id & 1;
     bool is_given_up = w->phase == PHASE_HEALING && w->now_ns - w->healing_since_ns > 60 * CW_SECOND;
     bool may_lose = w->phase == PHASE_SAFETY ? (w->faults & FAULT_LOSSY) != 0 : is_given_up;
@@ -555,7 +580,7 @@ static int wants_to_open(struct site *site)
         check_loss_is_needed(site);
     struct cw_candidate candidate = candidate_of(site, how == 2);
 
-    if (how == 0 || cw_decide_candidate(&w->store.row, &candidate).answer == CW_ANSWER_YES)
+    if (how == 0 || cw_decide_candidate(&outside_view(site)->row, &candidate).answer == CW_ANSWER_YES)
         return how;
     site->open_tries++;
     return w->phase == PHASE_SAFETY && world_chance(w, 100) ? how : 0;
@@ -564,7 +589,6 @@ static int wants_to_open(struct site *site)
 void control_tick(struct world *w, void *data, uint64_t a)
 {
     struct site *site = data;
-    struct store *s = &w->store;
 
     uint64_t pause = w->options.is_story ? 250 * CW_MS : world_between(w, 150 * CW_MS, 350 * CW_MS);
     queue_at(w, w->now_ns + pause, control_tick, site, 0);
@@ -590,19 +614,23 @@ void control_tick(struct world *w, void *data, uint64_t a)
     site_turn_soon(site);
     if (site->drain_target)
         switchover_tick(site);
-    if (site->is_store_cut)
+    outside_tick(site);
+    if (site->is_store_cut && !outside_can_act(site))
         return;
+    struct store *s = outside_view(site);
     watch(site);
     site->want_volumes = true;
     if (is_reigning(site)) {
         site->open_tries = 0;
         site->gives_up_copy = false;
-        if (s->epoch > site->status.epoch)
+        if (s->epoch > site->status.epoch || outside_floor(site) > site->status.epoch)
             reply_fence(site, site->status.epoch);
     } else if (site->status.role == CW_ROLE_REPLICA) {
         struct cw_candidate candidate = candidate_of(site, false);
         site->want_open = automatic_wants(site, &candidate);
-        if (!site->want_open)
+        if (outside_floor(site))
+            site->want_open = outside_wants(site, &candidate);
+        else if (!site->want_open)
             site->want_open = wants_to_open(site);
     }
 }

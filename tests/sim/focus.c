@@ -48,6 +48,17 @@ static const struct focus foci[] = {
      .run_ns_min = 30 * CW_SECOND,
      .run_ns_max = 60 * CW_SECOND,
      .has_grants = true},
+    /* No quorum is left, and operators open a site by tokens; the old side comes back, and the store. */
+    {.name = "glass",
+     .always = FAULT_PROMOTE | FAULT_LINK_NOISE,
+     .never = FAULT_LIES | FAULT_DISK_FAIL | FAULT_IO | FAULT_RESYNC | FAULT_GIVE_UP | FAULT_TWO |
+              FAULT_KILL | FAULT_POWER | FAULT_VOLUMES | FAULT_PAUSE | FAULT_LONELY | FAULT_STORE_CUT |
+              FAULT_STORE_LOST | FAULT_LOSSY | FAULT_SWITCHOVER | FAULT_CUT,
+     .tick_ns_max = 8 * CW_SECOND,
+     .run_ns_min = 40 * CW_SECOND,
+     .run_ns_max = 60 * CW_SECOND,
+     .modes = 1u << CW_MODE_ASYNC | 1u << CW_MODE_SYNC,
+     .has_tokens = true},
     /* Full copies under load, over links that overtake. */
     {.name = "copy",
      .always = FAULT_RESYNC | FAULT_LINK_NOISE,

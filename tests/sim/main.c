@@ -19,7 +19,7 @@ static void on_panic(void)
 struct totals {
     uint64_t seeds, failed, sim_ns, events, acked_writes, acked_flushes, acked_reads, promotions, opens,
         lossy, lost, crashes, power, cuts, pauses, switchovers, copies, old_images, states, dead_ends,
-        failovers, grant_acks;
+        failovers, by_tokens, grant_acks;
 };
 
 static void add(struct totals *t, const struct world *w)
@@ -43,6 +43,7 @@ static void add(struct totals *t, const struct world *w)
     t->copies += w->copies;
     t->dead_ends += w->dead_ends;
     t->failovers += w->failovers;
+    t->by_tokens += w->by_tokens;
     t->grant_acks += w->grant_acks;
     t->old_images += w->old_images;
     t->states += w->oracle.states_checked;
@@ -58,11 +59,13 @@ static void print_totals(const struct totals *t)
            (unsigned long long)t->acked_writes, (unsigned long long)t->acked_flushes,
            (unsigned long long)t->acked_reads, (unsigned long long)t->grant_acks,
            (unsigned long long)t->states);
-    printf("%llu openings, %llu of them promotions of another site (%llu by itself), %llu after switchovers, "
+    printf("%llu openings, %llu of them promotions of another site (%llu by itself), %llu by tokens, %llu "
+           "after switchovers, "
            "%llu accepting loss "
            "(%llu acknowledged ops given up)\n",
            (unsigned long long)t->opens, (unsigned long long)t->promotions, (unsigned long long)t->failovers,
-           (unsigned long long)t->switchovers, (unsigned long long)t->lossy, (unsigned long long)t->lost);
+           (unsigned long long)t->by_tokens, (unsigned long long)t->switchovers, (unsigned long long)t->lossy,
+           (unsigned long long)t->lost);
     printf("%llu crashes, %llu of them power losses, %llu cuts, %llu pauses, %llu full copies, %llu given up "
            "for the image before, %llu dead ends\n",
            (unsigned long long)t->crashes, (unsigned long long)t->power, (unsigned long long)t->cuts,

@@ -56,6 +56,7 @@ bug 30 grants "goes on with a grant of one of two sites"
 bug 31 grants "a release of an old epoch is believed" 3
 bug 32 lease "a tail is cut that is in no file"
 bug 33 revert "a copy begins over a tail that is in no file"
+bug 34 glass "a token is not bound to the epoch"
 bug 40 failover "a failover does not look at the set"
 bug 41 failover "one failover after the other"
 bug 42 failover "a controller's silence is its site's"
@@ -63,13 +64,14 @@ bug 43 failover "the age of the last word is not counted"
 bug 44 failover "a failover does not wait for \`after\`"
 bug 45 failover "a fence counts for whatever epoch there is" 3
 bug 46 failover "grants are not looked at by a failover"
+bug 47 glass "the old side renews at once"
 bugs=("$@")
-[ ${#bugs[@]} -gt 0 ] || bugs=({1..33} {40..46})
+[ ${#bugs[@]} -gt 0 ] || bugs=({1..34} {40..47})
 
 # The files of which bug N makes others; of bug 0, all of them.
 files_of() { # N
     local f all=()
-    for f in "$root"/dataplane/{base,wire,transport,journal,replication}/*.c "$root"/tests/sim/*.c "$root"/control/{decide,failover}.c; do
+    for f in "$root"/dataplane/{base,wire,transport,journal,replication}/*.c "$root"/tests/sim/*.c "$root"/control/{decide,failover,break_glass,outside}.c "$root"/dataplane/engine/config/quantity.c; do
         [ "$(basename "$f")" = stories.c ] || all+=("$f")
     done
     if [ "$1" = 0 ]; then
@@ -89,7 +91,7 @@ build() { # N
         [ -f "$dir/$(basename "$f")" ] && f=$dir/$(basename "$f")
         objects+=("$f")
     done
-    ${CC:-cc} -o "$dir/causeway-sim" "${objects[@]}" -lxxhash -lsodium -lisal -lm
+    ${CC:-cc} -o "$dir/causeway-sim" "${objects[@]}" -lxxhash -lsodium -lisal -lcrypto -lm
 }
 
 # Why a run of the simulator failed: the rule of its seed, or an assert; nothing when it died of something else.

@@ -17,8 +17,10 @@
 
 #include "base/numbers.h"
 #include "base/rng.h"
+#include "control/break_glass.h"
 #include "control/decide.h"
 #include "control/failover.h"
+#include "control/outside.h"
 #include "replication/group.h"
 
 #define SIM_SITES_MAX  3u
@@ -284,6 +286,21 @@ struct store {
     struct cw_identity identities[CW_SITES_MAX];
 };
 
+/* What a site holds by operators' tokens, outside of the store (outside.c). */
+enum outside_state { OUTSIDE_NONE, OUTSIDE_PERMITTED, OUTSIDE_HELD, OUTSIDE_TAKEN_OVER };
+
+#define OUTSIDE_USED 16u
+struct outside {
+    uint8_t state;
+    bool has_begun; /* this controller has heard the store since it began */
+    uint64_t life, silent_since_ns;
+    uint64_t epoch;   /* PERMITTED: to be claimed */
+    struct store own; /* HELD: as its file has it; before: the store as last heard */
+    struct cw_outside_wait wait;
+    struct cw_token_mark used[OUTSIDE_USED];
+    uint32_t used_count;
+};
+
 /* ------------------------------------------------------------------ what clients do (load.c) */
 
 struct cw_block_request {
@@ -400,6 +417,7 @@ struct focus {
     bool is_busy;      /* clients think little, links are long and lose much */
     bool syncs_seldom; /* clients leave much unsynced */
     bool is_automatic; /* groups fail over by themselves */
+    bool has_tokens;   /* the store is lost, and operators open a site by tokens */
     bool has_grants;   /* sites are mostly configured to go on without the store */
     bool starts_badly; /* power is lost right after the start that follows a kill */
 };
@@ -434,6 +452,12 @@ struct world {
     uint8_t min_in_sync;
     struct site sites[SIM_SITES_MAX];
     struct store store;
+    bool has_tokens;
+    struct outside outside[SIM_SITES_MAX];
+    struct {
+        uint64_t until_ns, epoch; /* the store answers again; what it has */
+        uint32_t promoted;
+    } disaster;
     struct oracle oracle;
     const struct focus *focus;
     uint32_t faults;         /* bits that may happen in this seed */
@@ -477,7 +501,7 @@ struct world {
 
     /* numbers for the summary */
     uint64_t acked_writes, acked_flushes, acked_reads, promotions, crashes, power_losses, cuts, pauses,
-        switchovers, failovers, rejected, copies, old_images, dead_ends, grant_acks;
+        switchovers, failovers, by_tokens, rejected, copies, old_images, dead_ends, grant_acks;
 };
 
 bool world_run(const struct sim_options *options, struct world *w); /* true: nothing wrong was seen */
@@ -608,6 +632,27 @@ uint64_t control_lease_deadline(struct site *site, uint64_t before_ns);
 void control_open(struct site *site, bool accept_loss);
 /* The controller hangs until then, and with it the answer to a renewal that is asked for now. */
 void control_late_renewal(struct site *site, uint64_t until_ns);
+
+/* What a site held by tokens goes into the store. */
+void store_take_over(struct world *w, const struct store *own);
+
+/* ------------------------------------------------------------------ outside.c */
+
+void outside_choose(struct world *w);          /* after the focus */
+void outside_tick(struct site *site);          /* its controller looks how the store is */
+struct store *outside_view(struct site *site); /* the row as this site has it */
+/* Where it asks: its own file, or the store. */
+struct store *outside_store(struct site *site, bool is_claim);
+/* The row that counts now. */
+const struct store *outside_truth(const struct world *w);
+bool outside_can_act(struct site *site); /* though the store is silent */
+bool outside_may_renew(struct site *site);
+bool outside_may_claim(struct site *site, const struct cw_authority *expected,
+                       const struct cw_authority *next);
+void outside_claimed(struct site *site);
+/* The epoch that it may claim by tokens; 0: none. */
+uint64_t outside_floor(struct site *site);
+int outside_wants(struct site *site, const struct cw_candidate *candidate);
 
 /* ------------------------------------------------------------------ automatic.c */
 

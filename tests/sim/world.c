@@ -137,6 +137,7 @@ void world_init(struct world *w, const struct sim_options *options)
     w->min_in_sync = cw_mode_has_set(w->mode) && world_chance(w, 150);
     w->lease_ns = 5 * CW_SECOND;
     automatic_choose(w);
+    outside_choose(w);
     w->log_entries = 256u << world_random(w, 3);
     w->ring_sectors = CW_JOURNAL_RING_SECTORS_MIN + world_random(w, 500);
     w->copy_chunk_bytes = 2048u << world_random(w, 7);
