@@ -190,6 +190,21 @@ static void check_grants(struct site *site)
                    site->id, holder->id, (unsigned long long)(status.grants[site->id].remaining_ns / CW_MS));
 }
 
+/* Since when this site sees that the store knows this epoch to be over. */
+static uint64_t fenced_ns(struct site *site, uint64_t now_ns)
+{
+    const struct cw_authority *row = &site->world->store.row;
+    struct automatic *a = automatic_of(site);
+
+    if (row->epoch == 0 || row->fenced_epoch != row->epoch)
+        return 0;
+    if (a->fenced_epoch != row->epoch) {
+        a->fenced_epoch = row->epoch;
+        a->fenced_ns = now_ns;
+    }
+    return a->fenced_ns;
+}
+
 static void judge(struct site *site, const struct cw_candidate *candidate, uint64_t not_before_ns,
                   struct cw_failover_verdict *verdict)
 {
@@ -208,6 +223,8 @@ static void judge(struct site *site, const struct cw_candidate *candidate, uint6
                                       .lease = &site->watch,
                                       .began_ns = a->began_ns,
                                       .told_ns = a->told_ns,
+                                      .fenced_ns = fenced_ns(site, site_clock(site, w->now_ns)),
+                                      .stopped = "",
                                       .granted_ns = granted_ns(site, site_clock(site, w->now_ns)),
                                       .not_before_ns = not_before_ns,
                                       .rank = rank_of(site),

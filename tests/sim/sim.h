@@ -183,6 +183,7 @@ struct volume_removal {
 /* What this site's controller knows for automatic failover. */
 struct automatic {
     uint64_t life, began_ns, told_ns, epoch, not_before_ns;
+    uint64_t fenced_ns, fenced_epoch; /* seen since then that this epoch is over */
     struct cw_failover_lag lag;
 };
 
