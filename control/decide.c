@@ -366,6 +366,12 @@ struct cw_verdict cw_decide_claim(const struct cw_authority *now, const struct c
     return verdict;
 }
 
+bool cw_decide_is_claimed(const struct cw_authority *now, const char *site, const struct cw_claim *claim)
+{
+    return cw_decide_renew(now, site, claim->epoch) && now->reign == claim->reign &&
+           now->first_sequence == claim->first_sequence && cw_set_equal(&now->set, &claim->members);
+}
+
 bool cw_decide_renew(const struct cw_authority *now, const char *site, uint64_t epoch)
 {
     return epoch != 0 && now->epoch == epoch && strcmp(now->holder, site) == 0 && now->fenced_epoch < epoch;

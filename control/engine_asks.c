@@ -94,6 +94,15 @@ static bool read_claim(const json_t *params, struct cw_claim *claim)
            cw_set_from_json(json_object_get(params, "members"), &claim->members);
 }
 
+/* It was written, and the answer got lost. Whether it still stands is the store's to say, by a change that
+ * compares the row: a copy of it may be behind. */
+static struct cw_verdict confirm_claim(struct cw_controller *controller, const struct cw_store_group *group,
+                                       const struct cw_authority *now)
+{
+    bool stands = cw_store_swap(controller->store, group->id, now, now, false, 0) == CW_OK;
+    return (struct cw_verdict){.answer = stands ? CW_ANSWER_YES : CW_ANSWER_LATER, .wait_ms = 100};
+}
+
 static struct cw_verdict claim_from_store(struct cw_controller *controller,
                                           const struct cw_store_group *group, const struct cw_claim *claim)
 {
@@ -120,6 +129,8 @@ static struct cw_verdict claim_from_store(struct cw_controller *controller,
     const struct cw_member *self = cw_set_find(&claim->members, controller->config.site);
     if (self)
         candidate.identity = *self; /* its newest word on itself, and the one that will be recorded */
+    if (cw_decide_is_claimed(&now, controller->config.site, claim))
+        return confirm_claim(controller, group, &now);
     cw_lease_watch_see(&work->lease, now.epoch, counter, cw_monotonic_ns());
     verdict = cw_decide_claim(&now, &candidate, claim, &work->lease, controller->config.lease_ms * CW_MS,
                               cw_monotonic_ns(), &next, &compare_counter);

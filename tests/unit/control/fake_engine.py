@@ -11,6 +11,7 @@ Command line as the real one: fake_engine --config FILE. Environment: FAKE_FAIL_
 "no space"; FAKE_REBOOTED=1 reports another boot id; FAKE_NO_EXPORT=NAME does not export that volume; FAKE_DRAIN=SECONDS
 drains so long; FAKE_MUTE=1 tells nothing of when it let go;
 a file fake-clients in its directory holds the count of clients of every volume;
+FAKE_LOSE_CLAIMS=N does not hear that its first N claims were written, and asks again;
 FAKE_LONG=1 has paths that are longer than they may have packets on their way;
 FAKE_COUNTERS=1 counts, with names and a version as no engine has them;
 FAKE_LATE=FILE attaches no volume before FILE is there, and has then copied them all from where they began.
@@ -34,6 +35,7 @@ class Engine:
         self.sites = re.findall(r'\{name: (\w+), id: \d+', text)
         self.boot_id = 'b007b007' + ('1' if os.environ.get('FAKE_REBOOTED') else '0')
         self.process_start = '%016x' % random.getrandbits(64)
+        self.lost_claims = int(os.environ.get('FAKE_LOSE_CLAIMS', 0))
         self.groups, self.cuts, self.buffers, self.next_id = {}, set(), {}, 1
         self.registered, self.pending, self.deadline = None, {}, 0.0
         path = self.directory + '/engine.sock'
@@ -224,6 +226,9 @@ class Engine:
                 g['role'] = 'gathering'
             elif error:
                 g.update(role='replica', open=None, refusal=error['message'])
+            elif self.lost_claims > 0:  # as if the answer had not come
+                self.lost_claims -= 1
+                g['role'] = 'gathering'
             else:
                 g.update(role='primary', epoch=epoch, reign=p['reign'], members=list(members.values()), open=None)
                 g['turn'] = dict(asked_ns=g['turn'].get('asked_ns', 0), opened_ns=time.monotonic_ns(), opened_epoch=epoch)

@@ -235,6 +235,41 @@ static void test_claims(void **state)
                      CW_ANSWER_NO);
 }
 
+/* The same claim once more, since its answer was lost: it stands. Any other one does not. */
+static void test_claim_again(void **state)
+{
+    struct cw_authority now = held(3, "east"), next, moved;
+    struct cw_candidate who = candidate(member("west", "b2", "j2", "p2"));
+    struct cw_claim claim = claim_of(&now, &who), other;
+    struct cw_lease_watch watch = {0};
+    bool compare = false;
+    now.fenced_epoch = 3;
+    assert_false(cw_decide_is_claimed(&now, "west", &claim));
+    assert_int_equal(cw_decide_claim(&now, &who, &claim, &watch, LEASE_NS, 0, &next, &compare).answer,
+                     CW_ANSWER_YES);
+    assert_true(cw_decide_is_claimed(&next, "west", &claim));
+    assert_false(cw_decide_is_claimed(&next, "east", &claim));
+    other = claim;
+    other.reign++;
+    assert_false(cw_decide_is_claimed(&next, "west", &other));
+    other = claim;
+    other.epoch++;
+    assert_false(cw_decide_is_claimed(&next, "west", &other));
+    other = claim;
+    other.first_sequence++;
+    assert_false(cw_decide_is_claimed(&next, "west", &other));
+    other = claim;
+    struct cw_member east = member("east", "b1", "j1", "p1");
+    cw_set_put(&other.members, &east);
+    assert_false(cw_decide_is_claimed(&next, "west", &other));
+    moved = next;
+    moved.fenced_epoch = moved.epoch; /* it has let go again meanwhile */
+    assert_false(cw_decide_is_claimed(&moved, "west", &claim));
+    moved = next;
+    snprintf(moved.holder, sizeof moved.holder, "east");
+    assert_false(cw_decide_is_claimed(&moved, "west", &claim));
+}
+
 /* What nobody asked for is held to more, leaves its mark, and is not done twice. */
 static void test_automatic_claims(void **state)
 {
@@ -512,6 +547,7 @@ int main(void)
                                        cmocka_unit_test(test_first_opening),
                                        cmocka_unit_test(test_handover),
                                        cmocka_unit_test(test_claims),
+                                       cmocka_unit_test(test_claim_again),
                                        cmocka_unit_test(test_automatic_claims),
                                        cmocka_unit_test(test_holder_reopens),
                                        cmocka_unit_test(test_sets),

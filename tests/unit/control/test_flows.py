@@ -123,6 +123,23 @@ def roles(lab):
     lab.run("promote", "db", "--site", "nowhere", code=2)
 
 
+def answer_is_lost(lab):
+    """The store has the claim, its engine was not told: asked again, the answer is yes, and no epoch is lost by it."""
+    epoch = lab.group("east")["epoch"]
+    lab.run("lab", "kill", "west")
+    lab.run("lab", "start", "west", FAKE_LOSE_CLAIMS="2")
+    lab.wait("both in the set", lambda: lab.group("east")["health"] == "protected")
+    lab.run("promote", "db", "--site", "west")
+    assert (lab.group("west")["primary"], lab.group("west")["epoch"]) == ("west", epoch + 1), lab.group("west")
+    assert "look again" not in lab.run("events")
+    lab.wait("both in the set", lambda: lab.group("west")["health"] == "protected")
+    lab.run("lab", "kill", "west")
+    lab.run("lab", "start", "west")
+    lab.wait("both in the set", lambda: lab.group("west")["health"] == "protected")
+    lab.run("switchover", "db", "--site", "east")
+    lab.wait("both in the set", lambda: lab.group("east")["health"] == "protected")
+
+
 def handed_over(lab):
     """A group on its way from one site to another: the reason is that, and no lease that has run out."""
     lab.run("lab", "kill", "east")
@@ -559,7 +576,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of what takes the lab down
     lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     try:
-        for step in (make, creation_that_fails, roles, audit_is_kept, rights, audit_is_changed, controller_dies, explained, handed_over,
+        for step in (make, creation_that_fails, roles, audit_is_kept, rights, audit_is_changed, controller_dies, explained, handed_over, answer_is_lost,
                      store_is_lost, site_is_lost,
                      cut_replica_is_refused, volumes_come_late, rebooted_member_is_refused, no_space,
                      store_is_locked, no_export, long_path, clients_go, delete_while_away, numbers_end, delete_all,
