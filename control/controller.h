@@ -72,7 +72,7 @@ struct cw_engine_link {
 /* What this controller does about one group, beyond what the store and the engine say. */
 struct cw_work {
     uint32_t group;         /* 0: free */
-    bool is_busy;           /* a call about it is out */
+    bool is_busy;           /* a call about its role is out */
     char attached[2048];    /* the parameters that the engine has */
     uint64_t not_before_ns; /* after an error: try again then */
     uint64_t changed_ns;    /* a status asked for before this says nothing about what was done since */
@@ -89,6 +89,10 @@ struct cw_work {
     enum cw_failover_answer failover_told, failover_seen;
     uint64_t failover_since_ns; /* when it was first seen */
     struct cw_failover_rest rest;
+    /* Of its files, for which letting go waits never: a call is out, perhaps for as long as a disk hangs; and
+     * after an error, when it is tried again. */
+    bool is_attaching;
+    uint64_t attach_not_before_ns;
 };
 
 enum cw_operation_kind {
@@ -269,16 +273,17 @@ bool cw_is_handing_over(const struct cw_controller *controller);
 /* Is a call out, an opening, a handing over or an operation under way? Then all is looked at more often. */
 bool cw_is_in_transition(const struct cw_controller *controller);
 struct cw_work *cw_work_of(struct cw_controller *controller, uint32_t group);
-/* The call about the group has been answered: what the engine is now is asked for. */
+/* The call about the group's role has been answered: what the engine is now is asked for. */
 struct cw_work *cw_work_answered(struct cw_controller *controller, uint32_t group);
 bool cw_group_is_level(const struct cw_controller *controller, const struct cw_store_group *group);
 /* roles.c */
 void cw_reconcile_role(struct cw_controller *controller, const struct cw_store_group *group,
                        struct cw_work *work, const json_t *engine);
-/* Held here, asked for elsewhere, and not started by the engine (engine: its entry, or NULL where it has
- * none): it acknowledges nothing, so the fence is confirmed at once. true: that was done or asked for. */
-bool cw_role_let_go_unstarted(struct cw_controller *controller, const struct cw_store_group *group,
-                              struct cw_work *work, const json_t *engine);
+/* What this site is no longer to answer, or is asked for elsewhere, is drained, fenced, confirmed to the
+ * store. It waits for no file or device. engine: its entry, or NULL where it has none. true: a call is
+ * out. */
+bool cw_role_let_go(struct cw_controller *controller, const struct cw_store_group *group,
+                    struct cw_work *work, const json_t *engine);
 /* Held here, and an error has stopped it: the engine answers nothing of that epoch any more, and the store is
  * to know. true: that is on its way. */
 bool cw_role_let_go_down(struct cw_controller *controller, const struct cw_store_group *group,

@@ -40,7 +40,7 @@ void cw_engine_lost(struct cw_controller *controller, const char *why)
     }
     for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX; i++) {
         struct cw_work *work = &controller->works[i];
-        work->is_busy = false;
+        work->is_busy = work->is_attaching = false;
         work->attached[0] = 0;
         work->open_sent_ns = 0;
         work->changed_ns = 0;

@@ -126,7 +126,7 @@ static void open_taken(struct cw_controller *controller, struct cw_operation *op
     const json_t *engine = cw_engine_group(controller, group->id);
     if (!operation->is_put_off) /* else why was said */
         cw_operation_say(operation, "opening %s at %s", group->name, controller->config.site);
-    if (!work->is_busy && strcmp(cw_json_text(engine, "role", ""), "replica") == 0 &&
+    if (!work->is_busy && !work->is_attaching && strcmp(cw_json_text(engine, "role", ""), "replica") == 0 &&
         cw_group_is_level(controller, group))
         operation->is_open_sent =
             cw_role_open(controller, group, work, operation->accept_loss, operation->inconsistent);

@@ -6,6 +6,9 @@
  *
  *   not in the engine --group.attach--> journal made? remembered in the store, so that a lost journal is
  *   never quietly made anew --volume.attach, replicas first--> level --> roles.c
+ *
+ * What is to be let go comes before all of that, and goes past a call about a file that is still out: a
+ * device that is missing or hangs keeps nobody else from taking over.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +31,8 @@ struct cw_work *cw_work_of(struct cw_controller *controller, uint32_t group)
         struct cw_work *work = &controller->works[i];
         if (work->group == group)
             return work;
-        if (!free_one && !work->is_busy && !cw_view_group_by_id(controller->view, work->group))
+        if (!free_one && !work->is_busy && !work->is_attaching &&
+            !cw_view_group_by_id(controller->view, work->group))
             free_one = work;
     }
     if (free_one)
@@ -45,9 +49,19 @@ struct cw_work *cw_work_answered(struct cw_controller *controller, uint32_t grou
     return work;
 }
 
+/* The same of a call about its files. */
+static struct cw_work *attach_answered(struct cw_controller *controller, uint32_t group)
+{
+    struct cw_work *work = cw_work_of(controller, group);
+    work->is_attaching = false;
+    work->changed_ns = cw_monotonic_ns();
+    cw_engine_status_refresh(controller);
+    return work;
+}
+
 static void try_later(struct cw_controller *controller, struct cw_work *work)
 {
-    work->not_before_ns = controller->now_ns + RETRY_NS;
+    work->attach_not_before_ns = controller->now_ns + RETRY_NS;
 }
 
 /* Remembers at a place how an attach went; what is new is told. */
@@ -80,7 +94,7 @@ static void note_failure(struct cw_controller *controller, const struct cw_engin
     if (strcmp(status, "disconnected") == 0)
         return;
     if (strcmp(status, "again") == 0) {
-        work->not_before_ns = controller->now_ns + AGAIN_NS;
+        work->attach_not_before_ns = controller->now_ns + AGAIN_NS;
         return;
     }
     note_place(controller, call->group, call->volume, false, *words ? words : status);
@@ -137,7 +151,7 @@ static json_t *group_parameters(const struct cw_controller *controller, const st
 static void on_group_attached(struct cw_controller *controller, const struct cw_engine_call *call,
                               const json_t *result, const char *status, const char *words)
 {
-    struct cw_work *work = cw_work_answered(controller, call->group);
+    struct cw_work *work = attach_answered(controller, call->group);
     const struct cw_store_group *group = cw_view_group_by_id(controller->view, call->group);
     if (!group)
         return;
@@ -167,11 +181,11 @@ static bool attach_group(struct cw_controller *controller, const struct cw_store
         bool create = !engine && !journal->is_made;
         json_object_set_new(json_object_get(parameters, "journal"), "create", json_boolean(create));
         json_object_set_new(parameters, "epoch", json_integer((json_int_t)group->authority.epoch));
-        work->is_busy = cw_engine_ask(controller, "group.attach", json_incref(parameters),
-                                      (struct cw_engine_call){.answer = on_group_attached,
-                                                              .group = group->id,
-                                                              .volume = CW_STORE_JOURNAL,
-                                                              .kept = json_string(text)});
+        work->is_attaching = cw_engine_ask(controller, "group.attach", json_incref(parameters),
+                                           (struct cw_engine_call){.answer = on_group_attached,
+                                                                   .group = group->id,
+                                                                   .volume = CW_STORE_JOURNAL,
+                                                                   .kept = json_string(text)});
     }
     free(text);
     json_decref(parameters);
@@ -183,7 +197,7 @@ static bool attach_group(struct cw_controller *controller, const struct cw_store
 static void on_volume_attached(struct cw_controller *controller, const struct cw_engine_call *call,
                                const json_t *result, const char *status, const char *words)
 {
-    struct cw_work *work = cw_work_answered(controller, call->group);
+    struct cw_work *work = attach_answered(controller, call->group);
     if (result || strcmp(status, "exists") == 0) {
         note_place(controller, call->group, call->volume, true, "");
     } else {
@@ -225,7 +239,7 @@ static bool attach_volume(struct cw_controller *controller, const struct cw_stor
                   volume->volume, "name", volume->name, "size", (json_int_t)volume->size, "path", place->path,
                   "create", place->is_ours && !place->is_made, "base", base, "thin", volume->is_thin,
                   "socket", place->socket, "block_size", (int)volume->block_size);
-    work->is_busy = cw_engine_ask(
+    work->is_attaching = cw_engine_ask(
         controller, "volume.attach", parameters,
         (struct cw_engine_call){.answer = on_volume_attached, .group = group->id, .volume = volume->volume});
     return true;
@@ -285,7 +299,7 @@ static void forget_volume(struct cw_controller *controller, uint32_t group, int3
 static void on_volume_detached(struct cw_controller *controller, const struct cw_engine_call *call,
                                const json_t *result, const char *status, const char *words)
 {
-    struct cw_work *work = cw_work_answered(controller, call->group);
+    struct cw_work *work = attach_answered(controller, call->group);
     if (result || strcmp(status, "not found") == 0) {
         forget_volume(controller, call->group, call->volume);
     } else {
@@ -302,7 +316,7 @@ static bool detach_volume(struct cw_controller *controller, const struct cw_stor
         forget_volume(controller, group->id, volume->volume); /* begun, and stopped in between */
         return true;
     }
-    work->is_busy = cw_engine_ask(
+    work->is_attaching = cw_engine_ask(
         controller, "volume.detach",
         json_pack("{s:i,s:i}", "group", (int)group->id, "volume", volume->volume),
         (struct cw_engine_call){.answer = on_volume_detached, .group = group->id, .volume = volume->volume});
@@ -327,7 +341,7 @@ static void forget_group(struct cw_controller *controller, uint32_t id)
 static void on_group_detached(struct cw_controller *controller, const struct cw_engine_call *call,
                               const json_t *result, const char *status, const char *words)
 {
-    struct cw_work *work = cw_work_answered(controller, call->group);
+    struct cw_work *work = attach_answered(controller, call->group);
     if (result || strcmp(status, "not found") == 0) {
         forget_group(controller, call->group);
         *work = (struct cw_work){0};
@@ -340,8 +354,9 @@ static void on_deleted_group_fenced(struct cw_controller *controller, const stru
                                     const json_t *result, const char *status, const char *words)
 {
     struct cw_work *work = cw_work_of(controller, call->group);
-    work->is_busy = cw_engine_ask(controller, "group.detach", json_pack("{s:i}", "group", (int)call->group),
-                                  (struct cw_engine_call){.answer = on_group_detached, .group = call->group});
+    work->is_attaching =
+        cw_engine_ask(controller, "group.detach", json_pack("{s:i}", "group", (int)call->group),
+                      (struct cw_engine_call){.answer = on_group_detached, .group = call->group});
 }
 
 static void delete_group(struct cw_controller *controller, const struct cw_store_group *group,
@@ -351,7 +366,7 @@ static void delete_group(struct cw_controller *controller, const struct cw_store
         forget_group(controller, group->id);
         return;
     }
-    work->is_busy =
+    work->is_attaching =
         cw_engine_ask(controller, "group.fence",
                       json_pack("{s:i,s:I}", "group", (int)group->id, "epoch",
                                 (json_int_t)CW_MAX(group->authority.epoch, cw_json_u64(engine, "epoch", 0))),
@@ -363,7 +378,7 @@ static void delete_group(struct cw_controller *controller, const struct cw_store
 static void on_group_restarted(struct cw_controller *controller, const struct cw_engine_call *call,
                                const json_t *result, const char *status, const char *words)
 {
-    struct cw_work *work = cw_work_answered(controller, call->group);
+    struct cw_work *work = attach_answered(controller, call->group);
     work->attached[0] = 0;
 }
 
@@ -387,9 +402,10 @@ static bool restart_if_down(struct cw_controller *controller, const struct cw_st
         return false;
     work->down_ns = 0;
     cw_event(controller, 1, group->name, "%s tries it again", controller->config.site);
-    work->is_busy = cw_engine_ask(controller, "group.detach", json_pack("{s:i}", "group", (int)group->id),
-                                  (struct cw_engine_call){.answer = on_group_restarted, .group = group->id});
-    return work->is_busy;
+    work->is_attaching =
+        cw_engine_ask(controller, "group.detach", json_pack("{s:i}", "group", (int)group->id),
+                      (struct cw_engine_call){.answer = on_group_restarted, .group = group->id});
+    return work->is_attaching;
 }
 
 /* ---------------------------------------------------------------- the step */
@@ -465,15 +481,18 @@ static void step_group(struct cw_controller *controller, const struct cw_store_g
         controller->engine.status_at_ns < work->changed_ns)
         return;
     if (!controller->is_store_begun) {
-        attach_only(controller, group, work, engine);
+        if (!work->is_attaching && controller->now_ns >= work->attach_not_before_ns)
+            attach_only(controller, group, work, engine);
         return;
     }
+    if (!group->is_deleting && cw_role_let_go(controller, group, work, engine))
+        return;
+    if (work->is_attaching || controller->now_ns < work->attach_not_before_ns)
+        return;
     if (group->is_deleting)
         delete_group(controller, group, work, engine);
-    else if (cw_role_let_go_unstarted(controller, group, work, engine) ||
-             attach_group(controller, group, work, engine))
-        return;
-    else if (engine && !restart_if_down(controller, group, work, engine) &&
+    else if (!attach_group(controller, group, work, engine) && engine &&
+             !restart_if_down(controller, group, work, engine) &&
              !step_volumes(controller, group, work, engine))
         cw_reconcile_role(controller, group, work, engine);
 }
@@ -513,7 +532,8 @@ bool cw_is_in_transition(const struct cw_controller *controller)
     if (cw_operations_are_running(controller) || cw_is_handing_over(controller))
         return true;
     for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX; i++) {
-        if (controller->works[i].group && (controller->works[i].is_busy || controller->works[i].open_sent_ns))
+        const struct cw_work *work = &controller->works[i];
+        if (work->group && (work->is_busy || work->is_attaching || work->open_sent_ns))
             return true;
     }
     return false;

@@ -272,8 +272,6 @@ static void hand_over(struct cw_controller *controller, const struct cw_store_gr
 static void let_go(struct cw_controller *controller, const struct cw_store_group *group, struct cw_work *work,
                    const json_t *engine)
 {
-    if (group->authority.fenced_epoch == group->authority.epoch)
-        return; /* done: the taker's turn */
     if (!group->request.is_drain || is_role(engine, "replica") || is_role(engine, "down") ||
         is_opening(engine))
         fence(controller, group, work, json_object());
@@ -299,38 +297,23 @@ static bool is_asked_for(const struct cw_controller *controller, const struct cw
            strcmp(group->request.taker, controller->config.site) != 0;
 }
 
-bool cw_role_let_go_unstarted(struct cw_controller *controller, const struct cw_store_group *group,
-                              struct cw_work *work, const json_t *engine)
+/* Not started by the engine: it acknowledges nothing, so the fence is confirmed at once. */
+static void let_go_unstarted(struct cw_controller *controller, const struct cw_store_group *group,
+                             struct cw_work *work, const json_t *engine)
 {
-    const struct cw_authority *authority = &group->authority;
-    if (strcmp(authority->holder, controller->config.site) != 0 || !is_asked_for(controller, group) ||
-        taker_is_silent(controller, work) || authority->fenced_epoch == authority->epoch ||
-        (engine && !is_role(engine, "attaching")))
-        return false;
-    if (engine) {
-        fence(controller, group, work, json_object());
-        return work->is_busy;
-    }
-    struct cw_engine_call call = {.group = group->id, .epoch = authority->epoch, .kept = json_object()};
-    confirm_fence(controller, &call);
+    struct cw_engine_call call = {.group = group->id, .epoch = group->authority.epoch, .kept = json_object()};
+    if (engine)
+        fence(controller, group, work, json_incref(call.kept));
+    else
+        confirm_fence(controller, &call);
     json_decref(call.kept);
-    return true;
 }
 
-static void step_holder(struct cw_controller *controller, const struct cw_store_group *group,
-                        struct cw_work *work, const json_t *engine)
+static bool is_holder(const struct cw_controller *controller, const struct cw_store_group *group)
 {
-    bool is_asked = is_asked_for(controller, group);
-    if (is_asked && taker_is_silent(controller, work)) {
-        if (cw_store_request_clear(controller->store, group->id, group->request.taker) == CW_OK)
-            (void)cw_view_refresh(controller);
-    } else if (is_asked) {
-        let_go(controller, group, work, engine);
-    } else if (is_role(engine, "draining") || is_role(engine, "drained")) {
-        fence(controller, group, work, NULL); /* nobody wants it any more: fenced, it opens again */
-    } else {
-        open_own(controller, group, work, engine);
-    }
+    const char *site = controller->config.site, *holder = group->authority.holder;
+    bool was_never_open = !holder[0] && group->authority.epoch == 0;
+    return strcmp(holder, site) == 0 || (was_never_open && strcmp(group->first, site) == 0);
 }
 
 static void tell_changes(struct cw_controller *controller, const struct cw_store_group *group,
@@ -349,18 +332,41 @@ static void tell_changes(struct cw_controller *controller, const struct cw_store
     cw_event(controller, 0, group->name, "%s is primary, epoch %lu", controller->config.site, epoch);
 }
 
+/* Held here, and asked for elsewhere, or was. */
+static void let_go_of_held(struct cw_controller *controller, const struct cw_store_group *group,
+                           struct cw_work *work, const json_t *engine)
+{
+    const struct cw_authority *authority = &group->authority;
+    bool is_asked = is_asked_for(controller, group);
+    if (is_asked && taker_is_silent(controller, work)) {
+        if (cw_store_request_clear(controller->store, group->id, group->request.taker) == CW_OK)
+            (void)cw_view_refresh(controller);
+    } else if (is_asked && authority->fenced_epoch != authority->epoch) {
+        if (!engine || is_role(engine, "attaching"))
+            let_go_unstarted(controller, group, work, engine);
+        else
+            let_go(controller, group, work, engine);
+    } else if (!is_asked && (is_role(engine, "draining") || is_role(engine, "drained"))) {
+        fence(controller, group, work, NULL); /* nobody wants it any more: fenced, it opens again */
+    }
+}
+
+bool cw_role_let_go(struct cw_controller *controller, const struct cw_store_group *group,
+                    struct cw_work *work, const json_t *engine)
+{
+    bool is_taking = cw_operation_taking(controller, group->id) != NULL;
+    tell_changes(controller, group, work, engine);
+    if (is_holder(controller, group))
+        let_go_of_held(controller, group, work, engine);
+    else if (is_role(engine, "primary") || is_role(engine, "draining") || is_role(engine, "drained") ||
+             (is_opening(engine) && !is_taking))
+        fence(controller, group, work, NULL);
+    return work->is_busy;
+}
+
 void cw_reconcile_role(struct cw_controller *controller, const struct cw_store_group *group,
                        struct cw_work *work, const json_t *engine)
 {
-    const char *site = controller->config.site, *holder = group->authority.holder;
-    tell_changes(controller, group, work, engine);
-    bool was_never_open = !holder[0] && group->authority.epoch == 0;
-    if (strcmp(holder, site) == 0 || (was_never_open && strcmp(group->first, site) == 0)) {
-        step_holder(controller, group, work, engine);
-        return;
-    }
-    bool is_taking = cw_operation_taking(controller, group->id) != NULL;
-    if (is_role(engine, "primary") || is_role(engine, "draining") || is_role(engine, "drained") ||
-        (is_opening(engine) && !is_taking))
-        fence(controller, group, work, NULL);
+    if (is_holder(controller, group) && !is_asked_for(controller, group))
+        open_own(controller, group, work, engine);
 }

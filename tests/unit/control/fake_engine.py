@@ -11,6 +11,7 @@ Command line as the real one: fake_engine --config FILE. Environment: FAKE_FAIL_
 "no space"; FAKE_REBOOTED=1 reports another boot id; FAKE_NO_EXPORT=NAME does not export that volume; FAKE_DRAIN=SECONDS
 drains so long; FAKE_MUTE=1 tells nothing of when it let go;
 a file fake-clients in its directory holds the count of clients of every volume;
+while a file fake-hold is there, volume.detach is not answered (fake-held: one waits);
 FAKE_LOSE_CLAIMS=N does not hear that its first N claims were written, and asks again;
 FAKE_LONG=1 has paths that are longer than they may have packets on their way;
 FAKE_COUNTERS=1 counts, with names and a version as no engine has them;
@@ -35,6 +36,7 @@ class Engine:
         self.sites = re.findall(r'\{name: (\w+), id: \d+', text)
         self.boot_id = 'b007b007' + ('1' if os.environ.get('FAKE_REBOOTED') else '0')
         self.process_start = '%016x' % random.getrandbits(64)
+        self.held = []
         self.lost_claims = int(os.environ.get('FAKE_LOSE_CLAIMS', 0))
         self.groups, self.cuts, self.buffers, self.next_id = {}, set(), {}, 1
         self.registered, self.pending, self.deadline = None, {}, 0.0
@@ -112,6 +114,14 @@ class Engine:
     def volume_detach(self, p):
         self.group(p)['volumes'].pop(p['volume'], None)
         return {}
+
+    def is_held(self, s, message):
+        """As a disk that hangs would: answered when the file is gone."""
+        if message['method'] != 'volume.detach' or not os.path.exists(self.directory + '/fake-hold'):
+            return False
+        self.held.append((s, message))
+        open(self.directory + '/fake-held', 'w').close()
+        return True
 
     def group_detach(self, p):
         self.group(p)
@@ -265,6 +275,10 @@ class Engine:
 
     def tick(self):
         now = time.monotonic()
+        if self.held and not os.path.exists(self.directory + '/fake-hold'):
+            held, self.held = self.held, []
+            for s, message in held:
+                self.serve(s, message)
         if now - getattr(self, 'renewed', 0) > 1.0:
             self.renewed = now
             self.renew()
@@ -295,6 +309,8 @@ class Engine:
             answer = self.pending.pop(message['id'], None)
             if answer:
                 answer(message.get('result'), message.get('error'))
+            return
+        if self.is_held(s, message):
             return
         try:
             if message['method'] == 'control.register':

@@ -363,6 +363,31 @@ def volumes_come_late(lab):
     lab.wait("both are there", lambda: lab.group("east")["health"] == "protected")
 
 
+def disk_keeps_nobody(lab):
+    """A volume that is not let go of by its disk, and one whose device is missing: who holds the group hands it over."""
+    hold, east = lab.top + "/lab/east/fake-hold", lab.top + "/lab/east/"
+    lab.run("volume", "create", "db/brief", "--size", "1M")
+    open(hold, "x").close()
+    deletion = subprocess.Popen([lab.cli, "volume", "delete", "db/brief"], env=lab.env, stdout=subprocess.PIPE)
+    lab.wait("its disk hangs", lambda: os.path.exists(east + "fake-held"))
+    lab.run("switchover", "db", "--site", "west")
+    assert lab.group("west")["primary"] == "west" and deletion.poll() is None, "and hangs still"
+    os.unlink(hold)
+    assert deletion.wait(timeout=60) == 0
+    lab.wait("both in the set", lambda: lab.group("west")["health"] == "protected")
+    lab.run("switchover", "db", "--site", "east")
+    lab.run("lab", "kill", "east")
+    lab.run("lab", "start", "east", FAKE_LATE=lab.top + "/never")
+    lab.wait("its device is missed", lambda: "the device is not there yet" in lab.run("events"))
+    lab.run("switchover", "db", "--site", "west")
+    assert lab.group("west")["primary"] == "west"
+    lab.run("lab", "kill", "east")
+    lab.run("lab", "start", "east")
+    lab.wait("both in the set", lambda: lab.group("west")["health"] == "protected")
+    lab.run("switchover", "db", "--site", "east")
+    lab.wait("both in the set", lambda: lab.group("east")["health"] == "protected")
+
+
 def no_space(lab):
     lab.run("lab", "kill", "west")
     lab.run("lab", "start", "west", FAKE_FAIL_ATTACH="1")
@@ -578,7 +603,7 @@ def main():
     try:
         for step in (make, creation_that_fails, roles, audit_is_kept, rights, audit_is_changed, controller_dies, explained, handed_over, answer_is_lost,
                      store_is_lost, site_is_lost,
-                     cut_replica_is_refused, volumes_come_late, rebooted_member_is_refused, no_space,
+                     cut_replica_is_refused, volumes_come_late, rebooted_member_is_refused, disk_keeps_nobody, no_space,
                      store_is_locked, no_export, long_path, clients_go, delete_while_away, numbers_end, delete_all,
                      over_a_wan):
             began = time.monotonic()
