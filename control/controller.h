@@ -89,6 +89,7 @@ struct cw_work {
     enum cw_failover_answer failover_told, failover_seen;
     uint64_t failover_since_ns; /* when it was first seen */
     struct cw_failover_rest rest;
+    char taker[CW_NAME_SIZE]; /* whose heartbeat that is */
     /* Of its files, for which letting go waits never: a call is out, perhaps for as long as a disk hangs; and
      * after an error, when it is tried again. */
     bool is_attaching;
@@ -112,6 +113,7 @@ struct cw_operation {
     bool accept_loss, inconsistent;
     bool is_open_sent;
     bool is_put_off;          /* the engine said: not yet, and why */
+    bool has_waited; /* for the request of a silent site to lapse */
     bool is_undoing;          /* making it failed: it ends when what was begun is gone */
     bool is_forced, is_begun; /* a deletion */
     bool is_automatic;        /* a promotion that nobody asked for */
@@ -291,6 +293,16 @@ bool cw_role_let_go_down(struct cw_controller *controller, const struct cw_store
 /* The engine here ends its reign; nothing is confirmed to the store. */
 void cw_role_fence(struct cw_controller *controller, const struct cw_store_group *group,
                    struct cw_work *work);
+/* Another site asks for this group in the epoch that it is in. */
+bool cw_is_asked_for(const struct cw_controller *controller, const struct cw_store_group *group);
+/* A request that nobody has renewed for so long, as seen from here, is cleared by whoever it is in the way of. */
+#define CW_TAKER_SILENT_NS (10 * CW_SECOND)
+#define CW_DROPPED_SIZE    160u
+void cw_request_see(struct cw_controller *controller, const struct cw_store_group *group,
+                    struct cw_work *work);
+/* Clears the one of this copy of the group, unless it has moved since. true: done and told, in words, too. */
+bool cw_request_drop(struct cw_controller *controller, const struct cw_store_group *group,
+                     char words[CW_DROPPED_SIZE]);
 bool cw_role_open(struct cw_controller *controller, const struct cw_store_group *group, struct cw_work *work,
                   bool accept_loss, bool inconsistent);
 /* This site as a candidate for the group, from the engine's last status; false: the engine does not say. */

@@ -113,8 +113,8 @@ struct cw_verdict cw_decide_claim(const struct cw_authority *now, const struct c
                                   uint64_t lease_ns, uint64_t now_ns, struct cw_authority *next,
                                   bool *compare_counter);
 
-/* Is the row what this very claim has written? Then its answer was lost, and it is asked again: nothing is left
- * to be decided. */
+/* Is the row what this very claim has written? Then its answer was lost, and it is asked again: nothing is
+ * left to be decided. */
 bool cw_decide_is_claimed(const struct cw_authority *now, const char *site, const struct cw_claim *claim);
 
 /* May this site's engine go on in this epoch? */

@@ -188,12 +188,42 @@ static bool is_let_go(const struct cw_store_group *group)
     return group->authority.epoch != 0 && group->authority.fenced_epoch == group->authority.epoch;
 }
 
-/* Keeps the request in the store alive. false: somebody else asks for this group. */
+/* Another site's request stands. One that lives is left to it; one that has died is waited out, and cleared.
+ */
+static void pass_by(struct cw_controller *controller, struct cw_operation *operation,
+                    const struct cw_store_group *group, const struct cw_work *work)
+{
+    const char *taker = group->request.taker;
+    uint64_t still_ns = controller->now_ns - work->request.since_ns;
+    char words[CW_DROPPED_SIZE];
+    if (still_ns > CW_TAKER_SILENT_NS) {
+        operation->has_waited = !cw_request_drop(controller, group, words);
+        if (!operation->has_waited)
+            cw_audit(controller, &operation->asking, "cleared", 0, words, operation->id);
+    } else if (cw_site_is_silent(controller, taker)) {
+        operation->has_waited = true;
+        cw_operation_say(operation,
+                         "waiting for the request of %s, which does not answer, to lapse: %.0f s left", taker,
+                         (double)(CW_TAKER_SILENT_NS - still_ns) / 1e9);
+    } else {
+        cw_operation_end(
+            controller, operation, 3,
+            "%s asks for %s as well: wait for that to end. A request that is not renewed for %u s "
+            "is cleared by the next command",
+            taker, group->name, (unsigned)(CW_TAKER_SILENT_NS / CW_SECOND));
+    }
+}
+
+/* Keeps the request in the store alive. false: not now, or the operation has ended. */
 static bool keep_asking(struct cw_controller *controller, struct cw_operation *operation,
-                        const struct cw_store_group *group)
+                        const struct cw_store_group *group, const struct cw_work *work)
 {
     struct cw_store_request request = {.is_drain = operation->kind == CW_OP_SWITCHOVER,
                                        .epoch = group->authority.epoch};
+    if (cw_is_asked_for(controller, group)) {
+        pass_by(controller, operation, group, work);
+        return false;
+    }
     if (controller->now_ns < operation->next_heartbeat_ns)
         return true;
     operation->next_heartbeat_ns = controller->now_ns + HEARTBEAT_NS;
@@ -201,12 +231,13 @@ static bool keep_asking(struct cw_controller *controller, struct cw_operation *o
         operation->wanted_ns = cw_monotonic_ns();
     snprintf(request.taker, sizeof request.taker, "%s", controller->config.site);
     enum cw_status status = cw_store_request(controller->store, group->id, &request);
-    if (status == CW_OK) {
+    if (status == CW_OK)
         operation->asked_ns = controller->now_ns;
+    if (status == CW_OK || status == CW_STALE)
         (void)cw_view_refresh(controller);
-    }
-    return status != CW_STALE || group->authority.epoch != request.epoch || !group->request.taker[0] ||
-           strcmp(group->request.taker, controller->config.site) == 0;
+    if (status == CW_STALE)
+        operation->next_heartbeat_ns = 0; /* somebody was faster */
+    return status != CW_STALE;
 }
 
 static void wait_for_holder(struct cw_controller *controller, struct cw_operation *operation,
@@ -220,13 +251,15 @@ static void wait_for_holder(struct cw_controller *controller, struct cw_operatio
                          operation->only_from, holder);
         return;
     }
-    snprintf(operation->from, sizeof operation->from, "%s", holder);
-    operation->from_epoch = group->authority.epoch;
-    if (!operation->is_automatic && !keep_asking(controller, operation, group)) {
-        cw_operation_end(controller, operation, 3, "%s asks for %s as well: wait for that to end",
-                         group->request.taker, group->name);
+    if (operation->has_waited && operation->from_epoch != group->authority.epoch) {
+        cw_operation_end(controller, operation, 3,
+                         "%s has taken %s meanwhile: look again with causeway status", holder, group->name);
         return;
     }
+    snprintf(operation->from, sizeof operation->from, "%s", holder);
+    operation->from_epoch = group->authority.epoch;
+    if (!operation->is_automatic && !keep_asking(controller, operation, group, work))
+        return;
     if (is_let_go(group) || (operation->kind == CW_OP_PROMOTE && left_ns == 0))
         open_taken(controller, operation, group, work);
     else if (operation->kind == CW_OP_SWITCHOVER && cw_site_is_silent(controller, holder))

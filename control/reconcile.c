@@ -509,8 +509,7 @@ static void watch_leases(struct cw_controller *controller)
         if (group->authority.holder[0] &&
             cw_store_lease_counter(controller->store, group->authority.holder, &counter) == CW_OK)
             cw_lease_watch_see(&work->lease, group->authority.epoch, counter, cw_monotonic_ns());
-        cw_lease_watch_see(&work->request, group->request.epoch, group->request.heartbeat,
-                           controller->now_ns);
+        cw_request_see(controller, group, work);
     }
 }
 
@@ -518,9 +517,8 @@ bool cw_is_handing_over(const struct cw_controller *controller)
 {
     for (uint32_t i = 0; i < controller->view->group_count; i++) {
         const struct cw_store_group *group = &controller->view->groups[i];
-        if (group->request.taker[0] && strcmp(group->authority.holder, controller->config.site) == 0 &&
-            strcmp(group->request.taker, controller->config.site) != 0 &&
-            group->request.epoch == group->authority.epoch &&
+        if (cw_is_asked_for(controller, group) &&
+            strcmp(group->authority.holder, controller->config.site) == 0 &&
             group->authority.fenced_epoch != group->authority.epoch)
             return true;
     }

@@ -18,9 +18,8 @@
 #include "control/controller.h"
 #include "control/words.h"
 
-#define REOPEN_NS       (2 * CW_SECOND)
-#define TAKER_SILENT_NS (10 * CW_SECOND)
-#define ASKED_NS        (3 * CW_SECOND) /* the store is asked once a second */
+#define REOPEN_NS (2 * CW_SECOND)
+#define ASKED_NS  (3 * CW_SECOND) /* the store is asked once a second */
 
 static bool is_role(const json_t *engine, const char *role)
 {
@@ -282,19 +281,33 @@ static void let_go(struct cw_controller *controller, const struct cw_store_group
                                       (struct cw_engine_call){.answer = on_draining, .group = group->id});
 }
 
-/* A taker that has gone silent no longer keeps the group from its holder. */
-static bool taker_is_silent(const struct cw_controller *controller, const struct cw_work *work)
-{
-    return controller->now_ns - work->request.since_ns > TAKER_SILENT_NS;
-}
-
 /* ---------------------------------------------------------------- the step */
 
-/* Another site asks for this group in the epoch that it is in. */
-static bool is_asked_for(const struct cw_controller *controller, const struct cw_store_group *group)
+bool cw_is_asked_for(const struct cw_controller *controller, const struct cw_store_group *group)
 {
     return group->request.taker[0] && group->request.epoch == group->authority.epoch &&
            strcmp(group->request.taker, controller->config.site) != 0;
+}
+
+void cw_request_see(struct cw_controller *controller, const struct cw_store_group *group,
+                    struct cw_work *work)
+{
+    if (strcmp(work->taker, group->request.taker) != 0)
+        work->request.is_seen = false;
+    memcpy(work->taker, group->request.taker, sizeof work->taker);
+    cw_lease_watch_see(&work->request, group->request.epoch, group->request.heartbeat, controller->now_ns);
+}
+
+bool cw_request_drop(struct cw_controller *controller, const struct cw_store_group *group,
+                     char words[CW_DROPPED_SIZE])
+{
+    if (cw_store_request_drop(controller->store, group->id, &group->request) != CW_OK)
+        return false;
+    snprintf(words, CW_DROPPED_SIZE, "the request of %s for %s is cleared: it was not renewed for %u s",
+             group->request.taker, group->name, (unsigned)(CW_TAKER_SILENT_NS / CW_SECOND));
+    cw_event(controller, 1, group->name, "%s", words);
+    (void)cw_view_refresh(controller);
+    return true;
 }
 
 /* Not started by the engine: it acknowledges nothing, so the fence is confirmed at once. */
@@ -337,10 +350,10 @@ static void let_go_of_held(struct cw_controller *controller, const struct cw_sto
                            struct cw_work *work, const json_t *engine)
 {
     const struct cw_authority *authority = &group->authority;
-    bool is_asked = is_asked_for(controller, group);
-    if (is_asked && taker_is_silent(controller, work)) {
-        if (cw_store_request_clear(controller->store, group->id, group->request.taker) == CW_OK)
-            (void)cw_view_refresh(controller);
+    bool is_asked = cw_is_asked_for(controller, group);
+    char words[CW_DROPPED_SIZE];
+    if (is_asked && controller->now_ns - work->request.since_ns > CW_TAKER_SILENT_NS) {
+        (void)cw_request_drop(controller, group, words);
     } else if (is_asked && authority->fenced_epoch != authority->epoch) {
         if (!engine || is_role(engine, "attaching"))
             let_go_unstarted(controller, group, work, engine);
@@ -367,6 +380,6 @@ bool cw_role_let_go(struct cw_controller *controller, const struct cw_store_grou
 void cw_reconcile_role(struct cw_controller *controller, const struct cw_store_group *group,
                        struct cw_work *work, const json_t *engine)
 {
-    if (is_holder(controller, group) && !is_asked_for(controller, group))
+    if (is_holder(controller, group) && !cw_is_asked_for(controller, group))
         open_own(controller, group, work, engine);
 }

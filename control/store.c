@@ -82,6 +82,12 @@ enum cw_status cw_store_request_clear(struct cw_store *store, uint32_t group, co
     return store->ops->request_clear(store, group, taker);
 }
 
+enum cw_status cw_store_request_drop(struct cw_store *store, uint32_t group,
+                                     const struct cw_store_request *seen)
+{
+    return store->ops->request_drop(store, group, seen);
+}
+
 enum cw_status cw_store_site_put(struct cw_store *store, const struct cw_store_site *site)
 {
     return store->ops->site_put(store, site);

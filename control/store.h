@@ -175,8 +175,12 @@ enum cw_status cw_store_lease_counter(struct cw_store *store, const char *site,
 /* Asks the holder of this epoch to let go; CW_STALE: another epoch, or somebody else asks. */
 enum cw_status cw_store_request(struct cw_store *store, uint32_t group,
                                 const struct cw_store_request *request) CW_MUST_CHECK;
+/* The taker's own is taken back. */
 enum cw_status cw_store_request_clear(struct cw_store *store, uint32_t group,
                                       const char *taker) CW_MUST_CHECK;
+/* Somebody else's goes, if it is as it was seen, heartbeat included; CW_STALE: it is not. */
+enum cw_status cw_store_request_drop(struct cw_store *store, uint32_t group,
+                                     const struct cw_store_request *seen) CW_MUST_CHECK;
 
 /* ---------------------------------------------------------------- what is wanted */
 

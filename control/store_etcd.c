@@ -389,6 +389,30 @@ static enum cw_status cw_etcd_request_clear(struct cw_store *base, uint32_t grou
     return change.status;
 }
 
+/* The transaction compares the row's revision: one that has moved since is not dropped. */
+static enum cw_status drop_request(struct cw_draft *draft, uint32_t group,
+                                   const struct cw_store_request *seen)
+{
+    char key[CW_ROW_KEY_SIZE];
+    struct cw_store_request now;
+    const json_t *row = cw_draft_get(draft, cw_key_group(key, "requests", group));
+    if (!row || !cw_row_to_request(row, &now))
+        return row ? CW_IO : CW_STALE;
+    if (strcmp(now.taker, seen->taker) != 0 || now.epoch != seen->epoch || now.heartbeat != seen->heartbeat)
+        return CW_STALE;
+    cw_draft_remove(draft, key);
+    return CW_OK;
+}
+
+static enum cw_status cw_etcd_request_drop(struct cw_store *base, uint32_t group,
+                                           const struct cw_store_request *seen)
+{
+    struct cw_etcd_change change = {.patience_ms = CW_CHANGE_MS};
+    while (cw_etcd_change_next(cw_etcd_store_of(base), &change))
+        change.status = drop_request(change.draft, group, seen);
+    return change.status;
+}
+
 /* ---------------------------------------------------------------- opening */
 
 static void cw_etcd_store_close(struct cw_store *base)
@@ -456,6 +480,7 @@ static const struct cw_store_ops ops = {
     .lease_counter = cw_etcd_lease_counter,
     .request = cw_etcd_request,
     .request_clear = cw_etcd_request_clear,
+    .request_drop = cw_etcd_request_drop,
     .site_put = cw_etcd_site_put,
     .group_add = cw_etcd_group_add,
     .group_update = cw_etcd_group_update,

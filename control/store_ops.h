@@ -28,6 +28,8 @@ struct cw_store_ops {
     enum cw_status (*lease_counter)(struct cw_store *store, const char *site, uint64_t *counter);
     enum cw_status (*request)(struct cw_store *store, uint32_t group, const struct cw_store_request *request);
     enum cw_status (*request_clear)(struct cw_store *store, uint32_t group, const char *taker);
+    enum cw_status (*request_drop)(struct cw_store *store, uint32_t group,
+                                   const struct cw_store_request *seen);
     enum cw_status (*site_put)(struct cw_store *store, const struct cw_store_site *site);
     enum cw_status (*group_add)(struct cw_store *store, struct cw_store_group *group);
     enum cw_status (*group_update)(struct cw_store *store, const struct cw_store_group *group);

@@ -473,6 +473,16 @@ static enum cw_status outside_request_clear(struct cw_store *base, uint32_t grou
     return CW_OK;
 }
 
+static enum cw_status outside_request_drop(struct cw_store *base, uint32_t group,
+                                           const struct cw_store_request *seen)
+{
+    struct outside *store = of(base);
+    const struct entry *entry = find(store, group);
+    if (entry && entry->state != TAKEN_OVER)
+        return CW_OK; /* nobody hears it */
+    return store->inner->ops->request_drop(store->inner, group, seen);
+}
+
 static enum cw_status outside_group_remove(struct cw_store *base, uint32_t group)
 {
     struct outside *store = of(base);
@@ -592,6 +602,7 @@ static const struct cw_store_ops ops = {
     .lease_counter = outside_lease_counter,
     .request = outside_request,
     .request_clear = outside_request_clear,
+    .request_drop = outside_request_drop,
     .site_put = outside_site_put,
     .group_add = outside_group_add,
     .group_update = outside_group_update,

@@ -433,6 +433,24 @@ static enum cw_status cw_sqlite_request_clear(struct cw_store *base, uint32_t gr
                                            "it", (int64_t)group, taker));
 }
 
+static enum cw_status drop_request(struct cw_sqlite *store, uint32_t group,
+                                   const struct cw_store_request *seen)
+{
+    CW_TRY(cw_sql_run(store->db,
+                      "DELETE FROM requests WHERE group_id=? AND taker=? AND epoch=? AND heartbeat=?", "itii",
+                      (int64_t)group, seen->taker, (int64_t)seen->epoch, (int64_t)seen->heartbeat));
+    return sqlite3_changes(store->db) == 1 ? CW_OK : CW_STALE;
+}
+
+static enum cw_status cw_sqlite_request_drop(struct cw_store *base, uint32_t group,
+                                             const struct cw_store_request *seen)
+{
+    struct cw_sqlite *store = cw_sqlite_of(base);
+    bool is_mine;
+    CW_TRY(cw_sqlite_change_begin(store, &is_mine));
+    return cw_sqlite_change_end(store, is_mine, drop_request(store, group, seen));
+}
+
 /* ---------------------------------------------------------------- the table */
 
 static const struct cw_store_ops ops = {
@@ -451,6 +469,7 @@ static const struct cw_store_ops ops = {
     .lease_counter = cw_sqlite_lease_counter,
     .request = cw_sqlite_request,
     .request_clear = cw_sqlite_request_clear,
+    .request_drop = cw_sqlite_request_drop,
     .site_put = cw_sqlite_site_put,
     .group_add = cw_sqlite_group_add,
     .group_update = cw_sqlite_group_update,

@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -367,11 +368,35 @@ def site_dies_meanwhile(lab):
     assert "east" not in primaries(lab).values()
 
 
+def dead_taker(lab):
+    """Who asked for the group has died, and so has its holder: the request is cleared by whoever is asked next."""
+    lab.run("lab", "start", "east")
+    all_level(lab)
+    holder = primaries(lab)["a"]
+    taker, survivor = (s for s in ("west", "east", "north") if s != holder)
+
+    def request():
+        with sqlite3.connect(lab.top + "/lab/store.db") as store:
+            return store.execute("SELECT taker FROM requests").fetchall()
+    lab.run("lab", "kill", holder)
+    asked = subprocess.Popen([lab.cli, "promote", "a", "--site", taker], env=lab.env, stderr=subprocess.DEVNULL)
+    lab.wait("it is asked for", lambda: request() == [(taker,)])
+    lab.run("lab", "kill", taker)
+    assert asked.wait(timeout=90) != 0 and request() == [(taker,)]
+    lab.wait("it is missed", lambda: not [s for s in json.loads(lab.run("--site", survivor, "status", "--json"))["sites"]
+                                          if s["name"] == taker][0]["alive"])
+    lab.run("--site", survivor, "promote", "a", "--site", survivor)
+    assert primaries(lab, survivor)["a"] == survivor and request() == []
+    cleared = f"the request of {taker} for a is cleared"
+    assert cleared in lab.run("--site", survivor, "events")
+    assert cleared in lab.run("--site", survivor, "events", "--audit")
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of what takes the lab down
     for up, steps in ((make, (pause_is_told, failback, wrong_operator, holder_dies_meanwhile)),
                       (make_three, (evacuation, what_cannot_go, taker_answers_nothing,
-                                    two_evacuations, opposite_directions, hook, site_dies_meanwhile))):
+                                    two_evacuations, opposite_directions, hook, site_dies_meanwhile, dead_taker))):
         lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
         try:
             up(lab)

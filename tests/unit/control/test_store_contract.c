@@ -182,6 +182,20 @@ static void test_requests(void **state)
     const struct cw_store_group *found = cw_view_group(&view, "asked");
     assert_string_equal(found->request.taker, "west");
     assert_int_equal(found->request.heartbeat, 2);
+    struct cw_store_request seen = found->request;
+    seen.heartbeat--;
+    assert_int_equal(cw_store_request_drop(store, group, &seen), CW_STALE);
+    seen = found->request;
+    snprintf(seen.taker, sizeof seen.taker, "north");
+    assert_int_equal(cw_store_request_drop(store, group, &seen), CW_STALE);
+    seen = found->request;
+    west.epoch = 0;
+    assert_int_equal(cw_store_request(store, group, &west), CW_OK); /* it has moved since */
+    assert_int_equal(cw_store_request_drop(store, group, &seen), CW_STALE);
+    seen.heartbeat++;
+    assert_int_equal(cw_store_request_drop(store, group, &seen), CW_OK);
+    assert_int_equal(cw_store_request_drop(store, group, &seen), CW_STALE);
+    assert_int_equal(cw_store_request(store, group, &west), CW_OK);
     assert_int_equal(cw_store_request_clear(store, group, "north"), CW_OK);
     assert_int_equal(cw_store_request_clear(store, group, "west"), CW_OK);
     assert_int_equal(cw_store_request(store, group, &north), CW_OK);
