@@ -166,9 +166,9 @@ static const char *trouble_of_store(struct cw_controller *controller)
 {
     if (cw_store_fault(controller->store)[0])
         return cw_store_fault(controller->store);
-    if (cw_store_silent_ms(controller->store) == 0)
+    if (cw_store_silent_ms(controller->store) == 0 && cw_store_full_seconds(controller) == 0)
         return "";
-    return cw_store_trouble(controller->store)[0] ? cw_store_trouble(controller->store) : "it is silent";
+    return cw_store_wrong(controller)[0] ? cw_store_wrong(controller) : "it is silent";
 }
 
 static const char *other_taker(const struct cw_controller *controller, const struct cw_store_group *group,

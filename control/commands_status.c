@@ -57,6 +57,13 @@ static bool print_store(FILE *to, const json_t *status)
     }
     if (cw_json_bool(status, "store_answers", true))
         return false;
+    if (cw_json_bool(status, "store_full", false)) {
+        fprintf(
+            to,
+            "the store %s has taken no changes for %.1f s (%s): no lease is renewed and no role changes\n",
+            cw_json_text(status, "store", ""), cw_json_number(status, "store_silent_seconds", 0), trouble);
+        return true;
+    }
     fprintf(to,
             "the store %s has not answered for %.1f s (%s): what is shown of other sites "
             "is what was last read, and no lease is renewed\n",

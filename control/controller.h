@@ -32,6 +32,7 @@
 #define CW_OPERATIONS_MAX 64u
 #define CW_NBDKITS_MAX    32u
 #define CW_EVENT_LEVELS   3u /* info, warning, error */
+#define CW_STORE_WORDS    256u
 #define CW_NBDKIT_FILES   4u /* in its directory of certificates */
 
 struct cw_controller;
@@ -120,6 +121,7 @@ struct cw_operation {
     uint64_t outside_epoch;   /* a promotion by operators' tokens: in this epoch; else 0 */
     bool is_done;
     int exit;
+    uint64_t unanswered_ns; /* since when the store takes nothing of it; 0: it does */
     uint64_t started_ns, deadline_ns, next_heartbeat_ns, open_answered_ns, made_ns;
     char from[CW_NAME_SIZE]; /* a taking: the holder that was asked to let go, and of which epoch */
     uint64_t from_epoch;
@@ -130,7 +132,7 @@ struct cw_operation {
     uint64_t moved_ns; /* it is done, and the old holder's part of the pause is waited for; 0: not yet */
     struct cw_pause pause;
     char lacked[200]; /* --accept-loss: what the taker lacked when the holder was last seen */
-    char words[512];  /* what it waits for; at the end, what came of it */
+    char words[700];  /* what it waits for; at the end, what came of it */
     struct cw_asking asking;
 };
 
@@ -235,6 +237,9 @@ struct cw_controller {
     uint64_t wake_ns; /* something is due then, before the next tick or after it */
     uint64_t next_tick_ns;
     uint64_t facts_due_ns;
+    uint64_t store_full_ns;   /* since when the store answers, and takes no changes; 0: it takes them */
+    char store_full[CW_STORE_WORDS]; /* why */
+    bool is_silence_told;
     uint64_t store_failed_ns; /* since when the store does not take this site's facts; 0: it does */
     uint64_t strangers_ns;    /* since when there is something here that the store does not know; 0: not */
     bool is_strangers_told;
@@ -324,6 +329,8 @@ void cw_operation_end(struct cw_controller *controller, struct cw_operation *ope
 struct cw_verdict cw_switchover_level(const struct cw_controller *controller,
                                       const struct cw_store_group *group,
                                       const struct cw_candidate *candidate);
+/* Did the store answer what was asked of it for this? If it does not for long, the operation ends. */
+void cw_operation_heard(struct cw_controller *controller, struct cw_operation *operation, bool is_answered);
 /* What it waits for now. */
 void cw_operation_say(struct cw_operation *operation, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -376,6 +383,12 @@ void cw_event(struct cw_controller *controller, int level, const char *group, co
 
 /* Seconds for which the store has taken nothing from this site; 0: it answers. */
 double cw_store_silent_seconds(const struct cw_controller *controller);
+/* Seconds for which it answers what is read and takes no changes; 0: it takes them. */
+double cw_store_full_seconds(const struct cw_controller *controller);
+/* What is wrong with it in either case, in words; "": nothing, or nothing is known. */
+const char *cw_store_wrong(const struct cw_controller *controller);
+/* Looks how it is, and tells by an event when that becomes another. */
+void cw_store_look(struct cw_controller *controller);
 
 /* strangers.c: what is here and the store does not know, once that lasts: a list of {"group","journal"}, new
  * reference. group "": only the file was found. */

@@ -139,6 +139,9 @@ static struct cw_verdict claim_from_store(struct cw_controller *controller,
     cw_failover_note(controller, group, &now, &candidate, claim);
     enum cw_status status =
         cw_store_swap(controller->store, group->id, &now, &next, compare_counter, counter);
+    struct cw_operation *operation = cw_operation_taking(controller, group->id);
+    if (operation)
+        cw_operation_heard(controller, operation, status != CW_IO);
     if (status == CW_STALE)
         cw_failover_drop(controller, group->id, claim->epoch);
     if (status != CW_OK)

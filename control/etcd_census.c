@@ -14,6 +14,7 @@
 #define MEMBERS_MAX 16u
 #define HOSTS_MAX   6u
 #define HOST_SIZE   80u
+#define STALE_MS    (4 * CW_CENSUS_MS) /* what it said of itself so long ago counts no more */
 
 struct member {
     uint64_t id;
@@ -24,6 +25,7 @@ struct member {
 
 struct answer {
     uint64_t id, at_ms; /* at_ms 0: never */
+    bool is_full;       /* it says that the alarm NOSPACE is raised */
 };
 
 struct cw_census {
@@ -131,6 +133,19 @@ static bool ask_members(struct cw_census *census, struct cw_etcd *client)
     return true;
 }
 
+/* Alarms are of the whole cluster, and every member tells them: "memberID:1234 alarm:NOSPACE ". */
+static bool has_no_space(const json_t *answer)
+{
+    size_t index;
+    json_t *error;
+    json_array_foreach(json_object_get(answer, "errors"), index, error)
+    {
+        if (json_is_string(error) && strstr(json_string_value(error), "NOSPACE"))
+            return true;
+    }
+    return false;
+}
+
 /* Who is it, and does it follow a leader? */
 static bool ask_status(struct cw_census *census, uint32_t endpoint)
 {
@@ -141,11 +156,12 @@ static bool ask_status(struct cw_census *census, uint32_t endpoint)
         return false;
     bool ok = cw_etcd_number(json_object_get(answer, "header"), "member_id", &id) && id != 0 &&
               cw_etcd_number(answer, "leader", &leader) && leader != 0;
+    bool is_full = has_no_space(answer);
     json_decref(answer);
     if (!ok)
         return false;
     pthread_mutex_lock(&census->lock);
-    census->answers[endpoint] = (struct answer){.id = id, .at_ms = monotonic_ms()};
+    census->answers[endpoint] = (struct answer){.id = id, .at_ms = monotonic_ms(), .is_full = is_full};
     pthread_mutex_unlock(&census->lock);
     return true;
 }
@@ -298,4 +314,20 @@ json_t *cw_census_json(struct cw_census *census)
     double age = age_seconds(census->listed_ms, now_ms);
     pthread_mutex_unlock(&census->lock);
     return json_pack("{s:f,s:s,s:o}", "age_seconds", age, "own", own, "members", members);
+}
+
+bool cw_census_is_full(struct cw_census *census, char *words, size_t size)
+{
+    const char *endpoint = NULL;
+    uint64_t now_ms = monotonic_ms();
+    pthread_mutex_lock(&census->lock);
+    for (uint32_t i = 0; i < census->client_count && !endpoint; i++) {
+        const struct answer *answer = &census->answers[i];
+        if (answer->is_full && now_ms - answer->at_ms < STALE_MS)
+            endpoint = census->address.endpoints[i];
+    }
+    pthread_mutex_unlock(&census->lock);
+    if (endpoint)
+        cw_etcd_say_no_space(words, size, endpoint);
+    return endpoint != NULL;
 }

@@ -26,5 +26,8 @@ void cw_census_stop(struct cw_census *census);
  * never}...]} Learners, who have no vote, are left out. New reference; any thread. */
 json_t *cw_census_json(struct cw_census *census);
 
+/* Does it answer, and take no writes, since its space is used up? With words. Any thread. */
+bool cw_census_is_full(struct cw_census *census, char *words, size_t size);
+
 /* The host of "https://10.0.1.1:2379" or "https://[2001:db8::1]:2379". false: none. Foreign bytes. */
 bool cw_census_host(const char *url, char *host, size_t size);

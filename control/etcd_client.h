@@ -64,6 +64,8 @@ enum cw_etcd_next cw_etcd_watch_next(struct cw_etcd *etcd, uint32_t wait_ms, jso
 /* etcd_words.c: what a failure means. error: libcurl's own words, may be empty. */
 void cw_etcd_say_curl(char *words, size_t size, const struct cw_etcd_address *address, const char *endpoint,
                       int curl_code, const char *error);
+/* etcd's alarm NOSPACE is raised: reads are answered, writes refused. */
+void cw_etcd_say_no_space(char *words, size_t size, const char *endpoint);
 /* An answer that is an error of etcd's or of its gateway's (or, with answer NULL, none of etcd's at all).
  * true: nothing was done, and no other member would say anything else. */
 bool cw_etcd_say_answer(char *words, size_t size, const char *endpoint, long http, const json_t *answer,

@@ -77,15 +77,20 @@ static void take_plain(const char *from, char *to, size_t size)
     to[used] = 0;
 }
 
+static const char no_space[] =
+    "its space is used up (--quota-backend-bytes), it takes no writes: compact and defragment it with "
+    "etcdctl, then `etcdctl alarm disarm`, or give it more";
+
+void cw_etcd_say_no_space(char *words, size_t size, const char *endpoint)
+{
+    snprintf(words, size, "etcd %s: %s", endpoint, no_space);
+}
+
 static const struct {
     const char *says, *means;
     bool is_final; /* nothing was done, and another member would say the same */
 } known[] = {
-    {"database space exceeded",
-     "its space is used up (--quota-backend-bytes), it takes no writes: compact and defragment it with "
-     "etcdctl, "
-     "then `etcdctl alarm disarm`, or give it more",
-     true},
+    {"database space exceeded", no_space, true},
     {"has been compacted", "what was asked for has been compacted away; it is read anew", true},
     {"too many operations", "the change is too large for one transaction (--max-txn-ops)", true},
     {"request is too large", "the change is too large for one transaction (--max-request-bytes)", true},

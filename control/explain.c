@@ -153,6 +153,9 @@ static void say_store(const struct cw_explain_facts *facts, struct cw_explanatio
         say(to, CW_EXPLAIN_NOW, "", "Authority: the store %s has not answered %s for %.0f s%s%s.",
             facts->store, facts->site, facts->store_silent_seconds, facts->store_trouble[0] ? ": " : "",
             facts->store_trouble);
+    else if (facts->is_store_full)
+        say(to, CW_EXPLAIN_NOW, "", "Authority: the store %s answers and takes no changes: %s.", facts->store,
+            facts->store_trouble);
     if (facts->votes[0])
         say(to, CW_EXPLAIN_NOW, "", "Votes: %s.", facts->votes);
 }
@@ -324,6 +327,10 @@ static void say_next(const struct cw_explain_facts *facts, struct cw_explanation
         say(to, CW_EXPLAIN_NEXT, "",
             "As soon as the store answers, leases are renewed and everything goes on. Until then no role "
             "changes.");
+    else if (facts->is_store_full)
+        say(to, CW_EXPLAIN_NEXT, "",
+            "As soon as the store takes changes, leases are renewed and everything goes on. Until then no role "
+            "changes.");
     if (facts->is_opening)
         say(to, CW_EXPLAIN_NEXT, "", "%s opens it within moments.", facts->holder);
     else if (!facts->is_holder_heard || !facts->is_open)
@@ -471,6 +478,10 @@ static void say_votes_lost(const struct cw_explain_facts *facts, struct cw_expla
             "Start engine and controller of this site anew, when the store is the right one again.");
     else if (is_store_silent(facts) && facts->is_embedded)
         say(to, CW_EXPLAIN_TYPE, "", "End the program that has locked %s, if it is locked.", facts->store);
+    else if (facts->is_store_full && !is_store_silent(facts))
+        say(to, CW_EXPLAIN_TYPE, "",
+            "Make room in etcd, and end its alarm, as is said above. Until then no promotion and no switchover "
+            "goes through, at whatever site it is asked for.");
     else if (is_store_silent(facts) || !facts->has_votes)
         say(to, CW_EXPLAIN_TYPE, "",
             "Bring back members of etcd until a majority answers. Until then no promotion and no switchover "
@@ -482,7 +493,7 @@ static void say_votes_lost(const struct cw_explain_facts *facts, struct cw_expla
 /* Then no role and no setting can change, and to offer it would be a waste of somebody's time. */
 static bool is_stuck(const struct cw_explain_facts *facts)
 {
-    return facts->store_fault[0] || is_store_silent(facts) || !facts->has_votes;
+    return facts->store_fault[0] || is_store_silent(facts) || facts->is_store_full || !facts->has_votes;
 }
 
 static void say_commands(const struct cw_explain_facts *facts, struct cw_explanation *to)

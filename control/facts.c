@@ -13,13 +13,15 @@
 
 #include "control/automatic.h"
 #include "control/controller.h"
+#include "control/etcd_census.h"
 #include "control/store_copy.h"
 
 #define TELL_NS       (1 * CW_SECOND)
 #define TELL_BUSY_NS  (150 * CW_MS)
 #define TELL_AGAIN_NS (200 * CW_MS) /* after the store did not take it */
 #define ALIVE_NS      (2500 * CW_MS)
-#define HEARD_SECONDS 5.0 /* an engine that answers nothing for so long renews no lease either */
+#define SILENT_MS     5000u /* a store that elects a leader is silent for less */
+#define HEARD_SECONDS 5.0   /* an engine that answers nothing for so long renews no lease either */
 
 uint64_t cw_monotonic_ns(void)
 {
@@ -87,6 +89,43 @@ double cw_store_silent_seconds(const struct cw_controller *controller)
     if (controller->store_failed_ns == 0)
         return silent;
     return CW_MAX(silent, CW_MAX((double)(controller->now_ns - controller->store_failed_ns) / 1e9, 0.001));
+}
+
+double cw_store_full_seconds(const struct cw_controller *controller)
+{
+    if (controller->store_full_ns == 0)
+        return 0;
+    return CW_MAX((double)(controller->now_ns - controller->store_full_ns) / 1e9, 0.001);
+}
+
+const char *cw_store_wrong(const struct cw_controller *controller)
+{
+    bool is_full = controller->store_full_ns != 0 && cw_store_silent_ms(controller->store) == 0;
+    return is_full ? controller->store_full : cw_store_trouble(controller->store);
+}
+
+void cw_store_look(struct cw_controller *controller)
+{
+    bool was_full = controller->store_full_ns != 0,
+         is_silent = cw_store_silent_ms(controller->store) > SILENT_MS;
+    bool is_full = controller->census && cw_census_is_full(controller->census, controller->store_full,
+                                                           sizeof controller->store_full);
+    if (is_full && !was_full)
+        cw_event(
+            controller, 2, "",
+            "the store %s answers and takes no changes: %s. Until it does, no lease is renewed and no role "
+            "changes",
+            controller->store_name, controller->store_full);
+    else if (was_full && !is_full)
+        cw_event(controller, 0, "", "the store %s takes changes again", controller->store_name);
+    if (is_full != was_full)
+        controller->store_full_ns = is_full ? controller->now_ns : 0;
+    if (is_silent == controller->is_silence_told || !controller->is_store_begun)
+        return;
+    controller->is_silence_told = is_silent;
+    cw_event(controller, is_silent ? 2 : 0, "", "the store %s %s%s", controller->store_name,
+             is_silent ? "does not answer: " : "answers again",
+             is_silent ? cw_store_trouble(controller->store) : "");
 }
 
 static void look_at(struct cw_controller *controller, struct cw_site_seen *seen)

@@ -21,6 +21,7 @@
 #define HEARTBEAT_NS   (1 * CW_SECOND)
 #define REFUSED_NS     (20 * CW_SECOND)
 #define PAUSE_TOLD_NS  (2500 * CW_MS)
+#define STORE_LIMIT_MS 6000u           /* one that elects a leader is silent for less */
 #define OPEN_LOST_NS   (2 * CW_SECOND) /* an opening answered so long ago shows in the status, or is lost */
 
 struct cw_operation *cw_operation_start(struct cw_controller *controller, enum cw_operation_kind kind,
@@ -235,6 +236,7 @@ static bool keep_asking(struct cw_controller *controller, struct cw_operation *o
         operation->asked_ns = controller->now_ns;
     if (status == CW_OK || status == CW_STALE)
         (void)cw_view_refresh(controller);
+    cw_operation_heard(controller, operation, status != CW_IO);
     if (status == CW_STALE)
         operation->next_heartbeat_ns = 0; /* somebody was faster */
     return status != CW_STALE;
@@ -402,6 +404,54 @@ static bool may_break_glass(struct cw_controller *controller, struct cw_operatio
     return false;
 }
 
+void cw_operation_heard(struct cw_controller *controller, struct cw_operation *operation, bool is_answered)
+{
+    if (is_answered)
+        operation->unanswered_ns = 0;
+    else if (operation->unanswered_ns == 0)
+        operation->unanswered_ns = controller->now_ns;
+}
+
+/* For how long the store is in the way of this taking, and how. 0: it is not. */
+static double store_in_the_way(const struct cw_controller *controller, const struct cw_operation *operation,
+                               const char **how)
+{
+    uint64_t silent_ms = cw_store_silent_ms(controller->store);
+    uint64_t failed_ns = operation->unanswered_ns ? controller->now_ns - operation->unanswered_ns : 0;
+    double full_seconds = cw_store_full_seconds(controller);
+    *how = silent_ms >= STORE_LIMIT_MS ? "has no quorum that answers" : "takes no changes";
+    if (silent_ms >= STORE_LIMIT_MS)
+        return (double)silent_ms / 1e3;
+    if (full_seconds > 0)
+        return full_seconds;
+    return failed_ns >= STORE_LIMIT_MS * CW_MS ? (double)failed_ns / 1e9 : 0;
+}
+
+/* Without the store nobody is promoted: who waits is told why, and what is next, as soon as that is clear.
+ * What tokens permit, and what nobody asked for, is judged elsewhere. true: it has ended. */
+static bool is_store_lost(struct cw_controller *controller, struct cw_operation *operation,
+                          const struct cw_store_group *group)
+{
+    const char *how, *wrong = cw_store_wrong(controller), *site = controller->config.site;
+    bool is_promotion = operation->kind == CW_OP_PROMOTE;
+    double seconds = store_in_the_way(controller, operation, &how);
+    char tokens[160] = "", command[100];
+    if (operation->is_automatic || operation->outside_epoch || seconds <= 0)
+        return false;
+    snprintf(command, sizeof command, "causeway %s %.31s --site %.31s",
+             is_promotion ? "promote" : "switchover", group->name, site);
+    if (is_promotion && controller->config.break_glass.threshold && cw_store_silent_ms(controller->store))
+        snprintf(tokens, sizeof tokens, "; if its members are gone for good: %s --break-glass", command);
+    cw_operation_end(controller, operation, operation->is_open_sent ? 1 : 3,
+                     "the store %.60s %s, for %.0f s: %.250s. %s. When it is mended: %s%s",
+                     controller->store_name, how, seconds, wrong[0] ? wrong : "locked by another program?",
+                     operation->is_open_sent
+                         ? "If the claim is written all the same, causeway status shows it then"
+                         : "Nothing was changed",
+                     command, tokens);
+    return true;
+}
+
 static void run_taking(struct cw_controller *controller, struct cw_operation *operation)
 {
     const struct cw_store_group *found = cw_view_group_by_id(controller->view, operation->group);
@@ -422,7 +472,8 @@ static void run_taking(struct cw_controller *controller, struct cw_operation *op
                          controller->config.site, group.name);
         return;
     }
-    if (!may_break_glass(controller, operation, &group, work, engine))
+    if (is_store_lost(controller, operation, &group) ||
+        !may_break_glass(controller, operation, &group, work, engine))
         return;
     note_lacked(controller, operation, &group);
     if (!cw_candidate_here(controller, &group, &candidate)) {

@@ -155,7 +155,8 @@ static void learn_authority(struct gathering *of)
     struct cw_survival_votes votes = cw_survival_count(&of->survey->facts, &none);
     of->facts.store = of->controller->store_name;
     of->facts.store_fault = cw_store_fault(of->controller->store);
-    of->facts.store_trouble = cw_store_trouble(of->controller->store);
+    of->facts.store_trouble = cw_store_wrong(of->controller);
+    of->facts.is_store_full = cw_store_full_seconds(of->controller) > 0;
     of->facts.is_embedded = of->survey->facts.is_embedded;
     of->facts.store_silent_seconds = cw_store_silent_seconds(of->controller);
     of->facts.has_votes = votes.level == CW_SURVIVES;

@@ -395,12 +395,13 @@ json_t *cw_status_public(struct cw_controller *controller)
     }
     for (uint32_t i = 0; i < controller->view->group_count; i++)
         json_array_append_new(groups, cw_status_group(controller, &controller->view->groups[i]));
-    double silent_seconds = cw_store_silent_seconds(controller);
+    double full_seconds = cw_store_full_seconds(controller);
+    double silent_seconds = CW_MAX(cw_store_silent_seconds(controller), full_seconds);
     const char *fault = cw_store_fault(controller->store);
-    return json_pack("{s:s,s:s,s:s,s:s,s:b,s:f,s:s,s:o,s:o,s:o,s:o,s:s}", "site", controller->config.site,
+    return json_pack("{s:s,s:s,s:s,s:s,s:b,s:b,s:f,s:s,s:o,s:o,s:o,s:o,s:s}", "site", controller->config.site,
                      "version", CW_VERSION, "store", controller->store_name, "store_refused",
                      fault[0] ? fault : controller->store_behind, "store_answers", silent_seconds == 0,
-                     "store_silent_seconds", silent_seconds, "store_trouble",
-                     silent_seconds > 0 ? cw_store_trouble(controller->store) : "", "sites", sites, "groups",
-                     groups, "paths", paths, "unknown", unknown, "audit_damage", controller->audit_damage);
+                     "store_full", full_seconds > 0, "store_silent_seconds", silent_seconds, "store_trouble",
+                     silent_seconds > 0 ? cw_store_wrong(controller) : "", "sites", sites, "groups", groups,
+                     "paths", paths, "unknown", unknown, "audit_damage", controller->audit_damage);
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Controllers that start while their etcd is silent: they stay, say so, touch nothing, and begin when it answers.
+"""Controllers that start while their etcd is silent: they stay, say so, touch nothing, and begin when it answers. And a
+promotion while it is silent, or has no space.
 
 test_late_store.py CAUSEWAY CONTROL
 """
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 from test_links import free_port
 from test_flows import HERE
@@ -147,6 +149,61 @@ def started_beside_a_primary(late):
     assert "nobody knows" not in late.run("east", "events")
 
 
+def alarm(late, action):
+    """etcd's own, as it is raised when its quota is used up."""
+    def call(path, body):
+        request = urllib.request.Request(f"http://127.0.0.1:{late.port}/v3/maintenance/{path}", json.dumps(body).encode())
+        return json.load(urllib.request.urlopen(request, timeout=30))
+    member = call("status", {})["header"]["member_id"]
+    call("alarm", {"action": action, "memberID": member, "alarm": "NOSPACE"})
+
+
+def west_is_replica(late):
+    return json.loads(late.run("west", "rpc", "status"))["groups"][0]["role"] == "replica"
+
+
+def no_space(late):
+    """etcd answers and takes no writes: it is seen before somebody promotes, and who does is told what to do."""
+    alarm(late, "ACTIVATE")
+    for site in ("east", "west"):
+        late.wait("it is seen", lambda: late.status(site)["store_answers"] is False)
+        status = late.status(site)
+        assert status["store_full"] and "etcdctl alarm disarm" in status["store_trouble"], status["store_trouble"]
+        assert "has taken no changes" in late.run(site, "status")
+        assert "answers and takes no changes" in late.run(site, "events")
+    words = late.run("west", "promote", "db", "--site", "west", code=3)
+    assert "takes no changes" in words and "Nothing was changed" in words, words
+    assert "etcdctl alarm disarm" in words and "causeway promote db --site west" in words, words
+    words = late.run("west", "explain", "db")
+    assert "answers and takes no changes" in words and "Make room in etcd" in words, words
+    alarm(late, "DEACTIVATE")
+    for site in ("east", "west"):
+        late.wait("it is over", lambda: late.status(site)["store_answers"])
+        assert "takes changes again" in late.run(site, "events")
+
+
+def no_quorum(late):
+    """Asked for while none answers, and on its way when the quorum is lost: both end with the cause, and leave nothing."""
+    late.wait("west is in the set", lambda: "west" in late.group("east").get("members", []))
+    late.kill("control-east")
+    late.kill("engine-east")
+    began = subprocess.Popen([late.cli, "--socket", f"{late.top}/west/control.sock", "promote", "db", "--site", "west"],
+                             text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    late.wait("it has begun", lambda: "promotion to west was asked for" in late.run("west", "events"))
+    late.processes["etcd"].send_signal(signal.SIGSTOP)
+    words = began.communicate(timeout=120)[1]
+    assert began.returncode in (1, 3) and "has no quorum that answers" in words, words
+    assert "did not answer in time" in words and "causeway promote db --site west" in words, words
+    late.wait("it ended there, too", lambda: west_is_replica(late))
+    words = late.run("west", "promote", "db", "--site", "west", code=3)
+    assert "has no quorum that answers" in words and "Nothing was changed" in words, words
+    late.wait("it is told", lambda: "does not answer: " in late.run("west", "events"))
+    late.processes["etcd"].send_signal(signal.SIGCONT)
+    late.wait("it answers", lambda: late.status("west")["store_answers"])
+    late.run("west", "promote", "db", "--site", "west")
+    assert late.group("west")["role"] == "primary" and late.group("west")["epoch"] == 2
+
+
 def main():
     if not shutil.which("etcd"):
         print("skipped: no etcd here")
@@ -154,7 +211,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     late = Late(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     try:
-        for step in (nobody_is_there, other_lease, started_beside_a_primary):
+        for step in (nobody_is_there, other_lease, started_beside_a_primary, no_space, no_quorum):
             began = time.monotonic()
             step(late)
             print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)
