@@ -114,7 +114,7 @@ struct cw_operation {
     bool accept_loss, inconsistent;
     bool is_open_sent;
     bool is_put_off;          /* the engine said: not yet, and why */
-    bool has_waited; /* for the request of a silent site to lapse */
+    bool has_waited;          /* for the request of a silent site to lapse */
     bool is_undoing;          /* making it failed: it ends when what was begun is gone */
     bool is_forced, is_begun; /* a deletion */
     bool is_automatic;        /* a promotion that nobody asked for */
@@ -237,7 +237,7 @@ struct cw_controller {
     uint64_t wake_ns; /* something is due then, before the next tick or after it */
     uint64_t next_tick_ns;
     uint64_t facts_due_ns;
-    uint64_t store_full_ns;   /* since when the store answers, and takes no changes; 0: it takes them */
+    uint64_t store_full_ns; /* since when the store answers, and takes no changes; 0: it takes them */
     char store_full[CW_STORE_WORDS]; /* why */
     bool is_silence_told;
     uint64_t store_failed_ns; /* since when the store does not take this site's facts; 0: it does */
@@ -300,7 +300,7 @@ void cw_role_fence(struct cw_controller *controller, const struct cw_store_group
                    struct cw_work *work);
 /* Another site asks for this group in the epoch that it is in. */
 bool cw_is_asked_for(const struct cw_controller *controller, const struct cw_store_group *group);
-/* A request that nobody has renewed for so long, as seen from here, is cleared by whoever it is in the way of. */
+/* A request that nobody has renewed for so long, as seen from here, is cleared by whom it is in the way of. */
 #define CW_TAKER_SILENT_NS (10 * CW_SECOND)
 #define CW_DROPPED_SIZE    160u
 void cw_request_see(struct cw_controller *controller, const struct cw_store_group *group,

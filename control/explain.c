@@ -329,8 +329,8 @@ static void say_next(const struct cw_explain_facts *facts, struct cw_explanation
             "changes.");
     else if (facts->is_store_full)
         say(to, CW_EXPLAIN_NEXT, "",
-            "As soon as the store takes changes, leases are renewed and everything goes on. Until then no role "
-            "changes.");
+            "As soon as the store takes changes, leases are renewed and everything goes on. Until then "
+            "no role changes.");
     if (facts->is_opening)
         say(to, CW_EXPLAIN_NEXT, "", "%s opens it within moments.", facts->holder);
     else if (!facts->is_holder_heard || !facts->is_open)
@@ -480,8 +480,8 @@ static void say_votes_lost(const struct cw_explain_facts *facts, struct cw_expla
         say(to, CW_EXPLAIN_TYPE, "", "End the program that has locked %s, if it is locked.", facts->store);
     else if (facts->is_store_full && !is_store_silent(facts))
         say(to, CW_EXPLAIN_TYPE, "",
-            "Make room in etcd, and end its alarm, as is said above. Until then no promotion and no switchover "
-            "goes through, at whatever site it is asked for.");
+            "Make room in etcd, and end its alarm, as is said above. Until then no promotion and no "
+            "switchover goes through, at whatever site it is asked for.");
     else if (is_store_silent(facts) || !facts->has_votes)
         say(to, CW_EXPLAIN_TYPE, "",
             "Bring back members of etcd until a majority answers. Until then no promotion and no switchover "

@@ -91,7 +91,8 @@ static void compose_store(const struct composing *of)
               cw_json_bool(of->status, "store_answers", false), "kind",
               controller->config.etcd.count ? "etcd" : "embedded", NULL);
     cw_sample(
-        gauge(of, "causeway_store_silent_seconds", "For how long the store has not answered, or taken no changes; 0: it does."),
+        gauge(of, "causeway_store_silent_seconds",
+              "For how long the store has not answered, or taken no changes; 0: it does."),
         number_of(of->status, "store_silent_seconds"), NULL);
     cw_sample(gauge(of, "causeway_store_fault",
                     "1: the store went back or is another one; nothing is decided until a new start."),
