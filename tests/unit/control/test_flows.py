@@ -377,8 +377,11 @@ def disk_keeps_nobody(lab):
     lab.wait("both in the set", lambda: lab.group("west")["health"] == "protected")
     lab.run("switchover", "db", "--site", "east")
     lab.run("lab", "kill", "east")
+    missed = lab.run("events").count("the device is not there yet")
     lab.run("lab", "start", "east", FAKE_LATE=lab.top + "/never")
-    lab.wait("its device is missed", lambda: "the device is not there yet" in lab.run("events"))
+    lab.wait("its device is missed", lambda: lab.run("events").count("the device is not there yet") > missed)
+    lab.wait("west hears of east", lambda: all(site["alive"] for site in json.loads(
+        lab.run("--site", "west", "status", "--json"))["sites"]))
     lab.run("switchover", "db", "--site", "west")
     assert lab.group("west")["primary"] == "west"
     lab.run("lab", "kill", "east")
