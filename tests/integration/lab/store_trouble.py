@@ -239,7 +239,10 @@ def test_store_trouble_freeze(build):
         asker, told = asked_meanwhile(lab, WITNESS)
         late_answers(lab, rng, 2, lambda: None)
         asker.join(150)
-        rounds.end()
+        rounds.end()  # it was promoted, or refused with the cause
+        primary, other = rounds.begin()
+        lab.run("--site", WITNESS, "switchover", "db", "--site", other)
+        expect(rounds.end() == other, "it was switched over")
         rounds.close()
         return (f"seed {seed}: {rounds.w.next_op} operations; asked with late answers: exit {told[0][1]}; "
                 f"{', '.join(rounds.epochs)}")
