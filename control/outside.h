@@ -19,6 +19,13 @@ enum cw_outside_meeting {
 };
 enum cw_outside_meeting cw_outside_meets(const struct cw_authority *store, const struct cw_authority *held);
 
+/* The row for both, where it is not passed. before: what the store had when `held` began to be handed over;
+ * NULL: that has not begun. From then on `held` does not change, so a row of this reign that is another one
+ * is the store's own, and newer. Where it has not begun, neither is known to be the newer one (the answer to
+ * a swap got lost; a file came back from a copy): who is in both sets has everything, whichever that is. */
+void cw_outside_settle(const struct cw_authority *store, const struct cw_authority *held,
+                       const struct cw_authority *before, struct cw_authority *next);
+
 /* What a site that may be the old side leaves to the promoted one: time to reach the store first. */
 struct cw_outside_wait {
     uint64_t lease_ns, hold_ns; /* hold_ns 0: no tokens are configured, and nobody waits */

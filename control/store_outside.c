@@ -19,6 +19,7 @@
 #define FORMAT   1
 #define USED_MAX 64u
 #define TRY_NS   (200 * CW_MS)
+#define FULL_NS  CW_SECOND /* between tries to write a file that could not be written */
 
 enum state { FREE = 0, PERMITTED, HELD, TAKEN_OVER };
 
@@ -27,9 +28,12 @@ struct entry {
     uint32_t group;
     uint64_t epoch;          /* PERMITTED: to be claimed */
     struct cw_authority row; /* HELD */
+    /* HELD: the store may have the row already, whether it said so or not. The row stays as it is. */
+    bool is_handing;
+    struct cw_authority before; /* what the store had then */
     struct cw_token_mark marks[CW_TOKENS_MAX];
     uint32_t mark_count;
-    bool is_unknown_told;
+    bool is_unknown_told, is_unwritten_told;
 };
 
 struct outside {
@@ -41,6 +45,7 @@ struct outside {
     uint32_t used_count;
     uint64_t moves;  /* of what is held here */
     uint64_t try_ns; /* when the store is offered what is held */
+    int file_error;  /* 0: the file is as it should be */
     struct cw_outside_wait wait;
 };
 
@@ -98,9 +103,13 @@ static json_t *to_json(const struct outside *store)
     json_t *held = json_array(), *used = json_array();
     for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX; i++) {
         const struct entry *entry = &store->entries[i];
-        if (entry->state == HELD)
-            json_array_append_new(held, json_pack("{s:I,s:o}", "group", (json_int_t)entry->group, "authority",
-                                                  cw_row_from_authority(&entry->row, 0)));
+        if (entry->state != HELD)
+            continue;
+        json_t *value = json_pack("{s:I,s:o}", "group", (json_int_t)entry->group, "authority",
+                                  cw_row_from_authority(&entry->row, 0));
+        if (entry->is_handing)
+            json_object_set_new(value, "handing_over", cw_row_from_authority(&entry->before, 0));
+        json_array_append_new(held, value);
     }
     for (uint32_t i = 0; i < store->used_count; i++) {
         char text[2 * sizeof store->used[i].digest + 1];
@@ -112,8 +121,8 @@ static json_t *to_json(const struct outside *store)
                      used);
 }
 
-/* Whole and synced under its name, or as it was. */
-static bool save(const struct outside *store)
+/* Whole and synced under its name, or as it was; 0, or why. */
+static int write_file(const struct outside *store)
 {
     char fresh[CW_CONFIG_PATH_SIZE + 32], folder[CW_CONFIG_PATH_SIZE + 32];
     snprintf(fresh, sizeof fresh, "%s.part", store->options.file);
@@ -121,17 +130,33 @@ static bool save(const struct outside *store)
     char *slash = strrchr(folder, '/');
     *(slash ? slash : folder) = 0;
     json_t *json = to_json(store);
+    errno = 0;
     int fd = json ? open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
     bool ok = fd >= 0 && json_dumpfd(json, fd, JSON_INDENT(1)) == 0 && fsync(fd) == 0;
-    ok = fd >= 0 && close(fd) == 0 && ok && rename(fresh, store->options.file) == 0;
+    int error = errno ? errno : ENOSPC; /* a write that came short says nothing */
+    ok = fd >= 0 && close(fd) == 0 && ok;
+    if (ok && rename(fresh, store->options.file) != 0) {
+        error = errno;
+        ok = false;
+    }
     int directory = ok ? open(*folder ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    ok = ok && directory >= 0 && fsync(directory) == 0;
+    if (ok && (directory < 0 || fsync(directory) != 0)) {
+        error = errno;
+        ok = false;
+    }
     if (directory >= 0)
         close(directory);
     json_decref(json);
-    if (!ok)
-        fprintf(stderr, "%s: %s\n", store->options.file, strerror(errno));
-    return ok;
+    return ok ? 0 : error;
+}
+
+static bool save(struct outside *store)
+{
+    int error = write_file(store);
+    if (error && error != store->file_error)
+        fprintf(stderr, "%s: %s\n", store->options.file, strerror(error));
+    store->file_error = error;
+    return error == 0;
 }
 
 static bool take_mark(const json_t *value, struct cw_token_mark *mark)
@@ -153,9 +178,11 @@ static bool take_held(struct outside *store, const json_t *value)
     struct entry *entry = group > 0 && group <= UINT32_MAX ? find_or_make(store, (uint32_t)group) : NULL;
     if (!entry || entry->state != FREE)
         return false;
-    *entry = (struct entry){.state = HELD, .group = (uint32_t)group};
+    const json_t *before = json_object_get(value, "handing_over");
+    *entry = (struct entry){.state = HELD, .group = (uint32_t)group, .is_handing = before != NULL};
     return cw_row_to_authority(json_object_get(value, "authority"), &entry->row, &moves) &&
-           entry->row.epoch > 0 && strcmp(entry->row.holder, store->options.site) == 0;
+           (!before || cw_row_to_authority(before, &entry->before, &moves)) && entry->row.epoch > 0 &&
+           strcmp(entry->row.holder, store->options.site) == 0;
 }
 
 static bool from_json(struct outside *store, const json_t *json)
@@ -198,6 +225,34 @@ static bool load_file(struct outside *store, char *why, size_t why_size)
 
 /* ---------------------------------------------------------------- the store takes over */
 
+/* In the file before it is in the store: else, after a crash or when the file cannot be written later, a row
+ * that has been the store's for long would be this site's own still. */
+static bool begin_handing(struct outside *store, struct entry *entry, const struct cw_authority *now,
+                          const struct cw_authority *next)
+{
+    const struct entry was = *entry;
+    if (entry->is_handing)
+        return true;
+    entry->is_handing = true;
+    entry->before = *now;
+    entry->row = *next;
+    entry->is_unwritten_told = false;
+    if (save(store)) {
+        store->moves++;
+        return true;
+    }
+    *entry = was;
+    entry->is_unwritten_told = true;
+    if (!was.is_unwritten_told)
+        tell(
+            store, 2, entry->group,
+            "the store answers again, and does not get what %s holds by tokens, epoch %lu: break-glass.json "
+            "cannot be written (%s). It goes on outside of the store, and its set stays as it is: make room, "
+            "and promote no other site until then",
+            store->options.site, entry->row.epoch, strerror(store->file_error));
+    return false;
+}
+
 static void take_over(struct outside *store, struct entry *entry)
 {
     struct cw_authority now;
@@ -214,8 +269,12 @@ static void take_over(struct outside *store, struct entry *entry)
     if (status != CW_OK)
         return;
     if (cw_outside_meets(&now, &entry->row) != CW_OUTSIDE_IS_PASSED) {
-        if (!cw_authority_equal(&now, &entry->row) &&
-            store->inner->ops->swap(store->inner, entry->group, &now, &entry->row, false, 0) != CW_OK)
+        struct cw_authority next;
+        cw_outside_settle(&now, &entry->row, entry->is_handing ? &entry->before : NULL, &next);
+        if (!begin_handing(store, entry, &now, &next))
+            return;
+        if (!cw_authority_equal(&now, &next) &&
+            store->inner->ops->swap(store->inner, entry->group, &now, &next, false, 0) != CW_OK)
             return; /* silent again, or somebody moved: it is looked at again */
         tell(store, 1, entry->group,
              "the store answers again, and has taken over epoch %lu of %s in the place of %lu",
@@ -229,7 +288,7 @@ static void take_over(struct outside *store, struct entry *entry)
         entry->state = FREE;
     }
     store->moves++;
-    (void)save(store); /* an older file: the store is offered what it has already */
+    (void)save(store); /* tried again; an older file says that it is being handed over */
 }
 
 /* Looks how the store is; called often. */
@@ -240,9 +299,15 @@ static void step(struct outside *store)
     for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX && cw_outside_is_long(&store->wait); i++)
         if (store->entries[i].state == TAKEN_OVER)
             store->entries[i].state = FREE; /* that was the last time */
-    if (silence_ns > 0 || now_ns < store->try_ns || store->inner->ops->fault(store->inner)[0])
+    if (now_ns < store->try_ns)
         return;
-    store->try_ns = now_ns + TRY_NS;
+    if (store->file_error) {
+        store->try_ns = now_ns + FULL_NS;
+        (void)save(store);
+    }
+    if (silence_ns > 0 || store->inner->ops->fault(store->inner)[0])
+        return;
+    store->try_ns = now_ns + (store->file_error ? FULL_NS : TRY_NS);
     for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX; i++)
         if (store->entries[i].state == HELD)
             take_over(store, &store->entries[i]);
@@ -354,7 +419,7 @@ static enum cw_status outside_swap(struct cw_store *base, uint32_t group, const 
     if (entry && entry->state == HELD) {
         if (!cw_authority_equal(&entry->row, expected) || strcmp(next->holder, store->options.site) != 0)
             return CW_STALE;
-        return hold(store, entry, next);
+        return entry->is_handing ? CW_IO : hold(store, entry, next);
     }
     if (entry && entry->state == PERMITTED && is_opening)
         return claim(store, entry, expected, next, compare_counter ? &counter : NULL);
@@ -385,7 +450,7 @@ static enum cw_status renew_inside(struct outside *store, const char *site, stru
     struct cw_store_lease inside[CW_NODE_GROUPS_MAX];
     uint32_t asked = 0, at = 0;
     for (uint32_t i = 0; i < count; i++)
-        if (leases[i].is_held)
+        if (leases[i].is_held && !find_held(store, leases[i].group))
             inside[asked++] = (struct cw_store_lease){.group = leases[i].group, .epoch = leases[i].epoch};
     if (asked == 0)
         return has_own ? CW_OK : CW_IO;
@@ -393,7 +458,7 @@ static enum cw_status renew_inside(struct outside *store, const char *site, stru
     if (status != CW_OK)
         return has_own ? CW_OK : status;
     for (uint32_t i = 0; i < count; i++)
-        if (leases[i].is_held)
+        if (leases[i].is_held && !find_held(store, leases[i].group))
             leases[i] = inside[at++];
     return CW_OK;
 }
@@ -408,11 +473,13 @@ static enum cw_status outside_renew(struct cw_store *base, const char *site, str
     bool is_early = !cw_outside_may_renew(&store->wait, monotonic_ns());
     for (uint32_t i = 0; i < count; i++) {
         const struct entry *entry = find(store, leases[i].group);
-        bool is_own = entry && entry->state == HELD;
+        /* What is being handed over the store may have, and give to another site when it is not renewed
+         * there: neither renewed nor lost. */
+        bool is_held = entry && entry->state == HELD, is_own = is_held && !entry->is_handing;
         leases[i].is_lost = is_own && !cw_decide_renew(&entry->row, site, leases[i].epoch);
         leases[i].is_held = !is_own;
         has_own = has_own || is_own;
-        is_any_late = is_any_late || (!is_own && is_early && !(entry && entry->state == TAKEN_OVER));
+        is_any_late = is_any_late || (!is_held && is_early && !(entry && entry->state == TAKEN_OVER));
     }
     if (is_any_late) /* one transaction for all: they wait together */
         return has_own ? CW_OK : CW_IO;
@@ -444,7 +511,10 @@ static enum cw_status outside_load(struct cw_store *base, struct cw_store_view *
     for (uint32_t i = 0; i < view->group_count; i++) {
         struct cw_store_group *group = &view->groups[i];
         const struct entry *entry = find_held(store, group->id);
-        if (!entry || cw_outside_meets(&group->authority, &entry->row) == CW_OUTSIDE_IS_PASSED)
+        if (!entry)
+            continue;
+        enum cw_outside_meeting meeting = cw_outside_meets(&group->authority, &entry->row);
+        if (meeting == CW_OUTSIDE_IS_PASSED || (meeting == CW_OUTSIDE_IS_IN && entry->is_handing))
             continue;
         group->authority = entry->row;
         group->request = (struct cw_store_request){.taker = ""};

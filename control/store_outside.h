@@ -5,6 +5,7 @@
  *
  *   (none) --permit--> PERMITTED --swap to the permitted epoch, into the file--> HELD --> (none)
  *                          '--> (none): withdrawn, or the store answers
+ *   HELD --the store answers, into the file--> HELD, handing over --swap in the store--> (none)
  *   HELD ends when the store has taken it over, or has a higher epoch.
  *
  * All else goes to the store inside, as it is. So whoever uses a store need not know of any of this: a claim,
@@ -15,6 +16,13 @@
  * is there, and without waiting for a lease: who holds that lower epoch was stated to be dead, and if it is
  * not, its next renewal fails. A row of a higher epoch, or of this one and another reign, ends what is held
  * here: it is told, and the engine is fenced by that.
+ *
+ * That it is being handed over, with the row that the store had, is in the file before the row is in the
+ * store; if that cannot be written, nothing is handed over, and it is told. From then on the row here does
+ * not change, and is not renewed here: the store may have it, whatever became of its answer. So after a
+ * crash, or
+ * when the file could not be written later, a row of this reign that differs is the store's own and stays.
+ * Where the file does not say so (it came back from a copy), who is in one of the two sets only is no member.
  *
  * The other way round (hold_ms, where tokens are configured): another site may have been promoted outside
  * while this one was cut off, and the store does not say so before that site has reached it. So for a while

@@ -28,6 +28,8 @@ static uint64_t counter, silent_ms, renewals, version;
 static const char *fault = "";
 static bool is_group_there;
 static enum cw_status swap_status;
+static bool is_answer_lost, is_full_after; /* of the next swap: it is done, and then that happens */
+static char part[112], copy[112];
 
 static void in_close(struct cw_store *store)
 {
@@ -68,6 +70,10 @@ static enum cw_status in_swap(struct cw_store *store, uint32_t group, const stru
     if (swap_status == CW_OK) {
         row = *next;
         version++;
+        if (is_full_after)
+            assert_int_equal(mkdir(part, 0700), 0);
+        if (is_answer_lost)
+            return CW_IO;
     }
     return swap_status;
 }
@@ -130,6 +136,9 @@ static int make(void **state)
     if (!mkdtemp(directory))
         return -1;
     snprintf(file, sizeof file, "%s/break-glass.json", directory);
+    snprintf(part, sizeof part, "%s.part", file);
+    snprintf(copy, sizeof copy, "%s.copy", file);
+    is_answer_lost = is_full_after = false;
     row = held("east", 3, 99);
     counter = 4;
     silent_ms = 60000;
@@ -151,6 +160,8 @@ static int clear(void **state)
         cw_store_close(store);
     store = NULL;
     unlink(file);
+    unlink(copy);
+    (void)rmdir(part);
     return rmdir(directory);
 }
 
@@ -261,8 +272,6 @@ static void test_others_are_not_renewed(void **state)
 static void test_file_that_cannot_be_written(void **state)
 {
     struct cw_authority next = held("west", BROKEN, 7);
-    char part[128];
-    snprintf(part, sizeof part, "%s.part", file);
     assert_int_equal(mkdir(part, 0700), 0);
     assert_int_equal(cw_outside_permit(store, GROUP, BROKEN, marks, 2), CW_OK);
     assert_int_equal(swap(&row, &next), CW_IO);
@@ -303,6 +312,150 @@ static void test_taken_over_twice(void **state)
     assert_false(cw_outside_is_held(store, GROUP));
 }
 
+static void until_handed_over(void)
+{
+    for (int i = 0; i < 600 && cw_outside_is_held(store, GROUP); i++) {
+        (void)cw_store_version(store);
+        usleep(50 * 1000);
+    }
+    assert_false(cw_outside_is_held(store, GROUP));
+}
+
+static struct cw_authority with(struct cw_authority a, const char *site, const char *boot_id)
+{
+    struct cw_member member = {.journal_id = "j", .process_start = "1"};
+    snprintf(member.site, sizeof member.site, "%s", site);
+    snprintf(member.boot_id, sizeof member.boot_id, "%s", boot_id);
+    assert_true(cw_set_put(&a.set, &member));
+    return a;
+}
+
+/* Held by tokens, with another member. */
+static struct cw_authority take_two(void)
+{
+    struct cw_authority alone = take(), two = with(alone, "north", "b");
+    assert_int_equal(swap(&alone, &two), CW_OK);
+    return two;
+}
+
+static void test_full_when_handed_over(void **state)
+{
+    struct cw_authority two = take_two(), before = row, alone = held("west", BROKEN, 7);
+    assert_int_equal(mkdir(part, 0700), 0);
+    silent_ms = 0;
+    (void)cw_store_version(store);
+    assert_true(cw_authority_equal(&row, &before));
+    assert_true(cw_outside_is_held(store, GROUP));
+    assert_non_null(strstr(told, "2 the store answers again, and does not get what west holds by tokens"));
+    assert_non_null(strstr(told, "break-glass.json cannot be written (Is a directory)"));
+    assert_int_equal(swap(&two, &alone), CW_IO);
+    struct cw_store_lease lease = renew(BROKEN, CW_OK); /* outside, as before */
+    assert_false(lease.is_lost || lease.is_held);
+    assert_int_equal(rmdir(part), 0);
+    until_handed_over();
+    assert_true(cw_authority_equal(&row, &two));
+}
+
+/* The store has it, and the file says that it is handed over: as after a crash between the two. */
+static void test_full_after_handing_over(void **state)
+{
+    struct cw_authority two = take_two(), alone = held("west", BROKEN, 7), other = with(alone, "south", "b");
+    silent_ms = 0;
+    is_full_after = true;
+    until_handed_over();
+    assert_true(cw_authority_equal(&row, &two));
+    is_full_after = false;
+    assert_int_equal(swap(&two, &alone), CW_OK); /* by the store now */
+    assert_int_equal(swap(&alone, &other), CW_OK);
+    silent_ms = 60000;
+    open_anew();
+    assert_true(cw_outside_is_held(store, GROUP));
+    struct cw_store_lease lease = renew(BROKEN, CW_IO); /* the store may have gone on without it */
+    assert_true(lease.is_held && !lease.is_lost);
+    assert_int_equal(swap(&two, &alone), CW_IO);
+    assert_int_equal(cw_store_load(store, view), CW_OK);
+    assert_true(cw_authority_equal(&view->groups[0].authority, &other));
+    silent_ms = 0;
+    until_handed_over();
+    assert_true(cw_authority_equal(&row, &other));
+    assert_int_equal(rmdir(part), 0);
+}
+
+static bool is_in_file(const char *word)
+{
+    char text[8192] = "";
+    FILE *from = fopen(file, "r");
+    assert_true(from && fread(text, 1, sizeof text - 1, from) > 0 && fclose(from) == 0);
+    return strstr(text, word) != NULL;
+}
+
+static void test_file_is_written_later(void **state)
+{
+    (void)take_two();
+    silent_ms = 0;
+    is_full_after = true;
+    until_handed_over();
+    assert_int_equal(rmdir(part), 0);
+    for (int i = 0; i < 600 && is_in_file("authority"); i++) {
+        (void)cw_store_version(store);
+        usleep(50 * 1000);
+    }
+    silent_ms = 60000;
+    open_anew();
+    assert_false(cw_outside_is_held(store, GROUP));
+}
+
+static void test_crash_before_it_is_in(void **state)
+{
+    struct cw_authority two = take_two(), alone = held("west", BROKEN, 7);
+    silent_ms = 0;
+    swap_status = CW_IO;
+    (void)cw_store_version(store);
+    open_anew();
+    assert_true(cw_outside_is_held(store, GROUP));
+    assert_int_equal(swap(&two, &alone), CW_IO);
+    swap_status = CW_OK;
+    row = held("east", 5, 101); /* the old side was there meanwhile */
+    until_handed_over();
+    assert_true(cw_authority_equal(&row, &two));
+}
+
+static void test_answer_of_the_store_is_lost(void **state)
+{
+    struct cw_authority two = take_two(), alone = held("west", BROKEN, 7);
+    silent_ms = 0;
+    is_answer_lost = true;
+    (void)cw_store_version(store);
+    assert_true(cw_authority_equal(&row, &two));
+    assert_true(cw_outside_is_held(store, GROUP));
+    assert_int_equal(swap(&two, &alone), CW_IO);
+    is_answer_lost = false;
+    open_anew();
+    until_handed_over();
+    assert_true(cw_authority_equal(&row, &two));
+    assert_int_equal(swap(&two, &alone), CW_OK);
+}
+
+/* A file that was put back from a copy, taken before it was handed over: whoever is in one set only, or is
+ * another process there, is no member. */
+static void test_file_from_a_copy(void **state)
+{
+    struct cw_authority two = take_two(), alone = held("west", BROKEN, 7), marked = two;
+    struct cw_authority rebooted = with(with(alone, "north", "c"), "south", "b");
+    const struct cw_authority stores[] = {alone, rebooted, with(two, "south", "b")};
+    marked.set.list[0].in_memory = true;
+    assert_int_equal(swap(&two, &marked), CW_OK);
+    for (size_t i = 0; i < CW_COUNT_OF(stores); i++) {
+        assert_int_equal(link(file, copy), 0); /* a file is not written into, but replaced */
+        row = stores[i];
+        silent_ms = 0;
+        open_anew();
+        until_handed_over();
+        assert_true(cw_authority_equal(&row, i < 2 ? &alone : &marked));
+        assert_int_equal(rename(copy, file), 0);
+    }
+}
+
 static void test_store_that_does_not_take_it(void **state)
 {
     (void)take();
@@ -310,8 +463,8 @@ static void test_store_that_does_not_take_it(void **state)
     swap_status = CW_IO;
     (void)cw_store_version(store);
     assert_true(cw_outside_is_held(store, GROUP));
-    struct cw_store_lease lease = renew(BROKEN, CW_OK); /* meanwhile it goes on */
-    assert_false(lease.is_lost || lease.is_held);
+    struct cw_store_lease lease = renew(BROKEN, CW_IO); /* the store may have it: its renewal is not ours */
+    assert_true(lease.is_held && !lease.is_lost);
     is_group_there = false; /* made anew */
     usleep(250 * 1000);
     (void)cw_store_version(store);
@@ -384,6 +537,9 @@ static void test_wrong_files(void **state)
         "{\"format\":1,\"site\":\"east\",\"held\":[],\"used\":[]}",
         "{\"format\":1,\"site\":\"west\",\"held\":[{}],\"used\":[]}",
         "{\"format\":1,\"site\":\"west\",\"held\":[],\"used\":[\"00\"]}",
+        "{\"format\":1,\"site\":\"west\",\"held\":[{\"group\":1,\"authority\":{\"epoch\":4,\"reign\":\"7\","
+        "\"holder\":\"west\",\"first_sequence\":1,\"members\":[],\"fenced_epoch\":0,\"moves\":0},"
+        "\"handing_over\":{}}],\"used\":[]}",
         "{\"format\":1,\"site\":\"west\",\"held\":[{\"group\":1,\"authority\":{\"epoch\":1}}],\"used\":[]}"};
     cw_store_close(store);
     for (size_t i = 0; i < CW_COUNT_OF(wrong); i++) {
@@ -406,6 +562,12 @@ int main(void)
         T(test_file_that_cannot_be_written),
         T(test_store_takes_over),
         T(test_taken_over_twice),
+        T(test_full_when_handed_over),
+        T(test_full_after_handing_over),
+        T(test_file_is_written_later),
+        T(test_crash_before_it_is_in),
+        T(test_answer_of_the_store_is_lost),
+        T(test_file_from_a_copy),
         T(test_store_that_does_not_take_it),
         T(test_store_that_is_further),
         T(test_old_side_waits),
