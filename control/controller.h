@@ -33,7 +33,8 @@
 #define CW_NBDKITS_MAX    32u
 #define CW_EVENT_LEVELS   3u /* info, warning, error */
 #define CW_STORE_WORDS    256u
-#define CW_NBDKIT_FILES   4u /* in its directory of certificates */
+#define CW_SERVE_NS       (20 * CW_MS) /* of a turn of the loop for those who ask; then engine and tick again */
+#define CW_NBDKIT_FILES   4u           /* in its directory of certificates */
 
 struct cw_controller;
 struct cw_census;
@@ -206,6 +207,7 @@ struct cw_controller {
     uint64_t last_operation;
     int listen_fd;
     struct cw_client clients[CW_CLIENTS_MAX];
+    uint32_t next_client;                     /* who is served first in the next turn */
     struct cw_client remotes[CW_REMOTES_MAX]; /* at control_address; serials are of one count */
     struct cw_links mesh;                     /* to other controllers */
     struct cw_metrics *metrics;               /* NULL: without metrics_address */
@@ -431,8 +433,12 @@ void cw_nbdkits_run(struct cw_controller *controller);
 void cw_nbdkits_died(struct cw_controller *controller);
 void cw_nbdkits_stop(struct cw_controller *controller);
 
-/* main_control.c: reads what a client sent, and serves it. false: the connection is to end. */
-bool cw_client_serve(struct cw_controller *controller, struct cw_client *client);
+/* main_control.c */
+/* What poll is to wait for, and whether there is something to serve without waiting. */
+short cw_client_events(const struct cw_client *client);
+bool cw_client_waits(const struct cw_client *client);
+/* Sends what waits, reads what a client sent, and serves one message. false: the connection is to end. */
+bool cw_client_serve(struct cw_controller *controller, struct cw_client *client, short events);
 
 /* serve.c: what the command line asks; the reply to send, or NULL when it comes later (forwarded) */
 json_t *cw_serve(struct cw_controller *controller, struct cw_client *client,

@@ -239,24 +239,21 @@ static bool serve_on_link(struct cw_controller *controller, uint32_t site,
     return !reply || cw_rpc_connection_send(&link->connection, reply);
 }
 
-/* What came on our own connection: answers, and what the other end asks. false: it is to end. */
-static bool take_messages(struct cw_controller *controller, uint32_t site)
+/* What came on our own connection: an answer, or what the other end asks; one in a turn of the loop. false:
+ * it is to end. */
+static bool take_message(struct cw_controller *controller, uint32_t site)
 {
     struct cw_link_site *link = &controller->mesh.sites[site];
-    bool is_open = cw_rpc_connection_read(&link->connection);
-    while (link->connection.fd >= 0) {
-        struct cw_rpc_message message;
-        enum cw_rpc_next next = cw_rpc_lines_next(&link->connection.in, &message);
-        if (next == CW_RPC_NEXT_NONE)
-            break;
-        if (next != CW_RPC_NEXT_MESSAGE)
-            return false;
-        if (message.kind == CW_RPC_RESULT || message.kind == CW_RPC_ERROR)
-            cw_links_answer(controller, OUT_SERIAL(site), &message);
-        else if (message.kind == CW_RPC_CALL)
-            is_open = serve_on_link(controller, site, &message) && is_open;
-        json_decref(message.whole);
-    }
+    struct cw_rpc_message message;
+    bool is_open;
+    enum cw_rpc_next next = cw_rpc_connection_next(&link->connection, &message, &is_open);
+    if (next != CW_RPC_NEXT_MESSAGE)
+        return next == CW_RPC_NEXT_NONE && is_open;
+    if (message.kind == CW_RPC_RESULT || message.kind == CW_RPC_ERROR)
+        cw_links_answer(controller, OUT_SERIAL(site), &message);
+    else if (message.kind == CW_RPC_CALL)
+        is_open = serve_on_link(controller, site, &message) && is_open;
+    json_decref(message.whole);
     return is_open;
 }
 
@@ -269,8 +266,8 @@ static void drain_link(struct cw_controller *controller, uint32_t site, short ev
         return;
     }
     bool is_open = !(events & POLLOUT) || cw_rpc_connection_flush(&link->connection);
-    if (is_open && (events & ~POLLOUT))
-        is_open = take_messages(controller, site);
+    if (is_open)
+        is_open = take_message(controller, site);
     if (is_open || link->connection.fd < 0)
         return;
     snprintf(why, sizeof why, "%s",
@@ -440,10 +437,7 @@ static void drain_remote(struct cw_controller *controller, struct cw_client *rem
         return;
     }
     remote->began_ns = controller->now_ns; /* from here on: when it was last heard of */
-    bool is_open = !(events & POLLOUT) || cw_rpc_connection_flush(&remote->connection);
-    if (is_open && (events & ~POLLOUT))
-        is_open = cw_client_serve(controller, remote);
-    if (!is_open)
+    if (!cw_client_serve(controller, remote, events))
         drop_remote(controller, remote, "the connection was closed");
 }
 
@@ -533,43 +527,59 @@ void cw_links_tick(struct cw_controller *controller)
 
 /* ---------------------------------------------------------------- the loop's part */
 
-static short wanted(const struct cw_rpc_connection *connection, const struct cw_link_tls *tls)
+static bool link_waits(const struct cw_link_site *link)
 {
-    return (short)(POLLIN | (connection->out_used || cw_link_tls_wants_write(tls) ? POLLOUT : 0));
+    return link->is_good && cw_rpc_connection_has_line(&link->connection);
 }
 
-void cw_links_fill(struct cw_controller *controller, struct pollfd *fds)
+bool cw_links_fill(struct cw_controller *controller, struct pollfd *fds)
 {
     struct cw_links *links = &controller->mesh;
+    bool is_waiting = false;
     for (uint32_t i = 0; i < CW_LINKS_POLL; i++)
         fds[i] = (struct pollfd){.fd = -1};
     if (!links->is_on)
-        return;
+        return false;
     fds[0] = (struct pollfd){.fd = links->listen_fd, .events = POLLIN};
     for (uint32_t i = 0; i < CW_REMOTES_MAX; i++) {
         const struct cw_client *remote = &controller->remotes[i];
-        if (remote->serial)
-            fds[1 + i] = (struct pollfd){.fd = remote->connection.fd,
-                                         .events = wanted(&remote->connection, remote->tls)};
+        if (!remote->serial)
+            continue;
+        short write = cw_link_tls_wants_write(remote->tls) ? POLLOUT : 0;
+        fds[1 + i] =
+            (struct pollfd){.fd = remote->connection.fd, .events = (short)(cw_client_events(remote) | write)};
+        is_waiting = is_waiting || cw_client_waits(remote);
     }
     for (uint32_t i = 0; i < CW_CONFIG_SITES_MAX; i++) {
         const struct cw_link_site *link = &links->sites[i];
-        if (link->connection.fd >= 0)
-            fds[1 + CW_REMOTES_MAX + i] =
-                (struct pollfd){.fd = link->connection.fd, .events = wanted(&link->connection, link->tls)};
+        if (link->connection.fd < 0)
+            continue;
+        short read = link_waits(link) ? 0 : POLLIN;
+        short write = link->connection.out_used || cw_link_tls_wants_write(link->tls) ? POLLOUT : 0;
+        fds[1 + CW_REMOTES_MAX + i] =
+            (struct pollfd){.fd = link->connection.fd, .events = (short)(read | write)};
+        is_waiting = is_waiting || link_waits(link);
     }
+    return is_waiting;
 }
 
 void cw_links_drain(struct cw_controller *controller, const struct pollfd *fds)
 {
-    for (uint32_t i = 0; i < CW_REMOTES_MAX; i++) {
+    struct cw_links *links = &controller->mesh;
+    uint64_t end_ns = cw_monotonic_ns() + CW_SERVE_NS;
+    uint32_t first = links->next_remote;
+    for (uint32_t turn = 0; turn < CW_REMOTES_MAX && cw_monotonic_ns() < end_ns; turn++) {
+        uint32_t i = (first + turn) % CW_REMOTES_MAX;
         struct cw_client *remote = &controller->remotes[i];
-        if (fds[1 + i].revents && remote->serial && remote->connection.fd == fds[1 + i].fd)
+        links->next_remote = (i + 1) % CW_REMOTES_MAX;
+        if (remote->serial && remote->connection.fd == fds[1 + i].fd &&
+            (fds[1 + i].revents || cw_client_waits(remote)))
             drain_remote(controller, remote, fds[1 + i].revents);
     }
     for (uint32_t i = 0; i < CW_CONFIG_SITES_MAX; i++) {
         const struct pollfd *fd = &fds[1 + CW_REMOTES_MAX + i];
-        if (fd->revents && controller->mesh.sites[i].connection.fd == fd->fd)
+        struct cw_link_site *link = &links->sites[i];
+        if (fd->fd >= 0 && link->connection.fd == fd->fd && (fd->revents || link_waits(link)))
             drain_link(controller, i, fd->revents);
     }
     if (fds[0].revents)

@@ -73,7 +73,8 @@ struct cw_links {
     uint64_t life, tick; /* of our own facts */
     json_t *facts;       /* the last ones that we told */
     uint64_t refusal_told_ns, refusals;
-    bool is_forwarded; /* what is served right now came over a link: it goes no further */
+    uint32_t next_remote; /* who is served first in the next turn of the loop */
+    bool is_forwarded;    /* what is served right now came over a link: it goes no further */
 };
 
 /* A listening TCP socket that does not block; -1 with errno. */
@@ -82,8 +83,9 @@ int cw_links_listen(const struct cw_config_address *at);
 int cw_links_start(struct cw_controller *controller);
 void cw_links_stop(struct cw_controller *controller);
 void cw_links_tick(struct cw_controller *controller);
-/* CW_LINKS_POLL entries, filled for poll, and what it found. */
-void cw_links_fill(struct cw_controller *controller, struct pollfd *fds);
+/* CW_LINKS_POLL entries, filled for poll (true: somebody is to be served whatever that says), and what it
+ * found. */
+bool cw_links_fill(struct cw_controller *controller, struct pollfd *fds);
 void cw_links_drain(struct cw_controller *controller, const struct pollfd *fds);
 
 /* Our own facts have changed; borrows. */

@@ -80,20 +80,40 @@ static bool answer_garbage(struct cw_client *client, enum cw_rpc_next next)
     return false;
 }
 
-bool cw_client_serve(struct cw_controller *controller, struct cw_client *client)
+/* He does not read what he was answered. A controller is read on all the same: if both ends waited for the
+ * other one to read, neither would. */
+static bool is_paused(const struct cw_client *client)
 {
-    bool is_open = cw_rpc_connection_read(&client->connection);
-    for (;;) {
-        struct cw_rpc_message message;
-        enum cw_rpc_next next = cw_rpc_lines_next(&client->connection.in, &message);
-        if (next == CW_RPC_NEXT_NONE)
-            break;
-        is_open = next == CW_RPC_NEXT_MESSAGE ? serve_message(controller, client, &message) && is_open
-                                              : answer_garbage(client, next);
-        json_decref(message.whole);
-        if (!is_open)
-            break;
-    }
+    return client->asker.role != CW_LINK_CONTROLLER && client->connection.out_used > CW_RPC_OUT_PAUSE;
+}
+
+bool cw_client_waits(const struct cw_client *client)
+{
+    return client->serial && !is_paused(client) && cw_rpc_connection_has_line(&client->connection);
+}
+
+short cw_client_events(const struct cw_client *client)
+{
+    bool is_read = !is_paused(client) && !cw_rpc_connection_has_line(&client->connection);
+    return (short)((is_read ? POLLIN : 0) | (client->connection.out_used ? POLLOUT : 0));
+}
+
+/* One message only: however many somebody sends at once, the tick, the engine's lease and all others come
+ * before his next. */
+bool cw_client_serve(struct cw_controller *controller, struct cw_client *client, short events)
+{
+    struct cw_rpc_message message;
+    bool is_open;
+    if ((events & (POLLOUT | POLLHUP | POLLERR)) && !cw_rpc_connection_flush(&client->connection))
+        return false;
+    if (is_paused(client))
+        return true;
+    enum cw_rpc_next next = cw_rpc_connection_next(&client->connection, &message, &is_open);
+    if (next == CW_RPC_NEXT_NONE)
+        return is_open;
+    is_open = next == CW_RPC_NEXT_MESSAGE ? serve_message(controller, client, &message) && is_open
+                                          : answer_garbage(client, next);
+    json_decref(message.whole);
     return is_open;
 }
 
@@ -237,24 +257,23 @@ enum {
     POLL_COUNT = POLL_LINKS + CW_LINKS_POLL
 };
 
-static short wanted_events(const struct cw_rpc_connection *connection)
+/* true: somebody waits for nothing that poll could tell. */
+static bool fill(struct cw_controller *controller, int signal_fd, struct pollfd *fds)
 {
-    return (short)(POLLIN | (connection->out_used ? POLLOUT : 0));
-}
-
-static void fill(struct cw_controller *controller, int signal_fd, struct pollfd *fds)
-{
+    const struct cw_rpc_connection *engine = &controller->engine.connection;
+    bool is_waiting = false;
     fds[POLL_SIGNAL] = (struct pollfd){.fd = signal_fd, .events = POLLIN};
     fds[POLL_LISTEN] = (struct pollfd){.fd = controller->listen_fd, .events = POLLIN};
-    fds[POLL_ENGINE] = (struct pollfd){.fd = controller->engine.connection.fd,
-                                       .events = wanted_events(&controller->engine.connection)};
+    fds[POLL_ENGINE] =
+        (struct pollfd){.fd = engine->fd, .events = (short)(POLLIN | (engine->out_used ? POLLOUT : 0))};
     for (uint32_t i = 0; i < CW_CLIENTS_MAX; i++) {
-        struct cw_client *client = &controller->clients[i];
+        const struct cw_client *client = &controller->clients[i];
         fds[POLL_FIRST_CLIENT + i] = (struct pollfd){.fd = client->serial ? client->connection.fd : -1,
-                                                     .events = wanted_events(&client->connection)};
+                                                     .events = cw_client_events(client)};
+        is_waiting = is_waiting || cw_client_waits(client);
     }
-    cw_links_fill(controller, &fds[POLL_LINKS]);
     cw_metrics_fill(controller, &fds[POLL_METRICS]);
+    return cw_links_fill(controller, &fds[POLL_LINKS]) || is_waiting;
 }
 
 static void drain_engine(struct cw_controller *controller, short events)
@@ -267,15 +286,17 @@ static void drain_engine(struct cw_controller *controller, short events)
 
 static void drain_clients(struct cw_controller *controller, const struct pollfd *fds)
 {
-    for (uint32_t i = 0; i < CW_CLIENTS_MAX; i++) {
+    uint64_t end_ns = cw_monotonic_ns() + CW_SERVE_NS;
+    uint32_t first = controller->next_client;
+    for (uint32_t turn = 0; turn < CW_CLIENTS_MAX && cw_monotonic_ns() < end_ns; turn++) {
+        uint32_t i = (first + turn) % CW_CLIENTS_MAX;
         struct cw_client *client = &controller->clients[i];
         short events = fds[POLL_FIRST_CLIENT + i].revents;
-        if (!events || !client->serial || client->connection.fd != fds[POLL_FIRST_CLIENT + i].fd)
+        controller->next_client = (i + 1) % CW_CLIENTS_MAX;
+        if (!client->serial || client->connection.fd != fds[POLL_FIRST_CLIENT + i].fd ||
+            (!events && !cw_client_waits(client)))
             continue;
-        bool is_open = !(events & POLLOUT) || cw_rpc_connection_flush(&client->connection);
-        if (is_open && (events & (POLLIN | POLLHUP | POLLERR)))
-            is_open = cw_client_serve(controller, client);
-        if (!is_open)
+        if (!cw_client_serve(controller, client, events))
             drop_client(client);
     }
 }
@@ -291,10 +312,10 @@ static void run(struct cw_controller *controller, int signal_fd)
             controller->next_tick_ns = controller->now_ns + (is_busy ? TICK_BUSY_MS : TICK_MS) * CW_MS;
             controller->next_tick_ns = CW_MIN(controller->next_tick_ns, controller->wake_ns);
         }
-        fill(controller, signal_fd, fds);
+        bool is_waiting = fill(controller, signal_fd, fds);
         uint64_t next_ns = controller->next_tick_ns;
         uint64_t left_ns = next_ns > controller->now_ns ? next_ns - controller->now_ns : 0;
-        if (poll(fds, POLL_COUNT, (int)(left_ns / CW_MS + 1)) < 0 && errno != EINTR)
+        if (poll(fds, POLL_COUNT, is_waiting ? 0 : (int)(left_ns / CW_MS + 1)) < 0 && errno != EINTR)
             break;
         controller->now_ns = cw_monotonic_ns();
         take_signals(controller, signal_fd);

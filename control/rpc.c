@@ -223,6 +223,19 @@ bool cw_rpc_connection_flush(struct cw_rpc_connection *connection)
     return true;
 }
 
+bool cw_rpc_connection_has_line(const struct cw_rpc_connection *connection)
+{
+    const struct cw_rpc_lines *in = &connection->in;
+    return in->used > in->looked && memchr(in->bytes + in->looked, '\n', in->used - in->looked);
+}
+
+enum cw_rpc_next cw_rpc_connection_next(struct cw_rpc_connection *connection, struct cw_rpc_message *message,
+                                        bool *is_open)
+{
+    *is_open = cw_rpc_connection_has_line(connection) || cw_rpc_connection_read(connection);
+    return cw_rpc_lines_next(&connection->in, message);
+}
+
 /* The text of a message that is not too long; NULL: no memory, or nothing can be said in its place. */
 static char *text_of(json_t *message)
 {

@@ -17,8 +17,9 @@
 #define CW_RPC_LINE_MAX (1024u * 1024u) /* of what is asked, and of what an engine says */
 #define CW_RPC_ANSWER_MAX                                                                                    \
     (8u * 1024u * 1024u) /* of what a controller answers: the status of 1024 groups has 2 MB */
-#define CW_RPC_OUT_MAX  (12u * 1024u * 1024u) /* what waits to be read */
-#define CW_RPC_KEPT_MAX (256u * 1024u)        /* memory of a connection that says nothing right now */
+#define CW_RPC_OUT_MAX   (12u * 1024u * 1024u) /* what waits to be read */
+#define CW_RPC_OUT_PAUSE (64u * 1024u)         /* who leaves so much unread is served nothing more */
+#define CW_RPC_KEPT_MAX  (256u * 1024u)        /* memory of a connection that says nothing right now */
 static_assert(CW_RPC_ANSWER_MAX < CW_RPC_OUT_MAX, "one answer always fits");
 
 enum cw_rpc_code {
@@ -90,6 +91,12 @@ bool cw_rpc_connection_read(struct cw_rpc_connection *connection);
  * error that says so. false: the connection is of no use any more. */
 bool cw_rpc_connection_send(struct cw_rpc_connection *connection, json_t *message);
 bool cw_rpc_connection_flush(struct cw_rpc_connection *connection);
+/* A whole line was read and is not yet taken: there is something to do, whatever poll says of the socket. */
+bool cw_rpc_connection_has_line(const struct cw_rpc_connection *connection);
+/* The next message; reads only when no line is left of what was read before, so that one at a time may be
+ * taken and what waits here stays small. *is_open false: the other side is gone. */
+enum cw_rpc_next cw_rpc_connection_next(struct cw_rpc_connection *connection, struct cw_rpc_message *message,
+                                        bool *is_open);
 
 /* Messages; each takes the references of params, result, data and borrows id. */
 json_t *cw_rpc_call(json_int_t id, const char *method, json_t *params);

@@ -1,0 +1,110 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""What those who ask at a controller's socket can do to it by how they ask, over engines that only talk: who asks more
+than he reads is served one by one, between all others and the engine's lease.
+
+test_clients.py CAUSEWAY CONTROL
+"""
+import json
+import os
+import select
+import signal
+import socket
+import sqlite3
+import sys
+import time
+
+from test_flows import Lab, make
+
+LIMIT = 120  # seconds for what hangs
+
+
+class Asker:
+    """A connection that asks without waiting for answers."""
+
+    def __init__(self, lab, site):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(LIMIT)
+        self.socket.connect(f"{lab.top}/lab/{site}/control.sock")
+        self.asked, self.answered, self.rest = 0, 0, b""
+
+    def ask(self, method, times=1, **params):
+        """All at once: of many small pieces a socket takes fewer."""
+        lines = [json.dumps({"jsonrpc": "2.0", "id": self.asked + 1 + i, "method": method, "params": params}) + "\n"
+                 for i in range(times)]
+        self.asked += times
+        self.socket.sendall("".join(lines).encode())
+
+    def read(self):
+        """Some bytes; how many answers ended in them, each the next one."""
+        got = self.socket.recv(1 << 18)
+        assert got, f"the connection was closed after {self.answered} of {self.asked} answers"
+        *lines, self.rest = (self.rest + got).split(b"\n")
+        for line in lines:
+            self.answered += 1
+            assert b'"id":%d,' % self.answered in line[:60] and b'"result"' in line[:80], line[:200]
+        return len(lines)
+
+    def answer(self, method, **params):
+        """Asks, and waits for that answer."""
+        self.ask(method, **params)
+        while self.answered < self.asked:
+            self.read()
+
+    def close(self):
+        self.socket.close()
+
+
+def lease(lab):
+    with sqlite3.connect(lab.top + "/lab/store.db") as store:
+        return store.execute("SELECT lease_counter FROM sites WHERE name='east'").fetchone()[0]
+
+
+def flood(lab):
+    """Three that ask for much and read nothing, and then read as fast as they can and ask on: others are answered, the
+    lease is renewed, and each gets all of his answers, in order."""
+    with sqlite3.connect(lab.top + "/lab/store.db") as store:
+        store.executemany("INSERT INTO events(time, level, site, group_name, text) VALUES(0, 0, 'east', '', ?)",
+                          [("x" * 200,)] * 1000)
+    floods, other = [Asker(lab, "east") for _ in range(3)], Asker(lab, "east")
+    for f in floods:
+        f.ask("events", times=150, limit=1000)
+    for _ in range(20):
+        other.answer("status")
+    before, end, asked = lease(lab), time.monotonic() + LIMIT, other.answered
+    other.ask("status")
+    while any(f.answered < f.asked for f in floods):
+        assert time.monotonic() < end, "the lease is not renewed, or nobody is answered"
+        is_over = lease(lab) > before + 2 and other.answered > asked + 20
+        for ready in select.select([a.socket for a in (other, *floods)], [], [], 1)[0]:
+            if ready is other.socket:
+                if other.read() and not is_over:
+                    other.ask("status")
+                continue
+            one = next(f for f in floods if f.socket is ready)
+            if one.read() and not is_over and one.asked - one.answered < 50:
+                one.ask("events", times=100, limit=1000)
+    for one in (other, *floods):
+        one.close()
+    lab.wait("as it was", lambda: lab.group("east")["health"] == "protected")
+    assert lab.group("east")["epoch"] == 1
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
+    try:
+        for step in (make, flood):
+            began = time.monotonic()
+            step(lab)
+            print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)
+    except BaseException:
+        print(lab.try_run("events").stdout)
+        print(lab.try_run("status").stdout)
+        raise
+    finally:
+        lab.down()
+
+
+if __name__ == "__main__":
+    main()
