@@ -229,7 +229,8 @@ static bool serve_on_link(struct cw_controller *controller, uint32_t site,
                           const struct cw_rpc_message *message)
 {
     struct cw_link_site *link = &controller->mesh.sites[site];
-    struct cw_client client = {.asker.role = CW_LINK_CONTROLLER};
+    struct cw_client client = {.asker.role = CW_LINK_CONTROLLER,
+                               .connection = {.fd = link->connection.fd, .carrier = &cw_link_carrier}};
     snprintf(client.site, sizeof client.site, "%s", controller->config.sites[site].name);
     json_t *reply = cw_links_serve(controller, &client, message);
     if (link->connection.fd < 0) {

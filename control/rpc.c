@@ -229,6 +229,13 @@ bool cw_rpc_connection_has_line(const struct cw_rpc_connection *connection)
     return in->used > in->looked && memchr(in->bytes + in->looked, '\n', in->used - in->looked);
 }
 
+bool cw_rpc_connection_is_gone(const struct cw_rpc_connection *connection)
+{
+    /* TCP does not tell one end of a connection from both, and nobody who speaks TLS here ends only one. */
+    struct pollfd about = {.fd = connection->fd, .events = connection->carrier ? POLLRDHUP : 0};
+    return poll(&about, 1, 0) > 0 && (about.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
 enum cw_rpc_next cw_rpc_connection_next(struct cw_rpc_connection *connection, struct cw_rpc_message *message,
                                         bool *is_open)
 {
@@ -374,7 +381,8 @@ static bool exchange(struct cw_rpc_connection *connection, int64_t deadline_ms,
         ready.events |= POLLOUT;
     int n = poll(&ready, 1, left > 0 ? (int)left : 0);
     if (n == 0) {
-        fail(failure, "no answer in time");
+        fail(failure, "no answer in time; it may still be done: see causeway status and causeway events "
+                      "--audit");
         return false;
     }
     if (n < 0)

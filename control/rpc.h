@@ -93,6 +93,9 @@ bool cw_rpc_connection_send(struct cw_rpc_connection *connection, json_t *messag
 bool cw_rpc_connection_flush(struct cw_rpc_connection *connection);
 /* A whole line was read and is not yet taken: there is something to do, whatever poll says of the socket. */
 bool cw_rpc_connection_has_line(const struct cw_rpc_connection *connection);
+/* Whoever is there has closed it, whatever of his is still to be read: an answer finds nobody. One who has
+ * only ended what he asks, at a Unix socket, listens still. */
+bool cw_rpc_connection_is_gone(const struct cw_rpc_connection *connection);
 /* The next message; reads only when no line is left of what was read before, so that one at a time may be
  * taken and what waits here stays small. *is_open false: the other side is gone. */
 enum cw_rpc_next cw_rpc_connection_next(struct cw_rpc_connection *connection, struct cw_rpc_message *message,

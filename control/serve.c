@@ -354,6 +354,20 @@ json_t *cw_serve(struct cw_controller *controller, struct cw_client *client,
     return cw_serve_for(controller, client, &client->asker, message);
 }
 
+/* Nobody would learn that it was done, and who asked has perhaps done something else since: a controller that
+ * stood still does not do then what it was asked for long ago. */
+static json_t *drop_gone(struct cw_controller *controller, const struct cw_client *client,
+                         const struct cw_asking *asking, const struct method *method,
+                         const struct cw_rpc_message *message)
+{
+    static const char words[] = "the one who asked has gone";
+    if (!method || !is_change(method, message, true) || asking->asker.role < CW_LINK_OPERATOR ||
+        !cw_rpc_connection_is_gone(&client->connection))
+        return NULL; /* a viewer is refused, here or where it leads, which has a limit of its own */
+    cw_audit(controller, asking, "dropped", 1, words, 0);
+    return cw_fail(message, words);
+}
+
 /* A command for the controller of one site, given at any. */
 static json_t *serve_at(struct cw_controller *controller, struct cw_client *client,
                         const struct cw_asker *asker, const struct cw_rpc_message *message)
@@ -368,9 +382,12 @@ static json_t *serve_at(struct cw_controller *controller, struct cw_client *clie
     if (strcmp(site, controller->config.site) == 0)
         return cw_serve_for(controller, client, asker, &inner);
     cw_asking_fill(&asking, asker, inner.method, inner.params);
+    json_t *reply = drop_gone(controller, client, &asking, find_method(inner.method), &inner);
+    if (reply)
+        return reply;
     controller->asking = &asking;
     controller->asking_client = client;
-    json_t *reply = cw_go_elsewhere(controller, &inner, site);
+    reply = cw_go_elsewhere(controller, &inner, site);
     controller->asking = NULL;
     return reply;
 }
@@ -384,16 +401,18 @@ json_t *cw_serve_for(struct cw_controller *controller, struct cw_client *client,
         return serve_at(controller, client, asker, message);
     if (!method)
         return cw_rpc_error(message->id, CW_RPC_METHOD, "this controller knows no such method", NULL);
+    cw_asking_fill(&asking, asker, message->method, message->params);
     if (is_change(method, message, false) && asker->role < CW_LINK_OPERATOR) {
-        cw_asking_fill(&asking, asker, message->method, message->params);
         cw_audit_refused(controller, &asking, "an operator may do that, a viewer may look");
         return cw_answer(message, 3, "%s may look and change nothing: that takes an operator (%s)",
                          asker->who, words_of_operators(controller));
     }
-    cw_asking_fill(&asking, asker, message->method, message->params);
+    json_t *reply = drop_gone(controller, client, &asking, method, message);
+    if (reply)
+        return reply;
     controller->asking = &asking;
     controller->asking_client = client;
-    json_t *reply = run(controller, client, method, message);
+    reply = run(controller, client, method, message);
     controller->asking = NULL;
     if (is_change(method, message, true))
         audit_reply(controller, &asking, reply);

@@ -28,9 +28,9 @@ class Asker:
         self.socket.connect(f"{lab.top}/lab/{site}/control.sock")
         self.asked, self.answered, self.rest = 0, 0, b""
 
-    def ask(self, method, times=1, **params):
+    def ask(self, what, /, times=1, **params):
         """All at once: of many small pieces a socket takes fewer."""
-        lines = [json.dumps({"jsonrpc": "2.0", "id": self.asked + 1 + i, "method": method, "params": params}) + "\n"
+        lines = [json.dumps({"jsonrpc": "2.0", "id": self.asked + 1 + i, "method": what, "params": params}) + "\n"
                  for i in range(times)]
         self.asked += times
         self.socket.sendall("".join(lines).encode())
@@ -45,9 +45,9 @@ class Asker:
             assert b'"id":%d,' % self.answered in line[:60] and b'"result"' in line[:80], line[:200]
         return len(lines)
 
-    def answer(self, method, **params):
+    def answer(self, what, /, **params):
         """Asks, and waits for that answer."""
-        self.ask(method, **params)
+        self.ask(what, **params)
         while self.answered < self.asked:
             self.read()
 
@@ -90,11 +90,49 @@ def flood(lab):
     assert lab.group("east")["epoch"] == 1
 
 
+def pid_of(lab, site):
+    pid = int(open(f"{lab.top}/lab/{site}/control.pid").read())
+    assert f"{lab.top}/lab/{site}/node.yaml" in open(f"/proc/{pid}/cmdline").read()
+    return pid
+
+
+def audit(lab, command):
+    lines = [json.loads(line)["line"] for line in lab.run("events", "--audit", "--json").splitlines()]
+    return [(line["what"], line["words"]) for line in lines if line["command"].startswith(command)]
+
+
+def asker_has_gone(lab):
+    """What a controller that stood still was asked meanwhile is not done when nobody waits for it any more."""
+    known = Asker(lab, "west")
+    known.answer("status")
+    pid = pid_of(lab, "west")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for one in (known, Asker(lab, "west")):
+            one.ask("promote", group="db", site="west", reason="nobody waits")
+            one.close()
+        one, there = Asker(lab, "west"), Asker(lab, "west")
+        one.ask("engine", method="group.fence", params={"group": 1, "epoch": 9})
+        one.close()
+        there.ask("group.set", group="db", max_loss="17s")  # who ends only what he asks waits still
+        there.socket.shutdown(socket.SHUT_WR)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    while there.answered < there.asked:
+        there.read()
+    there.close()
+    dropped = ("dropped", "the one who asked has gone")
+    lab.wait("all are told", lambda: len(audit(lab, "promote ") + audit(lab, "engine ")) >= 3)
+    assert audit(lab, "promote ") == [dropped] * 2 and audit(lab, "engine ") == [dropped], audit(lab, "")
+    assert audit(lab, "group.set ") == [("done", "")], audit(lab, "")
+    assert (lab.group("west")["primary"], lab.group("west")["epoch"]) == ("east", 1), lab.group("west")
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     try:
-        for step in (make, flood):
+        for step in (make, asker_has_gone, flood):
             began = time.monotonic()
             step(lab)
             print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)

@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import threading
@@ -260,6 +261,39 @@ def controller_stands_still(lab):
     lab.wait_same("what it missed")
 
 
+def asker_has_gone(lab):
+    """Neither here nor elsewhere is done what nobody waits for any more, whichever way he came."""
+    change = {"group": "db", "max_loss": "91s"}
+    calls = [json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n" for method, params in
+             (("group.set", change), ("at", {"site": "west", "method": "group.set", "params": change}))]
+    identity = lab.top + "/lab/authority/operators/alice"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(identity + "/client-cert.pem", identity + "/client-key.pem")
+    ends = [context.wrap_socket(socket.create_connection(("127.0.0.1", lab.ports["north"]), timeout=60)) for _ in calls]
+    for end in ends:
+        end.sendall(b'{"jsonrpc": "2.0", "id": 0, "method": "hello"}\n')
+        assert b"result" in end.recv(65536)
+    pid = lab.pid("north")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in calls:
+            ends.append(socket.socket(socket.AF_UNIX))
+            ends[-1].connect(lab.top + "/lab/north/control.sock")
+        for end, call in zip(ends, calls * 2):
+            end.sendall(call)
+            end.close()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    def lines():
+        return [e["line"] for e in lab.audit("north") if '"91s"' in e["line"]["command"]]
+    lab.wait("all are told", lambda: len(lines()) >= 4)
+    assert {line["what"] for line in lines()} == {"dropped"} and len(lines()) == 4, lines()
+    assert lab.group("north")["failover"]["max_loss_seconds"] != 91
+    lab.wait("it is back", lambda: all(s["alive"] for s in lab.sites("north").values()))
+
+
 def links_are_cut(lab):
     """One way, both ways, and into a hole: as long as some way is left nobody is silent, and all is told to all."""
     def count():
@@ -334,7 +368,7 @@ def main():
     lab = Linked(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     try:
         for step in (make, commands_are_sent_on, people_come_from_elsewhere, alarm_from_elsewhere, who_is_nobody, controller_dies,
-                     controller_stands_still, links_are_cut, audit_is_written_anew, all_others_are_lost):
+                     controller_stands_still, asker_has_gone, links_are_cut, audit_is_written_anew, all_others_are_lost):
             began = time.monotonic()
             step(lab)
             print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)
