@@ -142,7 +142,7 @@ struct cw_client {
     int serial;              /* 0: free */
     struct cw_asker asker;   /* of a remote one: from, and no role until the handshake is over */
     struct cw_link_tls *tls; /* of a remote one; else NULL */
-    uint64_t began_ns;       /* of a remote one: the handshake, later when it last was heard of */
+    uint64_t began_ns;       /* of a remote one: the handshake; later, and of others, when it was heard of */
     char site[CW_NAME_SIZE]; /* of a controller */
     bool is_leaving;         /* refused: what he sends is read and thrown away, so that he can read why */
 };
@@ -432,6 +432,9 @@ bool cw_nbdkit_has_files(const char *directory, char *why, size_t why_size);
 void cw_nbdkits_run(struct cw_controller *controller);
 void cw_nbdkits_died(struct cw_controller *controller);
 void cw_nbdkits_stop(struct cw_controller *controller);
+
+/* links.c: does one wait for what was sent on to another site? */
+bool cw_links_is_awaited(const struct cw_controller *controller, int client);
 
 /* main_control.c */
 /* What poll is to wait for, and whether there is something to serve without waiting. */

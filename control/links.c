@@ -603,6 +603,16 @@ bool cw_links_leads_to(const struct cw_controller *controller, const char *site)
     return index < controller->config.site_count && is_linked(controller, index);
 }
 
+bool cw_links_is_awaited(const struct cw_controller *controller, int client)
+{
+    for (uint32_t i = 0; i < CW_LINK_CALLS_MAX; i++) {
+        const struct cw_link_call *call = &controller->mesh.calls[i];
+        if (call->kind == CW_LINK_CALL_FORWARD && call->client == client)
+            return true;
+    }
+    return false;
+}
+
 bool cw_links_is_good(const struct cw_controller *controller, const char *site)
 {
     uint32_t index = index_of(controller, site);

@@ -27,31 +27,70 @@
 #define TICK_BUSY_MS    20
 #define STORE_OPEN_MS   3000u /* for the first answer of an etcd, before it goes on without */
 #define STORE_TRY_NS    (500 * CW_MS)
-#define OUTSIDE_HOLD_MS 5000 /* for a site that was promoted by tokens to say so in the store */
+#define STUCK_NS        (15 * CW_SECOND) /* as long as the command line waits for an answer */
+#define ACCEPTS_MAX     16               /* in a turn of the loop */
+#define OUTSIDE_HOLD_MS 5000             /* for a site that was promoted by tokens to say so in the store */
 
 /* ---------------------------------------------------------------- clients */
 
+static void drop_client(struct cw_client *client)
+{
+    cw_rpc_connection_close(&client->connection);
+    client->serial = 0;
+}
+
+/* He waits for an answer, or has asked something that is still in the socket, or in the middle of it. After
+ * STUCK_NS what is half said or not read keeps no place any more. */
+static bool is_busy(const struct cw_controller *controller, const struct cw_client *client)
+{
+    const struct cw_rpc_connection *connection = &client->connection;
+    char byte;
+    for (uint32_t i = 0; i < CW_CALLS_MAX; i++) {
+        const struct cw_engine_call *call = &controller->engine.calls[i];
+        if (call->id != 0 && call->client == client->serial)
+            return true;
+    }
+    if (cw_links_is_awaited(controller, client->serial))
+        return true;
+    return controller->now_ns - client->began_ns < STUCK_NS &&
+           (connection->in.used || connection->out_used ||
+            recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
+}
+
+/* When all places are taken, that of the one who has been idle for longest. NULL: all are busy. */
+static struct cw_client *free_client(struct cw_controller *controller)
+{
+    struct cw_client *idle = NULL;
+    for (uint32_t i = 0; i < CW_CLIENTS_MAX; i++) {
+        struct cw_client *client = &controller->clients[i];
+        if (!client->serial)
+            return client;
+        bool is_longer = !idle || client->began_ns < idle->began_ns ||
+                         (client->began_ns == idle->began_ns && client->serial < idle->serial);
+        if (is_longer && !is_busy(controller, client))
+            idle = client;
+    }
+    if (idle)
+        drop_client(idle);
+    return idle;
+}
+
 static void accept_clients(struct cw_controller *controller)
 {
-    int fd;
-    while ((fd = accept4(controller->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
-        struct cw_client *slot = NULL;
-        for (uint32_t i = 0; i < CW_CLIENTS_MAX && !slot; i++)
-            slot = controller->clients[i].serial == 0 ? &controller->clients[i] : NULL;
+    for (int turn = 0; turn < ACCEPTS_MAX; turn++) {
+        int fd = accept4(controller->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0)
+            return;
+        struct cw_client *slot = free_client(controller);
         if (!slot) {
             close(fd); /* at the limit: the others are served on */
             continue;
         }
         cw_rpc_connection_start(&slot->connection, fd);
         cw_asker_local(controller, fd, &slot->asker);
+        slot->began_ns = controller->now_ns;
         slot->serial = ++controller->last_serial;
     }
-}
-
-static void drop_client(struct cw_client *client)
-{
-    cw_rpc_connection_close(&client->connection);
-    client->serial = 0;
 }
 
 /* false: the connection is to end. */
@@ -296,6 +335,7 @@ static void drain_clients(struct cw_controller *controller, const struct pollfd 
         if (!client->serial || client->connection.fd != fds[POLL_FIRST_CLIENT + i].fd ||
             (!events && !cw_client_waits(client)))
             continue;
+        client->began_ns = controller->now_ns;
         if (!cw_client_serve(controller, client, events))
             drop_client(client);
     }

@@ -128,11 +128,29 @@ def asker_has_gone(lab):
     assert (lab.group("west")["primary"], lab.group("west")["epoch"]) == ("east", 1), lab.group("west")
 
 
+def idle_give_way(lab):
+    """Connections that say nothing take no place from who comes: who has been silent for longest makes room."""
+    idle = [Asker(lab, "east") for _ in range(64)]
+    for one in idle[1:]:
+        one.answer("hello")
+    late = Asker(lab, "east")
+    late.answer("status")
+    assert idle[0].socket.recv(1) == b"", "the one that never asked was the first to go"
+    idle[63].answer("hello")
+    for one in (late, *idle):
+        one.close()
+    more = [Asker(lab, "east") for _ in range(64)]
+    for _ in range(3):
+        lab.run("--site", "east", "status")
+    for one in more:
+        one.close()
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     try:
-        for step in (make, asker_has_gone, flood):
+        for step in (make, asker_has_gone, idle_give_way, flood):
             began = time.monotonic()
             step(lab)
             print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)
