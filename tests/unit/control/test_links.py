@@ -263,7 +263,7 @@ def controller_stands_still(lab):
 
 def asker_has_gone(lab):
     """Neither here nor elsewhere is done what nobody waits for any more, whichever way he came."""
-    change = {"group": "db", "max_loss": "91s"}
+    change = {"group": "db", "settings": {"max_loss": "91s"}}
     calls = [json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n" for method, params in
              (("group.set", change), ("at", {"site": "west", "method": "group.set", "params": change}))]
     identity = lab.top + "/lab/authority/operators/alice"
@@ -288,10 +288,13 @@ def asker_has_gone(lab):
 
     def lines():
         return [e["line"] for e in lab.audit("north") if '"91s"' in e["line"]["command"]]
-    lab.wait("all are told", lambda: len(lines()) >= 4)
-    assert {line["what"] for line in lines()} == {"dropped"} and len(lines()) == 4, lines()
+    # Of a connection over TLS the end may be seen before what came on it: then there is no line.
+    lab.wait("those of the socket are told", lambda: len(lines()) >= 2)
+    assert {line["what"] for line in lines()} == {"dropped"} and len(lines()) <= 4, lines()
     assert lab.group("north")["failover"]["max_loss_seconds"] != 91
     lab.wait("it is back", lambda: all(s["alive"] for s in lab.sites("north").values()))
+    assert {line["what"] for line in lines()} == {"dropped"}, lines()
+    assert lab.group("north")["failover"]["max_loss_seconds"] != 91
 
 
 def links_are_cut(lab):
