@@ -99,7 +99,8 @@ static bool read_claim(const json_t *params, struct cw_claim *claim)
 static struct cw_verdict confirm_claim(struct cw_controller *controller, const struct cw_store_group *group,
                                        const struct cw_authority *now)
 {
-    bool stands = cw_store_swap(controller->store, group->id, now, now, false, 0) == CW_OK;
+    bool stands = cw_store_swap(controller->store, group->id, now, now, false, 0) == CW_OK &&
+                  cw_store_copy_authority(controller, group->id, now);
     return (struct cw_verdict){.answer = stands ? CW_ANSWER_YES : CW_ANSWER_LATER, .wait_ms = 100};
 }
 

@@ -204,6 +204,39 @@ def no_quorum(late):
     assert late.group("west")["role"] == "primary" and late.group("west")["epoch"] == 2
 
 
+def copy_comes_first(late):
+    """The store has the claim, this site's copy of the store can be neither written nor removed: the engine is told when it
+    can, and not because it asks again."""
+    late.start("engine-east", HERE + "/fake_engine.py", "--config", f"{late.top}/east/node.yaml")
+    late.start_controller("east")
+    late.wait("east is in the set", lambda: "east" in late.group("west").get("members", []))
+    copy = f"{late.top}/east/store-copy.json"
+
+    def put_in_its_way():
+        try:
+            os.unlink(copy)
+            os.mkdir(copy)
+        except OSError:  # it was written just now, or not yet
+            return False
+        return True
+
+    def failures():
+        return open(late.top + "/control-east.log").read().count("store-copy.json: Is a directory")
+
+    def has_row():
+        return late.group("west")["primary"] == "east"
+    late.wait("a directory is in its place", put_in_its_way)
+    asked = subprocess.Popen([late.cli, "--socket", f"{late.top}/east/control.sock", "promote", "db", "--site", "east"])
+    late.wait("the store has it", has_row)
+    before = failures()
+    late.wait("it was asked again", lambda: failures() > before + 5)
+    role = json.loads(late.run("east", "rpc", "status"))["groups"][0]["role"]
+    assert role != "primary" and asked.poll() is None, role
+    os.rmdir(copy)
+    assert asked.wait(timeout=90) == 0
+    assert late.group("east")["role"] == "primary"
+
+
 def main():
     if not shutil.which("etcd"):
         print("skipped: no etcd here")
@@ -211,7 +244,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     late = Late(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     try:
-        for step in (nobody_is_there, other_lease, started_beside_a_primary, no_space, no_quorum):
+        for step in (nobody_is_there, other_lease, started_beside_a_primary, no_space, no_quorum, copy_comes_first):
             began = time.monotonic()
             step(late)
             print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)
