@@ -20,8 +20,8 @@
  * That it is being handed over, with the row that the store had, is in the file before the row is in the
  * store; if that cannot be written, nothing is handed over, and it is told. From then on the row here does
  * not change, and is not renewed here: the store may have it, whatever became of its answer. So after a
- * crash, or
- * when the file could not be written later, a row of this reign that differs is the store's own and stays.
+ * crash, or when the file could not be written later, a row of this reign that differs is the store's own and
+ * stays.
  * Where the file does not say so (it came back from a copy), who is in one of the two sets only is no member.
  *
  * The other way round (hold_ms, where tokens are configured): another site may have been promoted outside
