@@ -14,7 +14,8 @@ import sqlite3
 import sys
 import time
 
-from test_flows import Lab, make
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from fake_lab import Lab, pair, play  # noqa: E402
 
 LIMIT = 120  # seconds for what hangs
 
@@ -90,12 +91,6 @@ def flood(lab):
     assert lab.group("east")["epoch"] == 1
 
 
-def pid_of(lab, site):
-    pid = int(open(f"{lab.top}/lab/{site}/control.pid").read())
-    assert f"{lab.top}/lab/{site}/node.yaml" in open(f"/proc/{pid}/cmdline").read()
-    return pid
-
-
 def audit(lab, command):
     lines = [json.loads(line)["line"] for line in lab.run("events", "--audit", "--json").splitlines()]
     return [(line["what"], line["words"]) for line in lines if line["command"].startswith(command)]
@@ -105,7 +100,7 @@ def asker_has_gone(lab):
     """What a controller that stood still was asked meanwhile is not done when nobody waits for it any more."""
     known = Asker(lab, "west")
     known.answer("status")
-    pid = pid_of(lab, "west")
+    pid = lab.pid("west")
     os.kill(pid, signal.SIGSTOP)
     try:
         for one in (known, Asker(lab, "west")):
@@ -146,21 +141,5 @@ def idle_give_way(lab):
         one.close()
 
 
-def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
-    try:
-        for step in (make, asker_has_gone, idle_give_way, flood):
-            began = time.monotonic()
-            step(lab)
-            print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)
-    except BaseException:
-        print(lab.try_run("events").stdout)
-        print(lab.try_run("status").stdout)
-        raise
-    finally:
-        lab.down()
-
-
 if __name__ == "__main__":
-    main()
+    play(Lab, (pair, asker_has_gone, idle_give_way, flood))

@@ -9,62 +9,20 @@ import glob
 import json
 import os
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-class Lab:
-    def __init__(self, cli, control):
-        self.cli, self.top = cli, tempfile.mkdtemp(prefix="cwf-", dir="/tmp")
-        self.env = dict(os.environ, CAUSEWAY_LAB=self.top + "/lab", CAUSEWAY_CONTROL=control,
-                        CAUSEWAY_ENGINE=os.path.join(HERE, "fake_engine.py"))
-
-    def try_run(self, *args, **extra):
-        return subprocess.run([self.cli, *args], env=dict(self.env, **extra), capture_output=True, text=True,
-                              timeout=90)
-
-    def run(self, *args, code=0, **extra):
-        p = self.try_run(*args, **extra)
-        assert p.returncode == code, f"{' '.join(args)}: exit {p.returncode}, wanted {code}: {p.stdout}{p.stderr}"
-        return p.stdout + p.stderr
-
-    def group(self, site, name="db"):
-        status = json.loads(self.run("--site", site, "status", "--json"))
-        return next(g for g in status["groups"] if g["name"] == name)
-
-    def wait(self, what, check, limit=60):
-        end = time.monotonic() + limit
-        while time.monotonic() < end:
-            if check():
-                return
-            time.sleep(0.05)
-        raise AssertionError("waited for: " + what)
-
-    def kill_controller(self, site):
-        pid = int(open(f"{self.top}/lab/{site}/control.pid").read())
-        assert f"{self.top}/lab/{site}/node.yaml" in open(f"/proc/{pid}/cmdline").read()
-        os.kill(pid, signal.SIGKILL)
-        self.wait("it is gone", lambda: not os.path.exists(f"/proc/{pid}/exe"))
-
-    def down(self):
-        self.try_run("lab", "down")
-        shutil.rmtree(self.top, ignore_errors=True)
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from fake_lab import Lab, pair, play  # noqa: E402
 
 
 def make(lab):
-    lab.run("lab", "up", "--storage", "disk")
+    pair(lab)
     assert "is up" in lab.run("lab", "up"), "a lab that runs is left as it is"
     lab.run("lab", "up", "--mtu", "9000", code=2)
-    lab.run("group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west", "--journal-size", "16M")
-    lab.run("volume", "create", "db/data", "--size", "1M")
-    lab.wait("protected", lambda: lab.group("east")["health"] == "protected")
     east, west = lab.group("east"), lab.group("west")
     assert east["volumes"][0]["uri"].startswith("nbd+unix:///data?socket="), east
     assert west["volumes"][0]["uri"] == "", west
@@ -600,25 +558,10 @@ def over_a_wan(lab):
     assert not glob.glob(f"/var/run/dpdk/wanem-{status['tag']}-*"), "and leaves nothing"
 
 
-def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of what takes the lab down
-    lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
-    try:
-        for step in (make, creation_that_fails, roles, audit_is_kept, rights, audit_is_changed, controller_dies, explained, handed_over, answer_is_lost,
-                     store_is_lost, site_is_lost,
-                     cut_replica_is_refused, volumes_come_late, rebooted_member_is_refused, disk_keeps_nobody, no_space,
-                     store_is_locked, no_export, long_path, clients_go, delete_while_away, numbers_end, delete_all,
-                     over_a_wan):
-            began = time.monotonic()
-            step(lab)
-            print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)
-    except BaseException:
-        print(lab.try_run("events").stdout)
-        print(lab.try_run("status").stdout)
-        raise
-    finally:
-        lab.down()
-
+STEPS = (make, creation_that_fails, roles, audit_is_kept, rights, audit_is_changed, controller_dies, explained, handed_over,
+         answer_is_lost, store_is_lost, site_is_lost, cut_replica_is_refused, volumes_come_late, rebooted_member_is_refused,
+         disk_keeps_nobody, no_space, store_is_locked, no_export, long_path, clients_go, delete_while_away, numbers_end,
+         delete_all, over_a_wan)
 
 if __name__ == "__main__":
-    main()
+    play(Lab, STEPS)

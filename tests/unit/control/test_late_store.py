@@ -15,8 +15,8 @@ import tempfile
 import time
 import urllib.request
 
-from test_links import free_port
-from test_flows import HERE
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from fake_lab import ENGINE, free_port, play, wait  # noqa: E402
 
 CONFIG = """site: {site}
 sites:
@@ -80,10 +80,11 @@ class Late:
         return next(iter(self.status(site)["groups"]), {"health": "none"})
 
     def wait(self, what, check, limit=60):
-        end = time.monotonic() + limit
-        while not check():
-            assert time.monotonic() < end, "waited for: " + what
-            time.sleep(0.05)
+        wait(what, check, limit)
+
+    def show(self):
+        for name in ("east", "west"):
+            print(open(f"{self.top}/control-{name}.log").read())
 
     def down(self):
         for name in list(self.processes):
@@ -94,7 +95,7 @@ class Late:
 
 def nobody_is_there(late):
     for site in ("east", "west"):
-        late.start("engine-" + site, HERE + "/fake_engine.py", "--config", f"{late.top}/{site}/node.yaml")
+        late.start("engine-" + site, ENGINE, "--config", f"{late.top}/{site}/node.yaml")
         late.start_controller(site)
     late.wait("it serves", lambda: late.status("east")["store_answers"] is False)
     late.wait("it says why", lambda: "connection refused" in late.status("east")["store_trouble"])
@@ -207,7 +208,7 @@ def no_quorum(late):
 def copy_comes_first(late):
     """The store has the claim, this site's copy of the store can be neither written nor removed: the engine is told when it
     can, and not because it asks again."""
-    late.start("engine-east", HERE + "/fake_engine.py", "--config", f"{late.top}/east/node.yaml")
+    late.start("engine-east", ENGINE, "--config", f"{late.top}/east/node.yaml")
     late.start_controller("east")
     late.wait("east is in the set", lambda: "east" in late.group("west").get("members", []))
     copy = f"{late.top}/east/store-copy.json"
@@ -237,24 +238,10 @@ def copy_comes_first(late):
     assert late.group("east")["role"] == "primary"
 
 
-def main():
+STEPS = (nobody_is_there, other_lease, started_beside_a_primary, no_space, no_quorum, copy_comes_first)
+
+if __name__ == "__main__":
     if not shutil.which("etcd"):
         print("skipped: no etcd here")
         sys.exit(77)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    late = Late(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
-    try:
-        for step in (nobody_is_there, other_lease, started_beside_a_primary, no_space, no_quorum, copy_comes_first):
-            began = time.monotonic()
-            step(late)
-            print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)
-    except BaseException:
-        for name in ("east", "west"):
-            print(open(f"{late.top}/control-{name}.log").read())
-        raise
-    finally:
-        late.down()
-
-
-if __name__ == "__main__":
-    main()
+    play(Late, STEPS)

@@ -9,7 +9,6 @@ test_links.py CAUSEWAY CONTROL
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import sqlite3
@@ -17,9 +16,9 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 
-from test_flows import Lab
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from fake_lab import Lab, free_port, play  # noqa: E402
 
 SITES = ("east", "west", "north")
 
@@ -72,11 +71,6 @@ class Proxy(threading.Thread):
                         self.drop(end)
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
-
-
 class Linked(Lab):
     def link_all(self):
         """Restarts the controllers of a lab with links between them."""
@@ -100,10 +94,9 @@ class Linked(Lab):
     def set_between(self, one, other, mode):
         self.proxies[one, other].mode = mode
 
-    def pid(self, site):
-        pid = int(open(f"{self.top}/lab/{site}/control.pid").read())
-        assert f"{self.top}/lab/{site}/node.yaml" in open(f"/proc/{pid}/cmdline").read()
-        return pid
+    def show(self):
+        for site in SITES:
+            print(site, self.try_run("--site", site, "events").stdout)
 
     def sites(self, at):
         return {s["name"]: s for s in json.loads(self.run("--site", at, "status", "--json"))["sites"]}
@@ -144,7 +137,7 @@ def make(lab):
         lab.wait("all are seen", lambda: all(s["alive"] for s in lab.sites(site).values()))
     words = lab.run("group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "north", code=2)
     assert "north is a witness" in words, words
-    lab.run("group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west", "--journal-size", "16M")
+    lab.create_group("db", "east", "west")
     lab.wait("protected", lambda: lab.group("north")["health"] == "protected")
     lab.wait_same("at first")
 
@@ -366,22 +359,8 @@ def all_others_are_lost(lab):
         locker.close()
 
 
-def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    lab = Linked(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
-    try:
-        for step in (make, commands_are_sent_on, people_come_from_elsewhere, alarm_from_elsewhere, who_is_nobody, controller_dies,
-                     controller_stands_still, asker_has_gone, links_are_cut, audit_is_written_anew, all_others_are_lost):
-            began = time.monotonic()
-            step(lab)
-            print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)
-    except BaseException:
-        for site in SITES:
-            print(site, lab.try_run("--site", site, "events").stdout)
-        raise
-    finally:
-        lab.down()
-
+STEPS = (make, commands_are_sent_on, people_come_from_elsewhere, alarm_from_elsewhere, who_is_nobody, controller_dies,
+         controller_stands_still, asker_has_gone, links_are_cut, audit_is_written_anew, all_others_are_lost)
 
 if __name__ == "__main__":
-    main()
+    play(Linked, STEPS)

@@ -7,11 +7,9 @@ answered.
 
 test_metrics.py CAUSEWAY CONTROL
 """
-import json
 import os
 import re
 import shutil
-import signal
 import socket
 import sqlite3
 import ssl
@@ -19,8 +17,8 @@ import subprocess
 import sys
 import time
 
-from test_flows import Lab
-from test_links import free_port
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from fake_lab import Lab, free_port, pair, play  # noqa: E402
 
 SAMPLE = re.compile(r'^([a-z_][a-z0-9_]*)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)$')
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
@@ -74,6 +72,10 @@ class Scraped:
 
 
 class Watched(Lab):
+    def __init__(self, cli, control):
+        super().__init__(cli, control)
+        self.env["FAKE_COUNTERS"] = "1"
+
     def configure(self, site, address):
         with open(f"{self.top}/lab/{site}/node.yaml", "a") as f:
             f.write(f'metrics_address: "{address}"\n')
@@ -110,9 +112,7 @@ class Watched(Lab):
 
 
 def make(lab):
-    lab.run("lab", "up", "--storage", "disk")
-    lab.run("group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west", "--journal-size", "16M")
-    lab.run("volume", "create", "db/data", "--size", "1M")
+    pair(lab)
     lab.ports = {}
     for site in ("east", "west"):
         lab.ports[site] = free_port()
@@ -352,20 +352,7 @@ def by_tls(lab):
     lab.wait("the new one is in use", lambda: serial() != before)
 
 
-def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    for steps in ((make, what_is_said, odd_names, by_others, counters_grow, only_that, garbage, store_is_gone,
-                   others_are_dead), (by_tls,)):
-        lab = Watched(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
-        lab.env["FAKE_COUNTERS"] = "1"
-        try:
-            for step in steps:
-                began = time.monotonic()
-                step(lab)
-                print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)
-        finally:
-            lab.down()
-
+STEPS = (make, what_is_said, odd_names, by_others, counters_grow, only_that, garbage, store_is_gone, others_are_dead)
 
 if __name__ == "__main__":
-    main()
+    play(Watched, STEPS, (by_tls,))

@@ -8,16 +8,14 @@ test_moves.py CAUSEWAY CONTROL
 import json
 import os
 import select
-import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import threading
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_flows import Lab  # noqa: E402
+from fake_lab import Lab, play  # noqa: E402
 
 
 def make(lab, sites="east,west"):
@@ -25,13 +23,12 @@ def make(lab, sites="east,west"):
 
 
 def create(lab, name, primary, *replicas, mode="sync"):
-    lab.run("group", "create", name, "--mode", mode, "--primary", primary, "--replica", ",".join(replicas),
-            "--journal-size", "16M")
+    lab.create_group(name, primary, *replicas, mode=mode)
     level(lab, name, primary)
 
 
 def level(lab, name, *sites):
-    lab.wait(f"{name} is level", lambda: all(lab.group(s, name)["health"] == "protected" for s in sites))
+    lab.level(*sites, name=name)
 
 
 def refused(lab, *args, words):
@@ -392,25 +389,9 @@ def dead_taker(lab):
     assert cleared in lab.run("--site", survivor, "events", "--audit")
 
 
-def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of what takes the lab down
-    for up, steps in ((make, (pause_is_told, failback, wrong_operator, holder_dies_meanwhile)),
-                      (make_three, (evacuation, what_cannot_go, taker_answers_nothing,
-                                    two_evacuations, opposite_directions, hook, site_dies_meanwhile, dead_taker))):
-        lab = Lab(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
-        try:
-            up(lab)
-            for step in steps:
-                began = time.monotonic()
-                step(lab)
-                print(f"{step.__name__:28s} {time.monotonic() - began:5.1f} s", flush=True)
-        except BaseException:
-            print(lab.try_run("events").stdout)
-            print(lab.try_run("status").stdout)
-            raise
-        finally:
-            lab.down()
-
+TWO_SITES = (make, pause_is_told, failback, wrong_operator, holder_dies_meanwhile)
+THREE_SITES = (make_three, evacuation, what_cannot_go, taker_answers_nothing, two_evacuations, opposite_directions, hook,
+               site_dies_meanwhile, dead_taker)
 
 if __name__ == "__main__":
-    main()
+    play(Lab, TWO_SITES, THREE_SITES)
