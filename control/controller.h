@@ -327,12 +327,6 @@ struct cw_operation *cw_operation_find(struct cw_controller *controller, uint64_
 struct cw_operation *cw_operation_taking(struct cw_controller *controller, uint32_t group);
 void cw_operation_end(struct cw_controller *controller, struct cw_operation *operation, int exit,
                       const char *format, ...) __attribute__((format(printf, 4, 5)));
-/* What a switchover needs beside both sites: a target that is level, or will be at once. */
-struct cw_verdict cw_switchover_level(const struct cw_controller *controller,
-                                      const struct cw_store_group *group,
-                                      const struct cw_candidate *candidate);
-/* Did the store answer what was asked of it for this? If it does not for long, the operation ends. */
-void cw_operation_heard(struct cw_controller *controller, struct cw_operation *operation, bool is_answered);
 /* What it waits for now. */
 void cw_operation_say(struct cw_operation *operation, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -340,6 +334,15 @@ void cw_operations_run(struct cw_controller *controller);
 /* All that run end with these words: the store can decide nothing any more. */
 void cw_operations_fail(struct cw_controller *controller, const char *words);
 bool cw_operations_are_running(const struct cw_controller *controller);
+
+/* taking.c: a CW_OP_PROMOTE's or CW_OP_SWITCHOVER's step */
+void cw_taking_run(struct cw_controller *controller, struct cw_operation *operation);
+/* What a switchover needs beside both sites: a target that is level, or will be at once. */
+struct cw_verdict cw_switchover_level(const struct cw_controller *controller,
+                                      const struct cw_store_group *group,
+                                      const struct cw_candidate *candidate);
+/* Did the store answer what was asked of it for this? If it does not for long, the operation ends. */
+void cw_operation_heard(struct cw_controller *controller, struct cw_operation *operation, bool is_answered);
 
 /* catch_up.c: how far a replica is behind its primary, and how long that will take, in words: "; it is being
  * copied in full: ..." */

@@ -9,7 +9,7 @@
  *   holder elsewhere                  whatever still thinks it is primary here is fenced
  *   nobody, first primary here        open
  *
- * A promotion to this site is an operation (operations.c), which opens by the same function.
+ * A promotion to this site is an operation (taking.c), which opens by the same function.
  */
 #include <stdio.h>
 #include <string.h>

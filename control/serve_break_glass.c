@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * promote --break-glass: is it time for that, and are the tokens good? What follows is a promotion like any
- * other (operations.c), but that its claim goes into this site's file (store_outside.h).
+ * other (taking.c), but that its claim goes into this site's file (store_outside.h).
  *
  * The tokens are the operators' word that whoever held the group writes no more: nothing here can know it, as
  * a quorum may live where this site does not reach. What can be seen against it is seen all the same: a store

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * promote, switchover, failback, operation. They begin an operation; what is unsafe is refused by
- * it, in words, before anything moves (operations.c).
+ * it, in words, before anything moves (taking.c).
  */
 #include <stdio.h>
 #include <string.h>
