@@ -12,7 +12,6 @@
 #include "control/automatic.h"
 
 #define LIMIT_NS       (30 * CW_SECOND)
-#define AGAIN_NS       (10 * CW_SECOND) /* after a try that failed */
 #define BRIEF_NS       (3 * CW_SECOND)
 #define RELAY_NS       (2 * CW_SECOND) /* a controller's word comes by way of others, once a second each */
 #define TAKER_ALIVE_NS (3 * CW_SECOND) /* it says so every second */
@@ -180,6 +179,12 @@ static const char *other_taker(const struct cw_controller *controller, const str
                                                                                     : "";
 }
 
+/* What was tried in vain in another epoch says nothing about this one. */
+static uint64_t not_before_ns(const struct cw_store_group *group, const struct cw_work *work)
+{
+    return work->tries.epoch == group->authority.epoch ? work->tries.not_before_ns : 0;
+}
+
 void cw_automatic_judge(struct cw_controller *controller, const struct cw_store_group *group,
                         struct cw_failover_verdict *verdict)
 {
@@ -210,7 +215,8 @@ void cw_automatic_judge(struct cw_controller *controller, const struct cw_store_
                                       .fenced_ns = work ? fenced_ns(controller, group, work) : 0,
                                       .stopped = stopped_by(controller, group),
                                       .granted_ns = granted_ns(controller, group),
-                                      .not_before_ns = work ? work->failover_not_before_ns : 0,
+                                      .not_before_ns = work ? not_before_ns(group, work) : 0,
+                                      .failed = work ? work->tries.words : "",
                                       .preferred = "",
                                       .taker = work ? other_taker(controller, group, work) : "",
                                       .max_loss_ns = group->max_loss_ms * CW_MS,
@@ -276,6 +282,31 @@ json_t *cw_automatic_status(struct cw_controller *controller, const struct cw_st
 
 /* ---------------------------------------------------------------- what comes of it */
 
+static void fail(struct cw_controller *controller, const struct cw_store_group *group, struct cw_work *work,
+                 const char *words)
+{
+    cw_failover_failed(&work->tries, group->authority.epoch, controller->now_ns, words);
+    cw_event(controller, 2, group->name, "automatic failover to %s ends: %s; not tried again for %.0f s",
+             controller->config.site, words, (double)(work->tries.not_before_ns - controller->now_ns) / 1e9);
+}
+
+void cw_automatic_ended(struct cw_controller *controller, const struct cw_operation *operation)
+{
+    const struct cw_store_group *group = cw_view_group_by_id(controller->view, operation->group);
+    struct cw_work *work = group ? cw_work_of(controller, group->id) : NULL;
+    if (work && operation->exit)
+        fail(controller, group, work, operation->words);
+    else if (work)
+        cw_event(controller, 1, group->name, "automatic failover to %s is done: %s", controller->config.site,
+                 operation->words);
+}
+
+void cw_automatic_give_way(struct cw_controller *controller, struct cw_operation *operation)
+{
+    cw_operation_end(controller, operation, 1, "it gives way to what %s asks for",
+                     controller->asking->asker.who);
+}
+
 static void begin(struct cw_controller *controller, const struct cw_store_group *group, struct cw_work *work,
                   const struct cw_failover_verdict *verdict)
 {
@@ -288,10 +319,8 @@ static void begin(struct cw_controller *controller, const struct cw_store_group 
     controller->asking = &asking;
     struct cw_operation *operation = cw_operation_start(controller, CW_OP_PROMOTE, group->id, LIMIT_NS);
     controller->asking = asked;
-    work->failover_not_before_ns = controller->now_ns + AGAIN_NS;
     if (!operation) {
-        cw_event(controller, 2, group->name,
-                 "automatic failover to %s: too many commands at once, tried again", controller->config.site);
+        fail(controller, group, work, "there are too many commands at once");
         return;
     }
     operation->is_automatic = true;
@@ -305,12 +334,12 @@ bool cw_automatic_goes_on(struct cw_controller *controller, const struct cw_stor
                           struct cw_failover_verdict *verdict)
 {
     struct cw_work *work = cw_work_of(controller, group->id);
-    uint64_t not_before_ns = work ? work->failover_not_before_ns : 0;
+    uint64_t not_before_ns = work ? work->tries.not_before_ns : 0;
     if (work)
-        work->failover_not_before_ns = 0; /* it has begun */
+        work->tries.not_before_ns = 0; /* it has begun */
     cw_automatic_judge(controller, group, verdict);
     if (work)
-        work->failover_not_before_ns = not_before_ns;
+        work->tries.not_before_ns = not_before_ns;
     return verdict->answer == CW_FAILOVER_GO;
 }
 
@@ -348,6 +377,8 @@ static void step(struct cw_controller *controller, const struct cw_store_group *
     tell(controller, group, work, &verdict);
     if (verdict.deadline_ns > controller->now_ns)
         controller->wake_ns = CW_MIN(controller->wake_ns, verdict.deadline_ns);
+    if (verdict.answer == CW_FAILOVER_READY)
+        work->tries = (struct cw_failover_tries){0};
     if (verdict.answer == CW_FAILOVER_GO)
         begin(controller, group, work, &verdict);
 }

@@ -15,6 +15,8 @@
 #define WORD_LATE_NS   (1 * CW_SECOND) /* a word may have been under way for so long */
 #define WHOLE_NS       (60 * CW_SECOND)
 #define LONG_ENOUGH_NS (600 * CW_SECOND)
+#define AGAIN_NS_MIN   (5 * CW_SECOND) /* after a try that failed */
+#define AGAIN_NS_MAX   (60 * CW_SECOND)
 
 const char *cw_failover_name(enum cw_failover_answer answer)
 {
@@ -186,13 +188,14 @@ static uint64_t lease_over_ns(const struct cw_failover_facts *facts)
     return CW_MAX(over_ns, granted_ns(facts));
 }
 
-static uint64_t due_ns(const struct cw_failover_facts *facts)
+/* By the primary's silence alone, whatever was tried. */
+static uint64_t silent_long_enough_ns(const struct cw_failover_facts *facts)
 {
     uint64_t due_ns = CW_MAX(last_sign_ns(facts) + facts->after_ns, lease_over_ns(facts));
 #if CW_PLANTED_BUG == 44 /* silent for an instant is silent for `after` */
     due_ns = lease_over_ns(facts);
 #endif
-    return CW_MAX(due_ns + facts->rank * RANK_NS, facts->not_before_ns);
+    return due_ns + facts->rank * RANK_NS;
 }
 
 /* More than twice the pace of what primaries say of themselves (a second): nobody is called silent before. */
@@ -220,7 +223,7 @@ static void judge_time(const struct cw_failover_facts *facts, struct cw_failover
 {
     const char *holder = facts->authority->holder;
     char gone[256];
-    uint64_t due = due_ns(facts);
+    uint64_t silent_ns = silent_long_enough_ns(facts), due = CW_MAX(silent_ns, facts->not_before_ns);
     say_gone(facts, gone, sizeof gone);
     if (is_there(facts)) {
         say(verdict, CW_FAILOVER_READY,
@@ -232,6 +235,12 @@ static void judge_time(const struct cw_failover_facts *facts, struct cw_failover
     verdict->deadline_ns = due;
     if (facts->taker[0]) {
         say(verdict, CW_FAILOVER_WAIT, "%s; %s takes group %s already", gone, facts->taker, facts->group);
+    } else if (facts->now_ns < due && due > silent_ns && facts->failed && facts->failed[0]) {
+        say(verdict, CW_FAILOVER_WAIT,
+            "%s; %s tried to take group %s over, in vain (%.120s), and tries again in %.1f s. At once, by hand: "
+            "causeway promote %s --site %s",
+            gone, facts->site, facts->group, facts->failed, seconds(due - facts->now_ns), facts->group,
+            facts->site);
     } else if (facts->now_ns < due && facts->rank > 0) {
         say(verdict, CW_FAILOVER_WAIT, "%s; %s takes group %s over before %s does, which would in %.1f s",
             gone, facts->preferred, facts->group, facts->site, seconds(due - facts->now_ns));
@@ -251,7 +260,7 @@ void cw_failover_judge(const struct cw_failover_facts *facts, struct cw_failover
         return;
     if (facts->store_trouble[0]) {
         say(verdict, CW_FAILOVER_NO,
-            "the store does not answer, so nobody can take group %s over, by itself or by hand: %s",
+            "nobody can take group %s over while the store is in trouble, by itself or by hand: %s",
             facts->group, facts->store_trouble);
         return;
     }
@@ -259,6 +268,20 @@ void cw_failover_judge(const struct cw_failover_facts *facts, struct cw_failover
         judge_time(facts, verdict);
     if (verdict->answer != CW_FAILOVER_GO)
         verdict->accept_loss = false;
+}
+
+/* ---------------------------------------------------------------- after a failure */
+
+void cw_failover_failed(struct cw_failover_tries *tries, uint64_t epoch, uint64_t now_ns, const char *words)
+{
+    uint64_t wait_ns = AGAIN_NS_MIN;
+    if (tries->epoch != epoch)
+        *tries = (struct cw_failover_tries){.epoch = epoch};
+    for (uint32_t i = 0; i < tries->failed && wait_ns < AGAIN_NS_MAX; i++)
+        wait_ns *= 2;
+    tries->failed++;
+    tries->not_before_ns = now_ns + CW_MIN(wait_ns, AGAIN_NS_MAX);
+    snprintf(tries->words, sizeof tries->words, "%s", words);
 }
 
 /* ---------------------------------------------------------------- rest */

@@ -71,6 +71,7 @@ struct cw_failover_facts {
     const char *stopped; /* that engine lives, and an error stopped the group there: which; "": not so */
     uint64_t granted_ns; /* until then it goes on by a grant of this site, as its engine says; 0: by none */
     uint64_t not_before_ns; /* after a try that failed */
+    const char *failed;     /* why that one did; NULL or "": there was none */
     uint32_t rank;          /* so many candidates that live come before this one */
     const char *preferred;  /* the first of them */
     const char *taker;      /* somebody else who takes it and lives; "" */
@@ -86,6 +87,17 @@ struct cw_failover_verdict {
     uint64_t loss_bytes;  /* about */
     char words[480];
 };
+
+/* What this site tried in vain, in an epoch that has not changed since and whose primary is still gone: all 0
+ * at first, and again when either is not so any more. */
+struct cw_failover_tries {
+    uint64_t epoch;
+    uint32_t failed; /* in a row */
+    uint64_t not_before_ns;
+    char words[160]; /* why the last one failed */
+};
+/* One has failed: the next waits 5 s, then twice as long each time, up to a minute. */
+void cw_failover_failed(struct cw_failover_tries *tries, uint64_t epoch, uint64_t now_ns, const char *words);
 
 void cw_failover_judge(const struct cw_failover_facts *facts, struct cw_failover_verdict *verdict);
 

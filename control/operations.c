@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "control/automatic.h"
 #include "control/controller.h"
 
 #define UNDO_LIMIT_NS (10 * CW_SECOND)
@@ -82,13 +83,6 @@ static void withdraw(struct cw_controller *controller, const struct cw_operation
     (void)cw_view_refresh(controller);
 }
 
-static void tell_automatic(struct cw_controller *controller, const struct cw_operation *operation)
-{
-    const struct cw_store_group *group = cw_view_group_by_id(controller->view, operation->group);
-    cw_event(controller, operation->exit ? 2 : 1, group ? group->name : "", "automatic failover to %s %s: %s",
-             controller->config.site, operation->exit ? "ends" : "is done", operation->words);
-}
-
 void cw_operation_end(struct cw_controller *controller, struct cw_operation *operation, int exit,
                       const char *format, ...)
 {
@@ -102,7 +96,7 @@ void cw_operation_end(struct cw_controller *controller, struct cw_operation *ope
         (operation->kind == CW_OP_PROMOTE || operation->kind == CW_OP_SWITCHOVER))
         withdraw(controller, operation);
     if (operation->is_automatic)
-        tell_automatic(controller, operation);
+        cw_automatic_ended(controller, operation);
     cw_audit(controller, &operation->asking,
              exit == 0   ? "done"
              : exit == 3 ? "refused"

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control/automatic.h"
 #include "control/serve.h"
 
 #define PROMOTE_LIMIT_NS    (60 * CW_SECOND) /* beside the lease */
@@ -80,14 +81,35 @@ static bool should_switch_over(struct cw_controller *controller, const struct cw
            candidate.image == CW_WORD_WHOLE;
 }
 
+/* Would a promotion that takes the place of an automatic one be refused at once? Then that one goes on. NULL:
+ * no. */
+static json_t *judge_against(struct cw_controller *controller, const struct cw_rpc_message *message,
+                             const struct cw_store_group *group)
+{
+    const char *site = controller->config.site;
+    struct cw_candidate candidate;
+    if (!cw_candidate_at(controller, group, site, &candidate))
+        return NULL;
+    candidate.accept_loss = cw_json_bool(message->params, "accept_loss", false);
+    candidate.inconsistent = cw_json_bool(message->params, "inconsistent", false);
+    struct cw_verdict verdict = cw_decide_candidate(&group->authority, &candidate);
+    if (verdict.answer == CW_ANSWER_YES)
+        return NULL;
+    return cw_answer(message, 3, "%s. Meanwhile %s takes %s over by itself, within what it may lose",
+                     verdict.words, site, group->name);
+}
+
 json_t *cw_serve_promote(struct cw_controller *controller, const struct cw_rpc_message *message)
 {
     struct cw_store_group group;
     json_t *reply = look_first(controller, message, &group);
     if (reply)
         return reply;
-    if (cw_operation_taking(controller, group.id))
+    struct cw_operation *running = cw_operation_taking(controller, group.id);
+    if (running && !running->is_automatic)
         return answer_taking(message, &group, controller->config.site);
+    if (running && (reply = judge_against(controller, message, &group)) != NULL)
+        return reply;
     bool is_by_tokens = cw_json_bool(message->params, "break_glass", false);
     const char *holder = group.authority.holder, *site = controller->config.site;
     if (!is_by_tokens && should_switch_over(controller, message, &group))
@@ -99,6 +121,8 @@ json_t *cw_serve_promote(struct cw_controller *controller, const struct cw_rpc_m
             holder, group.name, cw_mode_word_name(group.mode), site, group.name, site, group.name, site);
     if (is_by_tokens && (reply = cw_break_glass_judge(controller, message, &group)) != NULL)
         return reply;
+    if (running)
+        cw_automatic_give_way(controller, running);
     reply = start_taking(controller, message, CW_OP_PROMOTE, &group,
                          controller->config.lease_ms * CW_MS + PROMOTE_LIMIT_NS);
     if (!cw_operation_taking(controller, group.id))
@@ -111,11 +135,11 @@ static json_t *switch_over(struct cw_controller *controller, const struct cw_rpc
                            const struct cw_store_group *found)
 {
     struct cw_store_group group = *found;
-    const struct cw_operation *running = cw_operation_taking(controller, group.id);
+    struct cw_operation *running = cw_operation_taking(controller, group.id);
     const char *holder = group.authority.holder, *site = controller->config.site;
     if (running && running->kind == CW_OP_SWITCHOVER)
         return cw_rpc_result(message->id, json_pack("{s:I}", "operation", (json_int_t)running->id));
-    if (running)
+    if (running && !running->is_automatic)
         return answer_taking(message, &group, site);
     if (!holder[0])
         return cw_answer(message, 3, "group %s was never open: causeway promote %s --site %s", group.name,
@@ -126,6 +150,8 @@ static json_t *switch_over(struct cw_controller *controller, const struct cw_rpc
             "%s does not answer, and a switchover needs both sides. Bring it back (causeway lab start "
             "%s), or take over without it: causeway promote %s --site %s",
             holder, holder, group.name, site);
+    if (running)
+        cw_automatic_give_way(controller, running);
     return start_taking(controller, message, CW_OP_SWITCHOVER, &group, SWITCHOVER_LIMIT_NS);
 }
 

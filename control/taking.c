@@ -325,7 +325,7 @@ static double store_in_the_way(const struct cw_controller *controller, const str
 }
 
 /* Without the store nobody is promoted: who waits is told why, and what is next, as soon as that is clear.
- * What tokens permit, and what nobody asked for, is judged elsewhere. true: it has ended. */
+ * What tokens permit is judged elsewhere. true: it has ended. */
 static bool is_store_lost(struct cw_controller *controller, struct cw_operation *operation,
                           const struct cw_store_group *group)
 {
@@ -333,8 +333,13 @@ static bool is_store_lost(struct cw_controller *controller, struct cw_operation 
     bool is_promotion = operation->kind == CW_OP_PROMOTE;
     double seconds = store_in_the_way(controller, operation, &how);
     char tokens[160] = "", command[100];
-    if (operation->is_automatic || operation->outside_epoch || seconds <= 0)
+    if (operation->outside_epoch || seconds <= 0)
         return false;
+    if (operation->is_automatic) { /* it is tried again */
+        cw_operation_end(controller, operation, 1, "the store %.60s %s, for %.0f s: %.250s",
+                         controller->store_name, how, seconds, wrong[0] ? wrong : "it does not say why");
+        return true;
+    }
     snprintf(command, sizeof command, "causeway %s %.31s --site %.31s",
              is_promotion ? "promote" : "switchover", group->name, site);
     if (is_promotion && controller->config.break_glass.threshold && cw_store_silent_ms(controller->store))

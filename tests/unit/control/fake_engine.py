@@ -12,6 +12,7 @@ Command line as the real one: fake_engine --config FILE. Environment: FAKE_FAIL_
 drains so long; FAKE_MUTE=1 tells nothing of when it let go;
 a file fake-clients in its directory holds the count of clients of every volume;
 while a file fake-hold is there, volume.detach is not answered (fake-held: one waits);
+a file fake-open in its directory holds openings up: "refuse" refuses them, "wait" lets them gather for ever;
 FAKE_LOSE_CLAIMS=N does not hear that its first N claims were written, and asks again;
 FAKE_LONG=1 has paths that are longer than they may have packets on their way;
 FAKE_COUNTERS=1 counts, with names and a version as no engine has them;
@@ -132,9 +133,17 @@ class Engine:
         group = self.group(p)
         if group['role'] != 'replica':
             raise Refused('refused', 'not a replica')
+        if self.opening() == 'refuse':
+            raise Refused('refused', 'the disk says no')
         group.update(role='gathering', refusal='', open=p, next_claim=time.monotonic() + 0.05)
         group['turn']['asked_ns'] = time.monotonic_ns()
         return {}
+
+    def opening(self):
+        try:
+            return open(self.directory + '/fake-open').read()
+        except OSError:
+            return ''
 
     def group_drain(self, p):
         self.group(p)['turn'].update(left_epoch=self.group(p)['epoch'], held_ns=time.monotonic_ns())
@@ -288,7 +297,7 @@ class Engine:
         for g in self.groups.values():
             if g['role'] == 'draining' and now >= g['drained_at']:
                 g['role'] = 'drained'
-            if g['role'] == 'gathering' and now >= g['next_claim']:
+            if g['role'] == 'gathering' and now >= g['next_claim'] and self.opening() != 'wait':
                 self.claim(g)
 
     # ------------------------------------------------------------ the socket

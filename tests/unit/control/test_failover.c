@@ -198,12 +198,34 @@ static void test_times(void **state)
     facts.not_before_ns = 150 * S;
     assert_int_equal(goes_ns(), 150 * S);
     begin(NULL);
+    facts.not_before_ns = 120 * S;
+    facts.failed = "the journal says no";
+    facts.now_ns = 104 * S;
+    judge(CW_FAILOVER_WAIT,
+          "(the journal says no), and tries again in 16.0 s. At once, by hand: causeway promote db");
+    assert_int_equal(goes_ns(), 120 * S);
+    begin(NULL);
     facts.now_ns = 103 * S;
     judge(CW_FAILOVER_WAIT, "unless it comes back");
     facts.taker = "north";
     judge(CW_FAILOVER_WAIT, "north takes group db already");
     facts.now_ns = 190 * S;
     judge(CW_FAILOVER_WAIT, "north takes group db already");
+}
+
+/* Longer from one to the next, up to a minute; another epoch is another matter. */
+static void test_tries(void **state)
+{
+    struct cw_failover_tries tries = {0};
+    static const uint64_t waits[] = {5, 10, 20, 40, 60, 60};
+    for (unsigned i = 0; i < CW_COUNT_OF(waits); i++) {
+        cw_failover_failed(&tries, 3, 100 * S, "no");
+        assert_int_equal(tries.not_before_ns, (100 + waits[i]) * S);
+    }
+    assert_string_equal(tries.words, "no");
+    cw_failover_failed(&tries, 4, 100 * S, "again");
+    assert_int_equal(tries.not_before_ns, 105 * S);
+    assert_int_equal(tries.epoch, 4);
 }
 
 /* One that comes and goes, each time for less than `after`, is never silent. */
@@ -337,6 +359,7 @@ int main(void)
                                        cmocka_unit_test_setup(test_a_primary_that_stopped, begin),
                                        cmocka_unit_test_setup(test_signs_of_life, begin),
                                        cmocka_unit_test_setup(test_times, begin),
+                                       cmocka_unit_test(test_tries),
                                        cmocka_unit_test_setup(test_flapping, begin),
                                        cmocka_unit_test_setup(test_rank, begin),
                                        cmocka_unit_test_setup(test_objective, begin),

@@ -1,0 +1,77 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Automatic failover over a real etcd and engines that only talk (fake_engine.py): what happens when it does not succeed.
+
+test_automatic.py CAUSEWAY CONTROL
+"""
+import os
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from fake_lab import ENGINE, play  # noqa: E402
+from test_late_store import Late  # noqa: E402
+
+
+def open_file(late, site, word):
+    """What the fake engine makes of an opening."""
+    path = f"{late.top}/{site}/fake-open"
+    if word:
+        with open(path + ".new", "w") as f:
+            f.write(word)
+        os.rename(path + ".new", path)
+    else:
+        os.unlink(path)
+
+
+def start(late, site):
+    late.start("engine-" + site, ENGINE, "--config", f"{late.top}/{site}/node.yaml")
+    late.start_controller(site)
+
+
+def fails(late):
+    """The taker's engine refuses: each try is left alone for longer than the one before, and explain says so."""
+    late.start_etcd()
+    for site in ("east", "west"):
+        start(late, site)
+    for site in ("east", "west"):
+        late.wait("it begins", lambda: late.status(site)["store_answers"])
+    late.wait("all are known", lambda: len(late.status("east").get("sites", [])) == 2)
+    late.run("east", "group", "create", "db", "--mode", "sync", "--primary", "east", "--replica", "west", "--journal-size",
+             "16M")
+    late.wait("west is in the set", lambda: "west" in late.group("east").get("members", []))
+    late.run("east", "group", "set", "db", "failover=automatic", "after=1s")
+    open_file(late, "west", "refuse")
+    late.kill("control-east")
+    late.kill("engine-east")
+    for seconds in (5, 10):
+        words = f"automatic failover to west ends: the disk says no; not tried again for {seconds} s"
+        late.wait("it failed", lambda: words in late.run("west", "events"))
+        late.wait("it is explained", lambda: "in vain (the disk says no), and tries again in" in late.run("west", "explain", "db"))
+
+
+def gives_way(late):
+    """A promotion by hand takes its place, unless it would be refused; and goes through."""
+    open_file(late, "west", "wait")
+    begun = late.run("west", "events").count("automatic failover to west begins")
+    late.wait("it tries again", lambda: late.run("west", "events").count("automatic failover to west begins") > begun)
+    late.wait("it opens", lambda: late.group("west")["role_here"] == "gathering")
+    asked = subprocess.Popen([late.cli, "--socket", f"{late.top}/west/control.sock", "promote", "db", "--site", "west"],
+                             stderr=subprocess.PIPE, text=True)
+    late.wait("it has given way", lambda: "automatic failover to west ends: it gives way to what " in late.run("west", "events"))
+    words = late.run("west", "promote", "db", "--site", "west", code=3)
+    assert "west is already taking db" in words, words
+    open_file(late, "west", "")
+    said = asked.communicate(timeout=90)[1]
+    assert asked.returncode == 0, said
+    assert late.group("west")["role"] == "primary" and late.group("west")["epoch"] == 2, late.group("west")
+
+
+STEPS = (fails, gives_way)
+
+if __name__ == "__main__":
+    if not shutil.which("etcd"):
+        print("skipped: no etcd here")
+        sys.exit(77)
+    play(Late, STEPS)
