@@ -16,7 +16,7 @@ describe() {
         tidy) echo "include arrows, purity, plain rules of style" ;;
         unit) echo "unit tests and golden bytes of every part" ;;
         unit-asan) echo "the same but for load, and the fuzz drivers, under ASan and UBSan" ;;
-        tsan) echo "rings between threads, and the copy of an etcd, under TSan" ;;
+        tsan) echo "rings between threads, and the store in etcd with its copy's thread, under TSan" ;;
         sim) echo "the deterministic simulator: seeds, stories, same seed same trace" ;;
         sim-asan) echo "some seeds of it under ASan and UBSan" ;;
         planted) echo "planted bugs that the simulator must catch" ;;
@@ -50,7 +50,7 @@ suite_build() { build_one gcc && build_one clang; }
 suite_tidy() { meson_suite gcc tidy; }
 suite_unit() { meson_suite gcc unit fuzz perf; }
 suite_unit-asan() { without=load meson_suite asan unit fuzz; }
-suite_tsan() { build_one gcc && meson test -C build/gcc --no-rebuild --print-errorlogs unit/base/ring-tsan unit/control/etcd-tsan; }
+suite_tsan() { meson_suite gcc tsan; }
 suite_sim() { meson_suite gcc sim; }
 suite_sim-asan() { build_one asan && build/asan/tests/sim/causeway-sim --seed 7001 --count 15; }
 suite_planted() { tests/sim/planted.sh; }

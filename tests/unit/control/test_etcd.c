@@ -692,6 +692,16 @@ static void test_busy(void **state)
     cw_store_close(store);
 }
 
+static bool is_one_of(const char *name, const struct CMUnitTest *tests, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(tests[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* test_control_etcd [TEST]: all, or that one. */
 int main(int argc, char **argv)
 {
 #define TEST(f) cmocka_unit_test_teardown(f, end_cluster)
@@ -713,6 +723,10 @@ int main(int argc, char **argv)
     if (!etcd_is_there()) {
         printf("skipped: the store in etcd: no etcd, etcdctl or openssl here\n");
         return 77;
+    }
+    if (argc > 1 && !is_one_of(argv[1], tests, CW_COUNT_OF(tests))) {
+        fprintf(stderr, "no such test: %s\n", argv[1]);
+        return 2;
     }
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
