@@ -75,6 +75,12 @@ static struct entry *find_held(struct outside *store, uint32_t group)
     return entry && entry->state == HELD ? entry : NULL;
 }
 
+/* Nobody hears what is asked of the store for it, and what the store last said was asked is over. */
+static bool is_outside(const struct entry *entry)
+{
+    return entry && (entry->state == PERMITTED || entry->state == HELD);
+}
+
 static struct entry *find_or_make(struct outside *store, uint32_t group)
 {
     struct entry *entry = find(store, group);
@@ -331,14 +337,17 @@ enum cw_status cw_outside_permit(struct cw_store *base, uint32_t group, uint64_t
         return CW_NO_SPACE;
     *entry = (struct entry){.state = PERMITTED, .group = group, .epoch = epoch, .mark_count = count};
     memcpy(entry->marks, marks, count * sizeof *marks);
+    store->moves++;
     return CW_OK;
 }
 
 void cw_outside_withdraw(struct cw_store *base, uint32_t group)
 {
     struct entry *entry = base->ops == &ops ? find(of(base), group) : NULL;
-    if (entry && entry->state == PERMITTED)
-        entry->state = FREE;
+    if (!entry || entry->state != PERMITTED)
+        return;
+    entry->state = FREE;
+    of(base)->moves++;
 }
 
 uint64_t cw_outside_permitted(struct cw_store *base, uint32_t group)
@@ -510,14 +519,16 @@ static enum cw_status outside_load(struct cw_store *base, struct cw_store_view *
     view->version += store->moves;
     for (uint32_t i = 0; i < view->group_count; i++) {
         struct cw_store_group *group = &view->groups[i];
-        const struct entry *entry = find_held(store, group->id);
-        if (!entry)
+        const struct entry *entry = find(store, group->id);
+        if (!is_outside(entry))
+            continue;
+        group->request = (struct cw_store_request){.taker = ""};
+        if (entry->state == PERMITTED)
             continue;
         enum cw_outside_meeting meeting = cw_outside_meets(&group->authority, &entry->row);
         if (meeting == CW_OUTSIDE_IS_PASSED || (meeting == CW_OUTSIDE_IS_IN && entry->is_handing))
             continue;
         group->authority = entry->row;
-        group->request = (struct cw_store_request){.taker = ""};
     }
     return CW_OK;
 }
@@ -526,8 +537,7 @@ static enum cw_status outside_request(struct cw_store *base, uint32_t group,
                                       const struct cw_store_request *request)
 {
     struct outside *store = of(base);
-    const struct entry *entry = find(store, group);
-    if (entry && entry->state != TAKEN_OVER)
+    if (is_outside(find(store, group)))
         return CW_OK; /* nobody hears it */
     return store->inner->ops->request(store->inner, group, request);
 }
@@ -535,11 +545,9 @@ static enum cw_status outside_request(struct cw_store *base, uint32_t group,
 static enum cw_status outside_request_clear(struct cw_store *base, uint32_t group, const char *taker)
 {
     struct outside *store = of(base);
-    const struct entry *entry = find(store, group);
-    if (entry && entry->state == PERMITTED)
-        cw_outside_withdraw(base, group);
-    else if (!entry || entry->state == TAKEN_OVER)
+    if (!is_outside(find(store, group)))
         return store->inner->ops->request_clear(store->inner, group, taker);
+    cw_outside_withdraw(base, group);
     return CW_OK;
 }
 
@@ -547,9 +555,8 @@ static enum cw_status outside_request_drop(struct cw_store *base, uint32_t group
                                            const struct cw_store_request *seen)
 {
     struct outside *store = of(base);
-    const struct entry *entry = find(store, group);
-    if (entry && entry->state != TAKEN_OVER)
-        return CW_OK; /* nobody hears it */
+    if (is_outside(find(store, group)))
+        return CW_STALE; /* none stands: nothing is dropped, and nothing to be told */
     return store->inner->ops->request_drop(store->inner, group, seen);
 }
 

@@ -26,6 +26,7 @@
 static struct cw_authority row;
 static uint64_t counter, silent_ms, renewals, version;
 static const char *fault = "";
+static struct cw_store_request asked; /* stands there */
 static bool is_group_there;
 static enum cw_status swap_status;
 static bool is_answer_lost, is_full_after; /* of the next swap: it is done, and then that happens */
@@ -50,7 +51,7 @@ static enum cw_status in_load(struct cw_store *store, struct cw_store_view *view
 {
     view->version = version;
     view->group_count = is_group_there;
-    view->groups[0] = (struct cw_store_group){.id = GROUP, .authority = row};
+    view->groups[0] = (struct cw_store_group){.id = GROUP, .authority = row, .request = asked};
     return CW_OK;
 }
 static enum cw_status in_authority(struct cw_store *store, uint32_t group, struct cw_authority *authority,
@@ -85,6 +86,11 @@ static enum cw_status in_renew(struct cw_store *store, const char *site, struct 
         leases[i].is_lost = leases[i].group != GROUP || !cw_decide_renew(&row, site, leases[i].epoch);
     return silent_ms > 0 ? CW_IO : CW_OK;
 }
+static enum cw_status in_request_drop(struct cw_store *store, uint32_t group,
+                                      const struct cw_store_request *seen)
+{
+    return silent_ms > 0 ? CW_IO : CW_OK;
+}
 static const struct cw_store_ops inner_ops = {.close = in_close,
                                               .fault = in_fault,
                                               .silent_ms = in_silent_ms,
@@ -92,7 +98,8 @@ static const struct cw_store_ops inner_ops = {.close = in_close,
                                               .load = in_load,
                                               .authority = in_authority,
                                               .swap = in_swap,
-                                              .renew = in_renew};
+                                              .renew = in_renew,
+                                              .request_drop = in_request_drop};
 static struct cw_store inner = {.ops = &inner_ops};
 
 static char directory[64], file[96], told[480], why[512];
@@ -140,6 +147,7 @@ static int make(void **state)
     snprintf(copy, sizeof copy, "%s.copy", file);
     is_answer_lost = is_full_after = false;
     row = held("east", 3, 99);
+    asked = (struct cw_store_request){.taker = ""};
     counter = 4;
     silent_ms = 60000;
     version = 100;
@@ -151,6 +159,8 @@ static int make(void **state)
     options = (struct cw_outside_options){.file = file, .site = "west", .lease_ms = 5000, .tell = note};
     if (!view)
         view = calloc(1, sizeof *view);
+    if (view)
+        view->version = 0;
     return open_it() && view ? 0 : -1;
 }
 
@@ -267,6 +277,38 @@ static void test_others_are_not_renewed(void **state)
     assert_int_equal(cw_store_renew(store, "west", leases, 2), CW_OK);
     assert_false(leases[0].is_held || leases[0].is_lost);
     assert_true(leases[1].is_held && !leases[1].is_lost);
+}
+
+/* Loaded as a controller does: only when the version says that there is something new. */
+static const char *taker_seen(void)
+{
+    if (cw_store_version(store) != view->version)
+        assert_int_equal(cw_store_load(store, view), CW_OK);
+    return view->groups[0].request.taker;
+}
+
+/* Somebody was promoted as the quorum died: his request is in the store for as long as it is silent. */
+static void test_request_of_before(void **state)
+{
+    asked = (struct cw_store_request){.taker = "north", .epoch = 3, .heartbeat = 8};
+    assert_string_equal(taker_seen(), "north");
+    assert_int_equal(cw_store_request_drop(store, GROUP, &asked), CW_IO);
+    assert_int_equal(cw_outside_permit(store, GROUP, BROKEN, marks, 2), CW_OK);
+    assert_string_equal(taker_seen(), "");
+    assert_int_equal(cw_store_request_drop(store, GROUP, &asked), CW_STALE);
+    assert_int_equal(cw_store_request_clear(store, GROUP, "west"), CW_OK); /* it gives up */
+    assert_int_equal(cw_outside_permitted(store, GROUP), 0);
+    assert_string_equal(taker_seen(), "north");
+    (void)take();
+    assert_string_equal(taker_seen(), "");
+    assert_int_equal(cw_store_request_drop(store, GROUP, &asked), CW_STALE);
+    silent_ms = 0;
+    swap_status = CW_IO;
+    (void)cw_store_version(store);
+    row = now();
+    version++;
+    assert_string_equal(taker_seen(), ""); /* also as it is being handed over */
+    swap_status = CW_OK;
 }
 
 static void test_file_that_cannot_be_written(void **state)
@@ -559,6 +601,7 @@ int main(void)
         T(test_only_what_is_permitted),
         T(test_held),
         T(test_others_are_not_renewed),
+        T(test_request_of_before),
         T(test_file_that_cannot_be_written),
         T(test_store_takes_over),
         T(test_taken_over_twice),
