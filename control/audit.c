@@ -184,7 +184,11 @@ void cw_audit(struct cw_controller *controller, const struct cw_asking *asking, 
         json_object_set_new(line, "operation", json_integer((json_int_t)operation));
     fprintf(stderr, "audit: %s, %s: %s: %s%s%s\n", asking->asker.who, asking->asker.from, asking->command,
             what, *said ? ": " : "", said);
-    if (cw_book_audit_add(controller->book, controller->config.site, line) != CW_OK)
+    bool is_taken;
+    do {
+        is_taken = cw_book_audit_add(controller->book, controller->config.site, line) == CW_OK;
+    } while (!is_taken && cw_book_look(controller));
+    if (!is_taken)
         cw_event(controller, 2, "", "the audit did not take a line: %.100s, by %.100s: %s", asking->command,
                  asking->asker.who, what);
     json_decref(line);

@@ -2,7 +2,8 @@
 /*
  * What sites say of themselves: facts (each one's last status), events, and the audit, which only grows.
  * Nobody's authority follows from any of it, so it is kept apart from the store (store.h), and every site can
- * keep its own. Always a file on this machine; with the embedded store it is the store's file.
+ * keep its own. Always a file on this machine; with the embedded store it is the store's file. A site's own
+ * one outlives its file: book_own.h.
  *
  * One thread uses a book. CW_IO, CW_AGAIN: it did not take or give it, somebody else may have the lock.
  */
@@ -17,9 +18,28 @@
 
 struct cw_book;
 
+/* What its file has done to a book. */
+enum cw_book_trouble {
+    CW_BOOK_SOUND = 0,
+    CW_BOOK_UNWRITABLE, /* full, read-only, not to be opened, locked: what it holds may be good */
+    CW_BOOK_DAMAGED     /* what it holds is not what was written */
+};
+#define CW_BOOK_WORDS_SIZE   160u
+#define CW_BOOK_MEMORY       ":memory:" /* in place of a file */
+#define CW_BOOK_MEMORY_LINES 10000u     /* of audit, as many as events: older ones go */
+
 /* Opens, and makes it if it is not there. NULL with words in why. */
 struct cw_book *cw_book_open(const char *file, char *why, size_t why_size);
+/* The same, with what is wrong in *trouble, and waiting so long for a lock. */
+struct cw_book *cw_book_open_within(const char *file, uint32_t wait_ms, enum cw_book_trouble *trouble,
+                                    char *why, size_t why_size);
 void cw_book_close(struct cw_book *book);
+/* Closes it and leaves its files as they are, also what was not yet moved into the first one. */
+void cw_book_close_as_is(struct cw_book *book);
+/* The worst since it was opened; *words: the words, borrowed. What was asked may have been answered in part. */
+enum cw_book_trouble cw_book_trouble(const struct cw_book *book, const char **words);
+/* Takes a write, durably, and forgets it: is there room, and may it? */
+enum cw_status cw_book_try(struct cw_book *book) CW_MUST_CHECK;
 
 /* A site's word on itself. Not synced: it is told again every second. */
 enum cw_status cw_book_facts_put(struct cw_book *book, const char *site, const json_t *facts) CW_MUST_CHECK;

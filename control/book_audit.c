@@ -50,7 +50,7 @@ static enum cw_status step_over(struct cw_book *book, const char *stream, struct
                                        "SELECT number, hash FROM audit_lines WHERE stream=? AND number>?"
                                        " ORDER BY number DESC LIMIT 1",
                                        "ti", stream, (int64_t)head->audit);
-    int result = row ? sqlite3_step(row) : SQLITE_ERROR;
+    int result = cw_book_step(book, row);
     if (result == SQLITE_ROW) {
         head->audit = (uint64_t)sqlite3_column_int64(row, 0);
         cw_sql_text(row, 1, head->hash, sizeof head->hash);
@@ -67,7 +67,8 @@ static enum cw_status add_line(struct cw_book *book, const char *site, const cha
     CW_TRY(cw_book_head(book, stream, &head));
     CW_TRY(step_over(book, stream, &head));
     CW_TRY(cw_book_audit_append(book, stream, &head, text));
-    return cw_book_head_put(book, stream, &head);
+    CW_TRY(cw_book_head_put(book, stream, &head));
+    return book->is_in_memory ? cw_book_prune(book) : CW_OK;
 }
 
 enum cw_status cw_book_audit_add(struct cw_book *book, const char *site, const json_t *line)
@@ -92,18 +93,14 @@ static bool is_next(const char *before, const char *stream, uint64_t number, con
     return strcmp(expected, hash) == 0;
 }
 
-static const char *column(sqlite3_stmt *row, int index)
+/* is_cut: old lines go, and what came before this one is not known. */
+static json_t *show_line(sqlite3_stmt *row, bool is_cut)
 {
-    const char *text = (const char *)sqlite3_column_text(row, index);
-    return text ? text : "";
-}
-
-static json_t *show_line(sqlite3_stmt *row)
-{
-    const char *stream = column(row, 1), *text = column(row, 3), *hash = column(row, 4);
+    const char *stream = cw_book_text(row, 1), *text = cw_book_text(row, 3), *hash = cw_book_text(row, 4);
     uint64_t number = (uint64_t)sqlite3_column_int64(row, 2);
     bool has_before = sqlite3_column_type(row, 5) != SQLITE_NULL;
-    bool is_good = (number == 1 || has_before) && is_next(column(row, 5), stream, number, text, hash);
+    bool is_good = (is_cut && !has_before) ||
+                   ((number == 1 || has_before) && is_next(cw_book_text(row, 5), stream, number, text, hash));
     json_t *line = json_loads(text, 0, NULL), *shown = json_object();
     if (!json_is_object(line)) {
         json_decref(line);
@@ -129,8 +126,8 @@ json_t *cw_book_audit(struct cw_book *book, uint64_t after, uint32_t limit)
                        " audit_lines p ON p.stream=l.stream AND p.number=l.number-1 WHERE l.id>?"
                        " ORDER BY l.id LIMIT ?",
                        "ii", (int64_t)after, (int64_t)limit);
-    while (row && sqlite3_step(row) == SQLITE_ROW)
-        json_array_append_new(array, show_line(row));
+    while (cw_book_next(book, row))
+        json_array_append_new(array, show_line(row, book->is_in_memory));
     sqlite3_finalize(row);
     return array;
 }
@@ -154,7 +151,7 @@ static bool next_stream(struct cw_book *book)
                                        "SELECT MIN(name) FROM (SELECT name FROM streams UNION SELECT stream"
                                        " FROM audit_lines) WHERE name>?",
                                        "t", book->checked.stream);
-    if (row && sqlite3_step(row) == SQLITE_ROW)
+    if (cw_book_next(book, row))
         cw_sql_text(row, 0, next, sizeof next);
     sqlite3_finalize(row);
     memset(&book->checked, 0, sizeof book->checked);
@@ -171,14 +168,14 @@ static bool check_lines(struct cw_book *book, uint32_t lines, uint32_t *count, c
                        "SELECT number, text, hash FROM audit_lines WHERE stream=? AND number>?"
                        " ORDER BY number LIMIT ?",
                        "tii", book->checked.stream, (int64_t)book->checked.number, (int64_t)lines);
-    while (is_good && row && sqlite3_step(row) == SQLITE_ROW) {
+    while (is_good && cw_book_next(book, row)) {
         uint64_t number = (uint64_t)sqlite3_column_int64(row, 0);
-        const char *hash = column(row, 2);
+        const char *hash = cw_book_text(row, 2);
         ++*count;
         if (number != book->checked.number + 1)
             is_good = damaged(why, why_size, "of %s, line %" PRIu64 " is missing", book->checked.stream,
                               book->checked.number + 1);
-        else if (!is_next(book->checked.hash, book->checked.stream, number, column(row, 1), hash))
+        else if (!is_next(book->checked.hash, book->checked.stream, number, cw_book_text(row, 1), hash))
             is_good = damaged(why, why_size, "of %s, line %" PRIu64 " or the one before it was changed",
                               book->checked.stream, number);
         book->checked.number = number;
@@ -222,6 +219,8 @@ static bool check_some(struct cw_book *book, uint32_t lines, bool *is_round, cha
 bool cw_book_audit_check(struct cw_book *book, uint32_t lines, bool *is_round, char *why, size_t why_size)
 {
     *is_round = true;
+    if (book->is_in_memory)
+        return true; /* nobody else comes there */
     if (cw_sql_run(book->db, "BEGIN", "") != CW_OK)
         return true;
     bool is_good = check_some(book, lines, is_round, why, why_size);

@@ -31,11 +31,11 @@ json_t *cw_book_have(struct cw_book *book)
 {
     json_t *have = json_object();
     sqlite3_stmt *row = cw_sql_prepare(book->db, "SELECT name, events, audit, hash FROM streams", "");
-    while (row && sqlite3_step(row) == SQLITE_ROW)
-        json_object_set_new(have, (const char *)sqlite3_column_text(row, 0),
+    while (cw_book_next(book, row))
+        json_object_set_new(have, cw_book_text(row, 0),
                             json_pack("{s:I,s:I,s:s}", "events", (json_int_t)sqlite3_column_int64(row, 1),
                                       "audit", (json_int_t)sqlite3_column_int64(row, 2), "hash",
-                                      (const char *)sqlite3_column_text(row, 3)));
+                                      cw_book_text(row, 3)));
     sqlite3_finalize(row);
     return have;
 }
@@ -56,14 +56,14 @@ static void give_events(struct answer *answer, const char *stream, uint64_t afte
                        "SELECT number,time,level,site,group_name,text FROM events WHERE stream=? AND"
                        " number>? ORDER BY number LIMIT ?",
                        "tii", stream, (int64_t)after, (int64_t)ROWS_MAX + 1);
-    while (row && !answer->is_more && sqlite3_step(row) == SQLITE_ROW) {
+    while (!answer->is_more && cw_book_next(answer->book, row)) {
         answer->bytes += (size_t)sqlite3_column_bytes(row, 5) + 200;
         answer->is_more = answer->bytes > BYTES_MAX || json_array_size(answer->events) >= ROWS_MAX;
         json_t *event =
             json_pack("{s:s,s:I,s:f,s:i,s:s,s:s,s:s}", "stream", stream, "number",
                       (json_int_t)sqlite3_column_int64(row, 0), "time", sqlite3_column_double(row, 1),
-                      "level", sqlite3_column_int(row, 2), "site", sqlite3_column_text(row, 3), "group",
-                      sqlite3_column_text(row, 4), "text", sqlite3_column_text(row, 5));
+                      "level", sqlite3_column_int(row, 2), "site", cw_book_text(row, 3), "group",
+                      cw_book_text(row, 4), "text", cw_book_text(row, 5));
         if (event && !answer->is_more)
             json_array_append_new(answer->events, event);
         else
@@ -78,12 +78,12 @@ static void give_audit(struct answer *answer, const char *stream, uint64_t after
         answer->book->db,
         "SELECT number,text,hash FROM audit_lines WHERE stream=? AND number>? ORDER BY number LIMIT ?", "tii",
         stream, (int64_t)after, (int64_t)ROWS_MAX + 1);
-    while (row && !answer->is_more && sqlite3_step(row) == SQLITE_ROW) {
+    while (!answer->is_more && cw_book_next(answer->book, row)) {
         answer->bytes += (size_t)sqlite3_column_bytes(row, 1) + 200;
         answer->is_more = answer->bytes > BYTES_MAX || json_array_size(answer->audit) >= ROWS_MAX;
         json_t *line = json_pack("{s:s,s:I,s:s,s:s}", "stream", stream, "number",
-                                 (json_int_t)sqlite3_column_int64(row, 0), "text",
-                                 sqlite3_column_text(row, 1), "hash", sqlite3_column_text(row, 2));
+                                 (json_int_t)sqlite3_column_int64(row, 0), "text", cw_book_text(row, 1),
+                                 "hash", cw_book_text(row, 2));
         if (line && !answer->is_more)
             json_array_append_new(answer->audit, line);
         else
@@ -98,8 +98,7 @@ static bool is_same_line(struct answer *answer, const char *stream, uint64_t num
     sqlite3_stmt *row =
         cw_sql_prepare(answer->book->db, "SELECT hash FROM audit_lines WHERE stream=? AND number=?", "ti",
                        stream, (int64_t)number);
-    bool is_same = !row || sqlite3_step(row) != SQLITE_ROW ||
-                   strcmp((const char *)sqlite3_column_text(row, 0), hash) == 0;
+    bool is_same = !cw_book_next(answer->book, row) || strcmp(cw_book_text(row, 0), hash) == 0;
     sqlite3_finalize(row);
     return is_same;
 }
@@ -124,8 +123,8 @@ json_t *cw_book_since(struct cw_book *book, const json_t *have)
     struct answer answer = {
         .book = book, .events = json_array(), .audit = json_array(), .differs = json_array()};
     sqlite3_stmt *row = cw_sql_prepare(book->db, "SELECT name FROM streams ORDER BY name", "");
-    while (row && !answer.is_more && sqlite3_step(row) == SQLITE_ROW)
-        give_stream(&answer, (const char *)sqlite3_column_text(row, 0), have);
+    while (!answer.is_more && cw_book_next(book, row))
+        give_stream(&answer, cw_book_text(row, 0), have);
     sqlite3_finalize(row);
     return json_pack("{s:o,s:o,s:o,s:b}", "events", answer.events, "audit", answer.audit, "differs",
                      answer.differs, "more", answer.is_more);
@@ -171,7 +170,7 @@ static bool is_stream_welcome(struct cw_book *book, const char *stream)
     bool is_known = false;
     int count = 0;
     sqlite3_stmt *row = cw_sql_prepare(book->db, "SELECT COUNT(*), SUM(name=?) FROM streams", "t", stream);
-    if (row && sqlite3_step(row) == SQLITE_ROW) {
+    if (cw_book_next(book, row)) {
         count = sqlite3_column_int(row, 0);
         is_known = sqlite3_column_int(row, 1) > 0;
     }

@@ -8,8 +8,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
+
+#include "base/numbers.h"
 
 #define PATIENCE_MS       200 /* for a lock that somebody else has */
 #define PATIENCE_AUDIT_MS 1000
@@ -30,6 +33,73 @@ static const char schema[] =
 /* Events were once without a number. */
 static const char from_before_streams[] = "ALTER TABLE events ADD COLUMN stream TEXT NOT NULL DEFAULT '';"
                                           "ALTER TABLE events ADD COLUMN number INTEGER NOT NULL DEFAULT 0;";
+
+/* ---------------------------------------------------------------- what its file does to it */
+
+static enum cw_book_trouble trouble_of(int result)
+{
+    switch (result) {
+    case SQLITE_IOERR_READ:
+    case SQLITE_IOERR_SHORT_READ:
+    case SQLITE_IOERR_CORRUPTFS:
+        return CW_BOOK_DAMAGED;
+    default:
+        break;
+    }
+    switch (result & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_ERROR: /* a table or a column that we made is not there */
+    case SQLITE_SCHEMA:
+    case SQLITE_MISMATCH:
+        return CW_BOOK_DAMAGED;
+    case SQLITE_FULL:
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+    case SQLITE_IOERR:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return CW_BOOK_UNWRITABLE;
+    default:
+        return CW_BOOK_SOUND; /* busy, for one: it passes */
+    }
+}
+
+static void note_trouble(struct cw_book *book)
+{
+    enum cw_book_trouble trouble = trouble_of(sqlite3_extended_errcode(book->db));
+    if (trouble <= book->trouble)
+        return;
+    book->trouble = trouble;
+    snprintf(book->trouble_words, sizeof book->trouble_words, "%s", sqlite3_errmsg(book->db));
+}
+
+enum cw_book_trouble cw_book_trouble(const struct cw_book *book, const char **words)
+{
+    *words = book->trouble_words;
+    return book->trouble;
+}
+
+int cw_book_step(struct cw_book *book, sqlite3_stmt *row)
+{
+    int result = row ? sqlite3_step(row) : SQLITE_ERROR;
+    if (result != SQLITE_ROW && result != SQLITE_DONE)
+        note_trouble(book);
+    return result;
+}
+
+bool cw_book_next(struct cw_book *book, sqlite3_stmt *row)
+{
+    return cw_book_step(book, row) == SQLITE_ROW;
+}
+
+const char *cw_book_text(sqlite3_stmt *row, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(row, column);
+    return text ? text : "";
+}
+
+/* ---------------------------------------------------------------- opening */
 
 static bool has_streams(sqlite3 *db)
 {
@@ -68,22 +138,42 @@ static bool make_schema(struct cw_book *book)
     return ok && cw_book_learn_id(book) && sqlite3_exec(book->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
 }
 
-struct cw_book *cw_book_open(const char *file, char *why, size_t why_size)
+struct cw_book *cw_book_open_within(const char *file, uint32_t wait_ms, enum cw_book_trouble *trouble,
+                                    char *why, size_t why_size)
 {
     struct cw_book *book = calloc(1, sizeof *book);
+    int result;
     if (!book) {
         snprintf(why, why_size, "no memory");
         return NULL;
     }
-    book->db = cw_sql_open("the book", file, false, why, why_size);
+    book->is_in_memory = strcmp(file, CW_BOOK_MEMORY) == 0;
+    book->db = cw_sql_open("the book", file, false, wait_ms, &result, why, why_size);
     if (book->db && make_schema(book)) {
         cw_sql_be_patient(book->db, &book->patience, PATIENCE_MS);
+        *trouble = CW_BOOK_SOUND;
         return book;
     }
-    if (book->db)
+    if (book->db) {
+        result = sqlite3_extended_errcode(book->db);
         snprintf(why, why_size, "the book %s: %s", file, sqlite3_errmsg(book->db));
-    cw_book_close(book);
+    }
+    *trouble = CW_MAX(trouble_of(result), CW_BOOK_UNWRITABLE);
+    cw_book_close_as_is(book);
     return NULL;
+}
+
+struct cw_book *cw_book_open(const char *file, char *why, size_t why_size)
+{
+    enum cw_book_trouble trouble;
+    return cw_book_open_within(file, CW_SQL_OPEN_MS, &trouble, why, why_size);
+}
+
+void cw_book_close_as_is(struct cw_book *book)
+{
+    if (book && book->db)
+        (void)sqlite3_db_config(book->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    cw_book_close(book);
 }
 
 void cw_book_close(struct cw_book *book)
@@ -112,18 +202,20 @@ enum cw_status cw_book_facts_put(struct cw_book *book, const char *site, const j
                    " json=excluded.json",
                    "tt", site, text);
     free(text);
+    if (status == CW_IO)
+        note_trouble(book);
     return status;
 }
 
 enum cw_status cw_book_facts(struct cw_book *book, const char *site, json_t **facts, uint64_t *counter)
 {
     sqlite3_stmt *row = cw_sql_prepare(book->db, "SELECT counter, json FROM facts WHERE site=?", "t", site);
-    int result = row ? sqlite3_step(row) : SQLITE_ERROR;
+    int result = cw_book_step(book, row);
     *facts = NULL;
     *counter = 0;
     if (result == SQLITE_ROW) {
         *counter = (uint64_t)sqlite3_column_int64(row, 0);
-        *facts = json_loads((const char *)sqlite3_column_text(row, 1), 0, NULL);
+        *facts = json_loads(cw_book_text(row, 1), 0, NULL);
     }
     sqlite3_finalize(row);
     return result == SQLITE_ROW ? CW_OK : result == SQLITE_DONE ? CW_NOT_FOUND : CW_IO;
@@ -134,9 +226,9 @@ enum cw_status cw_book_facts_counters(struct cw_book *book,
                                       void *context)
 {
     sqlite3_stmt *row = cw_sql_prepare(book->db, "SELECT site, counter FROM facts", "");
-    int result = SQLITE_ERROR;
-    while (row && (result = sqlite3_step(row)) == SQLITE_ROW)
-        take(context, (const char *)sqlite3_column_text(row, 0), (uint64_t)sqlite3_column_int64(row, 1));
+    int result;
+    while ((result = cw_book_step(book, row)) == SQLITE_ROW)
+        take(context, cw_book_text(row, 0), (uint64_t)sqlite3_column_int64(row, 1));
     sqlite3_finalize(row);
     return result == SQLITE_DONE ? CW_OK : CW_IO;
 }
@@ -147,18 +239,33 @@ enum cw_status cw_book_begin(struct cw_book *book, bool is_durable)
         book->patience.limit_ms = PATIENCE_AUDIT_MS;
         CW_TRY(cw_sql_run(book->db, "PRAGMA synchronous=FULL", ""));
     }
-    return cw_sql_run(book->db, "BEGIN IMMEDIATE", "");
+    enum cw_status status = cw_sql_run(book->db, "BEGIN IMMEDIATE", "");
+    if (status == CW_IO)
+        note_trouble(book);
+    return status;
 }
 
 enum cw_status cw_book_end(struct cw_book *book, enum cw_status status)
 {
     if (status == CW_OK)
         status = cw_sql_run(book->db, "COMMIT", "");
+    if (status == CW_IO)
+        note_trouble(book);
     if (status != CW_OK && !sqlite3_get_autocommit(book->db))
         (void)cw_sql_run(book->db, "ROLLBACK", "");
     (void)cw_sql_run(book->db, "PRAGMA synchronous=NORMAL", "");
     book->patience.limit_ms = PATIENCE_MS;
     return status;
+}
+
+enum cw_status cw_book_try(struct cw_book *book)
+{
+    char stamp[32];
+    snprintf(stamp, sizeof stamp, "%.3f", wall_clock());
+    enum cw_status status = cw_book_begin(book, true);
+    if (status == CW_OK)
+        status = cw_sql_run(book->db, "INSERT OR REPLACE INTO book VALUES('tried',?)", "t", stamp);
+    return cw_book_end(book, status);
 }
 
 void cw_book_stream_of(const struct cw_book *book, const char *site, char stream[CW_BOOK_STREAM_SIZE])
@@ -170,7 +277,7 @@ enum cw_status cw_book_head(struct cw_book *book, const char *stream, struct cw_
 {
     sqlite3_stmt *row =
         cw_sql_prepare(book->db, "SELECT events, audit, hash FROM streams WHERE name=?", "t", stream);
-    int result = row ? sqlite3_step(row) : SQLITE_ERROR;
+    int result = cw_book_step(book, row);
     *head = (struct cw_book_head){0};
     if (result == SQLITE_ROW) {
         head->events = (uint64_t)sqlite3_column_int64(row, 0);
@@ -193,6 +300,10 @@ enum cw_status cw_book_head_put(struct cw_book *book, const char *stream, const 
 
 enum cw_status cw_book_prune(struct cw_book *book)
 {
+    if (book->is_in_memory)
+        CW_TRY(cw_sql_run(book->db,
+                          "DELETE FROM audit_lines WHERE id <= (SELECT MAX(id) FROM audit_lines) - ?", "i",
+                          (int64_t)CW_BOOK_MEMORY_LINES));
     return cw_sql_run(book->db, "DELETE FROM events WHERE id <= (SELECT MAX(id) FROM events) - ?", "i",
                       (int64_t)EVENTS_KEPT);
 }
@@ -236,13 +347,13 @@ json_t *cw_book_events(struct cw_book *book, uint64_t after, uint32_t limit)
     sqlite3_stmt *row = cw_sql_prepare(
         book->db, "SELECT id,time,level,site,group_name,text FROM events WHERE id>? ORDER BY id LIMIT ?",
         "ii", (int64_t)after, (int64_t)limit);
-    while (row && sqlite3_step(row) == SQLITE_ROW) {
+    while (cw_book_next(book, row)) {
         unsigned level = (unsigned)sqlite3_column_int(row, 2);
-        json_array_append_new(
-            array, json_pack("{s:I,s:f,s:s,s:s,s:s,s:s}", "id", (json_int_t)sqlite3_column_int64(row, 0),
-                             "time", sqlite3_column_double(row, 1), "level", levels[level < 3 ? level : 2],
-                             "site", sqlite3_column_text(row, 3), "group", sqlite3_column_text(row, 4),
-                             "text", sqlite3_column_text(row, 5)));
+        json_array_append_new(array, json_pack("{s:I,s:f,s:s,s:s,s:s,s:s}", "id",
+                                               (json_int_t)sqlite3_column_int64(row, 0), "time",
+                                               sqlite3_column_double(row, 1), "level",
+                                               levels[level < 3 ? level : 2], "site", cw_book_text(row, 3),
+                                               "group", cw_book_text(row, 4), "text", cw_book_text(row, 5)));
     }
     sqlite3_finalize(row);
     return array;

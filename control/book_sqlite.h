@@ -8,6 +8,9 @@
 struct cw_book {
     sqlite3 *db; /* synchronous=NORMAL, but for the audit */
     struct cw_sql_patience patience;
+    enum cw_book_trouble trouble; /* the worst that its file has done to it */
+    char trouble_words[CW_BOOK_WORDS_SIZE];
+    bool is_in_memory;        /* and keeps no more of the audit than CW_BOOK_MEMORY_LINES */
     char id[CW_BOOK_ID_SIZE]; /* random, made with the file: what it numbers is nobody else's */
     struct {                  /* how far the audit has been looked through, line by line, for ever anew */
         char stream[CW_BOOK_STREAM_SIZE];
@@ -16,6 +19,13 @@ struct cw_book {
     } checked;
 };
 
+/* One step of a statement; NULL: it could not be prepared. Its failure is noted as the book's trouble. */
+int cw_book_step(struct cw_book *book, sqlite3_stmt *row);
+/* The same: is there one more row? */
+bool cw_book_next(struct cw_book *book, sqlite3_stmt *row);
+/* A text column; "" for NULL, which a damaged file may have anywhere. Good until the next step. */
+const char *cw_book_text(sqlite3_stmt *row, int column);
+
 /* One transaction; end keeps the worse of the two results, and undoes what failed. is_durable: it survives
  * the loss of power when end has returned. */
 enum cw_status cw_book_begin(struct cw_book *book, bool is_durable) CW_MUST_CHECK;
@@ -23,7 +33,7 @@ enum cw_status cw_book_end(struct cw_book *book, enum cw_status status) CW_MUST_
 
 /* The book's own name, made where it has none. */
 bool cw_book_learn_id(struct cw_book *book);
-/* Events beyond those that are kept go. */
+/* Events beyond those that are kept go; in memory, lines of audit too. */
 enum cw_status cw_book_prune(struct cw_book *book) CW_MUST_CHECK;
 void cw_book_stream_of(const struct cw_book *book, const char *site, char stream[CW_BOOK_STREAM_SIZE]);
 /* The last numbers of a stream, and the hash of its last line of audit; zeros and "" where it is not known.

@@ -100,18 +100,29 @@ static json_t *at_site(const struct cw_cli *cli, const char *path, const char *s
     return wrapped;
 }
 
+static void say_note(const json_t *result)
+{
+    const char *note = cw_json_text(result, "note", "");
+    if (*note)
+        fprintf(stderr, "note: %s\n", note);
+}
+
 /* Asks for as long as it takes to reach the site that can do it: at most one step. */
 static json_t *ask_there(const struct cw_cli *cli, char *path, size_t size, const char *method,
                          json_t *params, struct cw_rpc_failure *failure)
 {
-    if (cli->connect)
-        return cw_ask_remote(cli, method, params, ASK_MS, failure);
+    if (cli->connect) {
+        json_t *answer = cw_ask_remote(cli, method, params, ASK_MS, failure);
+        say_note(answer);
+        return answer;
+    }
     json_t *result = cw_ask_socket(path, method, json_incref(params), ASK_MS, failure);
     if (!result && failure->elsewhere[0]) {
         snprintf(path, size, "%s", failure->elsewhere);
         result = cw_ask_socket(path, method, json_incref(params), ASK_MS, failure);
     }
     json_decref(params);
+    say_note(result);
     return result;
 }
 

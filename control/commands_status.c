@@ -215,6 +215,17 @@ static void print_unknown(FILE *to, const json_t *status)
                 cw_json_text(status, "store", "store.db"));
 }
 
+/* What keeps the site's own book out of its file; no role hangs on it. */
+static void print_book(FILE *to, const json_t *status)
+{
+    const char *trouble = cw_json_text(status, "book_trouble", ""), *site = cw_json_text(status, "site", "");
+    if (*trouble)
+        fprintf(to,
+                "The book of %s (events, audit) is in memory: %s. Make room, or let it be written; what is "
+                "told until then goes there when it is, and to the sites that it has links to at once\n",
+                site, trouble);
+}
+
 static void print_status(const json_t *status)
 {
     size_t index;
@@ -226,6 +237,12 @@ static void print_status(const json_t *status)
     if (*cw_json_text(status, "audit_damage", ""))
         printf("\nThe audit at %s is not whole: %s (causeway events --audit)\n",
                cw_json_text(status, "site", ""), cw_json_text(status, "audit_damage", ""));
+    if (*cw_json_text(status, "book_trouble", "") || *cw_json_text(status, "book_moved", ""))
+        printf("\n");
+    print_book(stdout, status);
+    if (*cw_json_text(status, "book_moved", ""))
+        printf("A damaged book of %s is kept as %s\n", cw_json_text(status, "site", ""),
+               cw_json_text(status, "book_moved", ""));
     if (json_array_size(json_object_get(status, "unknown")) > 0)
         printf("\n");
     print_unknown(stdout, status);
@@ -251,6 +268,11 @@ static int check_health(const struct cw_cli *cli, const json_t *status)
         code = CW_EXIT_FAILED;
         if (!cli->is_json)
             (void)print_store(stderr, status);
+    }
+    if (*cw_json_text(status, "book_trouble", "")) {
+        code = CW_EXIT_FAILED;
+        if (!cli->is_json)
+            print_book(stderr, status);
     }
     if (json_array_size(json_object_get(status, "unknown")) > 0) {
         code = CW_EXIT_FAILED;

@@ -16,7 +16,7 @@
 
 #include "base/numbers.h"
 #include "control/audit.h"
-#include "control/book.h"
+#include "control/book_own.h"
 #include "control/failover.h"
 #include "control/health.h"
 #include "control/links.h"
@@ -199,7 +199,8 @@ struct cw_controller {
     struct cw_node_config config;
     struct cw_store *store;
     const char *store_name; /* for words: its file, or its prefix in etcd */
-    struct cw_book *book;
+    struct cw_book *book;   /* own_book's, or in the embedded store's file */
+    struct cw_own_book own_book;
     struct cw_store_view *view;
     struct cw_engine_link engine;
     struct cw_work works[CW_NODE_GROUPS_MAX]; /* of groups that are here */
@@ -362,6 +363,10 @@ const char *cw_deletion_site(const struct cw_controller *controller, uint32_t gr
 /* facts.c */
 void cw_facts_tell(struct cw_controller *controller);
 void cw_facts_look(struct cw_controller *controller);
+/* What has become of the book's file? true: the book is another one now, and that is told. */
+bool cw_book_look(struct cw_controller *controller);
+/* Why what is told here is in memory only; "": it is in a file. */
+const char *cw_book_wrong(const struct cw_controller *controller);
 /* By the configuration: it has a controller and no engine. */
 bool cw_site_is_witness(const struct cw_controller *controller, const char *site);
 bool cw_site_is_alive(const struct cw_controller *controller, const char *site);

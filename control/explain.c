@@ -158,6 +158,11 @@ static void say_store(const struct cw_explain_facts *facts, struct cw_explanatio
             facts->store_trouble);
     if (facts->votes[0])
         say(to, CW_EXPLAIN_NOW, "", "Votes: %s.", facts->votes);
+    if (facts->book_wrong[0])
+        say(to, CW_EXPLAIN_NOW, "",
+            "Events and audit of %s are in memory: %s. Roles can change all the same; a command's line of "
+            "audit is at the sites that it has links to.",
+            facts->site, facts->book_wrong);
 }
 
 static void say_set(const struct cw_explain_facts *facts, struct cw_explanation *to)

@@ -67,10 +67,10 @@ void cw_facts_tell(struct cw_controller *controller)
     json_object_set_new(facts, "losses", cw_failovers_facts(controller));
     /* Where the book is not the store's own file, its taking the facts says nothing of the store; and that an
      * etcd is silent, its store says itself. */
-    bool is_etcd = controller->config.etcd.count > 0;
+    bool is_etcd = controller->config.etcd.count > 0, is_shared = !controller->own_book.file[0];
     bool is_taken = cw_book_facts_put(controller->book, controller->config.site, facts) == CW_OK;
-    bool is_answering = !controller->mesh.is_on || cw_store_version(controller->store) != 0;
-    if (is_etcd || (is_taken && is_answering)) {
+    bool is_answering = is_shared ? is_taken : cw_store_version(controller->store) != 0;
+    if (is_etcd || is_answering) {
         controller->store_failed_ns = 0;
     } else {
         if (controller->store_failed_ns == 0) {
@@ -181,6 +181,40 @@ static void note_moved(void *context, const char *site, uint64_t counter)
     if (found)
         moved->is_moved[found - moved->controller->view->sites] =
             cw_site_seen(moved->controller, site)->counter != counter;
+}
+
+/* In another book the counters are other ones, and nobody has moved by that. What was last heard of a site
+ * that is silent goes there, too. */
+static void recount_seen(struct cw_controller *controller)
+{
+    for (uint32_t i = 0; i < CW_STORE_SITES_MAX; i++) {
+        struct cw_site_seen *seen = &controller->seen[i];
+        json_t *facts = NULL;
+        if (!seen->facts)
+            continue;
+        if (cw_book_facts_put(controller->book, seen->name, seen->facts) != CW_OK ||
+            cw_book_facts(controller->book, seen->name, &facts, &seen->counter) != CW_OK)
+            seen->counter = 0;
+        json_decref(facts);
+    }
+}
+
+bool cw_book_look(struct cw_controller *controller)
+{
+    struct cw_own_book *own = &controller->own_book;
+    if (!cw_own_book_look(own, controller->config.site, controller->now_ns))
+        return false;
+    controller->book = own->book;
+    controller->audit_damage[0] = 0;
+    recount_seen(controller);
+    cw_event(controller, own->level, "", "%s", own->news);
+    return true;
+}
+
+const char *cw_book_wrong(const struct cw_controller *controller)
+{
+    const struct cw_own_book *own = &controller->own_book;
+    return own->file[0] && cw_own_book_is_in_memory(own) ? own->why : "";
 }
 
 void cw_facts_look(struct cw_controller *controller)
@@ -300,15 +334,19 @@ const json_t *cw_facts_group(const struct cw_controller *controller, const char 
 
 void cw_event(struct cw_controller *controller, int level, const char *group, const char *format, ...)
 {
-    char text[640];
+    char text[1000];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     fprintf(stderr, "%s%s%s\n", group, *group ? ": " : "", text);
     controller->events_told[CW_MIN((uint32_t)level, CW_EVENT_LEVELS - 1)]++;
-    if (cw_book_event_add(controller->book, level, controller->config.site, group, text) != CW_OK)
-        fprintf(stderr, "the store did not take that event\n");
+    bool is_taken;
+    do {
+        is_taken = cw_book_event_add(controller->book, level, controller->config.site, group, text) == CW_OK;
+    } while (!is_taken && cw_book_look(controller));
+    if (!is_taken)
+        fprintf(stderr, "the book did not take that event\n");
 }
 
 const json_t *cw_facts_peer(const json_t *group, const char *site)

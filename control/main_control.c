@@ -256,6 +256,7 @@ static void tick(struct cw_controller *controller)
     controller->wake_ns = UINT64_MAX;
     if (version != controller->view->version && version != 0)
         (void)cw_view_refresh(controller);
+    (void)cw_book_look(controller);
     cw_facts_tell(controller);
     cw_facts_look(controller);
     cw_engine_poll(controller);
@@ -407,13 +408,29 @@ static int open_signals(void)
 
 /* Without links all controllers of this machine write one book, in the store's file. With them, or with etcd,
  * each has its own. */
-static struct cw_book *open_book(const struct cw_controller *controller, char *why, size_t why_size)
+static struct cw_book *open_book(struct cw_controller *controller, char *why, size_t why_size)
 {
-    char file[CW_CONFIG_PATH_SIZE + 16];
-    if (controller->config.control_address.port == 0 && controller->config.etcd.count == 0)
-        return cw_book_open(controller->config.store_file, why, why_size);
+    char file[CW_BOOK_FILE_SIZE], wrong[CW_BOOK_FILE_SIZE + CW_BOOK_WORDS_SIZE];
+    if (controller->config.control_address.port == 0 && controller->config.etcd.count == 0) {
+        struct cw_book *book = cw_book_open(controller->config.store_file, wrong, sizeof wrong);
+        if (!book)
+            snprintf(why, why_size,
+                     "%s. This file is the store, too: the authority is in it, so it is not moved away, and "
+                     "nothing is begun in its place. Put back the last good copy while no engine runs",
+                     wrong);
+        return book;
+    }
     snprintf(file, sizeof file, "%s/book.sqlite", controller->config.directory);
-    return cw_book_open(file, why, why_size);
+    if (!cw_own_book_open(&controller->own_book, file, controller->now_ns))
+        snprintf(why, why_size, "no memory");
+    return controller->own_book.book;
+}
+
+static void tell_book(struct cw_controller *controller)
+{
+    const struct cw_own_book *own = &controller->own_book;
+    if (own->news[0])
+        cw_event(controller, own->level, "", "%s", own->news);
 }
 
 static void tell_outside(void *context, int level, uint32_t group, const char *words)
@@ -459,6 +476,8 @@ static bool open_store(struct cw_controller *controller, char *why, size_t why_s
         controller->store = open_outside(controller, controller->store, why, why_size);
     controller->store_name = etcd->count > 0 ? etcd->prefix : controller->config.store_file;
     controller->book = controller->store ? open_book(controller, why, why_size) : NULL;
+    if (controller->book)
+        tell_book(controller);
     return controller->book != NULL;
 }
 
@@ -536,7 +555,10 @@ static void stop(struct cw_controller *controller)
     json_decref(controller->failovers);
     json_decref(controller->salvage);
     json_decref(controller->own_losses);
-    cw_book_close(controller->book);
+    if (controller->own_book.file[0])
+        cw_own_book_close(&controller->own_book);
+    else
+        cw_book_close(controller->book);
     cw_store_close(controller->store);
     free(controller->view);
 }

@@ -90,15 +90,20 @@ static void compose_store(const struct composing *of)
     cw_sample(gauge(of, "causeway_store_answers", "Does the store answer this controller?"),
               cw_json_bool(of->status, "store_answers", false), "kind",
               controller->config.etcd.count ? "etcd" : "embedded", NULL);
-    cw_sample(
-        gauge(of, "causeway_store_silent_seconds",
-              "For how long the store has not answered, or taken no changes; 0: it does."),
-        number_of(of->status, "store_silent_seconds"), NULL);
+    cw_sample(gauge(of, "causeway_store_silent_seconds",
+                    "For how long the store has not answered, or taken no changes; 0: it does."),
+              number_of(of->status, "store_silent_seconds"), NULL);
     cw_sample(gauge(of, "causeway_store_fault",
                     "1: the store went back or is another one; nothing is decided until a new start."),
               cw_store_fault(controller->store)[0] != 0, NULL);
     cw_sample(gauge(of, "causeway_audit_log_whole", "0: the audit log at this site was changed or cut."),
               controller->audit_damage[0] == 0, NULL);
+    cw_sample(gauge(of, "causeway_book_in_memory",
+                    "1: this site's book (events, audit) is not written to its file."),
+              cw_book_wrong(controller)[0] != 0, NULL);
+    cw_sample_count(counter(of, "causeway_book_damaged_total",
+                            "Books of this site that were damaged, and moved aside, since this start."),
+                    controller->own_book.moved_count, NULL);
     for (uint32_t i = 0; i < CW_EVENT_LEVELS; i++)
         cw_sample_count(counter(of, "causeway_events_total", "Events that this controller told of."),
                         controller->events_told[i], "level", levels[i], NULL);

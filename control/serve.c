@@ -392,6 +392,17 @@ static json_t *serve_at(struct cw_controller *controller, struct cw_client *clie
     return reply;
 }
 
+/* What he who asks is told beside what came of it. */
+static void add_note(const struct cw_controller *controller, json_t *result)
+{
+    char note[CW_BOOK_WORDS_SIZE + CW_BOOK_FILE_SIZE + 100];
+    if (!cw_book_wrong(controller)[0] || !json_is_object(result))
+        return;
+    snprintf(note, sizeof note, "the line of the audit is in memory at %s, and could not be written: %s",
+             controller->config.site, cw_book_wrong(controller));
+    json_object_set_new(result, "note", json_string(note));
+}
+
 json_t *cw_serve_for(struct cw_controller *controller, struct cw_client *client, const struct cw_asker *asker,
                      const struct cw_rpc_message *message)
 {
@@ -414,7 +425,9 @@ json_t *cw_serve_for(struct cw_controller *controller, struct cw_client *client,
     controller->asking_client = client;
     reply = run(controller, client, method, message);
     controller->asking = NULL;
-    if (is_change(method, message, true))
+    if (is_change(method, message, true)) {
         audit_reply(controller, &asking, reply);
+        add_note(controller, json_object_get(reply, "result"));
+    }
     return reply;
 }

@@ -156,6 +156,7 @@ static void learn_authority(struct gathering *of)
     of->facts.store = of->controller->store_name;
     of->facts.store_fault = cw_store_fault(of->controller->store);
     of->facts.store_trouble = cw_store_wrong(of->controller);
+    of->facts.book_wrong = cw_book_wrong(of->controller);
     of->facts.is_store_full = cw_store_full_seconds(of->controller) > 0;
     of->facts.is_embedded = of->survey->facts.is_embedded;
     of->facts.store_silent_seconds = cw_store_silent_seconds(of->controller);

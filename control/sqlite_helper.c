@@ -11,7 +11,6 @@
 
 #include "base/assert.h"
 
-#define BUSY_TIMEOUT_MS  2000 /* while opening */
 #define PATIENCE_LOST_MS 20
 #define LOST_MS          1000
 #define FORGET_MS        5000 /* without an attempt: nothing is known of the lock any more */
@@ -92,32 +91,29 @@ static bool is_network_file_system(const char *file)
     return false;
 }
 
-static sqlite3 *open_one(const char *what, const char *file, const char *synchronous, char *why,
-                         size_t why_size)
+static sqlite3 *open_one(const char *file, const char *synchronous, uint32_t wait_ms, int *result)
 {
     sqlite3 *db = NULL;
     char pragmas[128];
-    int result =
+    *result =
         sqlite3_open_v2(file, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-    sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
+    sqlite3_busy_timeout(db, (int)wait_ms);
     snprintf(pragmas, sizeof pragmas, "PRAGMA journal_mode=WAL; PRAGMA synchronous=%s;", synchronous);
-    if (result == SQLITE_OK)
-        result = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
+    if (*result == SQLITE_OK)
+        *result = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
     /* Two controllers that make a store WAL at once: SQLite tells one of them busy without asking the
      * time-out. */
-    for (int waited_ms = 0; result == SQLITE_BUSY && waited_ms < BUSY_TIMEOUT_MS; waited_ms += 10) {
+    for (uint32_t waited_ms = 0; *result == SQLITE_BUSY && waited_ms < wait_ms; waited_ms += 10) {
         (void)nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
-        result = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
+        *result = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
     }
-    if (result == SQLITE_OK)
-        return db;
-    snprintf(why, why_size, "%s %s: %s", what, file, sqlite3_errmsg(db));
-    sqlite3_close(db);
-    return NULL;
+    return db;
 }
 
-sqlite3 *cw_sql_open(const char *what, const char *file, bool is_durable, char *why, size_t why_size)
+sqlite3 *cw_sql_open(const char *what, const char *file, bool is_durable, uint32_t wait_ms, int *result,
+                     char *why, size_t why_size)
 {
+    *result = SQLITE_CANTOPEN;
     if (is_network_file_system(file)) {
         snprintf(why, why_size,
                  "%s %s is on a network file system: the embedded store works within one machine", what,
@@ -125,9 +121,14 @@ sqlite3 *cw_sql_open(const char *what, const char *file, bool is_durable, char *
         return NULL;
     }
     mode_t before = umask(0177);
-    sqlite3 *db = open_one(what, file, is_durable ? "FULL" : "NORMAL", why, why_size);
+    sqlite3 *db = open_one(file, is_durable ? "FULL" : "NORMAL", wait_ms, result);
     umask(before);
-    return db;
+    if (*result == SQLITE_OK)
+        return db;
+    *result = sqlite3_extended_errcode(db);
+    snprintf(why, why_size, "%s %s: %s", what, file, sqlite3_errmsg(db));
+    sqlite3_close(db);
+    return NULL;
 }
 
 /* ---------------------------------------------------------------- somebody else has the lock */

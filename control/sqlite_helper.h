@@ -22,10 +22,12 @@ enum cw_status cw_sql_run(sqlite3 *db, const char *sql, const char *format, ...)
 void cw_sql_text(sqlite3_stmt *statement, int column, char *to, size_t size);
 
 /* Opens a file in WAL mode and makes it (0600) where it is not there. is_durable: what was committed survives
- * the loss of power; else the last of it may be gone. Waits up to 2 s for somebody else's lock, until the
- * connection is given its own patience. NULL with words in why, that begin with `what`; so on a network file
- * system, where WAL is no sharing. The caller closes. */
-sqlite3 *cw_sql_open(const char *what, const char *file, bool is_durable, char *why, size_t why_size);
+ * the loss of power; else the last of it may be gone. Waits up to wait_ms for somebody else's lock, until the
+ * connection is given its own patience. NULL with words in why, that begin with `what`, and SQLite's code in
+ * *result; so on a network file system, where WAL is no sharing. The caller closes. */
+#define CW_SQL_OPEN_MS 2000u
+sqlite3 *cw_sql_open(const char *what, const char *file, bool is_durable, uint32_t wait_ms, int *result,
+                     char *why, size_t why_size);
 
 /* How long a connection waits for a lock that somebody else has. The controller does nothing else meanwhile,
  * and must answer: when the file has taken nothing for a second, it is not waited for. */

@@ -398,10 +398,14 @@ json_t *cw_status_public(struct cw_controller *controller)
     double full_seconds = cw_store_full_seconds(controller);
     double silent_seconds = CW_MAX(cw_store_silent_seconds(controller), full_seconds);
     const char *fault = cw_store_fault(controller->store);
-    return json_pack("{s:s,s:s,s:s,s:s,s:b,s:b,s:f,s:s,s:o,s:o,s:o,s:o,s:s}", "site", controller->config.site,
-                     "version", CW_VERSION, "store", controller->store_name, "store_refused",
-                     fault[0] ? fault : controller->store_behind, "store_answers", silent_seconds == 0,
-                     "store_full", full_seconds > 0, "store_silent_seconds", silent_seconds, "store_trouble",
-                     silent_seconds > 0 ? cw_store_wrong(controller) : "", "sites", sites, "groups", groups,
-                     "paths", paths, "unknown", unknown, "audit_damage", controller->audit_damage);
+    json_t *shown =
+        json_pack("{s:s,s:s,s:s,s:s,s:b,s:b,s:f,s:s,s:o,s:o,s:o,s:o,s:s}", "site", controller->config.site,
+                  "version", CW_VERSION, "store", controller->store_name, "store_refused",
+                  fault[0] ? fault : controller->store_behind, "store_answers", silent_seconds == 0,
+                  "store_full", full_seconds > 0, "store_silent_seconds", silent_seconds, "store_trouble",
+                  silent_seconds > 0 ? cw_store_wrong(controller) : "", "sites", sites, "groups", groups,
+                  "paths", paths, "unknown", unknown, "audit_damage", controller->audit_damage);
+    json_object_set_new(shown, "book_trouble", json_string(cw_book_wrong(controller)));
+    json_object_set_new(shown, "book_moved", json_string(controller->own_book.moved));
+    return shown;
 }

@@ -492,7 +492,8 @@ struct cw_store *cw_store_open_file(const char *file, char *why, size_t why_size
         return NULL;
     }
     store->base.ops = &ops;
-    store->db = cw_sql_open("the store", file, true, why, why_size);
+    int result;
+    store->db = cw_sql_open("the store", file, true, CW_SQL_OPEN_MS, &result, why, why_size);
     if (store->db && make_schema(store, file, why, why_size)) {
         cw_sql_be_patient(store->db, &store->patience, PATIENCE_MS);
         return &store->base;

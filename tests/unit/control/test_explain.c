@@ -36,6 +36,7 @@ static struct cw_explain_facts healthy(void)
                                      .store = "/causeway/default",
                                      .store_fault = "",
                                      .store_trouble = "",
+                                     .book_wrong = "",
                                      .votes = "3 of 3 answer (east, west and lemon), a majority",
                                      .has_votes = true,
                                      .max_loss_seconds = 60,
@@ -574,6 +575,16 @@ static void no_replica(void **unused)
     assert_says(&facts, "Nothing that is known here.");
 }
 
+/* A site's book is of no group; what is not kept of it is told all the same. */
+static void book_in_memory(void **unused)
+{
+    struct cw_explain_facts facts = healthy();
+    facts.site = "east";
+    facts.book_wrong = "the book /var/lib/causeway/book.sqlite: disk I/O error";
+    assert_says(&facts, "Events and audit of east are in memory: the book\n");
+    assert_says(&facts, "/var/lib/causeway/book.sqlite: disk I/O error. Roles can change all");
+}
+
 /* Words come from others: however long they are, and whatever is in them, they are cut and stay text. */
 static void long_words(void **unused)
 {
@@ -633,6 +644,7 @@ int main(void)
                                        cmocka_unit_test(automatic_failover),
                                        cmocka_unit_test(handing_over),
                                        cmocka_unit_test(no_replica),
+                                       cmocka_unit_test(book_in_memory),
                                        cmocka_unit_test(long_words),
                                        cmocka_unit_test(paragraphs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
