@@ -509,8 +509,8 @@ static bool start_thread(struct cw_mirror *mirror)
     return ok;
 }
 
-struct cw_mirror *cw_mirror_open(const struct cw_etcd_address *address, const char *prefix,
-                                 uint32_t patience_ms, char *why, size_t why_size)
+struct cw_mirror *cw_mirror_open(const struct cw_etcd_address *address, const char *prefix, char *why,
+                                 size_t why_size)
 {
     pthread_condattr_t attributes;
     struct cw_mirror *mirror = calloc(1, sizeof *mirror);
@@ -527,22 +527,11 @@ struct cw_mirror *cw_mirror_open(const struct cw_etcd_address *address, const ch
     pthread_cond_init(&mirror->moved, &attributes);
     pthread_condattr_destroy(&attributes);
     mirror->answered_ms = monotonic_ms(); /* from here on it is silent */
-    bool is_started = start_thread(mirror), is_ready = false;
-    pthread_mutex_lock(&mirror->lock);
-    is_ready = is_started && (patience_ms == 0 || wait_for(mirror, 0, patience_ms));
-    snprintf(why, why_size, "%s",
-             mirror->fault[0]     ? mirror->fault
-             : mirror->trouble[0] ? mirror->trouble
-                                  : "etcd did not answer in time");
-    pthread_mutex_unlock(&mirror->lock);
-    if (is_ready)
+    if (start_thread(mirror))
         return mirror;
-    if (!is_started) {
-        cw_etcd_close(mirror->etcd);
-        free(mirror);
-        return NULL;
-    }
-    cw_mirror_close(mirror);
+    snprintf(why, why_size, "no thread for the copy of the store");
+    cw_etcd_close(mirror->etcd);
+    free(mirror);
     return NULL;
 }
 

@@ -19,10 +19,10 @@
 
 struct cw_mirror;
 
-/* prefix: ends with '/'. Waits for the first whole copy; NULL with words in why when there is none in time.
- * patience_ms 0: waits for nothing; until there is one the version is 0, and etcd counts as silent. */
-struct cw_mirror *cw_mirror_open(const struct cw_etcd_address *address, const char *prefix,
-                                 uint32_t patience_ms, char *why, size_t why_size);
+/* prefix: ends with '/'. Waits for nothing: until there is a whole copy the version is 0, and etcd counts as
+ * silent. NULL with words in why: this process lacks what it takes. */
+struct cw_mirror *cw_mirror_open(const struct cw_etcd_address *address, const char *prefix, char *why,
+                                 size_t why_size);
 void cw_mirror_close(struct cw_mirror *mirror);
 
 /* A consistent snapshot into an empty draft. */

@@ -467,7 +467,7 @@ static bool open_store(struct cw_controller *controller, char *why, size_t why_s
         snprintf(address.certificate, sizeof address.certificate, "%s", etcd->certificate);
         snprintf(address.key, sizeof address.key, "%s", etcd->key);
         snprintf(address.authority, sizeof address.authority, "%s", etcd->authority);
-        controller->store = cw_store_open_etcd(&address, etcd->prefix, 0, why, why_size);
+        controller->store = cw_store_open_etcd(&address, etcd->prefix, why, why_size);
         controller->census = controller->store ? cw_census_start(&address) : NULL;
     } else {
         controller->store = cw_store_open_file(controller->config.store_file, why, why_size);

@@ -119,11 +119,11 @@ struct cw_store;
 
 /* The embedded store. Opens, and makes it if it is not there. NULL with words in why. */
 struct cw_store *cw_store_open_file(const char *file, char *why, size_t why_size);
-/* The store in etcd, under prefix: waits so long for its first answer; 0: for none, until then its version is
- * 0. NULL with words in why. */
+/* The store in etcd, under prefix. Waits for no answer: until there is one its version is 0, and what is there
+ * is judged by cw_store_agree_lease. NULL with words in why: this process lacks what it takes. */
 struct cw_etcd_address;
-struct cw_store *cw_store_open_etcd(const struct cw_etcd_address *address, const char *prefix,
-                                    uint32_t patience_ms, char *why, size_t why_size);
+struct cw_store *cw_store_open_etcd(const struct cw_etcd_address *address, const char *prefix, char *why,
+                                    size_t why_size);
 void cw_store_close(struct cw_store *store);
 /* Why nothing can be decided with this store any more, until this process is started anew; "": all is well.
  */

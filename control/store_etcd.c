@@ -494,8 +494,8 @@ static const struct cw_store_ops ops = {
     .attachment_remove = cw_etcd_attachment_remove,
 };
 
-struct cw_store *cw_store_open_etcd(const struct cw_etcd_address *address, const char *prefix,
-                                    uint32_t patience_ms, char *why, size_t why_size)
+struct cw_store *cw_store_open_etcd(const struct cw_etcd_address *address, const char *prefix, char *why,
+                                    size_t why_size)
 {
     struct cw_etcd_store *store = calloc(1, sizeof *store);
     if (!store || !(store->loading = cw_view_new())) {
@@ -507,16 +507,9 @@ struct cw_store *cw_store_open_etcd(const struct cw_etcd_address *address, const
     CW_ASSERT(strlen(prefix) + 2 <= sizeof store->prefix);
     snprintf(store->prefix, sizeof store->prefix, "%s/", prefix);
     store->etcd = cw_etcd_open(address, why, why_size);
-    store->mirror = store->etcd ? cw_mirror_open(address, store->prefix, patience_ms, why, why_size) : NULL;
-    if (store->mirror && patience_ms == 0) /* when it answers, what is there is judged by agree_lease */
+    store->mirror = store->etcd ? cw_mirror_open(address, store->prefix, why, why_size) : NULL;
+    if (store->mirror)
         return &store->base;
-    enum cw_status status = store->mirror ? know_format(store) : CW_IO;
-    if (status == CW_OK)
-        return &store->base;
-    if (store->mirror && status == CW_INVALID)
-        snprintf(why, why_size, "%s", store->trouble);
-    else if (store->mirror)
-        snprintf(why, why_size, "the store %s in etcd takes nothing: %s", store->prefix, store->trouble);
     cw_etcd_store_close(&store->base);
     return NULL;
 }

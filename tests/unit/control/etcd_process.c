@@ -221,3 +221,19 @@ uint32_t etcd_leader(struct etcd_cluster *cluster)
     }
     return found;
 }
+
+struct cw_store *etcd_open_store(const struct cw_etcd_address *address, const char *prefix, uint32_t limit_ms,
+                                 char *why, size_t why_size)
+{
+    struct cw_store *store = cw_store_open_etcd(address, prefix, why, why_size);
+    if (!store)
+        return NULL;
+    for (uint32_t ms = 0; ms < limit_ms && cw_store_version(store) == 0 && !cw_store_fault(store)[0];
+         ms += 10)
+        usleep(10 * 1000);
+    if (cw_store_version(store) != 0 && !cw_store_fault(store)[0])
+        return store;
+    snprintf(why, why_size, "%s%s", cw_store_fault(store), cw_store_trouble(store));
+    cw_store_close(store);
+    return NULL;
+}

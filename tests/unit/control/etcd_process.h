@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "control/etcd_client.h"
+#include "control/store.h"
 
 #define ETCD_MEMBERS_MAX 3u
 
@@ -36,5 +37,9 @@ void etcd_kill(struct etcd_cluster *cluster, uint32_t member); /* kill -9, and w
 void etcd_end(struct etcd_cluster *cluster);
 /* Runs a shell command in the directory of the cluster; false: it failed. */
 bool etcd_shell(const struct etcd_cluster *cluster, const char *format, ...);
+#define ETCD_PATIENCE_MS 60000u /* for what has to answer sooner or later */
+/* The store under prefix when it has answered, within so long; NULL with words in why, as a controller has them. */
+struct cw_store *etcd_open_store(const struct cw_etcd_address *address, const char *prefix, uint32_t limit_ms,
+                                 char *why, size_t why_size);
 /* Which member leads; ETCD_MEMBERS_MAX: none. */
 uint32_t etcd_leader(struct etcd_cluster *cluster);

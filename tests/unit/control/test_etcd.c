@@ -35,7 +35,7 @@ static char why[CW_ETCD_WORDS_SIZE];
 
 static struct cw_store *open_store(void)
 {
-    struct cw_store *store = cw_store_open_etcd(&cluster.address, PREFIX, 60000, why, sizeof why);
+    struct cw_store *store = etcd_open_store(&cluster.address, PREFIX, ETCD_PATIENCE_MS, why, sizeof why);
     if (!store)
         fprintf(stderr, "%s\n", why);
     return store;
@@ -228,7 +228,7 @@ static void test_nonsense(void **state)
         pid_t pid = serve_nonsense(servers[i].bytes, servers[i].is_endless, &port);
         cluster.address = (struct cw_etcd_address){.count = 1};
         snprintf(cluster.address.endpoints[0], CW_ETCD_URL_SIZE, "http://127.0.0.1:%u", port);
-        assert_null(cw_store_open_etcd(&cluster.address, PREFIX, 1200, why, sizeof why));
+        assert_null(etcd_open_store(&cluster.address, PREFIX, 1200, why, sizeof why));
         if (!strstr(why, servers[i].says))
             fail_msg("server %zu: %s", i, why);
         kill(pid, SIGKILL);
@@ -239,7 +239,7 @@ static void test_nonsense(void **state)
 static void test_nobody_there(void **state)
 {
     etcd_make(&cluster, 1, false); /* and not started */
-    assert_null(cw_store_open_etcd(&cluster.address, PREFIX, 1200, why, sizeof why));
+    assert_null(etcd_open_store(&cluster.address, PREFIX, 1200, why, sizeof why));
     assert_non_null(strstr(why, "connection refused"));
     assert_non_null(strstr(why, cluster.address.endpoints[0]));
     assert_non_null(strstr(why, "start that member"));
@@ -254,7 +254,7 @@ static void expect_refusal(const char *certificate, const char *key, const char 
              *certificate ? "/" : "", certificate);
     snprintf(address.key, sizeof address.key, "%s/%s", cluster.directory, key);
     snprintf(address.authority, sizeof address.authority, "%s/%s", cluster.directory, authority);
-    assert_null(cw_store_open_etcd(&address, PREFIX, 1200, why, sizeof why));
+    assert_null(etcd_open_store(&address, PREFIX, 1200, why, sizeof why));
     if (!strstr(why, says))
         fail_msg("%s: %s", certificate, why);
 }
@@ -277,7 +277,7 @@ static void test_certificates(void **state)
     assert_true(etcd_shell(&cluster, "cp server-only.pem member.pem && cp server-only.key member.key"));
     etcd_start(&cluster, 0);
     for (int i = 0; i < 60; i++) { /* until it is up, nothing listens */
-        assert_null(cw_store_open_etcd(&cluster.address, PREFIX, 1200, why, sizeof why));
+        assert_null(etcd_open_store(&cluster.address, PREFIX, 1200, why, sizeof why));
         if (strstr(why, "clientAuth"))
             return;
     }
@@ -656,6 +656,19 @@ static void test_malformed_rows(void **state)
     }
 }
 
+static void test_another_format(void **state)
+{
+    uint64_t recorded;
+    etcd_make(&cluster, 1, false);
+    etcd_start_all(&cluster);
+    assert_true(etcd_shell(&cluster, "ETCDCTL_API=3 etcdctl --endpoints %s put " PREFIX "/meta/format 4711",
+                           cluster.address.endpoints[0]));
+    struct cw_store *store = open_store();
+    assert_int_equal(cw_store_agree_lease(store, 5000, &recorded), CW_INVALID);
+    assert_non_null(strstr(cw_store_trouble(store), "was made by another version (4711, "));
+    cw_store_close(store);
+}
+
 /* Streams that clients of the first member have begun to watch by. */
 static int watches_begun(void)
 {
@@ -719,6 +732,7 @@ int main(int argc, char **argv)
                                        TEST(test_restored),
                                        TEST(test_restored_and_ahead),
                                        TEST(test_malformed_rows),
+                                       TEST(test_another_format),
                                        TEST(test_busy)};
     if (!etcd_is_there()) {
         printf("skipped: the store in etcd: no etcd, etcdctl or openssl here\n");

@@ -25,7 +25,7 @@ static char why[CW_ETCD_WORDS_SIZE];
 
 static struct cw_store *open_store(const char *prefix)
 {
-    struct cw_store *store = cw_store_open_etcd(&cluster.address, prefix, 60000, why, sizeof why);
+    struct cw_store *store = etcd_open_store(&cluster.address, prefix, ETCD_PATIENCE_MS, why, sizeof why);
     if (!store)
         fail_msg("%s", why);
     return store;

@@ -40,8 +40,9 @@ static int remove_place(void **state)
 static struct cw_store *open_store(void)
 {
     char why[512] = "";
-    struct cw_store *store = is_etcd ? cw_store_open_etcd(&cluster.address, prefix, 60000, why, sizeof why)
-                                     : cw_store_open_file(file, why, sizeof why);
+    struct cw_store *store =
+        is_etcd ? etcd_open_store(&cluster.address, prefix, ETCD_PATIENCE_MS, why, sizeof why)
+                : cw_store_open_file(file, why, sizeof why);
     if (!store)
         fprintf(stderr, "%s\n", why);
     return store;
