@@ -122,7 +122,8 @@ struct cw_operation {
     uint64_t outside_epoch;   /* a promotion by operators' tokens: in this epoch; else 0 */
     bool is_done;
     int exit;
-    uint64_t unanswered_ns; /* since when the store takes nothing of it; 0: it does */
+    uint64_t engine_gone_ns; /* since when this site's engine is not there; 0: it is */
+    uint64_t unanswered_ns;  /* since when the store takes nothing of it; 0: it does */
     uint64_t started_ns, deadline_ns, next_heartbeat_ns, open_answered_ns, made_ns;
     char from[CW_NAME_SIZE]; /* a taking: the holder that was asked to let go, and of which epoch */
     uint64_t from_epoch;

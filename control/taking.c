@@ -14,6 +14,7 @@
 #define LEVEL_LIMIT_NS (5 * CW_SECOND)
 #define HEARTBEAT_NS   (1 * CW_SECOND)
 #define PAUSE_TOLD_NS  (2500 * CW_MS)
+#define ENGINE_GONE_NS (3 * CW_SECOND) /* one that is started anew at once is back before */
 #define STORE_LIMIT_MS 6000u           /* one that elects a leader is silent for less */
 #define OPEN_LOST_NS   (2 * CW_SECOND) /* an opening answered so long ago shows in the status, or is lost */
 
@@ -137,6 +138,15 @@ static bool keep_asking(struct cw_controller *controller, struct cw_operation *o
     if (status == CW_STALE)
         operation->next_heartbeat_ns = 0; /* somebody was faster */
     return status != CW_STALE;
+}
+
+/* Whatever it waits for meanwhile, its own engine included: a request that lapses lets the holder open again.
+ */
+static void keep_alive(struct cw_controller *controller, struct cw_operation *operation,
+                       const struct cw_store_group *group, const struct cw_work *work)
+{
+    if (operation->asked_ns && operation->from_epoch == group->authority.epoch)
+        (void)keep_asking(controller, operation, group, work);
 }
 
 static void wait_for_holder(struct cw_controller *controller, struct cw_operation *operation,
@@ -354,6 +364,48 @@ static bool is_store_lost(struct cw_controller *controller, struct cw_operation 
     return true;
 }
 
+static void end_without_engine(struct cw_controller *controller, struct cw_operation *operation,
+                               const struct cw_store_group *group)
+{
+    const char *site = controller->config.site, *holder = group->authority.holder;
+    const char *how = controller->engine.is_registered ? "does not answer" : "has ended, and is not back";
+    char back[120] = "";
+    if (operation->asked_ns)
+        snprintf(back, sizeof back, ". The request is taken back: %.31s opens it again, if it is there",
+                 holder);
+    if (strcmp(holder, site) == 0)
+        cw_operation_end(
+            controller, operation, 1,
+            "%s holds %s, and its engine %s: see its log in %s. It opens when the engine is there "
+            "again; at another site: causeway promote %s --site SITE",
+            site, group->name, how, controller->config.directory, group->name);
+    else
+        cw_operation_end(controller, operation, 1,
+                         "the engine of %s %s: see its log in %s%s. When the engine is back: causeway %s %s "
+                         "--site %s",
+                         site, how, controller->config.directory, back,
+                         operation->kind == CW_OP_SWITCHOVER ? "switchover" : "promote", group->name, site);
+}
+
+/* Without this site's own engine nothing goes on. One that is not back soon ends it: the holder is kept from
+ * opening for nothing. */
+static bool has_engine(struct cw_controller *controller, struct cw_operation *operation,
+                       const struct cw_store_group *group)
+{
+    if (cw_site_is_heard(controller, controller->config.site)) {
+        operation->engine_gone_ns = 0;
+        return true;
+    }
+    if (operation->engine_gone_ns == 0)
+        operation->engine_gone_ns = controller->now_ns;
+    if (!controller->engine.is_registered)
+        operation->is_open_sent = false; /* the next engine knows nothing of it */
+    cw_operation_say(operation, "waiting for the engine of %s to be back", controller->config.site);
+    if (controller->now_ns - operation->engine_gone_ns >= ENGINE_GONE_NS)
+        end_without_engine(controller, operation, group);
+    return false;
+}
+
 void cw_taking_run(struct cw_controller *controller, struct cw_operation *operation)
 {
     const struct cw_store_group *found = cw_view_group_by_id(controller->view, operation->group);
@@ -376,6 +428,9 @@ void cw_taking_run(struct cw_controller *controller, struct cw_operation *operat
     }
     if (is_store_lost(controller, operation, &group) ||
         !may_break_glass(controller, operation, &group, work, engine))
+        return;
+    keep_alive(controller, operation, &group, work);
+    if (operation->is_done || !has_engine(controller, operation, &group))
         return;
     note_lacked(controller, operation, &group);
     if (!cw_candidate_here(controller, &group, &candidate)) {
