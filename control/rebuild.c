@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/numbers.h"
+#include "control/rebuild_rows.h"
 #include "control/rpc.h"
 #include "control/store_rows.h"
 #include "control/words.h"
@@ -52,26 +53,6 @@ __attribute__((format(printf, 2, 3))) static void refuse(struct cw_rebuild_plan 
     va_end(arguments);
 }
 
-static uint64_t number_of(const json_t *rows, const char *key)
-{
-    const json_t *value = json_object_get(rows, key);
-    return json_is_integer(value) && json_integer_value(value) > 0 ? (uint64_t)json_integer_value(value) : 0;
-}
-
-static bool group_of(const json_t *rows, uint32_t id, struct cw_store_group *group)
-{
-    char key[CW_ROW_KEY_SIZE];
-    const json_t *row = json_object_get(rows, cw_key_group(key, "groups", id));
-    return row && cw_row_to_group(row, group) && group->id == id;
-}
-
-static bool authority_of(const json_t *rows, uint32_t id, struct cw_authority *authority, uint64_t *moves)
-{
-    char key[CW_ROW_KEY_SIZE];
-    const json_t *row = json_object_get(rows, cw_key_group(key, "authority", id));
-    return row && cw_row_to_authority(row, authority, moves);
-}
-
 static bool is_asked(const struct cw_rebuild_site *site)
 {
     return site->is_heard && !site->is_left_out;
@@ -110,9 +91,9 @@ static void take_word(struct about *about, uint32_t at, uint32_t site, const jso
     struct word *word = &about->words[at];
     struct cw_store_group group;
     *word = (struct word){
-        .site = site, .rows = rows, .rebuilt = number_of(rows, "meta/rebuilt"), .revision = revision};
-    word->is_there = group_of(rows, about->group.id, &group) &&
-                     authority_of(rows, about->group.id, &word->authority, &word->moves);
+        .site = site, .rows = rows, .rebuilt = cw_rebuild_number(rows, "meta/rebuilt"), .revision = revision};
+    word->is_there = cw_rebuild_group_row(rows, about->group.id, &group) &&
+                     cw_rebuild_authority_row(rows, about->group.id, &word->authority, &word->moves);
     if (!word->is_there)
         return;
     about->epoch = CW_MAX(about->epoch, word->authority.epoch);
@@ -209,7 +190,7 @@ static void look(struct about *about, struct cw_rebuild_plan *plan)
             about->newest = word;
     }
     if (about->newest)
-        (void)group_of(about->newest->rows, about->group.id, &about->group);
+        (void)cw_rebuild_group_row(about->newest->rows, about->group.id, &about->group);
     for (uint32_t i = 0; i < about->group.site_count; i++) {
         if (site_index(facts, about->group.sites[i]) == NO_SITE)
             refuse(
@@ -232,7 +213,7 @@ static bool is_deleted(const struct about *about)
         bool is_later = word->rebuilt != about->newest->rebuilt ? word->rebuilt > about->newest->rebuilt
                                                                 : word->revision > about->newest->revision;
         if (word->rows && !json_object_get(word->rows, key) && is_later &&
-            number_of(word->rows, "meta/next_group") > about->group.id)
+            cw_rebuild_number(word->rows, "meta/next_group") > about->group.id)
             return true;
     }
     return false;
@@ -398,7 +379,7 @@ static void put_common(const json_t *from, json_t *rows)
         if (strncmp(key, "sites/", 6) == 0 && !json_object_get(rows, key))
             json_object_set(rows, key, value);
         if (strncmp(key, "meta/", 5) == 0 && json_is_integer(value) &&
-            (!json_object_get(rows, key) || number_of(from, key) > number_of(rows, key)))
+            (!json_object_get(rows, key) || cw_rebuild_number(from, key) > cw_rebuild_number(rows, key)))
             json_object_set(rows, key, value);
     }
 }
@@ -487,7 +468,7 @@ void cw_rebuild_plan(const struct cw_rebuild_facts *facts, struct cw_rebuild_pla
     plan_rows(facts, facts->store, plan);
     qsort(plan->groups, plan->group_count, sizeof plan->groups[0], by_number);
     json_object_set_new(plan->rows, "meta/rebuilt",
-                        json_integer((json_int_t)number_of(plan->rows, "meta/rebuilt") + 1));
+                        json_integer((json_int_t)cw_rebuild_number(plan->rows, "meta/rebuilt") + 1));
     if (plan->group_count == 0)
         refuse(plan, "no controller that answers remembers any group: there is nothing to rebuild from");
 }
@@ -496,89 +477,4 @@ const char *cw_rebuild_kind_name(enum cw_rebuild_kind kind)
 {
     static const char *const names[] = {"never open", "held", "held alone", "nobody"};
     return names[kind];
-}
-
-/* ---------------------------------------------------------------- is the store older? */
-
-/* Why what stands there of the group of this copy is older; false: it is not. */
-static bool is_group_behind(const json_t *copy, const json_t *store, const struct cw_store_group *group,
-                            char *why, size_t why_size)
-{
-    struct cw_authority had, has;
-    struct cw_store_group now;
-    uint64_t had_moves = 0, has_moves = 0;
-    if (!authority_of(copy, group->id, &had, &had_moves))
-        return false;
-    if (!group_of(store, group->id, &now) || !authority_of(store, group->id, &has, &has_moves)) {
-        snprintf(why, why_size, "it has no group %s", group->name);
-        return number_of(store, "meta/next_group") <= group->id; /* else it was deleted */
-    }
-    if (has.epoch < had.epoch)
-        snprintf(why, why_size, "group %s was in epoch %" PRIu64 " and is in %" PRIu64 " there", group->name,
-                 had.epoch, has.epoch);
-    else if (has.epoch == had.epoch && has.reign != had.reign)
-        snprintf(why, why_size, "epoch %" PRIu64 " of group %s is another reign there", has.epoch,
-                 group->name);
-    else if (has_moves < had_moves)
-        snprintf(why, why_size, "the set of group %s is an older one there", group->name);
-    else if (now.next_volume < group->next_volume)
-        snprintf(why, why_size, "volumes of group %s are missing there", group->name);
-    else
-        return false;
-    return true;
-}
-
-bool cw_rebuild_is_interrupted(const json_t *mark)
-{
-    return mark && !json_object_get(mark, "doubt");
-}
-
-static bool is_copy_ahead(const json_t *copy, const json_t *store, char *why, size_t why_size)
-{
-    const char *key;
-    json_t *value;
-    if (number_of(store, "meta/rebuilt") < number_of(copy, "meta/rebuilt")) {
-        snprintf(why, why_size, "it is of before the last rebuild");
-        return true;
-    }
-    json_object_foreach((json_t *)copy, key, value)
-    {
-        struct cw_store_group group;
-        if (strncmp(key, "groups/", 7) == 0 && cw_row_to_group(value, &group) &&
-            is_group_behind(copy, store, &group, why, why_size))
-            return true;
-    }
-    return false;
-}
-
-enum cw_rebuild_standing cw_rebuild_compare(const json_t *copy, const json_t *store, char *why,
-                                            size_t why_size)
-{
-    const json_t *mark = json_object_get(store, CW_REBUILD_MARK);
-    const char *flag = number_of(store, "meta/next_group") == 0 ? "" : " --replace";
-    const char *site = cw_json_text(mark, "site", "another site");
-    char what[200];
-    if (cw_rebuild_is_interrupted(mark)) {
-        snprintf(
-            why, why_size,
-            "a rebuild of the store was begun at %.40s and has not ended. Nothing is decided until it has: "
-            "causeway store rebuild",
-            site);
-        return CW_REBUILD_MARKED;
-    }
-    if (!is_copy_ahead(copy, store, what, sizeof what)) {
-        snprintf(why, why_size, "%.40s says: %.500s", site, cw_json_text(mark, "doubt", ""));
-        return mark ? CW_REBUILD_MARKED : CW_REBUILD_WHOLE;
-    }
-    bool was_left_out = number_of(store, "meta/rebuilt") > number_of(copy, "meta/rebuilt");
-    snprintf(why, why_size,
-             "the store is %s than what this site has seen of it: %s. Nothing is decided with it here, and "
-             "no lease "
-             "is renewed, until it is put right: causeway store rebuild%s --dry-run%s",
-             *flag ? "older" : "another one, or older,", what, flag,
-             was_left_out
-                 ? ". If this site was left out of the last rebuild on purpose: stop its controller, remove "
-                   "its store-copy.json, start it; groups that differ are then copied anew"
-                 : "");
-    return was_left_out ? CW_REBUILD_OLDER : CW_REBUILD_LOST;
 }

@@ -23,6 +23,7 @@
 
 #include "control/controller.h"
 #include "control/rebuild.h"
+#include "control/rebuild_rows.h"
 #include "control/store_etcd_rebuild.h"
 #include "control/store_rows.h"
 
@@ -270,17 +271,6 @@ static bool is_here(const struct cw_controller *controller, uint32_t group, bool
     return cw_group_has_site(&found, controller->config.site);
 }
 
-/* Of which group a row is by its key; 0: of none. */
-static uint32_t group_of(const char *key)
-{
-    static const char *const kinds[] = {"groups/", "authority/", "volumes/", "places/", "attachments/"};
-    for (size_t i = 0; i < CW_COUNT_OF(kinds); i++) {
-        if (strncmp(key, kinds[i], strlen(kinds[i])) == 0)
-            return (uint32_t)strtoul(key + strlen(kinds[i]), NULL, 10);
-    }
-    return 0;
-}
-
 json_t *cw_store_copy_facts(const struct cw_controller *controller)
 {
     const char *key;
@@ -290,7 +280,7 @@ json_t *cw_store_copy_facts(const struct cw_controller *controller)
     json_t *rows = json_object();
     json_object_foreach(json_object_get(controller->store_copy, "rows"), key, value)
     {
-        uint32_t group = group_of(key);
+        uint32_t group = cw_rebuild_key_group(key);
         bool is_common = strncmp(key, "sites/", 6) == 0 || strncmp(key, "meta/", 5) == 0, is_near = false;
         bool is_head = strncmp(key, "groups/", 7) == 0 || strncmp(key, "authority/", 10) == 0;
         if (is_common || (group != 0 && (is_here(controller, group, &is_near) || (is_near && is_head))))
