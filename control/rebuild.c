@@ -38,7 +38,8 @@ struct about {
     struct cw_store_group group;
     struct word words[CW_CONFIG_SITES_MAX + 1]; /* of each site, and the store's own */
     struct seen seen[CW_CONFIG_SITES_MAX];
-    const struct word *newest; /* whose rows of what is wanted are taken */
+    const struct word *newest; /* whose row of the group is taken */
+    const struct word *full;   /* the newest that has the volumes as well; NULL: none does */
     uint64_t epoch, moves;
 };
 
@@ -171,6 +172,21 @@ static bool is_newer(const struct word *a, const struct word *b)
     return a->revision > b->revision;
 }
 
+/* A site tells of a group that is not there only what it is and who holds it (store_copy.c), or nothing. */
+static bool has_all(const struct about *about, const struct word *word)
+{
+    return word->site == NO_SITE || cw_group_has_site(&about->group, about->facts->sites[word->site].name);
+}
+
+static void choose_full(struct about *about)
+{
+    for (uint32_t i = 0; i <= about->facts->site_count; i++) {
+        const struct word *word = &about->words[i];
+        if (word->is_there && has_all(about, word) && (!about->full || is_newer(word, about->full)))
+            about->full = word;
+    }
+}
+
 static void look(struct about *about, struct cw_rebuild_plan *plan)
 {
     const struct cw_rebuild_facts *facts = about->facts;
@@ -191,6 +207,7 @@ static void look(struct about *about, struct cw_rebuild_plan *plan)
     }
     if (about->newest)
         (void)cw_rebuild_group_row(about->newest->rows, about->group.id, &about->group);
+    choose_full(about);
     for (uint32_t i = 0; i < about->group.site_count; i++) {
         if (site_index(facts, about->group.sites[i]) == NO_SITE)
             refuse(
@@ -203,16 +220,21 @@ static void look(struct about *about, struct cw_rebuild_plan *plan)
         look_at_engine(about, i, plan);
 }
 
-/* A copy that is newer knows the number as given away, and no such group. */
+/* Does it know more of the group than what is taken, by when it was written? */
+static bool is_later(const struct word *word, const struct word *than)
+{
+    return word->rebuilt != than->rebuilt ? word->rebuilt > than->rebuilt : word->revision > than->revision;
+}
+
+/* A later copy of a site that has the group knows the number as given away, and no such group. */
 static bool is_deleted(const struct about *about)
 {
     char key[CW_ROW_KEY_SIZE];
     cw_key_group(key, "groups", about->group.id);
     for (uint32_t i = 0; i < about->facts->site_count; i++) {
         const struct word *word = &about->words[i];
-        bool is_later = word->rebuilt != about->newest->rebuilt ? word->rebuilt > about->newest->rebuilt
-                                                                : word->revision > about->newest->revision;
-        if (word->rows && !json_object_get(word->rows, key) && is_later &&
+        if (word->rows && !json_object_get(word->rows, key) && has_all(about, word) &&
+            is_later(word, about->newest) &&
             cw_rebuild_number(word->rows, "meta/next_group") > about->group.id)
             return true;
     }
@@ -347,14 +369,14 @@ static void decide(const struct about *about, struct cw_rebuild_group *out)
 
 /* ---------------------------------------------------------------- rows */
 
-/* All of what is wanted of the group, from the newest copy. */
+/* All of what is wanted of the group. */
 static void put_wanted(const struct about *about, json_t *rows)
 {
     static const char *const kinds[] = {"volumes", "places", "attachments"};
     char key[CW_ROW_KEY_SIZE];
-    const json_t *from = about->newest->rows;
+    const json_t *from = about->full ? about->full->rows : NULL;
     cw_key_group(key, "groups", about->group.id);
-    json_object_set(rows, key, json_object_get(from, key));
+    json_object_set(rows, key, json_object_get(about->newest->rows, key));
     cw_key_name(key, "names", about->group.name);
     json_object_set_new(rows, key, json_integer(about->group.id));
     for (size_t i = 0; i < CW_COUNT_OF(kinds); i++) {

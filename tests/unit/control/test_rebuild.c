@@ -59,6 +59,26 @@ static void put_group(json_t *rows, uint32_t id, const char *name, const struct 
                         json_integer((json_int_t)id >= next ? (json_int_t)id + 1 : next));
 }
 
+/* The group's numbers below `next` are given away. */
+static void give_away(json_t *rows, uint32_t id, int32_t next)
+{
+    char key[CW_ROW_KEY_SIZE];
+    struct cw_store_group group;
+    assert_true(cw_row_to_group(json_object_get(rows, cw_key_group(key, "groups", id)), &group));
+    group.next_volume = next;
+    json_object_set_new(rows, key, cw_row_from_group(&group));
+}
+
+static void put_volume(json_t *rows, uint32_t id, int32_t number)
+{
+    char key[CW_ROW_KEY_SIZE];
+    struct cw_store_volume volume = {.group = id, .volume = number, .name = "v", .size = 4096};
+    struct cw_store_place place = {.group = id, .volume = number, .site = "east", .path = "/v"};
+    json_object_set_new(rows, cw_key_volume(key, id, number), cw_row_from_volume(&volume));
+    json_object_set_new(rows, cw_key_place(key, id, number, "east"), cw_row_from_place(&place));
+    give_away(rows, id, number + 1);
+}
+
 static void tell(int site, const char *role, uint64_t epoch, uint64_t reign)
 {
     struct cw_member m = member(names[site]);
@@ -338,6 +358,25 @@ static void test_deleted_stays_deleted(void **state)
     assert_int_equal(json_integer_value(json_object_get(plan->rows, "meta/next_group")), 3);
 }
 
+/* What a site tells of a group that is not there is who holds it, and no volumes; and it may be the newest. */
+static void test_volumes_of_a_site_that_has_them(void **state)
+{
+    (void)state;
+    put_volume(copies[EAST], 1, 0);
+    put_volume(copies[WEST], 1, 0);
+    give_away(copies[CENTRAL], 1, 2);
+    facts.sites[CENTRAL].revision = 60;
+    expect_kind(CW_REBUILD_KEPT);
+    assert_non_null(json_object_get(plan->rows, "volumes/0000000001/0000"));
+    assert_non_null(json_object_get(plan->rows, "places/0000000001/0000/east"));
+    struct cw_store_group group;
+    assert_true(cw_row_to_group(json_object_get(plan->rows, "groups/0000000001"), &group));
+    assert_int_equal(group.next_volume, 2);
+    /* nor does it know of a deletion, if all that knows it is a site without the group */
+    json_object_del(copies[CENTRAL], "groups/0000000001");
+    expect_kind(CW_REBUILD_KEPT);
+}
+
 static void test_nothing_to_rebuild_from(void **state)
 {
     (void)state;
@@ -402,6 +441,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_store_that_is_not_empty, setup, teardown),
         cmocka_unit_test_setup_teardown(test_again_after_an_interruption, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deleted_stays_deleted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_volumes_of_a_site_that_has_them, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_to_rebuild_from, setup, teardown),
         cmocka_unit_test_setup_teardown(test_store_is_compared, setup, teardown),
     };
