@@ -217,7 +217,8 @@ void cw_audit_refused(struct cw_controller *controller, const struct cw_asking *
     cw_audit(controller, asking, "refused", 3, said, 0);
 }
 
-void cw_audit_damaged(struct cw_controller *controller, const char *why)
+/* What was done to the audit, as it was just seen; an event tells it, once. */
+static void tell_damage(struct cw_controller *controller, const char *why)
 {
     snprintf(controller->audit_damage, sizeof controller->audit_damage, "%s", why);
     if (strcmp(controller->audit_told, why) == 0)
@@ -226,13 +227,26 @@ void cw_audit_damaged(struct cw_controller *controller, const char *why)
     cw_event(controller, 2, "", "the audit at %s is not whole: %s", controller->config.site, why);
 }
 
-void cw_audit_look(struct cw_controller *controller)
+void cw_audit_check(struct cw_controller *controller, uint32_t lines)
 {
     bool is_round;
-    char why[200];
+    char why[sizeof controller->audit_damage];
+    if (!cw_book_audit_check(controller->book, lines, &is_round, why, sizeof why)) {
+        tell_damage(controller, why);
+        controller->is_round_damaged = true;
+    }
+    if (!is_round)
+        return;
+    if (!controller->is_round_damaged)
+        controller->audit_damage[0] = 0;
+    controller->is_round_damaged = false;
+    controller->audit_rounds++;
+}
+
+void cw_audit_look(struct cw_controller *controller)
+{
     if (controller->now_ns < controller->audit_look_ns)
         return;
     controller->audit_look_ns = controller->now_ns + LOOK_NS;
-    if (!cw_book_audit_check(controller->book, LOOK_LINES, &is_round, why, sizeof why))
-        cw_audit_damaged(controller, why);
+    cw_audit_check(controller, LOOK_LINES);
 }

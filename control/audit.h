@@ -49,7 +49,7 @@ void cw_audit(struct cw_controller *controller, const struct cw_asking *asking, 
               const char *words, uint64_t operation);
 /* One that may not. Of many in a row not each has a line: then one has their number. */
 void cw_audit_refused(struct cw_controller *controller, const struct cw_asking *asking, const char *words);
-/* What was done to the audit, as it was just seen; an event tells it, once. */
-void cw_audit_damaged(struct cw_controller *controller, const char *why);
 /* Once a tick: looks through the audit, and tells once what was done to it. */
 void cw_audit_look(struct cw_controller *controller);
+/* Looks through the next lines of this site's audit, so many at most, and tells of damage. */
+void cw_audit_check(struct cw_controller *controller, uint32_t lines);

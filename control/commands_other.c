@@ -65,16 +65,35 @@ static void print_audit(const struct cw_cli *cli, const json_t *entry)
     putchar('\n');
 }
 
+/* Has the site look through all of its audit: a piece a call, so that it does its work in between. */
+static int check_audit(struct cw_cli *cli)
+{
+    struct cw_rpc_failure failure;
+    uint64_t end = UINT64_MAX, rounds = 0;
+    while (rounds < end) {
+        json_t *answer = cw_ask(
+            cli, cli->site, "audit",
+            json_pack("{s:I,s:i,s:b}", "after", (json_int_t)INT64_MAX, "limit", 1, "check", 1), &failure);
+        if (!answer)
+            return cw_say_failure(cli, &failure);
+        rounds = cw_json_u64(answer, "rounds", UINT64_MAX);
+        json_decref(answer);
+        end = end == UINT64_MAX ? rounds + 2 : end; /* the first may have begun before us */
+        cw_progress(cli, "the audit is looked through");
+    }
+    cw_progress_end();
+    return CW_EXIT_DONE;
+}
+
 /* One look: *after moves. Exit code when it is over, or -1: there is more at once. */
-static int show_audit(struct cw_cli *cli, uint64_t *after, bool is_checked, bool *is_damaged)
+static int show_audit(struct cw_cli *cli, uint64_t *after, bool *is_damaged)
 {
     struct cw_rpc_failure failure;
     size_t index;
     json_t *entry;
     bool is_changed = false;
-    json_t *answer = cw_ask(
-        cli, cli->site, "audit",
-        json_pack("{s:I,s:i,s:b}", "after", (json_int_t)*after, "limit", 100, "check", is_checked), &failure);
+    json_t *answer = cw_ask(cli, cli->site, "audit",
+                            json_pack("{s:I,s:i}", "after", (json_int_t)*after, "limit", 100), &failure);
     if (!answer)
         return cw_say_failure(cli, &failure);
     json_t *lines = json_object_get(answer, "lines");
@@ -101,8 +120,11 @@ static int run_audit(struct cw_cli *cli)
 {
     uint64_t after = 0;
     bool is_damaged = false;
-    for (bool is_first = true;; is_first = false) {
-        int code = show_audit(cli, &after, is_first, &is_damaged);
+    int code = check_audit(cli);
+    if (code != CW_EXIT_DONE)
+        return code;
+    for (;;) {
+        code = show_audit(cli, &after, &is_damaged);
         if (fflush(stdout) != 0)
             return CW_EXIT_FAILED;
         if (code >= 0 && !cw_cli_has(cli, "follow"))

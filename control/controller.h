@@ -27,14 +27,15 @@
 #include "control/store_outside.h"
 #include "engine/config/node_config.h"
 
-#define CW_CLIENTS_MAX    64u
-#define CW_CALLS_MAX      128u
-#define CW_OPERATIONS_MAX 64u
-#define CW_NBDKITS_MAX    32u
-#define CW_EVENT_LEVELS   3u /* info, warning, error */
-#define CW_STORE_WORDS    256u
-#define CW_SERVE_NS       (20 * CW_MS) /* of a turn of the loop for those who ask; then engine and tick again */
-#define CW_NBDKIT_FILES   4u           /* in its directory of certificates */
+#define CW_CLIENTS_MAX     64u
+#define CW_CALLS_MAX       128u
+#define CW_ENGINE_ASKS_MAX (2u * CW_NODE_GROUPS_MAX)
+#define CW_OPERATIONS_MAX  64u
+#define CW_NBDKITS_MAX     32u
+#define CW_EVENT_LEVELS    3u /* info, warning, error */
+#define CW_STORE_WORDS     256u
+#define CW_SERVE_NS        (20 * CW_MS) /* of a turn of the loop for those who ask; then engine and tick again */
+#define CW_NBDKIT_FILES    4u           /* in its directory of certificates */
 
 struct cw_controller;
 struct cw_census;
@@ -68,7 +69,9 @@ struct cw_engine_link {
     uint64_t kept_at_ns;   /* and the one that is kept; 0: there was none */
     uint64_t status_asked_ns;
     bool is_status_asked;
-    bool is_status_stale; /* asked for again while one was on its way */
+    bool is_status_stale;                           /* asked for again while one was on its way */
+    struct cw_rpc_message asks[CW_ENGINE_ASKS_MAX]; /* what it asks the store for, in its order; a ring */
+    uint32_t first_ask, ask_count;
 };
 
 /* What this controller does about one group, beyond what the store and the engine say. */
@@ -223,6 +226,8 @@ struct cw_controller {
     struct cw_client *asking_client;
     struct cw_audit_limit refusals;
     uint64_t audit_look_ns;
+    uint64_t audit_rounds;  /* so many times it was looked through whole */
+    bool is_round_damaged;  /* in this one there was damage */
     char audit_damage[200]; /* what was done to the audit, as last seen; "": nothing */
     char audit_told[200];
     struct cw_evacuation evacuations[CW_EVACUATIONS_MAX]; /* of which sites that was asked here */
@@ -265,6 +270,9 @@ uint64_t cw_monotonic_ns(void);
 /* engine_link.c */
 void cw_engine_poll(struct cw_controller *controller); /* connects when it is time */
 void cw_engine_readable(struct cw_controller *controller);
+/* Does something that it asks for stand in line? One of these is served a turn of the loop. */
+bool cw_engine_waits(const struct cw_controller *controller);
+void cw_engine_serve(struct cw_controller *controller);
 void cw_engine_lost(struct cw_controller *controller, const char *why);
 /* Takes params. false: no engine now; the answer is not called. call's id is filled in. */
 bool cw_engine_ask(struct cw_controller *controller, const char *method, json_t *params,

@@ -8,10 +8,10 @@
 
 #define PULL_NS          (1 * CW_SECOND)
 #define PULL_BUSY_NS     (200 * CW_MS)
-#define PULL_LIMIT_NS    (3 * CW_SECOND)  /* without an answer the connection ends */
-#define FORWARD_LIMIT_NS (14 * CW_SECOND) /* the command line waits for 15 s */
-#define FACTS_BYTES_MAX                                                                                      \
-    (400u * 1024u) /* of all sites in one answer; the books take up to half a line besides */
+#define PULL_LIMIT_NS    (3 * CW_SECOND)      /* without an answer the connection ends */
+#define FORWARD_LIMIT_NS (14 * CW_SECOND)     /* the command line waits for 15 s */
+#define FACTS_BYTES_MAX  (6u * 1024u * 1024u) /* of all sites in one answer */
+static_assert(FACTS_BYTES_MAX + CW_RPC_LINE_MAX < CW_RPC_ANSWER_MAX, "with what the books add, it fits");
 
 /* ---------------------------------------------------------------- calls */
 
@@ -105,41 +105,41 @@ static json_t *show_facts(const char *site, uint64_t life, uint64_t tick, const 
                      "facts", facts);
 }
 
-/* Too many for a line (which no node of this version can have): then without what the engine says. */
+/* What is too much for one answer is left out: it comes from the site itself, or the next time. Takes entry. */
 static void add_facts(json_t *list, json_t *entry, size_t *bytes)
 {
     size_t size = json_dumpb(entry, NULL, 0, JSON_COMPACT);
-    if (*bytes + size > FACTS_BYTES_MAX) {
-        json_t *less = json_copy(json_object_get(entry, "facts"));
-        json_object_set_new(less, "engine", json_null());
-        json_object_set_new(entry, "facts", less);
-        size = json_dumpb(entry, NULL, 0, JSON_COMPACT);
+    if (*bytes + size <= FACTS_BYTES_MAX) {
+        *bytes += size;
+        json_array_append(list, entry);
     }
-    *bytes += size;
-    json_array_append_new(list, entry);
+    json_decref(entry);
 }
 
-/* Those that the asker has not. */
+static bool has_already(const json_t *have, const char *site, uint64_t life, uint64_t tick)
+{
+    const json_t *known = json_object_get(have, site);
+    return life == 0 || (cw_json_u64(known, "life", 0) == life && cw_json_u64(known, "tick", 0) >= tick);
+}
+
+/* Those that the asker has not; our own first. */
 static json_t *facts_since(struct cw_controller *controller, const json_t *have)
 {
     const struct cw_links *links = &controller->mesh;
     json_t *list = json_array();
     size_t bytes = 0;
+    if (links->facts && !has_already(have, controller->config.site, links->life, links->tick))
+        add_facts(list, show_facts(controller->config.site, links->life, links->tick, links->facts), &bytes);
     for (uint32_t i = 0; i < controller->config.site_count; i++) {
         const char *site = controller->config.sites[i].name;
-        const json_t *known = json_object_get(have, site);
-        bool is_own = strcmp(site, controller->config.site) == 0;
-        uint64_t life = is_own ? links->life : links->sites[i].life, counter = 0;
-        uint64_t tick = is_own ? links->tick : links->sites[i].tick;
-        json_t *facts = is_own ? json_incref(links->facts) : NULL;
-        if (life == 0 || (cw_json_u64(known, "life", 0) == life && cw_json_u64(known, "tick", 0) >= tick)) {
-            json_decref(facts);
-            continue;
-        }
-        if (!is_own && cw_book_facts(controller->book, site, &facts, &counter) != CW_OK)
+        const struct cw_link_site *link = &links->sites[i];
+        json_t *facts = NULL;
+        uint64_t counter = 0;
+        if (strcmp(site, controller->config.site) == 0 || has_already(have, site, link->life, link->tick) ||
+            cw_book_facts(controller->book, site, &facts, &counter) != CW_OK)
             continue;
         if (facts)
-            add_facts(list, show_facts(site, life, tick, facts), &bytes);
+            add_facts(list, show_facts(site, link->life, link->tick, facts), &bytes);
         json_decref(facts);
     }
     return list;
@@ -254,6 +254,10 @@ json_t *cw_links_forward(struct cw_controller *controller, struct cw_client *cli
 {
     uint32_t index = 0;
     CW_ASSERT(controller->asking != NULL);
+    if (!cw_rpc_may_pass_on(params)) {
+        json_decref(params);
+        return cw_misuse(message, "these parameters are too long for a controller of another site");
+    }
     while (strcmp(controller->config.sites[index].name, site) != 0)
         index++;
     CW_ASSERT(index < controller->config.site_count && "cw_links_leads_to has said so");

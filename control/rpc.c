@@ -263,6 +263,11 @@ static char *text_of(json_t *message)
     return text;
 }
 
+bool cw_rpc_may_pass_on(const json_t *params)
+{
+    return !params || json_dumpb(params, NULL, 0, JSON_COMPACT) <= CW_RPC_PASSED_ON_MAX;
+}
+
 bool cw_rpc_connection_send(struct cw_rpc_connection *connection, json_t *message)
 {
     char *text = text_of(message);

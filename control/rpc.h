@@ -17,10 +17,12 @@
 #define CW_RPC_LINE_MAX (1024u * 1024u) /* of what is asked, and of what an engine says */
 #define CW_RPC_ANSWER_MAX                                                                                    \
     (8u * 1024u * 1024u) /* of what a controller answers: the status of 1024 groups has 2 MB */
-#define CW_RPC_OUT_MAX   (12u * 1024u * 1024u) /* what waits to be read */
-#define CW_RPC_OUT_PAUSE (64u * 1024u)         /* who leaves so much unread is served nothing more */
-#define CW_RPC_KEPT_MAX  (256u * 1024u)        /* memory of a connection that says nothing right now */
+#define CW_RPC_OUT_MAX       (12u * 1024u * 1024u) /* what waits to be read */
+#define CW_RPC_OUT_PAUSE     (64u * 1024u)         /* who leaves so much unread is served nothing more */
+#define CW_RPC_KEPT_MAX      (256u * 1024u)        /* memory of a connection that says nothing right now */
+#define CW_RPC_PASSED_ON_MAX (768u * 1024u)        /* of parameters that somebody else is given */
 static_assert(CW_RPC_ANSWER_MAX < CW_RPC_OUT_MAX, "one answer always fits");
+static_assert(CW_RPC_PASSED_ON_MAX + 64 * 1024 < CW_RPC_LINE_MAX, "with who asks for it, it fits in a line");
 
 enum cw_rpc_code {
     CW_RPC_PARSE = -32700,
@@ -87,6 +89,8 @@ void cw_rpc_connection_start(struct cw_rpc_connection *connection, int fd);
 void cw_rpc_connection_close(struct cw_rpc_connection *connection);
 /* Reads what there is. false: the other side is gone. */
 bool cw_rpc_connection_read(struct cw_rpc_connection *connection);
+/* May these parameters of somebody be passed on? Written anew they can be longer than they came. */
+bool cw_rpc_may_pass_on(const json_t *params);
 /* Queues one message and tries to send. Takes the reference. An answer above CW_RPC_ANSWER_MAX goes as an
  * error that says so. false: the connection is of no use any more. */
 bool cw_rpc_connection_send(struct cw_rpc_connection *connection, json_t *message);

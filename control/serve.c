@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define AUDIT_CHECK_LINES 2000u
-#define AUDIT_CHECKS_MAX  100
 #define AUDIT_LINES_MAX   100ul /* of an answer */
 static_assert(AUDIT_LINES_MAX * (2 * CW_BOOK_TEXT_MAX + 512) < CW_RPC_LINE_MAX, "an answer fits in a line");
 
@@ -154,6 +153,11 @@ static json_t *forward(struct cw_controller *controller, struct cw_client *clien
 {
     struct cw_engine_call call = {
         .answer = on_forwarded, .kept = json_pack("{s:O}", "id", message->id), .client = client->serial};
+    if (!cw_rpc_may_pass_on(parameters)) {
+        json_decref(call.kept);
+        json_decref(parameters);
+        return cw_misuse(message, "these parameters are too long for an engine");
+    }
     if (!is_engine_harmless(method)) /* its line comes with the answer */
         json_object_set_new(call.kept, "asking", cw_asking_to_json(controller->asking));
     if (controller->engine.is_registered && cw_engine_ask(controller, method, parameters, call))
@@ -227,30 +231,18 @@ static json_t *serve_events(struct cw_controller *controller, const struct cw_rp
     return cw_rpc_result(message->id, json_pack("{s:o}", "events", events));
 }
 
-/* To the end of where it is looked through by and by, and then once all of it. */
-static void check_audit(struct cw_controller *controller)
-{
-    char why[sizeof controller->audit_damage];
-    int rounds = 0;
-    controller->audit_damage[0] = 0;
-    for (int i = 0; i < AUDIT_CHECKS_MAX && rounds < 2; i++) {
-        bool is_round;
-        if (!cw_book_audit_check(controller->book, AUDIT_CHECK_LINES, &is_round, why, sizeof why))
-            cw_audit_damaged(controller, why);
-        rounds += is_round;
-    }
-}
-
-/* The audit that this site has, of all sites; with "check", looked through from its beginning. */
+/* The audit that this site has, of all sites. With "check" a piece of it is looked through: who asks on until
+ * "rounds" is two more has had all of it looked through since he began. */
 static json_t *serve_audit(struct cw_controller *controller, const struct cw_rpc_message *message)
 {
     uint64_t limit = cw_json_u64(message->params, "limit", 100);
     if (cw_json_bool(message->params, "check", false))
-        check_audit(controller);
+        cw_audit_check(controller, AUDIT_CHECK_LINES);
     json_t *lines = cw_book_audit(controller->book, cw_json_u64(message->params, "after", 0),
                                   (uint32_t)CW_MIN(CW_MAX(limit, 1ul), AUDIT_LINES_MAX));
     return cw_rpc_result(message->id,
-                         json_pack("{s:o,s:s}", "lines", lines, "damage", controller->audit_damage));
+                         json_pack("{s:o,s:s,s:I}", "lines", lines, "damage", controller->audit_damage,
+                                   "rounds", (json_int_t)controller->audit_rounds));
 }
 
 /* ---------------------------------------------------------------- the table */

@@ -15,6 +15,7 @@ while a file fake-hold is there, volume.detach is not answered (fake-held: one w
 a file fake-open in its directory holds openings up: "refuse" refuses them, "wait" lets them gather for ever;
 FAKE_LOSE_CLAIMS=N does not hear that its first N claims were written, and asks again;
 FAKE_LONG=1 has paths that are longer than they may have packets on their way;
+FAKE_LARGE=BYTES tells so much more of itself;
 FAKE_COUNTERS=1 counts, with names and a version as no engine has them;
 FAKE_LATE=FILE attaches no volume before FILE is there, and has then copied them all from where they began.
 """
@@ -187,6 +188,8 @@ class Engine:
             path_counters = {'bytes_out': self.turns, 'odd_1': 2**63 - 1, 'odd-2': 1, 'odd 3\n': 1, '': 1, 'Odd': 1, 'odd_4': 'x',
                              'odd_5': -1, 'odd_6' + 'x' * 100: 1}
             more = {'lease_remaining_ms': 4000, 'uptime_seconds': 1.0, 'nbd': {'bytes_read': self.turns}}
+        if os.environ.get('FAKE_LARGE'):
+            more['large'] = 'x' * int(os.environ['FAKE_LARGE'])
         return {**more, 'site': self.site, 'version': version, 'pid': os.getpid(), 'boot_id': self.boot_id,
                 'process_start': self.process_start, 'memory_bytes': 1, 'poll': 'adaptive',
                 'groups': [self.show(g) for g in self.groups.values()], 'counters': counters,
