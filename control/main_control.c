@@ -301,7 +301,7 @@ enum {
 static bool fill(struct cw_controller *controller, int signal_fd, struct pollfd *fds)
 {
     const struct cw_rpc_connection *engine = &controller->engine.connection;
-    bool is_waiting = false;
+    bool is_waiting = cw_engine_waits(controller);
     fds[POLL_SIGNAL] = (struct pollfd){.fd = signal_fd, .events = POLLIN};
     fds[POLL_LISTEN] = (struct pollfd){.fd = controller->listen_fd, .events = POLLIN};
     fds[POLL_ENGINE] =
@@ -362,6 +362,7 @@ static void run(struct cw_controller *controller, int signal_fd)
         take_signals(controller, signal_fd);
         if (fds[POLL_ENGINE].revents && fds[POLL_ENGINE].fd == controller->engine.connection.fd)
             drain_engine(controller, fds[POLL_ENGINE].revents);
+        cw_engine_serve(controller);
         drain_clients(controller, fds);
         cw_links_drain(controller, &fds[POLL_LINKS]);
         cw_metrics_drain(controller, &fds[POLL_METRICS]);

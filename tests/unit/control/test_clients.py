@@ -5,6 +5,7 @@ than he reads is served one by one, between all others and the engine's lease.
 
 test_clients.py CAUSEWAY CONTROL
 """
+import contextlib
 import json
 import os
 import select
@@ -96,6 +97,76 @@ def audit(lab, command):
     return [(line["what"], line["words"]) for line in lines if line["command"].startswith(command)]
 
 
+def too_long_is_refused(lab):
+    """What somebody asks the engine for does not cut it off: written anew, these numbers are longer than a line may be."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(LIMIT)
+        s.connect(f"{lab.top}/lab/east/control.sock")
+        numbers = ",".join(["1e9"] * 250000)
+        s.sendall(('{"jsonrpc":"2.0","id":1,"method":"engine","params":{"method":"status","params":{"a":[%s]}}}\n'
+                   % numbers).encode())
+        answer = json.loads(s.makefile().readline())
+    assert answer["error"]["data"]["exit"] == 2 and "too long" in answer["error"]["message"], str(answer)[:500]
+    assert "is gone" not in lab.run("--site", "east", "events"), lab.run("--site", "east", "events")
+
+
+class SlowEngine:
+    """In the place of a site's engine, for as long as it takes to hear in which order the controller answers."""
+
+    def __init__(self, lab, site):
+        path = f"{lab.top}/lab/{site}/engine.sock"
+        os.unlink(path)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen(1)
+        listener.settimeout(LIMIT)
+        self.site, first = site, ""
+        while not first:  # the other site's engine only looks whether this one lives
+            self.socket = listener.accept()[0]
+            self.socket.settimeout(LIMIT)
+            self.lines = self.socket.makefile()
+            first = self.lines.readline()
+        listener.close()
+        self.send({"id": json.loads(first)["id"], "result": {"site": site}})
+
+    def send(self, *messages):
+        self.socket.sendall("".join(json.dumps({"jsonrpc": "2.0", **m}) + "\n" for m in messages).encode())
+
+    def next_answer(self):
+        """Calls of the controller in between get what an engine without groups would say."""
+        while True:
+            message = json.loads(self.lines.readline())
+            if "method" not in message:
+                return message
+            if "id" in message:
+                self.send({"id": message["id"], "result": {"site": self.site, "groups": [], "paths": []}})
+            if message["method"] == "control.register":
+                return message
+
+
+def lease_before_all_else(lab):
+    """A lease is renewed before what other groups ask the store for, whoever came first."""
+    pid = int(open(f"{lab.top}/lab/east/engine.pid").read())
+    assert f"{lab.top}/lab/east/node.yaml" in open(f"/proc/{pid}/cmdline").read()
+    os.kill(pid, signal.SIGKILL)
+    lab.wait("it is gone", lambda: not os.path.exists(f"/proc/{pid}/exe"))
+    engine = SlowEngine(lab, "east")
+    assert engine.next_answer()["method"] == "control.register"
+    sets = [{"id": i, "method": "store.set", "params": {"group": 1, "epoch": 9, "from": [], "to": []}} for i in range(1, 6)]
+    engine.send(*sets, {"id": 6, "method": "lease.renew", "params": {"groups": []}})
+    order = [engine.next_answer()["id"] for _ in range(6)]
+    assert order == [6, 1, 2, 3, 4, 5], order
+    many = [dict(sets[0], id=i) for i in range(1000)]
+    engine.send(*many)
+    with contextlib.suppress(ConnectionError):  # more than all groups could ask at once: the connection ends
+        engine.lines.readlines()
+    engine.socket.close()
+    lab.wait("it is told", lambda: "asks for more than all of its groups could" in lab.run("--site", "east", "events"))
+    lab.run("lab", "kill", "east")
+    lab.run("lab", "start", "east")
+    lab.level("east", "west")
+
+
 def asker_has_gone(lab):
     """What a controller that stood still was asked meanwhile is not done when nobody waits for it any more."""
     known = Asker(lab, "west")
@@ -142,4 +213,4 @@ def idle_give_way(lab):
 
 
 if __name__ == "__main__":
-    play(Lab, (pair, asker_has_gone, idle_give_way, flood))
+    play(Lab, (pair, too_long_is_refused, asker_has_gone, idle_give_way, flood, lease_before_all_else))
