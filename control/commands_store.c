@@ -51,11 +51,11 @@ int cw_run_store_rebuild(struct cw_cli *cli)
         putchar('\n');
     } else {
         print_plan(plan);
-        printf(is_dry
-                   ? "%lu rows would be written; nothing was. Without --dry-run they are\n"
-                   : "%lu rows stand in the store; controllers begin to work with it by themselves: causeway "
-                     "status\n",
-               cw_json_u64(plan, "rows", 0));
+        printf(is_dry ? "%lu rows would be written, and %zu removed of what was deleted since; nothing was. "
+                        "Without --dry-run they are\n"
+                      : "%lu rows stand in the store, and %zu were removed of what was deleted since; "
+                        "controllers begin to work with it by themselves: causeway status\n",
+               cw_json_u64(plan, "rows", 0), json_array_size(json_object_get(plan, "removed")));
     }
     json_decref(plan);
     return CW_EXIT_DONE;

@@ -187,7 +187,7 @@ static void choose_full(struct about *about)
     }
 }
 
-static void look(struct about *about, struct cw_rebuild_plan *plan)
+static void look_at_rows(struct about *about)
 {
     const struct cw_rebuild_facts *facts = about->facts;
     /* What stands there while a rebuild of an empty store has not ended is its own, and evidence of nothing.
@@ -208,16 +208,6 @@ static void look(struct about *about, struct cw_rebuild_plan *plan)
     if (about->newest)
         (void)cw_rebuild_group_row(about->newest->rows, about->group.id, &about->group);
     choose_full(about);
-    for (uint32_t i = 0; i < about->group.site_count; i++) {
-        if (site_index(facts, about->group.sites[i]) == NO_SITE)
-            refuse(
-                plan,
-                "group %s is also at %s, which the configuration here does not name: ask a controller whose "
-                "sites: names all sites of it",
-                about->group.name, about->group.sites[i]);
-    }
-    for (uint32_t i = 0; i < facts->site_count; i++)
-        look_at_engine(about, i, plan);
 }
 
 /* Does it know more of the group than what is taken, by when it was written? */
@@ -239,6 +229,22 @@ static bool is_deleted(const struct about *about)
             return true;
     }
     return false;
+}
+
+/* Every superblock of the group must have been read. Of one that was deleted there is none. */
+static void look_at_engines(struct about *about, struct cw_rebuild_plan *plan)
+{
+    const struct cw_rebuild_facts *facts = about->facts;
+    for (uint32_t i = 0; i < about->group.site_count; i++) {
+        if (site_index(facts, about->group.sites[i]) == NO_SITE)
+            refuse(
+                plan,
+                "group %s is also at %s, which the configuration here does not name: ask a controller whose "
+                "sites: names all sites of it",
+                about->group.name, about->group.sites[i]);
+    }
+    for (uint32_t i = 0; i < facts->site_count; i++)
+        look_at_engine(about, i, plan);
 }
 
 /* ---------------------------------------------------------------- who holds it */
@@ -369,26 +375,72 @@ static void decide(const struct about *about, struct cw_rebuild_group *out)
 
 /* ---------------------------------------------------------------- rows */
 
+/* As is_deleted, of a volume. */
+static bool is_volume_deleted(const struct about *about, int32_t volume)
+{
+    for (uint32_t i = 0; i < about->facts->site_count; i++) {
+        const struct word *word = &about->words[i];
+        if (word->is_there && has_all(about, word) && is_later(word, about->full) &&
+            cw_rebuild_is_volume_gone(word->rows, about->group.id, volume))
+            return true;
+    }
+    return false;
+}
+
+/* A row of a volume, a place or an attachment. */
+static bool is_part(const char *key, uint32_t group, int32_t *volume)
+{
+    return cw_rebuild_key_group(key) == group && cw_rebuild_key_volume(key, volume);
+}
+
 /* All of what is wanted of the group. */
 static void put_wanted(const struct about *about, json_t *rows)
 {
-    static const char *const kinds[] = {"volumes", "places", "attachments"};
     char key[CW_ROW_KEY_SIZE];
-    const json_t *from = about->full ? about->full->rows : NULL;
+    const char *name;
+    json_t *value;
+    int32_t volume;
     cw_key_group(key, "groups", about->group.id);
     json_object_set(rows, key, json_object_get(about->newest->rows, key));
     cw_key_name(key, "names", about->group.name);
     json_object_set_new(rows, key, json_integer(about->group.id));
-    for (size_t i = 0; i < CW_COUNT_OF(kinds); i++) {
-        const char *name;
-        json_t *value;
-        cw_key_all(key, kinds[i], about->group.id);
-        json_object_foreach((json_t *)from, name, value)
-        {
-            if (strncmp(name, key, strlen(key)) == 0)
-                json_object_set(rows, name, value);
-        }
+    json_object_foreach((json_t *)(about->full ? about->full->rows : NULL), name, value)
+    {
+        if (is_part(name, about->group.id, &volume) && !is_volume_deleted(about, volume))
+            json_object_set(rows, name, value);
     }
+}
+
+/* A volume that what is taken does not know as given away is left as it is. */
+static void drop_parts(const struct about *about, struct cw_rebuild_plan *plan)
+{
+    struct cw_store_group known;
+    const char *name;
+    json_t *value;
+    int32_t volume;
+    if (!about->full || !cw_rebuild_group_row(about->full->rows, about->group.id, &known))
+        return;
+    json_object_foreach((json_t *)about->facts->store, name, value)
+    {
+        if (is_part(name, about->group.id, &volume) && volume < known.next_volume &&
+            !json_object_get(plan->rows, name))
+            json_object_set(plan->gone, name, value);
+    }
+}
+
+static void drop_group(const struct about *about, struct cw_rebuild_plan *plan)
+{
+    char key[CW_ROW_KEY_SIZE];
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)about->facts->store, name, value)
+    {
+        if (cw_rebuild_key_group(name) == about->group.id)
+            json_object_set(plan->gone, name, value);
+    }
+    cw_key_name(key, "names", about->group.name);
+    if (cw_rebuild_number(about->facts->store, key) == about->group.id)
+        json_object_set(plan->gone, key, json_object_get(about->facts->store, key));
 }
 
 /* Sites, and the numbers that only grow. */
@@ -431,9 +483,14 @@ static void plan_group(const struct cw_rebuild_facts *facts, const struct cw_sto
     if (is_planned(plan, group->id))
         return;
     about = (struct about){.facts = facts, .group = *group};
-    look(&about, plan);
-    if (!about.newest || is_deleted(&about))
+    look_at_rows(&about);
+    if (!about.newest)
         return;
+    if (is_deleted(&about)) {
+        drop_group(&about, plan);
+        return;
+    }
+    look_at_engines(&about, plan);
     if (plan->group_count == CW_STORE_GROUPS_MAX) {
         refuse(plan, "there are more groups than there can be");
         return;
@@ -441,6 +498,7 @@ static void plan_group(const struct cw_rebuild_facts *facts, const struct cw_sto
     struct cw_rebuild_group *out = &plan->groups[plan->group_count++];
     decide(&about, out);
     put_wanted(&about, plan->rows);
+    drop_parts(&about, plan);
     json_object_set_new(plan->rows, cw_key_group(key, "authority", out->id),
                         cw_row_from_authority(&out->authority, about.moves + 1));
 }
@@ -478,9 +536,12 @@ static void check_store(const struct cw_rebuild_facts *facts, struct cw_rebuild_
 
 void cw_rebuild_plan(const struct cw_rebuild_facts *facts, struct cw_rebuild_plan *plan)
 {
+    const char *name;
+    json_t *value;
     CW_ASSERT(facts->seed != 0);
     CW_ASSERT(facts->site_count <= CW_CONFIG_SITES_MAX);
     plan->rows = json_object();
+    plan->gone = json_object();
     check_sites(facts, plan);
     check_store(facts, plan);
     for (uint32_t i = 0; i < facts->site_count; i++) {
@@ -488,6 +549,8 @@ void cw_rebuild_plan(const struct cw_rebuild_facts *facts, struct cw_rebuild_pla
             plan_rows(facts, facts->sites[i].copy, plan);
     }
     plan_rows(facts, facts->store, plan);
+    json_object_foreach(plan->rows, name, value)(void)
+        json_object_del(plan->gone, name); /* the name of a deleted group may be another one's now */
     qsort(plan->groups, plan->group_count, sizeof plan->groups[0], by_number);
     json_object_set_new(plan->rows, "meta/rebuilt",
                         json_integer((json_int_t)cw_rebuild_number(plan->rows, "meta/rebuilt") + 1));

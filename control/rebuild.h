@@ -13,6 +13,11 @@
  *  - In all other cases (two reigns of one epoch, a reign that nobody's copy knows) nobody holds the group: a
  *    row of the next epoch without a holder, which opens by `promote --accept-loss` and by nothing else.
  *
+ *
+ * What a later copy knows as given away and does not have was deleted, and goes: a group with all that is of
+ * it, a volume, a place, an attachment. Else an older store would bring it back, and its group would wait for
+ * files that are gone.
+ *
  * Rows are JSON by key as the store in etcd has them (store_etcd.c), and are foreign bytes.
  */
 #pragma once
@@ -68,6 +73,7 @@ struct cw_rebuild_plan {
     uint32_t group_count;
     struct cw_rebuild_group groups[CW_STORE_GROUPS_MAX]; /* by number */
     json_t *rows;                                        /* all that shall stand, by key; the caller's */
+    json_t *gone; /* rows as they stand there, of what was deleted since: they go; the caller's */
 };
 
 /* plan: zeroed. */

@@ -38,6 +38,35 @@ static bool is_group_behind(const json_t *copy, const json_t *store, const struc
     return true;
 }
 
+/* What this copy knows as deleted is there. Where the store was rebuilt since, that was decided then. */
+static bool has_deleted(const json_t *copy, const json_t *store, char *why, size_t why_size)
+{
+    const char *key;
+    json_t *value;
+    if (!copy || cw_rebuild_number(store, "meta/rebuilt") != cw_rebuild_number(copy, "meta/rebuilt"))
+        return false;
+    json_object_foreach((json_t *)store, key, value)
+    {
+        struct cw_store_group group;
+        struct cw_store_volume volume, had;
+        bool is_group = strncmp(key, "groups/", 7) == 0 && cw_row_to_group(value, &group);
+        bool is_volume = strncmp(key, "volumes/", 8) == 0 && cw_row_to_volume(value, &volume);
+        if (is_group && !json_object_get(copy, key) &&
+            group.id < cw_rebuild_number(copy, "meta/next_group")) {
+            snprintf(why, why_size, "group %s, which was deleted, is there", group.name);
+            return true;
+        }
+        bool was_going = is_volume && !volume.is_deleting &&
+                         cw_row_to_volume(json_object_get(copy, key), &had) && had.is_deleting;
+        if (is_volume && (was_going || cw_rebuild_is_volume_gone(copy, volume.group, volume.volume))) {
+            snprintf(why, why_size, "volume %s of group %u, which was deleted, is there", volume.name,
+                     volume.group);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool cw_rebuild_is_interrupted(const json_t *mark)
 {
     return mark && !json_object_get(mark, "doubt");
@@ -58,7 +87,7 @@ static bool is_copy_ahead(const json_t *copy, const json_t *store, char *why, si
             is_group_behind(copy, store, &group, why, why_size))
             return true;
     }
-    return false;
+    return has_deleted(copy, store, why, why_size);
 }
 
 enum cw_rebuild_standing cw_rebuild_compare(const json_t *copy, const json_t *store, char *why,

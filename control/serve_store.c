@@ -29,8 +29,10 @@ static void drop(struct gathered *gathered, struct cw_rebuild_plan *plan)
     for (uint32_t i = 0; i < CW_CONFIG_SITES_MAX; i++)
         json_decref(gathered->told[i]);
     json_decref(gathered->store);
-    if (plan)
+    if (plan) {
         json_decref(plan->rows);
+        json_decref(plan->gone);
+    }
     free(plan);
     free(gathered);
 }
@@ -126,16 +128,18 @@ static json_t *show_group(const struct cw_rebuild_group *group)
 
 static json_t *show_plan(const struct gathered *gathered, const struct cw_rebuild_plan *plan, bool is_written)
 {
-    json_t *groups = json_array(), *without = json_array();
+    json_t *groups = json_array(), *without = json_array(), *gone = json_array(), *value;
+    const char *key;
     for (uint32_t i = 0; i < plan->group_count; i++)
         json_array_append_new(groups, show_group(&plan->groups[i]));
     for (uint32_t i = 0; i < gathered->facts.site_count; i++) {
         if (gathered->facts.sites[i].is_left_out)
             json_array_append_new(without, json_string(gathered->facts.sites[i].name));
     }
-    return json_pack("{s:b,s:b,s:i,s:o,s:o}", "written", (int)is_written, "replace",
-                     (int)gathered->facts.is_replace, "rows", (int)json_object_size(plan->rows), "without",
-                     without, "groups", groups);
+    json_object_foreach(plan->gone, key, value) json_array_append_new(gone, json_string(key));
+    return json_pack("{s:b,s:b,s:i,s:o,s:o,s:o}", "written", (int)is_written, "replace",
+                     (int)gathered->facts.is_replace, "rows", (int)json_object_size(plan->rows), "removed",
+                     gone, "without", without, "groups", groups);
 }
 
 /* ---------------------------------------------------------------- writing */
@@ -145,6 +149,7 @@ static enum cw_status write_rows(struct cw_controller *controller, const struct 
 {
     struct cw_etcd_rebuild how = {.site = controller->config.site,
                                   .rows = plan->rows,
+                                  .gone = plan->gone,
                                   .seen = gathered->store,
                                   .is_replace = gathered->facts.is_replace,
                                   .may_replace = gathered->facts.is_replace || gathered->is_interrupted};
@@ -156,8 +161,10 @@ static enum cw_status write_rows(struct cw_controller *controller, const struct 
 
 static void tell(struct cw_controller *controller, const struct cw_rebuild_plan *plan)
 {
-    cw_event(controller, 1, "", "the store %s was rebuilt from what the sites had: %u groups, %zu rows",
-             controller->store_name, plan->group_count, json_object_size(plan->rows));
+    cw_event(controller, 1, "",
+             "the store %s was rebuilt from what the sites had: %u groups, %zu rows; removed: %zu",
+             controller->store_name, plan->group_count, json_object_size(plan->rows),
+             json_object_size(plan->gone));
     for (uint32_t i = 0; i < plan->group_count; i++) {
         const struct cw_rebuild_group *group = &plan->groups[i];
         cw_event(controller, group->kind == CW_REBUILD_NOBODY ? 2 : 1, group->name,

@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -186,8 +185,8 @@ static json_t *compared_rows(const struct cw_controller *controller)
     void *next;
     json_object_foreach_safe(rows, next, key, value)
     {
-        bool is_group = strncmp(key, "groups/", 7) == 0;
-        if (is_group && cw_outside_is_held(controller->store, (uint32_t)strtoul(key + 7, NULL, 10)))
+        bool is_authority = strncmp(key, "authority/", 10) == 0;
+        if (is_authority && cw_outside_is_held(controller->store, cw_rebuild_key_group(key)))
             json_object_del(rows, key);
     }
     return rows;

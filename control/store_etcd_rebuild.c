@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "control/rebuild.h"
+#include "control/rebuild_rows.h"
 #include "control/rpc.h"
 #include "control/store_etcd.h"
 
 #define ROWS_AT_ONCE 30u /* each with what it touches and rests on fits in a transaction */
-static_assert(ROWS_AT_ONCE * 3 + 2 <= CW_DRAFT_MAX, "an authority touches two more rows");
+static_assert(ROWS_AT_ONCE * 3 + 2 <= CW_DRAFT_MAX,
+              "an authority touches two more rows, or one and a request");
 
 static bool is_copied(const char *key)
 {
@@ -68,8 +70,10 @@ static json_t *mark_of(const struct cw_etcd_rebuild *how)
                      (int)how->is_replace);
 }
 
+/* One that stands already may have gone meanwhile: that it stands is compared, too. */
 static enum cw_status put_doubt(struct cw_draft *draft, const char *site, const char *why)
 {
+    draft->is_verdict = true;
     if (!cw_draft_get(draft, CW_REBUILD_MARK))
         cw_draft_put(draft, CW_REBUILD_MARK, json_pack("{s:s,s:s}", "site", site, "doubt", why));
     return draft->failure;
@@ -132,9 +136,36 @@ static enum cw_status put_row(struct cw_draft *draft, const struct cw_etcd_rebui
     return draft->failure;
 }
 
+/* As it was seen, or not at all. */
+static enum cw_status remove_row(struct cw_draft *draft, const struct cw_etcd_rebuild *how, const char *key)
+{
+    char request[CW_ROW_KEY_SIZE];
+    const json_t *now = cw_draft_get(draft, key);
+    if (!now)
+        return CW_OK;
+    if (!how->may_replace)
+        return CW_EXISTS;
+    if (!json_equal(now, json_object_get(how->seen, key)))
+        return CW_STALE;
+    if (strncmp(key, "authority/", 10) == 0) {
+        touch_holder_of(draft, now);
+        cw_draft_remove(draft, cw_key_group(request, "requests", cw_rebuild_key_group(key)));
+    }
+    cw_draft_remove(draft, key);
+    return draft->failure;
+}
+
+/* One kind of work after the other, each in as many transactions as it takes. */
+enum step { MARK = 0, ROWS, GONE, NUMBERS };
+
+static bool is_of(enum step step, const char *key)
+{
+    return step == GONE || is_number_row(key) == (step == NUMBERS);
+}
+
 /* Rows from the position on, as many as fit. */
-static enum cw_status put_some(struct cw_draft *draft, const struct cw_etcd_rebuild *how, uint32_t from,
-                               bool are_numbers)
+static enum cw_status do_some(struct cw_draft *draft, const struct cw_etcd_rebuild *how, enum step step,
+                              uint32_t from)
 {
     uint32_t at = 0;
     const char *key;
@@ -142,37 +173,47 @@ static enum cw_status put_some(struct cw_draft *draft, const struct cw_etcd_rebu
     if (!has_own_mark(draft, how))
         return CW_STALE;
     draft->is_verdict = true;
-    json_object_foreach((json_t *)how->rows, key, value)
+    json_object_foreach((json_t *)(step == GONE ? how->gone : how->rows), key, value)
     {
-        if (is_number_row(key) != are_numbers || at++ < from || at > from + ROWS_AT_ONCE)
+        if (!is_of(step, key) || at++ < from || at > from + ROWS_AT_ONCE)
             continue;
-        enum cw_status status = put_row(draft, how, key, value);
+        enum cw_status status = step == GONE ? remove_row(draft, how, key) : put_row(draft, how, key, value);
         if (status != CW_OK)
             return status;
     }
-    if (are_numbers)
+    if (step == NUMBERS)
         cw_draft_remove(draft, CW_REBUILD_MARK);
     return draft->failure;
 }
 
 /* A try that found that something had moved is done again on what is there then; that what is there is not
  * what was wanted ends it. */
-static enum cw_status change(struct cw_etcd_store *store, const struct cw_etcd_rebuild *how, uint32_t from,
-                             bool is_first, bool are_numbers)
+static enum cw_status change(struct cw_etcd_store *store, const struct cw_etcd_rebuild *how, enum step step,
+                             uint32_t from)
 {
     struct cw_etcd_change change = {.patience_ms = CW_CHANGE_MS};
     while (cw_etcd_change_next(store, &change))
-        change.status =
-            is_first ? put_mark(change.draft, how) : put_some(change.draft, how, from, are_numbers);
+        change.status = step == MARK ? put_mark(change.draft, how) : do_some(change.draft, how, step, from);
     return change.status;
+}
+
+static enum cw_status change_all(struct cw_etcd_store *store, const struct cw_etcd_rebuild *how,
+                                 enum step step, const json_t *rows)
+{
+    enum cw_status status = CW_OK;
+    uint32_t count = (uint32_t)json_object_size(rows);
+    for (uint32_t from = 0; status == CW_OK && from < count; from += ROWS_AT_ONCE)
+        status = change(store, how, step, from);
+    return status;
 }
 
 enum cw_status cw_etcd_rebuild(struct cw_store *etcd, const struct cw_etcd_rebuild *how)
 {
     struct cw_etcd_store *store = cw_etcd_store_of(etcd);
-    uint32_t count = (uint32_t)json_object_size(how->rows);
-    enum cw_status status = change(store, how, 0, true, false);
-    for (uint32_t from = 0; status == CW_OK && from < count; from += ROWS_AT_ONCE)
-        status = change(store, how, from, false, false);
-    return status == CW_OK ? change(store, how, 0, false, true) : status;
+    enum cw_status status = change(store, how, MARK, 0);
+    if (status == CW_OK)
+        status = change_all(store, how, ROWS, how->rows);
+    if (status == CW_OK)
+        status = change_all(store, how, GONE, how->gone);
+    return status == CW_OK ? change(store, how, NUMBERS, 0) : status;
 }

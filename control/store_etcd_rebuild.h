@@ -22,6 +22,7 @@ struct cw_etcd_rebuild {
     const char *site;   /* who does it */
     uint64_t id;        /* of this one: of two at once the later one goes on, and the other one ends */
     const json_t *rows; /* what shall stand */
+    const json_t *gone; /* by key, what shall not; NULL: nothing. Only with may_replace */
     const json_t *seen; /* the rows of the store that this was worked out from */
     bool is_replace;    /* what stood there counted, too, and still does if this is interrupted */
     bool may_replace;   /* what stands there may be another row, as after an interrupted one */
@@ -30,7 +31,7 @@ struct cw_etcd_rebuild {
 /*
  * A mark stands from the first transaction to the last; while it does no epoch is claimed by anybody, and a
  * controller that starts does nothing. CW_STALE: somebody else writes there or rebuilds it, or a row is not
- * as it was seen; whatever is there then is to be looked at anew. CW_EXISTS: another row stands, and
- * !may_replace. Whatever it ends with, it can be done again.
+ * as it was seen; whatever is there then is to be looked at anew. CW_EXISTS: another row stands, or
+ * something is to go, and !may_replace. Whatever it ends with, it can be done again.
  */
 enum cw_status cw_etcd_rebuild(struct cw_store *etcd, const struct cw_etcd_rebuild *how) CW_MUST_CHECK;

@@ -123,15 +123,23 @@ def restore(lab, snapshot):
 
 def test_etcd_put_back(build):
     """etcd is put back to a snapshot of before a promotion, and everything started anew: the holder of then does not
-    open, by the word of the sites that know better; rebuilt, the last one opens, with every acknowledged write."""
+    open, by the word of the sites that know better; rebuilt, the last one opens, with every acknowledged write. What was
+    deleted since the snapshot stays deleted."""
     if not has_etcd():
         return "SKIP: no etcd"
     with Lab(build, witness=WITNESS) as lab:
-        group(lab, "db", volumes=(("a", "16M"),))
+        group(lab, "db", volumes=(("a", "16M"), ("b", "8M")))
+        group(lab, "old", volumes=(("c", "8M"),))
         remember(lab)
         snapshot = f"{lab.dir}/snapshot.db"
         p = lab.etcdctl(WITNESS, "snapshot", "save", snapshot)
         expect(p.returncode == 0, p.stderr)
+        lab.run("volume", "delete", "db/b")
+        lab.run("volume", "delete", "old/c")
+        lab.run("group", "delete", "old")
+        lab.wait("every site has it so", lambda: all(
+            not any(key.startswith(("volumes/0000000001/0001", "groups/0000000002")) for key in rows_of(lab, site))
+            for site in SITES))
         lab.run("lab", "kill", "east")
         lab.run("--site", WITNESS, "promote", "db", "--site", "west")
         w = load.Writer(92).connect([lab.uri("db", "a", "west")])
@@ -154,11 +162,16 @@ def test_etcd_put_back(build):
         expect(p.returncode == 3 and "west does not answer" in p.stderr, f"without west: {p.returncode} {p.stderr}")
         lab.run("lab", "start", "west")
         p = lab.wait("all have answered", lambda: lab.run("--site", "east", "store", "rebuild", "--replace", "--json"))
-        done = json.loads(p)["groups"][0]
+        plan = json.loads(p)
+        done = plan["groups"][0]
         expect((done["kind"], done["holder"], done["epoch"]) == ("held", "west", epoch), f"{done}")
+        expect(len(plan["groups"]) == 1 and {"groups/0000000002", "volumes/0000000001/0001", "volumes/0000000002/0000"} <=
+               set(plan["removed"]), f"{plan}")
         for site in SITES:
             lab.wait_health("db", "protected", site=site)
             expect(lab.group("db", site)["primary"] == "west", "west holds it")
+            expect([v["name"] for v in lab.group("db", site)["volumes"]] == ["a"], "b stays deleted")
+            expect([g["name"] for g in lab.status(site)["groups"]] == ["db"], "and so does old")
         load.check(w, [lab.uri("db", "a", "west")], w.acknowledged)
         lab.run("switchover", "db", "--site", "east")
         load.check(w, [lab.uri("db", "a", "east")], w.acknowledged)

@@ -127,6 +127,7 @@ static int teardown(void **state)
     }
     json_decref(store);
     json_decref(plan->rows);
+    json_decref(plan->gone);
     free(plan);
     return 0;
 }
@@ -134,6 +135,7 @@ static int teardown(void **state)
 static void work_out(void)
 {
     json_decref(plan->rows);
+    json_decref(plan->gone);
     memset(plan, 0, sizeof *plan);
     cw_rebuild_plan(&facts, plan);
 }
@@ -346,16 +348,60 @@ static void test_again_after_an_interruption(void **state)
     expect_refusal("--replace");
 }
 
+static bool goes(const char *key)
+{
+    return json_object_get(plan->gone, key) != NULL;
+}
+
+/* An older copy of etcd has it, with all that is of it; and its name has been given to another one since. */
 static void test_deleted_stays_deleted(void **state)
 {
     struct cw_authority old = row(1, 11, "east", "");
     (void)state;
+    facts.is_replace = true;
     put_group(copies[WEST], 2, "old", &old, 1);
+    put_group(store, 2, "old", &old, 1);
+    put_volume(store, 2, 0);
+    json_object_set_new(store, "names/old", json_integer(2));
     facts.sites[WEST].revision = 20;
     json_object_set_new(copies[EAST], "meta/next_group", json_integer(3));
     work_out();
+    assert_string_equal(plan->refusal, "");
     assert_int_equal(plan->group_count, 1);
     assert_int_equal(json_integer_value(json_object_get(plan->rows, "meta/next_group")), 3);
+    assert_true(goes("groups/0000000002") && goes("authority/0000000002") && goes("names/old"));
+    assert_true(goes("volumes/0000000002/0000") && goes("places/0000000002/0000/east"));
+    assert_int_equal(json_object_size(plan->gone), 5);
+    put_group(copies[EAST], 3, "old", &old, 1);
+    work_out();
+    assert_int_equal(plan->group_count, 2);
+    assert_false(goes("names/old"));
+    assert_int_equal(json_integer_value(json_object_get(plan->rows, "names/old")), 3);
+    assert_int_equal(json_object_size(plan->gone), 4);
+}
+
+/* A volume of which the copy that is taken knows as deleted, or one that is later still. */
+static void test_deleted_volume_stays_deleted(void **state)
+{
+    struct cw_authority three = row(3, 33, "east", "west");
+    (void)state;
+    facts.is_replace = true;
+    put_group(store, 1, "db", &three, 7);
+    for (int32_t number = 0; number < 4; number++)
+        put_volume(store, 1, number);
+    put_volume(copies[EAST], 1, 0);
+    put_volume(copies[EAST], 1, 2);
+    put_group(copies[EAST], 1, "db", &three, 8); /* its copy was written as it changed the set */
+    give_away(copies[EAST], 1, 3);
+    put_volume(copies[WEST], 1, 0);
+    give_away(copies[WEST], 1, 3);
+    facts.sites[WEST].revision = 60;
+    expect_kind(CW_REBUILD_KEPT);
+    assert_non_null(json_object_get(plan->rows, "volumes/0000000001/0000"));
+    assert_null(json_object_get(plan->rows, "volumes/0000000001/0002"));
+    assert_true(goes("volumes/0000000001/0001") && goes("places/0000000001/0001/east"));
+    assert_true(goes("volumes/0000000001/0002") && goes("places/0000000001/0002/east"));
+    assert_int_equal(json_object_size(plan->gone), 4); /* of 3 nobody can say that it was deleted */
 }
 
 /* What a site tells of a group that is not there is who holds it, and no volumes; and it may be the newest. */
@@ -423,6 +469,36 @@ static void test_store_is_compared(void **state)
     assert_int_equal(standing(), CW_REBUILD_MARKED);
 }
 
+/* Only deletions since: nothing that counts up tells of them. */
+static void test_deleted_since(void **state)
+{
+    struct cw_authority three = row(3, 33, "east", "west");
+    struct cw_store_volume going = {.group = 1, .volume = 0, .name = "v", .size = 4096, .is_deleting = true};
+    (void)state;
+    put_group(store, 1, "db", &three, 7);
+    put_volume(store, 1, 0);
+    put_volume(copies[EAST], 1, 0);
+    assert_int_equal(standing(), CW_REBUILD_WHOLE);
+    json_object_set_new(copies[EAST], "volumes/0000000001/0000", cw_row_from_volume(&going));
+    assert_int_equal(standing(), CW_REBUILD_LOST);
+    json_object_del(copies[EAST], "volumes/0000000001/0000");
+    assert_int_equal(standing(), CW_REBUILD_LOST);
+    json_object_set_new(store, "meta/rebuilt", json_integer(1)); /* and so it was decided */
+    assert_int_equal(standing(), CW_REBUILD_WHOLE);
+    json_object_del(store, "meta/rebuilt");
+    put_volume(copies[EAST], 1, 0);
+    put_volume(store, 1, 1); /* made since */
+    assert_int_equal(standing(), CW_REBUILD_WHOLE);
+    json_object_del(store, "volumes/0000000001/0000"); /* deleted there */
+    assert_int_equal(standing(), CW_REBUILD_WHOLE);
+    put_group(store, 2, "new", &three, 1);
+    assert_int_equal(standing(), CW_REBUILD_WHOLE);
+    json_object_set_new(copies[EAST], "meta/next_group", json_integer(3));
+    assert_int_equal(standing(), CW_REBUILD_LOST);
+    json_object_del(store, "groups/0000000002");
+    assert_int_equal(standing(), CW_REBUILD_WHOLE);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -441,9 +517,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_store_that_is_not_empty, setup, teardown),
         cmocka_unit_test_setup_teardown(test_again_after_an_interruption, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deleted_stays_deleted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_deleted_volume_stays_deleted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_volumes_of_a_site_that_has_them, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_to_rebuild_from, setup, teardown),
         cmocka_unit_test_setup_teardown(test_store_is_compared, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_deleted_since, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "control/rebuild.h"
+#include "control/rebuild_rows.h"
 #include "control/rpc.h"
 #include "control/store_etcd_rebuild.h"
 #include "control/store_rows.h"
@@ -69,6 +70,40 @@ static enum cw_status rebuild(struct cw_store *store, uint64_t id, json_t *rows,
     enum cw_status status = cw_etcd_rebuild(store, &how);
     json_decref(rows);
     return status;
+}
+
+/* With all that is of a group, in the place of what `gone` names. */
+static enum cw_status replace(struct cw_store *store, uint64_t id, const json_t *seen, json_t *gone)
+{
+    json_t *rows = wanted_rows(9);
+    const char *key;
+    json_t *value;
+    json_object_foreach(gone, key, value) json_object_del(rows, key);
+    const struct cw_etcd_rebuild how = {.site = "east",
+                                        .id = id,
+                                        .rows = rows,
+                                        .gone = gone,
+                                        .seen = seen,
+                                        .is_replace = true,
+                                        .may_replace = true};
+    enum cw_status status = cw_etcd_rebuild(store, &how);
+    json_decref(rows);
+    return status;
+}
+
+/* All rows of a group; new reference. */
+static json_t *rows_of_group(const json_t *seen, uint32_t group)
+{
+    char name[CW_ROW_KEY_SIZE], own[16];
+    json_t *rows = json_object(), *value;
+    const char *key;
+    snprintf(own, sizeof own, "g%u", group);
+    json_object_foreach((json_t *)seen, key, value)
+    {
+        if (cw_rebuild_key_group(key) == group || strcmp(key, cw_key_name(name, "names", own)) == 0)
+            json_object_set(rows, key, value);
+    }
+    return rows;
 }
 
 static enum cw_status claim(struct cw_store *store, uint32_t group)
@@ -144,6 +179,60 @@ static void test_replaced_as_it_was_seen(void **state)
     cw_store_close(other);
 }
 
+static uint32_t groups_there(struct cw_store *store)
+{
+    struct cw_store_view *view = cw_view_new();
+    assert_int_equal(cw_store_load(store, view), CW_OK);
+    uint32_t count = view->group_count;
+    assert_int_equal(view->volume_count + view->place_count, 0);
+    free(view);
+    return count;
+}
+
+/* What was deleted goes, as it was seen, with what somebody asks of it, and with the lease on it. */
+static void test_removed_as_it_was_seen(void **state)
+{
+    struct cw_store *store = open_store("/causeway/gone");
+    const struct cw_store_request request = {.taker = "west", .epoch = 3};
+    struct cw_store_lease leases[2] = {{.group = 7, .epoch = 3}, {.group = 8, .epoch = 9}};
+    struct cw_store_volume volume = {.group = 8, .name = "v", .size = 4096, .block_size = 512};
+    struct cw_store_place place = {.group = 8, .site = "east", .path = "/v"};
+    const struct cw_store_site east = {.name = "east", .id = 1};
+    json_t *empty = rows_of(store);
+    (void)state;
+    assert_int_equal(rebuild(store, 1, wanted_rows(3), empty, false), CW_OK);
+    wait_mark(store, false);
+    assert_int_equal(cw_store_site_put(store, &east), CW_OK);
+    assert_int_equal(cw_store_volume_add(store, &volume), CW_OK);
+    assert_int_equal(cw_store_place_put(store, &place), CW_OK);
+    assert_int_equal(cw_store_request(store, 7, &request), CW_OK);
+    json_t *seen = rows_of(store), *gone = rows_of_group(seen, 7);
+    assert_int_equal(json_object_size(gone), 3);
+    json_object_set(gone, "volumes/0000000008/0000", json_object_get(seen, "volumes/0000000008/0000"));
+    json_object_set(gone, "places/0000000008/0000/east",
+                    json_object_get(seen, "places/0000000008/0000/east"));
+    assert_int_equal(json_object_size(gone), 5);
+    assert_int_equal(claim(store, 7), CW_OK);
+    assert_int_equal(replace(store, 2, seen, gone), CW_STALE);
+    json_decref(seen);
+    json_decref(gone);
+    seen = rows_of(store);
+    gone = rows_of_group(seen, 7);
+    json_object_set(gone, "volumes/0000000008/0000", json_object_get(seen, "volumes/0000000008/0000"));
+    json_object_set(gone, "places/0000000008/0000/east",
+                    json_object_get(seen, "places/0000000008/0000/east"));
+    assert_int_equal(replace(store, 3, seen, gone), CW_OK);
+    wait_mark(store, false);
+    assert_int_equal(groups_there(store), GROUPS - 1);
+    assert_int_equal(claim(store, 7), CW_NOT_FOUND);
+    assert_int_equal(cw_store_renew(store, "east", leases, 2), CW_OK);
+    assert_true(leases[0].is_lost && !leases[1].is_lost);
+    json_decref(seen);
+    json_decref(gone);
+    json_decref(empty);
+    cw_store_close(store);
+}
+
 /* While a doubt stands nobody claims; a rebuild takes it away. */
 static void test_doubt(void **state)
 {
@@ -182,9 +271,9 @@ static int stop(void **state)
 
 int main(void)
 {
-    static const struct CMUnitTest tests[] = {cmocka_unit_test(test_empty_store),
-                                              cmocka_unit_test(test_replaced_as_it_was_seen),
-                                              cmocka_unit_test(test_doubt)};
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_empty_store), cmocka_unit_test(test_replaced_as_it_was_seen),
+        cmocka_unit_test(test_removed_as_it_was_seen), cmocka_unit_test(test_doubt)};
     if (!etcd_is_there()) {
         printf("SKIP: no etcd\n");
         return 77;
