@@ -15,7 +15,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import threading
 import time
 import urllib.parse
 
@@ -23,7 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from hostile import goes_on  # noqa: E402
 from lab import MIB, Lab, expect, has_etcd  # noqa: E402
 from store_loss import LEASE, covered  # noqa: E402
-from witness import WITNESS, Rounds, promoted_meanwhile, stopped  # noqa: E402
+from witness import WITNESS, Promotion, Rounds, stopped  # noqa: E402
 
 SITES = ("east", "west", WITNESS)
 QUOTA = 20 * MIB
@@ -39,14 +38,6 @@ def configured(lab, policy):
             with open(f"{lab.dir}/lab/{site}/{name}", "a") as f:
                 f.write(line + "\n")
         lab.run("lab", "start", site)
-
-
-def asked_meanwhile(lab, at):
-    """west's promotion is asked for there, and what comes of it is told later."""
-    told = []
-    asker = threading.Thread(target=promoted_meanwhile, args=(lab, at, "west", told), daemon=True)
-    asker.start()
-    return asker, told
 
 
 def goes_on_unmoved(lab, rounds):
@@ -201,19 +192,19 @@ def test_store_trouble_peer_grants(build):
         reads_anew(lab)
         fill(lab)
         lab.wait("east goes on by grants", lambda: covered(lab) == "grants")
-        asker, told = asked_meanwhile(lab, "west")
+        asker = Promotion(lab, "west", "west")
         goes_on_unmoved(lab, rounds)
         says(lab, "that the store does not renew", "goes on by grants", "goes on by what its peers grant")
-        expect(rounds.w.error is None and not any(code == 0 for _, code, _ in told), f"{rounds.w.error} {told}")
+        expect(rounds.w.error is None and not asker.is_done(), f"{rounds.w.error} {asker.process}")
         make_room(lab)
-        asker.join(150)
+        code = asker.end()
         rounds.end()  # asked for all the time, it may have been promoted by now
         primary, other = rounds.begin()
         lab.wait("the store renews again", lambda: covered(lab, primary) == "store")
         lab.run("--site", WITNESS, "switchover", "db", "--site", other)
         expect(rounds.end() == other, "it was switched over")
         rounds.close()
-        return (f"seed {seed}: {rounds.w.next_op} operations; asked while it was full: exit {told[0][1]}; "
+        return (f"seed {seed}: {rounds.w.next_op} operations; asked while it was full: exit {code}; "
                 f"{', '.join(rounds.epochs)}")
 
 
@@ -236,15 +227,15 @@ def test_store_trouble_freeze(build):
         make_room(lab)
         goes_on(lab, rounds.w, "writes go on with the store")
         expect(rounds.w.error is None, f"the writer waited: {rounds.w.error}")
-        asker, told = asked_meanwhile(lab, WITNESS)
+        asker = Promotion(lab, WITNESS, "west")
         late_answers(lab, rng, 2, lambda: None)
-        asker.join(150)
+        code = asker.end()
         rounds.end()  # it was promoted, or refused with the cause
         primary, other = rounds.begin()
         lab.run("--site", WITNESS, "switchover", "db", "--site", other)
         expect(rounds.end() == other, "it was switched over")
         rounds.close()
-        return (f"seed {seed}: {rounds.w.next_op} operations; asked with late answers: exit {told[0][1]}; "
+        return (f"seed {seed}: {rounds.w.next_op} operations; asked with late answers: exit {code}; "
                 f"{', '.join(rounds.epochs)}")
 
 

@@ -146,28 +146,41 @@ def cut(lab, control, data):
             lab.run("lab", "cut", a, b, "--one-way", "--only", name)
 
 
-def promoted_meanwhile(lab, at, site, told):
-    p = lab.try_run("--site", at, "promote", "db", "--site", site, timeout=120)
-    told.append((at, p.returncode, p.stderr.strip()[-200:]))
-    expect(p.returncode in (0, 1, 3) and (p.returncode == 0 or p.stderr.strip()), f"{p.returncode} without words")
+class Promotion(threading.Thread):
+    """Asked for meanwhile; what came of it is looked at by whoever asks for its end: a failure here is one there."""
+
+    def __init__(self, lab, at, site):
+        super().__init__(daemon=True)
+        self.lab, self.at, self.site, self.process = lab, at, site, None
+        self.start()
+
+    def run(self):
+        self.process = self.lab.try_run("--site", self.at, "promote", "db", "--site", self.site, timeout=120)
+
+    def is_done(self):
+        """By now, and with the group promoted."""
+        return self.process is not None and self.process.returncode == 0
+
+    def end(self):
+        """Its exit code."""
+        self.join(125)
+        p = self.process
+        expect(p is not None, f"the promotion of {self.site} that {self.at} was asked for does not end")
+        expect(p.returncode in (0, 1, 3) and (p.returncode == 0 or p.stderr.strip()),
+               f"{p.returncode} without words: {p.stdout} {p.stderr}")
+        return p.returncode
 
 
 def cut_round(lab, rounds, control, data, seconds=7.5):
     """The sites are cut; the other one is asked to take over, from everywhere; after some time all is healed."""
     primary, other = rounds.begin()
-    told = []
     cut(lab, control, data)
-    askers = [threading.Thread(target=promoted_meanwhile, args=(lab, at, other, told), daemon=True)
-              for at in ("east", "west", WITNESS)]
-    for a in askers:
-        a.start()
+    askers = [Promotion(lab, at, other) for at in ("east", "west", WITNESS)]
     time.sleep(seconds)
     reigns = one_writer(lab)
     lab.run("lab", "heal")
-    for a in askers:
-        a.join(120)
-    now = rounds.end()
-    return primary, now, sorted(code for _, code, _ in told), reigns[-1][3]
+    codes = sorted(a.end() for a in askers)
+    return primary, rounds.end(), codes, reigns[-1][3]
 
 
 def around(site):
@@ -245,13 +258,11 @@ def engine_stands_still(lab, rounds, primary, other):
 def controller_stands_still(lab, rounds, primary, other):
     """For more than a lease. Whether the other one takes over meanwhile, or waits because the primary goes on by its
     grant, is on_store_loss's to say; when the controller is awake, it lets go."""
-    pid, told = stopped(lab, primary, "causeway-control"), []
-    asker = threading.Thread(target=promoted_meanwhile, args=(lab, WITNESS, other, told), daemon=True)
-    asker.start()
+    pid = stopped(lab, primary, "causeway-control")
+    asker = Promotion(lab, WITNESS, other)
     time.sleep(7.5)
     os.kill(pid, signal.SIGCONT)
-    asker.join(120)
-    expect(told and told[0][1] == 0, f"promotion while the controller stood still: {told}")
+    expect(asker.end() == 0, f"promotion while the controller stood still: {asker.process}")
 
 
 def test_witness_pauses(build):
@@ -310,22 +321,20 @@ def test_witness_members(build):
         expect(lab.group("db", "west")["epoch"] == 1 and rounds.w.error is None, "nothing has changed")
         killed(lab, "west", "etcd")
         lab.wait("the store is silent", lambda: not lab.status("west")["store_answers"])
-        told = []
-        asker = threading.Thread(target=promoted_meanwhile, args=(lab, "west", "west", told), daemon=True)
-        asker.start()
+        asker = Promotion(lab, "west", "west")
         time.sleep(6.5)  # more than a lease, too
         taken = lab.engine_group("west", "db")
-        expect(not any(code == 0 for _, code, _ in told) and taken["role"] != "primary" and taken["epoch"] == 1,
-               f"promoted without a quorum: {told} {taken['role']} {taken['epoch']}")
+        expect(not asker.is_done() and taken["role"] != "primary" and taken["epoch"] == 1,
+               f"promoted without a quorum: {asker.process} {taken['role']} {taken['epoch']}")
         lab.run("lab", "start", "west")
         lab.run("lab", "start", WITNESS)
-        asker.join(120)
+        code = asker.end()
         rounds.end()
         primary, other = rounds.begin()
         lab.run("--site", WITNESS, "switchover", "db", "--site", other)
         expect(rounds.end() == other, "it was switched over")
         rounds.close()
-        return (f"leaders {', '.join(leaders)}; asked without a quorum, and then it was back: exit {told[0][1]}; "
+        return (f"leaders {', '.join(leaders)}; asked without a quorum, and then it was back: exit {code}; "
                 f"{', '.join(rounds.epochs)}")
 
 
