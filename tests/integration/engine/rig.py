@@ -15,6 +15,10 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
+from results import summary  # noqa: E402
 
 SITES = ["east", "west"]
 KEY = bytes(range(32))
@@ -328,3 +332,28 @@ def program_from_arguments():
     if len(sys.argv) < 2:
         sys.exit(f"usage: {sys.argv[0]} PATH-OF-causeway-engine [CASE...]")
     return sys.argv[1]
+
+
+def run_cases(cases):
+    """All of them, or those that the command line names, each in a rig of its own; ends the process. cases: (function of the
+    rig, what tells it from others of that function, the rig's options)."""
+    program, wanted = program_from_arguments(), sys.argv[2:]
+    if unknown := set(wanted) - {function.__name__ for function, _, _ in cases}:
+        sys.exit(f"no such case: {', '.join(sorted(unknown))}")
+    results = []
+    for function, which, options in cases:
+        if wanted and function.__name__ not in wanted:
+            continue
+        name, began = function.__name__ + which, time.monotonic()
+        try:
+            with Rig(program, **options) as rig:
+                function(rig)
+            results.append((name, None))
+            print(f"ok   {name} {time.monotonic() - began:.1f} s", flush=True)
+        except Exception as error:  # the next case may still tell something
+            results.append((name, f"{type(error).__name__}: {error}"))
+            print(f"FAIL {name}: {results[-1][1]}", flush=True)
+            if os.environ.get("CAUSEWAY_TRACEBACK"):
+                traceback.print_exc()
+    print("\n".join(summary(results, "cases")))
+    sys.exit(0 if all(reason is None for _, reason in results) else 1)

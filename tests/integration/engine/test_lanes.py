@@ -9,10 +9,9 @@ What any number of net lcores must do is in test_two_engines.py, whose cases run
 import os
 import re
 import subprocess
-import sys
 import time
 
-from rig import Rig, program_from_arguments, wait_for
+from rig import run_cases, wait_for
 from test_two_engines import MIB, Client, open_at, readdress
 
 
@@ -140,22 +139,5 @@ CASES = [spreads_groups_over_lanes, passes_on_what_another_queue_got, refuses_an
          does_not_meet_another_number_by_memif]
 
 
-def main():
-    program = program_from_arguments()
-    failed = False
-    for case in CASES:
-        if sys.argv[2:] and case.__name__ not in sys.argv[2:]:
-            continue
-        began = time.monotonic()
-        try:
-            with Rig(program, 2) as rig:
-                case(rig)
-            print(f"ok   {case.__name__} {time.monotonic() - began:.1f} s", flush=True)
-        except Exception as error:  # the next case may still tell something
-            failed = True
-            print(f"FAIL {case.__name__}: {type(error).__name__}: {error}", flush=True)
-    sys.exit(failed)
-
-
 if __name__ == "__main__":
-    main()
+    run_cases([(case, "", {"net_lcores": 2}) for case in CASES])

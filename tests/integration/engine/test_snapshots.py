@@ -6,10 +6,9 @@
 """
 import os
 import struct
-import sys
 import time
 
-from rig import Rig, program_from_arguments, wait_for
+from rig import run_cases, wait_for
 from test_two_engines import Client, attach_both, in_sync, open_at, same
 
 
@@ -55,16 +54,5 @@ def starts_over_when_the_wall_clock_jumps(rig):
     assert rig.east.status()["allocations_on_lcore"] == 0
 
 
-def main():
-    began = time.monotonic()
-    try:
-        with Rig(program_from_arguments()) as rig:
-            starts_over_when_the_wall_clock_jumps(rig)
-    except Exception as error:
-        print(f"FAIL starts_over_when_the_wall_clock_jumps: {type(error).__name__}: {error}", flush=True)
-        sys.exit(1)
-    print(f"ok   starts_over_when_the_wall_clock_jumps {time.monotonic() - began:.1f} s", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    run_cases([(starts_over_when_the_wall_clock_jumps, "", {})])

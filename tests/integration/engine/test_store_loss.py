@@ -6,14 +6,13 @@
 """
 import os
 import signal
-import sys
 import threading
 import time
 
 import nbd
 
-from rig import SITES, Rig, RpcError, program_from_arguments, wait_for
-from test_two_engines import MIB, Client, begin, in_sync, open_at, reattach, same
+from rig import SITES, RpcError, run_cases, wait_for
+from test_two_engines import MIB, Client, begin, in_sync, reattach, same
 
 LEASE = 2.0
 CASES = []
@@ -21,7 +20,7 @@ CASES = []
 
 def case(on_store_loss):
     def add(function):
-        CASES.append((function, on_store_loss))
+        CASES.append((function, "", {"lease_ms": int(LEASE * 1000), "on_store_loss": on_store_loss}))
         return function
     return add
 
@@ -190,25 +189,5 @@ def a_restarted_granter_lets_nobody_take_over_for_a_lease(rig):
         assert covered(rig.east) == "grants"
 
 
-def main():
-    program = program_from_arguments()
-    wanted = sys.argv[2:]
-    failed = 0
-    for function, on_store_loss in CASES:
-        if wanted and function.__name__ not in wanted:
-            continue
-        began = time.monotonic()
-        try:
-            with Rig(program, lease_ms=int(LEASE * 1000), on_store_loss=on_store_loss) as rig:
-                function(rig)
-            print(f"ok   {function.__name__} {time.monotonic() - began:.1f} s", flush=True)
-        except Exception as error:  # the next case may still tell something
-            failed += 1
-            print(f"FAIL {function.__name__}: {type(error).__name__}: {error}", flush=True)
-            if os.environ.get("CAUSEWAY_TRACEBACK"):
-                raise
-    sys.exit(1 if failed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    run_cases(CASES)

@@ -20,7 +20,7 @@ import time
 
 import nbd
 
-from rig import Rig, RpcError, program_from_arguments, wait_for
+from rig import RpcError, run_cases, wait_for
 
 MIB = 1 << 20
 CASES = []
@@ -764,33 +764,12 @@ def ways_of(function):
     return [(0, "adaptive")] + [(2, "adaptive")] * (function in (bears_a_cut, bears_load_in_two_groups))
 
 
-def run(function, program, net_lcores, poll):
-    with Rig(program, net_lcores, poll) as rig:
-        function(rig)
-
-
-def main():
-    program = program_from_arguments()
-    wanted = sys.argv[2:]
-    failed = 0
-    if unknown := set(wanted) - {function.__name__ for function in CASES}:
-        sys.exit(f"no such case: {', '.join(sorted(unknown))}")
+def ways():
     for function in CASES:
-        if wanted and function.__name__ not in wanted:
-            continue
         for net_lcores, poll in ways_of(function):
-            name = function.__name__ + ("", " (two threads)", " (two net lcores)")[net_lcores] + f" ({poll})" * (poll != "adaptive")
-            began = time.monotonic()
-            try:
-                run(function, program, net_lcores, poll)
-                print(f"ok   {name} {time.monotonic() - began:.1f} s", flush=True)
-            except Exception as error:  # the next case may still tell something
-                failed += 1
-                print(f"FAIL {name}: {type(error).__name__}: {error}", flush=True)
-                if os.environ.get("CAUSEWAY_TRACEBACK"):
-                    raise
-    sys.exit(1 if failed else 0)
+            which = ("", " (two threads)", " (two net lcores)")[net_lcores] + f" ({poll})" * (poll != "adaptive")
+            yield function, which, {"net_lcores": net_lcores, "poll": poll}
 
 
 if __name__ == "__main__":
-    main()
+    run_cases(list(ways()))

@@ -16,6 +16,7 @@ import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
 from lab import Lab  # noqa: E402
+from results import reason_of, summary  # noqa: E402
 from witness import DIRECTIONS, WITNESS, Rounds, cut_round, of_data  # noqa: E402
 
 DATA = [d for d in DIRECTIONS if WITNESS not in d]
@@ -34,8 +35,8 @@ def words(directions):
     return " ".join(f"{a}>{b}" for a, b in sorted(directions)) or "whole"
 
 
-def go_through(build, numbers):
-    """As many of them as one lab stands; pops what it has done. Raises where one failed."""
+def go_through(build, numbers, results):
+    """As many of them as one lab stands; pops what it has done, and adds what came of it. Stops where one failed."""
     with Lab(build, witness=WITNESS) as lab:
         rounds = Rounds(lab)
         while numbers:
@@ -45,11 +46,13 @@ def go_through(build, numbers):
             said = f"way {number:3d}: control {words(control)}; data {words(data)}"
             try:
                 primary, now, codes, open_last = cut_round(lab, rounds, control, data)
-            except BaseException:
+            except Exception as error:
                 print(f"FAILED {said}", flush=True)
+                results.append((f"way {number}", reason_of(error)))
                 raise
             print(f"passed {said}: {primary} to {now}, exits {codes}, last to answer while cut {open_last}, "
                   f"{rounds.w.next_op} operations, {time.monotonic() - began:.0f} s", flush=True)
+            results.append((f"way {number}", None))
         rounds.close()
 
 
@@ -64,15 +67,18 @@ def main():
     numbers = list(range(WAYS))
     random.Random(options.seed).shuffle(numbers)
     numbers = numbers[part - 1::parts] if options.way is None else [options.way]
-    failed = 0
+    results = []
     while numbers:
+        known = len(results)
         try:
-            go_through(options.build, numbers)
-        except Exception:  # the others are gone through in another lab
+            go_through(options.build, numbers, results)
+        except Exception as error:  # the others are gone through in another lab
             traceback.print_exc()
-            failed += 1
-    print(f"{failed} failed")
-    sys.exit(1 if failed else 0)
+            if all(reason is None for _, reason in results[known:]):  # no way of its own failed
+                results.append(("the lab", reason_of(error)))
+                break
+    print("\n".join(summary(results, "ways")))
+    sys.exit(0 if all(reason is None for _, reason in results) else 1)
 
 
 if __name__ == "__main__":

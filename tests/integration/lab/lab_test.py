@@ -22,6 +22,7 @@ import traceback
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lab import Failed  # noqa: E402
+from results import reason_of, summary  # noqa: E402
 
 # Of this folder; one a line, so that two who add one do not meet.
 MODULES = (
@@ -61,7 +62,6 @@ LONG = (  # these begin first
     "real_clients", "killed_while_copied", "disk_full", "wan_scenarios", "site_burns", "witness_cuts", "witness_members")
 AT_A_TIME = 2
 TEST_SECONDS_MAX = 900  # the longest take a minute; a hang is ended, and said
-REASON_CHARS_MAX = 300
 
 
 def collect(modules):
@@ -88,7 +88,7 @@ def run_one(build, name, test):
         print(f"FAILED  {name:24s} {time.monotonic() - started:6.1f} s  {e}", flush=True)
         if not isinstance(e, (Failed, AssertionError)):
             traceback.print_exc()
-        return str(e) or type(e).__name__
+        return reason_of(e)
 
 
 def run_apart(build, name, running):
@@ -128,16 +128,6 @@ def run_all(build, order):
         pool.shutdown()
 
 
-def summary(results):
-    """The last lines, which tell what failed and why, each on one line: who sees only the tail of the log knows."""
-    failed = [(name, reason) for name, reason in results if reason is not None]
-    lines = [f"{len(results) - len(failed)} of {len(results)} lab tests passed"]
-    for name, reason in failed:
-        words = " ".join(reason.split())
-        lines.append(f"failed: {name}: {words[:REASON_CHARS_MAX]}{'...' if len(words) > REASON_CHARS_MAX else ''}")
-    return lines
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build")
@@ -155,7 +145,7 @@ def main():
                 f.write(reason)
         sys.exit(0 if reason is None else 1)
     results = run_all(options.build, options.names or sorted(tests, key=lambda name: name not in LONG))
-    print("\n".join(summary(results)))
+    print("\n".join(summary(results, "lab tests")))
     sys.exit(0 if all(reason is None for _, reason in results) else 1)
 
 

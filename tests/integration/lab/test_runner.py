@@ -47,7 +47,7 @@ class Runner(unittest.TestCase):
             self.assertIn(words, str(refused.exception))
 
     def test_summary_is_one_line_each(self):
-        lines = lab_test.summary([("a", None), ("b", "first\nsecond"), ("c", "x" * 1000)])
+        lines = lab_test.summary([("a", None), ("b", "first\nsecond"), ("c", "x" * 1000)], "lab tests")
         self.assertEqual(["1 of 3 lab tests passed", "failed: b: first second"], lines[:2])
         self.assertEqual(3, len(lines))
         self.assertTrue(lines[2].startswith("failed: c: xxx") and lines[2].endswith("...") and len(lines[2]) < 400)

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How a run of several tests closes: who sees only the tail of a log knows what failed, and why."""
+REASON_CHARS_MAX = 300
+
+
+def reason_of(error):
+    """Of an exception, in words."""
+    return str(error) or type(error).__name__
+
+
+def failures(results):
+    """One line each. results: (name, reason or None: it passed)."""
+    for name, reason in results:
+        if reason is not None:
+            words = " ".join(reason.split())
+            yield f"failed: {name}: {words[:REASON_CHARS_MAX]}{'...' if len(words) > REASON_CHARS_MAX else ''}"
+
+
+def summary(results, what):
+    """The last lines of a run of tests, `what` in the plural."""
+    passed = sum(reason is None for _, reason in results)
+    return [f"{passed} of {len(results)} {what} passed", *failures(results)]
