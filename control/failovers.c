@@ -11,7 +11,6 @@
  * knows under another reign, is of a takeover that did not come about, and is not shown (serve_losses.c).
  */
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "control/controller.h"
+#include "control/durable_file.h"
 #include "control/losses.h"
 #include "wire/salvage.h"
 
@@ -144,25 +144,6 @@ static void path_of(const struct cw_controller *controller, uint32_t group, uint
     snprintf(path, size, "%s/failover-%u-%lu.json", controller->config.storage, group, epoch);
 }
 
-/* Under a name of its own first; then both the bytes and the name are durable. */
-static bool write_file(const struct cw_controller *controller, const char *path, const json_t *json)
-{
-    char part[CW_STORE_PATH_SIZE * 2];
-    snprintf(part, sizeof part, "%s.part", path);
-    int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return false;
-    bool ok = json_dumpfd(json, fd, JSON_INDENT(1)) == 0 && fsync(fd) == 0;
-    ok = close(fd) == 0 && ok && rename(part, path) == 0;
-    int directory = ok ? open(controller->config.storage, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    ok = ok && directory >= 0 && fsync(directory) == 0;
-    if (directory >= 0)
-        close(directory);
-    if (!ok)
-        unlink(part);
-    return ok;
-}
-
 static double time_of(const json_t *entry)
 {
     return cw_json_number(entry, "time", 0);
@@ -211,11 +192,12 @@ void cw_failover_note(struct cw_controller *controller, const struct cw_store_gr
     cw_loss_judge(&facts, &loss);
     json_t *failover = failover_json(controller, group, now, candidate, claim, &loss);
     path_of(controller, group->id, claim->epoch, path, sizeof path);
-    if (!write_file(controller, path, failover))
+    int error = cw_durable_write(path, failover, JSON_INDENT(1));
+    if (error)
         cw_event(controller, 2, group->name,
                  "what this takeover may have lost could not be written to %s: %s; it is known until this "
                  "controller ends: causeway losses %s",
-                 path, strerror(errno), group->name);
+                 path, strerror(error), group->name);
     drop(controller, group->id, claim->epoch);
     put_in(controller->failovers, failover);
 }

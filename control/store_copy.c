@@ -14,13 +14,13 @@
 #include "control/store_copy.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "control/controller.h"
+#include "control/durable_file.h"
 #include "control/rebuild.h"
 #include "control/rebuild_rows.h"
 #include "control/store_etcd_rebuild.h"
@@ -34,41 +34,27 @@ static bool is_kept(const struct cw_controller *controller)
     return controller->config.etcd.count > 0;
 }
 
-static void file_of(const struct cw_controller *controller, const char *ending, char *path, size_t size)
+static void file_of(const struct cw_controller *controller, char *path, size_t size)
 {
-    snprintf(path, size, "%s/store-copy.json%s", controller->config.directory, ending);
-}
-
-static bool write_file(const struct cw_controller *controller, const json_t *copy)
-{
-    char fresh[CW_CONFIG_PATH_SIZE + 32], file[CW_CONFIG_PATH_SIZE + 32];
-    file_of(controller, ".part", fresh, sizeof fresh);
-    file_of(controller, "", file, sizeof file);
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool ok = fd >= 0 && json_dumpfd(copy, fd, JSON_COMPACT | JSON_SORT_KEYS) == 0 && fsync(fd) == 0;
-    ok = fd >= 0 && close(fd) == 0 && ok && rename(fresh, file) == 0;
-    int directory = ok ? open(controller->config.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    ok = ok && directory >= 0 && fsync(directory) == 0;
-    if (directory >= 0)
-        close(directory);
-    if (!ok)
-        fprintf(stderr, "%s: %s\n", file, strerror(errno));
-    return ok;
+    snprintf(path, size, "%s/store-copy.json", controller->config.directory);
 }
 
 /* One that cannot be written is taken away: none is better than one of before. */
 static bool save(struct cw_controller *controller, json_t *copy)
 {
     char file[CW_CONFIG_PATH_SIZE + 32];
-    file_of(controller, "", file, sizeof file);
-    bool ok = write_file(controller, copy);
-    if (ok != controller->is_copy_good)
+    file_of(controller, file, sizeof file);
+    int error = cw_durable_write(file, copy, JSON_COMPACT | JSON_SORT_KEYS);
+    bool ok = error == 0, was_good = controller->is_copy_good;
+    if (!ok)
+        fprintf(stderr, "%s: %s\n", file, strerror(error));
+    controller->is_copy_good = ok;
+    if (ok != was_good)
         cw_event(controller, ok ? 0 : 2, "",
                  ok ? "the copy of the store in %s is written again"
                     : "the copy of the store in %s cannot be written: what this site "
                       "knows of it does not outlive the store",
                  file);
-    controller->is_copy_good = ok;
     json_decref(controller->store_copy);
     controller->store_copy = copy;
     return ok || unlink(file) == 0 || errno == ENOENT;
@@ -87,7 +73,7 @@ void cw_store_copy_start(struct cw_controller *controller)
     controller->is_copy_good = true;
     if (!is_kept(controller))
         return;
-    file_of(controller, "", file, sizeof file);
+    file_of(controller, file, sizeof file);
     json_t *copy = json_load_file(file, JSON_REJECT_DUPLICATES, &error);
     if (copy && cw_json_u64(copy, "format", 0) == 1 && json_is_object(json_object_get(copy, "rows"))) {
         controller->store_copy = copy;

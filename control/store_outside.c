@@ -2,7 +2,6 @@
 #include "control/store_outside.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/numbers.h"
+#include "control/durable_file.h"
 #include "control/outside.h"
 #include "control/store_ops.h"
 #include "control/store_rows.h"
@@ -127,38 +127,11 @@ static json_t *to_json(const struct outside *store)
                      used);
 }
 
-/* Whole and synced under its name, or as it was; 0, or why. */
-static int write_file(const struct outside *store)
-{
-    char fresh[CW_CONFIG_PATH_SIZE + 32], folder[CW_CONFIG_PATH_SIZE + 32];
-    snprintf(fresh, sizeof fresh, "%s.part", store->options.file);
-    snprintf(folder, sizeof folder, "%s", store->options.file);
-    char *slash = strrchr(folder, '/');
-    *(slash ? slash : folder) = 0;
-    json_t *json = to_json(store);
-    errno = 0;
-    int fd = json ? open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
-    bool ok = fd >= 0 && json_dumpfd(json, fd, JSON_INDENT(1)) == 0 && fsync(fd) == 0;
-    int error = errno ? errno : ENOSPC; /* a write that came short says nothing */
-    ok = fd >= 0 && close(fd) == 0 && ok;
-    if (ok && rename(fresh, store->options.file) != 0) {
-        error = errno;
-        ok = false;
-    }
-    int directory = ok ? open(*folder ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (ok && (directory < 0 || fsync(directory) != 0)) {
-        error = errno;
-        ok = false;
-    }
-    if (directory >= 0)
-        close(directory);
-    json_decref(json);
-    return ok ? 0 : error;
-}
-
 static bool save(struct outside *store)
 {
-    int error = write_file(store);
+    json_t *json = to_json(store);
+    int error = json ? cw_durable_write(store->options.file, json, JSON_INDENT(1)) : ENOMEM;
+    json_decref(json);
     if (error && error != store->file_error)
         fprintf(stderr, "%s: %s\n", store->options.file, strerror(error));
     store->file_error = error;
