@@ -13,7 +13,6 @@
  */
 #include "control/store_copy.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -39,7 +38,9 @@ static void file_of(const struct cw_controller *controller, char *path, size_t s
     snprintf(path, size, "%s/store-copy.json", controller->config.directory);
 }
 
-/* One that cannot be written is taken away: none is better than one of before. */
+/* One that cannot be written is taken away: none is better than one of before. It has to stay away, too: after
+ * a power loss the old one would be there again, with a member that has been taken out since. Where even that
+ * cannot be, the engine is not told yes. */
 static bool save(struct cw_controller *controller, json_t *copy)
 {
     char file[CW_CONFIG_PATH_SIZE + 32];
@@ -57,7 +58,7 @@ static bool save(struct cw_controller *controller, json_t *copy)
                  file);
     json_decref(controller->store_copy);
     controller->store_copy = copy;
-    return ok || unlink(file) == 0 || errno == ENOENT;
+    return ok || cw_durable_remove(file) == 0;
 }
 
 static json_t *make(const struct cw_controller *controller, json_t *rows, uint64_t revision)
