@@ -111,7 +111,3 @@ struct cw_verdict cw_tokens_judge_sites(const struct cw_token_sites *facts);
 /* The epoch of a reign that the store does not give: none that it ever gives by itself, one after the other,
  * comes to this. known: the highest that anybody here knows of. */
 uint64_t cw_break_glass_epoch(uint64_t known);
-static inline bool cw_epoch_is_broken_glass(uint64_t epoch)
-{
-    return epoch >> 32 != 0 && (epoch & UINT32_MAX) == 0;
-}

@@ -3,8 +3,9 @@
  * What this site knows for `causeway losses`, kept in its own storage, where the next controller finds it:
  *
  *     failover-GROUP-EPOCH.json   what a takeover by this site may have lost, written before the store is
- * told of the new epoch, so that none is without it salvage-GROUP-...           tails that the engine kept
- * (wire/salvage.h); here only their heads are read
+ *                                 told of the new epoch, so that none is without it
+ *     salvage-GROUP-...           tails that the engine kept (wire/salvage.h); here only their heads are
+ *                                 read
  *
  * Both go into this site's facts, and so to every site. A takeover never fails for want of its file: that is
  * an event, and the estimate lives as long as this process. A file whose epoch the store does not know, or
