@@ -84,7 +84,7 @@ struct cw_work {
     uint64_t open_sent_ns;  /* 0: not since it last was a replica with nothing wrong */
     uint64_t opened_epoch;  /* for telling once */
     uint64_t left_ns;       /* the same: the engine's word on when it last let go */
-    uint64_t down_ns;       /* since when an error has stopped it; 0: it has not */
+    uint64_t down_ns;       /* since when an error has stopped it, or the last try after; 0: none has */
     uint64_t served_ns;     /* when its holder last said that it serves it, in this epoch; 0: it has not */
     uint64_t served_epoch;
     uint64_t fenced_ns, fenced_epoch; /* since when which epoch was seen to be fenced; 0: it is not */
@@ -298,15 +298,11 @@ bool cw_group_is_level(const struct cw_controller *controller, const struct cw_s
 /* roles.c */
 void cw_reconcile_role(struct cw_controller *controller, const struct cw_store_group *group,
                        struct cw_work *work, const json_t *engine);
-/* What this site is no longer to answer, or is asked for elsewhere, is drained, fenced, confirmed to the
- * store. It waits for no file or device. engine: its entry, or NULL where it has none. true: a call is
- * out. */
+/* What this site is no longer to answer, is asked for elsewhere, or was stopped by an error, is drained,
+ * fenced, confirmed to the store. It waits for no file or device. engine: its entry, or NULL where it has
+ * none. true: a call is out. */
 bool cw_role_let_go(struct cw_controller *controller, const struct cw_store_group *group,
                     struct cw_work *work, const json_t *engine);
-/* Held here, and an error has stopped it: the engine answers nothing of that epoch any more, and the store is
- * to know. true: that is on its way. */
-bool cw_role_let_go_down(struct cw_controller *controller, const struct cw_store_group *group,
-                         struct cw_work *work);
 /* The engine here ends its reign; nothing is confirmed to the store. */
 void cw_role_fence(struct cw_controller *controller, const struct cw_store_group *group,
                    struct cw_work *work);

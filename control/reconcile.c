@@ -387,20 +387,10 @@ static void on_group_restarted(struct cw_controller *controller, const struct cw
 static bool restart_if_down(struct cw_controller *controller, const struct cw_store_group *group,
                             struct cw_work *work, const json_t *engine)
 {
-    if (strcmp(cw_json_text(engine, "role", ""), "down") != 0) {
-        work->down_ns = 0;
+    if (strcmp(cw_json_text(engine, "role", ""), "down") != 0 ||
+        controller->now_ns - work->down_ns < RESTART_NS)
         return false;
-    }
-    if (work->down_ns == 0) {
-        work->down_ns = controller->now_ns;
-        cw_event(controller, 2, group->name, "%s has stopped it: %s", controller->config.site,
-                 cw_json_text(engine, "reason", "no reason given"));
-    }
-    if (cw_role_let_go_down(controller, group, work))
-        return true;
-    if (controller->now_ns - work->down_ns < RESTART_NS)
-        return false;
-    work->down_ns = 0;
+    work->down_ns = controller->now_ns;
     cw_event(controller, 1, group->name, "%s tries it again", controller->config.site);
     work->is_attaching =
         cw_engine_ask(controller, "group.detach", json_pack("{s:i}", "group", (int)group->id),

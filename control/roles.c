@@ -237,18 +237,6 @@ void cw_role_fence(struct cw_controller *controller, const struct cw_store_group
         fence(controller, group, work, NULL);
 }
 
-bool cw_role_let_go_down(struct cw_controller *controller, const struct cw_store_group *group,
-                         struct cw_work *work)
-{
-    const struct cw_authority *authority = &group->authority;
-    if (strcmp(authority->holder, controller->config.site) != 0 ||
-        authority->fenced_epoch == authority->epoch || cw_store_silent_ms(controller->store) > 0)
-        return false;
-    work->not_before_ns = controller->now_ns + CW_SECOND; /* again, where the store did not take it */
-    fence(controller, group, work, json_object());
-    return work->is_busy;
-}
-
 static void on_draining(struct cw_controller *controller, const struct cw_engine_call *call,
                         const json_t *result, const char *status, const char *words)
 {
@@ -345,6 +333,31 @@ static void tell_changes(struct cw_controller *controller, const struct cw_store
     cw_event(controller, 0, group->name, "%s is primary, epoch %lu", controller->config.site, epoch);
 }
 
+static void tell_stop(struct cw_controller *controller, const struct cw_store_group *group,
+                      struct cw_work *work, const json_t *engine)
+{
+    if (!is_role(engine, "down")) {
+        work->down_ns = 0;
+    } else if (work->down_ns == 0) {
+        work->down_ns = controller->now_ns;
+        cw_event(controller, 2, group->name, "%s has stopped it: %s", controller->config.site,
+                 cw_json_text(engine, "reason", "no reason given"));
+    }
+}
+
+/* Held here, and an error has stopped it: the engine answers nothing of that epoch any more, and the store is
+ * to know, so that another site may have it at once. */
+static void let_go_of_stopped(struct cw_controller *controller, const struct cw_store_group *group,
+                              struct cw_work *work)
+{
+    const struct cw_authority *authority = &group->authority;
+    if (strcmp(authority->holder, controller->config.site) != 0 ||
+        authority->fenced_epoch == authority->epoch || cw_store_silent_ms(controller->store) > 0)
+        return;
+    work->not_before_ns = controller->now_ns + CW_SECOND; /* again, where the store did not take it */
+    fence(controller, group, work, json_object());
+}
+
 /* Held here, and asked for elsewhere, or was. */
 static void let_go_of_held(struct cw_controller *controller, const struct cw_store_group *group,
                            struct cw_work *work, const json_t *engine)
@@ -369,11 +382,14 @@ bool cw_role_let_go(struct cw_controller *controller, const struct cw_store_grou
 {
     bool is_taking = cw_operation_taking(controller, group->id) != NULL;
     tell_changes(controller, group, work, engine);
+    tell_stop(controller, group, work, engine);
     if (is_holder(controller, group))
         let_go_of_held(controller, group, work, engine);
     else if (is_role(engine, "primary") || is_role(engine, "draining") || is_role(engine, "drained") ||
              (is_opening(engine) && !is_taking))
         fence(controller, group, work, NULL);
+    if (is_role(engine, "down") && !work->is_busy)
+        let_go_of_stopped(controller, group, work);
     return work->is_busy;
 }
 

@@ -13,6 +13,7 @@ drains so long; FAKE_MUTE=1 tells nothing of when it let go;
 a file fake-clients in its directory holds the count of clients of every volume;
 while a file fake-hold is there, volume.detach is not answered (fake-held: one waits);
 a file fake-open in its directory holds openings up: "refuse" refuses them, "wait" lets them gather for ever;
+while a file fake-down is there, an error has stopped all groups;
 FAKE_LOSE_CLAIMS=N does not hear that its first N claims were written, and asks again;
 FAKE_LONG=1 has paths that are longer than they may have packets on their way;
 FAKE_LARGE=BYTES tells so much more of itself;
@@ -217,8 +218,9 @@ class Engine:
                           'lag_bytes': 0, 'lag_seconds': 0.0, 'cursor': 7, 'copy': {'active': False},
                           'identity': self.peer_identity(s, g['name']) or {'site': s}})
         counters = {'writes': self.turns} if os.environ.get('FAKE_COUNTERS') else {}
-        return {'group': g['group'], 'name': g['name'], 'mode': g['mode'], 'role': g['role'], 'epoch': g['epoch'], 'counters': counters,
-                'reign': g['reign'], 'reason': '', 'refusal': g['refusal'],
+        is_down = os.path.exists(self.directory + '/fake-down')
+        return {'group': g['group'], 'name': g['name'], 'mode': g['mode'], 'role': 'down' if is_down else g['role'], 'epoch': g['epoch'], 'counters': counters,
+                'reign': g['reign'], 'reason': 'the disk is gone' if is_down else '', 'refusal': g['refusal'],
                 'frozen': g['role'] == 'primary' and time.monotonic() > self.deadline, 'head': 7, 'durable': 7,
                 'applied': 7, 'identity': self.identity(g), 'image': 'whole', 'journal': {'path': g['journal']},
                 'volumes': [self.show_volume(v, is_primary) for v in g['volumes'].values()],

@@ -329,6 +329,24 @@ def volumes_come_late(lab):
     lab.wait("both are there", lambda: lab.group("east")["health"] == "protected")
 
 
+def stopped_beside_a_hanging_disk(lab, east):
+    """An error stops the group while the disk of another volume hangs: the store hears of it all the same."""
+    epoch = lab.group("east")["epoch"]
+    lab.run("volume", "create", "db/brief", "--size", "1M")
+    os.unlink(east + "fake-held")
+    open(east + "fake-hold", "x").close()
+    deletion = subprocess.Popen([lab.cli, "volume", "delete", "db/brief"], env=lab.env, stdout=subprocess.PIPE)
+    lab.wait("its disk hangs", lambda: os.path.exists(east + "fake-held"))
+    open(east + "fake-down", "x").close()
+    lab.wait("it lets go", lambda: f"db: east has let go of epoch {epoch}" in lab.run("events"))
+    assert "db: east has stopped it: the disk is gone" in lab.run("events") and deletion.poll() is None, "and hangs still"
+    os.unlink(east + "fake-down")
+    os.unlink(east + "fake-hold")
+    assert deletion.wait(timeout=60) == 0
+    lab.wait("it opens again", lambda: lab.group("east")["epoch"] == epoch + 1)
+    lab.level("east")
+
+
 def disk_keeps_nobody(lab):
     """A volume that is not let go of by its disk, and one whose device is missing: who holds the group hands it over."""
     hold, east = lab.top + "/lab/east/fake-hold", lab.top + "/lab/east/"
@@ -342,6 +360,8 @@ def disk_keeps_nobody(lab):
     assert deletion.wait(timeout=60) == 0
     lab.wait("both in the set", lambda: lab.group("west")["health"] == "protected")
     lab.run("switchover", "db", "--site", "east")
+    lab.level("east")
+    stopped_beside_a_hanging_disk(lab, east)
     lab.run("lab", "kill", "east")
     missed = lab.run("events").count("the device is not there yet")
     lab.run("lab", "start", "east", FAKE_LATE=lab.top + "/never")
