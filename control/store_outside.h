@@ -17,6 +17,10 @@
  * not, its next renewal fails. A row of a higher epoch, or of this one and another reign, ends what is held
  * here: it is told, and the engine is fenced by that.
  *
+ * Nothing is handed over to a store of which this site has not found that it is worked with (it may be an
+ * older one that was put back, or be rebuilt just now): cw_outside_trust. That it has a higher epoch counts all
+ * the same.
+ *
  * That it is being handed over, with the row that the store had, is in the file before the row is in the
  * store; if that cannot be written, nothing is handed over, and it is told. From then on the row here does
  * not change, and is not renewed here: the store may have it, whatever became of its answer. So after a
@@ -60,6 +64,8 @@ enum cw_status cw_outside_permit(struct cw_store *store, uint32_t group, uint64_
 void cw_outside_withdraw(struct cw_store *store, uint32_t group);
 /* In which epoch the group may be claimed; 0: not permitted, or claimed already. */
 uint64_t cw_outside_permitted(struct cw_store *store, uint32_t group);
+/* Is the store inside worked with? Until that is said, nothing is handed over to it. */
+void cw_outside_trust(struct cw_store *store, bool is_trusted);
 /* The store inside of it; of any other, itself. */
 struct cw_store *cw_outside_inner(struct cw_store *store);
 bool cw_outside_is_held(struct cw_store *store, uint32_t group);

@@ -118,6 +118,8 @@ static bool open_it(void)
 {
     why[0] = 0;
     store = cw_store_open_outside(&inner, &options, why, sizeof why);
+    if (store)
+        cw_outside_trust(store, true);
     return store != NULL;
 }
 
@@ -431,6 +433,36 @@ static bool is_in_file(const char *word)
     return strstr(text, word) != NULL;
 }
 
+/* An etcd that was put back to an older copy, until that is found out, and while it is rebuilt. */
+static void test_store_that_is_not_trusted(void **state)
+{
+    struct cw_authority two = take_two(), before = row, alone = held("west", BROKEN, 7);
+    open_anew();
+    cw_outside_trust(store, false);
+    silent_ms = 0;
+    (void)cw_store_version(store);
+    assert_true(cw_outside_is_held(store, GROUP));
+    assert_true(cw_authority_equal(&row, &before));
+    assert_false(is_in_file("handing_over"));
+    struct cw_store_lease lease = renew(BROKEN, CW_OK); /* it goes on by its own file */
+    assert_false(lease.is_lost || lease.is_held);
+    assert_int_equal(renewals, 0);
+    assert_int_equal(swap(&two, &alone), CW_OK);
+    cw_outside_trust(store, true);
+    until_handed_over();
+    assert_true(cw_authority_equal(&row, &alone));
+}
+
+static void test_passed_by_one_that_is_not_trusted(void **state)
+{
+    (void)take();
+    row = held("north", 2 * BROKEN, 55);
+    cw_outside_trust(store, false);
+    silent_ms = 0;
+    (void)cw_store_version(store);
+    assert_false(cw_outside_is_held(store, GROUP));
+}
+
 static void test_file_is_written_later(void **state)
 {
     (void)take_two();
@@ -612,6 +644,8 @@ int main(void)
         T(test_answer_of_the_store_is_lost),
         T(test_file_from_a_copy),
         T(test_store_that_does_not_take_it),
+        T(test_store_that_is_not_trusted),
+        T(test_passed_by_one_that_is_not_trusted),
         T(test_store_that_is_further),
         T(test_old_side_waits),
         T(test_wrong_files),
