@@ -25,6 +25,7 @@
 
 #include "base/assert.h"
 #include "base/numbers.h"
+#include "limits.h"
 #include "pair.h"
 #include "transport/session_internal.h"
 
@@ -110,15 +111,6 @@ static void check_repairs(const struct cw_path *p)
     CW_ASSERT(early == p->fec->early_count);
 }
 
-static void check_held(const struct cw_path *p)
-{
-    uint32_t held = 0;
-    for (const struct cw_lost *lost = cw_inflight_oldest_lost(&p->inflight); lost;
-         lost = cw_inflight_lost_after(&p->inflight, lost))
-        held += lost->is_held;
-    CW_ASSERT(held == (p->fec ? p->fec->held_count : 0));
-}
-
 static void check_limits(int side)
 {
     const struct cw_pair_side *p = &pair->sides[side];
@@ -127,10 +119,7 @@ static void check_limits(int side)
     CW_ASSERT(cw_pair_counter(pair, side, CW_SESSION_DROP_CREDIT) == 0);
     CW_ASSERT(cw_pair_counter(pair, side, CW_SESSION_FEC_BAD) == 0);
     for (uint32_t i = 0; i < p->config.path_count; i++) {
-        CW_ASSERT(s->paths[i].inflight.outstanding_count <= p->config.paths[i].packets_in_flight_max);
-        CW_ASSERT(s->paths[i].inflight.lost_count <= CW_LOST_REMEMBERED);
-        CW_ASSERT(cw_inflight_is_valid(&s->paths[i].inflight));
-        check_held(&s->paths[i]);
+        check_path_limits(&s->paths[i], p->config.paths[i].packets_in_flight_max);
         check_repairs(&s->paths[i]);
     }
     CW_ASSERT(s->send.open_count <= p->config.messages_max);

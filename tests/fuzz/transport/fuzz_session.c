@@ -21,6 +21,7 @@
 #include "base/bytes.h"
 #include "base/numbers.h"
 #include "io/aead.h"
+#include "limits.h"
 #include "transport/session_internal.h"
 
 #define STEPS_MAX    64
@@ -195,15 +196,6 @@ static void message(int side, uint8_t more, size_t length)
         world.open[side]++;
 }
 
-static void check_held(const struct cw_path *p)
-{
-    uint32_t held = 0;
-    for (const struct cw_lost *lost = cw_inflight_oldest_lost(&p->inflight); lost;
-         lost = cw_inflight_lost_after(&p->inflight, lost))
-        held += lost->is_held;
-    CW_ASSERT(held == (p->fec ? p->fec->held_count : 0));
-}
-
 /* A peer that means ill can make a session believe much, but not hold more than it has. */
 static void check_limits(int side)
 {
@@ -211,10 +203,7 @@ static void check_limits(int side)
     CW_ASSERT(world.open[side] <= s->config.messages_max);
     CW_ASSERT(s->send.open_count <= world.open[side]);
     for (uint32_t i = 0; i < s->config.path_count; i++) {
-        CW_ASSERT(s->paths[i].inflight.outstanding_count <= s->config.paths[i].packets_in_flight_max);
-        CW_ASSERT(s->paths[i].inflight.lost_count <= CW_LOST_REMEMBERED);
-        CW_ASSERT(cw_inflight_is_valid(&s->paths[i].inflight));
-        check_held(&s->paths[i]);
+        check_path_limits(&s->paths[i], s->config.paths[i].packets_in_flight_max);
     }
     CW_ASSERT(s->event_head == s->event_tail && s->state_events == 0);
     for (uint32_t c = 0; c < CW_CLASS_COUNT; c++) {

@@ -18,6 +18,15 @@ static inline int scratch_make(const char *name)
     return 0;
 }
 
+/* In the file's place: bytes that no program wrote. */
+static inline void scratch_garbage(void)
+{
+    FILE *to = fopen(file, "we");
+    for (int i = 0; i < 5000; i++)
+        fputc(i * 7, to);
+    fclose(to);
+}
+
 /* Fails when anything else was left there. */
 static inline int scratch_remove(void)
 {

@@ -266,10 +266,7 @@ static void test_locked(void **state)
 static void test_garbage_file(void **state)
 {
     char why[256] = "";
-    FILE *to = fopen(file, "we");
-    for (int i = 0; i < 5000; i++)
-        fputc(i * 7, to);
-    fclose(to);
+    scratch_garbage();
     assert_null(cw_book_open(file, why, sizeof why));
     assert_non_null(strstr(why, file));
 }

@@ -23,14 +23,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "authority.h"
 #include "base/numbers.h"
-#include "control/certificate_x509.h"
 #include "control/link_tls.h"
-
-struct authority {
-    struct cw_pair pair;
-    char *list;
-};
 
 /* The files of somebody. */
 struct identity {
@@ -43,29 +38,18 @@ static struct authority ours, foreign;
 static char folder[] = "/tmp/cw-link-XXXXXX", why[CW_LINK_WORDS];
 static unsigned file_count;
 
-static int make_authority(struct authority *authority, const char *name)
-{
-    return cw_x509_authority(name, 10, &authority->pair) == CW_OK &&
-                   cw_x509_revocations(authority->pair.certificate, authority->pair.key, NULL, 0,
-                                       &authority->list) == CW_OK
-               ? 0
-               : -1;
-}
-
 static int before_all(void **state)
 {
     signal(SIGPIPE, SIG_IGN);
-    return mkdtemp(folder) ? make_authority(&ours, "ours") | make_authority(&foreign, "foreign") : -1;
+    return mkdtemp(folder) ? authority_make(&ours, "ours") | authority_make(&foreign, "foreign") : -1;
 }
 
 static int after_all(void **state)
 {
     char command[128];
     snprintf(command, sizeof command, "rm -r %s", folder);
-    cw_pair_free(&ours.pair);
-    cw_pair_free(&foreign.pair);
-    free(ours.list);
-    free(foreign.list);
+    authority_free(&ours);
+    authority_free(&foreign);
     return system(command);
 }
 

@@ -13,25 +13,11 @@
 
 #include <cmocka.h>
 
-#include "control/certificate_x509.h"
+#include "authority.h"
 #include "control/revocations.h"
-
-struct authority {
-    struct cw_pair pair;
-    char *list;
-};
 
 static struct authority east, again, west;
 static char folder[] = "/tmp/cw-revocations-XXXXXX", authorities[64], lists[64], why[640];
-
-static int make(struct authority *authority, const char *name)
-{
-    return cw_x509_authority(name, 10, &authority->pair) == CW_OK &&
-                   cw_x509_revocations(authority->pair.certificate, authority->pair.key, NULL, 0,
-                                       &authority->list) == CW_OK
-               ? 0
-               : -1;
-}
 
 static int before_all(void **state)
 {
@@ -39,16 +25,14 @@ static int before_all(void **state)
         return -1;
     snprintf(authorities, sizeof authorities, "%s/ca-cert.pem", folder);
     snprintf(lists, sizeof lists, "%s/ca-crl.pem", folder);
-    return make(&east, "east") | make(&again, "east") | make(&west, "west");
+    return authority_make(&east, "east") | authority_make(&again, "east") | authority_make(&west, "west");
 }
 
 static int after_all(void **state)
 {
     struct authority *const all[] = {&east, &again, &west};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        cw_pair_free(&all[i]->pair);
-        free(all[i]->list);
-    }
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        authority_free(all[i]);
     (void)unlink(authorities);
     (void)unlink(lists);
     return rmdir(folder);

@@ -17,6 +17,7 @@
 #include "base/numbers.h"
 #include "control/store.h"
 #include "scratch_file.h"
+#include "store_puts.h"
 
 static int make_directory(void **state)
 {
@@ -35,22 +36,6 @@ static struct cw_store *open_store(void)
     if (!store)
         fprintf(stderr, "%s\n", why);
     return store;
-}
-
-static void put_site(struct cw_store *store, const char *name, uint32_t id)
-{
-    struct cw_store_site site = {.id = id};
-    snprintf(site.name, sizeof site.name, "%s", name);
-    assert_int_equal(cw_store_site_put(store, &site), CW_OK);
-}
-
-static uint32_t put_group(struct cw_store *store, const char *name)
-{
-    struct cw_store_group group = {
-        .mode = CW_WORD_SYNC, .site_count = 2, .sites = {"east", "west"}, .first = "east"};
-    snprintf(group.name, sizeof group.name, "%s", name);
-    assert_int_equal(cw_store_group_add(store, &group), CW_OK);
-    return group.id;
 }
 
 static void test_replaced_file(void **state)
@@ -184,10 +169,7 @@ static void test_failed_load(void **state)
 static void test_garbage_file(void **state)
 {
     char why[256] = "";
-    FILE *to = fopen(file, "we");
-    for (int i = 0; i < 5000; i++)
-        fputc(i * 7, to);
-    fclose(to);
+    scratch_garbage();
     assert_null(cw_store_open_file(file, why, sizeof why));
     assert_non_null(strstr(why, file));
 }

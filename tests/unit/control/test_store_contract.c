@@ -19,6 +19,7 @@
 #include "control/store.h"
 #include "etcd_process.h"
 #include "scratch_file.h"
+#include "store_puts.h"
 
 static char prefix[64];
 static bool is_etcd;
@@ -54,22 +55,6 @@ static void catch_up(struct cw_store *store, const struct cw_store *like)
     for (int i = 0; i < 3000 && cw_store_version(store) < cw_store_version((struct cw_store *)like); i++)
         usleep(10 * 1000);
     assert_true(cw_store_version(store) >= cw_store_version((struct cw_store *)like));
-}
-
-static void put_site(struct cw_store *store, const char *name, uint32_t id)
-{
-    struct cw_store_site site = {.id = id};
-    snprintf(site.name, sizeof site.name, "%s", name);
-    assert_int_equal(cw_store_site_put(store, &site), CW_OK);
-}
-
-static uint32_t put_group(struct cw_store *store, const char *name)
-{
-    struct cw_store_group group = {
-        .mode = CW_WORD_SYNC, .site_count = 2, .sites = {"east", "west"}, .first = "east"};
-    snprintf(group.name, sizeof group.name, "%s", name);
-    assert_int_equal(cw_store_group_add(store, &group), CW_OK);
-    return group.id;
 }
 
 /* Takes the group `count` times, from whatever stands; every epoch it wrote goes into the pipe. */

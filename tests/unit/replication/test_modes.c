@@ -18,14 +18,19 @@ static void expect_ok(uint32_t request)
     assert_int_equal(p.requests[request].status, CW_OK);
 }
 
+static void expect_held(uint32_t request)
+{
+    wait_long();
+    assert_false(pair_is_done(&p, request));
+}
+
 static void test_async_waits_for_the_own_journal(void **state)
 {
     begin(&p, 2, CW_MODE_ASYNC);
     pair_link(&p, A, B, false);
     p.sites[A].holds[PAIR_JOURNAL_WRITTEN] = true;
     uint32_t write = pair_write(&p, A, 1, 7, false);
-    wait_long();
-    assert_false(pair_is_done(&p, write));
+    expect_held(write);
     p.sites[A].holds[PAIR_JOURNAL_WRITTEN] = false;
     expect_ok(write);
     pair_fini(&p);
@@ -50,8 +55,7 @@ static void test_semi_sync_waits_for_reception(void **state)
     begin(&p, 2, CW_MODE_SEMI_SYNC);
     p.is_held[A][B] = true;
     uint32_t write = pair_write(&p, A, 1, 7, false);
-    wait_long();
-    assert_false(pair_is_done(&p, write));
+    expect_held(write);
     p.is_held[A][B] = false;
     p.sites[B].holds[PAIR_JOURNAL_WRITTEN] = true; /* memory is enough */
     expect_ok(write);
@@ -65,8 +69,7 @@ static void test_sync_waits_for_the_other_journal(void **state)
     wait_long();
     p.sites[B].holds[PAIR_JOURNAL_WRITTEN] = true;
     uint32_t write = pair_write(&p, A, 1, 7, false);
-    wait_long();
-    assert_false(pair_is_done(&p, write));
+    expect_held(write);
     assert_true(p.sites[A].group->applied < p.sites[A].group->head); /* nor is it applied here */
     p.sites[B].holds[PAIR_JOURNAL_WRITTEN] = false;
     p.sites[B].holds[PAIR_JOURNAL_SYNCED] = true; /* written is enough */
@@ -289,16 +292,14 @@ static void test_network_sync_waits_until_it_has_left(void **state)
     expect_ok(arrives_late);
     p.sites[A].holds[PAIR_LEFT] = true;
     uint32_t write = pair_write(&p, A, 1, 8, false), flush = pair_flush(&p, A);
-    wait_long();
-    assert_false(pair_is_done(&p, write));
+    expect_held(write);
     assert_false(pair_is_done(&p, flush));
     p.sites[A].holds[PAIR_LEFT] = false;
     expect_ok(write);
     expect_ok(flush);
     p.sites[A].holds[PAIR_JOURNAL_WRITTEN] = true; /* and the own journal */
     write = pair_write(&p, A, 1, 9, false);
-    wait_long();
-    assert_false(pair_is_done(&p, write));
+    expect_held(write);
     p.sites[A].holds[PAIR_JOURNAL_WRITTEN] = false;
     expect_ok(write);
     p.sites[A].holds[PAIR_JOURNAL_SYNCED] = true;
@@ -364,8 +365,7 @@ static void test_network_sync_departures_of_before_count_not(void **state)
     p.is_held[A][B] = true;
     uint32_t write = pair_write(&p, A, 1, 7, false);
     cw_group_on_left(g, B, old, p.now_ns);
-    wait_long();
-    assert_false(pair_is_done(&p, write));
+    expect_held(write);
     p.sites[A].holds[PAIR_LEFT] = p.is_held[A][B] = false;
     expect_ok(write);
     pair_fini(&p);

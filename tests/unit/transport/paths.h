@@ -13,25 +13,10 @@
 #include <cmocka.h>
 
 #include "base/numbers.h"
-#include "pair.h"
+#include "one_pair.h"
 #include "transport/session_internal.h"
 
 #define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
-static struct cw_pair *pair;
-
-static inline int set_up(void **state)
-{
-    pair = calloc(1, sizeof *pair);
-    return pair ? 0 : -1;
-}
-
-static inline int tear_down(void **state)
-{
-    cw_pair_fini(pair);
-    free(pair);
-    return 0;
-}
 
 static struct cw_session_config configs[2];
 
@@ -92,14 +77,7 @@ static inline struct cw_session_path_stats stats_of(int side, uint32_t path)
 static inline void expect_all_once(void)
 {
     assert_true(cw_pair_run(pair, pair->now_ns + 60 * CW_SECOND, cw_pair_is_finished));
-    for (int side = 0; side < 2; side++) {
-        struct cw_pair_side *s = &pair->sides[side];
-        assert_int_equal(s->downs, 0);
-        for (uint32_t i = 0; i < s->sent_count; i++) {
-            assert_int_equal(s->messages[i].state, CW_PAIR_DELIVERED);
-            assert_int_equal(s->messages[i].arrived, 1);
-        }
-    }
+    expect_all_arrived_once();
 }
 
 static const struct cw_link_config good_links[CW_SESSION_PATHS_MAX] __attribute__((unused)) = {

@@ -10,30 +10,8 @@
 
 #include "base/bytes.h"
 #include "base/numbers.h"
-#include "pair.h"
+#include "one_pair.h"
 #include "transport/session_internal.h"
-
-static struct cw_pair *pair;
-
-static int set_up(void **state)
-{
-    pair = calloc(1, sizeof *pair);
-    return pair ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    cw_pair_fini(pair);
-    free(pair);
-    return 0;
-}
-
-static void begin(const struct cw_link_config *link, uint64_t seed)
-{
-    struct cw_session_config initiator, responder;
-    cw_pair_defaults(&initiator, &responder, seed);
-    cw_pair_init(pair, &initiator, &responder, link, seed);
-}
 
 static const struct cw_link_config good_link = {.delay_ns = CW_MS};
 
@@ -66,7 +44,7 @@ static void restarts_at_random_moments(void **state)
                                       .jitter_ns = CW_MS,
                                       .loss_per_million = 20000,
                                       .duplicate_per_million = 20000};
-        begin(&link, seed);
+        begin_alike(&link, seed);
         for (int round = 0; round < 4; round++) {
             uint64_t until_ns = pair->now_ns + cw_rng_below(&pair->rng, 200 * CW_MS);
             while (pair->now_ns < until_ns) {
@@ -92,7 +70,7 @@ static void restarts_at_random_moments(void **state)
 
 static void restart_of_the_initiator_is_told_as_such(void **state)
 {
-    begin(&good_link, 1);
+    begin_alike(&good_link, 1);
     go_up();
     expect_delivery(0);
     cw_pair_restart(pair, 0);
@@ -106,7 +84,7 @@ static void restart_of_the_initiator_is_told_as_such(void **state)
 
 static void restart_of_the_responder_is_found_out(void **state)
 {
-    begin(&good_link, 2);
+    begin_alike(&good_link, 2);
     go_up();
     cw_pair_restart(pair, 1);
     assert_true(cw_pair_run(pair, pair->now_ns + 1500 * CW_MS, cw_pair_is_up)); /* silence, before idle */
@@ -126,7 +104,7 @@ static void set_loss(uint32_t per_million)
 static void an_idle_session_stays_up(void **state)
 {
     struct cw_link_config link = {.delay_ns = 10 * CW_MS, .loss_per_million = 50000};
-    begin(&link, 3);
+    begin_alike(&link, 3);
     go_up();
     cw_pair_run(pair, pair->now_ns + 120 * CW_SECOND, NULL);
     assert_int_equal(pair->sides[0].downs + pair->sides[1].downs, 0);
@@ -135,7 +113,7 @@ static void an_idle_session_stays_up(void **state)
 
 static void a_short_black_hole_is_survived(void **state)
 {
-    begin(&good_link, 4);
+    begin_alike(&good_link, 4);
     go_up();
     for (int round = 0; round < 10; round++) {
         some_traffic();
@@ -149,7 +127,7 @@ static void a_short_black_hole_is_survived(void **state)
 
 static void a_long_black_hole_brings_both_down_and_everything_back(void **state)
 {
-    begin(&good_link, 5);
+    begin_alike(&good_link, 5);
     go_up();
     set_loss(1000000);
     for (int i = 0; i < 20; i++)
@@ -173,7 +151,7 @@ static void a_long_black_hole_brings_both_down_and_everything_back(void **state)
  * not, is no reason to be called again at once (cw_pair_run asserts that a deadline is served). */
 static void a_full_window_is_waited_for(void **state)
 {
-    begin(&good_link, 16);
+    begin_alike(&good_link, 16);
     go_up();
     struct cw_session *s = pair->sides[0].session;
     struct cw_path *p = &s->paths[0];
@@ -197,7 +175,7 @@ static void a_full_window_is_waited_for(void **state)
 /* Each ack looks at all that are remembered. */
 static void losses_of_long_ago_are_forgotten(void **state)
 {
-    begin(&good_link, 17);
+    begin_alike(&good_link, 17);
     go_up();
     struct cw_inflight *inflight = &pair->sides[0].session->paths[0].inflight;
     pair->sides[0].out[0].config.loss_per_million = 20000;
@@ -212,7 +190,7 @@ static void losses_of_long_ago_are_forgotten(void **state)
 
 static void closing_tells_the_peer(void **state)
 {
-    begin(&good_link, 6);
+    begin_alike(&good_link, 6);
     go_up();
     some_traffic();
     cw_session_close(pair->sides[1].session, pair->now_ns);
@@ -249,7 +227,7 @@ static void keys_change_under_load(void **state)
         {.delay_ns = 40 * CW_MS, .burst_per_million = 3000, .burst_length = 30},
     };
     for (size_t l = 0; l < CW_COUNT_OF(links); l++) {
-        begin(&links[l], 30 + l);
+        begin_alike(&links[l], 30 + l);
         for (int side = 0; side < 2; side++)
             pair->sides[side].session->rotate_blocks = 2500; /* 40 KB */
         go_up();
@@ -276,7 +254,7 @@ static void keys_change_under_load(void **state)
 
 static void keys_change_with_age(void **state)
 {
-    begin(&good_link, 35);
+    begin_alike(&good_link, 35);
     go_up();
     cw_pair_run(pair, pair->now_ns + 310 * CW_SECOND, NULL); /* pings alone */
     for (int side = 0; side < 2; side++) {
@@ -288,7 +266,7 @@ static void keys_change_with_age(void **state)
 /* Nobody goes two generations ahead of a peer from which nothing is heard. */
 static void no_key_changes_unheard(void **state)
 {
-    begin(&good_link, 36);
+    begin_alike(&good_link, 36);
     pair->sides[0].session->rotate_blocks = 100;
     go_up();
     load_both_ways(1);
@@ -305,7 +283,7 @@ static void no_key_changes_unheard(void **state)
 static void generations_that_are_old_or_made_up(void **state)
 {
     uint8_t datagram[2048];
-    begin(&good_link, 37);
+    begin_alike(&good_link, 37);
     go_up();
     load_both_ways(1);
     struct cw_session *s = pair->sides[0].session, *to = pair->sides[1].session;
@@ -339,7 +317,7 @@ static void generations_that_are_old_or_made_up(void **state)
 static void worn_keys_are_replaced(void **state)
 {
     for (int side = 0; side < 2; side++) {
-        begin(&good_link, 7);
+        begin_alike(&good_link, 7);
         pair->sides[side].session->key_blocks_max = 20000; /* 320 KB */
         go_up();
         for (int i = 0; i < 12; i++) {
@@ -378,7 +356,7 @@ static void count_sealed(struct cw_pair *p, int from, uint8_t *datagram, size_t 
 static void starting_over(void **state)
 {
     for (int side = 0; side < 2; side++) {
-        begin(&good_link, 20);
+        begin_alike(&good_link, 20);
         go_up();
         load_both_ways(1);
         struct cw_session *s = pair->sides[side].session;
@@ -417,7 +395,7 @@ static void starting_over(void **state)
 static void a_picture_finds_itself_out(void **state)
 {
     for (int side = 0; side < 2; side++) {
-        begin(&good_link, 22);
+        begin_alike(&good_link, 22);
         go_up();
         struct cw_pair_side *of = &pair->sides[side];
         uint8_t *picture = picture_of(side);
@@ -448,7 +426,7 @@ static void a_picture_finds_itself_out(void **state)
 
 static void a_seed_is_used_once(void **state)
 {
-    begin(&good_link, 8);
+    begin_alike(&good_link, 8);
     pair->sides[0].has_entropy = false;
     go_up();
     assert_true(cw_session_wants_entropy(pair->sides[0].session));
@@ -463,7 +441,7 @@ static void a_seed_is_used_once(void **state)
 
 static void unread_events_are_bounded(void **state)
 {
-    begin(&good_link, 9);
+    begin_alike(&good_link, 9);
     go_up();
     pair->sides[1].is_deaf = true;
     for (int i = 0; i < 100; i++) {
@@ -481,7 +459,7 @@ static void unread_events_are_bounded(void **state)
 
 static void no_buffer_no_credit(void **state)
 {
-    begin(&good_link, 10);
+    begin_alike(&good_link, 10);
     go_up();
     struct cw_pair_side *receiver = &pair->sides[1];
     struct cw_session_event event;
@@ -507,7 +485,7 @@ static void no_buffer_no_credit(void **state)
 /* Resync may fill what it is allowed to; live and control still find room. */
 static void higher_streams_have_room_kept(void **state)
 {
-    begin(&good_link, 11);
+    begin_alike(&good_link, 11);
     go_up();
     pair->sides[1].is_deaf = true;
     uint32_t resync = 0, live = 0, control = 0;

@@ -14,25 +14,11 @@
 
 #include "base/bytes.h"
 #include "base/numbers.h"
-#include "pair.h"
+#include "one_pair.h"
 #include "transport/session_internal.h"
 
-static struct cw_pair *pair;
 static uint32_t longest;                        /* datagram of side 0 since it was last set to 0 */
 static uint8_t quoted[CW_SESSION_QUOTED_BYTES]; /* of that one */
-
-static int set_up(void **state)
-{
-    pair = calloc(1, sizeof *pair);
-    return pair ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    cw_pair_fini(pair);
-    free(pair);
-    return 0;
-}
 
 static void watch(struct cw_pair *all, int from, uint8_t *datagram, size_t length)
 {

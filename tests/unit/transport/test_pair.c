@@ -9,33 +9,12 @@
 #include <cmocka.h>
 
 #include "base/numbers.h"
-#include "pair.h"
-
-static struct cw_pair *pair;
-
-static int set_up(void **state)
-{
-    pair = calloc(1, sizeof *pair);
-    return pair ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    free(pair);
-    return 0;
-}
-
-static void begin(const struct cw_link_config *link, uint64_t seed)
-{
-    struct cw_session_config initiator, responder;
-    cw_pair_defaults(&initiator, &responder, seed);
-    cw_pair_init(pair, &initiator, &responder, link, seed);
-}
+#include "one_pair.h"
 
 static void one_message_each_way(void **state)
 {
     struct cw_link_config link = {.delay_ns = 50 * CW_US};
-    begin(&link, 1);
+    begin_alike(&link, 1);
     assert_true(cw_pair_run(pair, pair->now_ns + CW_SECOND, cw_pair_is_up));
     assert_true(cw_pair_run(pair, pair->now_ns + CW_MS, NULL)); /* credit */
     assert_true(cw_pair_send(pair, 0, CW_STREAM_LIVE, 96, 4096));
@@ -44,7 +23,6 @@ static void one_message_each_way(void **state)
     assert_int_equal(pair->sides[0].arrived_count, 1);
     assert_int_equal(pair->sides[1].arrived_count, 1);
     assert_int_equal(pair->sides[0].downs + pair->sides[1].downs, 0);
-    cw_pair_fini(pair);
 }
 
 /* A random message of a side; the streams and sizes that the engine uses, and those it never will. */
@@ -73,27 +51,14 @@ static void exchange(uint32_t count, uint64_t limit_ns)
     fail_msg("not all came back in time");
 }
 
-static void expect_all_once(void)
-{
-    for (int side = 0; side < 2; side++) {
-        struct cw_pair_side *s = &pair->sides[side];
-        assert_int_equal(s->downs, 0);
-        for (uint32_t i = 0; i < s->sent_count; i++) {
-            assert_int_equal(s->messages[i].state, CW_PAIR_DELIVERED);
-            assert_int_equal(s->messages[i].arrived, 1);
-        }
-    }
-}
-
 static void many_messages_on_a_good_link(void **state)
 {
     struct cw_link_config link = {.delay_ns = 2 * CW_MS, .rate_bytes_per_second = 125000000};
-    begin(&link, 2);
+    begin_alike(&link, 2);
     exchange(500, 60 * CW_SECOND);
-    expect_all_once();
+    expect_all_arrived_once();
     assert_int_equal(cw_pair_counter(pair, 0, CW_SESSION_LOST), 0);
     assert_int_equal(cw_pair_counter(pair, 1, CW_SESSION_DUPLICATE), 0);
-    cw_pair_fini(pair);
 }
 
 /* Loss alone, no reordering: what is sent again was lost, but for tails that a probe repeats. */
@@ -101,16 +66,15 @@ static void only_what_was_lost_is_sent_again(void **state)
 {
     struct cw_link_config link = {
         .delay_ns = 5 * CW_MS, .rate_bytes_per_second = 125000000, .loss_per_million = 20000};
-    begin(&link, 3);
+    begin_alike(&link, 3);
     exchange(800, 60 * CW_SECOND);
-    expect_all_once();
+    expect_all_arrived_once();
     for (int side = 0; side < 2; side++) {
         uint64_t again = cw_pair_counter(pair, side, CW_SESSION_RETRANSMITTED);
         assert_true(again > 100);
         assert_true(cw_pair_counter(pair, !side, CW_SESSION_DUPLICATE) * 20 < again);
         assert_true(cw_pair_counter(pair, side, CW_SESSION_SPURIOUS) * 20 < again);
     }
-    cw_pair_fini(pair);
 }
 
 /* Reordering alone: the window grows until most of what is late is waited for. */
@@ -119,16 +83,15 @@ static void what_is_late_is_mostly_waited_for(void **state)
     struct cw_link_config link = {.delay_ns = 5 * CW_MS,
                                   .rate_bytes_per_second = 12500000,
                                   .jitter_ns = 3 * CW_MS}; /* 25 packets deep */
-    begin(&link, 4);
+    begin_alike(&link, 4);
     exchange(300, 60 * CW_SECOND);
-    expect_all_once();
+    expect_all_arrived_once();
     for (int side = 0; side < 2; side++) {
         uint64_t out = cw_pair_counter(pair, side, CW_SESSION_DATAGRAMS_OUT);
         assert_true(cw_pair_counter(pair, side, CW_SESSION_RETRANSMITTED) * 200 < out);
         assert_true(3 * cw_pair_counter(pair, side, CW_SESSION_SPURIOUS) >=
                     cw_pair_counter(pair, side, CW_SESSION_LOST));
     }
-    cw_pair_fini(pair);
 }
 
 static void everything_arrives_over_hundreds_of_bad_links(void **state)
@@ -141,8 +104,9 @@ static void everything_arrives_over_hundreds_of_bad_links(void **state)
         cw_pair_init(pair, &initiator, &responder, &link, seed);
         pair->sides[0].hold_buffers = cw_rng_below(&rng, 2);
         exchange(20, 300 * CW_SECOND);
-        expect_all_once();
-        cw_pair_fini(pair);
+        expect_all_arrived_once();
+        if (seed < 200)
+            cw_pair_fini(pair);
     }
 }
 

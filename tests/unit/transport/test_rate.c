@@ -349,7 +349,8 @@ static void fast_convergence_makes_room(void **state)
     assert_true(fabs(cwnd() - 560) < 1);
 }
 
-static void one_reduction_a_round_trip(void **state)
+/* A hundred, all that the window has room for, a round trip ago. */
+static void begin_with_a_full_window(void)
 {
     begin(CW_RATE_CUBIC);
     rate.cubic.at.cwnd = 100;
@@ -357,6 +358,11 @@ static void one_reduction_a_round_trip(void **state)
         send();
     cw_rate_on_window_full(&rate);
     now_ns += RTT;
+}
+
+static void one_reduction_a_round_trip(void **state)
+{
+    begin_with_a_full_window();
     lose(1);
     double once = cwnd();
     lose(2);
@@ -371,12 +377,7 @@ static void one_reduction_a_round_trip(void **state)
 /* Section 4.9.2 */
 static void losses_that_were_none_are_undone(void **state)
 {
-    begin(CW_RATE_CUBIC);
-    rate.cubic.at.cwnd = 100;
-    for (int i = 0; i < 100; i++)
-        send();
-    cw_rate_on_window_full(&rate);
-    now_ns += RTT;
+    begin_with_a_full_window();
     lose(1);
     lose(2);
     ack_late(1);
@@ -405,12 +406,7 @@ static void silence_begins_anew(void **state)
 
 static void a_mark_reduces_like_a_loss_once_a_round_trip(void **state)
 {
-    begin(CW_RATE_CUBIC);
-    rate.cubic.at.cwnd = 100;
-    for (int i = 0; i < 100; i++)
-        send();
-    cw_rate_on_window_full(&rate);
-    now_ns += RTT;
+    begin_with_a_full_window();
     for (uint64_t i = 1; i <= 20; i++) {
         cw_rate_ack_begin(&rate, now_ns);
         cw_rate_on_acked(&rate, i, PACKET, false, now_ns);
