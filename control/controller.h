@@ -53,8 +53,9 @@ struct cw_engine_call {
     int32_t volume;
     uint64_t epoch;
     uint64_t asked_ns;
-    json_t *kept; /* the caller's, e.g. a client's request id; dropped after the answer */
-    int client;   /* for forwarded calls: which connection, by its serial */
+    bool is_somebodys; /* of an attach: what exists already is nothing that was begun here */
+    json_t *kept;      /* the caller's, e.g. a client's request id; dropped after the answer */
+    int client;        /* for forwarded calls: which connection, by its serial */
 };
 
 struct cw_engine_link {
@@ -295,6 +296,28 @@ struct cw_work *cw_work_of(struct cw_controller *controller, uint32_t group);
 /* The call about the group's role has been answered: what the engine is now is asked for. */
 struct cw_work *cw_work_answered(struct cw_controller *controller, uint32_t group);
 bool cw_group_is_level(const struct cw_controller *controller, const struct cw_store_group *group);
+/* places.c: what is at the paths of this site, before anything is made there */
+enum cw_place_sight {
+    CW_PLACE_UNSEEN = 0, /* nothing may be made: the row says why, or does not say yet what was seen */
+    CW_PLACE_SEEN,       /* earlier: the making may have begun */
+    CW_PLACE_SEEN_NOW    /* a moment ago, and nothing has been asked of the engine since */
+};
+enum cw_place_sight cw_place_see(struct cw_controller *controller, uint32_t group, int32_t volume);
+/* Nothing is at the path. *error: it cannot be told, 0 if it can. */
+bool cw_place_is_free(const char *path, int *error);
+bool cw_place_is_device(const char *path);
+/* The name of data that is there already. */
+uint64_t cw_place_new_base(void);
+/* Why what is there is not taken, and what to do. */
+void cw_place_words(const struct cw_controller *controller, const struct cw_store_place *place, char *words,
+                    size_t size);
+/* Into the store, if it is something new; an error that is new is told. */
+void cw_place_put(struct cw_controller *controller, const struct cw_store_place *place);
+/* This site's, with these words; NULL: those of cw_place_words. */
+void cw_place_refuse(struct cw_controller *controller, uint32_t group, int32_t volume, const char *words);
+/* A regular file; anything else stays. */
+void cw_place_remove_file(const char *path);
+
 /* roles.c */
 void cw_reconcile_role(struct cw_controller *controller, const struct cw_store_group *group,
                        struct cw_work *work, const json_t *engine);

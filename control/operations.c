@@ -141,6 +141,7 @@ static void undo(struct cw_controller *controller, struct cw_operation *operatio
     if (status != CW_OK)
         return; /* the store did not take it: again at the next turn */
     operation->is_undoing = true;
+    operation->exit = failed->is_refused ? 3 : 1;
     operation->deadline_ns = controller->now_ns + UNDO_LIMIT_NS;
     cw_operation_say(operation, "%s: %s", failed->site, failed->error);
     (void)cw_view_refresh(controller);
@@ -156,7 +157,7 @@ static void run_undo(struct cw_controller *controller, struct cw_operation *oper
         return;
     char words[sizeof operation->words];
     snprintf(words, sizeof words, "%s", operation->words);
-    cw_operation_end(controller, operation, 1, "%.440s (%s)", words,
+    cw_operation_end(controller, operation, operation->exit, "%.560s (%s)", words,
                      is_there ? "a site has not undone it yet" : "nothing was kept");
 }
 

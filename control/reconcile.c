@@ -70,21 +70,14 @@ static void note_place(struct cw_controller *controller, uint32_t group, int32_t
 {
     const struct cw_store_place *found =
         cw_view_place(controller->view, group, volume, controller->config.site);
-    if (!controller->is_store_begun) /* what was said of it is said again later */
-        return;
-    if (!found || (found->is_made == (found->is_made || is_made) &&
-                   strncmp(found->error, error, sizeof found->error - 1) == 0))
+    if (!found)
         return;
     struct cw_store_place place = *found;
-    const struct cw_store_group *named = cw_view_group_by_id(controller->view, group);
     place.is_made = place.is_made || is_made;
+    place.is_unseen = place.is_unseen && !is_made;
+    place.is_refused = false;
     snprintf(place.error, sizeof place.error, "%s", error);
-    if (*error)
-        cw_event(controller, 2, named ? named->name : "", "%s cannot attach %s: %s", place.site, place.path,
-                 error);
-    if (cw_store_place_put(controller->store, &place) != CW_OK)
-        fprintf(stderr, "the store did not take the state of %s\n", place.path);
-    (void)cw_view_refresh(controller);
+    cw_place_put(controller, &place);
 }
 
 /* A failed attach: "again" and a lost engine are no failures of the disk. */
@@ -97,7 +90,10 @@ static void note_failure(struct cw_controller *controller, const struct cw_engin
         work->attach_not_before_ns = controller->now_ns + AGAIN_NS;
         return;
     }
-    note_place(controller, call->group, call->volume, false, *words ? words : status);
+    if (strcmp(status, "exists") == 0)
+        cw_place_refuse(controller, call->group, call->volume, NULL);
+    else
+        note_place(controller, call->group, call->volume, false, *words ? words : status);
     try_later(controller, work);
 }
 
@@ -158,7 +154,7 @@ static void on_group_attached(struct cw_controller *controller, const struct cw_
     if (result) {
         snprintf(work->attached, sizeof work->attached, "%s", json_string_value(call->kept));
         note_place(controller, call->group, CW_STORE_JOURNAL, true, "");
-    } else if (strcmp(status, "exists") == 0) {
+    } else if (strcmp(status, "exists") == 0 && !call->is_somebodys) {
         /* Made, but we were stopped before that was remembered. */
         note_place(controller, call->group, CW_STORE_JOURNAL, true, "");
     } else {
@@ -166,7 +162,20 @@ static void on_group_attached(struct cw_controller *controller, const struct cw_
     }
 }
 
-/* Attaches, or tells changed settings; true: a call is out. */
+/* Was the journal looked at, so that it can be attached? An engine that has a group of a number of which
+ * nothing was made here has it of another store. */
+static enum cw_place_sight see_journal(struct cw_controller *controller, const struct cw_store_place *journal,
+                                       const json_t *engine)
+{
+    if (!engine || !journal->is_unseen)
+        return cw_place_see(controller, journal->group, CW_STORE_JOURNAL);
+    cw_place_refuse(controller, journal->group, CW_STORE_JOURNAL,
+                    "the engine here has a group of that number already, of before this store was made: stop "
+                    "that engine, and look at its journal before it is started anew");
+    return CW_PLACE_UNSEEN;
+}
+
+/* Attaches, or tells changed settings; true: a call is out, or must not be made. */
 static bool attach_group(struct cw_controller *controller, const struct cw_store_group *group,
                          struct cw_work *work, const json_t *engine)
 {
@@ -174,6 +183,10 @@ static bool attach_group(struct cw_controller *controller, const struct cw_store
         cw_view_place(controller->view, group->id, CW_STORE_JOURNAL, controller->config.site);
     if (!journal)
         return false;
+    enum cw_place_sight sight = see_journal(controller, journal, engine);
+    journal = cw_view_place(controller->view, group->id, CW_STORE_JOURNAL, controller->config.site);
+    if (sight == CW_PLACE_UNSEEN || !journal)
+        return true;
     json_t *parameters = group_parameters(controller, group, journal, engine);
     char *text = json_dumps(parameters, JSON_COMPACT | JSON_SORT_KEYS);
     bool is_needed = text && (!engine || strcmp(text, work->attached) != 0);
@@ -181,11 +194,14 @@ static bool attach_group(struct cw_controller *controller, const struct cw_store
         bool create = !engine && !journal->is_made;
         json_object_set_new(json_object_get(parameters, "journal"), "create", json_boolean(create));
         json_object_set_new(parameters, "epoch", json_integer((json_int_t)group->authority.epoch));
-        work->is_attaching = cw_engine_ask(controller, "group.attach", json_incref(parameters),
-                                           (struct cw_engine_call){.answer = on_group_attached,
-                                                                   .group = group->id,
-                                                                   .volume = CW_STORE_JOURNAL,
-                                                                   .kept = json_string(text)});
+        work->is_attaching =
+            cw_engine_ask(controller, "group.attach", json_incref(parameters),
+                          (struct cw_engine_call){
+                              .answer = on_group_attached,
+                              .group = group->id,
+                              .volume = CW_STORE_JOURNAL,
+                              .is_somebodys = create && (!journal->is_ours || sight == CW_PLACE_SEEN_NOW),
+                              .kept = json_string(text)});
     }
     free(text);
     json_decref(parameters);
@@ -198,7 +214,7 @@ static void on_volume_attached(struct cw_controller *controller, const struct cw
                                const json_t *result, const char *status, const char *words)
 {
     struct cw_work *work = attach_answered(controller, call->group);
-    if (result || strcmp(status, "exists") == 0) {
+    if (result || (strcmp(status, "exists") == 0 && !call->is_somebodys)) {
         note_place(controller, call->group, call->volume, true, "");
     } else {
         note_failure(controller, call, work, status, words);
@@ -225,23 +241,31 @@ static bool is_primary_here(const struct cw_controller *controller, const struct
 }
 
 static bool attach_volume(struct cw_controller *controller, const struct cw_store_group *group,
-                          struct cw_work *work, const struct cw_store_volume *volume)
+                          struct cw_work *work, const struct cw_store_volume *found)
 {
+    const struct cw_store_volume copy = *found, *volume = &copy; /* what follows may load the view anew */
     const struct cw_store_place *place =
         cw_view_place(controller->view, group->id, volume->volume, controller->config.site);
     char base[20];
     if (!place || (!place->is_made && is_primary_here(controller, group) &&
                    !replicas_are_ready(controller, group, volume)))
         return false;
+    enum cw_place_sight sight = cw_place_see(controller, group->id, volume->volume);
+    place = cw_view_place(controller->view, group->id, volume->volume, controller->config.site);
+    if (sight == CW_PLACE_UNSEEN || !place)
+        return false;
+    bool create = place->is_ours && !place->is_made;
     snprintf(base, sizeof base, "%lx", place->base);
-    json_t *parameters =
-        json_pack("{s:i,s:i,s:s,s:I,s:s,s:b,s:s,s:b,s:s,s:i}", "group", (int)group->id, "volume",
-                  volume->volume, "name", volume->name, "size", (json_int_t)volume->size, "path", place->path,
-                  "create", place->is_ours && !place->is_made, "base", base, "thin", volume->is_thin,
-                  "socket", place->socket, "block_size", (int)volume->block_size);
-    work->is_attaching = cw_engine_ask(
-        controller, "volume.attach", parameters,
-        (struct cw_engine_call){.answer = on_volume_attached, .group = group->id, .volume = volume->volume});
+    json_t *parameters = json_pack(
+        "{s:i,s:i,s:s,s:I,s:s,s:b,s:s,s:b,s:s,s:i}", "group", (int)group->id, "volume", volume->volume,
+        "name", volume->name, "size", (json_int_t)volume->size, "path", place->path, "create", create, "base",
+        base, "thin", volume->is_thin, "socket", place->socket, "block_size", (int)volume->block_size);
+    work->is_attaching =
+        cw_engine_ask(controller, "volume.attach", parameters,
+                      (struct cw_engine_call){.answer = on_volume_attached,
+                                              .group = group->id,
+                                              .volume = volume->volume,
+                                              .is_somebodys = create && sight == CW_PLACE_SEEN_NOW});
     return true;
 }
 
@@ -267,9 +291,8 @@ static void forget_file(struct cw_controller *controller, const struct cw_store_
     char copy[sizeof place->path + 8];
     snprintf(copy, sizeof copy, "%s.copy", place->path); /* of a full copy that was under way */
     if (place->is_ours && place->is_made) {
-        if (unlink(place->path) < 0)
-            fprintf(stderr, "%s stays: it could not be removed\n", place->path);
-        (void)unlink(copy); /* most often there is none */
+        cw_place_remove_file(place->path);
+        cw_place_remove_file(copy); /* most often there is none */
     }
     if (cw_store_place_remove(controller->store, place->group, place->volume, place->site) != CW_OK)
         fprintf(stderr, "the store did not forget %s\n", place->path);

@@ -2,7 +2,6 @@
 /* group.create, group.set, group.delete: changes of the store; every site's controller then does its part. */
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "control/serve.h"
 
@@ -103,24 +102,25 @@ static json_t *place_journal(struct cw_controller *controller, const struct cw_r
                              struct cw_store_place *place)
 {
     const char *asked = cw_json_text(json_object_get(message->params, "journals"), site, NULL);
-    struct stat about;
-    *place = (struct cw_store_place){.group = group->id, .volume = CW_STORE_JOURNAL, .is_ours = true};
+    bool is_one_machine = !controller->config.etcd.count;
+    char why[sizeof place->error];
+    int error;
+    *place = (struct cw_store_place){.group = group->id, .volume = CW_STORE_JOURNAL};
     snprintf(place->site, sizeof place->site, "%s", site);
     int length = asked ? snprintf(place->path, sizeof place->path, "%s", asked)
                        : snprintf(place->path, sizeof place->path, "%.200s/%s.journal",
                                   cw_view_site(controller->view, site)->storage, group->name);
     if (length < 0 || (size_t)length >= sizeof place->path || place->path[0] != '/')
         return cw_misuse(message, "a journal wants an absolute path of at most 255 bytes");
-    if (stat(place->path, &about) == 0) {
-        place->is_ours = false; /* a device stays when the group is deleted */
-        if (S_ISREG(about.st_mode))
-            return cw_answer(message, 3,
-                             "%s is there already, and may be the only copy of a group. If the store was "
-                             "lost or replaced, put the last one back as %s. If its group was deleted, the "
-                             "file can be removed. Or name another with --journal %s=PATH",
-                             place->path, controller->store_name, site);
-    }
-    return NULL;
+    place->is_unseen = !is_one_machine; /* at other machines only their own controllers can look */
+    if (!is_one_machine && strcmp(site, controller->config.site) != 0)
+        return NULL;
+    bool is_free = cw_place_is_free(place->path, &error);
+    place->is_ours = is_free && is_one_machine;
+    if (is_free || error || cw_place_is_device(place->path)) /* the engine says what is wrong with a path */
+        return NULL;
+    cw_place_words(controller, place, why, sizeof why);
+    return cw_answer(message, 3, "%s", why);
 }
 
 /* A group keeps its name until every site has forgotten it: its journals bear that name. */

@@ -5,7 +5,7 @@
  * What a volume begins with is named by its base: 0 is zeros, anything else a random name of data that was
  * there. A volume made over a file or device that exists keeps its data at the primary; every replica then
  * has another base, and the primary copies it in full. What exists at a replica would be overwritten by that:
- * only with --overwrite SITE.
+ * only with --overwrite SITE. What exists is for each site's own controller to say: places.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/un.h>
@@ -27,18 +26,8 @@
 
 /* ---------------------------------------------------------------- create */
 
-static uint64_t random_base(void)
-{
-    uint64_t base = 0;
-    while (base == 0) {
-        if (getrandom(&base, sizeof base, 0) != sizeof base)
-            base = 0;
-    }
-    return base;
-}
-
 /* Size of a file or device; false: neither, with words. */
-static bool measure(const char *path, uint64_t *size, bool *is_device, char *why, size_t why_size)
+static bool measure(const char *path, uint64_t *size, char *why, size_t why_size)
 {
     struct stat about;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -51,7 +40,6 @@ static bool measure(const char *path, uint64_t *size, bool *is_device, char *why
         snprintf(why, why_size, "%s is neither a file nor a block device", path);
         ok = false;
     }
-    *is_device = ok && S_ISBLK(about.st_mode);
     if (fd >= 0)
         close(fd);
     return ok;
@@ -127,40 +115,29 @@ static json_t *check_room(const struct cw_rpc_message *message, const struct cw_
 }
 
 /* What is at the path already, and what that means; NULL when good. */
-static json_t *judge_place(const struct cw_rpc_message *message, const struct cw_store_group *group,
-                           struct cw_store_volume *volume, bool is_asked, bool is_primary,
-                           struct cw_store_place *place)
+static json_t *judge_place(const struct cw_controller *controller, const struct cw_rpc_message *message,
+                           struct cw_store_volume *volume, bool is_primary, struct cw_store_place *place)
 {
     uint64_t size = 0;
-    bool is_device;
-    char why[320];
-    struct stat about;
-    place->is_ours = stat(place->path, &about) < 0 && errno == ENOENT;
+    int error = 0;
+    char why[sizeof place->error];
+    place->is_ours = cw_place_is_free(place->path, &error);
     if (place->is_ours)
         return check_room(message, volume, place);
-    if (!is_asked)
-        return cw_answer(message, 3,
-                         "%s is there already. To keep its data as the volume's: --path %s=%s; or remove it",
-                         place->path, place->site, place->path);
-    if (!measure(place->path, &size, &is_device, why, sizeof why))
+    if (error)
+        return cw_answer(message, 1, "%s: %s: %s", place->site, place->path, strerror(error));
+    if (!place->may_take) {
+        cw_place_words(controller, place, why, sizeof why);
+        return cw_answer(message, 3, "%s", why);
+    }
+    if (!measure(place->path, &size, why, sizeof why))
         return cw_answer(message, 1, "%s: %s", place->site, why);
     if (volume->size == 0 && is_primary)
         volume->size = size / 512 * 512;
     if (size < volume->size)
         return cw_answer(message, 1, "%s at %s has %lu bytes, the volume wants %lu", place->path, place->site,
                          size, volume->size);
-    if (!is_primary && !may_overwrite(message, place->site))
-        return cw_answer(
-            message, 3,
-            "%s exists at %s, which would be a replica of %s/%s: all its data would be overwritten. %s"
-            "If that is meant, say --overwrite %s",
-            place->path, place->site, group->name, volume->name,
-            is_device
-                ? "It is a device, so nothing there is usable until the copy is finished, now and after "
-                  "each later resync. "
-                : "",
-            place->site);
-    place->base = random_base();
+    place->base = cw_place_new_base();
     return NULL;
 }
 
@@ -169,26 +146,52 @@ struct making {
     struct cw_store_place places[CW_SET_MAX];
 };
 
+static const char *primary_of(const struct cw_store_group *group)
+{
+    return group->authority.holder[0] ? group->authority.holder : group->first;
+}
+
+/* The path that was asked for at a site; NULL: none. Without a site it is the primary's. */
+static const char *asked_path(const struct cw_rpc_message *message, const struct cw_store_group *group,
+                              const char *site)
+{
+    const json_t *paths = json_object_get(message->params, "paths");
+    bool is_primary = strcmp(site, primary_of(group)) == 0;
+    return cw_json_text(paths, site, is_primary ? cw_json_text(paths, "", NULL) : NULL);
+}
+
+/* One site's. With etcd every site is another machine: there its controller looks, when it makes it, and this
+ * one's look is a courtesy to who asks here. NULL when good. */
+static json_t *plan_place(struct cw_controller *controller, const struct cw_rpc_message *message,
+                          const struct cw_store_group *group, struct making *making, uint32_t index)
+{
+    struct cw_store_place *place = &making->places[index];
+    const char *site = group->sites[index], *asked = asked_path(message, group, site);
+    bool is_primary = strcmp(site, primary_of(group)) == 0, is_one_machine = !controller->config.etcd.count;
+    *place = (struct cw_store_place){.group = group->id};
+    snprintf(place->site, sizeof place->site, "%s", site);
+    json_t *reply = name_place(controller, message, group, &making->volume, asked, place);
+    place->may_take = asked && (is_primary || may_overwrite(message, site));
+    if (!reply && (is_one_machine || strcmp(site, controller->config.site) == 0))
+        reply = judge_place(controller, message, &making->volume, is_primary, place);
+    if (!is_one_machine) {
+        place->is_unseen = true;
+        place->is_ours = false;
+        place->base = 0;
+    }
+    return reply;
+}
+
 /* All sites, the primary first: it may give the size. NULL when good. */
 static json_t *plan_places(struct cw_controller *controller, const struct cw_rpc_message *message,
                            const struct cw_store_group *group, struct making *making)
 {
-    const char *primary = group->authority.holder[0] ? group->authority.holder : group->first;
     json_t *reply = NULL;
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < group->site_count && !reply; i++) {
-            struct cw_store_place *place = &making->places[i];
-            bool is_primary = strcmp(group->sites[i], primary) == 0;
-            const json_t *paths = json_object_get(message->params, "paths");
-            const char *asked =
-                cw_json_text(paths, group->sites[i], is_primary ? cw_json_text(paths, "", NULL) : NULL);
-            if (is_primary != (pass == 0))
-                continue;
-            *place = (struct cw_store_place){.group = group->id};
-            snprintf(place->site, sizeof place->site, "%s", group->sites[i]);
-            reply = name_place(controller, message, group, &making->volume, asked, place);
-            if (!reply)
-                reply = judge_place(message, group, &making->volume, asked != NULL, is_primary, place);
+            bool is_primary = strcmp(group->sites[i], primary_of(group)) == 0;
+            if (is_primary == (pass == 0))
+                reply = plan_place(controller, message, group, making, i);
         }
     }
     return reply;
@@ -306,6 +309,15 @@ static enum cw_status store_volume(struct cw_controller *controller, const struc
     return status == CW_OK ? ended : status;
 }
 
+/* Is the size that of a file or device which is at another site's machine? */
+static bool is_size_elsewhere(const struct cw_controller *controller, const struct cw_rpc_message *message,
+                              const struct cw_store_group *group, const struct cw_store_volume *volume)
+{
+    const char *primary = primary_of(group);
+    return controller->config.etcd.count > 0 && volume->size == 0 && asked_path(message, group, primary) &&
+           strcmp(primary, controller->config.site) != 0;
+}
+
 json_t *cw_serve_volume_create(struct cw_controller *controller, const struct cw_rpc_message *message)
 {
     json_t *reply = NULL;
@@ -315,6 +327,8 @@ json_t *cw_serve_volume_create(struct cw_controller *controller, const struct cw
         return reply;
     struct cw_store_group group = *found;
     reply = read_volume(controller, message, &group, &making.volume);
+    if (!reply && is_size_elsewhere(controller, message, &group, &making.volume))
+        return cw_go_elsewhere(controller, message, primary_of(&group));
     if (!reply)
         reply = plan_places(controller, message, &group, &making);
     if (!reply)

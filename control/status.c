@@ -130,11 +130,11 @@ static bool has_stopped(const struct view_of *of, const char *site)
 static const char *words_of_replica(const struct view_of *of, const json_t *peer, const char *site)
 {
     const json_t *own = cw_facts_group(of->controller, site, of->group->id);
-    if (!has_stopped(of, site))
-        return cw_json_text(peer, "reason", "");
-    return strcmp(cw_json_text(own, "role", ""), "down") == 0
-               ? cw_json_text(own, "reason", "")
-               : cw_view_place_error(of->controller->view, of->group->id, site);
+    const char *reason = cw_json_text(peer, "reason", "");
+    const char *error = cw_view_place_error(of->controller->view, of->group->id, site);
+    if (!has_stopped(of, site)) /* it may lack a volume, and be level in the others */
+        return reason[0] ? reason : error;
+    return strcmp(cw_json_text(own, "role", ""), "down") == 0 ? cw_json_text(own, "reason", "") : error;
 }
 
 /* The state that others rely on: one of five. */

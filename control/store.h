@@ -79,7 +79,12 @@ struct cw_store_volume {
     bool is_deleting;
 };
 
-/* A file or device of a volume, or of the journal, at one site. */
+/*
+ * A file or device of a volume, or of the journal, at one site. Only that site's own controller can tell what is
+ * at the path: with the store in etcd a place is unseen until it has looked (places.c), and what follows from
+ * that (is_ours, base) is in the row before anything is made. The embedded store is of one machine: there
+ * whoever was asked has looked.
+ */
 struct cw_store_place {
     uint32_t group;
     int32_t volume; /* or CW_STORE_JOURNAL */
@@ -88,8 +93,11 @@ struct cw_store_place {
     char socket[CW_STORE_PATH_SIZE]; /* NBD at this site; "" for journals */
     bool is_ours;                    /* the engine makes it, and deleting the volume removes it */
     bool is_made;                    /* it was attached here once */
+    bool is_unseen;                  /* nobody at the site has looked yet: nothing is made, or taken */
+    bool may_take;                   /* what is there already, as who created the volume has said */
+    bool is_refused;                 /* what error says stands in the way, and is not to be touched */
     uint64_t base;                   /* name of the data it began with; 0: zeros */
-    char error[256];                 /* why it could not be attached, the last time */
+    char error[512];                 /* why it could not be attached, the last time */
 };
 
 struct cw_store_attachment {

@@ -111,6 +111,12 @@ static bool take_bool(struct reading *from, const char *name)
     return json_is_true(value);
 }
 
+/* What rows of an earlier version do not have. */
+static bool take_bool_or_false(struct reading *from, const char *name)
+{
+    return json_object_get(from->row, name) && take_bool(from, name);
+}
+
 static struct reading begin(const json_t *row)
 {
     return (struct reading){.row = row, .ok = json_is_object(row)};
@@ -192,7 +198,7 @@ bool cw_row_to_group(const json_t *row, struct cw_store_group *group)
         .next_volume = (int32_t)take_number(&from, "next_volume", CW_VOLUMES_PER_GROUP_MAX),
         .is_deleting = take_bool(&from, "deleting"),
         .max_loss_bytes = take_number_or(&from, "max_loss_bytes", INT64_MAX, 0),
-        .is_automatic = json_object_get(row, "automatic") && take_bool(&from, "automatic"),
+        .is_automatic = take_bool_or_false(&from, "automatic"),
         .after_ms = take_number_or(&from, "after_ms", INT64_MAX, CW_STORE_AFTER_MS)};
     take_text(&from, "name", group->name, sizeof group->name);
     take_text(&from, "mode", mode, sizeof mode);
@@ -225,10 +231,11 @@ bool cw_row_to_volume(const json_t *row, struct cw_store_volume *volume)
 
 json_t *cw_row_from_place(const struct cw_store_place *place)
 {
-    return json_pack("{s:I,s:i,s:s,s:s,s:s,s:b,s:b,s:o,s:s}", "group", (json_int_t)place->group, "volume",
-                     (int)place->volume, "site", place->site, "path", place->path, "socket", place->socket,
-                     "ours", (int)place->is_ours, "made", (int)place->is_made, "base",
-                     cw_json_from_hex(place->base), "error", place->error);
+    return json_pack("{s:I,s:i,s:s,s:s,s:s,s:b,s:b,s:b,s:b,s:b,s:o,s:s}", "group", (json_int_t)place->group,
+                     "volume", (int)place->volume, "site", place->site, "path", place->path, "socket",
+                     place->socket, "ours", (int)place->is_ours, "made", (int)place->is_made, "unseen",
+                     (int)place->is_unseen, "may_take", (int)place->may_take, "refused",
+                     (int)place->is_refused, "base", cw_json_from_hex(place->base), "error", place->error);
 }
 
 bool cw_row_to_place(const json_t *row, struct cw_store_place *place)
@@ -238,6 +245,9 @@ bool cw_row_to_place(const json_t *row, struct cw_store_place *place)
                                      .volume = take_volume_number(&from),
                                      .is_ours = take_bool(&from, "ours"),
                                      .is_made = take_bool(&from, "made"),
+                                     .is_unseen = take_bool_or_false(&from, "unseen"),
+                                     .may_take = take_bool_or_false(&from, "may_take"),
+                                     .is_refused = take_bool_or_false(&from, "refused"),
                                      .base = take_hex(&from, "base")};
     take_text(&from, "site", place->site, sizeof place->site);
     take_text(&from, "path", place->path, sizeof place->path);

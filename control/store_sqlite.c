@@ -16,7 +16,7 @@
 
 #define PATIENCE_MS       1000 /* for a change that somebody asked for */
 #define PATIENCE_RENEW_MS 500
-#define SCHEMA_VERSION    6
+#define SCHEMA_VERSION    7
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL);"
@@ -45,12 +45,13 @@ static const char schema[] =
     "CREATE UNIQUE INDEX IF NOT EXISTS volume_names ON volumes(group_id, name) WHERE deleting=0;"
     "CREATE TABLE IF NOT EXISTS places(group_id INTEGER, volume INTEGER, site TEXT, path TEXT NOT NULL,"
     " socket TEXT NOT NULL, ours INTEGER NOT NULL, made INTEGER NOT NULL, base INTEGER NOT NULL,"
-    " error TEXT NOT NULL DEFAULT '', PRIMARY KEY(group_id, volume, site), UNIQUE(site, path));"
+    " error TEXT NOT NULL DEFAULT '', unseen INTEGER NOT NULL DEFAULT 0, may_take INTEGER NOT NULL DEFAULT 0,"
+    " refused INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(group_id, volume, site), UNIQUE(site, path));"
     "CREATE TABLE IF NOT EXISTS attachments(group_id INTEGER, volume INTEGER, kind TEXT, address TEXT NOT "
     "NULL,"
     " certificates TEXT NOT NULL, PRIMARY KEY(group_id, volume, kind));"
-    "PRAGMA user_version=6;";
-static_assert(SCHEMA_VERSION == 6, "as the schema says in its last line");
+    "PRAGMA user_version=7;";
+static_assert(SCHEMA_VERSION == 7, "as the schema says in its last line");
 
 static const char from_version_1[] = "ALTER TABLE authority ADD COLUMN moves INTEGER NOT NULL DEFAULT 0";
 /* A volume that is being deleted keeps its name from nobody: SQLite takes a table's constraint away only with
@@ -74,6 +75,10 @@ static const char from_version_4[] =
 static_assert(CW_STORE_AFTER_MS == 3000, "as the schema says");
 
 static const char from_version_5[] = "ALTER TABLE groups ADD COLUMN home TEXT NOT NULL DEFAULT ''";
+
+static const char from_version_6[] = "ALTER TABLE places ADD COLUMN unseen INTEGER NOT NULL DEFAULT 0;"
+                                     "ALTER TABLE places ADD COLUMN may_take INTEGER NOT NULL DEFAULT 0;"
+                                     "ALTER TABLE places ADD COLUMN refused INTEGER NOT NULL DEFAULT 0";
 
 const char *const cw_sqlite_authority_columns =
     "epoch, reign, holder, first_sequence, members, fenced_epoch, handover, automatic_epoch";
@@ -107,6 +112,8 @@ static bool make_schema(struct cw_sqlite *store, const char *file, char *why, si
                 sqlite3_exec(store->db, from_version_4, NULL, NULL, NULL) == SQLITE_OK);
     ok = ok && (version < 1 || version > 5 ||
                 sqlite3_exec(store->db, from_version_5, NULL, NULL, NULL) == SQLITE_OK);
+    ok = ok && (version < 1 || version > 6 ||
+                sqlite3_exec(store->db, from_version_6, NULL, NULL, NULL) == SQLITE_OK);
     ok = ok && sqlite3_exec(store->db, schema, NULL, NULL, NULL) == SQLITE_OK &&
          sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
     if (!ok)

@@ -176,14 +176,15 @@ enum cw_status cw_sqlite_volume_remove(struct cw_store *base, uint32_t group, in
 enum cw_status cw_sqlite_place_put(struct cw_store *base, const struct cw_store_place *place)
 {
     struct cw_sqlite *store = cw_sqlite_of(base);
-    CHANGE(store,
-           "INSERT INTO places VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT(group_id,volume,site) DO UPDATE SET"
-           " path=excluded.path, socket=excluded.socket, ours=excluded.ours, made=excluded.made, "
-           "base=excluded.base,"
-           " error=excluded.error",
-           "iitttiiit", (int64_t)place->group, (int64_t)place->volume, place->site, place->path,
-           place->socket, (int64_t)place->is_ours, (int64_t)place->is_made, (int64_t)place->base,
-           place->error);
+    CHANGE(
+        store,
+        "INSERT INTO places VALUES(?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(group_id,volume,site) DO UPDATE SET"
+        " path=excluded.path, socket=excluded.socket, ours=excluded.ours, made=excluded.made, "
+        "base=excluded.base,"
+        " error=excluded.error, unseen=excluded.unseen, may_take=excluded.may_take, refused=excluded.refused",
+        "iitttiiitiii", (int64_t)place->group, (int64_t)place->volume, place->site, place->path,
+        place->socket, (int64_t)place->is_ours, (int64_t)place->is_made, (int64_t)place->base, place->error,
+        (int64_t)place->is_unseen, (int64_t)place->may_take, (int64_t)place->is_refused);
 }
 
 enum cw_status cw_sqlite_place_remove(struct cw_store *base, uint32_t group, int32_t volume, const char *site)
@@ -307,7 +308,10 @@ static void take_place(sqlite3_stmt *row, struct cw_store_view *view, uint32_t a
                                      .volume = sqlite3_column_int(row, 1),
                                      .is_ours = sqlite3_column_int(row, 5) != 0,
                                      .is_made = sqlite3_column_int(row, 6) != 0,
-                                     .base = (uint64_t)sqlite3_column_int64(row, 7)};
+                                     .base = (uint64_t)sqlite3_column_int64(row, 7),
+                                     .is_unseen = sqlite3_column_int(row, 9) != 0,
+                                     .may_take = sqlite3_column_int(row, 10) != 0,
+                                     .is_refused = sqlite3_column_int(row, 11) != 0};
     cw_sql_text(row, 2, place->site, sizeof place->site);
     cw_sql_text(row, 3, place->path, sizeof place->path);
     cw_sql_text(row, 4, place->socket, sizeof place->socket);
@@ -344,7 +348,8 @@ static bool load_all(struct cw_sqlite *store, struct cw_store_view *view)
                      view, &view->volume_count, CW_STORE_VOLUMES_MAX, take_volume) &&
            load_rows(
                store,
-               "SELECT group_id,volume,site,path,socket,ours,made,base,error FROM places ORDER BY 1,2,3",
+               "SELECT group_id,volume,site,path,socket,ours,made,base,error,unseen,may_take,refused FROM places "
+               "ORDER BY 1,2,3",
                view, &view->place_count, sizeof view->places / sizeof view->places[0], take_place) &&
            load_rows(store,
                      "SELECT group_id,volume,kind,address,certificates FROM attachments ORDER BY 1,2,3", view,

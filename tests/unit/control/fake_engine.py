@@ -14,6 +14,7 @@ a file fake-clients in its directory holds the count of clients of every volume;
 while a file fake-hold is there, volume.detach is not answered (fake-held: one waits);
 a file fake-open in its directory holds openings up: "refuse" refuses them, "wait" lets them gather for ever;
 while a file fake-down is there, an error has stopped all groups;
+while a file fake-mute-attach is there, volume.attach is done and not answered (fake-muted: one was);
 FAKE_LOSE_CLAIMS=N does not hear that its first N claims were written, and asks again;
 FAKE_LONG=1 has paths that are longer than they may have packets on their way;
 FAKE_LARGE=BYTES tells so much more of itself;
@@ -107,6 +108,8 @@ class Engine:
         late = os.environ.get('FAKE_LATE')
         if late and not os.path.exists(late):
             raise Refused('io', 'the device is not there yet')
+        if p['create'] and os.path.lexists(p['path']):
+            raise Refused('exists', p['path'])
         if p['create']:
             with open(p['path'], 'xb') as f:
                 f.truncate(p['size'])
@@ -331,6 +334,9 @@ class Engine:
                 self.registered, result = s, {}
             else:
                 result = getattr(self, message['method'].replace('.', '_'))(message.get('params', {}))
+            if message['method'] == 'volume.attach' and os.path.exists(self.directory + '/fake-mute-attach'):
+                open(self.directory + '/fake-muted', 'w').close()
+                return
             self.send(s, {'jsonrpc': '2.0', 'id': message['id'], 'result': result})
         except Refused as why:
             self.send(s, {'jsonrpc': '2.0', 'id': message['id'],

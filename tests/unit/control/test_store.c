@@ -97,7 +97,10 @@ static void test_gone_back(void **state)
     check_gone_back("UPDATE authority SET moves=moves-1", "UPDATE authority SET moves=moves+1");
 }
 
-#define GROUPS_OF_VERSION_5 "ALTER TABLE groups DROP COLUMN home;"
+#define PLACES_OF_VERSION_6                                                                                  \
+    "ALTER TABLE places DROP COLUMN unseen; ALTER TABLE places DROP COLUMN may_take;"                        \
+    "ALTER TABLE places DROP COLUMN refused;"
+#define GROUPS_OF_VERSION_5 PLACES_OF_VERSION_6 "ALTER TABLE groups DROP COLUMN home;"
 #define GROUPS_OF_VERSION_4                                                                                  \
     GROUPS_OF_VERSION_5                                                                                      \
     "ALTER TABLE groups DROP COLUMN max_loss_bytes; ALTER TABLE groups DROP COLUMN automatic;"               \
@@ -120,7 +123,8 @@ static void test_older_schema(void **state)
                                         GROUPS_OF_VERSION_3 VOLUMES_OF_VERSION_2
                                         "ALTER TABLE authority DROP COLUMN moves; PRAGMA user_version=1",
                                         GROUPS_OF_VERSION_4 "PRAGMA user_version=4",
-                                        GROUPS_OF_VERSION_5 "PRAGMA user_version=5"};
+                                        GROUPS_OF_VERSION_5 "PRAGMA user_version=5",
+                                        PLACES_OF_VERSION_6 "PRAGMA user_version=6"};
     static struct cw_store_view view;
     struct cw_store *store = open_store();
     uint32_t group = put_group(store, "db");

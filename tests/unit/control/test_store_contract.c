@@ -469,7 +469,13 @@ static void test_places_and_attachments(void **state)
     assert_int_equal(cw_store_volume_add(store, &volume), CW_OK);
     struct cw_store_place journal = {
         .group = group, .volume = CW_STORE_JOURNAL, .site = "east", .path = "/j"};
-    struct cw_store_place place = {.group = group, .site = "east", .path = "/p", .error = "no room"};
+    struct cw_store_place place = {.group = group,
+                                   .site = "east",
+                                   .path = "/p",
+                                   .error = "no room",
+                                   .is_unseen = true,
+                                   .may_take = true,
+                                   .is_refused = true};
     assert_int_equal(cw_store_place_put(store, &journal), CW_OK);
     assert_int_equal(cw_store_place_put(store, &place), CW_OK);
     snprintf(place.path, sizeof place.path, "/j");
