@@ -76,13 +76,15 @@ static const json_t *heard_of(const json_t *engine, const struct cw_authority *a
     return is_of_now ? heard : NULL;
 }
 
-/* Until when our engine lets the holder go on without the store; 0: it does not. */
+/* Until when our engine lets the holder go on without the store, or may have let it before its start, which it
+ * says of nobody by name; 0: it does not. */
 static uint64_t granted_ns(const struct cw_controller *controller, const struct cw_store_group *group)
 {
     const json_t *lease = json_object_get(cw_engine_group(controller, group->id), "lease");
     double seconds = cw_json_number(lease, "granted_seconds", 0);
-    bool is_his = strcmp(cw_json_text(lease, "granted_to", ""), group->authority.holder) == 0;
-    return is_his && seconds > 0 ? cw_monotonic_ns() + (uint64_t)(seconds * 1e9) : 0;
+    const char *to = cw_json_text(lease, "granted_to", "");
+    bool may_be_his = !to[0] || strcmp(to, group->authority.holder) == 0;
+    return may_be_his && seconds > 0 ? cw_monotonic_ns() + (uint64_t)(seconds * 1e9) : 0;
 }
 
 static void learn_lag(const struct cw_controller *controller, const struct cw_store_group *group,

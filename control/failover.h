@@ -69,7 +69,7 @@ struct cw_failover_facts {
     uint64_t told_ns;   /* the primary's controller last had an engine that serves the group then; 0: never */
     uint64_t fenced_ns; /* since then the store is seen to know that this epoch answers nothing any more */
     const char *stopped; /* that engine lives, and an error stopped the group there: which; "": not so */
-    uint64_t granted_ns; /* until then it goes on by a grant of this site, as its engine says; 0: by none */
+    uint64_t granted_ns; /* until then it may go on by a grant of this site, as its engine says; 0: by none */
     uint64_t not_before_ns; /* after a try that failed */
     const char *failed;     /* why that one did; NULL or "": there was none */
     uint32_t rank;          /* so many candidates that live come before this one */

@@ -165,13 +165,15 @@ static uint32_t rank_of(const struct site *site)
     return rank;
 }
 
-/* Until when this site's engine lets the holder go on without the store; 0: it does not. */
+/* Until when this site's engine lets the holder go on without the store, or may have let it before its start; 0:
+ * it does not. */
 static uint64_t granted_ns(struct site *site, uint64_t now_ns)
 {
     struct cw_group_status status;
 
     cw_group_status(site->group, now_ns, &status);
-    return status.granted_to == site->world->store.holder ? now_ns + status.granted_remaining_ns : 0;
+    bool may_be_his = status.granted_to == site->world->store.holder || status.granted_to == CW_SITES_MAX;
+    return may_be_his && status.granted_remaining_ns ? now_ns + status.granted_remaining_ns : 0;
 }
 
 /* By the truth: what the primary has of this site's grants, by its own clock. */

@@ -15,6 +15,7 @@ while a file fake-hold is there, volume.detach is not answered (fake-held: one w
 a file fake-open in its directory holds openings up: "refuse" refuses them, "wait" lets them gather for ever;
 while a file fake-down is there, an error has stopped all groups;
 while a file fake-mute-attach is there, volume.attach is done and not answered (fake-muted: one was);
+a file fake-granted has the seconds for which it may have granted something before its start;
 FAKE_LOSE_CLAIMS=N does not hear that its first N claims were written, and asks again;
 FAKE_LONG=1 has paths that are longer than they may have packets on their way;
 FAKE_LARGE=BYTES tells so much more of itself;
@@ -138,15 +139,15 @@ class Engine:
         group = self.group(p)
         if group['role'] != 'replica':
             raise Refused('refused', 'not a replica')
-        if self.opening() == 'refuse':
+        if self.told('fake-open') == 'refuse':
             raise Refused('refused', 'the disk says no')
         group.update(role='gathering', refusal='', open=p, next_claim=time.monotonic() + 0.05)
         group['turn']['asked_ns'] = time.monotonic_ns()
         return {}
 
-    def opening(self):
+    def told(self, name):
         try:
-            return open(self.directory + '/fake-open').read()
+            return open(self.directory + '/' + name).read()
         except OSError:
             return ''
 
@@ -227,7 +228,8 @@ class Engine:
                 'frozen': g['role'] == 'primary' and time.monotonic() > self.deadline, 'head': 7, 'durable': 7,
                 'applied': 7, 'identity': self.identity(g), 'image': 'whole', 'journal': {'path': g['journal']},
                 'volumes': [self.show_volume(v, is_primary) for v in g['volumes'].values()],
-                'members': [m['site'] for m in g['members']], 'peers': peers, 'turn': g['turn']}
+                'members': [m['site'] for m in g['members']], 'peers': peers, 'turn': g['turn'],
+                'lease': {'granted_to': '', 'granted_seconds': float(self.told('fake-granted') or 0)}}
 
     # ------------------------------------------------------------ what it asks
     def ask(self, method, params, answer):
@@ -305,7 +307,7 @@ class Engine:
         for g in self.groups.values():
             if g['role'] == 'draining' and now >= g['drained_at']:
                 g['role'] = 'drained'
-            if g['role'] == 'gathering' and now >= g['next_claim'] and self.opening() != 'wait':
+            if g['role'] == 'gathering' and now >= g['next_claim'] and self.told('fake-open') != 'wait':
                 self.claim(g)
 
     # ------------------------------------------------------------ the socket

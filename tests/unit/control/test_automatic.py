@@ -14,9 +14,9 @@ from fake_lab import ENGINE, play  # noqa: E402
 from test_late_store import Late  # noqa: E402
 
 
-def open_file(late, site, word):
-    """What the fake engine makes of an opening."""
-    path = f"{late.top}/{site}/fake-open"
+def tell(late, site, name, word):
+    """What the fake engine is to know: how it opens, what it granted."""
+    path = f"{late.top}/{site}/{name}"
     if word:
         with open(path + ".new", "w") as f:
             f.write(word)
@@ -30,8 +30,7 @@ def start(late, site):
     late.start_controller(site)
 
 
-def fails(late):
-    """The taker's engine refuses: each try is left alone for longer than the one before, and explain says so."""
+def begin(late):
     late.start_etcd()
     for site in ("east", "west"):
         start(late, site)
@@ -42,9 +41,22 @@ def fails(late):
              "16M")
     late.wait("west is in the set", lambda: "west" in late.group("east").get("members", []))
     late.run("east", "group", "set", "db", "failover=automatic", "after=1s")
-    open_file(late, "west", "refuse")
+
+
+def may_have_granted(late):
+    """The taker's engine has just started, and cannot know what it granted before: while that may run, nobody takes over."""
+    tell(late, "west", "fake-open", "refuse")
+    tell(late, "west", "fake-granted", "60")
     late.kill("control-east")
     late.kill("engine-east")
+    late.wait("the lease is over", lambda: "Lease: that of the store has run out" in late.run("west", "explain", "db"))
+    assert late.group("west")["failover"]["answer"] == "ready", late.group("west")["failover"]
+    assert "automatic failover to west begins" not in late.run("west", "events")
+    tell(late, "west", "fake-granted", "")
+
+
+def fails(late):
+    """The taker's engine refuses: each try is left alone for longer than the one before, and explain says so."""
     for seconds in (5, 10):
         words = f"automatic failover to west ends: the disk says no; not tried again for {seconds} s"
         late.wait("it failed", lambda: words in late.run("west", "events"))
@@ -53,7 +65,7 @@ def fails(late):
 
 def gives_way(late):
     """A promotion by hand takes its place, unless it would be refused; and goes through."""
-    open_file(late, "west", "wait")
+    tell(late, "west", "fake-open", "wait")
     begun = late.run("west", "events").count("automatic failover to west begins")
     late.wait("it tries again", lambda: late.run("west", "events").count("automatic failover to west begins") > begun)
     late.wait("it opens", lambda: late.group("west")["role_here"] == "gathering")
@@ -62,13 +74,13 @@ def gives_way(late):
     late.wait("it has given way", lambda: "automatic failover to west ends: it gives way to what " in late.run("west", "events"))
     words = late.run("west", "promote", "db", "--site", "west", code=3)
     assert "west is already taking db" in words, words
-    open_file(late, "west", "")
+    tell(late, "west", "fake-open", "")
     said = asked.communicate(timeout=90)[1]
     assert asked.returncode == 0, said
     assert late.group("west")["role"] == "primary" and late.group("west")["epoch"] == 2, late.group("west")
 
 
-STEPS = (fails, gives_way)
+STEPS = (begin, may_have_granted, fails, gives_way)
 
 if __name__ == "__main__":
     if not shutil.which("etcd"):
