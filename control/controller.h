@@ -238,7 +238,7 @@ struct cw_controller {
     json_t *store_copy; /* store_copy.c; NULL: there is none */
     uint64_t copy_version, copy_due_ns;
     bool is_copy_good;  /* the last one could be written */
-    uint64_t settle_ns; /* since the first claim: until then others may still doubt the store; 0: none yet */
+    uint64_t settle_ns; /* until then others may still doubt the store; 0: it is not worked with yet */
     bool is_settled;
     bool is_view_copied;    /* the view is the copy's: the store is older, and not worked with */
     char store_behind[640]; /* why the store is not worked with, though it answers; "": it is */

@@ -123,10 +123,19 @@ static bool is_marked(struct cw_controller *controller, const json_t *rows)
     return is;
 }
 
+/* From when this controller works with the store on, and not from its first claim, which may come much later.
+ */
+static void begin_settling(struct cw_controller *controller)
+{
+    if (controller->is_store_begun && controller->settle_ns == 0)
+        controller->settle_ns = controller->now_ns + SETTLE_NS;
+}
+
 void cw_store_copy_look(struct cw_controller *controller)
 {
     uint64_t revision = 0, version = controller->view->version;
     json_t *rows = NULL;
+    begin_settling(controller);
     if (!is_kept(controller) || !controller->is_store_begun || controller->is_fault_told ||
         version == controller->copy_version || controller->now_ns < controller->copy_due_ns ||
         cw_etcd_rows(cw_outside_inner(controller->store), &rows, &revision) != CW_OK)
@@ -226,18 +235,18 @@ static bool works_with_store(const struct cw_controller *controller, uint32_t at
     return is;
 }
 
+/* Where no links are nobody is heard, and the time is waited out: who knows better says so in the store. */
 bool cw_store_copy_is_settled(struct cw_controller *controller)
 {
-    bool is_first = controller->settle_ns == 0, is_all = true;
-    if (!is_kept(controller) || !controller->mesh.is_on || controller->is_settled)
+    bool is_all = true;
+    if (!is_kept(controller) || controller->is_settled)
         return true;
-    if (is_first)
-        controller->settle_ns = controller->now_ns + SETTLE_NS;
+    begin_settling(controller);
     for (uint32_t i = 0; i < controller->config.site_count && is_all; i++) {
         bool is_self = strcmp(controller->config.sites[i].name, controller->config.site) == 0;
         is_all = is_self || works_with_store(controller, i);
     }
-    controller->is_settled = is_all || controller->now_ns > controller->settle_ns;
+    controller->is_settled = is_all || (controller->settle_ns && controller->now_ns > controller->settle_ns);
     return controller->is_settled;
 }
 

@@ -252,6 +252,7 @@ class Engine:
             if g['open'] is not p:
                 return
             if error and error.get('data', {}).get('status') == 'again':
+                print(f"{g['name']}: epoch {epoch} is put off", flush=True)
                 g['role'] = 'gathering'
             elif error:
                 g.update(role='replica', open=None, refusal=error['message'])

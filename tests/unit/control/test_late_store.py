@@ -238,7 +238,18 @@ def copy_comes_first(late):
     assert late.group("east")["role"] == "primary"
 
 
-STEPS = (nobody_is_there, other_lease, started_beside_a_primary, no_space, no_quorum, copy_comes_first)
+def leaves_time_to_others(late):
+    """It was the primary, and is by the store: a site that knows better may be starting just now, and cannot say so, as no
+    links are here."""
+    late.kill("control-east")
+    late.kill("engine-east")
+    late.start("engine-east", ENGINE, "--config", f"{late.top}/east/node.yaml")
+    late.start_controller("east")
+    late.wait("it opens in the end", lambda: late.group("east").get("role") == "primary")
+    assert "db: epoch 4 is put off" in open(late.top + "/engine-east.log").read()
+
+
+STEPS = (nobody_is_there, other_lease, started_beside_a_primary, no_space, no_quorum, copy_comes_first, leaves_time_to_others)
 
 if __name__ == "__main__":
     if not shutil.which("etcd"):
