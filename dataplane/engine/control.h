@@ -5,7 +5,8 @@
  *
  *   control.c           the loop, commands to the store and their way back, events
  *   control_methods.c   requests of clients
- *   control_attach.c    those that attach and detach
+ *   control_attach.c    those that attach and detach; attach_params.c: what they say, read and checked
+ *   control_files.c     what running groups ask of files
  *   control_authority.c what the engine asks its controller
  *   control_certificates.c  who a peer is
  *   control_status.c    a picture as JSON
@@ -147,7 +148,8 @@ void cw_method_group_attach(struct cw_call *call);
 void cw_method_group_detach(struct cw_call *call);
 void cw_method_volume_attach(struct cw_call *call);
 void cw_method_volume_detach(struct cw_call *call);
-/* What a group asks of files while it runs. */
+
+/* ---- control_files.c ---- */
 void cw_control_on_image(struct cw_control *control, const struct cw_mail *mail);
 void cw_control_on_salvage(struct cw_control *control, const struct cw_mail *mail);
 

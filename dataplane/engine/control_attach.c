@@ -15,8 +15,8 @@
 
 #include "base/assert.h"
 #include "base/numbers.h"
+#include "engine/attach_params.h"
 #include "engine/clock.h"
-#include "engine/control.h"
 
 struct attach_job {
     struct cw_job job;
@@ -167,91 +167,6 @@ static void start_or_wait(struct attach_job *job)
 
 /* ---------------------------------------------------------------- group.attach */
 
-static bool read_sites(const struct cw_call *call, uint8_t *sites)
-{
-    size_t i;
-    const json_t *one;
-    *sites = 0;
-    json_array_foreach(json_object_get(call->params, "sites"), i, one)
-    {
-        const char *name = json_string_value(one);
-        uint8_t id = name != NULL ? cw_engine_site_id(call->control->engine, name) : CW_SITES_MAX;
-        if (id >= CW_SITES_MAX)
-            return false;
-        *sites |= (uint8_t)(1u << id);
-    }
-    return (*sites & 1u << call->control->engine->config.site_id) != 0;
-}
-
-static bool read_mode(const struct cw_call *call, enum cw_mode *mode)
-{
-    char name[32];
-    if (!cw_call_text(call, "mode", name, sizeof name))
-        return false;
-    for (unsigned m = 0; m < CW_MODE_COUNT; m++) {
-        if (strcmp(name, cw_mode_name(m)) == 0) {
-            *mode = m;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Optional; false: something else stands there. */
-static bool read_removed(const struct cw_call *call, uint64_t *removed)
-{
-    size_t i;
-    const json_t *one;
-    *removed = 0;
-    json_array_foreach(json_object_get(call->params, "removed_volumes"), i, one)
-    {
-        json_int_t index = json_is_integer(one) ? json_integer_value(one) : -1;
-        if (index < 0 || index >= CW_VOLUMES_PER_GROUP_MAX)
-            return false;
-        *removed |= 1ull << index;
-    }
-    return true;
-}
-
-struct attach_params {
-    uint64_t id, min_in_sync, timeout_ms, brake_ms, size, removed, store_epoch;
-    char name[64], path[512];
-    enum cw_mode mode;
-    uint8_t sites;
-    bool create, has_store_epoch;
-};
-
-static const char *read_attach(const struct cw_call *call, struct attach_params *params)
-{
-    const json_t *journal = json_object_get(call->params, "journal");
-    const char *path = json_string_value(json_object_get(journal, "path"));
-    *params = (struct attach_params){.min_in_sync = 0, .timeout_ms = 5000, .brake_ms = 2000};
-    (void)cw_call_u64(call, "min_in_sync", &params->min_in_sync);
-    (void)cw_call_u64(call, "replica_timeout_ms", &params->timeout_ms);
-    (void)cw_call_u64(call, "copy_brake_ms", &params->brake_ms);
-    if (!cw_call_u64(call, "group", &params->id) || params->id == 0 || params->id > UINT32_MAX)
-        return "group: a number from 1 on";
-    if (!cw_call_text(call, "name", params->name, sizeof params->name))
-        return "name: at most 63 characters";
-    if (!read_mode(call, &params->mode))
-        return "mode: async, network-sync, semi-sync or sync";
-    if (params->min_in_sync > 1 || params->timeout_ms < 100 || params->timeout_ms > 600000)
-        return "min_in_sync is 0 or 1, replica_timeout_ms from 100 to 600000";
-    if (params->brake_ms > 60000)
-        return "copy_brake_ms: at most 60000";
-    if (!read_sites(call, &params->sites))
-        return "sites: names of the configuration, this one among them";
-    if (!read_removed(call, &params->removed))
-        return "removed_volumes: indexes from 0 to 63";
-    if (path == NULL || path[0] != '/' || strlen(path) >= sizeof params->path)
-        return "journal.path: an absolute path";
-    snprintf(params->path, sizeof params->path, "%s", path);
-    params->has_store_epoch = cw_call_u64(call, "epoch", &params->store_epoch);
-    params->create = json_is_true(json_object_get(journal, "create"));
-    params->size = (uint64_t)json_integer_value(json_object_get(journal, "size"));
-    return NULL;
-}
-
 static struct cw_control_group *unused_group(struct cw_control *control)
 {
     for (unsigned i = 0; i < CW_GROUPS_MAX; i++) {
@@ -261,7 +176,7 @@ static struct cw_control_group *unused_group(struct cw_control *control)
     return NULL;
 }
 
-static void fill_config(const struct cw_engine *engine, const struct attach_params *params,
+static void fill_config(const struct cw_engine *engine, const struct cw_attach_params *params,
                         struct cw_group_config *config)
 {
     struct timespec wall;
@@ -292,7 +207,7 @@ static void fill_config(const struct cw_engine *engine, const struct attach_para
 }
 
 static bool make_setup(struct cw_control *control, struct cw_control_group *group,
-                       const struct attach_params *params)
+                       const struct cw_attach_params *params)
 {
     struct cw_store_group *stored = calloc(1, sizeof *stored);
     uint8_t **recovered = calloc(CW_LOG_ENTRIES, sizeof *recovered);
@@ -343,7 +258,7 @@ static void on_set(struct cw_command *command)
 }
 
 /* What it waited for may have been deleted meanwhile: then that was the last of what it waited for. */
-static void change_unstarted(struct cw_call *call, const struct attach_params *params)
+static void change_unstarted(struct cw_call *call, const struct cw_attach_params *params)
 {
     struct cw_control_group *group = call->group;
     struct cw_setup *setup = &group->setup;
@@ -360,7 +275,7 @@ static void change_unstarted(struct cw_call *call, const struct attach_params *p
 }
 
 /* Attached already: other settings take effect, the journal stays what it is. */
-static void change_settings(struct cw_call *call, const struct attach_params *params)
+static void change_settings(struct cw_call *call, const struct cw_attach_params *params)
 {
     struct cw_control_group *group = call->group;
     if (params->create) {
@@ -389,7 +304,7 @@ static void change_settings(struct cw_call *call, const struct attach_params *pa
     cw_control_post(call->control, command);
 }
 
-static void attach_new(struct cw_call *call, const struct attach_params *params)
+static void attach_new(struct cw_call *call, const struct cw_attach_params *params)
 {
     struct cw_control_group *group = unused_group(call->control);
     if (group == NULL) {
@@ -421,8 +336,8 @@ static void attach_new(struct cw_call *call, const struct attach_params *params)
 
 void cw_method_group_attach(struct cw_call *call)
 {
-    struct attach_params params;
-    const char *mistake = read_attach(call, &params);
+    struct cw_attach_params params;
+    const char *mistake = cw_attach_params_of_group(call, &params);
     if (mistake != NULL) {
         cw_call_refuse(call, CW_INVALID, "group.attach: %s", mistake);
         return;
@@ -479,34 +394,6 @@ void cw_method_group_detach(struct cw_call *call)
 
 /* ---------------------------------------------------------------- volume.attach */
 
-static const char *read_volume(const struct cw_call *call, struct cw_volume_params *params)
-{
-    uint64_t index, block_size = 512;
-    *params = (struct cw_volume_params){0};
-    (void)cw_call_u64(call, "block_size", &block_size);
-    (void)cw_call_text(call, "socket", params->socket, sizeof params->socket);
-    if (!cw_call_u64(call, "volume", &index) || index >= CW_VOLUMES_PER_GROUP_MAX)
-        return "volume: an index from 0 to 63";
-    if (!cw_call_text(call, "name", params->name, sizeof params->name))
-        return "name: at most 63 characters";
-    if (block_size != 512 && block_size != 4096)
-        return "block_size: 512 or 4096";
-    if (!cw_call_u64(call, "size", &params->size) || params->size == 0 || params->size % block_size != 0)
-        return "size: bytes, a multiple of block_size";
-    if (!cw_call_text(call, "path", params->path, sizeof params->path) || params->path[0] != '/')
-        return "path: an absolute path";
-    if (!cw_json_hex(json_object_get(call->params, "base"), &params->base))
-        return "base: a hexadecimal string";
-    if (json_is_string(json_object_get(call->params, "socket")) && params->socket[0] == 0 &&
-        json_string_length(json_object_get(call->params, "socket")) > 0)
-        return "socket: at most 107 bytes";
-    params->index = (uint16_t)index;
-    params->block_size = (uint32_t)block_size;
-    params->create = json_is_true(json_object_get(call->params, "create"));
-    params->is_thin = json_is_true(json_object_get(call->params, "thin"));
-    return NULL;
-}
-
 static void run_volume(struct cw_job *base)
 {
     struct attach_job *job = CW_CONTAINER_OF(base, struct attach_job, job);
@@ -562,7 +449,7 @@ static void done_volume(struct cw_job *base)
 void cw_method_volume_attach(struct cw_call *call)
 {
     struct cw_volume_params params;
-    const char *mistake = read_volume(call, &params);
+    const char *mistake = cw_attach_params_of_volume(call, &params);
     if (mistake != NULL) {
         cw_call_refuse(call, CW_INVALID, "volume.attach: %s", mistake);
         return;
@@ -639,99 +526,4 @@ void cw_method_volume_detach(struct cw_call *call)
     command->volume = (uint16_t)index;
     command->add = job->opened;
     cw_control_post(call->control, command);
-}
-
-/* ---------------------------------------------------------------- what a running group asks of files */
-
-struct file_job {
-    struct cw_job job;
-    struct cw_control *control;
-    struct cw_store_group *group;
-    uint8_t slot, op;
-    struct cw_salvage salvage;
-    enum cw_status status;
-    char why[CW_WHY_SIZE];
-};
-
-static struct file_job *file_job_new(struct cw_control *control, const struct cw_mail *mail,
-                                     void (*run)(struct cw_job *), void (*done)(struct cw_job *))
-{
-    struct file_job *job = calloc(1, sizeof *job);
-    CW_ASSERT(job != NULL && "a few bytes on the control thread");
-    job->job.run = run;
-    job->job.done = done;
-    job->control = control;
-    job->slot = mail->slot;
-    return job;
-}
-
-static void answer_file_job(struct file_job *job, uint8_t type)
-{
-    struct cw_command *command = cw_control_command(type, job->slot, cw_control_free_command, NULL);
-    command->status = job->status;
-    cw_control_post(job->control, command);
-    if (job->status != CW_OK)
-        cw_control_event(job->control, 2, job->group->id, "%s", job->why);
-    free(job);
-}
-
-static void run_image(struct cw_job *base)
-{
-    struct file_job *job = CW_CONTAINER_OF(base, struct file_job, job);
-    job->status = cw_image_do(job->group, job->op, job->why, sizeof job->why);
-}
-
-static void done_image(struct cw_job *base)
-{
-    answer_file_job(CW_CONTAINER_OF(base, struct file_job, job), CW_COMMAND_IMAGE_DONE);
-}
-
-void cw_control_on_image(struct cw_control *control, const struct cw_mail *mail)
-{
-    struct file_job *job = file_job_new(control, mail, run_image, done_image);
-    job->group = mail->image.group;
-    job->op = mail->image.op;
-    cw_jobs_submit(&control->jobs, &job->job);
-}
-
-static void run_salvage(struct cw_job *base)
-{
-    struct file_job *job = CW_CONTAINER_OF(base, struct file_job, job);
-    job->status = cw_salvage_do(job->group, &job->salvage, job->control->engine->config.storage, job->why,
-                                sizeof job->why);
-}
-
-static void tell_salvaged(struct cw_control *control, uint32_t group, const struct cw_salvage *s)
-{
-    bool has_file = s->path[0] != 0;
-    if (has_file)
-        cw_control_event(control, 1, group, "writes above %llu, cut off here, are kept in %s",
-                         (unsigned long long)s->above, s->path);
-    if (s->lacks_some)
-        cw_control_event(control, 2, group,
-                         "of the writes above %llu, up to %llu, the journal could not be read in full: %s",
-                         (unsigned long long)s->above, (unsigned long long)s->last,
-                         has_file ? "that file lacks some" : "no file has them");
-    else if (s->first == 0 || s->first > s->above + 1)
-        cw_control_event(control, 1, group,
-                         "writes above %llu%s had been put in place and left the journal: no file has them",
-                         (unsigned long long)s->above, has_file ? ", but for those in that file," : "");
-}
-
-static void done_salvage(struct cw_job *base)
-{
-    struct file_job *job = CW_CONTAINER_OF(base, struct file_job, job);
-    if (job->status == CW_OK)
-        tell_salvaged(job->control, job->group->id, &job->salvage);
-    answer_file_job(job, CW_COMMAND_SALVAGE_DONE);
-}
-
-void cw_control_on_salvage(struct cw_control *control, const struct cw_mail *mail)
-{
-    struct file_job *job = file_job_new(control, mail, run_salvage, done_salvage);
-    job->group = mail->salvage.group;
-    job->salvage.above = mail->salvage.above;
-    job->salvage.site = cw_engine_site_name(control->engine, control->engine->config.site_id);
-    job->salvage.last = mail->salvage.last;
-    cw_jobs_submit(&control->jobs, &job->job);
 }
