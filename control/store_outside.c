@@ -521,7 +521,7 @@ static enum cw_status outside_request(struct cw_store *base, uint32_t group,
 {
     struct outside *store = of(base);
     if (is_outside(find(store, group)))
-        return CW_OK; /* nobody hears it */
+        return CW_IO; /* no store has taken it, and so it ends nobody's grant (roles.c) */
     return store->inner->ops->request(store->inner, group, request);
 }
 

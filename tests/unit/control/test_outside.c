@@ -86,6 +86,11 @@ static enum cw_status in_renew(struct cw_store *store, const char *site, struct 
         leases[i].is_lost = leases[i].group != GROUP || !cw_decide_renew(&row, site, leases[i].epoch);
     return silent_ms > 0 ? CW_IO : CW_OK;
 }
+static enum cw_status in_request(struct cw_store *store, uint32_t group,
+                                 const struct cw_store_request *request)
+{
+    return silent_ms > 0 ? CW_IO : CW_OK;
+}
 static enum cw_status in_request_drop(struct cw_store *store, uint32_t group,
                                       const struct cw_store_request *seen)
 {
@@ -99,6 +104,7 @@ static const struct cw_store_ops inner_ops = {.close = in_close,
                                               .authority = in_authority,
                                               .swap = in_swap,
                                               .renew = in_renew,
+                                              .request = in_request,
                                               .request_drop = in_request_drop};
 static struct cw_store inner = {.ops = &inner_ops};
 
@@ -311,6 +317,20 @@ static void test_request_of_before(void **state)
     version++;
     assert_string_equal(taker_seen(), ""); /* also as it is being handed over */
     swap_status = CW_OK;
+}
+
+/* To be told that a request was taken ends grants, by which a primary lives while the store is silent. */
+static void test_no_request_is_taken(void **state)
+{
+    const struct cw_store_request own = {.taker = "west", .epoch = 3};
+    assert_int_equal(cw_store_request(store, GROUP, &own), CW_IO);
+    assert_int_equal(cw_outside_permit(store, GROUP, BROKEN, marks, 2), CW_OK);
+    assert_int_equal(cw_store_request(store, GROUP, &own), CW_IO);
+    (void)take();
+    assert_int_equal(cw_store_request(store, GROUP, &own), CW_IO);
+    silent_ms = 0;
+    (void)cw_store_version(store);
+    assert_int_equal(cw_store_request(store, GROUP, &own), CW_OK);
 }
 
 static void test_file_that_cannot_be_written(void **state)
@@ -634,6 +654,7 @@ int main(void)
         T(test_held),
         T(test_others_are_not_renewed),
         T(test_request_of_before),
+        T(test_no_request_is_taken),
         T(test_file_that_cannot_be_written),
         T(test_store_takes_over),
         T(test_taken_over_twice),
