@@ -170,9 +170,7 @@ static void run_group_create(struct cw_controller *controller, struct cw_operati
         return;
     }
     if (failed) {
-        struct cw_store_group gone = *group;
-        gone.is_deleting = true;
-        undo(controller, operation, failed, cw_store_group_update(controller->store, &gone));
+        undo(controller, operation, failed, cw_store_group_deleting(controller->store, group->id));
         return;
     }
     if (!is_made_everywhere(controller, operation, CW_STORE_JOURNAL))

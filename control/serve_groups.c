@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "control/serve.h"
+#include "control/try.h"
 
 #define JOURNAL_BYTES_DEFAULT (512 * CW_MIB)
 #define JOURNAL_BYTES_MIN     (16 * CW_MIB)
@@ -294,52 +295,78 @@ static json_t *set_one(const struct cw_controller *controller, const struct cw_r
                      key);
 }
 
-/* The settings, and with them what is known of a group that leaves semi-sync: its members may hold
- * acknowledged writes in memory only, whatever the mode is from now on. Who says failover=automatic allows
- * another one, however lately the last one was. */
-static enum cw_status update_group(struct cw_store *store, const struct cw_store_group *group,
-                                   enum cw_mode_word mode_before, bool allows_failover)
+/* What was asked for, and nothing else, on what the row is now. NULL when good. */
+static json_t *set_all(const struct cw_controller *controller, const struct cw_rpc_message *message,
+                       struct cw_store_group *group)
+{
+    const char *key;
+    json_t *value, *reply = NULL;
+    if (group->is_deleting)
+        return cw_answer(message, 1, "group %s is being deleted", group->name);
+    json_object_foreach(json_object_get(message->params, "settings"), key, value)
+    {
+        if (!reply)
+            reply = set_one(controller, message, group, key,
+                            json_string_value(value) ? json_string_value(value) : "");
+    }
+    return reply;
+}
+
+/* With the settings goes what is known of a group that leaves semi-sync: its members may hold acknowledged
+ * writes in memory only, whatever the mode is from now on. Who says failover=automatic allows another one,
+ * however lately the last one was. */
+static enum cw_status update_authority(struct cw_store *store, uint32_t group, bool leaves_memory,
+                                       bool allows_failover)
 {
     struct cw_authority now, next;
     uint64_t counter;
-    bool leaves_memory = mode_before == CW_WORD_SEMI_SYNC && group->mode != CW_WORD_SEMI_SYNC;
-    if (cw_store_begin(store) != CW_OK)
-        return CW_IO;
-    enum cw_status status = cw_store_group_update(store, group);
-    if (status == CW_OK && (leaves_memory || allows_failover))
-        status = cw_store_authority(store, group->id, &now, &counter);
-    if (status == CW_OK && (leaves_memory || (allows_failover && now.automatic_epoch))) {
-        next = now;
-        for (uint32_t i = 0; i < next.set.count; i++)
-            next.set.list[i].in_memory = next.set.list[i].in_memory || leaves_memory;
-        if (allows_failover)
-            next.automatic_epoch = 0;
-        status = cw_store_swap(store, group->id, &now, &next, false, counter);
-    }
-    enum cw_status ended = cw_store_end(store, status == CW_OK);
+    if (!leaves_memory && !allows_failover)
+        return CW_OK;
+    CW_TRY(cw_store_authority(store, group, &now, &counter));
+    if (!leaves_memory && now.automatic_epoch == 0)
+        return CW_OK;
+    next = now;
+    for (uint32_t i = 0; i < next.set.count; i++)
+        next.set.list[i].in_memory = next.set.list[i].in_memory || leaves_memory;
+    if (allows_failover)
+        next.automatic_epoch = 0;
+    return cw_store_swap(store, group, &now, &next, false, counter);
+}
+
+/* One try, as one change of the store. *reply: refused, or nonsense. */
+static enum cw_status update_group(struct cw_controller *controller, const struct cw_rpc_message *message,
+                                   struct cw_store_group *group, json_t **reply)
+{
+    const json_t *settings = json_object_get(message->params, "settings");
+    struct cw_store *store = controller->store;
+    CW_TRY(cw_store_begin(store));
+    enum cw_status status = cw_store_group_read(store, group->id, group);
+    bool was_in_memory = group->mode == CW_WORD_SEMI_SYNC;
+    if (status == CW_OK)
+        *reply = set_all(controller, message, group);
+    if (status == CW_OK && !*reply)
+        status = cw_store_group_update(store, group);
+    if (status == CW_OK && !*reply)
+        status = update_authority(store, group->id, was_in_memory && group->mode != CW_WORD_SEMI_SYNC,
+                                  strcmp(cw_json_text(settings, "failover", ""), "automatic") == 0);
+    enum cw_status ended = cw_store_end(store, status == CW_OK && !*reply);
     return status == CW_OK ? ended : status;
 }
 
 json_t *cw_serve_group_set(struct cw_controller *controller, const struct cw_rpc_message *message)
 {
-    json_t *reply = NULL, *value;
-    const char *key;
+    json_t *reply = NULL;
     const struct cw_store_group *found = cw_asked_group(controller, message, &reply);
     if (!found)
         return reply;
     struct cw_store_group group = *found;
-    json_object_foreach(json_object_get(message->params, "settings"), key, value)
-    {
-        reply = set_one(controller, message, &group, key,
-                        json_string_value(value) ? json_string_value(value) : "");
-        if (reply)
-            return reply;
-    }
-    bool allows_failover =
-        strcmp(cw_json_text(json_object_get(message->params, "settings"), "failover", ""), "automatic") == 0;
     enum cw_status status = CW_STALE;
-    for (uint32_t i = 0; i < CW_STORE_TRIES && status == CW_STALE; i++)
-        status = update_group(controller->store, &group, found->mode, allows_failover);
+    for (uint32_t i = 0; i < CW_STORE_TRIES && status == CW_STALE && !reply; i++)
+        status = update_group(controller, message, &group, &reply);
+    if (reply)
+        return reply;
+    if (status == CW_NOT_FOUND)
+        return cw_answer(message, 1, "group %s was deleted", group.name);
     if (status != CW_OK)
         return cw_fail_store(controller, message, "the settings", status);
     (void)cw_view_refresh(controller);
@@ -382,8 +409,10 @@ json_t *cw_serve_group_delete(struct cw_controller *controller, const struct cw_
     uint32_t first = cw_view_volumes_from(controller->view, group.id);
     if (cw_view_is_volume_of(controller->view, first, group.id))
         return answer_has_volume(controller, message, &group, &controller->view->volumes[first]);
-    group.is_deleting = true;
-    enum cw_status status = cw_store_group_update(controller->store, &group);
+    enum cw_status status = cw_store_group_deleting(controller->store, group.id);
+    if (status == CW_EXISTS)
+        return cw_answer(message, 1, "a volume of group %s was made just now: see causeway status",
+                         group.name);
     if (status != CW_OK)
         return cw_fail_store(controller, message, "that", status);
     (void)cw_view_refresh(controller);

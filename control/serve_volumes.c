@@ -291,6 +291,8 @@ static json_t *answer_stored(struct cw_controller *controller, const struct cw_r
         return cw_answer(message, 1,
                          "there are %u volumes, as many as the store keeps: delete one that is not needed",
                          CW_STORE_VOLUMES_MAX);
+    if (status == CW_NOT_FOUND)
+        return cw_answer(message, 1, "group %s is being deleted", group->name);
     return status == CW_OK ? NULL : cw_fail_store(controller, message, "the volume", status);
 }
 

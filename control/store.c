@@ -103,6 +103,16 @@ enum cw_status cw_store_group_update(struct cw_store *store, const struct cw_sto
     return store->ops->group_update(store, group);
 }
 
+enum cw_status cw_store_group_read(struct cw_store *store, uint32_t group, struct cw_store_group *read)
+{
+    return store->ops->group_read(store, group, read);
+}
+
+enum cw_status cw_store_group_deleting(struct cw_store *store, uint32_t group)
+{
+    return store->ops->group_deleting(store, group);
+}
+
 enum cw_status cw_store_group_remove(struct cw_store *store, uint32_t group)
 {
     return store->ops->group_remove(store, group);

@@ -198,11 +198,17 @@ enum cw_status cw_store_site_put(struct cw_store *store, const struct cw_store_s
 /* Gives the group its id. CW_EXISTS: the name is taken. CW_NO_SPACE: there are CW_STORE_GROUPS_MAX.
  * CW_INVALID: two of its sites have one number. */
 enum cw_status cw_store_group_add(struct cw_store *store, struct cw_store_group *group) CW_MUST_CHECK;
-/* Mode and settings, home, is_deleting. */
+/* As the row is now, without authority and request. A change that has read it so rests on it: CW_STALE at its
+ * end, if somebody else has moved it meanwhile. CW_NOT_FOUND. */
+enum cw_status cw_store_group_read(struct cw_store *store, uint32_t group,
+                                   struct cw_store_group *read) CW_MUST_CHECK;
+/* Mode and settings, home: all of them, so it belongs into one change with the reading of what stays. */
 enum cw_status cw_store_group_update(struct cw_store *store,
                                      const struct cw_store_group *group) CW_MUST_CHECK;
+/* For good. CW_EXISTS: it has volumes. */
+enum cw_status cw_store_group_deleting(struct cw_store *store, uint32_t group) CW_MUST_CHECK;
 enum cw_status cw_store_group_remove(struct cw_store *store, uint32_t group) CW_MUST_CHECK;
-/* Gives the volume its number. CW_NO_SPACE: there are CW_STORE_VOLUMES_MAX, of all groups. CW_RANGE: the
+/* Gives the volume its number. CW_NOT_FOUND: the group is gone, or is to go. CW_NO_SPACE: there are CW_STORE_VOLUMES_MAX, of all groups. CW_RANGE: the
  * group has given out all of its numbers (CW_VOLUMES_PER_GROUP_MAX), which are never used again. */
 enum cw_status cw_store_volume_add(struct cw_store *store, struct cw_store_volume *volume) CW_MUST_CHECK;
 /* Its name and the addresses of its attachments are free from then on. */

@@ -256,6 +256,15 @@ static enum cw_status cw_etcd_authority(struct cw_store *base, uint32_t group, s
     return status == CW_IO ? CW_IO : CW_OK;
 }
 
+static enum cw_status cw_etcd_group_read(struct cw_store *base, uint32_t group, struct cw_store_group *read)
+{
+    char key[CW_ROW_KEY_SIZE];
+    json_t *row = read_row(cw_etcd_store_of(base), cw_key_group(key, "groups", group));
+    bool is_there = row != NULL, ok = is_there && cw_row_to_group(row, read);
+    json_decref(row);
+    return ok ? CW_OK : is_there ? CW_IO : CW_NOT_FOUND;
+}
+
 void cw_etcd_touch_holder(struct cw_draft *draft, const char *holder)
 {
     char key[CW_ROW_KEY_SIZE];
@@ -484,6 +493,8 @@ static const struct cw_store_ops ops = {
     .site_put = cw_etcd_site_put,
     .group_add = cw_etcd_group_add,
     .group_update = cw_etcd_group_update,
+    .group_read = cw_etcd_group_read,
+    .group_deleting = cw_etcd_group_deleting,
     .group_remove = cw_etcd_group_remove,
     .volume_add = cw_etcd_volume_add,
     .volume_deleting = cw_etcd_volume_deleting,

@@ -129,7 +129,7 @@ static enum cw_status update_group(struct cw_draft *draft, const struct cw_store
     struct cw_store_group now;
     const json_t *row = cw_draft_get(draft, cw_key_group(key, "groups", group->id));
     if (!row)
-        return CW_OK;
+        return CW_NOT_FOUND;
     if (!cw_row_to_group(row, &now))
         return CW_IO;
     now.mode = group->mode;
@@ -140,7 +140,6 @@ static enum cw_status update_group(struct cw_draft *draft, const struct cw_store
     now.max_loss_bytes = group->max_loss_bytes;
     now.is_automatic = group->is_automatic;
     now.after_ms = group->after_ms;
-    now.is_deleting = group->is_deleting;
     memcpy(now.home, group->home, sizeof now.home);
     cw_draft_put(draft, key, cw_row_from_group(&now));
     return draft->failure;
@@ -149,6 +148,28 @@ static enum cw_status update_group(struct cw_draft *draft, const struct cw_store
 enum cw_status cw_etcd_group_update(struct cw_store *base, const struct cw_store_group *group)
 {
     CHANGE(base, update_group(draft, group));
+}
+
+/* A volume that is made meanwhile moves the group's row, which is compared. */
+static enum cw_status delete_group(struct cw_draft *draft, uint32_t group)
+{
+    char key[CW_ROW_KEY_SIZE], volumes[CW_ROW_KEY_SIZE];
+    struct cw_store_group now;
+    const json_t *row = cw_draft_get(draft, cw_key_group(key, "groups", group));
+    if (!row)
+        return CW_NOT_FOUND;
+    if (!cw_row_to_group(row, &now))
+        return CW_IO;
+    if (count_of(draft, cw_key_all(volumes, "volumes", group)) > 0)
+        return CW_EXISTS;
+    now.is_deleting = true;
+    cw_draft_put(draft, key, cw_row_from_group(&now));
+    return draft->failure;
+}
+
+enum cw_status cw_etcd_group_deleting(struct cw_store *base, uint32_t group)
+{
+    CHANGE(base, delete_group(draft, group));
 }
 
 /* A lease that stands on the group's authority is to be lost. */
@@ -202,6 +223,8 @@ static enum cw_status add_volume(struct cw_draft *draft, struct cw_store_volume 
         return CW_NOT_FOUND;
     if (!cw_row_to_group(row, &group))
         return CW_IO;
+    if (group.is_deleting)
+        return CW_NOT_FOUND;
     if (group.next_volume >= (int32_t)CW_VOLUMES_PER_GROUP_MAX)
         return CW_RANGE;
     if (is_name_taken(draft, volume))

@@ -33,6 +33,8 @@ struct cw_store_ops {
     enum cw_status (*site_put)(struct cw_store *store, const struct cw_store_site *site);
     enum cw_status (*group_add)(struct cw_store *store, struct cw_store_group *group);
     enum cw_status (*group_update)(struct cw_store *store, const struct cw_store_group *group);
+    enum cw_status (*group_read)(struct cw_store *store, uint32_t group, struct cw_store_group *read);
+    enum cw_status (*group_deleting)(struct cw_store *store, uint32_t group);
     enum cw_status (*group_remove)(struct cw_store *store, uint32_t group);
     enum cw_status (*volume_add)(struct cw_store *store, struct cw_store_volume *volume);
     enum cw_status (*volume_deleting)(struct cw_store *store, uint32_t group, int32_t volume);

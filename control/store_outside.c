@@ -608,6 +608,16 @@ static enum cw_status outside_group_update(struct cw_store *base, const struct c
     return cw_store_group_update(of(base)->inner, group);
 }
 
+static enum cw_status outside_group_read(struct cw_store *base, uint32_t group, struct cw_store_group *read)
+{
+    return cw_store_group_read(of(base)->inner, group, read);
+}
+
+static enum cw_status outside_group_deleting(struct cw_store *base, uint32_t group)
+{
+    return cw_store_group_deleting(of(base)->inner, group);
+}
+
 static enum cw_status outside_volume_add(struct cw_store *base, struct cw_store_volume *volume)
 {
     return cw_store_volume_add(of(base)->inner, volume);
@@ -666,6 +676,8 @@ static const struct cw_store_ops ops = {
     .site_put = outside_site_put,
     .group_add = outside_group_add,
     .group_update = outside_group_update,
+    .group_read = outside_group_read,
+    .group_deleting = outside_group_deleting,
     .group_remove = outside_group_remove,
     .volume_add = outside_volume_add,
     .volume_deleting = outside_volume_deleting,

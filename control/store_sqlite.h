@@ -41,6 +41,8 @@ enum cw_status cw_sqlite_load(struct cw_store *base, struct cw_store_view *view)
 enum cw_status cw_sqlite_site_put(struct cw_store *base, const struct cw_store_site *site);
 enum cw_status cw_sqlite_group_add(struct cw_store *base, struct cw_store_group *group);
 enum cw_status cw_sqlite_group_update(struct cw_store *base, const struct cw_store_group *group);
+enum cw_status cw_sqlite_group_read(struct cw_store *base, uint32_t group, struct cw_store_group *read);
+enum cw_status cw_sqlite_group_deleting(struct cw_store *base, uint32_t group);
 enum cw_status cw_sqlite_group_remove(struct cw_store *base, uint32_t group);
 enum cw_status cw_sqlite_volume_add(struct cw_store *base, struct cw_store_volume *volume);
 enum cw_status cw_sqlite_volume_deleting(struct cw_store *base, uint32_t group, int32_t volume);

@@ -91,12 +91,32 @@ enum cw_status cw_sqlite_group_update(struct cw_store *base, const struct cw_sto
     struct cw_sqlite *store = cw_sqlite_of(base);
     CHANGE(store,
            "UPDATE groups SET mode=?, min_in_sync=?, replica_timeout_ms=?, max_loss_ms=?, copy_brake_ms=?, "
-           "deleting=?, max_loss_bytes=?, automatic=?, after_ms=?, home=? "
+           "max_loss_bytes=?, automatic=?, after_ms=?, home=? "
            "WHERE id=?",
-           "tiiiiiiiiti", cw_mode_word_name(group->mode), (int64_t)group->min_in_sync,
+           "tiiiiiiiti", cw_mode_word_name(group->mode), (int64_t)group->min_in_sync,
            (int64_t)group->replica_timeout_ms, (int64_t)group->max_loss_ms, (int64_t)group->copy_brake_ms,
-           (int64_t)group->is_deleting, (int64_t)group->max_loss_bytes, (int64_t)group->is_automatic,
-           (int64_t)group->after_ms, group->home, (int64_t)group->id);
+           (int64_t)group->max_loss_bytes, (int64_t)group->is_automatic, (int64_t)group->after_ms,
+           group->home, (int64_t)group->id);
+}
+
+static enum cw_status delete_group(struct cw_sqlite *store, uint32_t group)
+{
+    sqlite3_stmt *row =
+        cw_sql_prepare(store->db, "SELECT 1 FROM volumes WHERE group_id=?", "i", (int64_t)group);
+    int result = row ? sqlite3_step(row) : SQLITE_ERROR;
+    sqlite3_finalize(row);
+    if (result != SQLITE_DONE)
+        return result == SQLITE_ROW ? CW_EXISTS : CW_IO;
+    CW_TRY(cw_sql_run(store->db, "UPDATE groups SET deleting=1 WHERE id=?", "i", (int64_t)group));
+    return sqlite3_changes(store->db) ? CW_OK : CW_NOT_FOUND;
+}
+
+enum cw_status cw_sqlite_group_deleting(struct cw_store *base, uint32_t group)
+{
+    struct cw_sqlite *store = cw_sqlite_of(base);
+    bool is_mine;
+    CW_TRY(cw_sqlite_change_begin(store, &is_mine));
+    return cw_sqlite_change_end(store, is_mine, delete_group(store, group));
 }
 
 static enum cw_status remove_group(struct cw_sqlite *store, uint32_t group)
@@ -121,7 +141,7 @@ enum cw_status cw_sqlite_group_remove(struct cw_store *base, uint32_t group)
 static enum cw_status add_volume(struct cw_sqlite *store, struct cw_store_volume *volume)
 {
     CW_TRY(check_room(store, "SELECT count(*) FROM volumes", CW_STORE_VOLUMES_MAX));
-    int64_t number = take_number(store, "SELECT next_volume FROM groups WHERE id=?",
+    int64_t number = take_number(store, "SELECT next_volume FROM groups WHERE id=? AND deleting=0",
                                  "UPDATE groups SET next_volume=next_volume+1 WHERE id=?", volume->group);
     if (number < 0)
         return CW_NOT_FOUND;
@@ -328,21 +348,37 @@ static void take_attachment(sqlite3_stmt *row, struct cw_store_view *view, uint3
     cw_sql_text(row, 4, attachment->certificates, sizeof attachment->certificates);
 }
 
+#define SELECT_GROUPS                                                                                        \
+    "SELECT g.id,g.name,g.mode,g.min_in_sync,g.replica_timeout_ms,g.max_loss_ms,g.sites,"                    \
+    "g.journal_bytes,g.deleting,g.next_volume,g.copy_brake_ms,"                                              \
+    "g.max_loss_bytes,g.automatic,g.after_ms,g.home,"                                                        \
+    "a.epoch,a.reign,a.holder,a.first_sequence,a.members,a.fenced_epoch,a.handover,"                         \
+    "a.automatic_epoch,"                                                                                     \
+    "r.taker,r.drain,r.epoch,r.heartbeat FROM groups g JOIN authority a ON a.group_id=g.id"                  \
+    " LEFT JOIN requests r ON r.group_id=g.id "
+
+enum cw_status cw_sqlite_group_read(struct cw_store *base, uint32_t group, struct cw_store_group *read)
+{
+    struct cw_sqlite *store = cw_sqlite_of(base);
+    sqlite3_stmt *row = cw_sql_prepare(store->db, SELECT_GROUPS "WHERE g.id=?", "i", (int64_t)group);
+    int result = row ? sqlite3_step(row) : SQLITE_ERROR;
+    if (result == SQLITE_ROW)
+        take_group(row, store->loading, 0);
+    sqlite3_finalize(row);
+    if (result != SQLITE_ROW)
+        return result == SQLITE_DONE ? CW_NOT_FOUND : CW_IO;
+    *read = store->loading->groups[0];
+    return CW_OK;
+}
+
 static bool load_all(struct cw_sqlite *store, struct cw_store_view *view)
 {
     return load_rows(
                store,
                "SELECT name,id,control_socket,storage,directory,lease_counter FROM sites ORDER BY id,name",
                view, &view->site_count, CW_STORE_SITES_MAX, take_site) &&
-           load_rows(store,
-                     "SELECT g.id,g.name,g.mode,g.min_in_sync,g.replica_timeout_ms,g.max_loss_ms,g.sites,"
-                     "g.journal_bytes,g.deleting,g.next_volume,g.copy_brake_ms,"
-                     "g.max_loss_bytes,g.automatic,g.after_ms,g.home,"
-                     "a.epoch,a.reign,a.holder,a.first_sequence,a.members,a.fenced_epoch,a.handover,"
-                     "a.automatic_epoch,"
-                     "r.taker,r.drain,r.epoch,r.heartbeat FROM groups g JOIN authority a ON a.group_id=g.id"
-                     " LEFT JOIN requests r ON r.group_id=g.id ORDER BY g.id",
-                     view, &view->group_count, CW_STORE_GROUPS_MAX, take_group) &&
+           load_rows(store, SELECT_GROUPS "ORDER BY g.id", view, &view->group_count, CW_STORE_GROUPS_MAX,
+                     take_group) &&
            load_rows(store,
                      "SELECT group_id,volume,name,size,block_size,thin,deleting FROM volumes ORDER BY 1,2",
                      view, &view->volume_count, CW_STORE_VOLUMES_MAX, take_volume) &&

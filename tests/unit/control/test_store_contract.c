@@ -546,7 +546,6 @@ static void test_settings(void **state)
     group.after_ms = 10;
     assert_string_equal(group.home, "east");
     snprintf(group.home, sizeof group.home, "west");
-    group.is_deleting = true;
     assert_int_equal(cw_store_group_update(store, &group), CW_OK);
     assert_int_equal(cw_store_load(store, &view), CW_OK);
     const struct cw_store_group *now = cw_view_group_by_id(&view, id);
@@ -558,8 +557,47 @@ static void test_settings(void **state)
     assert_true(now->is_automatic);
     assert_int_equal(now->after_ms, 10);
     assert_string_equal(now->home, "west");
-    assert_true(now->is_deleting);
+    assert_false(now->is_deleting);
     cw_store_close(store);
+}
+
+/* Who read a row to change a part of it writes over nobody else's change; and a group that goes does not come
+ * back by that. */
+static void test_settings_of_two(void **state)
+{
+    struct cw_store *one = open_store(), *two = open_store();
+    struct cw_store_group mine, other;
+    uint32_t id = put_group(one, "db");
+    struct cw_store_volume volume = {.group = id, .name = "data", .size = 4096, .block_size = 512};
+    catch_up(two, one);
+    assert_int_equal(cw_store_group_read(two, id, &other), CW_OK);
+    other.after_ms = 7777;
+    if (is_etcd) { /* the embedded one lets nobody in between */
+        assert_int_equal(cw_store_begin(one), CW_OK);
+        assert_int_equal(cw_store_group_read(one, id, &mine), CW_OK);
+        assert_int_equal(cw_store_group_update(two, &other), CW_OK);
+        mine.min_in_sync = 1;
+        assert_int_equal(cw_store_group_update(one, &mine), CW_OK);
+        assert_int_equal(cw_store_end(one, true), CW_STALE);
+    } else {
+        assert_int_equal(cw_store_group_update(two, &other), CW_OK);
+    }
+    catch_up(one, two);
+    assert_int_equal(cw_store_group_read(one, id, &mine), CW_OK);
+    assert_int_equal(mine.after_ms, 7777);
+    assert_int_equal(mine.min_in_sync, 0);
+    assert_int_equal(cw_store_volume_add(one, &volume), CW_OK);
+    assert_int_equal(cw_store_group_deleting(one, id), CW_EXISTS);
+    assert_int_equal(cw_store_volume_remove(one, id, 0), CW_OK);
+    assert_int_equal(cw_store_group_deleting(one, id), CW_OK);
+    assert_int_equal(cw_store_volume_add(one, &volume), CW_NOT_FOUND);
+    assert_int_equal(cw_store_group_update(one, &mine), CW_OK);
+    assert_int_equal(cw_store_group_read(one, id, &mine), CW_OK);
+    assert_true(mine.is_deleting);
+    assert_int_equal(cw_store_group_remove(one, id), CW_OK);
+    assert_int_equal(cw_store_group_read(one, id, &mine), CW_NOT_FOUND);
+    cw_store_close(two);
+    cw_store_close(one);
 }
 
 /* Members, fence and handover come back as they went in. */
@@ -612,6 +650,7 @@ int main(int argc, char **argv)
                                        TEST(test_places_and_attachments),
                                        TEST(test_numbers),
                                        TEST(test_settings),
+                                       TEST(test_settings_of_two),
                                        TEST(test_authority_in_whole)};
     is_etcd = argc > 1 && strcmp(argv[1], "etcd") == 0;
     if (is_etcd && !etcd_is_there()) {
