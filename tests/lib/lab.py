@@ -116,11 +116,13 @@ class Lab:
             print(found)
 
     def down(self):
-        """Takes it down, and gives back what sanitizers wrote until then."""
-        subprocess.run([self.cli, "lab", "down"], env=self.env, capture_output=True, timeout=120)
-        found = self.sanitizer_reports()
-        shutil.rmtree(self.dir, ignore_errors=True)
-        return found
+        """Takes it down, and gives back what sanitizers wrote until then. Its directory goes, too, when there was no
+        program to take anything down with."""
+        try:
+            subprocess.run([self.cli, "lab", "down"], env=self.env, capture_output=True, timeout=120)
+            return self.sanitizer_reports()
+        finally:
+            shutil.rmtree(self.dir, ignore_errors=True)
 
     def sanitizer_reports(self):
         found = ""

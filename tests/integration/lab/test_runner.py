@@ -13,6 +13,7 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import lab_test  # noqa: E402
+from lab import Lab  # noqa: E402
 
 
 class Runner(unittest.TestCase):
@@ -59,6 +60,13 @@ class Runner(unittest.TestCase):
         with contextlib.redirect_stdout(io.StringIO()):
             self.assertEqual("why", lab_test.run_one("", "a", fails))
             self.assertIsNone(lab_test.run_one("", "a", lambda build: "told"))
+
+    def test_nothing_stays_of_a_lab_without_programs(self):
+        lab = Lab(os.path.join(self.folder, "no-build"))
+        self.assertTrue(os.path.isdir(lab.dir))
+        with self.assertRaises(FileNotFoundError), lab:
+            self.fail("it was brought up")
+        self.assertFalse(os.path.exists(lab.dir))
 
     def test_program(self):
         """No build: all fail, each in its own process, and the tail tells."""
