@@ -4,7 +4,8 @@
 # times (1); tells how many seeds it took (the median), and which rule caught it. Caught is what a rule or an
 # assert told of a seed that passes without the bug.
 #
-#     planted.sh [OUT] [N…]     builds below OUT (default /tmp/causeway-planted), all bugs or those named
+#     planted.sh [OUT] [N…]     builds below OUT, all bugs or those named. Without OUT in a folder of its own, which
+#                               stays when a bug got away, and only then: OUT/N/last is what the simulator said
 #
 # A bug has PLANTED_SEEDS seeds to be caught in, the same ones every time, so that a slow machine gives the same
 # verdict as a fast one. They have the focus (focus.c) under which the bug must show; any: each seed draws its own,
@@ -12,7 +13,8 @@
 # simulator needs. Prints a table; exit 1 if a bug got away.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
-out=${1:-/tmp/causeway-planted}
+out=${1:-$(mktemp -d /tmp/causeway-planted-XXXXXX)} || exit 1
+[ $# -gt 0 ] || trap 'code=$?; if [ $code = 1 ]; then echo "kept: $out"; else rm -rf "$out"; fi' EXIT
 shift || true
 seeds=${PLANTED_SEEDS:-300}
 runs=${PLANTED_RUNS:-1}          # times that each is to be caught
