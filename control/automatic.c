@@ -163,8 +163,10 @@ static void learn_rank(const struct cw_controller *controller, const struct cw_s
     }
 }
 
-static const char *trouble_of_store(struct cw_controller *controller)
+static const char *trouble_of_store(struct cw_controller *controller, uint32_t group)
 {
+    if (cw_view_unreadable(controller->view, group))
+        return "a row of the group in it cannot be read";
     if (cw_store_fault(controller->store)[0])
         return cw_store_fault(controller->store);
     if (cw_store_silent_ms(controller->store) == 0 && cw_store_full_seconds(controller) == 0)
@@ -204,7 +206,7 @@ void cw_automatic_judge(struct cw_controller *controller, const struct cw_store_
                                       .is_embedded = controller->config.etcd.count == 0,
                                       .is_deleting = group->is_deleting,
                                       .is_site_of_group = cw_group_has_site(group, controller->config.site),
-                                      .store_trouble = trouble_of_store(controller),
+                                      .store_trouble = trouble_of_store(controller, group->id),
                                       .now_ns = cw_monotonic_ns(),
                                       .lease_ns = controller->config.lease_ms * CW_MS,
                                       .after_ns = group->after_ms * CW_MS,

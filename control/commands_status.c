@@ -215,6 +215,18 @@ static void print_unknown(FILE *to, const json_t *status)
                 cw_json_text(status, "store", "store.db"));
 }
 
+/* Rows of the store that are garbage; what they are about is not decided. */
+static void print_unreadable(FILE *to, const json_t *status)
+{
+    size_t index;
+    json_t *row;
+    json_array_foreach(json_object_get(status, "store_unreadable"), index, row)
+    {
+        const char *group = cw_json_text(row, "group", "");
+        fprintf(to, "%s%s%s\n", group, *group ? ": " : "", cw_json_text(row, "words", ""));
+    }
+}
+
 /* What keeps the site's own book out of its file; no role hangs on it. */
 static void print_book(FILE *to, const json_t *status)
 {
@@ -239,6 +251,9 @@ static void print_status(const json_t *status)
                cw_json_text(status, "site", ""), cw_json_text(status, "audit_damage", ""));
     if (*cw_json_text(status, "book_trouble", "") || *cw_json_text(status, "book_moved", ""))
         printf("\n");
+    if (json_array_size(json_object_get(status, "store_unreadable")) > 0)
+        printf("\n");
+    print_unreadable(stdout, status);
     print_book(stdout, status);
     if (*cw_json_text(status, "book_moved", ""))
         printf("A damaged book of %s is kept as %s\n", cw_json_text(status, "site", ""),
@@ -268,6 +283,11 @@ static int check_health(const struct cw_cli *cli, const json_t *status)
         code = CW_EXIT_FAILED;
         if (!cli->is_json)
             (void)print_store(stderr, status);
+    }
+    if (json_array_size(json_object_get(status, "store_unreadable")) > 0) {
+        code = CW_EXIT_FAILED;
+        if (!cli->is_json)
+            print_unreadable(stderr, status);
     }
     if (*cw_json_text(status, "book_trouble", "")) {
         code = CW_EXIT_FAILED;

@@ -233,6 +233,8 @@ struct cw_controller {
     char audit_told[200];
     struct cw_evacuation evacuations[CW_EVACUATIONS_MAX]; /* of which sites that was asked here */
     bool is_fault_told;                                   /* of the store */
+    uint32_t unreadable_count;                            /* its rows that were told of */
+    struct cw_store_unreadable unreadable[CW_STORE_UNREADABLE_MAX];
     bool is_store_begun; /* it has answered and is ours: before, nothing is decided and nothing is missed */
     uint64_t store_try_ns;
     json_t *store_copy; /* store_copy.c; NULL: there is none */
@@ -427,6 +429,13 @@ double cw_store_full_seconds(const struct cw_controller *controller);
 const char *cw_store_wrong(const struct cw_controller *controller);
 /* Looks how it is, and tells by an event when that becomes another. */
 void cw_store_look(struct cw_controller *controller);
+
+/* unreadable.c: rows of the store that cannot be read. Tells by events when there is another one. */
+void cw_unreadable_look(struct cw_controller *controller);
+/* [{"key","group","words"}]; new reference. */
+json_t *cw_unreadable_status(const struct cw_controller *controller);
+/* Why nothing is to be decided about the group; false: there is no such row, and no words. */
+bool cw_unreadable_words(const struct cw_controller *controller, uint32_t group, char *words, size_t size);
 
 /* strangers.c: what is here and the store does not know, once that lasts: a list of {"group","journal"}, new
  * reference. group "": only the file was found. */

@@ -125,6 +125,8 @@ bool cw_etcd_pair_read(const json_t *kv, struct cw_etcd_pair *pair)
         return false;
     if (!value)
         return true;
+    if (json_is_string(value) && json_string_length(value) > (size_t)CW_ETCD_VALUE_MAX / 3 * 4)
+        return true;
     if (json_is_string(value))
         pair->value = cw_base64_decode(json_string_value(value), CW_ETCD_VALUE_MAX, &pair->length);
     return pair->value != NULL;

@@ -32,7 +32,7 @@ bool cw_etcd_header_read(const json_t *answer, struct cw_etcd_header *header);
 /* One key with what it holds. A deleted one has no value. */
 struct cw_etcd_pair {
     char key[CW_ETCD_KEY_SIZE]; /* a text: a key with a NUL in it is malformed */
-    char *value;                /* NUL behind it; NULL: none */
+    char *value;                /* NUL behind it; NULL: none, or more than a row can be */
     size_t length;
     uint64_t modified; /* the revision of its last change */
 };

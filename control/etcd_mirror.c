@@ -25,6 +25,7 @@
 #include "base/assert.h"
 #include "base/numbers.h"
 #include "control/etcd_format.h"
+#include "control/store_rows.h"
 
 #define PAGE          500u
 #define ROWS_MAX      100000u
@@ -132,11 +133,14 @@ uint64_t cw_mirror_floor(struct cw_mirror *mirror)
 }
 
 /* A count in the row that only grows. */
+static const json_t *count_in(const struct cw_row *row)
+{
+    return strncmp(row->key, "authority/", 10) == 0 ? json_object_get(row->json, "moves") : row->json;
+}
+
 static uint64_t moves_of(const struct cw_row *row)
 {
-    const json_t *moves =
-        strncmp(row->key, "authority/", 10) == 0 ? json_object_get(row->json, "moves") : row->json;
-    return json_is_integer(moves) ? (uint64_t)json_integer_value(moves) : 0;
+    return json_is_integer(count_in(row)) ? (uint64_t)json_integer_value(count_in(row)) : 0;
 }
 
 static bool is_counted(const char *key)
@@ -156,12 +160,12 @@ static enum cw_status compare_row(struct cw_mirror *mirror, const struct cw_row 
         return is_kept ? gone_back(mirror, what, moves_of(before), 0) : CW_OK;
     }
     snprintf(what, sizeof what, "the last change of row %s", before->key);
-    bool is_equal =
-        now->json && before->json ? json_equal(now->json, before->json) : now->json == before->json;
+    bool is_equal = json_equal(now->json, before->json);
     if (now->modified < before->modified || (now->modified == before->modified && !is_equal))
         return gone_back(mirror, what, before->modified, now->modified);
     snprintf(what, sizeof what, "the count in the row %s", before->key);
-    if (is_counted(before->key) && moves_of(now) < moves_of(before))
+    /* One that cannot be read is no older one: it is told of as that. */
+    if (is_counted(before->key) && json_is_integer(count_in(now)) && moves_of(now) < moves_of(before))
         return gone_back(mirror, what, moves_of(before), moves_of(now));
     return CW_OK;
 }
@@ -186,7 +190,7 @@ static void note_trouble(struct cw_mirror *mirror, const char *words)
     pthread_mutex_unlock(&mirror->lock);
 }
 
-/* A pair under the prefix as a row; NULL: none of ours, or malformed. */
+/* A pair under the prefix as a row; NULL: it is not under it. */
 static struct cw_row *row_of(const struct cw_mirror *mirror, const struct cw_etcd_pair *pair)
 {
     size_t length = strlen(mirror->prefix);
@@ -195,7 +199,10 @@ static struct cw_row *row_of(const struct cw_mirror *mirror, const struct cw_etc
     json_t *json = pair->value
                        ? json_loadb(pair->value, pair->length, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL)
                        : NULL;
-    return cw_row_make(pair->key + length, pair->modified, json);
+    struct cw_row *row = cw_row_make(pair->key + length, pair->modified, json);
+    if (row)
+        row->is_readable = cw_row_is_readable(row->key, row->json);
+    return row;
 }
 
 static bool take_page(struct cw_mirror *mirror, const json_t *answer, struct cw_rows *rows, char *last)
@@ -299,7 +306,8 @@ struct event {
 /* With the lock. Events at or below the copy's revision are in it already. */
 static bool apply(struct cw_mirror *mirror, struct event *event)
 {
-    const char *key = event->pair.key + strlen(mirror->prefix);
+    char key[CW_ROW_KEY_SIZE];
+    cw_row_key(key, event->pair.key + strlen(mirror->prefix));
     if (event->pair.modified <= mirror->revision)
         return true;
     if (is_shown(key))

@@ -7,17 +7,29 @@
 
 #include "base/assert.h"
 
+void cw_row_key(char to[CW_ROW_KEY_SIZE], const char *key)
+{
+    uint64_t hash = 0xcbf29ce484222325; /* FNV-1a: apart is enough, who writes there can write anything */
+    for (const char *at = key; *at; at++)
+        hash = (hash ^ (uint8_t)*at) * 0x100000001b3;
+    if (strlen(key) < CW_ROW_KEY_SIZE)
+        memcpy(to, key, strlen(key) + 1);
+    else
+        snprintf(to, CW_ROW_KEY_SIZE, "%.100s#%016lx", key, hash);
+}
+
 struct cw_row *cw_row_make(const char *key, uint64_t modified, json_t *json)
 {
-    struct cw_row *row = strlen(key) < CW_ROW_KEY_SIZE ? calloc(1, sizeof *row) : NULL;
+    struct cw_row *row = calloc(1, sizeof *row);
     if (!row) {
         json_decref(json);
         return NULL;
     }
     atomic_init(&row->references, 1);
     row->modified = modified;
-    row->json = json;
-    memcpy(row->key, key, strlen(key) + 1);
+    row->is_readable = true;
+    row->json = json ? json : json_null();
+    cw_row_key(row->key, key);
     return row;
 }
 

@@ -18,18 +18,21 @@
 
 #include "base/status.h"
 
-#define CW_ROW_KEY_SIZE 128u /* without the prefix of the store */
+#define CW_ROW_KEY_SIZE 128u /* without the prefix of the store; a longer one is none of ours */
 /* Of a transaction; etcd takes 128 of each (--max-txn-ops). */
 #define CW_DRAFT_MAX 120u
 
 struct cw_row {
     atomic_uint references;
     uint64_t modified; /* 0: a draft's own */
-    json_t *json;      /* NULL: what is there is no JSON */
+    json_t *json;      /* null: what is there is no JSON, or too long */
+    bool is_readable;  /* it is what its key says (store_rows.h) */
     char key[CW_ROW_KEY_SIZE];
 };
 
-/* Takes json. NULL: no memory (json is dropped), or the key is too long. */
+/* Takes json, NULL: null. A key that is too long is cut, with a hash of all of it at the end: so it is another one
+ * than ours, and the same each time. Whoever takes it from elsewhere says whether it is readable. NULL: no memory (json is dropped). */
+void cw_row_key(char to[CW_ROW_KEY_SIZE], const char *key);
 struct cw_row *cw_row_make(const char *key, uint64_t modified, json_t *json);
 void cw_row_drop(struct cw_row *row);
 

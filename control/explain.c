@@ -156,6 +156,8 @@ static void say_store(const struct cw_explain_facts *facts, struct cw_explanatio
     else if (facts->is_store_full)
         say(to, CW_EXPLAIN_NOW, "", "Authority: the store %s answers and takes no changes: %s.", facts->store,
             facts->store_trouble);
+    if (facts->unreadable[0])
+        say(to, CW_EXPLAIN_NOW, "", "Authority: %s.", facts->unreadable);
     if (facts->votes[0])
         say(to, CW_EXPLAIN_NOW, "", "Votes: %s.", facts->votes);
     if (facts->book_wrong[0])
@@ -346,6 +348,8 @@ static void say_next(const struct cw_explain_facts *facts, struct cw_explanation
         say(to, CW_EXPLAIN_NEXT, "", "Writes go on with the next renewal of the lease.");
     for (uint32_t i = 0; i < facts->replica_count && facts->is_open && facts->is_holder_heard; i++)
         say_return(facts, &facts->replicas[i], to);
+    if (to->count == before && facts->unreadable[0])
+        say(to, CW_EXPLAIN_NEXT, "", "Nothing moves it before that row of the store is put right.");
     if (to->count == before && facts->is_automatic)
         say_automatic(facts, to);
     if (to->count == before)
@@ -498,7 +502,8 @@ static void say_votes_lost(const struct cw_explain_facts *facts, struct cw_expla
 /* Then no role and no setting can change, and to offer it would be a waste of somebody's time. */
 static bool is_stuck(const struct cw_explain_facts *facts)
 {
-    return facts->store_fault[0] || is_store_silent(facts) || facts->is_store_full || !facts->has_votes;
+    return facts->store_fault[0] || facts->unreadable[0] || is_store_silent(facts) || facts->is_store_full ||
+           !facts->has_votes;
 }
 
 static void say_commands(const struct cw_explain_facts *facts, struct cw_explanation *to)

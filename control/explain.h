@@ -59,6 +59,7 @@ struct cw_explain_facts {
     const char *taker;         /* who asks for it now; "" */
     const char *store, *store_fault, *store_trouble;
     bool is_embedded;
+    const char *unreadable; /* a row of this group in the store that cannot be read, in words; "": none */
     const char *book_wrong; /* why events and audit are in memory at this site; "": they are not */
     bool is_store_full;     /* it answers what is read, and takes no changes, as store_trouble says */
     double store_silent_seconds;

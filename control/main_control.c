@@ -263,6 +263,7 @@ static void tick(struct cw_controller *controller)
     try_store(controller);
     cw_outside_trust(controller->store, controller->is_store_begun && !controller->store_behind[0]);
     cw_store_look(controller);
+    cw_unreadable_look(controller);
     if (has_fault(controller))
         cw_operations_fail(controller, cw_store_fault(controller->store));
     else

@@ -98,6 +98,9 @@ static void compose_store(const struct composing *of)
               cw_store_fault(controller->store)[0] != 0, NULL);
     cw_sample(gauge(of, "causeway_audit_log_whole", "0: the audit log at this site was changed or cut."),
               controller->audit_damage[0] == 0, NULL);
+    cw_sample(gauge(of, "causeway_store_unreadable_rows",
+                    "Rows of the store that cannot be read; nothing is decided about their groups."),
+              controller->view->unreadable_count, NULL);
     cw_sample(gauge(of, "causeway_book_in_memory",
                     "1: this site's book (events, audit) is not written to its file."),
               cw_book_wrong(controller)[0] != 0, NULL);

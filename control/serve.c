@@ -334,6 +334,12 @@ static json_t *run(struct cw_controller *controller, struct cw_client *client, c
     if (method->need == CHANGE && !controller->is_store_begun && !is_rebuild)
         return cw_answer(message, 1, "the store %s has not answered yet since this controller started: %s",
                          controller->store_name, cw_store_trouble(controller->store));
+    char words[700];
+    const struct cw_store_group *group =
+        cw_view_group(controller->view, cw_json_text(message->params, "group", ""));
+    if (method->need == CHANGE && !is_rebuild && group &&
+        cw_unreadable_words(controller, group->id, words, sizeof words))
+        return cw_refuse(message, words);
     return method->method ? method->method(controller, message)
                           : method->method_with_client(controller, client, message);
 }

@@ -18,6 +18,7 @@ struct gathering {
     struct cw_survey *survey;
     struct cw_explain_facts facts;
     struct cw_explanation explanation;
+    char unreadable[700];
     char votes[CW_SURVIVAL_WORDS], burn_words[CW_SURVIVAL_WORDS], burn_command[CW_EXPLAIN_COMMAND];
 };
 
@@ -156,6 +157,8 @@ static void learn_authority(struct gathering *of)
     of->facts.store = of->controller->store_name;
     of->facts.store_fault = cw_store_fault(of->controller->store);
     of->facts.store_trouble = cw_store_wrong(of->controller);
+    (void)cw_unreadable_words(of->controller, of->group->id, of->unreadable, sizeof of->unreadable);
+    of->facts.unreadable = of->unreadable;
     of->facts.book_wrong = cw_book_wrong(of->controller);
     of->facts.is_store_full = cw_store_full_seconds(of->controller) > 0;
     of->facts.is_embedded = of->survey->facts.is_embedded;
@@ -169,8 +172,8 @@ static void learn_burn(struct gathering *of)
     const struct cw_survival_facts *facts = &of->survey->facts;
     size_t name = strlen(of->group->name);
     of->facts.burn_words = of->facts.burn_command = "";
-    if (!of->facts.is_holder_heard)
-        return; /* perhaps it has */
+    if (!of->facts.is_holder_heard || of->facts.unreadable[0])
+        return; /* perhaps it has; or nobody takes over */
     for (int i = 0; i < facts->group_count; i++) {
         const struct cw_survival_group *group = &facts->groups[i];
         struct cw_survival_loss loss = {.count = 1, .sites = {group->holder}};

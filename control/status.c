@@ -405,6 +405,7 @@ json_t *cw_status_public(struct cw_controller *controller)
                   "store_full", full_seconds > 0, "store_silent_seconds", silent_seconds, "store_trouble",
                   silent_seconds > 0 ? cw_store_wrong(controller) : "", "sites", sites, "groups", groups,
                   "paths", paths, "unknown", unknown, "audit_damage", controller->audit_damage);
+    json_object_set_new(shown, "store_unreadable", cw_unreadable_status(controller));
     json_object_set_new(shown, "book_trouble", json_string(cw_book_wrong(controller)));
     json_object_set_new(shown, "book_moved", json_string(controller->own_book.moved));
     return shown;

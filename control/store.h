@@ -113,8 +113,18 @@ struct cw_store_attachment {
  * number (the journal first) and site. Made by cw_view_new: it has room for all that there can be, and takes
  * memory for what there is.
  */
+#define CW_STORE_KEY_SIZE       128u
+#define CW_STORE_UNREADABLE_MAX 32u /* as many are named */
+struct cw_store_unreadable {
+    uint32_t group; /* 0: of none */
+    char key[CW_STORE_KEY_SIZE];
+};
 struct cw_store_view {
     uint64_t version;
+    /* Rows that no version of this program has written. A group that has one is as it was before, or, where
+     * that is not known, not in the view. */
+    uint32_t unreadable_count;
+    struct cw_store_unreadable unreadable[CW_STORE_UNREADABLE_MAX];
     uint32_t site_count, group_count, volume_count, place_count, attachment_count;
     struct cw_store_site sites[CW_STORE_SITES_MAX]; /* by id and name */
     struct cw_store_group groups[CW_STORE_GROUPS_MAX];
@@ -151,7 +161,8 @@ enum cw_status cw_store_agree_lease(struct cw_store *store, uint64_t lease_ms,
 
 /* Moves with every change of what is wanted or held (not with leases). 0: no answer. */
 uint64_t cw_store_version(struct cw_store *store);
-/* All or nothing: when it fails, the view is what it was, its version too. */
+/* All or nothing: when it fails, the view is what it was, its version too. What the view has of a group of which
+ * a row cannot be read stays as it is. */
 enum cw_status cw_store_load(struct cw_store *store, struct cw_store_view *view) CW_MUST_CHECK;
 
 /* Several changes as one: begin, changes, end. end(false) undoes. */
@@ -225,6 +236,11 @@ enum cw_status cw_store_attachment_remove(struct cw_store *store, uint32_t group
 
 /* ---------------------------------------------------------------- a view */
 
+/* Why nothing is to be decided about the group: a row of it that cannot be read; NULL. What is attached is no such
+ * reason. */
+const char *cw_view_unreadable(const struct cw_store_view *view, uint32_t group);
+/* All that `from` has of the group goes into `to`, which has nothing of it. false: no room. */
+bool cw_view_keep_group(struct cw_store_view *to, const struct cw_store_view *from, uint32_t group);
 /* An empty one; NULL: no memory. Ends with free. */
 struct cw_store_view *cw_view_new(void);
 /* Copies what is there, not the room for what could be. */

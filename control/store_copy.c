@@ -91,6 +91,31 @@ void cw_store_copy_stop(struct cw_controller *controller)
     controller->store_copy = NULL;
 }
 
+/* A row that cannot be read takes nothing from what this site remembers of it. */
+static void keep_readable(const struct cw_controller *controller, json_t *rows)
+{
+    const json_t *copy = json_object_get(controller->store_copy, "rows");
+    const struct cw_store_view *view = controller->view;
+    const char *key;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(rows, next, key, value)
+    {
+        json_t *before = json_object_get(copy, key);
+        if (cw_row_is_readable(key, value))
+            continue;
+        if (before)
+            json_object_set(rows, key, before);
+        else
+            json_object_del(rows, key);
+    }
+    for (uint32_t i = 0; i < view->unreadable_count; i++) { /* one that is not there at all, too */
+        json_t *before = json_object_get(copy, view->unreadable[i].key);
+        if (before)
+            json_object_set(rows, view->unreadable[i].key, before);
+    }
+}
+
 /* What operators' tokens promoted here is the group's row, whatever the store has. */
 static void put_held_outside(const struct cw_controller *controller, json_t *rows)
 {
@@ -142,6 +167,7 @@ void cw_store_copy_look(struct cw_controller *controller)
         return;
     controller->copy_version = version;
     controller->copy_due_ns = controller->now_ns + SAVE_NS;
+    keep_readable(controller, rows);
     put_held_outside(controller, rows);
     if (is_marked(controller, rows) || json_equal(rows, json_object_get(controller->store_copy, "rows")))
         json_decref(rows);
@@ -159,6 +185,7 @@ bool cw_store_copy_authority(struct cw_controller *controller, uint32_t group,
         return true;
     if (cw_etcd_rows(cw_outside_inner(controller->store), &rows, &revision) != CW_OK)
         return false;
+    keep_readable(controller, rows);
     put_held_outside(controller, rows);
     cw_key_group(key, "authority", group);
     struct cw_authority now = {0};

@@ -286,6 +286,8 @@ static enum cw_status swap(struct cw_draft *draft, uint32_t group, const struct 
         return CW_IO; /* while rows are put back, nothing follows from them */
     if (!cw_authority_equal(&now, expected))
         return CW_STALE;
+    if (next->epoch != expected->epoch && !cw_etcd_is_readable(draft, group))
+        return CW_IO; /* whose sites and volumes are not known goes to nobody */
     if (counter && now.holder[0] &&
         read_counter(cw_draft_get(draft, cw_key_name(lease, "lease", now.holder)), &counter_now) == CW_IO)
         return CW_IO;
@@ -323,10 +325,10 @@ static enum cw_status renew(struct cw_draft *draft, const char *site, struct cw_
         struct cw_authority now;
         uint64_t moves;
         const json_t *row = cw_draft_look(draft, cw_key_group(key, "authority", leases[i].group));
-        if (row && !cw_row_to_authority(row, &now, &moves))
-            return CW_IO;
-        leases[i].is_lost = !row || !cw_decide_renew(&now, site, leases[i].epoch);
-        is_any = is_any || !leases[i].is_lost;
+        /* Of a row that cannot be read nothing follows: not that the lease is lost, either. */
+        leases[i].is_held = row && !cw_row_to_authority(row, &now, &moves);
+        leases[i].is_lost = !leases[i].is_held && (!row || !cw_decide_renew(&now, site, leases[i].epoch));
+        is_any = is_any || (!leases[i].is_lost && !leases[i].is_held);
     }
     enum cw_status status = read_counter(cw_draft_get(draft, cw_key_name(key, "lease", site)), &counter);
     if (is_any && status == CW_OK)
@@ -360,6 +362,8 @@ static enum cw_status put_request(struct cw_draft *draft, uint32_t group,
         return CW_IO;
     if (now.epoch != request->epoch)
         return CW_STALE;
+    if (!cw_etcd_is_readable(draft, group))
+        return CW_IO;
     row = cw_draft_get(draft, cw_key_group(key, "requests", group));
     if (row && !cw_row_to_request(row, &before))
         return CW_IO;

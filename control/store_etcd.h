@@ -50,8 +50,11 @@ bool cw_etcd_change_next(struct cw_etcd_store *store, struct cw_etcd_change *cha
 /* What a change of authority over a group does to the leases that stand on it: see cw_store_renew there. */
 void cw_etcd_touch_holder(struct cw_draft *draft, const char *holder);
 
-/* The rows of a draft as a view; false: one is malformed, said on stderr. */
-bool cw_etcd_load_rows(const struct cw_draft *draft, struct cw_store_view *view);
+/* The rows of a draft as a view; before: what was known, or NULL. false: more than there can be, said on stderr. */
+bool cw_etcd_load_rows(const struct cw_draft *draft, struct cw_store_view *view,
+                       const struct cw_store_view *before);
+/* Can every row of the group be read that its authority is decided by? */
+bool cw_etcd_is_readable(const struct cw_draft *draft, uint32_t group);
 
 /* Operations that are in store_etcd_wanted.c. */
 enum cw_status cw_etcd_load(struct cw_store *base, struct cw_store_view *view);

@@ -32,7 +32,7 @@ enum cw_status cw_etcd_rows(struct cw_store *etcd, json_t **rows, uint64_t *revi
     *revision = draft.revision;
     for (uint32_t i = 0; status == CW_OK && i < draft.rows.count; i++) {
         const struct cw_row *row = draft.rows.list[i];
-        if (row->json && is_copied(row->key))
+        if (is_copied(row->key))
             json_object_set_new(*rows, row->key, json_deep_copy(row->json));
     }
     cw_draft_free(&draft);
@@ -49,12 +49,14 @@ enum cw_status cw_etcd_view(struct cw_store *etcd, const json_t *rows, struct cw
     json_object_foreach((json_t *)rows, key, value)
     {
         struct cw_row *row = cw_row_make(key, 0, json_incref(value));
+        if (row)
+            row->is_readable = cw_row_is_readable(row->key, row->json);
         if (status == CW_OK)
             status = row ? cw_rows_put(&draft.rows, row) : CW_NO_SPACE;
         else if (row)
             cw_row_drop(row);
     }
-    if (status == CW_OK && !cw_etcd_load_rows(&draft, store->loading))
+    if (status == CW_OK && !cw_etcd_load_rows(&draft, store->loading, NULL))
         status = CW_IO;
     cw_draft_free(&draft);
     if (status == CW_OK)

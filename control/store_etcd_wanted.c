@@ -105,8 +105,13 @@ static enum cw_status add_group(struct cw_draft *draft, struct cw_store_group *g
     (void)cw_draft_get(draft, "meta/sites"); /* numbers are as they were looked at */
     if (is_id_twice(draft, group, NULL))
         return CW_INVALID;
-    json_int_t id = json_integer_value(cw_draft_get(draft, "meta/next_group"));
-    group->id = id > 0 ? (uint32_t)id : 1;
+    const json_t *next = cw_draft_get(draft, "meta/next_group");
+    if (next &&
+        (!json_is_integer(next) || json_integer_value(next) <= 0 || json_integer_value(next) >= UINT32_MAX))
+        return CW_IO;
+    group->id = next ? (uint32_t)json_integer_value(next) : 1;
+    if (cw_draft_get(draft, cw_key_group(key, "groups", group->id)))
+        return CW_IO; /* by another hand: what is there is not written over */
     group->next_volume = 0;
     group->is_deleting = false;
     if (cw_draft_get(draft, cw_key_name(key, "names", group->name)))
@@ -365,19 +370,12 @@ static bool take_site(const struct cw_draft *draft, const struct cw_row *row, st
     return true;
 }
 
-/* A view is in the order of its keys: a row whose key says something else than what is in it is malformed. */
-static bool is_key(const struct cw_row *row, const char *key)
-{
-    return strcmp(row->key, key) == 0;
-}
-
 static bool take_group(const struct cw_draft *draft, const struct cw_row *row, struct cw_store_view *view)
 {
     char key[CW_ROW_KEY_SIZE];
     uint64_t moves;
     struct cw_store_group *group = &view->groups[view->group_count];
-    if (view->group_count++ == CW_STORE_GROUPS_MAX || !cw_row_to_group(row->json, group) ||
-        !is_key(row, cw_key_group(key, "groups", group->id)))
+    if (view->group_count++ == CW_STORE_GROUPS_MAX || !cw_row_to_group(row->json, group))
         return false;
     const json_t *request = cw_draft_look(draft, cw_key_group(key, "requests", group->id));
     return cw_row_to_authority(cw_draft_look(draft, cw_key_group(key, "authority", group->id)),
@@ -387,19 +385,15 @@ static bool take_group(const struct cw_draft *draft, const struct cw_row *row, s
 
 static bool take_volume(const struct cw_draft *draft, const struct cw_row *row, struct cw_store_view *view)
 {
-    char key[CW_ROW_KEY_SIZE];
     struct cw_store_volume *volume = &view->volumes[view->volume_count];
-    return view->volume_count++ < CW_STORE_VOLUMES_MAX && cw_row_to_volume(row->json, volume) &&
-           is_key(row, cw_key_volume(key, volume->group, volume->volume));
+    return view->volume_count++ < CW_STORE_VOLUMES_MAX && cw_row_to_volume(row->json, volume);
 }
 
 static bool take_place(const struct cw_draft *draft, const struct cw_row *row, struct cw_store_view *view)
 {
-    char key[CW_ROW_KEY_SIZE];
     struct cw_store_place *place = &view->places[view->place_count];
     return view->place_count++ < sizeof view->places / sizeof view->places[0] &&
-           cw_row_to_place(row->json, place) &&
-           is_key(row, cw_key_place(key, place->group, place->volume, place->site));
+           cw_row_to_place(row->json, place);
 }
 
 static bool take_attachment(const struct cw_draft *draft, const struct cw_row *row,
@@ -425,22 +419,114 @@ static int by_id(const void *a, const void *b)
     return left->id < right->id ? -1 : left->id > right->id ? 1 : strcmp(left->name, right->name);
 }
 
-bool cw_etcd_load_rows(const struct cw_draft *draft, struct cw_store_view *view)
+bool cw_etcd_is_readable(const struct cw_draft *draft, uint32_t group)
 {
-    view->site_count = view->group_count = view->volume_count = view->place_count = view->attachment_count =
-        0;
-    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
-        uint32_t i = cw_rows_from(&draft->rows, kinds[k].prefix);
-        for (; cw_rows_has(&draft->rows, i, kinds[k].prefix); i++) {
-            if (kinds[k].take(draft, draft->rows.list[i], view))
-                continue;
-            fprintf(stderr, "the store: the row %s in etcd is malformed, or more than there can be\n",
-                    draft->rows.list[i]->key);
-            return false;
+    static const char *const of_many[] = {"volumes", "places"};
+    char key[CW_ROW_KEY_SIZE];
+    const struct cw_row *row = cw_rows_find(&draft->rows, cw_key_group(key, "groups", group));
+    if (!row || !row->is_readable)
+        return false;
+    for (size_t k = 0; k < sizeof of_many / sizeof of_many[0]; k++) {
+        uint32_t i = cw_rows_from(&draft->rows, cw_key_all(key, of_many[k], group));
+        for (; cw_rows_has(&draft->rows, i, key); i++) {
+            if (!draft->rows.list[i]->is_readable)
+                return false;
         }
     }
-    qsort(view->sites, view->site_count, sizeof view->sites[0], by_id);
     return true;
+}
+
+/* Which groups have a row that cannot be read. */
+struct unreadable {
+    uint32_t count, groups[CW_STORE_GROUPS_MAX];
+};
+
+static bool is_among(const struct unreadable *unreadable, uint32_t group)
+{
+    for (uint32_t i = 0; i < unreadable->count; i++) {
+        if (unreadable->groups[i] == group)
+            return true;
+    }
+    return false;
+}
+
+/* false: more than there can be groups. */
+static bool note_unreadable(struct unreadable *unreadable, struct cw_store_view *view, const char *key)
+{
+    uint32_t group = cw_row_group(key);
+    if (view->unreadable_count < CW_STORE_UNREADABLE_MAX) {
+        struct cw_store_unreadable *named = &view->unreadable[view->unreadable_count++];
+        named->group = group;
+        snprintf(named->key, sizeof named->key, "%s", key);
+    }
+    if (group == 0 || is_among(unreadable, group))
+        return true;
+    if (unreadable->count == CW_STORE_GROUPS_MAX)
+        return false;
+    unreadable->groups[unreadable->count++] = group;
+    return true;
+}
+
+static bool find_unreadable(const struct cw_draft *draft, struct unreadable *unreadable,
+                            struct cw_store_view *view)
+{
+    bool ok = true;
+    static_assert(CW_ROW_KEY_SIZE == CW_STORE_KEY_SIZE, "one is copied to the other");
+    for (uint32_t i = 0; ok && i < draft->rows.count; i++) {
+        const struct cw_row *row = draft->rows.list[i];
+        char authority[CW_ROW_KEY_SIZE];
+        cw_key_group(authority, "authority", cw_row_group(row->key));
+        if (!row->is_readable)
+            ok = note_unreadable(unreadable, view, row->key);
+        else if (strncmp(row->key, "groups/", 7) == 0 && !cw_rows_find(&draft->rows, authority))
+            ok = note_unreadable(unreadable, view, authority);
+    }
+    return ok;
+}
+
+/* What was known of them, if anything was: a group does not go because a row of it is overwritten. */
+static bool keep_known(const struct unreadable *unreadable, struct cw_store_view *view,
+                       const struct cw_store_view *before)
+{
+    for (uint32_t i = 0; i < unreadable->count; i++) {
+        if (!cw_view_keep_group(view, before, unreadable->groups[i]))
+            return false;
+    }
+    for (uint32_t i = 0; i < view->unreadable_count; i++) {
+        const char *key = view->unreadable[i].key;
+        const struct cw_store_group *asked = cw_view_group_by_id(view, view->unreadable[i].group);
+        if (asked && strncmp(key, "requests/", 9) == 0)
+            view->groups[asked - view->groups].request = (struct cw_store_request){0};
+        bool is_site = strncmp(key, "sites/", 6) == 0;
+        const struct cw_store_site *site = is_site ? cw_view_site(before, key + 6) : NULL;
+        if (site && view->site_count < CW_STORE_SITES_MAX)
+            view->sites[view->site_count++] = *site;
+    }
+    return true;
+}
+
+bool cw_etcd_load_rows(const struct cw_draft *draft, struct cw_store_view *view,
+                       const struct cw_store_view *before)
+{
+    struct unreadable unreadable = {0};
+    view->site_count = view->group_count = view->volume_count = view->place_count = view->attachment_count =
+        view->unreadable_count = 0;
+    bool ok = find_unreadable(draft, &unreadable, view);
+    for (size_t k = 0; ok && k < sizeof kinds / sizeof kinds[0]; k++) {
+        uint32_t i = cw_rows_from(&draft->rows, kinds[k].prefix);
+        for (; ok && cw_rows_has(&draft->rows, i, kinds[k].prefix); i++) {
+            const struct cw_row *row = draft->rows.list[i];
+            if (!row->is_readable || is_among(&unreadable, cw_row_group(row->key)))
+                continue;
+            ok = kinds[k].take(draft, row, view);
+            if (!ok)
+                fprintf(stderr, "the store: with the row %s there is more in etcd than there can be\n",
+                        row->key);
+        }
+    }
+    ok = ok && (!before || keep_known(&unreadable, view, before));
+    qsort(view->sites, view->site_count, sizeof view->sites[0], by_id);
+    return ok;
 }
 
 enum cw_status cw_etcd_load(struct cw_store *base, struct cw_store_view *view)
@@ -449,7 +535,7 @@ enum cw_status cw_etcd_load(struct cw_store *base, struct cw_store_view *view)
     struct cw_draft draft = {0};
     uint64_t version = cw_mirror_version(store->mirror); /* before: then at most it is loaded once more */
     enum cw_status status = cw_mirror_snapshot(store->mirror, &draft);
-    if (status == CW_OK && !cw_etcd_load_rows(&draft, store->loading))
+    if (status == CW_OK && !cw_etcd_load_rows(&draft, store->loading, view))
         status = CW_IO;
     cw_draft_free(&draft);
     if (status != CW_OK)

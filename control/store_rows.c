@@ -2,6 +2,7 @@
 #include "control/store_rows.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "control/rpc.h"
@@ -59,6 +60,15 @@ struct reading {
     bool ok;
 };
 
+static bool is_name(const char *text)
+{
+    for (const char *at = text; *at; at++) {
+        if ((unsigned char)*at <= ' ' || *at == 0x7f || *at == '/')
+            return false;
+    }
+    return *text != 0;
+}
+
 static void take_text(struct reading *from, const char *name, char *to, size_t size)
 {
     const json_t *value = json_object_get(from->row, name);
@@ -69,6 +79,13 @@ static void take_text(struct reading *from, const char *name, char *to, size_t s
         return;
     }
     memcpy(to, json_string_value(value), json_string_length(value) + 1);
+}
+
+/* Of what is shown to people, and is part of keys. */
+static void take_name(struct reading *from, const char *name, char *to)
+{
+    take_text(from, name, to, CW_NAME_SIZE);
+    from->ok = from->ok && is_name(to);
 }
 
 static uint64_t take_number(struct reading *from, const char *name, uint64_t max)
@@ -135,7 +152,7 @@ bool cw_row_to_site(const json_t *row, struct cw_store_site *site)
 {
     struct reading from = begin(row);
     *site = (struct cw_store_site){.id = (uint32_t)take_number(&from, "id", CW_SET_MAX - 1)};
-    take_text(&from, "name", site->name, sizeof site->name);
+    take_name(&from, "name", site->name);
     take_text(&from, "control_socket", site->control_socket, sizeof site->control_socket);
     take_text(&from, "storage", site->storage, sizeof site->storage);
     take_text(&from, "directory", site->directory, sizeof site->directory);
@@ -167,7 +184,8 @@ static void take_sites(struct reading *from, struct cw_store_group *group)
     }
     json_array_foreach(names, index, entry)
     {
-        if (!json_is_string(entry) || json_string_length(entry) >= CW_NAME_SIZE)
+        if (!json_is_string(entry) || json_string_length(entry) >= CW_NAME_SIZE ||
+            !is_name(json_string_value(entry)))
             from->ok = false;
         else
             snprintf(group->sites[group->site_count++], CW_NAME_SIZE, "%s", json_string_value(entry));
@@ -200,7 +218,7 @@ bool cw_row_to_group(const json_t *row, struct cw_store_group *group)
         .max_loss_bytes = take_number_or(&from, "max_loss_bytes", INT64_MAX, 0),
         .is_automatic = take_bool_or_false(&from, "automatic"),
         .after_ms = take_number_or(&from, "after_ms", INT64_MAX, CW_STORE_AFTER_MS)};
-    take_text(&from, "name", group->name, sizeof group->name);
+    take_name(&from, "name", group->name);
     take_text(&from, "mode", mode, sizeof mode);
     take_sites(&from, group);
     memcpy(group->first, group->sites[0], sizeof group->first);
@@ -225,7 +243,7 @@ bool cw_row_to_volume(const json_t *row, struct cw_store_volume *volume)
                                        .block_size = (uint32_t)take_number(&from, "block_size", UINT32_MAX),
                                        .is_thin = take_bool(&from, "thin"),
                                        .is_deleting = take_bool(&from, "deleting")};
-    take_text(&from, "name", volume->name, sizeof volume->name);
+    take_name(&from, "name", volume->name);
     return from.ok && volume->volume >= 0;
 }
 
@@ -317,4 +335,128 @@ bool cw_row_to_authority(const json_t *row, struct cw_authority *authority, uint
     take_text(&from, "holder", authority->holder, sizeof authority->holder);
     return from.ok && cw_set_from_json(json_object_get(row, "members"), &authority->set) &&
            (!handover || cw_member_from_json(handover, &authority->handover));
+}
+
+/* ---------------------------------------------------------------- any row */
+
+static bool is_site(const char *key, const json_t *row)
+{
+    char own[CW_ROW_KEY_SIZE];
+    struct cw_store_site site;
+    return cw_row_to_site(row, &site) && strcmp(key, cw_key_name(own, "sites", site.name)) == 0;
+}
+
+static bool is_group(const char *key, const json_t *row)
+{
+    char own[CW_ROW_KEY_SIZE];
+    struct cw_store_group group;
+    return cw_row_to_group(row, &group) && group.id != 0 &&
+           strcmp(key, cw_key_group(own, "groups", group.id)) == 0;
+}
+
+static bool is_authority(const char *key, const json_t *row)
+{
+    char own[CW_ROW_KEY_SIZE];
+    uint64_t moves;
+    struct cw_authority authority;
+    return cw_row_to_authority(row, &authority, &moves) &&
+           strcmp(key, cw_key_group(own, "authority", cw_row_group(key))) == 0;
+}
+
+static bool is_request(const char *key, const json_t *row)
+{
+    char own[CW_ROW_KEY_SIZE];
+    struct cw_store_request request;
+    return cw_row_to_request(row, &request) &&
+           strcmp(key, cw_key_group(own, "requests", cw_row_group(key))) == 0;
+}
+
+static bool is_volume(const char *key, const json_t *row)
+{
+    char own[CW_ROW_KEY_SIZE];
+    struct cw_store_volume volume;
+    return cw_row_to_volume(row, &volume) &&
+           strcmp(key, cw_key_volume(own, volume.group, volume.volume)) == 0;
+}
+
+static bool is_place(const char *key, const json_t *row)
+{
+    char own[CW_ROW_KEY_SIZE];
+    struct cw_store_place place;
+    return cw_row_to_place(row, &place) &&
+           strcmp(key, cw_key_place(own, place.group, place.volume, place.site)) == 0;
+}
+
+static bool is_attachment(const char *key, const json_t *row)
+{
+    char own[CW_ROW_KEY_SIZE];
+    struct cw_store_attachment attachment;
+    return cw_row_to_attachment(row, &attachment) && attachment.volume >= 0 &&
+           strcmp(key, cw_key_attachment(own, attachment.group, attachment.volume, attachment.kind)) == 0;
+}
+
+static bool is_count(const char *key, const json_t *row)
+{
+    return json_is_integer(row) && json_integer_value(row) >= 0;
+}
+
+static const struct {
+    const char *prefix;
+    bool (*is_readable)(const char *key, const json_t *row);
+    bool is_of_group;
+} kinds[] = {
+    {"groups/", is_group, true},   {"authority/", is_authority, true}, {"requests/", is_request, true},
+    {"volumes/", is_volume, true}, {"places/", is_place, true},        {"attachments/", is_attachment, true},
+    {"sites/", is_site, false},    {"lease/", is_count, false},        {"held/", is_count, false},
+    {"names/", is_count, false},   {"meta/", is_count, false}};
+
+bool cw_row_is_readable(const char *key, const json_t *row)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (strncmp(key, kinds[i].prefix, strlen(kinds[i].prefix)) == 0)
+            return kinds[i].is_readable(key, row);
+    }
+    return true;
+}
+
+uint32_t cw_row_group(const char *key)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (kinds[i].is_of_group && strncmp(key, kinds[i].prefix, strlen(kinds[i].prefix)) == 0)
+            return (uint32_t)strtoul(key + strlen(kinds[i].prefix), NULL, 10);
+    }
+    return 0;
+}
+
+static bool has_prefix(const char *key, const char *prefix)
+{
+    return strncmp(key, prefix, strlen(prefix)) == 0;
+}
+
+void cw_row_words(const char *prefix, const char *key, char *words, size_t size)
+{
+    const char *head =
+        "cannot be read: it is missing, too long, or not what a version of this program writes";
+    if (has_prefix(key, "attachments/"))
+        snprintf(words, size,
+                 "the row %s/%s in etcd %s. Attachments of that group stay as they are. Remove it "
+                 "(etcdctl del %s/%s), then attach anew",
+                 prefix, key, head, prefix, key);
+    else if (has_prefix(key, "requests/"))
+        snprintf(words, size,
+                 "the row %s/%s in etcd %s. Nobody can ask for that group. Remove it: etcdctl del "
+                 "%s/%s",
+                 prefix, key, head, prefix, key);
+    else if (has_prefix(key, "lease/") || has_prefix(key, "held/"))
+        snprintf(words, size,
+                 "the row %s/%s in etcd %s. That site's leases are not renewed. Put a number there "
+                 "that it never had: etcdctl put %s/%s 1000000000000",
+                 prefix, key, head, prefix, key);
+    else
+        snprintf(
+            words, size,
+            "the row %s/%s in etcd %s. Nothing that it is about is decided, and no lease that "
+            "rests on it is renewed. Put it back as the site that holds the group last saw it: etcdctl put "
+            "%s/%s, with rows.\"%s\" of that site's store-copy.json",
+            prefix, key, head, prefix, key, key);
 }

@@ -23,6 +23,13 @@ const char *cw_key_volume(char *key, uint32_t group, int32_t volume);
 const char *cw_key_place(char *key, uint32_t group, int32_t volume, const char *site);
 const char *cw_key_attachment(char *key, uint32_t group, int32_t volume, const char *kind);
 
+/* Is it what its key says, and a version of this program has written it? Rows of other kinds are not looked at. */
+bool cw_row_is_readable(const char *key, const json_t *row);
+/* Of which group it is, by its key; 0: of none. */
+uint32_t cw_row_group(const char *key);
+/* What is wrong with one that is not readable, what follows and what to type; prefix: the store's in etcd. */
+void cw_row_words(const char *prefix, const char *key, char *words, size_t size);
+
 json_t *cw_row_from_site(const struct cw_store_site *site);
 bool cw_row_to_site(const json_t *row, struct cw_store_site *site); /* but for its lease counter */
 json_t *cw_row_from_group(const struct cw_store_group *group);

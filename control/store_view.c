@@ -17,6 +17,8 @@ struct cw_store_view *cw_view_new(void)
 void cw_view_copy(struct cw_store_view *to, const struct cw_store_view *from)
 {
     to->version = from->version;
+    to->unreadable_count = from->unreadable_count;
+    memcpy(to->unreadable, from->unreadable, sizeof to->unreadable);
     to->site_count = from->site_count;
     to->group_count = from->group_count;
     to->volume_count = from->volume_count;
@@ -64,6 +66,7 @@ static uint32_t first_of(const void *list, size_t each, uint32_t count, uint32_t
 static_assert(offsetof(struct cw_store_group, id) == 0, "where first_of looks");
 static_assert(offsetof(struct cw_store_volume, group) == 0, "where first_of looks");
 static_assert(offsetof(struct cw_store_place, group) == 0, "where first_of looks");
+static_assert(offsetof(struct cw_store_attachment, group) == 0, "where first_of looks");
 
 const struct cw_store_group *cw_view_group_by_id(const struct cw_store_view *view, uint32_t id)
 {
@@ -79,6 +82,43 @@ uint32_t cw_view_volumes_from(const struct cw_store_view *view, uint32_t group)
 uint32_t cw_view_places_from(const struct cw_store_view *view, uint32_t group)
 {
     return first_of(view->places, sizeof view->places[0], view->place_count, group);
+}
+
+const char *cw_view_unreadable(const struct cw_store_view *view, uint32_t group)
+{
+    for (uint32_t i = 0; i < view->unreadable_count; i++) {
+        if (view->unreadable[i].group == group &&
+            strncmp(view->unreadable[i].key, "attachments/", strlen("attachments/")) != 0)
+            return view->unreadable[i].key;
+    }
+    return NULL;
+}
+
+/* The list's own entries of the group, put in where they belong. */
+static bool keep_some(void *to, uint32_t *count, uint32_t size, const void *from, uint32_t from_count,
+                      size_t each, uint32_t group)
+{
+    uint32_t first = first_of(from, each, from_count, group);
+    uint32_t more = first_of(from, each, from_count, group + 1) - first;
+    char *at = (char *)to + first_of(to, each, *count, group) * each;
+    if (more > size - *count)
+        return false;
+    memmove(at + more * each, at, (size_t)((char *)to + *count * each - at));
+    memcpy(at, (const char *)from + first * each, more * each);
+    *count += more;
+    return true;
+}
+
+bool cw_view_keep_group(struct cw_store_view *to, const struct cw_store_view *from, uint32_t group)
+{
+    return keep_some(to->groups, &to->group_count, CW_STORE_GROUPS_MAX, from->groups, from->group_count,
+                     sizeof to->groups[0], group) &&
+           keep_some(to->volumes, &to->volume_count, CW_STORE_VOLUMES_MAX, from->volumes, from->volume_count,
+                     sizeof to->volumes[0], group) &&
+           keep_some(to->places, &to->place_count, sizeof to->places / sizeof to->places[0], from->places,
+                     from->place_count, sizeof to->places[0], group) &&
+           keep_some(to->attachments, &to->attachment_count, CW_STORE_VOLUMES_MAX * CW_STORE_ATTACHMENTS,
+                     from->attachments, from->attachment_count, sizeof to->attachments[0], group);
 }
 
 const struct cw_store_volume *cw_view_volume(const struct cw_store_view *view, uint32_t group,

@@ -8,6 +8,7 @@
 #include "control/etcd_mirror.c"
 
 #include "base/numbers.h"
+#include "control/store_etcd.h"
 #include "control/store_rows.h"
 #include "seeds.h"
 
@@ -38,6 +39,14 @@ static const char *const seeds[] = {
     "false,\"deleting\":false},\"places/1/0/east\":{\"group\":1,\"volume\":-1,\"site\":\"east\",\"path\":\"/"
     "j\",\"socket\":"
     "\"\",\"ours\":true,\"made\":true,\"base\":\"00\",\"error\":\"\"}}}",
+    "{\"rows\":{\"groups/0000000001\":{\"id\":1,\"name\":\"db\",\"mode\":\"sync\",\"min_in_sync\":0,"
+    "\"replica_timeout_ms\":5000,\"max_loss_ms\":60000,\"copy_brake_ms\":0,\"sites\":[\"east\",\"west\"],"
+    "\"journal_bytes\":16777216,\"next_volume\":1,\"deleting\":false},\"volumes/0000000001/0000\":{\"group\":1,"
+    "\"volume\":0,\"name\":\"data\",\"size\":4096,\"block_size\":512,\"thin\":false,\"deleting\":false},"
+    "\"places/0000000001/0000/east\":{\"group\":1,\"volume\":0,\"site\":\"east\",\"path\":\"/"
+    "j\",\"socket\":\"\",\"ours\":true,\"made\":true,\"base\":\"00\",\"error\":\"\"},\"authority/0000000001\":"
+    "{\"epoch\":3,\"reign\":\"ab\",\"holder\":\"east\",\"first_sequence\":8,\"members\":[],"
+    "\"fenced_epoch\":2,\"moves\":5}}}",
     "{\"rows\":{\"groups/"
     "1\":{\"id\":1,\"name\":\"db\",\"mode\":\"sync\",\"min_in_sync\":0,\"replica_timeout_ms\":5000,"
     "\"max_loss_ms\":60000,\"copy_brake_ms\":0,\"sites\":[\"east\",\"west\"],\"journal_bytes\":16777216,"
@@ -90,6 +99,30 @@ static void try_authority(const json_t *row)
     json_decref(written);
 }
 
+/* Whatever rows there are, a view is in order, and what cannot be read is named and of no group in it. */
+static void try_view(struct cw_mirror *mirror)
+{
+    static struct cw_store_view view, before;
+    struct cw_draft draft = {0};
+    char words[700];
+    if (cw_mirror_snapshot(mirror, &draft) != CW_OK)
+        return;
+    CW_ASSERT(cw_etcd_load_rows(&draft, &view, &before));
+    for (uint32_t i = 1; i < view.group_count; i++)
+        CW_ASSERT(view.groups[i - 1].id < view.groups[i].id);
+    for (uint32_t i = 1; i < view.volume_count; i++)
+        CW_ASSERT(view.volumes[i - 1].group <= view.volumes[i].group);
+    for (uint32_t i = 0; i < view.unreadable_count; i++) {
+        const struct cw_store_unreadable *row = &view.unreadable[i];
+        CW_ASSERT(!cw_view_group_by_id(&view, row->group));
+        CW_ASSERT(!cw_etcd_is_readable(&draft, row->group) || strncmp(row->key, "a", 1) == 0 ||
+                  strncmp(row->key, "requests/", 9) == 0);
+        cw_row_words("/p", row->key, words, sizeof words);
+        CW_ASSERT(strstr(words, "etcdctl"));
+    }
+    cw_draft_free(&draft);
+}
+
 static void try_row(const json_t *row)
 {
     try_site(row);
@@ -136,6 +169,7 @@ static void take_range(struct cw_mirror *mirror, const json_t *answer)
     CW_ASSERT(compare_all(mirror, &mirror->rows) == CW_OK);
     for (uint32_t i = 0; i < mirror->rows.count; i++)
         try_row(mirror->rows.list[i]->json);
+    try_view(mirror);
 }
 
 static void take_watch(struct cw_mirror *mirror, const json_t *result)

@@ -616,46 +616,6 @@ static void test_restored_and_ahead(void **state)
     check_restored(true);
 }
 
-/* Rows that no version of this program wrote: nothing is taken from them, and the view stays what it was. */
-static void test_malformed_rows(void **state)
-{
-    static const char *const rows[][2] = {
-        {"groups/0000000001", "{}"},
-        {"groups/0000000001", "no json"},
-        {"authority/0000000001", "[]"},
-        {"sites/east", "{\"name\":\"east\",\"id\":4711}"},
-        {"volumes/0000000001/0000", "{\"group\":1}"},
-        {"volumes/0000000001/0007", "{\"group\":1,\"volume\":6,\"name\":\"of another key\",\"size\":512,"
-                                    "\"block_size\":512,\"thin\":false,\"deleting\":false}"},
-        {"requests/0000000001", "5"}};
-    static struct cw_store_view view, before;
-    etcd_make(&cluster, 1, false);
-    etcd_start_all(&cluster);
-    for (size_t i = 0; i < CW_COUNT_OF(rows); i++) {
-        struct cw_store *store = open_store();
-        if (i == 0)
-            make_group(store);
-        assert_int_equal(cw_store_load(store, &view), CW_OK);
-        assert_int_equal(view.group_count, 1);
-        before = view;
-        assert_true(etcd_shell(
-            &cluster,
-            "export ETCDCTL_API=3 && e='etcdctl --endpoints %s' && $e get --print-value-only " PREFIX
-            "/%s >row && $e put " PREFIX "/%s '%s'",
-            cluster.address.endpoints[0], rows[i][0], rows[i][0], rows[i][1]));
-        for (int j = 0; j < PATIENCE && cw_store_version(store) == view.version; j++)
-            usleep(100 * 1000);
-        assert_int_equal(cw_store_load(store, &view), CW_IO);
-        assert_memory_equal(&view, &before, sizeof view);
-        cw_store_close(store);
-        assert_true(etcd_shell(
-            &cluster,
-            "export ETCDCTL_API=3 && e='etcdctl --endpoints %s' && if [ -s row ]; then $e put " PREFIX
-            "/%s <row; else $e del " PREFIX "/%s; fi",
-            cluster.address.endpoints[0], rows[i][0], rows[i][0]));
-    }
-}
-
 static void test_another_format(void **state)
 {
     uint64_t recorded;
@@ -731,7 +691,6 @@ int main(int argc, char **argv)
                                        TEST(test_compacted),
                                        TEST(test_restored),
                                        TEST(test_restored_and_ahead),
-                                       TEST(test_malformed_rows),
                                        TEST(test_another_format),
                                        TEST(test_busy)};
     if (!etcd_is_there()) {

@@ -37,6 +37,7 @@ static struct cw_explain_facts healthy(void)
                                      .store_fault = "",
                                      .store_trouble = "",
                                      .book_wrong = "",
+                                     .unreadable = "",
                                      .votes = "3 of 3 answer (east, west and lemon), a majority",
                                      .has_votes = true,
                                      .max_loss_seconds = 60,
@@ -575,6 +576,16 @@ static void no_replica(void **unused)
     assert_says(&facts, "Nothing that is known here.");
 }
 
+/* Nothing is decided about it, so nothing is offered but to put the row right. */
+static void row_unreadable(void **unused)
+{
+    struct cw_explain_facts facts = healthy();
+    facts.unreadable = "the row /causeway/default/authority/0000000001 in etcd cannot be read";
+    assert_says(&facts, "Authority: the row /causeway/default/authority/0000000001");
+    assert_says(&facts, "Nothing moves it before that row of the store is put right.");
+    assert_says_not(&facts, "causeway switchover");
+}
+
 /* A site's book is of no group; what is not kept of it is told all the same. */
 static void book_in_memory(void **unused)
 {
@@ -644,6 +655,7 @@ int main(void)
                                        cmocka_unit_test(automatic_failover),
                                        cmocka_unit_test(handing_over),
                                        cmocka_unit_test(no_replica),
+                                       cmocka_unit_test(row_unreadable),
                                        cmocka_unit_test(book_in_memory),
                                        cmocka_unit_test(long_words),
                                        cmocka_unit_test(paragraphs)};
