@@ -54,6 +54,12 @@ struct cw_authority {
     uint64_t automatic_epoch;
 };
 
+/* It was open, and who held it last is not known: its store was rebuilt (rebuild.h). */
+static inline bool cw_authority_is_unknown(const struct cw_authority *authority)
+{
+    return authority->holder[0] == 0 && authority->epoch != 0;
+}
+
 /* What one controller has seen of a holder's lease counter, on its own monotonic clock. */
 struct cw_lease_watch {
     bool is_seen;

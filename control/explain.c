@@ -74,6 +74,12 @@ static bool is_lease_gone(const struct cw_explain_facts *facts)
     return facts->is_holder_heard && facts->is_open && facts->lease_left_seconds == 0;
 }
 
+/* It was open, and a rebuilt store does not know where last. */
+static bool is_holder_unknown(const struct cw_explain_facts *facts)
+{
+    return !facts->holder[0] && facts->epoch != 0;
+}
+
 static uint32_t member_count(const struct cw_explain_facts *facts)
 {
     uint32_t count = 0;
@@ -95,7 +101,10 @@ static void say_holder(const struct cw_explain_facts *facts, struct cw_explanati
     char time[24], since[40] = "";
     if (facts->holder_for_seconds >= 0)
         snprintf(since, sizeof since, " for %s now", time_words(facts->holder_for_seconds, time));
-    if (!facts->holder[0])
+    if (is_holder_unknown(facts))
+        say(to, CW_EXPLAIN_NOW, "",
+            "Who held it last, in epoch %lu, is not known since the store was rebuilt.", facts->epoch);
+    else if (!facts->holder[0])
         say(to, CW_EXPLAIN_NOW, "", "Nobody has opened it yet; its first primary is to be %s.", facts->first);
     else if (!facts->is_holder_heard && facts->holder_age_seconds < 0)
         say(to, CW_EXPLAIN_NOW, "", "%s holds it (epoch %lu%s); nothing was ever heard of that site here.",
@@ -309,6 +318,13 @@ static void say_automatic(const struct cw_explain_facts *facts, struct cw_explan
 
 static void say_next_without_primary(const struct cw_explain_facts *facts, struct cw_explanation *to)
 {
+    if (is_holder_unknown(facts)) {
+        say(to, CW_EXPLAIN_NEXT, "",
+            "Nothing: it is opened by hand, at the site that has the newest writes (causeway status, causeway "
+            "losses %s).",
+            facts->group);
+        return;
+    }
     if (facts->is_automatic)
         say_automatic(facts, to);
     else if (facts->holder[0] && facts->replica_count > 0)
@@ -373,23 +389,39 @@ static void loss_words(const struct cw_explain_facts *facts, const struct cw_exp
                  time_words(replica->lag_seconds, time));
 }
 
+/* With what a promotion that may lose something is offered. */
+static void only_if(const struct cw_explain_facts *facts, const struct cw_explain_replica *replica,
+                    char *text, size_t size)
+{
+    char loss[160];
+    loss_words(facts, replica, loss, sizeof loss);
+    if (is_holder_unknown(facts))
+        snprintf(text, size, "Only if no other site has newer writes: open it at %s, and lose what it lacks:",
+                 replica->site);
+    else if (!facts->holder[0])
+        snprintf(text, size, "Only if %s does not come: open it at %s:", facts->first, replica->site);
+    else
+        snprintf(text, size,
+                 "Only if %s is lost: take it over at %s, and lose what it lacks (%s):", facts->holder,
+                 replica->site, loss);
+}
+
 static void say_promote_loss(const struct cw_explain_facts *facts, const struct cw_explain_replica *replica,
                              struct cw_explanation *to)
 {
-    char command[CW_EXPLAIN_COMMAND], loss[160];
+    char command[CW_EXPLAIN_COMMAND], condition[320];
     if (replica->promote_loss.answer != CW_ANSWER_YES) {
         say(to, CW_EXPLAIN_TYPE, "", "Take it over at %s: refused. %s", replica->site,
             replica->promote_loss.words);
         return;
     }
-    loss_words(facts, replica, loss, sizeof loss);
+    only_if(facts, replica, condition, sizeof condition);
     if (cw_mode_word_has_set(facts->mode))
         say(to, CW_EXPLAIN_TYPE, "", "Take it over at %s: refused without --accept-loss. %s", replica->site,
             replica->promote.words);
     say(to, CW_EXPLAIN_TYPE,
-        command_of(command, "causeway promote %s --site %s --accept-loss", facts->group, replica->site),
-        "Only if %s is lost: take it over at %s, and lose what it lacks (%s):", facts->holder, replica->site,
-        loss);
+        command_of(command, "causeway promote %s --site %s --accept-loss", facts->group, replica->site), "%s",
+        condition);
 }
 
 /* A lease that may still run keeps everybody waiting. */

@@ -46,7 +46,7 @@ struct cw_explain_facts {
     const char *group, *site; /* site: who tells */
     enum cw_mode_word mode;
     struct cw_health health;
-    const char *holder, *first; /* holder "": never opened */
+    const char *holder, *first; /* holder "": never opened; with an epoch, a rebuilt store does not know it */
     uint64_t epoch;
     double holder_for_seconds; /* since that epoch was opened; below 0: not known */
     bool is_holder_heard, is_open, is_frozen, is_opening;

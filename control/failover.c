@@ -162,6 +162,14 @@ static bool may_take(const struct cw_failover_facts *facts, struct cw_failover_v
             facts->site, facts->group);
         return false;
     }
+    if (cw_authority_is_unknown(facts->authority)) {
+        say(verdict, CW_FAILOVER_NO,
+            "who held group %s last is not known since the store was rebuilt: it is opened by hand, where the "
+            "newest writes are (causeway status, causeway losses %s): causeway promote %s --site SITE "
+            "--accept-loss",
+            facts->group, facts->group, facts->group);
+        return false;
+    }
     struct cw_candidate candidate = *facts->candidate;
     candidate.is_automatic = true;
     candidate.inconsistent = false;

@@ -96,7 +96,13 @@ static void judge_replicas(const struct cw_health_facts *facts, struct cw_health
 
 static void judge_absence(const struct cw_health_facts *facts, struct cw_health *health)
 {
-    if (!facts->holder[0])
+    if (facts->is_holder_unknown)
+        say(health, CW_HEALTH_DOWN,
+            "who held it last is not known since the store was rebuilt, and nothing opens it by itself: find out "
+            "which site has the newest writes (causeway status, causeway losses %s), and open it there: "
+            "causeway promote %s --site SITE --accept-loss",
+            facts->group, facts->group);
+    else if (!facts->holder[0])
         say(health, CW_HEALTH_DOWN, "it was never opened: its first primary is not there");
     else if (!facts->is_holder_alive && facts->store_silent_seconds > 0)
         say(health, CW_HEALTH_DOWN,
@@ -127,7 +133,8 @@ static void add_store_loss(const struct cw_health_facts *facts, struct cw_health
 struct cw_health cw_health_compute(const struct cw_health_facts *facts)
 {
     struct cw_health health = {.level = CW_HEALTH_PROTECTED};
-    compute_rpo(facts, &health);
+    if (!facts->is_holder_unknown)
+        compute_rpo(facts, &health);
     if (facts->is_holder_alive && facts->is_opening)
         say(&health, CW_HEALTH_FROZEN, "%s is opening it", facts->holder);
     else if (!facts->is_holder_alive || !facts->is_primary)

@@ -43,7 +43,8 @@ struct cw_health_replica {
 };
 
 struct cw_health_facts {
-    const char *group, *holder;  /* holder "": never opened */
+    const char *group, *holder;  /* holder "": never opened, or */
+    bool is_holder_unknown;      /* opened before, and a rebuilt store does not know by whom last */
     const char *holder_reason;   /* the engine's words on the group; may be "" */
     double store_silent_seconds; /* of others nothing newer is known than so old; 0: the store answers */
     double holder_age_seconds;   /* since its site was last seen; negative: never */

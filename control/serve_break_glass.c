@@ -164,6 +164,12 @@ static json_t *judge_time(struct cw_controller *controller, const struct cw_rpc_
             "the store has been silent for %.1f s only, which may pass: tokens are taken when it was "
             "for a lease, %.1f s",
             (double)silent_ms / 1e3, (double)controller->config.lease_ms / 1e3);
+    if (cw_authority_is_unknown(&group->authority))
+        return cw_answer(
+            message, 3,
+            "who held group %s last is not known since the store was rebuilt: bring a quorum of the "
+            "store back",
+            group->name);
     if (!group->authority.holder[0])
         return cw_answer(message, 3, "group %s was never open: bring a quorum of the store back",
                          group->name);

@@ -141,6 +141,13 @@ static json_t *switch_over(struct cw_controller *controller, const struct cw_rpc
         return cw_rpc_result(message->id, json_pack("{s:I}", "operation", (json_int_t)running->id));
     if (running && !running->is_automatic)
         return answer_taking(message, &group, site);
+    if (cw_authority_is_unknown(&group.authority))
+        return cw_answer(
+            message, 3,
+            "who held group %s last is not known since the store was rebuilt, so there is nobody to "
+            "take it from. Find out which site has the newest writes (causeway status, causeway "
+            "losses %s), and open it there: causeway promote %s --site SITE --accept-loss",
+            group.name, group.name, group.name);
     if (!holder[0])
         return cw_answer(message, 3, "group %s was never open: causeway promote %s --site %s", group.name,
                          group.name, site);

@@ -187,7 +187,7 @@ static void learn_replica(struct view_of *of, const char *site)
         .is_reachable = is_reachable(of, site),
         .is_stalled = cw_json_bool(peer, "stalled", false),
         .needs_copy = cw_json_bool(peer, "needs_copy", false),
-        .is_lag_known = cw_json_bool(peer, "lag_known", true),
+        .is_lag_known = !of->facts.is_holder_unknown && cw_json_bool(peer, "lag_known", true),
         .lag_seconds = cw_json_number(peer, "lag_seconds", 0),
         .lag_bytes = cw_json_u64(peer, "lag_bytes", 0)};
     if (strcmp(state, "diverged") != 0)
@@ -262,11 +262,13 @@ static void learn(struct view_of *of)
 {
     const struct cw_store_group *group = of->group;
     const char *holder = group->authority.holder;
-    of->primary = holder[0] ? cw_facts_group(of->controller, holder, group->id)
-                            : cw_facts_group(of->controller, group->first, group->id);
+    bool is_unknown = cw_authority_is_unknown(&group->authority);
+    const char *primary = holder[0] || is_unknown ? holder : group->first; /* "": any of them may have been */
+    of->primary = primary[0] ? cw_facts_group(of->controller, primary, group->id) : NULL;
     of->facts = (struct cw_health_facts){
         .group = group->name,
         .holder = holder,
+        .is_holder_unknown = is_unknown,
         .holder_reason = words_of_holder(of, holder),
         .store_silent_seconds = cw_store_silent_seconds(of->controller),
         .holder_age_seconds = holder[0] ? cw_site_age_seconds(of->controller, holder) : -1,
@@ -282,7 +284,7 @@ static void learn(struct view_of *of)
         .max_loss_bytes = group->max_loss_bytes};
     for (uint32_t i = 0; i < group->site_count; i++) {
         const char *site = group->sites[i];
-        if (strcmp(site, holder[0] ? holder : group->first) != 0)
+        if (strcmp(site, primary) != 0)
             learn_replica(of, site);
     }
     learn_exports(of);

@@ -472,12 +472,36 @@ static void never_opened(void **unused)
     struct cw_explain_facts facts = healthy();
     state(&facts, CW_HEALTH_DOWN, "it was never opened: its first primary is not there");
     facts.holder = "";
+    facts.epoch = 0;
     facts.is_holder_heard = facts.is_open = false;
     facts.holder_for_seconds = -1;
     facts.burn_words = facts.burn_command = "";
     assert_says(&facts, "Nobody has opened it yet; its first primary is to be east.");
     assert_says(&facts, "It opens when east is there.");
     assert_says(&facts, "Open it at west:\n      causeway promote db --site west\n");
+    facts.replicas[0].promote = no("It was never open.");
+    assert_says(&facts, "Only if east does not come: open it at west:\n      causeway promote db --site west "
+                        "--accept-loss\n");
+}
+
+static void holder_unknown(void **unused)
+{
+    struct cw_explain_facts facts = healthy();
+    state(&facts, CW_HEALTH_DOWN, "who held it last is not known since the store was rebuilt");
+    facts.holder = "";
+    facts.is_holder_heard = facts.is_open = false;
+    facts.is_automatic = true;
+    facts.holder_for_seconds = -1;
+    facts.burn_words = facts.burn_command = "";
+    facts.replicas[0].state = CW_STATE_AWAY;
+    facts.replicas[0].is_lag_known = false;
+    facts.replicas[0].promote = no("It is not known.");
+    assert_says(&facts, "Who held it last, in epoch 3, is not known since the store was rebuilt.");
+    assert_says(&facts, "Nothing: it is opened by hand, at the site that has the newest writes");
+    assert_says(&facts, "Only if no other site has newer writes: open it at west, and lose what it\n    lacks:\n");
+    assert_says(&facts, "causeway promote db --site west --accept-loss\n");
+    assert_says_not(&facts, "Nobody has opened it yet");
+    assert_says_not(&facts, "It opens when east is there");
 }
 
 static void replica_disconnected(void **unused)
@@ -648,6 +672,7 @@ int main(void)
                                        cmocka_unit_test(replica_is_diverged),
                                        cmocka_unit_test(async_group),
                                        cmocka_unit_test(never_opened),
+                                       cmocka_unit_test(holder_unknown),
                                        cmocka_unit_test(replica_disconnected),
                                        cmocka_unit_test(replica_returns),
                                        cmocka_unit_test(replica_stalled),

@@ -161,6 +161,8 @@ static void test_who_may(void **state)
     authority.set.count = 1; /* east alone */
     judge(CW_FAILOVER_NO, "not in the in-sync set");
     authority.holder[0] = 0;
+    judge(CW_FAILOVER_NO, "who held group db last is not known");
+    authority.epoch = 0;
     judge(CW_FAILOVER_NO, "never open");
 }
 

@@ -180,6 +180,16 @@ static void test_never_opened(void **state)
     struct cw_health health = cw_health_compute(&facts);
     assert_int_equal(health.level, CW_HEALTH_DOWN);
     assert_non_null(strstr(health.reason, "never opened"));
+    facts.is_holder_unknown = true;
+    facts.mode = CW_WORD_SYNC;
+    facts.replicas[facts.replica_count++] =
+        (struct cw_health_replica){.site = "west", .reason = "", .is_member = true};
+    health = cw_health_compute(&facts);
+    assert_int_equal(health.level, CW_HEALTH_DOWN);
+    assert_null(strstr(health.reason, "never opened"));
+    assert_false(health.is_rpo_known && "of what nobody knows");
+    assert_non_null(strstr(health.reason, "who held it last is not known since the store was rebuilt"));
+    assert_non_null(strstr(health.reason, "causeway promote db --site SITE --accept-loss"));
 }
 
 /* A volume without an export: nobody can write to it, however many replicas there are. */

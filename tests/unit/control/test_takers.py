@@ -75,7 +75,29 @@ def engine_dies(lab):
         lab.level("west", "east")
 
 
-STEPS = (pair, renewed_while_it_opens, engine_dies)
+def holder_is_unknown(lab):
+    """As a rebuilt store may have it: an epoch, and nobody who held it. All that tells says so, and what to type."""
+    for site in ("east", "west"):
+        lab.kill_controller(site)
+    with sqlite3.connect(lab.top + "/lab/store.db") as store:
+        store.execute("UPDATE authority SET holder='', moves=moves+1")
+    for site in ("east", "west"):
+        lab.run("lab", "start", site)
+    lab.wait("both are there", lambda: all(lab.group(s)["role_here"] == "replica" for s in ("east", "west")))
+    group = lab.group("west")
+    assert group["health"] == "down" and "who held it last is not known" in group["reason"], group
+    assert "causeway promote db --site SITE --accept-loss" in group["reason"], group
+    assert sorted(r["site"] for r in group["replicas"]) == ["east", "west"], group
+    assert "who held group db last is not known" in lab.run("switchover", "db", "--site", "west", code=3)
+    assert "is not known since the store was rebuilt" in lab.run("promote", "db", "--site", "west", code=3)
+    lab.wait("audit tells", lambda: "db is down already now: who held it last is not known" in lab.try_run("audit").stdout)
+    words = lab.run("explain", "db")
+    assert "Nobody has opened it yet" not in words and "Only if no other site has newer writes: open it at west" in words, words
+    lab.run("promote", "db", "--site", "west", "--accept-loss")
+    lab.level("west", "east")
+
+
+STEPS = (pair, renewed_while_it_opens, engine_dies, holder_is_unknown)
 
 if __name__ == "__main__":
     play(Lab, STEPS)
