@@ -351,8 +351,8 @@ struct cw_verdict cw_tokens_judge_sites(const struct cw_token_sites *facts)
             add_name(silent, sizeof silent, other->name);
         if (other->has_path && !other->is_alive && one.answer != CW_ANSWER_NO)
             one = no("the engine of %s is heard here, and its controller says nothing of it: whether it is "
-                     "primary of %s is not known. Start its controller; or stop its engine, and see that it "
-                     "stays off",
+                     "primary of %s is not known. Start its controller; or stop its engine, "
+                     "and see that it stays off",
                      other->name, facts->group);
         if (one.answer == CW_ANSWER_NO)
             return one;

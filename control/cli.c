@@ -34,30 +34,30 @@ const struct cw_command cw_commands[] = {
      "  --replica SITE[,SITE]    where it is replicated to\n"
      "  --journal [SITE=]PATH    the journal's file or device (without SITE: the primary's);\n"
      "                           default: a file in the node's storage directory\n"
-     "  --journal-size SIZE      at each site, default 512M, 16M at least: how far a replica may fall "
-     "behind\n"
+     "  --journal-size SIZE      at each site, default 512M, 16M at least: "
+     "how far a replica may fall behind\n"
      "                           before it is copied in full"},
     {"group set", "NAME KEY=VALUE...", 2, CW_ARGUMENTS_MAX, "", cw_run_group_set,
      "change settings of a group",
      "  mode=M                   async, network-sync, semi-sync or sync\n"
      "  min_in_sync=N            0 (default): goes on alone; 1: holds writes when alone\n"
-     "  replica_timeout=TIME     without progress for so long a replica leaves the set: 100ms to 10m, "
-     "default 5s\n"
+     "  replica_timeout=TIME     without progress for so long a replica leaves the set: "
+     "100ms to 10m, default 5s\n"
      "  max_loss=[TIME][,SIZE]   how far a replica may lag in async and network-sync before status says so:\n"
      "                           100ms to 24h, default 60s; and in bytes: 0 (any, the default) to 1P\n"
      "  copy_brake=TIME          not in async: so long at once a write may be held for a replica that could\n"
      "                           not get into the set otherwise, because writes come faster than the path:\n"
      "                           at most 60s, default 2s; 0: never\n"
      "  home=SITE                where causeway failback moves it to: default where it opened first\n"
-     "  failover=WHEN            manual (default), or automatic (with etcd only): when the primary is "
-     "silent, a\n"
-     "                           replica takes over by itself. In sync and semi-sync only one that is in "
-     "the\n"
+     "  failover=WHEN            manual (default), or automatic (with etcd only): "
+     "when the primary is silent, a\n"
+     "                           replica takes over by itself. "
+     "In sync and semi-sync only one that is in the\n"
      "                           in-sync set; in async and network-sync only when no more than max_loss can\n"
      "                           be lost, which must name a size then. Once: until the group has come to\n"
      "                           rest, or somebody says failover=automatic again. Nothing returns by itself\n"
-     "  after=TIME               so long a primary is silent before that: 1s to 1h, default 3s; never "
-     "before\n"
+     "  after=TIME               so long a primary is silent before that: 1s to 1h, "
+     "default 3s; never before\n"
      "                           its lease is over\n"
      "For example: causeway group set db mode=async failover=automatic max_loss=10s,64M"},
     {"group delete", "NAME", 1, 1, "", cw_run_group_delete, "delete a group that has no volumes",
@@ -70,8 +70,8 @@ const struct cw_command cw_commands[] = {
      "  --size SIZE              such as 10G or 512M; at most 1024T, a multiple of the block size\n"
      "  --path [SITE=]DEVICE     a file or device instead of a file in the node's storage (without SITE: "
      "the\n"
-     "                           primary's). What exists at the primary keeps its data, and is copied in "
-     "full\n"
+     "                           primary's). "
+     "What exists at the primary keeps its data, and is copied in full\n"
      "                           to the replicas; then --size may be left out\n"
      "  --overwrite SITE[,SITE]  what exists at --path of these replicas may be overwritten\n"
      "  --thin                   trim gives space back, and it is not reserved\n"
@@ -88,19 +88,19 @@ const struct cw_command cw_commands[] = {
      "  --nbd-tls [HOST:]PORT    NBD over TCP with TLS, by nbdkit; clients must show a certificate of the\n"
      "                           same authority\n"
      "  --certificates DIR       for it, an absolute path: ca-cert.pem, ca-crl.pem, server-cert.pem,\n"
-     "                           server-key.pem (causeway cert issue); clients are cut off for a moment "
-     "when\n"
+     "                           server-key.pem (causeway cert issue); "
+     "clients are cut off for a moment when\n"
      "                           one of them changes"},
     {"volume detach", "GROUP/NAME --nbd | --nbd-tls", 1, 1, "nbd=? nbd-tls=? vhost=? ublk",
      cw_run_volume_detach, "take such a way in away", "The volume's own NBD socket stays."},
     {"promote", "GROUP --site S [--accept-loss] [--inconsistent] [--break-glass TOKENS]", 1, 1,
      "accept-loss inconsistent break-glass=?", cw_run_promote, "make a site primary when the other is lost",
-     "Waits until the old primary has confirmed that it is fenced, or its lease has run out (5 s); nothing "
-     "shortens\n"
+     "Waits until the old primary has confirmed that it is fenced, "
+     "or its lease has run out (5 s); nothing shortens\n"
      "that. Refused (exit 3) where acknowledged writes may be missing at S: the reason tells what to do.\n"
      "  --site S        the site that shall be primary\n"
-     "  --accept-loss   go on without writes that only the lost site has; in the middle of a full copy to S, "
-     "from\n"
+     "  --accept-loss   go on without writes that only the lost site has; "
+     "in the middle of a full copy to S, from\n"
      "                  the whole image that S had before it (status says which)\n"
      "  --inconsistent  open what is no whole image, for salvage\n"
      "  --break-glass   where no quorum of the store is left: with the tokens of as many operators as the\n"
@@ -114,43 +114,41 @@ const struct cw_command cw_commands[] = {
     {"break-glass sign", "REQUEST --key FILE [--hours N]", 1, 1, "key= hours=", cw_run_break_glass_sign,
      "an operator's token for a promotion without a quorum",
      "Says what is signed, and prints the token; needs nothing but the key, no site and no network. REQUEST\n"
-     "is what a promotion by tokens (causeway promote) prints without any. Who signs states that the site "
-     "that "
-     "held\n"
+     "is what a promotion by tokens (causeway promote) prints without any. "
+     "Who signs states that the site that held\n"
      "the group writes no more, and will not before it is connected again: see to that first.\n"
      "  --key FILE   NAME.key of causeway break-glass key\n"
      "  --hours N    how long it counts, by the clock of the site that is promoted; 1 to 72, default 1"},
     {"store rebuild", "[--dry-run] [--replace] [--without SITE[,SITE]]", 0, 0,
      "dry-run replace without=", cw_run_store_rebuild, "fill an etcd that was lost, from what all sites have",
-     "For an etcd that is lost for good, or was put back to an older copy. Every controller keeps a copy of "
-     "the\n"
-     "store's rows, every engine has epochs and reigns in its superblocks; from both this puts the rows "
-     "back.\n"
+     "For an etcd that is lost for good, or was put back to an older copy. "
+     "Every controller keeps a copy of the\n"
+     "store's rows, every engine has epochs and reigns in its superblocks; "
+     "from both this puts the rows back.\n"
      "Until then no controller that remembers more than the store has opens or promotes anything.\n"
      "  1. Bring up an etcd of empty members under the same addresses (or the restored one).\n"
      "  2. Start the controllers of all sites anew; engines may go on.\n"
      "  3. causeway store rebuild --dry-run, at any site, then without --dry-run.\n"
-     "Refused (exit 3) while a site does not answer, or its engine has not read a superblock. A group of "
-     "which\n"
+     "Refused (exit 3) while a site does not answer, "
+     "or its engine has not read a superblock. A group of which\n"
      "it is not known who held it last gets no holder: it opens by a promotion that accepts a loss only.\n"
      "  --dry-run        tell what would stand in the store; write nothing\n"
      "  --replace        rows that stand there are of an older copy, and are put right; epochs only rise\n"
-     "  --without SITE   do without what SITE knows. Only if SITE is gone for good, or its engine is off "
-     "and\n"
+     "  --without SITE   do without what SITE knows. Only if SITE is gone for good, "
+     "or its engine is off and\n"
      "                   stays off until it has been copied anew: a later reign of SITE is lost with it"},
     {"store show", "", 0, 0, "", cw_run_store_show,
      "is the store worked with, and how old is the copy of it?",
-     "Tells of the controller that is asked. Exit 0 when it works with the store, 1 when not, with the "
-     "reason."},
+     "Tells of the controller that is asked. Exit 0 when it works with the store, "
+     "1 when not, with the reason."},
     {"switchover", "GROUP --site S", 1, 1, "", cw_run_switchover, "move the primary in order, nothing lost",
-     "New writes wait, everybody is brought level, the old primary lets go, S opens. If anything fails on "
-     "the way,\n"
-     "the old primary opens again. For a primary that is lost: causeway promote. How long nobody could "
-     "write\n"
-     "is told when it is done, with its parts: drain, until all have everything; fence, "
-     "until\n"
-     "the old primary answers nothing more; hand over, until S begins; open. Between machines with clocks "
-     "of\n"
+     "New writes wait, everybody is brought level, the old primary lets go, S opens. "
+     "If anything fails on the way,\n"
+     "the old primary opens again. For a primary that is lost: causeway promote. "
+     "How long nobody could write\n"
+     "is told when it is done, with its parts: drain, until all have everything; fence, until\n"
+     "the old primary answers nothing more; hand over, until S begins; open. "
+     "Between machines with clocks of\n"
      "their own that is an upper bound.\n"
      "  --site S   the site that shall be primary"},
     {"failback", "GROUP", 1, 1, "", cw_run_failback, "move the primary back to where it belongs",
@@ -162,24 +160,23 @@ const struct cw_command cw_commands[] = {
      "how far it is."},
     {"evacuate", "SITE [--dry-run] [--parallel N]", 1, 1, "dry-run parallel=", cw_run_evacuate,
      "move all primaries away from a site, now",
-     "For the minutes between a fire alarm and the power cut; works at any site. Every group whose primary "
-     "is SITE\n"
-     "is switched over, so many at a time, nothing lost: to a site that has everything; of several to that "
-     "which has\n"
-     "the fewest primaries. What cannot go is told, with the reason and what to type; what has been asked "
-     "for goes\n"
-     "on when this command is killed. Given again, it does what is left. Where SITE is lost meanwhile, the "
-     "rest is\n"
+     "For the minutes between a fire alarm and the power cut; works at any site. "
+     "Every group whose primary is SITE\n"
+     "is switched over, so many at a time, nothing lost: to a site that has everything; "
+     "of several to that which has\n"
+     "the fewest primaries. What cannot go is told, with the reason and what to type; "
+     "what has been asked for goes\n"
+     "on when this command is killed. Given again, it does what is left. "
+     "Where SITE is lost meanwhile, the rest is\n"
      "for causeway promote. Exit: 0 nothing is left there, 1 something is, 3 nothing could be moved.\n"
      "  --dry-run      only tells what would go where; exit 3: not all could\n"
      "  --parallel N   so many groups at a time, 1 to 16, default 8\n"
      "UPS daemons and building alarms: control/examples/evacuate-hook."},
     {"resync", "GROUP --site S", 1, 1, "", cw_run_resync, "copy a replica in full",
-     "For a replica that is diverged or damaged. Its tail is kept in a salvage file; the primary goes on "
-     "meanwhile.\n"
-     "It returns as soon as the copy has begun; causeway status shows how far it is. Where S cannot be "
-     "reached, "
-     "it\n"
+     "For a replica that is diverged or damaged. Its tail is kept in a salvage file; "
+     "the primary goes on meanwhile.\n"
+     "It returns as soon as the copy has begun; causeway status shows how far it is. "
+     "Where S cannot be reached, it\n"
      "says so and returns, too: the copy begins when S is back.\n"
      "  --site S   the replica"},
     {"losses", "GROUP [--list [FILE]] [--epoch N]", 1, 1, "list=? epoch=", cw_run_losses,
@@ -202,47 +199,45 @@ const struct cw_command cw_commands[] = {
      "                           volume from before them, or a new file, which then holds no more\n"
      "                           than they wrote"},
     {"explain", "GROUP", 1, 1, "", cw_run_explain, "what state a group is in, why, and what to type",
-     "In plain words: what its state is and why; who is primary, in which epoch, with which lease; who "
-     "votes;\n"
-     "what each replica lacks and waits for; what happens next by itself; what would be if the primary's "
-     "site\n"
+     "In plain words: what its state is and why; who is primary, in which epoch, "
+     "with which lease; who votes;\n"
+     "what each replica lacks and waits for; what happens next by itself; "
+     "what would be if the primary's site\n"
      "burned now; and what to type for each thing that one might want, or why it is refused now: these are\n"
      "the words that the command itself would say. It changes nothing."},
     {"audit", "", 0, 0, "", cw_run_audit, "which losses of sites would be survived, right now?",
-     "For each site, and each two: if it burned now, who would still have a majority of votes (etcd's "
-     "members),\n"
-     "which site would take over each group, by itself or by what you type, with what it lacks, and what "
-     "else\n"
+     "For each site, and each two: if it burned now, "
+     "who would still have a majority of votes (etcd's members),\n"
+     "which site would take over each group, by itself or by what you type, "
+     "with what it lacks, and what else\n"
      "would be gone. From what every site said in the last seconds: what is older, or not known, is no yes.\n"
      "The log of who asked for what is another thing: see causeway events.\n"
-     "Exit 0 when the loss of any one site is survivable, by itself or by hand; else 1. Two sites at once "
-     "do\n"
+     "Exit 0 when the loss of any one site is survivable, by itself or by hand; "
+     "else 1. Two sites at once do\n"
      "not count for it."},
     {"events", "[--follow] [--audit]", 0, 0, "follow audit", cw_run_events,
      "what happened, and who asked for it",
      "Tells of all sites, oldest first; the last 10000 are kept.\n"
      "  --follow   and what happens from now on\n"
      "  --audit    instead: who asked for what, from where, why, and what came of it: every\n"
-     "             command that changes something, and every one that was refused for lack of rights. "
-     "Nothing\n"
+     "             command that changes something, "
+     "and every one that was refused for lack of rights. Nothing\n"
      "             takes lines away; each is chained to the one before it, and exit 1 tells that one was\n"
      "             changed, taken out or cut off"},
     {"lab up",
      "[--sites east,west] [--witness W] [--link memif|veth] [--paths N] [--storage disk|memory] [--mtu N] "
-     "[--wan SPEC] "
-     "[--net-lcores N] [--tls]",
+     "[--wan SPEC] [--net-lcores N] [--tls]",
      0, 0, "sites= link= paths= storage= mtu= wan= net-lcores= tls witness=", cw_run_lab_up,
      "whole sites on this machine",
      "Real engines and controllers, for trying, testing, rehearsing. On a lab that is there: starts what "
      "does not run.\n"
      "  --sites A,B[,C]       default east,west\n"
-     "  --witness W           a third site without data: the store is an etcd of three members then, one at "
-     "each\n"
-     "                        site, controllers are linked, everything is by certificates. As root each site "
-     "is "
-     "in\n"
-     "                        a network namespace of its own, joined by a control network that lab cut can "
-     "cut\n"
+     "  --witness W           a third site without data: "
+     "the store is an etcd of three members then, one at each\n"
+     "                        site, controllers are linked, everything is by certificates. "
+     "As root each site is in\n"
+     "                        a network namespace of its own, "
+     "joined by a control network that lab cut can cut\n"
      "  --link memif|veth     shared memory (default), or a network namespace each (root)\n"
      "  --paths N             between each two sites, 1 to 4, default 1: wan0, wan1, ... in status\n"
      "  --storage disk|memory volumes and journals on disk (default; below /var/lib where the lab's own\n"
@@ -251,18 +246,18 @@ const struct cw_command cw_commands[] = {
      "  --wan SPEC            a WAN between each two sites, such as rtt=80ms,loss=1%,rate=1gbit, both ways;\n"
      "                        on each of their paths; perf/wanem/README.md tells every setting. Where it\n"
      "                        has a rate, sites find what it carries (rate_control: bbr in node.yaml)\n"
-     "  --net-lcores N        network threads of each engine, 1 to 4, beside one for storage; a group's data "
-     "goes\n"
-     "                        through one of them. Default: one thread does both, which does most on few "
-     "CPUs\n"
+     "  --net-lcores N        network threads of each engine, 1 to 4, "
+     "beside one for storage; a group's data goes\n"
+     "                        through one of them. Default: one thread does both, "
+     "which does most on few CPUs\n"
      "  --tls                 sites know each other by certificates, made in LAB/authority (causeway cert),\n"
      "                        and not by a shared key\n"
      "The next steps: causeway group create, causeway volume create, causeway status."},
     {"lab down", "", 0, 0, "", cw_run_lab_down, "stop a lab and remove all of it, data too",
      "Stops every process in order and removes the lab: sockets, store, volumes, journals, namespaces."},
     {"lab status", "", 0, 0, "", cw_run_lab_status, "what of a lab runs, and what its WAN did",
-     "Tells which processes run, and of each WAN how many frames came and were dropped, as of the last "
-     "second.\n"
+     "Tells which processes run, and of each WAN how many frames came and were dropped, "
+     "as of the last second.\n"
      "A WAN that does not run is started again by lab start and lab up."},
     {"lab kill", "SITE", 1, 1, "", cw_run_lab_kill, "SIGKILL to a site's engine, controller and etcd",
      "As if the site were lost. lab start brings it back."},
@@ -270,8 +265,8 @@ const struct cw_command cw_commands[] = {
      "Waits until it answers. What is cut stays cut."},
     {"lab cut", "SITE [SITE] [--one-way] [--only data|control] [--path NAME]", 1, 2, "path= only= one-way",
      cw_run_lab_cut, "nothing passes between two sites, or of one",
-     "In a lab with a witness both the data and the control network (etcd, links between controllers) are "
-     "cut.\n"
+     "In a lab with a witness both the data and the control network (etcd, "
+     "links between controllers) are cut.\n"
      "In others the store stays reachable: it stands for the quorum. lab heal ends all cuts.\n"
      "  --one-way             what the first site sends is lost; what it is sent arrives\n"
      "  --only data|control   one of the two networks\n"
@@ -288,15 +283,14 @@ const struct cw_command cw_commands[] = {
      "Makes a key and a certificate under issued/SITE/NODE of the authority's directory, with the names of\n"
      "files that nbdkit, libnbd and QEMU look for (NBD over TLS). `security:` of the node's configuration\n"
      "names them too: the sessions between sites. Without NODE it is named as the site. With --client the\n"
-     "certificate is under clients/NAME and for a client of NBD over TLS: no engine takes it for a site's. "
-     "It\n"
-     "opens every volume that is exported by TLS. Never give a client a certificate of SITE or "
-     "SITE/NODE.\n"
+     "certificate is under clients/NAME and for a client of NBD over TLS: "
+     "no engine takes it for a site's. It\n"
+     "opens every volume that is exported by TLS. Never give a client a certificate of SITE or SITE/NODE.\n"
      "With --operator or --viewer it is under operators/NAME or viewers/NAME and for a person who speaks to\n"
      "a controller from elsewhere: an operator may do everything, a viewer may look. Nobody else takes it:\n"
      "it opens no volume.\n" CERT_DIRECTORY "  --days N          default 365\n"
-     "  --host NAME       a name or address by which clients reach the node; may come several "
-     "times\n" SOMEBODY},
+     "  --host NAME       a name or address by which clients reach the node; "
+     "may come several times\n" SOMEBODY},
     {"cert list", "", 0, 0, "directory=", cw_run_cert_list, "every certificate, and when it ends",
      "One line each: serial, site, node (or its client's or person's name), state, end.\n" CERT_DIRECTORY},
     {"cert renew", "SITE[/NODE] | --client NAME | --operator NAME | --viewer NAME", 1, 1,
@@ -308,8 +302,8 @@ const struct cw_command cw_commands[] = {
      "  --host NAME       default: those of the last one\n" SOMEBODY},
     {"cert revoke", "SITE[/NODE] | --client NAME | --operator NAME | --viewer NAME | SERIAL", 1, 1,
      "directory= client operator viewer", cw_run_cert_revoke, "take certificates back",
-     "Writes ca-crl.pem anew, in the authority's directory, under issued/ and clients/. It works where it "
-     "is\n"
+     "Writes ca-crl.pem anew, in the authority's directory, "
+     "under issued/ and clients/. It works where it is\n"
      "copied to and read again: engines do by themselves, and end their sessions with that node; so do\n"
      "controllers for volumes that are exported by TLS, and for whom they speak to.\n" CERT_DIRECTORY
          SOMEBODY},
@@ -344,8 +338,8 @@ static int print_overview(FILE *to)
         to,
         "\n\n  --site S      ask the controller of this site\n"
         "  --lab DIR     a lab (or CAUSEWAY_LAB), default %s\n"
-        "  --socket PATH a controller outside a lab, default /run/causeway/control.sock where there is no "
-        "lab\n"
+        "  --socket PATH a controller outside a lab, "
+        "default /run/causeway/control.sock where there is no lab\n"
         "  --connect ADDRESS:PORT --identity DIR\n"
         "                a controller elsewhere (its control_address); DIR: causeway cert issue --operator\n"
         "  --reason TEXT why: it stands in the audit, with who changed what (causeway events --audit)\n"

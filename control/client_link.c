@@ -132,9 +132,8 @@ json_t *cw_ask_remote(const struct cw_cli *cli, const char *method, json_t *para
 {
     char words[CW_LINK_WORDS];
     if (!cli->identity) {
-        (void)fail(failure,
-                   "--connect wants --identity DIR, which causeway cert issue --operator NAME (or --viewer) "
-                   "has made");
+        (void)fail(failure, "--connect wants --identity DIR, "
+                            "which causeway cert issue --operator NAME (or --viewer) has made");
         failure->exit = CW_EXIT_USAGE;
     } else if (remote.connection.fd >= 0 || dial(cli->connect, cli->identity, failure)) {
         json_t *result = cw_rpc_ask(&remote.connection, method, params, timeout_ms, failure);

@@ -156,8 +156,7 @@ static int wait_gone(const struct cw_cli *cli, const char *name)
     }
     return cw_done(
         cli,
-        "deleted; %s is not there and forgets it when it is started again: until then the name %s is "
-        "taken",
+        "deleted; %s is not there and forgets it when it is started again: until then the name %s is taken",
         away, name);
 }
 

@@ -83,8 +83,8 @@ static void print_next(const json_t *failover, const char *group)
     else if (strcmp(state, "nothing-more") == 0)
         printf("  exact      nothing: %s is back, and its journal had no write that is not here\n", from);
     else if (strcmp(state, "unknown") == 0)
-        printf("  exact      not known: %s is back, but its journal is another one now, and no file has a "
-               "tail\n",
+        printf("  exact      not known: %s is back, but its journal is another one now, "
+               "and no file has a tail\n",
                from);
     else if (strcmp(state, "none") == 0)
         printf("  exact      nothing that was acknowledged\n");

@@ -53,8 +53,7 @@ int cw_run_resync(struct cw_cli *cli)
                        cli->operands[0], cli->site);
     return cw_done(
         cli,
-        "nothing is copied yet: the primary of %s does not reach %s. The order is kept, and the full "
-        "copy begins by itself when it does. See to it that %s runs and a path leads there: causeway "
-        "status",
+        "nothing is copied yet: the primary of %s does not reach %s. The order is kept, and the full copy "
+        "begins by itself when it does. See to it that %s runs and a path leads there: causeway status",
         cli->operands[0], cli->site, cli->site);
 }

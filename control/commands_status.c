@@ -210,8 +210,8 @@ static void print_unknown(FILE *to, const json_t *status)
     if (json_array_size(unknown) > 0)
         fprintf(to,
                 "If the store was lost or replaced, put the last one back as %s (never an older copy while "
-                "engines run). Remove no journal and no volume whose group was not deleted: it may be the "
-                "only copy.\n",
+                "engines run). Remove no journal and no volume whose group was not deleted: "
+                "it may be the only copy.\n",
                 cw_json_text(status, "store", "store.db"));
 }
 

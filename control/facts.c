@@ -111,11 +111,10 @@ void cw_store_look(struct cw_controller *controller)
     bool is_full = controller->census && cw_census_is_full(controller->census, controller->store_full,
                                                            sizeof controller->store_full);
     if (is_full && !was_full)
-        cw_event(
-            controller, 2, "",
-            "the store %s answers and takes no changes: %s. Until it does, no lease is renewed and no role "
-            "changes",
-            controller->store_name, controller->store_full);
+        cw_event(controller, 2, "",
+                 "the store %s answers and takes no changes: %s. Until it does, "
+                 "no lease is renewed and no role changes",
+                 controller->store_name, controller->store_full);
     else if (was_full && !is_full)
         cw_event(controller, 0, "", "the store %s takes changes again", controller->store_name);
     if (is_full != was_full)

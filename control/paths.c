@@ -48,8 +48,7 @@ static void look_at(struct cw_controller *controller, struct cw_path_seen *seen,
     }
     cw_event(controller, 2, "",
              "path %s: handshakes from %s are refused: it has another cluster_key than the file %s here, or "
-             "certificates, or "
-             "somebody else sends to this address",
+             "certificates, or somebody else sends to this address",
              cw_json_text(path, "name", ""), cw_json_text(path, "remote", ""),
              controller->config.cluster_key_file);
 }

@@ -57,8 +57,8 @@ void cw_place_words(const struct cw_controller *controller, const struct cw_stor
         snprintf(
             words, size,
             "%s is there already, and may be the only copy of a group. If the store was lost or replaced, "
-            "put the last one back as %s. If its group was deleted, the %s. Or name another with --journal "
-            "%s=PATH",
+            "put the last one back as %s. If its group was deleted, the %s. "
+            "Or name another with --journal %s=PATH",
             path, controller->store_name,
             is_device ? "device can be cleared (blkdiscard -z)" : "file can be removed", site);
     else if (strcmp(site, source) == 0)

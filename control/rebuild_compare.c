@@ -112,8 +112,7 @@ enum cw_rebuild_standing cw_rebuild_compare(const json_t *copy, const json_t *st
     bool was_left_out = cw_rebuild_number(store, "meta/rebuilt") > cw_rebuild_number(copy, "meta/rebuilt");
     snprintf(why, why_size,
              "the store is %s than what this site has seen of it: %s. Nothing is decided with it here, and "
-             "no lease "
-             "is renewed, until it is put right: causeway store rebuild%s --dry-run%s",
+             "no lease is renewed, until it is put right: causeway store rebuild%s --dry-run%s",
              *flag ? "older" : "another one, or older,", what, flag,
              was_left_out
                  ? ". If this site was left out of the last rebuild on purpose: stop its controller, remove "

@@ -386,8 +386,8 @@ static bool exchange(struct cw_rpc_connection *connection, int64_t deadline_ms,
         ready.events |= POLLOUT;
     int n = poll(&ready, 1, left > 0 ? (int)left : 0);
     if (n == 0) {
-        fail(failure, "no answer in time; it may still be done: see causeway status and causeway events "
-                      "--audit");
+        fail(failure, "no answer in time; it may still be done: "
+                      "see causeway status and causeway events --audit");
         return false;
     }
     if (n < 0)

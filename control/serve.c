@@ -287,8 +287,7 @@ static const struct method {
 static const char *words_of_operators(const struct cw_controller *controller)
 {
     return controller->config.has_operators ? "root, the controller's user, the group of sockets.operators, "
-                                              "or a certificate of cert issue "
-                                              "--operator"
+                                              "or a certificate of cert issue --operator"
                                             : "a certificate of cert issue --operator";
 }
 

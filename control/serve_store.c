@@ -91,8 +91,8 @@ static struct gathered *gather(struct cw_controller *controller, const struct cw
         *reply =
             fault[0]
                 ? cw_answer(message, 3,
-                            "%s. Start the controllers of all sites anew (their engines may go on), then "
-                            "ask again",
+                            "%s. Start the controllers of all sites anew (their engines may go on), then ask "
+                            "again",
                             fault)
                 : cw_answer(message, 1, "the store %s does not answer: %s", controller->store_name,
                             cw_store_trouble(controller->store));

@@ -109,8 +109,7 @@ static json_t *check_room(const struct cw_rpc_message *message, const struct cw_
         return NULL;
     return cw_answer(
         message, 1,
-        "%s: No space left for %s: %lu bytes are free there, the volume wants %lu (--thin reserves "
-        "none)",
+        "%s: No space left for %s: %lu bytes are free there, the volume wants %lu (--thin reserves none)",
         place->site, place->path, room, volume->size);
 }
 

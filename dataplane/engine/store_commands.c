@@ -373,11 +373,10 @@ static void lease(struct cw_store *store, const struct cw_command *command)
         struct cw_store_group *group = store->groups[one->slot];
         if (group == NULL || group->id != one->group)
             continue;
-        cw_store_event(
-            store, 2, group->id,
-            "the lease of epoch %llu is lost: the store names another holder or epoch, or does not know "
-            "the group",
-            one->epoch, 0, 0);
+        cw_store_event(store, 2, group->id,
+                       "the lease of epoch %llu is lost: the store names another holder or epoch, "
+                       "or does not know the group",
+                       one->epoch, 0, 0);
         cw_group_fence(group->group, one->epoch, store->now_ns);
     }
 }

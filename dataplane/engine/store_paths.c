@@ -82,8 +82,7 @@ static void on_path_one_sided(struct cw_store *store, uint32_t lane, uint8_t pat
     if (lane == 0) /* the others say the same */
         cw_store_event(
             store, 1, 0,
-            "path %llu is not used: the other end has none of that name; give it one, or take this "
-            "one away",
+            "path %llu is not used: the other end has none of that name; give it one, or take this one away",
             path, 0, 0);
 }
 
@@ -103,9 +102,8 @@ static const char *const path_held_texts[CW_FIXED_STATE_COUNT] = {
         "path %llu: a queue of %llu ms stands in it: three quarters of what arrives are sent for "
         "%llu s; give it a rate that the circuit carries, or rate_control: bbr",
     [CW_FIXED_TRIPPED] =
-        "path %llu: the circuit breaker tripped: %llu per cent were lost; little is sent for %llu s, "
-        "then its rate is tried again; give it a rate that the circuit carries, or rate_control: "
-        "bbr",
+        "path %llu: the circuit breaker tripped: %llu per cent were lost; little is sent for %llu s, then "
+        "its rate is tried again; give it a rate that the circuit carries, or rate_control: bbr",
 };
 
 /* The worst that other lanes have said of it. */

@@ -304,8 +304,8 @@ int main(int argc, char **argv)
     keys_free(&keys);
     if (!is_good)
         return 1;
-    printf("%llu packets, %llu sealed datagrams: %llu opened, %llu without a key, %llu damaged; %llu cut "
-           "short\n",
+    printf("%llu packets, %llu sealed datagrams: %llu opened, %llu without a key, "
+           "%llu damaged; %llu cut short\n",
            (unsigned long long)counts.packets, (unsigned long long)counts.sealed,
            (unsigned long long)counts.opened, (unsigned long long)counts.no_key,
            (unsigned long long)counts.bad, (unsigned long long)counts.cut);

@@ -335,8 +335,7 @@ void cw_certificates_warn(const struct cw_certificates *of, int64_t now, char wa
     else if (days < CW_TLS_WARN_DAYS)
         snprintf(warning, CW_TLS_WORDS,
                  "this node's own certificate ends in %lld days: causeway cert renew %s/%s, then copy the "
-                 "new files "
-                 "here; without them its sessions end",
+                 "new files here; without them its sessions end",
                  (long long)days, of->own.site, of->own.node);
 }
 

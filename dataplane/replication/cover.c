@@ -275,6 +275,6 @@ void cw_cover_status(const struct cw_group *g, uint64_t now_ns, struct cw_group_
         say_frozen(g, now_ns, status);
     else if (status->cover == CW_COVER_GRANTS && g->is_covered_once)
         snprintf(status->reason, sizeof status->reason, "%s",
-                 "the store does not renew the lease: it goes on by grants of its other sites; roles cannot "
-                 "change");
+                 "the store does not renew the lease: "
+                 "it goes on by grants of its other sites; roles cannot change");
 }

@@ -84,8 +84,7 @@ void cw_revert_on_salvaged(struct cw_group *g, enum cw_status status)
     g->revert.state = CW_REVERT_NONE;
     if (g->role == CW_ROLE_REVERTING)
         cw_open_refuse(
-            g, "what the copy brought could not be saved to a salvage file; free some space, then try "
-               "again");
+            g, "what the copy brought could not be saved to a salvage file; free some space, then try again");
 }
 
 /* A file that could not be removed is removed at the next start. */
