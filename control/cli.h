@@ -84,6 +84,8 @@ bool cw_has_colour(void);
 void cw_progress(const struct cw_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cw_progress_end(void);
 void cw_pause_ms(int milliseconds);
+/* By the monotonic clock. */
+uint64_t cw_now_ms(void);
 /* "1.5 GiB" */
 const char *cw_size_words(double bytes, char *text, size_t size);
 

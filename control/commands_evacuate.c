@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/numbers.h"
 #include "control/cli.h"
@@ -66,13 +65,6 @@ struct evacuation {
     bool is_failed; /* something did not go for another reason than that it was unsafe */
     uint64_t began_ms;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static json_t *params_of(const struct evacuation *all)
 {
@@ -135,7 +127,7 @@ static void start_move(struct taker *taker, struct move *move)
     else
         end_move(all, move, failure.exit, failure.words);
     pthread_mutex_unlock(&all->lock);
-    move->heard_ms = now_ms();
+    move->heard_ms = cw_now_ms();
     json_decref(answer);
 }
 
@@ -157,12 +149,12 @@ static void look_at_move(struct evacuation *all, struct move *move)
     struct cw_rpc_failure failure;
     json_t *answer = cw_ask(all->cli, move->to, "operation",
                             json_pack("{s:O,s:s}", "id", move->operation, "site", move->to), &failure);
-    if (!answer && ++move->tries < LOST_TRIES && now_ms() - move->heard_ms < LOST_MS)
+    if (!answer && ++move->tries < LOST_TRIES && cw_now_ms() - move->heard_ms < LOST_MS)
         return;
     pthread_mutex_lock(&all->lock);
     if (answer) {
         move->tries = 0;
-        move->heard_ms = now_ms();
+        move->heard_ms = cw_now_ms();
         take_answer(all, move, answer);
     } else {
         snprintf(move->words, sizeof move->words, "%.400s; it may or may not have been moved", failure.words);
@@ -354,7 +346,7 @@ static int tell(const struct evacuation *all)
 {
     json_t *left = list_left(all);
     size_t moved = json_array_size(all->moved), stay = json_array_size(left);
-    double seconds = (double)(now_ms() - all->began_ms) / 1e3;
+    double seconds = (double)(cw_now_ms() - all->began_ms) / 1e3;
     json_t *more = json_pack("{s:s,s:f,s:O,s:O}", "site", all->site, "seconds", seconds, "moved", all->moved,
                              "left", left);
     cw_progress_end();
@@ -432,7 +424,7 @@ int cw_run_evacuate(struct cw_cli *cli)
     struct evacuation all = {.cli = cli,
                              .site = cli->operands[0],
                              .parallel = PARALLEL_DEFAULT,
-                             .began_ms = now_ms(),
+                             .began_ms = cw_now_ms(),
                              .lock = PTHREAD_MUTEX_INITIALIZER};
     if (parallel) {
         char *end = NULL;

@@ -10,6 +10,8 @@
 #define BYTES_MAX                                                                                            \
     (1024ull * 1024 * CW_GIB) /* of anything: a JSON number holds it, and no controller takes more */
 
+#define GONE_MS 30000u /* for the sites that are there to let go of a group */
+
 /* The option's size, if it is there; 0 or an exit code. */
 static int read_size(const struct cw_cli *cli, const char *name, const char *example, uint64_t *bytes)
 {
@@ -115,7 +117,7 @@ static bool is_site_alive(const json_t *status, const char *name)
     return false;
 }
 
-/* A site that the deleted group is left at, when all of those are away: into name. */
+/* Of the sites that the deleted group is left at, one that is there, else one that is away, into name. */
 static bool is_left_to_others(const json_t *status, const json_t *group, char *name, size_t name_size)
 {
     const json_t *left = json_object_get(group, "left_at");
@@ -123,41 +125,56 @@ static bool is_left_to_others(const json_t *status, const json_t *group, char *n
     json_t *site;
     json_array_foreach(left, index, site)
     {
-        if (is_site_alive(status, json_string_value(site)))
-            return false;
         snprintf(name, name_size, "%s", json_string_value(site));
+        if (is_site_alive(status, name))
+            return false;
     }
     return json_array_size(left) > 0;
+}
+
+static const json_t *find_group(const json_t *status, const char *name)
+{
+    size_t index;
+    json_t *group;
+    json_array_foreach(json_object_get(status, "groups"), index, group)
+    {
+        if (strcmp(cw_json_text(group, "name", ""), name) == 0)
+            return group;
+    }
+    return NULL;
 }
 
 /* Asks for the status until the group is no longer in it, or only sites that are away still have it. */
 static int wait_gone(const struct cw_cli *cli, const char *name)
 {
-    char away[64] = "a site";
-    for (int tries = 0; tries < 300; tries++) {
+    char left[64] = "a site";
+    uint64_t end_ms = cw_now_ms() + GONE_MS;
+    for (;;) {
         struct cw_rpc_failure failure;
-        json_t *status = cw_ask(cli, cli->site, "status", NULL, &failure), *group;
-        size_t index;
-        bool is_there = status == NULL, is_left = false;
-        json_array_foreach(json_object_get(status, "groups"), index, group)
-        {
-            if (strcmp(cw_json_text(group, "name", ""), name) != 0)
-                continue;
-            is_there = true;
-            is_left = is_left_to_others(status, group, away, sizeof away);
-        }
+        json_t *status = cw_ask(cli, cli->site, "status", NULL, &failure);
+        if (!status)
+            return cw_failed(cli, CW_EXIT_FAILED,
+                             "%s; the sites let go of %s by themselves all the same: causeway status",
+                             failure.words, name);
+        const json_t *group = find_group(status, name);
+        bool is_there = group != NULL, is_left = is_left_to_others(status, group, left, sizeof left);
         json_decref(status);
         if (!is_there)
             return cw_done(cli, "deleted");
         if (is_left)
-            break;
-        cw_progress(cli, "waiting for the sites to let go of it");
+            return cw_done(cli,
+                           "deleted; %s is not there and forgets it when it is started again: until then the "
+                           "name %s is taken",
+                           left, name);
+        if (cw_now_ms() >= end_ms)
+            return cw_failed(
+                cli, CW_EXIT_FAILED,
+                "%s is being deleted, and %s has not let go of it after %u s: it goes on, and until then the "
+                "name is taken. See causeway status, and the log of the engine of %s",
+                name, left, GONE_MS / 1000, left);
+        cw_progress(cli, "waiting for %s to let go of it", left);
         cw_pause_ms(100);
     }
-    return cw_done(
-        cli,
-        "deleted; %s is not there and forgets it when it is started again: until then the name %s is taken",
-        away, name);
 }
 
 int cw_run_group_delete(struct cw_cli *cli)

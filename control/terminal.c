@@ -117,6 +117,13 @@ void cw_pause_ms(int milliseconds)
     nanosleep(&pause, NULL);
 }
 
+uint64_t cw_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 const char *cw_size_words(double bytes, char *text, size_t size)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};

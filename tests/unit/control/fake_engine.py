@@ -11,7 +11,7 @@ Command line as the real one: fake_engine --config FILE. Environment: FAKE_FAIL_
 "no space"; FAKE_REBOOTED=1 reports another boot id; FAKE_NO_EXPORT=NAME does not export that volume; FAKE_DRAIN=SECONDS
 drains so long; FAKE_MUTE=1 tells nothing of when it let go;
 a file fake-clients in its directory holds the count of clients of every volume;
-while a file fake-hold is there, volume.detach is not answered (fake-held: one waits);
+while a file fake-hold is there, volume.detach and group.detach are not answered (fake-held: one waits);
 a file fake-open in its directory holds openings up: "refuse" refuses them, "wait" lets them gather for ever;
 while a file fake-down is there, an error has stopped all groups;
 while a file fake-mute-attach is there, volume.attach is done and not answered (fake-muted: one was);
@@ -124,7 +124,7 @@ class Engine:
 
     def is_held(self, s, message):
         """As a disk that hangs would: answered when the file is gone."""
-        if message['method'] != 'volume.detach' or not os.path.exists(self.directory + '/fake-hold'):
+        if message['method'] not in ('volume.detach', 'group.detach') or not os.path.exists(self.directory + '/fake-hold'):
             return False
         self.held.append((s, message))
         open(self.directory + '/fake-held', 'w').close()

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Settings of a group that two people change at a time, each at another site, over a real etcd and engines that only talk
-(fake_engine.py): nobody's change is lost, and a group that is being deleted stays so.
+(fake_engine.py): nobody's change is lost, and a group that is being deleted stays so. And who waits for its end.
 
 test_settings.py CAUSEWAY CONTROL
 """
@@ -52,7 +52,27 @@ def nothing_is_lost(late):
         assert {key: now[key] for key in wanted} == wanted, (i, wanted, now)
 
 
-STEPS = (begin, nothing_is_lost)
+def deletion(late):
+    """A site that is there, and does not let go, is named, and the command has failed; so it has when nobody answers."""
+    hold, held = late.top + "/west/fake-hold", late.top + "/west/fake-held"
+    open(hold, "w").close()
+    words = late.run("west", "group", "delete", "db", code=1)
+    assert "west has not let go of it" in words and "it goes on" in words, words
+    words = late.run("east", "group", "set", "db", "after=5s", code=1)
+    assert "db is being deleted" in words, words
+    os.unlink(held)
+    asked = subprocess.Popen([late.cli, "--socket", f"{late.top}/west/control.sock", "group", "delete", "db"],
+                             stderr=subprocess.PIPE, text=True)
+    late.wait("it waits", lambda: late.run("west", "events").count("is being deleted") == 2)
+    late.kill("control-west")
+    said = asked.communicate(timeout=60)[1]
+    assert asked.returncode == 1 and "let go of db by themselves" in said, (asked.returncode, said)
+    os.unlink(hold)
+    late.start_controller("west")
+    late.wait("it is gone", lambda: late.status("west")["groups"] == [] and late.status("east")["groups"] == [])
+
+
+STEPS = (begin, nothing_is_lost, deletion)
 
 if __name__ == "__main__":
     if not shutil.which("etcd"):
