@@ -148,6 +148,13 @@ static const char *replica_state(const struct view_of *of, const json_t *peer, c
     return cw_json_bool(copy, "active", false) ? "resync" : state;
 }
 
+/* In the lane that carries the group, where a session has several: the others are not its concern. */
+static bool is_path_up(const json_t *path, const json_t *group)
+{
+    const json_t *lane = json_array_get(json_object_get(path, "lanes"), cw_json_u64(group, "lane", 0));
+    return cw_json_bool(lane ? lane : path, "up", false);
+}
+
 /* Does the site live, and has the primary a path to it? A session that is made anew is no change of health.
  */
 static bool is_reachable(const struct view_of *of, const char *site)
@@ -164,7 +171,7 @@ static bool is_reachable(const struct view_of *of, const char *site)
         return false;
     json_array_foreach(json_object_get(engine, "paths"), index, path)
     {
-        if (strcmp(cw_json_text(path, "remote", ""), site) == 0 && cw_json_bool(path, "up", false))
+        if (strcmp(cw_json_text(path, "remote", ""), site) == 0 && is_path_up(path, of->primary))
             return true;
     }
     return false;

@@ -346,6 +346,7 @@ static json_t *group_json(const struct cw_engine *engine, const struct cw_contro
     set_text(object, "name", group->name);
     set_text(object, "mode", cw_mode_name(group->mode));
     set(object, "min_in_sync", group->min_in_sync);
+    set(object, "lane", cw_engine_lane_of(engine, group->id));
     json_object_set_new(object, "volumes", json_array());
     if (group->state == CW_ATTACH_RUNNING && snapshot->is_used && snapshot->group == group->id)
         fill_running(engine, group, snapshot, now_ns, object);

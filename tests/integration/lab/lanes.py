@@ -45,6 +45,7 @@ def several_groups(lab):
     for site in SITES:
         status = lab.rpc(site, "status")
         expect(status["net_lcores"] == 2 and status["counters"]["message_wrong_lane"] == 0, f"{status['counters']}")
+        expect({g["lane"] for g in status["groups"]} == {0, 1}, "groups of both lanes")
         expect(status["allocations_on_lcore"] == 0, "no allocation on lcores")
         expect(port_sum(lab, site, "drop_lane_full") == 0, "what is passed on finds room")
         expect(all(lane["datagrams_out"] > 100 for lane in engine_paths(lab, site)["wan0"]["lanes"]), "each lane carries")

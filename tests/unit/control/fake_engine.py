@@ -16,6 +16,7 @@ a file fake-open in its directory holds openings up: "refuse" refuses them, "wai
 while a file fake-down is there, an error has stopped all groups;
 while a file fake-mute-attach is there, volume.attach is done and not answered (fake-muted: one was);
 a file fake-granted has the seconds for which it may have granted something before its start;
+a file fake-lane-down has the number of the one of two lanes that is down, on all paths;
 FAKE_LOSE_CLAIMS=N does not hear that its first N claims were written, and asks again;
 FAKE_LONG=1 has paths that are longer than they may have packets on their way;
 FAKE_LARGE=BYTES tells so much more of itself;
@@ -199,7 +200,11 @@ class Engine:
                 'process_start': self.process_start, 'memory_bytes': 1, 'poll': 'adaptive',
                 'groups': [self.show(g) for g in self.groups.values()], 'counters': counters,
                 'paths': [{**long_path, 'local': self.site, 'remote': s, 'name': 'wan0', 'up': self.peer_alive(s), 'rtt_us': 80.0,
-                           'loss': 0.0, 'rate_bps': 0, 'counters': path_counters} for s in self.sites if s != self.site]}
+                           'loss': 0.0, 'rate_bps': 0, 'counters': path_counters, **self.lanes()} for s in self.sites if s != self.site]}
+
+    def lanes(self):
+        down = self.told('fake-lane-down')
+        return {'up': False, 'state': 'probing', 'lanes': [{'up': str(lane) != down} for lane in (0, 1)]} if down else {}
 
     def show_volume(self, volume, is_primary):
         fails = is_primary and volume['name'] == os.environ.get('FAKE_NO_EXPORT')
@@ -223,7 +228,7 @@ class Engine:
                           'identity': self.peer_identity(s, g['name']) or {'site': s}})
         counters = {'writes': self.turns} if os.environ.get('FAKE_COUNTERS') else {}
         is_down = os.path.exists(self.directory + '/fake-down')
-        return {'group': g['group'], 'name': g['name'], 'mode': g['mode'], 'role': 'down' if is_down else g['role'], 'epoch': g['epoch'], 'counters': counters,
+        return {'group': g['group'], 'lane': g['group'] % 2, 'name': g['name'], 'mode': g['mode'], 'role': 'down' if is_down else g['role'], 'epoch': g['epoch'], 'counters': counters,
                 'reign': g['reign'], 'reason': 'the disk is gone' if is_down else '', 'refusal': g['refusal'],
                 'frozen': g['role'] == 'primary' and time.monotonic() > self.deadline, 'head': 7, 'durable': 7,
                 'applied': 7, 'identity': self.identity(g), 'image': 'whole', 'journal': {'path': g['journal']},

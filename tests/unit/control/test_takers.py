@@ -97,7 +97,24 @@ def holder_is_unknown(lab):
     lab.level("west", "east")
 
 
-STEPS = (pair, renewed_while_it_opens, engine_dies, holder_is_unknown)
+def other_lane_is_dead(lab):
+    """Of two lanes one is down: the group that it carries has lost its replica, and no other one."""
+    lab.create_group("two", "west", "east")
+    lab.level("west", name="two")
+    down = f"{lab.top}/lab/west/fake-lane-down"
+    for lane, dead, well in (("0", "two", "db"), ("1", "db", "two")):
+        with open(down + ".new", "w") as f:
+            f.write(lane)
+        os.rename(down + ".new", down)
+        lab.wait("it is seen", lambda: lab.group("east", dead)["health"] == "degraded")
+        assert "east cannot be reached" in lab.group("east", dead)["reason"], lab.group("east", dead)
+        assert lab.group("east", well)["health"] == "protected", lab.group("east", well)
+    os.unlink(down)
+    for name in ("db", "two"):
+        lab.level("west", "east", name=name)
+
+
+STEPS = (pair, renewed_while_it_opens, engine_dies, holder_is_unknown, other_lane_is_dead)
 
 if __name__ == "__main__":
     play(Lab, STEPS)
