@@ -119,8 +119,8 @@ static void say_holder(const struct cw_explain_facts *facts, struct cw_explanati
             facts->epoch, since, facts->down_words[0] ? ": " : "", facts->down_words);
     if (facts->is_outside)
         say(to, CW_EXPLAIN_NOW, "",
-            "It was taken over by operators' tokens; %s alone keeps it until a quorum of the store does.",
-            facts->holder);
+            "It was taken over by operators' tokens; %s alone keeps it until a quorum of the store does%s%s.",
+            facts->holder, facts->outside_trouble[0] ? ". Now " : "", facts->outside_trouble);
     if (facts->taker[0])
         say(to, CW_EXPLAIN_NOW, "", "%s is asking for it right now.", facts->taker);
 }

@@ -63,9 +63,11 @@ struct cw_explain_facts {
     const char *book_wrong; /* why events and audit are in memory at this site; "": they are not */
     bool is_store_full;     /* it answers what is read, and takes no changes, as store_trouble says */
     double store_silent_seconds;
-    const char *votes;    /* in words, as of now */
-    bool has_votes;       /* a majority answers */
-    bool is_outside;      /* taken over by operators' tokens, and not yet in the store */
+    const char *votes; /* in words, as of now */
+    bool has_votes;    /* a majority answers */
+    bool is_outside;   /* taken over by operators' tokens, and not yet in the store */
+    /* Why the store has not got it though it answers; "": it has, or it is silent. */
+    const char *outside_trouble;
     uint32_t break_glass; /* so many operators may promote without a quorum; 0: that is not set up */
     uint32_t min_in_sync;
     double max_loss_seconds;

@@ -20,6 +20,7 @@ struct gathering {
     struct cw_explanation explanation;
     char unreadable[700];
     char votes[CW_SURVIVAL_WORDS], burn_words[CW_SURVIVAL_WORDS], burn_command[CW_EXPLAIN_COMMAND];
+    char outside_words[480];
 };
 
 /* ---------------------------------------------------------------- the holder */
@@ -200,6 +201,9 @@ static void gather(struct gathering *of)
                                           .mode = of->group->mode,
                                           .health = cw_status_health(of->controller, of->group),
                                           .is_outside = cw_json_bool(of->status, "outside_store", false),
+                                          .outside_trouble =
+                                              cw_outside_trouble(of->controller->store, of->group->id,
+                                                                 of->outside_words, sizeof of->outside_words),
                                           .break_glass = of->controller->config.break_glass.threshold,
                                           .min_in_sync = of->group->min_in_sync,
                                           .max_loss_seconds = (double)of->group->max_loss_ms / 1e3,

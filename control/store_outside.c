@@ -349,6 +349,23 @@ bool cw_outside_is_held(struct cw_store *base, uint32_t group)
     return base->ops == &ops && find_held(of(base), group) != NULL;
 }
 
+const char *cw_outside_trouble(struct cw_store *base, uint32_t group, char *words, size_t size)
+{
+    struct outside *store = of(base);
+    const struct entry *entry = base->ops == &ops ? find_held(store, group) : NULL;
+    *words = 0;
+    if (!entry || store->inner->ops->silent_ms(store->inner) > 0)
+        return words;
+    if (!store->is_trusted)
+        snprintf(words, size, "the store answers, and is not worked with here: causeway store show");
+    else if (entry->is_unwritten_told)
+        snprintf(words, size,
+                 "the store answers, and does not get it, as %s cannot be written (%s): make room there, and "
+                 "promote no other site until then; it is tried again by itself",
+                 store->options.file, strerror(store->file_error));
+    return words;
+}
+
 const struct cw_token_mark *cw_outside_used(struct cw_store *base, uint32_t *count)
 {
     *count = base->ops == &ops ? of(base)->used_count : 0;

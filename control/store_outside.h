@@ -69,5 +69,7 @@ void cw_outside_trust(struct cw_store *store, bool is_trusted);
 /* The store inside of it; of any other, itself. */
 struct cw_store *cw_outside_inner(struct cw_store *store);
 bool cw_outside_is_held(struct cw_store *store, uint32_t group);
+/* Why the store, which answers, has not got what is held here, and what to do; "": it has, or it is silent. */
+const char *cw_outside_trouble(struct cw_store *store, uint32_t group, char *words, size_t size);
 /* Of tokens that were used here, borrowed. */
 const struct cw_token_mark *cw_outside_used(struct cw_store *store, uint32_t *count);

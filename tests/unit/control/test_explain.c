@@ -38,6 +38,7 @@ static struct cw_explain_facts healthy(void)
                                      .store_trouble = "",
                                      .book_wrong = "",
                                      .unreadable = "",
+                                     .outside_trouble = "",
                                      .votes = "3 of 3 answer (east, west and lemon), a majority",
                                      .has_votes = true,
                                      .max_loss_seconds = 60,
@@ -293,6 +294,8 @@ static void taken_by_tokens(void **unused)
     facts.is_outside = true;
     assert_says(&facts, "It was taken over by operators' tokens; east alone keeps it until a quorum of\n"
                         "    the store does.");
+    facts.outside_trouble = "the store answers, and does not get it";
+    assert_says(&facts, "the store does. Now the store answers, and does not get it.");
 }
 
 static void goes_on_by_grants(void **unused)

@@ -402,6 +402,13 @@ static struct cw_authority take_two(void)
     return two;
 }
 
+static const char *trouble(void)
+{
+    static char words[480];
+    return cw_outside_trouble(store, GROUP, words, sizeof words);
+}
+
+/* It is tried again by itself as long as there is no room. */
 static void test_full_when_handed_over(void **state)
 {
     struct cw_authority two = take_two(), before = row, alone = held("west", BROKEN, 7);
@@ -412,12 +419,17 @@ static void test_full_when_handed_over(void **state)
     assert_true(cw_outside_is_held(store, GROUP));
     assert_non_null(strstr(told, "2 the store answers again, and does not get what west holds by tokens"));
     assert_non_null(strstr(told, "break-glass.json cannot be written (Is a directory)"));
+    assert_non_null(strstr(trouble(), "break-glass.json cannot be written (Is a directory): make room"));
     assert_int_equal(swap(&two, &alone), CW_IO);
     struct cw_store_lease lease = renew(BROKEN, CW_OK); /* outside, as before */
     assert_false(lease.is_lost || lease.is_held);
+    silent_ms = 10; /* and when it falls silent again, that is what is waited for */
+    assert_string_equal(trouble(), "");
+    silent_ms = 0;
     assert_int_equal(rmdir(part), 0);
     until_handed_over();
     assert_true(cw_authority_equal(&row, &two));
+    assert_string_equal(trouble(), "");
 }
 
 /* The store has it, and the file says that it is handed over: as after a crash between the two. */
@@ -464,6 +476,7 @@ static void test_store_that_is_not_trusted(void **state)
     assert_true(cw_outside_is_held(store, GROUP));
     assert_true(cw_authority_equal(&row, &before));
     assert_false(is_in_file("handing_over"));
+    assert_non_null(strstr(trouble(), "is not worked with here"));
     struct cw_store_lease lease = renew(BROKEN, CW_OK); /* it goes on by its own file */
     assert_false(lease.is_lost || lease.is_held);
     assert_int_equal(renewals, 0);
