@@ -342,7 +342,8 @@ void cw_control_run(struct cw_control *control)
         set[3] = (struct pollfd){.fd = control->rewind.log_fd, .events = POLLIN};
         set[4] = (struct pollfd){.fd = control->rewind.clock_fd, .events = POLLIN};
         unsigned count = cw_rpc_poll_set(&control->server, set + POLL_FIXED);
-        int ready = poll(set, POLL_FIXED + count, cw_auth_wait_ms(control, PICTURE_MS));
+        bool is_waiting = cw_rpc_is_waiting(&control->server);
+        int ready = poll(set, POLL_FIXED + count, is_waiting ? 0 : cw_auth_wait_ms(control, PICTURE_MS));
         if (ready < 0) {
             CW_ASSERT(errno == EINTR);
             continue;
@@ -356,7 +357,7 @@ void cw_control_run(struct cw_control *control)
         if (set[2].revents != 0)
             on_signal(control);
         cw_rpc_on_poll(&control->server, set + POLL_FIXED, count);
-        if (ready == 0)
+        if (ready == 0 && !is_waiting)
             take_picture(control);
     }
 }

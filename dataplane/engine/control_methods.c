@@ -89,6 +89,9 @@ bool cw_call_text(const struct cw_call *call, const char *key, char *to, size_t 
 
 static void end(struct cw_call *call, json_t *message)
 {
+    struct cw_rpc_connection *asker = cw_rpc_find(&call->control->server, call->connection);
+    if (asker != NULL)
+        asker->awaited--;
     if (call->id != NULL) {
         json_object_set_new(message, "jsonrpc", json_string("2.0"));
         json_object_set(message, "id", call->id);
@@ -154,8 +157,12 @@ static void control_register(struct cw_call *call)
 {
     struct cw_control *control = call->control;
     if (control->controller != call->connection) {
+        struct cw_rpc_connection *before = cw_rpc_find(&control->server, control->controller);
+        if (before != NULL)
+            before->is_controller = false;
         cw_control_lost_controller(control);
         control->controller = call->connection;
+        cw_rpc_find(&control->server, call->connection)->is_controller = true;
         cw_control_event(control, 0, 0, "a controller has registered");
     }
     cw_call_reply(call, NULL);
@@ -566,6 +573,7 @@ void cw_control_on_message(void *context, struct cw_rpc_connection *connection, 
     CW_ASSERT(call != NULL && "a few bytes on the control thread");
     call->control = control;
     call->connection = connection->id;
+    connection->awaited++;
     call->id = json_incref(json_object_get(message, "id"));
     json_t *params = json_object_get(message, "params");
     call->params = json_is_object(params) ? json_incref(params) : json_object();

@@ -185,22 +185,31 @@ static void on_line(struct cw_rpc_server *server, struct cw_rpc_connection *conn
     json_decref(message);
 }
 
-static void take_lines(struct cw_rpc_server *server, struct cw_rpc_connection *connection)
+/* Where the first line ends. Empty ones are nothing. */
+static void find_line(struct cw_rpc_connection *connection)
 {
     size_t from = 0;
-    while (!connection->must_close && from < connection->in_length) {
-        const char *start = connection->in + from;
-        const char *end = memchr(start, '\n', connection->in_length - from);
-        if (end == NULL)
-            break;
-        if (end > start)
-            on_line(server, connection, start, (size_t)(end - start));
-        from += (size_t)(end - start) + 1;
-    }
+    while (from < connection->in_length && connection->in[from] == '\n')
+        from++;
     connection->in_length -= from;
-    memmove(connection->in, connection->in + from, connection->in_length);
-    if (connection->in_length > CW_RPC_LINE_MAX)
-        send_error(server, connection, -32600, "a line has at most 1 MiB; the connection is closed");
+    if (from > 0)
+        memmove(connection->in, connection->in + from, connection->in_length);
+    const char *end = connection->in_length > 0 ? memchr(connection->in, '\n', connection->in_length) : NULL;
+    connection->line_length = end != NULL ? (size_t)(end - connection->in) + 1 : 0;
+}
+
+static bool may_serve(const struct cw_rpc_connection *connection)
+{
+    return connection->fd >= 0 && connection->line_length > 0 && !connection->must_close &&
+           (connection->is_controller || connection->awaited < CW_RPC_AWAITED_MAX);
+}
+
+static void serve_line(struct cw_rpc_server *server, struct cw_rpc_connection *connection)
+{
+    on_line(server, connection, connection->in, connection->line_length - 1);
+    connection->in_length -= connection->line_length;
+    memmove(connection->in, connection->in + connection->line_length, connection->in_length);
+    find_line(connection);
 }
 
 static void read_in(struct cw_rpc_server *server, struct cw_rpc_connection *connection)
@@ -218,7 +227,9 @@ static void read_in(struct cw_rpc_server *server, struct cw_rpc_connection *conn
         return;
     }
     connection->in_length += (size_t)n;
-    take_lines(server, connection);
+    find_line(connection);
+    if (connection->line_length == 0 && connection->in_length > CW_RPC_LINE_MAX)
+        send_error(server, connection, -32600, "a line has at most 1 MiB; the connection is closed");
 }
 
 static struct cw_rpc_connection *unused_connection(struct cw_rpc_server *server)
@@ -257,10 +268,21 @@ unsigned cw_rpc_poll_set(const struct cw_rpc_server *server, struct pollfd *set)
         const struct cw_rpc_connection *connection = &server->connections[i];
         if (connection->fd < 0)
             continue;
-        short events = connection->out_length > 0 ? POLLIN | POLLOUT : POLLIN;
-        set[count++] = (struct pollfd){.fd = connection->fd, .events = events};
+        bool is_read = connection->line_length == 0, is_written = connection->out_length > 0;
+        short events = (short)((is_read ? POLLIN : 0) | (is_written ? POLLOUT : 0));
+        /* Of whom nothing is wanted, not even that he has gone: that is told all the time. */
+        set[count++] = (struct pollfd){.fd = events ? connection->fd : -1, .events = events};
     }
     return count;
+}
+
+bool cw_rpc_is_waiting(const struct cw_rpc_server *server)
+{
+    for (unsigned i = 0; i < CW_RPC_CONNECTIONS_MAX; i++) {
+        if (may_serve(&server->connections[i]))
+            return true;
+    }
+    return false;
 }
 
 static void on_ready(struct cw_rpc_server *server, const struct pollfd *ready)
@@ -271,7 +293,7 @@ static void on_ready(struct cw_rpc_server *server, const struct pollfd *ready)
             continue;
         if (ready->revents & POLLOUT)
             write_out(server, connection);
-        if (ready->revents & (POLLIN | POLLHUP | POLLERR))
+        if ((ready->revents & (POLLIN | POLLHUP | POLLERR)) && connection->line_length == 0)
             read_in(server, connection);
     }
 }
@@ -281,6 +303,10 @@ void cw_rpc_on_poll(struct cw_rpc_server *server, const struct pollfd *set, unsi
     for (unsigned i = 1; i < count; i++) {
         if (set[i].revents != 0)
             on_ready(server, &set[i]);
+    }
+    for (unsigned i = 0; i < CW_RPC_CONNECTIONS_MAX; i++) {
+        if (may_serve(&server->connections[i]))
+            serve_line(server, &server->connections[i]);
     }
     for (unsigned i = 0; i < CW_RPC_CONNECTIONS_MAX; i++) {
         struct cw_rpc_connection *connection = &server->connections[i];

@@ -4,6 +4,10 @@
  *
  * Bounds: CW_RPC_CONNECTIONS_MAX connections, lines of 1 MiB, CW_RPC_OUT_MAX of answers that a client does
  * not read. Whoever passes one is told where possible, and closed.
+ *
+ * Nobody keeps the engine from its work: of each connection one line is served in a turn, and none while
+ * CW_RPC_AWAITED_MAX of its calls have no answer yet, unless it is the controller's. What it sends then waits
+ * in its socket.
  */
 #pragma once
 
@@ -19,12 +23,16 @@
 #define CW_RPC_CONNECTIONS_MAX 16u
 #define CW_RPC_LINE_MAX        (1024u * 1024u)
 #define CW_RPC_OUT_MAX         (16u * 1024u * 1024u)
+#define CW_RPC_AWAITED_MAX     8u
 
 struct cw_rpc_connection {
     int fd;          /* -1: unused */
     uint64_t id;     /* never used again: names the connection after it has gone */
     bool must_close; /* once what stands in out is written */
+    bool is_controller;
+    uint32_t awaited; /* calls of it that have not ended: the callers' count */
     char *in, *out;
+    size_t line_length; /* of the whole line that `in` begins with, its end included; 0: there is none yet */
     size_t in_length, in_size, out_length, out_size, out_done;
 };
 
@@ -51,6 +59,9 @@ void cw_rpc_close(struct cw_rpc_server *server);
 /* Fills what poll(2) shall watch; returns how many (at most 1 + CW_RPC_CONNECTIONS_MAX). */
 unsigned cw_rpc_poll_set(const struct cw_rpc_server *server, struct pollfd *set);
 void cw_rpc_on_poll(struct cw_rpc_server *server, const struct pollfd *set, unsigned count);
+
+/* Is there something to serve that poll does not tell of? */
+bool cw_rpc_is_waiting(const struct cw_rpc_server *server);
 
 struct cw_rpc_connection *cw_rpc_find(struct cw_rpc_server *server, uint64_t connection_id);
 /* Takes the message. To a connection that is gone: nothing happens. */
