@@ -27,8 +27,12 @@
 #include "control/store_outside.h"
 #include "engine/config/node_config.h"
 
-#define CW_CLIENTS_MAX     64u
-#define CW_CALLS_MAX       128u
+#define CW_CLIENTS_MAX 64u
+#define CW_CALLS_OWN_MAX                                                                                     \
+    (2 * CW_NODE_GROUPS_MAX + 8u) /* of a group its role and its files; and the engine's status */
+#define CW_CALLS_GIVEN_MAX 64u    /* that somebody asked for (causeway rpc, resync) */
+#define CW_CALLS_EACH_MAX  8u     /* and of each of them */
+#define CW_CALLS_MAX       (CW_CALLS_OWN_MAX + CW_CALLS_GIVEN_MAX)
 #define CW_ENGINE_ASKS_MAX (2u * CW_NODE_GROUPS_MAX)
 #define CW_OPERATIONS_MAX  64u
 #define CW_NBDKITS_MAX     32u

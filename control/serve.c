@@ -148,9 +148,32 @@ static void on_forwarded(struct cw_controller *controller, const struct cw_engin
     (void)cw_rpc_connection_send(&client->connection, reply);
 }
 
+/* However much is asked for, the controller's own calls have their places. NULL: there is room. */
+static json_t *refuse_many(const struct cw_controller *controller, const struct cw_client *client,
+                           const struct cw_rpc_message *message)
+{
+    uint32_t own = 0, all = 0;
+    for (uint32_t i = 0; i < CW_CALLS_MAX; i++) {
+        const struct cw_engine_call *call = &controller->engine.calls[i];
+        all += call->id != 0 && call->client != 0;
+        own += call->id != 0 && call->client == client->serial;
+    }
+    if (own < CW_CALLS_EACH_MAX && all < CW_CALLS_GIVEN_MAX)
+        return NULL;
+    return cw_answer(message, 3,
+                     "the engine of %s has %u calls %s to answer: wait for one of them, then ask again",
+                     controller->config.site, own < CW_CALLS_EACH_MAX ? all : own,
+                     own < CW_CALLS_EACH_MAX ? "of those who ask here" : "of this connection");
+}
+
 static json_t *forward(struct cw_controller *controller, struct cw_client *client,
                        const struct cw_rpc_message *message, const char *method, json_t *parameters)
 {
+    json_t *refusal = refuse_many(controller, client, message);
+    if (refusal) {
+        json_decref(parameters);
+        return refusal;
+    }
     struct cw_engine_call call = {
         .answer = on_forwarded, .kept = json_pack("{s:O}", "id", message->id), .client = client->serial};
     if (!cw_rpc_may_pass_on(parameters)) {

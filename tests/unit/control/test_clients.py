@@ -144,6 +144,31 @@ class SlowEngine:
                 return message
 
 
+def engine_is_asked_for_much(lab):
+    """Of calls that the engine does not answer each connection has eight, all have 64; the controller's own go on."""
+    with open(f"{lab.top}/lab/east/engine.pid") as f:
+        pid = int(f.read())
+    assert f"{lab.top}/lab/east/node.yaml" in open(f"/proc/{pid}/cmdline").read()
+    askers, refused = [Asker(lab, "east") for _ in range(9)], []
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for asker in askers:
+            asker.ask("engine", times=9, method="status")
+            line = asker.socket.makefile().readline()
+            refused.append(json.loads(line)["error"])
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert all(error["data"]["exit"] == 3 for error in refused), refused
+    assert all("has 8 calls of this connection to answer" in error["message"] for error in refused[:8]), refused
+    assert "has 64 calls of those who ask here to answer" in refused[8]["message"], refused
+    lab.wait("it is here", lambda: lab.group("east")["health"] == "protected")
+    for asker in askers[:8]:
+        assert "result" in json.loads(asker.socket.makefile().readline())
+    for asker in askers:
+        asker.close()
+    lab.run("--site", "east", "rpc", "status")
+
+
 def lease_before_all_else(lab):
     """A lease is renewed before what other groups ask the store for, whoever came first."""
     pid = int(open(f"{lab.top}/lab/east/engine.pid").read())
@@ -213,4 +238,5 @@ def idle_give_way(lab):
 
 
 if __name__ == "__main__":
-    play(Lab, (pair, too_long_is_refused, asker_has_gone, idle_give_way, flood, lease_before_all_else))
+    play(Lab, (pair, too_long_is_refused, asker_has_gone, idle_give_way, flood, engine_is_asked_for_much,
+               lease_before_all_else))
