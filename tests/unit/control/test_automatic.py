@@ -11,7 +11,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from fake_lab import ENGINE, play  # noqa: E402
-from test_late_store import Late  # noqa: E402
+from test_late_store import Late, alarm  # noqa: E402
 
 
 def tell(late, site, name, word):
@@ -63,12 +63,36 @@ def fails(late):
         late.wait("it is explained", lambda: "in vain (the disk says no), and tries again in" in late.run("west", "explain", "db"))
 
 
+def begins(late):
+    return late.run("west", "events").count("automatic failover to west begins")
+
+
+def tries_again(late):
+    """And its engine gathers, for as long as it is told to."""
+    begun = begins(late)
+    tell(late, "west", "fake-open", "wait")
+    late.wait("it tries again", lambda: begins(late) > begun)
+    late.wait("it opens", lambda: late.group("west")["role_here"] == "gathering")
+
+
+def store_is_full(late):
+    """While it opens etcd has no space any more: it ends with that cause, and does not begin before there is some."""
+    tries_again(late)
+    alarm(late, "ACTIVATE")
+    ended = "automatic failover to west ends: the store /late takes no changes"
+    late.wait("it ends", lambda: ended in late.run("west", "events"))
+    begun = begins(late)
+    late.wait("it is explained", lambda: "while the store is in trouble, by itself or by hand" in late.run("west", "explain", "db"))
+    words = late.run("west", "promote", "db", "--site", "west", code=3)
+    assert "takes no changes" in words and "Nothing was changed" in words, words
+    assert begins(late) == begun
+    alarm(late, "DEACTIVATE")
+    late.wait("the store answers", lambda: late.status("west")["store_answers"])
+
+
 def gives_way(late):
     """A promotion by hand takes its place, unless it would be refused; and goes through."""
-    tell(late, "west", "fake-open", "wait")
-    begun = late.run("west", "events").count("automatic failover to west begins")
-    late.wait("it tries again", lambda: late.run("west", "events").count("automatic failover to west begins") > begun)
-    late.wait("it opens", lambda: late.group("west")["role_here"] == "gathering")
+    tries_again(late)
     asked = subprocess.Popen([late.cli, "--socket", f"{late.top}/west/control.sock", "promote", "db", "--site", "west"],
                              stderr=subprocess.PIPE, text=True)
     late.wait("it has given way", lambda: "automatic failover to west ends: it gives way to what " in late.run("west", "events"))
@@ -80,7 +104,7 @@ def gives_way(late):
     assert late.group("west")["role"] == "primary" and late.group("west")["epoch"] == 2, late.group("west")
 
 
-STEPS = (begin, may_have_granted, fails, gives_way)
+STEPS = (begin, may_have_granted, fails, store_is_full, gives_way)
 
 if __name__ == "__main__":
     if not shutil.which("etcd"):
