@@ -89,6 +89,7 @@ struct cw_work {
     uint64_t open_sent_ns;  /* 0: not since it last was a replica with nothing wrong */
     uint64_t opened_epoch;  /* for telling once */
     uint64_t left_ns;       /* the same: the engine's word on when it last let go */
+    uint64_t older_epoch;   /* the same: seen by engines, and the store's row is older */
     uint64_t down_ns;       /* since when an error has stopped it, or the last try after; 0: none has */
     uint64_t served_ns;     /* when its holder last said that it serves it, in this epoch; 0: it has not */
     uint64_t served_epoch;

@@ -298,9 +298,8 @@ static struct cw_verdict decide_numbers(const struct cw_authority *now, const st
     if (claim->from_epoch != now->epoch)
         return no("group %s is at epoch %lu, held by %s, not %lu any more: look again with causeway status",
                   candidate->group, now->epoch, now->holder[0] ? now->holder : "nobody", claim->from_epoch);
-    /* The engine chose 1 + the highest that store or any reachable superblock has; it may name its choice as
-     * seen. */
-    if (claim->epoch <= now->epoch || claim->epoch < claim->highest_seen_epoch)
+    /* The engine chose 1 + the highest that store or any reachable superblock has. */
+    if (claim->epoch <= now->epoch || claim->epoch <= claim->highest_seen_epoch)
         return no("epoch %lu was asked for where the store has %lu and %lu was seen", claim->epoch,
                   now->epoch, claim->highest_seen_epoch);
     if (claim->reign == 0 || claim->reign == now->reign)
@@ -308,6 +307,41 @@ static struct cw_verdict decide_numbers(const struct cw_authority *now, const st
     if (!self || !cw_member_equal(self, &candidate->identity))
         return no("the new set must have %s in it, as it reports itself now", candidate->identity.site);
     return yes();
+}
+
+void cw_decide_say_older(const struct cw_authority *now, const char *group, const char *seen_by,
+                         uint64_t seen_epoch, char *words, size_t size)
+{
+    if (seen_epoch >> 32 > now->epoch >> 32)
+        snprintf(words, size,
+                 "operators' tokens promoted group %s in epoch %lu, as the engine of %s knows, and the store "
+                 "has only epoch %lu. It takes that over when the promoted site reaches it: bring up that "
+                 "site's controller and its way to the store; if the store had it already and was put back "
+                 "since: causeway store rebuild --replace",
+                 group, seen_epoch, seen_by, now->epoch);
+    else
+        snprintf(words, size,
+                 "the store has epoch %lu of group %s, and the engine of %s has seen %lu: the store is older "
+                 "than the data, as one that was restored from a backup is. Put its rows right: causeway "
+                 "store rebuild --replace (with --dry-run first)",
+                 now->epoch, group, seen_by, seen_epoch);
+}
+
+/* Does what engines have seen speak against the row? Somebody who accepts the loss may pass over that, by
+ * hand; what nobody asked for may not, nor does a holder that opens by itself. */
+static struct cw_verdict decide_older(const struct cw_authority *now, const struct cw_candidate *candidate,
+                                      const struct cw_claim *claim)
+{
+    struct cw_verdict verdict = {.answer = CW_ANSWER_NO, .is_older = true};
+    bool is_by_hand = (candidate->accept_loss || candidate->inconsistent) && !candidate->is_automatic;
+#if CW_PLANTED_BUG == 48 /* whatever the engines have seen */
+    return yes();
+#endif
+    if (!cw_decide_is_older(now, claim->highest_seen_epoch) || is_by_hand || candidate->is_by_tokens)
+        return yes();
+    cw_decide_say_older(now, candidate->group, claim->seen_by, claim->highest_seen_epoch, verdict.words,
+                        sizeof verdict.words);
+    return verdict;
 }
 
 /* Who stays the same still has in memory what it had; who is recorded anew, what whoever asks says. */
@@ -320,10 +354,13 @@ static void keep_in_memory(const struct cw_set *before, struct cw_set *after)
     }
 }
 
-/* Must the holder's lease have run out, as far as we can see? */
-static bool must_wait_for_lease(const struct cw_authority *now, const char *site)
+/* Must the holder's lease have run out, as far as we can see? In a row that is older than the data a fence says
+ * nothing of those who came after. */
+static bool must_wait_for_lease(const struct cw_authority *now, const char *site,
+                                const struct cw_claim *claim)
 {
-    return now->holder[0] != 0 && strcmp(now->holder, site) != 0 && now->fenced_epoch != now->epoch;
+    bool is_let_go = now->fenced_epoch == now->epoch && !cw_decide_is_older(now, claim->highest_seen_epoch);
+    return now->holder[0] != 0 && strcmp(now->holder, site) != 0 && !is_let_go;
 }
 
 /* A holder that opens again changes nothing about it; somebody who moves the group has looked at it. */
@@ -343,12 +380,14 @@ struct cw_verdict cw_decide_claim(const struct cw_authority *now, const struct c
     const char *site = candidate->identity.site;
     struct cw_verdict verdict = decide_numbers(now, candidate, claim);
     if (verdict.answer == CW_ANSWER_YES)
+        verdict = decide_older(now, candidate, claim);
+    if (verdict.answer == CW_ANSWER_YES)
         verdict = cw_decide_candidate(now, candidate);
     if (verdict.answer == CW_ANSWER_YES)
         verdict = decide_left_out(now, candidate, claim);
     if (verdict.answer != CW_ANSWER_YES)
         return verdict;
-    *compare_counter = must_wait_for_lease(now, site);
+    *compare_counter = must_wait_for_lease(now, site, claim);
     if (*compare_counter) {
         uint64_t wait_ns = cw_lease_watch_remaining_ns(watch, now->epoch, lease_ns, now_ns);
         if (wait_ns > 0)

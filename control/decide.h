@@ -15,10 +15,15 @@
  * so the last renewal was before t, and clocks that differ by less than 1 % in rate cannot disagree. A
  * renewal that comes later compares the epoch and is refused. --accept-loss changes who may take, never this
  * wait.
+ *
+ * The store may be older than the data: restored from a backup. No engine's history has an epoch that the
+ * store never had, so what engines have seen speaks against such a row: nothing is claimed from it but by
+ * somebody who accepts the loss by hand, and then not before the lease of whoever it knew has run out.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define CW_NAME_SIZE 32u
@@ -80,7 +85,8 @@ enum cw_answer { CW_ANSWER_YES = 0, CW_ANSWER_LATER, CW_ANSWER_NO };
 struct cw_verdict {
     enum cw_answer answer;
     uint64_t wait_ms; /* LATER: at least so long */
-    char words[480];  /* NO: why, and what would make it safe */
+    bool is_older; /* NO, since the row is older than the data. One that was read may be behind: ask for it */
+    char words[480]; /* NO: why, and what would make it safe */
 };
 
 /* Who asks, as its engine reports itself now. */
@@ -96,10 +102,15 @@ struct cw_candidate {
     bool accept_loss;
     bool inconsistent;
     bool is_automatic; /* nobody asked for it (failover.h); accept_loss: within what the group may lose */
+    /* Operators' tokens permit this very epoch: the row is as it was last heard, and may be long over. */
+    bool is_by_tokens;
 };
 
 struct cw_claim {
-    uint64_t from_epoch, epoch, reign, first_sequence, highest_seen_epoch;
+    uint64_t from_epoch, epoch, reign, first_sequence;
+    uint64_t own_epoch;          /* the last of its own history, as its disk had it when it began to open */
+    uint64_t highest_seen_epoch; /* by anybody: its own, and what sites that it reaches have in theirs */
+    char seen_by[CW_NAME_SIZE];  /* whose that is */
     struct cw_set members;
     struct cw_set reached; /* names only: members, known by their identity, whose records it has taken in */
 };
@@ -122,6 +133,15 @@ struct cw_verdict cw_decide_claim(const struct cw_authority *now, const struct c
 /* Is the row what this very claim has written? Then its answer was lost, and it is asked again: nothing is
  * left to be decided. */
 bool cw_decide_is_claimed(const struct cw_authority *now, const char *site, const struct cw_claim *claim);
+
+/* An epoch of an engine is in the store before it is anywhere else, so a row of an earlier one is older than
+ * the data: put back from a copy, or of before a promotion by tokens. What to say of it. */
+static inline bool cw_decide_is_older(const struct cw_authority *now, uint64_t seen_epoch)
+{
+    return seen_epoch > now->epoch;
+}
+void cw_decide_say_older(const struct cw_authority *now, const char *group, const char *seen_by,
+                         uint64_t seen_epoch, char *words, size_t size);
 
 /* May this site's engine go on in this epoch? */
 bool cw_decide_renew(const struct cw_authority *now, const char *site, uint64_t epoch);

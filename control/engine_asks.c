@@ -49,6 +49,29 @@ static bool renew(struct cw_controller *controller, struct cw_store_lease *lease
     return is_any;
 }
 
+/* Open in a later epoch than the row has: that is not a lease lost to somebody, the row was put back, or is of
+ * before a promotion by tokens. It is not renewed; what the engine has it keeps, and its data are to speak when
+ * the rows are put right. That it is lost was compared by the store, and what is read here is no older. */
+static void keep_from_older(struct cw_controller *controller, struct cw_store_lease *lease)
+{
+    struct cw_authority now;
+    uint64_t counter;
+    struct cw_verdict told;
+    struct cw_work *work = cw_work_of(controller, lease->group);
+    const struct cw_store_group *group = cw_view_group_by_id(controller->view, lease->group);
+    if (!group || !work || cw_store_authority(controller->store, lease->group, &now, &counter) != CW_OK ||
+        !cw_decide_is_older(&now, lease->epoch))
+        return;
+    lease->is_lost = false;
+    lease->is_held = true;
+    cw_decide_say_older(&now, group->name, controller->config.site, lease->epoch, told.words,
+                        sizeof told.words);
+    if (work->older_epoch != lease->epoch)
+        cw_event(controller, 2, group->name, "the lease of %s is not renewed: %s", controller->config.site,
+                 told.words);
+    work->older_epoch = lease->epoch;
+}
+
 static json_t *lease_renew(struct cw_controller *controller, const struct cw_rpc_message *message)
 {
     struct cw_store_lease leases[CW_NODE_GROUPS_MAX];
@@ -62,6 +85,8 @@ static json_t *lease_renew(struct cw_controller *controller, const struct cw_rpc
                                                                 : "the store does not answer");
     json_t *lost = json_array(), *held = json_array();
     for (uint32_t i = 0; i < count; i++) {
+        if (leases[i].is_lost && !leases[i].is_held)
+            keep_from_older(controller, &leases[i]);
         if (leases[i].is_lost || leases[i].is_held)
             json_array_append_new(leases[i].is_lost ? lost : held, json_integer(leases[i].group));
     }
@@ -88,20 +113,26 @@ static bool read_claim(const json_t *params, struct cw_claim *claim)
                                .epoch = cw_json_u64(params, "epoch", 0),
                                .reign = cw_json_hex(params, "reign", 0),
                                .first_sequence = cw_json_u64(params, "first_sequence", 0),
+                               .own_epoch = cw_json_u64(params, "own_epoch", 0),
                                .highest_seen_epoch = cw_json_u64(params, "highest_seen_epoch", 0)};
+    snprintf(claim->seen_by, sizeof claim->seen_by, "%s", cw_json_text(params, "seen_by", "another site"));
     const json_t *reached = json_object_get(params, "reached");
     return (!reached || cw_set_from_names(reached, &claim->reached)) &&
            cw_set_from_json(json_object_get(params, "members"), &claim->members);
 }
 
-/* It was written, and the answer got lost. Whether it still stands is the store's to say, by a change that
- * compares the row: a copy of it may be behind. */
+/* Does this row stand? That is the store's to say, by a change that compares it: what was read may be behind. */
+static bool stands(struct cw_controller *controller, uint32_t group, const struct cw_authority *now)
+{
+    return cw_store_swap(controller->store, group, now, now, false, 0) == CW_OK;
+}
+
+/* It was written, and the answer got lost. */
 static struct cw_verdict confirm_claim(struct cw_controller *controller, const struct cw_store_group *group,
                                        const struct cw_authority *now)
 {
-    bool stands = cw_store_swap(controller->store, group->id, now, now, false, 0) == CW_OK &&
-                  cw_store_copy_authority(controller, group->id, now);
-    return (struct cw_verdict){.answer = stands ? CW_ANSWER_YES : CW_ANSWER_LATER, .wait_ms = 100};
+    bool ok = stands(controller, group->id, now) && cw_store_copy_authority(controller, group->id, now);
+    return (struct cw_verdict){.answer = ok ? CW_ANSWER_YES : CW_ANSWER_LATER, .wait_ms = 100};
 }
 
 static struct cw_verdict claim_from_store(struct cw_controller *controller,
@@ -130,11 +161,14 @@ static struct cw_verdict claim_from_store(struct cw_controller *controller,
     const struct cw_member *self = cw_set_find(&claim->members, controller->config.site);
     if (self)
         candidate.identity = *self; /* its newest word on itself, and the one that will be recorded */
+    candidate.is_by_tokens = cw_outside_permitted(controller->store, group->id) != 0;
     if (cw_decide_is_claimed(&now, controller->config.site, claim))
         return confirm_claim(controller, group, &now);
     cw_lease_watch_see(&work->lease, now.epoch, counter, cw_monotonic_ns());
     verdict = cw_decide_claim(&now, &candidate, claim, &work->lease, controller->config.lease_ms * CW_MS,
                               cw_monotonic_ns(), &next, &compare_counter);
+    if (verdict.is_older && !stands(controller, group->id, &now))
+        return (struct cw_verdict){.answer = CW_ANSWER_LATER, .wait_ms = 100};
     if (verdict.answer != CW_ANSWER_YES)
         return verdict;
     cw_failover_note(controller, group, &now, &candidate, claim);
@@ -153,6 +187,20 @@ static struct cw_verdict claim_from_store(struct cw_controller *controller,
     return verdict;
 }
 
+/* A holder whose row is older than the data tries every two seconds, and that is told once. */
+static void tell_refused(struct cw_controller *controller, const struct cw_store_group *group,
+                         const struct cw_claim *claim, const struct cw_verdict *verdict)
+{
+    struct cw_work *work = cw_work_of(controller, group->id);
+    struct cw_operation *operation = cw_operation_taking(controller, group->id);
+    if (!verdict->is_older || operation || !work || work->older_epoch != claim->highest_seen_epoch)
+        cw_event(controller, 1, group->name, "%s was refused: %s", controller->config.site, verdict->words);
+    if (verdict->is_older && work)
+        work->older_epoch = claim->highest_seen_epoch;
+    if (operation && operation->is_open_sent) /* the engine keeps less of the words */
+        cw_operation_end(controller, operation, 3, "%s", verdict->words);
+}
+
 static json_t *store_claim(struct cw_controller *controller, const struct cw_rpc_message *message)
 {
     struct cw_claim claim;
@@ -165,7 +213,7 @@ static json_t *store_claim(struct cw_controller *controller, const struct cw_rpc
     if (verdict.answer == CW_ANSWER_LATER)
         return refused(message, "again", "an old lease may still run");
     if (verdict.answer == CW_ANSWER_NO) {
-        cw_event(controller, 1, group->name, "%s was refused: %s", controller->config.site, verdict.words);
+        tell_refused(controller, group, &claim, &verdict);
         return refused(message, "refused", verdict.words);
     }
     cw_event(controller, 0, group->name, "%s holds epoch %lu, from sequence %lu on", controller->config.site,

@@ -167,6 +167,8 @@ static void say_store(const struct cw_explain_facts *facts, struct cw_explanatio
             facts->store_trouble);
     if (facts->unreadable[0])
         say(to, CW_EXPLAIN_NOW, "", "Authority: %s.", facts->unreadable);
+    if (facts->older_words[0])
+        say(to, CW_EXPLAIN_NOW, "", "Authority: %s.", facts->older_words);
     if (facts->votes[0])
         say(to, CW_EXPLAIN_NOW, "", "Votes: %s.", facts->votes);
     if (facts->book_wrong[0])

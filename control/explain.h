@@ -58,6 +58,7 @@ struct cw_explain_facts {
     bool is_let_go;            /* the holder has confirmed that it answers nothing any more */
     const char *taker;         /* who asks for it now; "" */
     const char *store, *store_fault, *store_trouble;
+    const char *older_words; /* the store is older than what an engine has seen; "": it is not */
     bool is_embedded;
     const char *unreadable; /* a row of this group in the store that cannot be read, in words; "": none */
     const char *book_wrong; /* why events and audit are in memory at this site; "": they are not */

@@ -19,6 +19,7 @@ struct gathering {
     struct cw_explain_facts facts;
     struct cw_explanation explanation;
     char unreadable[700];
+    struct cw_verdict older;
     char votes[CW_SURVIVAL_WORDS], burn_words[CW_SURVIVAL_WORDS], burn_command[CW_EXPLAIN_COMMAND];
     char outside_words[480];
 };
@@ -168,6 +169,22 @@ static void learn_authority(struct gathering *of)
     of->facts.votes = cw_survival_say_now(&of->survey->facts, &votes, of->votes, sizeof of->votes);
 }
 
+/* What an engine has open, or in its history, the store had first: a copy of it that is a moment behind looks
+ * older for that moment. */
+static void learn_older(struct gathering *of)
+{
+    const struct cw_store_group *group = of->group;
+    uint64_t highest = 0;
+    for (uint32_t i = 0; i < group->site_count; i++) {
+        uint64_t epoch = cw_json_u64(cw_facts_group(of->controller, group->sites[i], group->id), "epoch", 0);
+        if (epoch > highest && cw_decide_is_older(&group->authority, epoch))
+            cw_decide_say_older(&group->authority, group->name, group->sites[i], epoch, of->older.words,
+                                sizeof of->older.words);
+        highest = CW_MAX(highest, epoch);
+    }
+    of->facts.older_words = of->older.words;
+}
+
 static void learn_burn(struct gathering *of)
 {
     const struct cw_survival_facts *facts = &of->survey->facts;
@@ -211,6 +228,7 @@ static void gather(struct gathering *of)
                                           .after_seconds = (double)of->group->after_ms / 1e3};
     learn_holder(of);
     learn_authority(of);
+    learn_older(of);
     json_array_foreach(json_object_get(of->status, "replicas"), index, replica)
     {
         if (of->facts.replica_count < CW_SET_MAX)

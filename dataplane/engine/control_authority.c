@@ -99,12 +99,14 @@ void cw_control_ask_claim(struct cw_control *control, const struct cw_mail *mail
         answer_claim(control, mail->slot, mail->claim.serial, CW_CLAIM_AGAIN, "no controller is connected");
         return;
     }
-    json_t *params = json_pack(
-        "{s:I, s:I, s:I, s:o, s:I, s:o, s:o, s:I}", "group", (json_int_t)group->id, "from_epoch",
-        (json_int_t)mail->claim.from_epoch, "epoch", (json_int_t)mail->claim.epoch, "reign",
-        cw_json_from_hex(mail->claim.reign), "first_sequence", (json_int_t)mail->claim.first_sequence,
-        "members", members_json(control, mail), "reached", names_json(control, mail->claim.reached),
-        "highest_seen_epoch", (json_int_t)mail->claim.highest_seen_epoch);
+    json_t *params =
+        json_pack("{s:I, s:I, s:I, s:o, s:I, s:o, s:o, s:I, s:I, s:s}", "group", (json_int_t)group->id,
+                  "from_epoch", (json_int_t)mail->claim.from_epoch, "epoch", (json_int_t)mail->claim.epoch,
+                  "reign", cw_json_from_hex(mail->claim.reign), "first_sequence",
+                  (json_int_t)mail->claim.first_sequence, "members", members_json(control, mail), "reached",
+                  names_json(control, mail->claim.reached), "own_epoch", (json_int_t)mail->claim.own_epoch,
+                  "highest_seen_epoch", (json_int_t)mail->claim.highest_seen_epoch, "seen_by",
+                  cw_engine_site_name(control->engine, mail->claim.seen_by));
     struct cw_ask *slot = ask(control, CW_ASK_CLAIM, "store.claim", params);
     slot->slot = mail->slot;
     slot->group = group->id;

@@ -157,7 +157,8 @@ struct cw_mail {
         } event;
         struct {
             uint64_t serial;
-            uint64_t from_epoch, epoch, reign, first_sequence, highest_seen_epoch;
+            uint64_t from_epoch, epoch, reign, first_sequence, own_epoch, highest_seen_epoch;
+            uint8_t seen_by;
             uint8_t members_from, members_to, reached;
             struct cw_identity identities[CW_SITES_MAX];
         } claim; /* SET too */

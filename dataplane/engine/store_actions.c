@@ -305,7 +305,9 @@ static void ask_authority(struct cw_store_group *group, const struct cw_action *
     mail.claim.epoch = action->epoch;
     mail.claim.reign = action->reign;
     mail.claim.first_sequence = action->first_sequence;
-    mail.claim.highest_seen_epoch = action->epoch - 1;
+    mail.claim.own_epoch = action->own_epoch;
+    mail.claim.highest_seen_epoch = action->seen_epoch;
+    mail.claim.seen_by = action->seen_by;
     mail.claim.members_from = action->members_from;
     mail.claim.members_to = action->members_to;
     mail.claim.reached = action->reached;

@@ -197,6 +197,10 @@ struct cw_action {
     uint64_t from_epoch, epoch, reign, first_sequence;
     uint8_t members_from, members_to; /* site bits */
     uint8_t reached; /* CLAIM: members, known by their identity, whose records are all here now */
+    /* CLAIM: the last epoch of our own history as the opening found it; the highest that anybody has whom we
+     * heard, and who that is. The store had each of them first. */
+    uint64_t own_epoch, seen_epoch;
+    uint8_t seen_by;
     const struct cw_identity *identities; /* CW_SITES_MAX of them, indexed by site id; valid until answered */
     const char *text;                     /* EVENT: static, with %llu for a, b, c in order */
     uint64_t a, b, c;

@@ -277,6 +277,8 @@ struct cw_opening {
     struct cw_open_request request;
     uint64_t started_ns;
     uint8_t asked, answered; /* site bits */
+    uint8_t heard_out;       /* no members, and up: what they know of epochs is waited for a little */
+    uint64_t own_epoch;      /* last of our history, or of that of the image before a copy, as it began */
     uint8_t reached;         /* valid members among those: all they hold is here when it is claimed */
     uint8_t best;            /* site to fetch from */
     uint64_t fetch_to;

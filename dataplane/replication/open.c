@@ -2,11 +2,12 @@
 /*
  * Opening for writes, and ceasing to be primary.
  *
- * GATHERING asks every other member of the set what it holds; FETCHING takes the longest unbroken run beyond
- * our own; REVERTING, instead of it, goes back to the image of before a full copy (revert.c); CLAIMING asks
- * the store, by compare-and-swap, for the next epoch with ourselves as the only member; OPENING makes the new
- * reign durable here; then the reign begins with a marker record. Whatever goes wrong before the claim leaves
- * everything as it was, but that a copy that was given up begins anew.
+ * GATHERING asks every other member of the set what it holds, and whoever else is up for the epochs that it
+ * knows; FETCHING takes the longest unbroken run beyond our own; REVERTING, instead of it, goes back to the
+ * image of before a full copy (revert.c); CLAIMING asks the store, by compare-and-swap, for the next epoch with
+ * ourselves as the only member; OPENING makes the new reign durable here; then the reign begins with a marker
+ * record. Whatever goes wrong before the claim leaves everything as it was, but that a copy that was given up
+ * begins anew.
  */
 #include "replication/group_private.h"
 
@@ -15,7 +16,7 @@
 
 #include "base/hash.h"
 
-#define GATHER_UNREACHABLE_NS (300 * CW_MS) /* a site without a session is not waited for longer */
+#define GATHER_UNREACHABLE_NS (300 * CW_MS) /* no session, or no member: not waited for longer */
 #define FETCH_AGAIN_NS        CW_SECOND
 #define FETCH_GIVE_UP_NS      (5 * CW_SECOND) /* nothing came for so long */
 #define CLAIM_AGAIN_NS        (100 * CW_MS)
@@ -65,6 +66,33 @@ static enum cw_status refuse_image(struct cw_group *g)
     return cw_open_refuse(g, words_of_image(g));
 }
 
+static uint64_t last_epoch(const struct cw_history *history)
+{
+    const struct cw_history_entry *last = cw_history_last(history);
+
+    return last ? last->epoch : 0;
+}
+
+/* Members are asked for their records. So is everybody else who is up when writes are given up, that as few as
+ * possible are; or else only for the epochs that they know. */
+static void ask_sites(struct cw_group *g)
+{
+    struct cw_opening *o = &g->opening;
+
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
+        bool is_member = (o->request.members & cw_bit(s)) != 0;
+        bool is_there = g->peers[s].is_configured && g->peers[s].is_up;
+        if (s == g->config.self || !(is_member || is_there))
+            continue;
+        if (is_member || o->request.accept_loss)
+            o->asked |= cw_bit(s);
+        else
+            o->heard_out |= cw_bit(s);
+        if (g->peers[s].is_up)
+            cw_group_send_hello(g, &g->peers[s], CW_HELLO_ASK);
+    }
+}
+
 enum cw_status cw_group_open(struct cw_group *g, const struct cw_open_request *open, uint64_t now_ns)
 {
     cw_group_clock(g, now_ns);
@@ -85,17 +113,10 @@ enum cw_status cw_group_open(struct cw_group *g, const struct cw_open_request *o
     g->opening.request.accept_loss |= open->inconsistent;
     g->opening.started_ns = now_ns;
     g->opening.best = CW_SITES_MAX;
+    g->opening.own_epoch = CW_MAX(last_epoch(&g->super.history), last_epoch(&g->super.image_history));
     g->refusal[0] = 0;
     cw_group_role_set(g, CW_ROLE_GATHERING);
-    for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
-        /* who gives up writes asks everybody he can reach, so that as few as possible are given up */
-        bool may_help = open->accept_loss && g->peers[s].is_configured && g->peers[s].is_up;
-        if (s == g->config.self || (!(open->members & cw_bit(s)) && !may_help))
-            continue;
-        g->opening.asked |= cw_bit(s);
-        if (g->peers[s].is_up)
-            cw_group_send_hello(g, &g->peers[s], CW_HELLO_ASK);
-    }
+    ask_sites(g);
     return CW_OK;
 }
 
@@ -191,6 +212,8 @@ static bool is_gathered(const struct cw_group *g)
     for (uint8_t s = 0; s < CW_SITES_MAX; s++)
         if (g->peers[s].is_up)
             up |= cw_bit(s);
+    if ((o->heard_out & up & ~o->answered) != 0 && waited < GATHER_UNREACHABLE_NS)
+        return false;
     if ((o->asked & ~o->answered) == 0)
         return true;
     if ((o->asked & up & ~o->answered) == 0)
@@ -305,18 +328,26 @@ static void fetch(struct cw_group *g)
 
 /* ---------------------------------------------------------------- claiming */
 
-static uint64_t next_epoch(const struct cw_group *g)
+/* The highest epoch that was ever seen here, and by whom. g->epoch: of the copy that was given up, of which our
+ * history no longer tells. */
+static uint64_t highest_seen(const struct cw_group *g, uint8_t *by)
 {
-    const struct cw_history_entry *last = cw_history_last(&g->super.history);
-    uint64_t highest = CW_MAX(g->opening.request.store_epoch, last ? last->epoch : 0);
-    highest = CW_MAX(highest, g->epoch); /* of the copy that was given up: our history no longer says it */
+    const struct cw_opening *o = &g->opening;
+    uint64_t highest = CW_MAX(CW_MAX(o->own_epoch, g->epoch), last_epoch(&g->super.history));
 
-    for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
-        const struct cw_history_entry *theirs = cw_history_last(&g->peers[s].hello.history);
-        if (g->peers[s].has_hello && theirs)
-            highest = CW_MAX(highest, theirs->epoch);
+    *by = g->config.self;
+    if (g->grants.given_epoch > highest) {
+        highest = g->grants.given_epoch;
+        *by = g->grants.given_to;
     }
-    return highest + 1;
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
+        uint64_t theirs = g->peers[s].has_hello ? last_epoch(&g->peers[s].hello.history) : 0;
+        if (theirs <= highest)
+            continue;
+        highest = theirs;
+        *by = s;
+    }
+    return highest;
 }
 
 static void claim(struct cw_group *g)
@@ -335,7 +366,9 @@ static void claim(struct cw_group *g)
     if (o->is_claim_sent || g->now_ns < o->claim_again_ns || cw_group_durable(g) < g->head ||
         !cw_super_is_done(g, o->super_ticket) || !cw_group_can_send(g) || !cw_cover_may_claim(g))
         return;
-    o->epoch = CW_MAX(next_epoch(g), o->request.epoch_floor);
+    uint8_t seen_by;
+    uint64_t seen = highest_seen(g, &seen_by);
+    o->epoch = CW_MAX(CW_MAX(seen, o->request.store_epoch) + 1, o->request.epoch_floor);
 #if CW_PLANTED_BUG == 4 /* the reign of before the restart goes on */
     const struct cw_history_entry *last = cw_history_last(&g->super.history);
     if (last) {
@@ -350,6 +383,9 @@ static void claim(struct cw_group *g)
     action->epoch = o->epoch;
     action->reign = o->request.reign;
     action->first_sequence = g->head + 1;
+    action->own_epoch = o->own_epoch;
+    action->seen_epoch = seen;
+    action->seen_by = seen_by;
     action->members_from = o->request.members;
     action->members_to = cw_bit(g->config.self);
     action->reached = o->reached;

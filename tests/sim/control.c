@@ -154,7 +154,8 @@ static void store_read(struct world *w, struct claim *c)
         return;
     c->result = !outside_may_renew(c->site)                              ? CW_CLAIM_AGAIN
                 : cw_decide_renew(&c->now, names[c->site->id], c->epoch) ? CW_CLAIM_OK
-                                                                         : CW_CLAIM_REFUSED;
+                : cw_decide_is_older(&c->now, c->epoch) ? CW_CLAIM_AGAIN /* it keeps what it has */
+                                                        : CW_CLAIM_REFUSED;
     if (c->result == CW_CLAIM_OK) {
         s->counters[c->site->id]++;
         w->renewed_ns[c->site->id] = w->now_ns;
@@ -421,11 +422,14 @@ void control_claim(struct site *site, const struct cw_action *a)
                                 .epoch = a->epoch,
                                 .reign = a->reign,
                                 .first_sequence = a->first_sequence,
-                                .highest_seen_epoch = a->epoch - 1,
+                                .own_epoch = a->own_epoch,
+                                .highest_seen_epoch = a->seen_epoch,
                                 .members = set_of(a->members_to, a->identities),
                                 .reached = set_of(a->reached, a->identities)};
     c->candidate = candidate_of(site, site->last_open_accept_loss);
+    snprintf(c->want.seen_by, sizeof c->want.seen_by, "%s", names[a->seen_by]);
     c->candidate.is_automatic = site->last_open_is_automatic;
+    c->candidate.is_by_tokens = outside_floor(site) != 0;
     c->candidate.identity = *cw_set_find(&c->want.members, names[site->id]);
 }
 

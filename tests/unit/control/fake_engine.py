@@ -75,6 +75,14 @@ class Engine:
         except (OSError, ValueError):
             return None
 
+    def peer_epoch(self, site, name):
+        """The last of its history, as HELLO would tell it."""
+        return (self.peer_identity(site, name) or {}).get('epoch', 0) if self.peer_alive(site) else 0
+
+    def tell_peers(self, g):
+        with open(self.directory + '/fake-%s.json' % g['name'], 'w') as f:
+            json.dump(dict(self.identity(g), epoch=g['epoch']), f)
+
     def group(self, params):
         if params.get('group') not in self.groups:
             raise Refused('not found', 'no such group')
@@ -92,15 +100,17 @@ class Engine:
         journal = p['journal']
         if os.path.exists(journal['path']) == journal['create']:
             raise Refused('exists' if journal['create'] else 'not found', 'journal ' + journal['path'])
+        epoch = 0
         if journal['create']:
             with open(journal['path'], 'w') as f:
                 f.write('%016x' % random.getrandbits(64))
+        else:  # the last of its history
+            epoch = (self.peer_identity(self.site, p['name']) or {}).get('epoch', 0)
         group = {'group': p['group'], 'name': p['name'], 'mode': p['mode'], 'sites': p['sites'], 'role': 'replica',
-                 'journal_id': open(journal['path']).read(), 'epoch': 0, 'reign': '0', 'members': [], 'volumes': {},
+                 'journal_id': open(journal['path']).read(), 'epoch': epoch, 'reign': '0', 'members': [], 'volumes': {},
                  'refusal': '', 'open': None, 'journal': journal['path'], 'turn': {}}
         self.groups[p['group']] = group
-        with open(self.directory + '/fake-%s.json' % p['name'], 'w') as f:
-            json.dump(self.identity(group), f)
+        self.tell_peers(group)
         return {'identity': self.identity(group)}
 
     def volume_attach(self, p):
@@ -159,7 +169,10 @@ class Engine:
 
     def group_fence(self, p):
         group = self.group(p)
-        if group['role'] in ('primary', 'draining', 'drained') and not os.environ.get('FAKE_MUTE'):
+        is_open = group['role'] in ('primary', 'draining', 'drained')
+        if is_open and group['epoch'] > p['epoch']:
+            return {}
+        if is_open and not os.environ.get('FAKE_MUTE'):
             now = time.monotonic_ns()
             group['turn'].update(left_epoch=group['epoch'], left_ns=now)
             group['turn'].setdefault('held_ns', now)
@@ -251,7 +264,8 @@ class Engine:
             identity = self.peer_identity(s, g['name'])
             if s != self.site and identity and self.peer_alive(s):
                 members[s] = identity
-        epoch = 1 + max(p['epoch'], g['epoch'])
+        seen = max([(g['epoch'], self.site)] + [(self.peer_epoch(s, g['name']), s) for s in g['sites'] if s != self.site])
+        epoch = 1 + max(p['epoch'], seen[0])
         g.update(role='claiming', next_claim=time.monotonic() + 0.1)
         def answer(result, error):
             if g['open'] is not p:
@@ -266,11 +280,12 @@ class Engine:
                 g['role'] = 'gathering'
             else:
                 g.update(role='primary', epoch=epoch, reign=p['reign'], members=list(members.values()), open=None)
+                self.tell_peers(g)
                 g['turn'] = dict(asked_ns=g['turn'].get('asked_ns', 0), opened_ns=time.monotonic_ns(), opened_epoch=epoch)
                 self.renew()
         self.ask('store.claim', {'group': g['group'], 'from_epoch': p['epoch'], 'epoch': epoch, 'reign': p['reign'],
                                  'first_sequence': 8, 'members': list(members.values()),
-                                 'highest_seen_epoch': g['epoch']}, answer)
+                                 'own_epoch': g['epoch'], 'highest_seen_epoch': seen[0], 'seen_by': seen[1]}, answer)
 
     def shrink(self, g):
         """A member that does not answer leaves the set; one that answers comes back."""

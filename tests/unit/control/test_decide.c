@@ -235,6 +235,81 @@ static void test_claims(void **state)
                      CW_ANSWER_NO);
 }
 
+/* ---------------------------------------------------------------- a store that was put back */
+
+/* Somebody has seen a later epoch than the row has: nobody claims from that but by hand, accepting the loss. */
+static void test_older_store(void **state)
+{
+    static const struct {
+        const char *site, *seen_by;
+        uint64_t seen;
+        bool accept_loss, inconsistent, is_automatic, is_by_tokens;
+        enum cw_answer answer;
+        const char *words; /* part of them */
+    } rows[] = {
+        {"west", "west", 3, 0, 0, 0, 0, CW_ANSWER_YES, ""},
+        {"west", "west", 2, 0, 0, 0, 0, CW_ANSWER_YES, ""}, /* it followed nobody in the last one */
+        {"west", "west", 4, 0, 0, 0, 0, CW_ANSWER_NO, "the engine of west has seen 4: the store is older"},
+        {"west", "north", 9, 0, 0, 0, 0, CW_ANSWER_NO, "engine of north has seen 9: the store is older"},
+        {"west", "north", 9, 0, 0, 0, 0, CW_ANSWER_NO, "the store has epoch 3 of group db"},
+        {"west", "north", 9, 0, 0, 0, 0, CW_ANSWER_NO, "causeway store rebuild --replace"},
+        {"east", "east", 4, 0, 0, 0, 0, CW_ANSWER_NO, "the store is older"}, /* the holder, by itself */
+        {"west", "north", 9, 1, 0, 0, 0, CW_ANSWER_YES, ""},
+        {"west", "north", 9, 0, 1, 0, 0, CW_ANSWER_YES, ""},
+        {"west", "north", 9, 1, 0, 1, 0, CW_ANSWER_NO, "the store is older"}, /* nobody accepted it */
+        {"west", "north", 9, 0, 0, 1, 0, CW_ANSWER_NO, "the store is older"},
+        {"west", "north", 1ull << 32, 0, 0, 0, 0, CW_ANSWER_NO, "operators' tokens promoted group db"},
+        {"west", "north", 1ull << 32, 0, 0, 0, 0, CW_ANSWER_NO, "bring up that site's controller"},
+        {"west", "north", 1ull << 32, 1, 0, 0, 0, CW_ANSWER_YES, ""},
+        {"west", "north", 9, 0, 0, 0, 1, CW_ANSWER_YES, ""}, /* the row is as it was last heard */
+    };
+    struct cw_authority now = held(3, "east"), next;
+    struct cw_lease_watch watch = {0};
+    bool compare;
+    cw_lease_watch_see(&watch, 3, 50, 1000);
+    for (size_t i = 0; i < CW_COUNT_OF(rows); i++) {
+        bool is_east = strcmp(rows[i].site, "east") == 0;
+        struct cw_candidate who =
+            candidate(is_east ? member("east", "b1", "j1", "p1") : member("west", "b2", "j2", "p2"));
+        struct cw_claim claim = claim_of(&now, &who);
+        who.mode = CW_WORD_ASYNC;
+        who.accept_loss = rows[i].accept_loss;
+        who.inconsistent = rows[i].inconsistent;
+        who.is_automatic = rows[i].is_automatic;
+        who.is_by_tokens = rows[i].is_by_tokens;
+        claim.highest_seen_epoch = rows[i].seen;
+        claim.epoch = CW_MAX(rows[i].seen, now.epoch) + 1;
+        snprintf(claim.seen_by, sizeof claim.seen_by, "%s", rows[i].seen_by);
+        struct cw_verdict verdict =
+            cw_decide_claim(&now, &who, &claim, &watch, LEASE_NS, 2000 + 2 * LEASE_NS, &next, &compare);
+        if (verdict.answer != rows[i].answer || !strstr(verdict.words, rows[i].words) ||
+            verdict.is_older != (rows[i].answer == CW_ANSWER_NO))
+            fail_msg("row %zu: %d %s", i, verdict.answer, verdict.words);
+    }
+}
+
+/* Who accepts the loss waits all the same: that the row's holder has let go says nothing of who came later. */
+static void test_older_store_waits(void **state)
+{
+    struct cw_authority now = held(3, "east"), next;
+    struct cw_candidate who = candidate(member("west", "b2", "j2", "p2"));
+    struct cw_lease_watch watch = {0};
+    bool compare = false;
+    now.fenced_epoch = 3;
+    who.accept_loss = true;
+    cw_lease_watch_see(&watch, 3, 50, 1000);
+    struct cw_claim claim = claim_of(&now, &who);
+    claim.highest_seen_epoch = 5;
+    claim.epoch = 6;
+    assert_int_equal(cw_decide_claim(&now, &who, &claim, &watch, LEASE_NS, 1000, &next, &compare).answer,
+                     CW_ANSWER_LATER);
+    assert_int_equal(
+        cw_decide_claim(&now, &who, &claim, &watch, LEASE_NS, 1001 + LEASE_NS / 100 * 101, &next, &compare)
+            .answer,
+        CW_ANSWER_YES);
+    assert_true(compare);
+}
+
 /* The same claim once more, since its answer was lost: it stands. Any other one does not. */
 static void test_claim_again(void **state)
 {
@@ -547,6 +622,8 @@ int main(void)
                                        cmocka_unit_test(test_first_opening),
                                        cmocka_unit_test(test_handover),
                                        cmocka_unit_test(test_claims),
+                                       cmocka_unit_test(test_older_store),
+                                       cmocka_unit_test(test_older_store_waits),
                                        cmocka_unit_test(test_claim_again),
                                        cmocka_unit_test(test_automatic_claims),
                                        cmocka_unit_test(test_holder_reopens),

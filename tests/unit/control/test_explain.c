@@ -39,6 +39,7 @@ static struct cw_explain_facts healthy(void)
                                      .book_wrong = "",
                                      .unreadable = "",
                                      .outside_trouble = "",
+                                     .older_words = "",
                                      .votes = "3 of 3 answer (east, west and lemon), a majority",
                                      .has_votes = true,
                                      .max_loss_seconds = 60,
@@ -110,6 +111,16 @@ static void assert_says_not(const struct cw_explain_facts *facts, const char *pa
     if (strstr(text, part))
         fail_msg("\"%s\" is in:\n%s", part, text);
     free(text);
+}
+
+/* What engines have seen, and the store has not. */
+static void older_store(void **unused)
+{
+    struct cw_explain_facts facts = healthy();
+    state(&facts, CW_HEALTH_FROZEN, "");
+    assert_says_not(&facts, "older than the data");
+    facts.older_words = "the store is older than the data";
+    assert_says(&facts, "Authority: the store is older than the data.");
 }
 
 /* ---------------------------------------------------------------- whole texts */
@@ -664,6 +675,7 @@ static void paragraphs(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(protected_group),
+                                       cmocka_unit_test(older_store),
                                        cmocka_unit_test(primary_is_silent),
                                        cmocka_unit_test(primary_is_silent_and_replica_lacks),
                                        cmocka_unit_test(no_lease_store_silent),

@@ -90,6 +90,8 @@ struct pair {
         struct cw_identity identities[CW_SITES_MAX];
         bool is_away;  /* answers: not now */
         bool is_stuck; /* does what is asked, does not answer */
+        uint64_t own_epoch, seen_epoch; /* as the last claim told them, taken or not */
+        uint8_t seen_by;
     } store;
     bool renews_lease;
     uint64_t lease_ns; /* of groups that start from now on; 0: nobody grants, nobody waits */

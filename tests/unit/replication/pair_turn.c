@@ -152,6 +152,9 @@ static void do_claim(struct pair_site *site, const struct cw_action *a)
     struct pair *p = site->pair;
     bool fits = a->from_epoch == p->store.epoch && a->members_from == p->store.members;
 
+    p->store.own_epoch = a->own_epoch;
+    p->store.seen_epoch = a->seen_epoch;
+    p->store.seen_by = a->seen_by;
     if (fits && !p->store.is_away) {
         p->store.epoch = a->epoch;
         p->store.reign = a->reign;
