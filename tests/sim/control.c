@@ -138,6 +138,12 @@ void store_take_over(struct world *w, const struct store *own)
     mirror(&w->store);
 }
 
+void store_put_row(struct world *w, const struct cw_authority *row)
+{
+    w->store.row = *row;
+    mirror(&w->store);
+}
+
 static void tell_store(struct world *w, const struct store *s)
 {
     tell(w, NULL, "the store: epoch %llu of %c, set%s%s%s", (unsigned long long)s->epoch, "ABC"[s->holder],
@@ -213,9 +219,13 @@ static void store_swap(struct world *w, struct claim *c)
         return;
     }
     check_store_moves(w);
+    put_back_remember(w);
     s->row = c->next;
     mirror(s);
     c->result = CW_CLAIM_OK;
+    if (w->put_back.is_older && c->kind != ASK_CLAIM)
+        return;                   /* a late one of the old holder, in a row that does not count */
+    w->put_back.is_older = false; /* a claim from that row makes it the one that counts */
     if (c->kind == ASK_CLAIM)
         wrote_claim(w, c, holder, epoch);
     else if (c->kind == ASK_SET)
@@ -580,6 +590,8 @@ static int wants_to_open(struct site *site)
     struct world *w = site->world;
     int how = would_open(site);
 
+    if (how == 2 && w->put_back.is_older)
+        how = 1;
     if (how == 2 && w->phase == PHASE_HEALING)
         check_loss_is_needed(site);
     struct cw_candidate candidate = candidate_of(site, how == 2);

@@ -19,7 +19,7 @@ static void on_panic(void)
 struct totals {
     uint64_t seeds, failed, sim_ns, events, acked_writes, acked_flushes, acked_reads, promotions, opens,
         lossy, lost, crashes, power, cuts, pauses, switchovers, copies, old_images, states, dead_ends,
-        failovers, by_tokens, grant_acks;
+        failovers, by_tokens, grant_acks, put_back;
 };
 
 static void add(struct totals *t, const struct world *w)
@@ -45,6 +45,7 @@ static void add(struct totals *t, const struct world *w)
     t->failovers += w->failovers;
     t->by_tokens += w->by_tokens;
     t->grant_acks += w->grant_acks;
+    t->put_back += w->put_back.times;
     t->old_images += w->old_images;
     t->states += w->oracle.states_checked;
 }
@@ -67,10 +68,10 @@ static void print_totals(const struct totals *t)
            (unsigned long long)t->by_tokens, (unsigned long long)t->switchovers, (unsigned long long)t->lossy,
            (unsigned long long)t->lost);
     printf("%llu crashes, %llu of them power losses, %llu cuts, %llu pauses, %llu full copies, %llu given up "
-           "for the image before, %llu dead ends\n",
+           "for the image before, %llu dead ends, %llu stores put back\n",
            (unsigned long long)t->crashes, (unsigned long long)t->power, (unsigned long long)t->cuts,
            (unsigned long long)t->pauses, (unsigned long long)t->copies, (unsigned long long)t->old_images,
-           (unsigned long long)t->dead_ends);
+           (unsigned long long)t->dead_ends, (unsigned long long)t->put_back);
 }
 
 static bool run_one(struct sim_options *options, struct totals *totals, bool twice)

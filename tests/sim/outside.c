@@ -64,7 +64,7 @@ const struct store *outside_truth(const struct world *w)
     for (uint32_t i = 0; i < w->site_count; i++)
         if (w->outside[i].state == OUTSIDE_HELD)
             return &w->outside[i].own;
-    return &w->store;
+    return w->put_back.is_older ? &w->put_back.truth : &w->store;
 }
 
 bool outside_can_act(struct site *site)

@@ -67,8 +67,9 @@ bug 44 failover "a failover does not wait for \`after\`"
 bug 45 failover "a fence counts for whatever epoch there is" 3
 bug 46 failover "grants are not looked at by a failover"
 bug 47 glass "the old side renews at once"
+bug 48 lease "a store that was put back is believed"
 bugs=("$@")
-[ ${#bugs[@]} -gt 0 ] || bugs=({1..34} {40..47})
+[ ${#bugs[@]} -gt 0 ] || bugs=({1..34} {40..48})
 
 # The files of which bug N makes others; of bug 0, all of them.
 files_of() { # N

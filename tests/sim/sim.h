@@ -302,6 +302,8 @@ struct outside {
     uint32_t used_count;
 };
 
+#define PUT_BACK_ROWS 8u
+
 /* ------------------------------------------------------------------ what clients do (load.c) */
 
 struct cw_block_request {
@@ -459,6 +461,12 @@ struct world {
         uint64_t until_ns, epoch; /* the store answers again; what it has */
         uint32_t promoted;
     } disaster;
+    struct {
+        bool is_chosen, is_older; /* the store has a row of before, */
+        struct store truth;       /* and this one counts */
+        struct cw_authority rows[PUT_BACK_ROWS];
+        uint32_t count, times;
+    } put_back;
     struct oracle oracle;
     const struct focus *focus;
     uint32_t faults;         /* bits that may happen in this seed */
@@ -636,6 +644,14 @@ void control_late_renewal(struct site *site, uint64_t until_ns);
 
 /* What a site held by tokens goes into the store. */
 void store_take_over(struct world *w, const struct store *own);
+/* The store has this row from now on, whatever it had. */
+void store_put_row(struct world *w, const struct cw_authority *row);
+
+/* ------------------------------------------------------------------ put_back.c */
+
+void put_back_choose(struct world *w);   /* after the faults */
+void put_back_remember(struct world *w); /* the row is about to change */
+void put_back_ends(struct world *w);     /* the rows are put right */
 
 /* ------------------------------------------------------------------ outside.c */
 

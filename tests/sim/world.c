@@ -142,6 +142,7 @@ void world_init(struct world *w, const struct sim_options *options)
     w->ring_sectors = CW_JOURNAL_RING_SECTORS_MIN + world_random(w, 500);
     w->copy_chunk_bytes = 2048u << world_random(w, 7);
     focus_faults(w);
+    put_back_choose(w);
     choose_volumes(w);
     choose_links(w);
     choose_grants(w);
@@ -523,6 +524,7 @@ static void heal(struct world *w)
     w->phase = PHASE_HEALING;
     w->healing_since_ns = w->now_ns;
     note(w, NULL, "healing", 0, 0, 0);
+    put_back_ends(w);
     memset(w->cut_until_ns, 0, sizeof w->cut_until_ns);
     w->loss_ppm = w->corrupt_ppm = 100;
     for (uint32_t i = 0; i < w->site_count; i++) {
