@@ -4,8 +4,9 @@
  * it shows who it is. Never blocks; works as the carrier of a cw_rpc_connection.
  *
  * Somebody is believed when the certificate is signed by the authority of the files, valid now, not in its
- * list of revocations (which must be there), and names exactly one of causeway://CLUSTER/SITE/NODE a node:
- * the controller of that site causeway-operator://CLUSTER/NAME        a person who may change everything
+ * list of revocations (which must be there), and names exactly one of
+ *     causeway://CLUSTER/SITE/NODE            a node: the controller of that site
+ *     causeway-operator://CLUSTER/NAME        a person who may change everything
  *     causeway-viewer://CLUSTER/NAME          a person who may look
  * with the cluster of our own certificate. An NBD client's names none of them. A person's certificate has a
  * critical extension of ours, so that those who do not know it (nbdkit, which lets in whoever has a
@@ -13,6 +14,9 @@
  *
  * No tickets, no resumption, no early data: each connection is judged anew. Chosen not to do: names of hosts
  * (an address proves nothing), OCSP (a service to lose).
+ *
+ * dataplane/io/tls.c reads certificates, too: what the two share is OpenSSL's, and the folders that both may
+ * include (base, wire) are without it.
  */
 #pragma once
 
