@@ -29,7 +29,8 @@ import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, "tests", "lib"))
-from lab import Lab  # noqa: E402
+from lab import Failed, Lab, end_by_exception  # noqa: E402
+from results import failures, reason_of  # noqa: E402
 from transport import transport  # noqa: E402
 from control_scale import scale  # noqa: E402
 
@@ -89,7 +90,14 @@ class QemuMirror:
     """QEMU's block mirror in write-blocking mode over two memory-backed files."""
 
     def __init__(self):
-        self.dir = tempfile.mkdtemp(prefix="cw-peer-", dir="/dev/shm")
+        self.dir, self.near, self.far = tempfile.mkdtemp(prefix="cw-peer-", dir="/dev/shm"), None, None
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self):
         for f in ("near.img", "far.img"):
             subprocess.run(["fallocate", "-l", f"{VOLUME_MIB}M", f"{self.dir}/{f}"], check=True)
         with socket.socket() as s:
@@ -127,8 +135,9 @@ class QemuMirror:
 
     def close(self):
         for p in (self.near, self.far):
-            p.terminate()
-            p.wait()
+            if p:
+                p.terminate()
+                p.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
@@ -139,8 +148,12 @@ class Alone:
         self.dir = tempfile.mkdtemp(prefix="cw-alone-", dir="/dev/shm")
         self.server = subprocess.Popen(["nbdkit", "-f", "-U", f"{self.dir}/sock", "memory", f"{VOLUME_MIB}M"],
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until_served(lambda: unix_connection(f"{self.dir}/sock"), self.server)
         self.uri = f"nbd+unix:///?socket={self.dir}/sock"
+        try:
+            wait_until_served(lambda: unix_connection(f"{self.dir}/sock"), self.server)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self):
         self.server.terminate()
@@ -244,7 +257,7 @@ def disk(seconds):
 
 class Results:
     def __init__(self, wanted):
-        self.wanted, self.rows = wanted, []
+        self.wanted, self.rows, self.failed = wanted, [], []
 
     def wants(self, name):
         return not self.wanted or any(name.startswith(w) or w.startswith(name) for w in self.wanted)
@@ -256,6 +269,15 @@ class Results:
         if limit:
             row.update(limit=round(limit, 3), limit_name=limit_name, ratio=round(value / limit, 3))
         self.rows.append(row)
+
+    def attempt(self, name, measure, *arguments):
+        """What cannot be measured is told, and the rest is measured; None."""
+        try:
+            return measure(*arguments)
+        except (AssertionError, Failed, OSError, RuntimeError, subprocess.SubprocessError) as e:
+            self.failed.append((name, reason_of(e)))
+            note(f"{name} could not be measured: {reason_of(e).strip().splitlines()[-1]}")
+            return None
 
     def table(self):
         width = max((len(r["name"]) for r in self.rows), default=10)
@@ -352,23 +374,26 @@ def main():
     if a.quick:
         a.rounds, a.seconds = 1, 1
     a.seconds = int(a.seconds) if a.seconds >= 1 else 1
+    end_by_exception()
     results = Results(a.names)
     others = any(results.wants(name) for name in ("limit", "peer", "replicate"))
-    limits = measure_limits(results, a) if others else {}
-    is_whole = transport(BUILD, TOP, results, a, note)
+    limits = others and results.attempt("limit", measure_limits, results, a) or {}
+    transport(BUILD, TOP, results, a, note)
     if results.wants("control/scale"):
-        scale(results, a, note)
+        results.attempt("control/scale", scale, results, a, note)
     for mode in ("sync", "semi-sync", "async"):
         for mtu in (1500, 9000):
             if results.wants(f"replicate/{mode}") and (mtu == 1500 or mode != "semi-sync"):
                 note(f"replicate {mode}, MTU {mtu}")
-                replicate(results, mode, mtu, a, limits)
+                results.attempt(f"replicate/{mode}/mtu{mtu}", replicate, results, mode, mtu, a, limits)
     results.table()
     if a.json:
         with open(a.json, "w") as f:
             json.dump({"machine": machine(), "results": results.rows}, f, indent=1)
         print(f"written: {a.json}")
-    return 0 if is_whole else 1
+    for line in failures(results.failed):
+        print(line)
+    return 1 if results.failed else 0
 
 
 if __name__ == "__main__":

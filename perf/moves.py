@@ -16,6 +16,7 @@ TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 sys.path.insert(0, os.path.join(TOP, "tests", "lib"))
 import load  # noqa: E402
 from lab import Lab, group  # noqa: E402
+from results import failures, reason_of  # noqa: E402
 
 PARTS = ("pause_ms", "drain_ms", "fence_ms", "hand_over_ms", "open_ms")
 
@@ -52,7 +53,7 @@ def run(args):
         lab.wait("writes", lambda a=w.acknowledged: w.acknowledged > a + 5)
         w.stop()
         if w.error:
-            raise SystemExit(f"the client saw an I/O error: {w.error}")
+            raise RuntimeError(f"the client saw an I/O error: {w.error}")
         load.check(w, [lab.uri("db", v, "west" if args.moves % 2 else "east") for v in ("a", "b")], w.acknowledged)
         rows = [row(part[:-3], [t[part] for t in told]) for part in PARTS]
         rows += [row("seen by the client", [g * 1e3 for g in w.gaps]), row("the command", seconds)]
@@ -69,7 +70,11 @@ def main():
     parser.add_argument("--mode", default="sync")
     parser.add_argument("--json")
     args = parser.parse_args()
-    rows, operations = run(args)
+    try:
+        rows, operations = run(args)
+    except BaseException as e:  # the lab is down; who sees only the tail of a log knows why
+        print("\n".join(failures([("moves", reason_of(e))])), flush=True)
+        raise
     print(f"{args.moves} moves, {args.mode}, {args.link}{', ' + args.wan if args.wan else ''}, store: "
           f"{'etcd, three members' if args.witness else 'embedded'}; {operations} operations, nothing lost, no I/O error")
     print(f"{'ms':20s} {'count':>6s} {'p50':>8s} {'p99':>8s} {'max':>8s}")

@@ -42,10 +42,20 @@ FLOOD_PER_SECOND = 50000
 
 
 def run(words, seconds):
-    p = subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=seconds)
+    """One that is not waited for any longer is told to end, and has time to take down what it made."""
+    p = subprocess.Popen([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        said, complaints = p.communicate(timeout=seconds)
+    except BaseException:
+        p.terminate()
+        try:
+            p.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            p.kill()
+        raise
     if p.returncode != 0:
-        raise RuntimeError(f"{words[0]}: {p.stderr[-2000:]}")
-    return json.loads(p.stdout.strip().splitlines()[-1])
+        raise RuntimeError(f"{words[0]}: {complaints[-2000:]}")
+    return json.loads(said.strip().splitlines()[-1])
 
 
 class Bench:
@@ -152,8 +162,7 @@ class Bench:
 
 
 def transport(build, top, results, a, note):
-    """False: something could not be measured; the rest was."""
-    bench, is_whole = Bench(build, top, results, a, note), True
+    bench = Bench(build, top, results, a, note)
     cases = [(f"transport/bulk/mtu{mtu}", bench.bulk, (mtu,)) for mtu in (1500, 9000)]
     cases += [("transport/pingpong/4k", bench.pingpong, ("plain", "")),
               ("transport/pingpong/4k/fec", bench.pingpong, ("fec", "/fec")), ("transport/rekey", bench.rekey, ()),
@@ -167,9 +176,4 @@ def transport(build, top, results, a, note):
     for name, measure, arguments in cases:
         if results.wants(name):
             note(name)
-            try:
-                measure(*arguments)
-            except (RuntimeError, subprocess.TimeoutExpired) as e:
-                note(f"{name} could not be measured: {str(e).strip().splitlines()[-1]}")
-                is_whole = False
-    return is_whole
+            results.attempt(name, measure, *arguments)

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -130,6 +131,7 @@ def main():
     parser.add_argument("--congestion", default="cubic")
     parser.add_argument("--port", default="af_packet", choices=("af_packet", "af_xdp"))
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of what removes the namespaces
     folder, wanem = tempfile.mkdtemp(prefix="wtcp-", dir="/tmp"), None
     try:
         make_spaces()

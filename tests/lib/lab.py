@@ -4,16 +4,19 @@
 A Lab owns a directory, brings sites up in it, and takes everything down again whatever happens, also when a
 test fails or is interrupted. Waiting is for a state, with a generous limit; nothing here asserts a duration.
 """
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 
 
 MIB = 1 << 20
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Failed(Exception):
@@ -33,6 +36,26 @@ def group(lab, name, mode="sync", volumes=(("data", "64M"),), primary="east", re
     for volume, size in volumes:
         lab.run("volume", "create", f"{name}/{volume}", "--size", size)
     lab.wait_state(name, "streaming" if mode in ("async", "network-sync") else "in-sync")
+
+
+def end_by_exception():
+    """Who is told to end, or whose terminal goes, takes down what it made, as when interrupted from the keyboard."""
+    def end(*_):
+        raise KeyboardInterrupt
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+
+
+@contextlib.contextmanager
+def undisturbed():
+    """Whoever says meanwhile that this is to end."""
+    is_main = threading.current_thread() is threading.main_thread()  # the only one that may say what signals do
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDS} if is_main else {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def socket_of(uri):
@@ -95,7 +118,7 @@ class Lab:
                                             "print_suppressions=0")
 
     def __enter__(self):
-        signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        end_by_exception()
         try:
             self.run("lab", "up", *self.options, timeout=180)
         except BaseException:
@@ -118,11 +141,12 @@ class Lab:
     def down(self):
         """Takes it down, and gives back what sanitizers wrote until then. Its directory goes, too, when there was no
         program to take anything down with."""
-        try:
-            subprocess.run([self.cli, "lab", "down"], env=self.env, capture_output=True, timeout=120)
-            return self.sanitizer_reports()
-        finally:
-            shutil.rmtree(self.dir, ignore_errors=True)
+        with undisturbed():
+            try:
+                subprocess.run([self.cli, "lab", "down"], env=self.env, capture_output=True, timeout=120)
+                return self.sanitizer_reports()
+            finally:
+                shutil.rmtree(self.dir, ignore_errors=True)
 
     def sanitizer_reports(self):
         found = ""

@@ -187,6 +187,18 @@ def test_nothing_left(build):
     return "memif and veth"
 
 
+def leaves_nothing_after(lab):
+    """lab down, of a lab that is there as far as it came."""
+    is_begun = os.path.exists(lab.dir + "/lab/lab.json")
+    settings = lab.settings() if is_begun else {"tag": "none", "storage_root": "/none"}
+    lab.run("lab", "down", code=0 if is_begun else 1)
+    left = processes_with(lab.dir + "/lab")
+    expect(left == [], f"processes: {left}")
+    spaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout
+    expect(f"cw{settings['tag']}" not in spaces, f"namespaces: {spaces}")
+    expect(not os.path.exists(lab.dir + "/lab") and not os.path.exists(settings["storage_root"]), "files are left")
+
+
 def test_witness_nothing_left(build):
     """The same of a lab with a witness, members of etcd and namespaces; also where lab up was killed on its way."""
     if not has_etcd():
@@ -197,17 +209,14 @@ def test_witness_nothing_left(build):
         lab = Lab(build, witness="central")
         p = subprocess.Popen([lab.cli, "lab", "up", *lab.options], env=lab.env, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
-        time.sleep(seconds)
-        p.kill()
-        p.wait()
-        is_begun = os.path.exists(lab.dir + "/lab/lab.json")
-        settings = lab.settings() if is_begun else {"tag": "none", "storage_root": "/none"}
-        lab.run("lab", "down", code=0 if is_begun else 1)
-        left = processes_with(lab.dir + "/lab")
-        expect(left == [], f"processes: {left}")
-        spaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout
-        expect(f"cw{settings['tag']}" not in spaces, f"namespaces: {spaces}")
-        expect(not os.path.exists(lab.dir + "/lab") and not os.path.exists(settings["storage_root"]), "files are left")
+        try:
+            time.sleep(seconds)
+            p.kill()
+            p.wait()
+            leaves_nothing_after(lab)
+        finally:
+            p.kill()
+            p.wait()
+            lab.down()
         told.append(f"{seconds} s")
-        lab.down()
     return f"whole, and killed after {', '.join(told)}"
