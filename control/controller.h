@@ -493,7 +493,9 @@ bool cw_client_waits(const struct cw_client *client);
 /* Sends what waits, reads what a client sent, and serves one message. false: the connection is to end. */
 bool cw_client_serve(struct cw_controller *controller, struct cw_client *client, short events);
 
-/* serve.c: what the command line asks; the reply to send, or NULL when it comes later (forwarded) */
+/* serve.c: was this site made by causeway lab up? */
+bool cw_is_of_lab(const struct cw_controller *controller);
+/* What the command line asks; the reply to send, or NULL when it comes later (forwarded) */
 json_t *cw_serve(struct cw_controller *controller, struct cw_client *client,
                  const struct cw_rpc_message *message);
 /* The same for somebody on whose behalf the client asks, with his rights. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define AUDIT_CHECK_LINES 2000u
 #define AUDIT_LINES_MAX   100ul /* of an answer */
@@ -118,11 +119,25 @@ static bool is_look_only(const char *method)
     return false;
 }
 
-/* What moves no role and takes nothing from anybody: tests, load, samples. */
-static bool is_engine_harmless(const char *method)
+static bool is_lab_method(const char *method)
 {
-    return is_look_only(method) || strncmp(method, "direct.", 7) == 0 || strncmp(method, "lab.", 4) == 0 ||
-           strcmp(method, "path.log") == 0;
+    return strncmp(method, "lab.", 4) == 0;
+}
+
+bool cw_is_of_lab(const struct cw_controller *controller)
+{
+    char file[sizeof controller->config.directory + 16];
+    snprintf(file, sizeof file, "%s/../lab.json", controller->config.directory);
+    return access(file, F_OK) == 0;
+}
+
+/* What moves no role and takes nothing from anybody: samples; in a lab load and faults, too. Elsewhere load is
+ * written over somebody's data. */
+static bool is_engine_harmless(const struct cw_controller *controller, const char *method)
+{
+    bool is_play = strncmp(method, "direct.", 7) == 0 || is_lab_method(method);
+    return is_look_only(method) || strcmp(method, "path.log") == 0 || strcmp(method, "direct.stats") == 0 ||
+           (is_play && cw_is_of_lab(controller));
 }
 
 static const char *words_of_exit(int exit)
@@ -181,7 +196,7 @@ static json_t *forward(struct cw_controller *controller, struct cw_client *clien
         json_decref(parameters);
         return cw_misuse(message, "these parameters are too long for an engine");
     }
-    if (!is_engine_harmless(method)) /* its line comes with the answer */
+    if (!is_engine_harmless(controller, method)) /* its line comes with the answer */
         json_object_set_new(call.kept, "asking", cw_asking_to_json(controller->asking));
     if (controller->engine.is_registered && cw_engine_ask(controller, method, parameters, call))
         return NULL;
@@ -197,6 +212,10 @@ static json_t *serve_engine(struct cw_controller *controller, struct cw_client *
     const char *method = cw_json_text(message->params, "method", "");
     if (strcmp(method, "control.register") == 0)
         return cw_misuse(message, "only the controller itself registers");
+    if (is_lab_method(method) && !cw_is_of_lab(controller))
+        return cw_answer(message, 3,
+                         "%.40s plays a fault, and %s is no site of a lab: causeway lab up makes one", method,
+                         controller->config.site);
     return forward(controller, client, message, method,
                    json_is_object(parameters) ? json_incref(parameters) : NULL);
 }
@@ -323,12 +342,13 @@ static const struct method *find_method(const char *name)
     return NULL;
 }
 
-static bool is_change(const struct method *method, const struct cw_rpc_message *message, bool is_audited)
+static bool is_change(const struct cw_controller *controller, const struct method *method,
+                      const struct cw_rpc_message *message, bool is_audited)
 {
     const char *engine = cw_json_text(message->params, "method", "");
     if (method->need != ENGINE)
         return method->need == CHANGE;
-    return is_audited ? !is_engine_harmless(engine) : !is_look_only(engine);
+    return is_audited ? !is_engine_harmless(controller, engine) : !is_look_only(engine);
 }
 
 /* The line of what was answered at once. One that goes on has its last line when it ends; what another site
@@ -381,7 +401,7 @@ static json_t *drop_gone(struct cw_controller *controller, const struct cw_clien
                          const struct cw_rpc_message *message)
 {
     static const char words[] = "the one who asked has gone";
-    if (!method || !is_change(method, message, true) || asking->asker.role < CW_LINK_OPERATOR ||
+    if (!method || !is_change(controller, method, message, true) || asking->asker.role < CW_LINK_OPERATOR ||
         !cw_rpc_connection_is_gone(&client->connection))
         return NULL; /* a viewer is refused, here or where it leads, which has a limit of its own */
     cw_audit(controller, asking, "dropped", 1, words, 0);
@@ -433,7 +453,7 @@ json_t *cw_serve_for(struct cw_controller *controller, struct cw_client *client,
     if (!method)
         return cw_rpc_error(message->id, CW_RPC_METHOD, "this controller knows no such method", NULL);
     cw_asking_fill(&asking, asker, message->method, message->params);
-    if (is_change(method, message, false) && asker->role < CW_LINK_OPERATOR) {
+    if (is_change(controller, method, message, false) && asker->role < CW_LINK_OPERATOR) {
         cw_audit_refused(controller, &asking, "an operator may do that, a viewer may look");
         return cw_answer(message, 3, "%s may look and change nothing: that takes an operator (%s)",
                          asker->who, words_of_operators(controller));
@@ -445,7 +465,7 @@ json_t *cw_serve_for(struct cw_controller *controller, struct cw_client *client,
     controller->asking_client = client;
     reply = run(controller, client, method, message);
     controller->asking = NULL;
-    if (is_change(method, message, true)) {
+    if (is_change(controller, method, message, true)) {
         audit_reply(controller, &asking, reply);
         add_note(controller, json_object_get(reply, "result"));
     }

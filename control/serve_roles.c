@@ -154,9 +154,10 @@ static json_t *switch_over(struct cw_controller *controller, const struct cw_rpc
     if (strcmp(holder, site) != 0 && cw_site_is_silent(controller, holder))
         return cw_answer(
             message, 3,
-            "%s does not answer, and a switchover needs both sides. Bring it back (causeway lab start "
-            "%s), or take over without it: causeway promote %s --site %s",
-            holder, holder, group.name, site);
+            "%s does not answer, and a switchover needs both sides. Bring it back (%s %s), or take over "
+            "without it: causeway promote %s --site %s",
+            holder, cw_is_of_lab(controller) ? "causeway lab start" : "start engine and controller of",
+            holder, group.name, site);
     if (running)
         cw_automatic_give_way(controller, running);
     return start_taking(controller, message, CW_OP_SWITCHOVER, &group, SWITCHOVER_LIMIT_NS);

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Settings of a group that two people change at a time, each at another site, over a real etcd and engines that only talk
-(fake_engine.py): nobody's change is lost, and a group that is being deleted stays so. And who waits for its end.
+(fake_engine.py): nobody's change is lost, and a group that is being deleted stays so. And who waits for its end; and that sites of no lab play no faults.
 
 test_settings.py CAUSEWAY CONTROL
 """
+import json
 import os
 import shutil
 import subprocess
@@ -72,7 +73,19 @@ def deletion(late):
     late.wait("it is gone", lambda: late.status("west")["groups"] == [] and late.status("east")["groups"] == [])
 
 
-STEPS = (begin, nothing_is_lost, deletion)
+def no_lab(late):
+    """Nobody plays faults where it is meant, and who asks for that, or for load, leaves a line."""
+    words = late.run("west", "rpc", "lab.cut", '{"remote":"east","receive":true,"transmit":true}', code=3)
+    assert "west is no site of a lab" in words, words
+    late.kill("engine-west")
+    late.wait("it is missed", lambda: "does not answer" in late.run("west", "rpc", "direct.start", "{}", code=1))
+    lines = [json.loads(line)["line"] for line in late.run("west", "events", "--audit", "--json").splitlines()]
+    told = [(line["command"], line["what"]) for line in lines if line["command"].startswith("engine")]
+    assert "lab.cut" in told[0][0] and told[0][1] == "refused", told
+    assert "direct.start" in told[-1][0] and told[-1][1] == "failed", told
+
+
+STEPS = (begin, nothing_is_lost, deletion, no_lab)
 
 if __name__ == "__main__":
     if not shutil.which("etcd"):
