@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "control/store_outside.h"
+#include "control/store_outside_private.h"
 
-#include <errno.h>
-#include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,44 +10,9 @@
 
 #include "base/assert.h"
 #include "base/numbers.h"
-#include "control/durable_file.h"
-#include "control/outside.h"
-#include "control/store_ops.h"
-#include "control/store_rows.h"
 
-#define FORMAT   1
-#define USED_MAX 64u
-#define TRY_NS   (200 * CW_MS)
-#define FULL_NS  CW_SECOND /* between tries to write a file that could not be written */
-
-enum state { FREE = 0, PERMITTED, HELD, TAKEN_OVER };
-
-struct entry {
-    enum state state;
-    uint32_t group;
-    uint64_t epoch;          /* PERMITTED: to be claimed */
-    struct cw_authority row; /* HELD */
-    /* HELD: the store may have the row already, whether it said so or not. The row stays as it is. */
-    bool is_handing;
-    struct cw_authority before; /* what the store had then */
-    struct cw_token_mark marks[CW_TOKENS_MAX];
-    uint32_t mark_count;
-    bool is_unknown_told, is_unwritten_told;
-};
-
-struct outside {
-    struct cw_store base;
-    struct cw_store *inner;
-    struct cw_outside_options options;
-    struct entry entries[CW_NODE_GROUPS_MAX];
-    struct cw_token_mark used[USED_MAX]; /* the newest first */
-    uint32_t used_count;
-    uint64_t moves;  /* of what is held here */
-    uint64_t try_ns; /* when the store is offered what is held */
-    int file_error;  /* 0: the file is as it should be */
-    bool is_trusted; /* the store inside is not an older one, as far as this site knows */
-    struct cw_outside_wait wait;
-};
+#define TRY_NS  (200 * CW_MS)
+#define FULL_NS CW_SECOND /* between tries to write a file that could not be written */
 
 static uint64_t monotonic_ns(void)
 {
@@ -57,42 +21,25 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)now.tv_sec * CW_SECOND + (uint64_t)now.tv_nsec;
 }
 
-static struct outside *of(struct cw_store *base)
+static struct cw_outside_store *of(struct cw_store *base)
 {
-    return (struct outside *)base;
+    return (struct cw_outside_store *)base;
 }
 
-static struct entry *find(struct outside *store, uint32_t group)
+static struct cw_outside_entry *find_held(struct cw_outside_store *store, uint32_t group)
 {
-    for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX; i++)
-        if (store->entries[i].state != FREE && store->entries[i].group == group)
-            return &store->entries[i];
-    return NULL;
-}
-
-static struct entry *find_held(struct outside *store, uint32_t group)
-{
-    struct entry *entry = find(store, group);
-    return entry && entry->state == HELD ? entry : NULL;
+    struct cw_outside_entry *entry = cw_outside_find(store, group);
+    return entry && entry->state == CW_OUTSIDE_HELD ? entry : NULL;
 }
 
 /* Nobody hears what is asked of the store for it, and what the store last said was asked is over. */
-static bool is_outside(const struct entry *entry)
+static bool is_outside(const struct cw_outside_entry *entry)
 {
-    return entry && (entry->state == PERMITTED || entry->state == HELD);
+    return entry && (entry->state == CW_OUTSIDE_PERMITTED || entry->state == CW_OUTSIDE_HELD);
 }
 
-static struct entry *find_or_make(struct outside *store, uint32_t group)
-{
-    struct entry *entry = find(store, group);
-    for (uint32_t i = 0; !entry && i < CW_NODE_GROUPS_MAX; i++)
-        if (store->entries[i].state == FREE)
-            entry = &store->entries[i];
-    return entry;
-}
-
-__attribute__((format(printf, 4, 5))) static void tell(struct outside *store, int level, uint32_t group,
-                                                       const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void tell(struct cw_outside_store *store, int level,
+                                                       uint32_t group, const char *format, ...)
 {
     char words[480];
     va_list arguments;
@@ -103,121 +50,21 @@ __attribute__((format(printf, 4, 5))) static void tell(struct outside *store, in
         store->options.tell(store->options.context, level, group, words);
 }
 
-/* ---------------------------------------------------------------- the file */
-
-static json_t *to_json(const struct outside *store)
-{
-    json_t *held = json_array(), *used = json_array();
-    for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX; i++) {
-        const struct entry *entry = &store->entries[i];
-        if (entry->state != HELD)
-            continue;
-        json_t *value = json_pack("{s:I,s:o}", "group", (json_int_t)entry->group, "authority",
-                                  cw_row_from_authority(&entry->row, 0));
-        if (entry->is_handing)
-            json_object_set_new(value, "handing_over", cw_row_from_authority(&entry->before, 0));
-        json_array_append_new(held, value);
-    }
-    for (uint32_t i = 0; i < store->used_count; i++) {
-        char text[2 * sizeof store->used[i].digest + 1];
-        for (size_t at = 0; at < sizeof store->used[i].digest; at++)
-            snprintf(text + 2 * at, 3, "%02x", store->used[i].digest[at]);
-        json_array_append_new(used, json_string(text));
-    }
-    return json_pack("{s:i,s:s,s:o,s:o}", "format", FORMAT, "site", store->options.site, "held", held, "used",
-                     used);
-}
-
-static bool save(struct outside *store)
-{
-    json_t *json = to_json(store);
-    int error = json ? cw_durable_write(store->options.file, json, JSON_INDENT(1)) : ENOMEM;
-    json_decref(json);
-    if (error && error != store->file_error)
-        fprintf(stderr, "%s: %s\n", store->options.file, strerror(error));
-    store->file_error = error;
-    return error == 0;
-}
-
-static bool take_mark(const json_t *value, struct cw_token_mark *mark)
-{
-    const char *text = json_string_value(value);
-    if (!text || strlen(text) != 2 * sizeof mark->digest || strspn(text, "0123456789abcdef") != strlen(text))
-        return false;
-    for (size_t i = 0; i < sizeof mark->digest; i++) {
-        const char byte[3] = {text[2 * i], text[2 * i + 1], 0};
-        mark->digest[i] = (uint8_t)strtoul(byte, NULL, 16);
-    }
-    return true;
-}
-
-static bool take_held(struct outside *store, const json_t *value)
-{
-    uint64_t moves;
-    json_int_t group = json_integer_value(json_object_get(value, "group"));
-    struct entry *entry = group > 0 && group <= UINT32_MAX ? find_or_make(store, (uint32_t)group) : NULL;
-    if (!entry || entry->state != FREE)
-        return false;
-    const json_t *before = json_object_get(value, "handing_over");
-    *entry = (struct entry){.state = HELD, .group = (uint32_t)group, .is_handing = before != NULL};
-    return cw_row_to_authority(json_object_get(value, "authority"), &entry->row, &moves) &&
-           (!before || cw_row_to_authority(before, &entry->before, &moves)) && entry->row.epoch > 0 &&
-           strcmp(entry->row.holder, store->options.site) == 0;
-}
-
-static bool from_json(struct outside *store, const json_t *json)
-{
-    size_t index;
-    const json_t *value, *held = json_object_get(json, "held"), *used = json_object_get(json, "used");
-    const char *site = json_string_value(json_object_get(json, "site"));
-    if (json_integer_value(json_object_get(json, "format")) != FORMAT || !json_is_array(held) ||
-        !json_is_array(used) || !site || strcmp(site, store->options.site) != 0)
-        return false;
-    json_array_foreach(held, index, value)
-    {
-        if (!take_held(store, value))
-            return false;
-    }
-    json_array_foreach(used, index, value)
-    {
-        if (store->used_count == USED_MAX || !take_mark(value, &store->used[store->used_count++]))
-            return false;
-    }
-    return true;
-}
-
-static bool load_file(struct outside *store, char *why, size_t why_size)
-{
-    json_error_t error;
-    if (access(store->options.file, F_OK) != 0 && errno == ENOENT)
-        return true;
-    json_t *json = json_load_file(store->options.file, 0, &error);
-    bool ok = json && from_json(store, json);
-    json_decref(json);
-    if (!ok)
-        snprintf(
-            why, why_size,
-            "%s: %s. It has what this site holds by operators' tokens, outside of the store: without it "
-            "those groups would be fenced here. Bring it back from a copy; or, knowing that, move it away",
-            store->options.file, json ? "not what a controller of this site writes" : error.text);
-    return ok;
-}
-
 /* ---------------------------------------------------------------- the store takes over */
 
 /* In the file before it is in the store: else, after a crash or when the file cannot be written later, a row
  * that has been the store's for long would be this site's own still. */
-static bool begin_handing(struct outside *store, struct entry *entry, const struct cw_authority *now,
-                          const struct cw_authority *next)
+static bool begin_handing(struct cw_outside_store *store, struct cw_outside_entry *entry,
+                          const struct cw_authority *now, const struct cw_authority *next)
 {
-    const struct entry was = *entry;
+    const struct cw_outside_entry was = *entry;
     if (entry->is_handing)
         return true;
     entry->is_handing = true;
     entry->before = *now;
     entry->row = *next;
     entry->is_unwritten_told = false;
-    if (save(store)) {
+    if (cw_outside_save(store)) {
         store->moves++;
         return true;
     }
@@ -233,7 +80,7 @@ static bool begin_handing(struct outside *store, struct entry *entry, const stru
     return false;
 }
 
-static void take_over(struct outside *store, struct entry *entry)
+static void take_over(struct cw_outside_store *store, struct cw_outside_entry *entry)
 {
     struct cw_authority now;
     uint64_t counter;
@@ -262,37 +109,37 @@ static void take_over(struct outside *store, struct entry *entry)
         tell(store, 1, entry->group,
              "the store answers again, and has taken over epoch %lu of %s in the place of %lu",
              entry->row.epoch, store->options.site, now.epoch);
-        entry->state = TAKEN_OVER;
+        entry->state = CW_OUTSIDE_TAKEN_OVER;
     } else {
         tell(store, 2, entry->group,
              "%s held epoch %lu by tokens, but the store has %s in epoch %lu: what was written here since is "
              "kept apart when it follows (causeway losses)",
              store->options.site, entry->row.epoch, now.holder[0] ? now.holder : "nobody", now.epoch);
-        entry->state = FREE;
+        entry->state = CW_OUTSIDE_FREE;
     }
     store->moves++;
-    (void)save(store); /* tried again; an older file says that it is being handed over */
+    (void)cw_outside_save(store); /* tried again; an older file says that it is being handed over */
 }
 
 /* Looks how the store is; called often. */
-static void step(struct outside *store)
+static void step(struct cw_outside_store *store)
 {
     uint64_t now_ns = monotonic_ns(), silence_ns = store->inner->ops->silent_ms(store->inner) * CW_MS;
     cw_outside_look(&store->wait, silence_ns, now_ns);
     for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX && cw_outside_is_long(&store->wait); i++)
-        if (store->entries[i].state == TAKEN_OVER)
-            store->entries[i].state = FREE; /* that was the last time */
+        if (store->entries[i].state == CW_OUTSIDE_TAKEN_OVER)
+            store->entries[i].state = CW_OUTSIDE_FREE; /* that was the last time */
     if (now_ns < store->try_ns)
         return;
     if (store->file_error) {
         store->try_ns = now_ns + FULL_NS;
-        (void)save(store);
+        (void)cw_outside_save(store);
     }
     if (silence_ns > 0 || store->inner->ops->fault(store->inner)[0])
         return;
     store->try_ns = now_ns + (store->file_error ? FULL_NS : TRY_NS);
     for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX; i++)
-        if (store->entries[i].state == HELD)
+        if (store->entries[i].state == CW_OUTSIDE_HELD)
             take_over(store, &store->entries[i]);
 }
 
@@ -303,16 +150,17 @@ static const struct cw_store_ops ops;
 enum cw_status cw_outside_permit(struct cw_store *base, uint32_t group, uint64_t epoch,
                                  const struct cw_token_mark *marks, uint32_t count)
 {
-    struct outside *store = of(base);
+    struct cw_outside_store *store = of(base);
     CW_ASSERT(count <= CW_TOKENS_MAX);
     if (base->ops != &ops)
         return CW_INVALID;
-    struct entry *entry = find_or_make(store, group);
-    if (store->inner->ops->silent_ms(store->inner) == 0 || (entry && entry->state == HELD))
+    struct cw_outside_entry *entry = cw_outside_find_or_make(store, group);
+    if (store->inner->ops->silent_ms(store->inner) == 0 || (entry && entry->state == CW_OUTSIDE_HELD))
         return CW_REFUSED;
     if (!entry)
         return CW_NO_SPACE;
-    *entry = (struct entry){.state = PERMITTED, .group = group, .epoch = epoch, .mark_count = count};
+    *entry = (struct cw_outside_entry){
+        .state = CW_OUTSIDE_PERMITTED, .group = group, .epoch = epoch, .mark_count = count};
     memcpy(entry->marks, marks, count * sizeof *marks);
     store->moves++;
     return CW_OK;
@@ -320,10 +168,10 @@ enum cw_status cw_outside_permit(struct cw_store *base, uint32_t group, uint64_t
 
 void cw_outside_withdraw(struct cw_store *base, uint32_t group)
 {
-    struct entry *entry = base->ops == &ops ? find(of(base), group) : NULL;
-    if (!entry || entry->state != PERMITTED)
+    struct cw_outside_entry *entry = base->ops == &ops ? cw_outside_find(of(base), group) : NULL;
+    if (!entry || entry->state != CW_OUTSIDE_PERMITTED)
         return;
-    entry->state = FREE;
+    entry->state = CW_OUTSIDE_FREE;
     of(base)->moves++;
 }
 
@@ -335,8 +183,8 @@ void cw_outside_trust(struct cw_store *base, bool is_trusted)
 
 uint64_t cw_outside_permitted(struct cw_store *base, uint32_t group)
 {
-    const struct entry *entry = base->ops == &ops ? find(of(base), group) : NULL;
-    return entry && entry->state == PERMITTED ? entry->epoch : 0;
+    const struct cw_outside_entry *entry = base->ops == &ops ? cw_outside_find(of(base), group) : NULL;
+    return entry && entry->state == CW_OUTSIDE_PERMITTED ? entry->epoch : 0;
 }
 
 struct cw_store *cw_outside_inner(struct cw_store *base)
@@ -351,8 +199,8 @@ bool cw_outside_is_held(struct cw_store *base, uint32_t group)
 
 const char *cw_outside_trouble(struct cw_store *base, uint32_t group, char *words, size_t size)
 {
-    struct outside *store = of(base);
-    const struct entry *entry = base->ops == &ops ? find_held(store, group) : NULL;
+    struct cw_outside_store *store = of(base);
+    const struct cw_outside_entry *entry = base->ops == &ops ? find_held(store, group) : NULL;
     *words = 0;
     if (!entry || store->inner->ops->silent_ms(store->inner) > 0)
         return words;
@@ -372,29 +220,30 @@ const struct cw_token_mark *cw_outside_used(struct cw_store *base, uint32_t *cou
     return base->ops == &ops ? of(base)->used : NULL;
 }
 
-static void remember(struct outside *store, const struct entry *entry)
+static void remember(struct cw_outside_store *store, const struct cw_outside_entry *entry)
 {
-    uint32_t kept = CW_MIN(store->used_count, USED_MAX - entry->mark_count);
+    uint32_t kept = CW_MIN(store->used_count, CW_OUTSIDE_USED_MAX - entry->mark_count);
     memmove(store->used + entry->mark_count, store->used, kept * sizeof *store->used);
     memcpy(store->used, entry->marks, entry->mark_count * sizeof *store->used);
     store->used_count = kept + entry->mark_count;
 }
-static_assert(CW_TOKENS_MAX <= USED_MAX, "the marks of one promotion fit");
+static_assert(CW_TOKENS_MAX <= CW_OUTSIDE_USED_MAX, "the marks of one promotion fit");
 
 /* ---------------------------------------------------------------- authority */
 
 /* The row as it is to be, into the file; what was stays if that fails. */
-static enum cw_status hold(struct outside *store, struct entry *entry, const struct cw_authority *next)
+static enum cw_status hold(struct cw_outside_store *store, struct cw_outside_entry *entry,
+                           const struct cw_authority *next)
 {
-    const struct entry before = *entry;
-    struct cw_token_mark used[USED_MAX];
+    const struct cw_outside_entry before = *entry;
+    struct cw_token_mark used[CW_OUTSIDE_USED_MAX];
     uint32_t used_count = store->used_count;
     memcpy(used, store->used, sizeof used);
-    if (entry->state == PERMITTED)
+    if (entry->state == CW_OUTSIDE_PERMITTED)
         remember(store, entry);
-    entry->state = HELD;
+    entry->state = CW_OUTSIDE_HELD;
     entry->row = *next;
-    if (save(store)) {
+    if (cw_outside_save(store)) {
         store->moves++;
         return CW_OK;
     }
@@ -405,8 +254,9 @@ static enum cw_status hold(struct outside *store, struct entry *entry, const str
 }
 
 /* From the row that the store had when it was last heard. */
-static enum cw_status claim(struct outside *store, struct entry *entry, const struct cw_authority *expected,
-                            const struct cw_authority *next, const uint64_t *counter)
+static enum cw_status claim(struct cw_outside_store *store, struct cw_outside_entry *entry,
+                            const struct cw_authority *expected, const struct cw_authority *next,
+                            const uint64_t *counter)
 {
     struct cw_authority now;
     uint64_t counter_now = 0;
@@ -422,19 +272,19 @@ static enum cw_status claim(struct outside *store, struct entry *entry, const st
 static enum cw_status outside_swap(struct cw_store *base, uint32_t group, const struct cw_authority *expected,
                                    const struct cw_authority *next, bool compare_counter, uint64_t counter)
 {
-    struct outside *store = of(base);
-    struct entry *entry = find(store, group);
+    struct cw_outside_store *store = of(base);
+    struct cw_outside_entry *entry = cw_outside_find(store, group);
     bool is_opening = next->epoch != expected->epoch;
-    if (entry && entry->state == HELD) {
+    if (entry && entry->state == CW_OUTSIDE_HELD) {
         if (!cw_authority_equal(&entry->row, expected) || strcmp(next->holder, store->options.site) != 0)
             return CW_STALE;
         return entry->is_handing ? CW_IO : hold(store, entry, next);
     }
-    if (entry && entry->state == PERMITTED && is_opening)
+    if (entry && entry->state == CW_OUTSIDE_PERMITTED && is_opening)
         return claim(store, entry, expected, next, compare_counter ? &counter : NULL);
     step(store);
     bool is_early = !cw_outside_may_open(&store->wait, monotonic_ns());
-    if (is_opening && is_early && !(entry && entry->state == TAKEN_OVER))
+    if (is_opening && is_early && !(entry && entry->state == CW_OUTSIDE_TAKEN_OVER))
         return CW_IO;
     return store->inner->ops->swap(store->inner, group, expected, next, compare_counter, counter);
 }
@@ -442,8 +292,8 @@ static enum cw_status outside_swap(struct cw_store *base, uint32_t group, const 
 static enum cw_status outside_authority(struct cw_store *base, uint32_t group, struct cw_authority *authority,
                                         uint64_t *counter)
 {
-    struct outside *store = of(base);
-    const struct entry *entry = find_held(store, group);
+    struct cw_outside_store *store = of(base);
+    const struct cw_outside_entry *entry = find_held(store, group);
     if (!entry)
         return store->inner->ops->authority(store->inner, group, authority, counter);
     *authority = entry->row;
@@ -453,8 +303,8 @@ static enum cw_status outside_authority(struct cw_store *base, uint32_t group, s
 
 /* Those of the inner store that are to be renewed, renewed; what fails there is only not renewed, if anything
  * is held here. */
-static enum cw_status renew_inside(struct outside *store, const char *site, struct cw_store_lease *leases,
-                                   uint32_t count, bool has_own)
+static enum cw_status renew_inside(struct cw_outside_store *store, const char *site,
+                                   struct cw_store_lease *leases, uint32_t count, bool has_own)
 {
     struct cw_store_lease inside[CW_NODE_GROUPS_MAX];
     uint32_t asked = 0, at = 0;
@@ -475,20 +325,21 @@ static enum cw_status renew_inside(struct outside *store, const char *site, stru
 static enum cw_status outside_renew(struct cw_store *base, const char *site, struct cw_store_lease *leases,
                                     uint32_t count)
 {
-    struct outside *store = of(base);
+    struct cw_outside_store *store = of(base);
     bool has_own = false, is_any_late = false;
     CW_ASSERT(count <= CW_NODE_GROUPS_MAX);
     step(store);
     bool is_early = !cw_outside_may_renew(&store->wait, monotonic_ns());
     for (uint32_t i = 0; i < count; i++) {
-        const struct entry *entry = find(store, leases[i].group);
+        const struct cw_outside_entry *entry = cw_outside_find(store, leases[i].group);
         /* What is being handed over the store may have, and give to another site when it is not renewed
          * there: neither renewed nor lost. */
-        bool is_held = entry && entry->state == HELD, is_own = is_held && !entry->is_handing;
+        bool is_held = entry && entry->state == CW_OUTSIDE_HELD, is_own = is_held && !entry->is_handing;
         leases[i].is_lost = is_own && !cw_decide_renew(&entry->row, site, leases[i].epoch);
         leases[i].is_held = !is_own;
         has_own = has_own || is_own;
-        is_any_late = is_any_late || (!is_held && is_early && !(entry && entry->state == TAKEN_OVER));
+        is_any_late =
+            is_any_late || (!is_held && is_early && !(entry && entry->state == CW_OUTSIDE_TAKEN_OVER));
     }
     if (is_any_late) /* one transaction for all: they wait together */
         return has_own ? CW_OK : CW_IO;
@@ -499,14 +350,14 @@ static enum cw_status outside_renew(struct cw_store *base, const char *site, str
 
 static void outside_close(struct cw_store *base)
 {
-    struct outside *store = of(base);
+    struct cw_outside_store *store = of(base);
     store->inner->ops->close(store->inner);
     free(store);
 }
 
 static uint64_t outside_version(struct cw_store *base)
 {
-    struct outside *store = of(base);
+    struct cw_outside_store *store = of(base);
     step(store);
     uint64_t version = store->inner->ops->version(store->inner);
     return version ? version + store->moves : 0;
@@ -514,16 +365,16 @@ static uint64_t outside_version(struct cw_store *base)
 
 static enum cw_status outside_load(struct cw_store *base, struct cw_store_view *view)
 {
-    struct outside *store = of(base);
+    struct cw_outside_store *store = of(base);
     CW_TRY(store->inner->ops->load(store->inner, view));
     view->version += store->moves;
     for (uint32_t i = 0; i < view->group_count; i++) {
         struct cw_store_group *group = &view->groups[i];
-        const struct entry *entry = find(store, group->id);
+        const struct cw_outside_entry *entry = cw_outside_find(store, group->id);
         if (!is_outside(entry))
             continue;
         group->request = (struct cw_store_request){.taker = ""};
-        if (entry->state == PERMITTED)
+        if (entry->state == CW_OUTSIDE_PERMITTED)
             continue;
         enum cw_outside_meeting meeting = cw_outside_meets(&group->authority, &entry->row);
         if (meeting == CW_OUTSIDE_IS_PASSED || (meeting == CW_OUTSIDE_IS_IN && entry->is_handing))
@@ -536,16 +387,16 @@ static enum cw_status outside_load(struct cw_store *base, struct cw_store_view *
 static enum cw_status outside_request(struct cw_store *base, uint32_t group,
                                       const struct cw_store_request *request)
 {
-    struct outside *store = of(base);
-    if (is_outside(find(store, group)))
+    struct cw_outside_store *store = of(base);
+    if (is_outside(cw_outside_find(store, group)))
         return CW_IO; /* no store has taken it, and so it ends nobody's grant (roles.c) */
     return store->inner->ops->request(store->inner, group, request);
 }
 
 static enum cw_status outside_request_clear(struct cw_store *base, uint32_t group, const char *taker)
 {
-    struct outside *store = of(base);
-    if (!is_outside(find(store, group)))
+    struct cw_outside_store *store = of(base);
+    if (!is_outside(cw_outside_find(store, group)))
         return store->inner->ops->request_clear(store->inner, group, taker);
     cw_outside_withdraw(base, group);
     return CW_OK;
@@ -554,21 +405,21 @@ static enum cw_status outside_request_clear(struct cw_store *base, uint32_t grou
 static enum cw_status outside_request_drop(struct cw_store *base, uint32_t group,
                                            const struct cw_store_request *seen)
 {
-    struct outside *store = of(base);
-    if (is_outside(find(store, group)))
+    struct cw_outside_store *store = of(base);
+    if (is_outside(cw_outside_find(store, group)))
         return CW_STALE; /* none stands: nothing is dropped, and nothing to be told */
     return store->inner->ops->request_drop(store->inner, group, seen);
 }
 
 static enum cw_status outside_group_remove(struct cw_store *base, uint32_t group)
 {
-    struct outside *store = of(base);
-    struct entry *entry = find(store, group);
+    struct cw_outside_store *store = of(base);
+    struct cw_outside_entry *entry = cw_outside_find(store, group);
     CW_TRY(store->inner->ops->group_remove(store->inner, group));
     if (entry) {
-        entry->state = FREE;
+        entry->state = CW_OUTSIDE_FREE;
         store->moves++;
-        (void)save(store);
+        (void)cw_outside_save(store);
     }
     return CW_OK;
 }
@@ -708,19 +559,19 @@ static const struct cw_store_ops ops = {
 struct cw_store *cw_store_open_outside(struct cw_store *inner, const struct cw_outside_options *options,
                                        char *why, size_t why_size)
 {
-    struct outside *store = calloc(1, sizeof *store);
+    struct cw_outside_store *store = calloc(1, sizeof *store);
     if (!store) {
         snprintf(why, why_size, "no memory");
         cw_store_close(inner);
         return NULL;
     }
-    *store = (struct outside){.base.ops = &ops,
-                              .inner = inner,
-                              .options = *options,
-                              .wait = {.lease_ns = options->lease_ms * CW_MS,
-                                       .hold_ns = options->hold_ms * CW_MS,
-                                       .opened_ns = monotonic_ns()}};
-    if (load_file(store, why, why_size))
+    *store = (struct cw_outside_store){.base.ops = &ops,
+                                       .inner = inner,
+                                       .options = *options,
+                                       .wait = {.lease_ns = options->lease_ms * CW_MS,
+                                                .hold_ns = options->hold_ms * CW_MS,
+                                                .opened_ns = monotonic_ns()}};
+    if (cw_outside_load_file(store, why, why_size))
         return &store->base;
     cw_store_close(&store->base);
     return NULL;
