@@ -176,9 +176,8 @@ static struct cw_verdict decide_image(const struct cw_candidate *candidate)
         return no(
             "%s is in the middle of a full copy of group %s. Let the copy end (bring its primary back), or "
             "promote another site; to go on with the whole image of before the copy, which ends with "
-            "sequence "
-            "%lu and is %lu s old, and without everything after it: causeway promote %s --site %s "
-            "--accept-loss",
+            "sequence %lu and is %lu s old, and without everything after it: "
+            "causeway promote %s --site %s --accept-loss",
             site, candidate->group, candidate->old_sequence, candidate->old_age_seconds, candidate->group,
             site);
     if (candidate->is_foreign)
@@ -245,21 +244,19 @@ struct cw_verdict cw_decide_candidate(const struct cw_authority *now, const stru
     if (!recorded)
         return no(
             "%s is not in the in-sync set of group %s: writes acknowledged at %s may be missing here. Bring "
-            "%s "
-            "back, or promote a site that is in the set (causeway status); to go on without those writes: "
+            "%s back, or promote a site that is in the set (causeway status); to go on without those writes: "
             "causeway promote %s --site %s --accept-loss",
             site, group, now->holder, now->holder, group, site);
     if (!is_same_holder_of_data(recorded, &candidate->identity, candidate->mode))
-        return no(
-            "%s was in the in-sync set of group %s, but has since %s: writes acknowledged at %s may be "
-            "missing "
-            "here. Bring %s back; to go on without those writes: causeway promote %s --site %s --accept-loss",
-            site, group,
-            strcmp(recorded->boot_id, candidate->identity.boot_id) != 0 ? "been rebooted"
-            : strcmp(recorded->journal_id, candidate->identity.journal_id) != 0
-                ? "lost or repaired its journal"
-                : "been restarted",
-            now->holder, now->holder, group, site);
+        return no("%s was in the in-sync set of group %s, but has since %s: writes acknowledged at %s may be "
+                  "missing here. Bring %s back; to go on without those writes: "
+                  "causeway promote %s --site %s --accept-loss",
+                  site, group,
+                  strcmp(recorded->boot_id, candidate->identity.boot_id) != 0 ? "been rebooted"
+                  : strcmp(recorded->journal_id, candidate->identity.journal_id) != 0
+                      ? "lost or repaired its journal"
+                      : "been restarted",
+                  now->holder, now->holder, group, site);
     return yes();
 }
 

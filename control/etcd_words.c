@@ -59,8 +59,7 @@ void cw_etcd_say_curl(char *words, size_t size, const struct cw_etcd_address *ad
              strncmp(endpoint, "https:", 6) == 0)
         snprintf(words, size,
                  "etcd %s ended the connection (%s): it may be stopping, or refuse this node's certificate "
-                 "%s, which has "
-                 "to be signed by the authority that etcd trusts (its --trusted-ca-file)",
+                 "%s, which has to be signed by the authority that etcd trusts (its --trusted-ca-file)",
                  endpoint, more, address->certificate);
     else if (curl_code == CURLE_WRITE_ERROR)
         snprintf(words, size, "etcd %s answers more than anything here can be: is that an etcd?", endpoint);
@@ -99,9 +98,8 @@ static const struct {
     {"permission denied", "this node may not (auth enable); it needs rights over the whole prefix", true},
     {"no leader", "it has no leader: more than half of the members have to run and reach each other", false},
     {"request timed out",
-     "it could not decide in time: more than half of the members have to run and reach each other, with "
-     "disks "
-     "that sync in time",
+     "it could not decide in time: more than half of the members have to run and reach each other, "
+     "with disks that sync in time",
      false},
     {"leader changed", "its leader has just changed; it is tried again", false},
     {"too many requests", "it has more to do than it can; it is tried again", false},
@@ -133,8 +131,7 @@ bool cw_etcd_say_answer(char *words, size_t size, const char *endpoint, long htt
         (strstr(text, "connection") || strstr(text, "transport") || strstr(text, "SubConn")))
         snprintf(words, size,
                  "etcd %s: its JSON gateway does not reach it (%s): with --client-cert-auth the server's "
-                 "certificate "
-                 "needs clientAuth beside serverAuth",
+                 "certificate needs clientAuth beside serverAuth",
                  endpoint, text);
     else
         snprintf(words, size, "etcd %s says: %s", endpoint, text);

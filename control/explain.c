@@ -350,8 +350,8 @@ static void say_next(const struct cw_explain_facts *facts, struct cw_explanation
         say(to, CW_EXPLAIN_NEXT, "", "Nothing, until engine and controller are started anew.");
     else if (is_store_silent(facts))
         say(to, CW_EXPLAIN_NEXT, "",
-            "As soon as the store answers, leases are renewed and everything goes on. Until then no role "
-            "changes.");
+            "As soon as the store answers, leases are renewed and everything goes on. "
+            "Until then no role changes.");
     else if (facts->is_store_full)
         say(to, CW_EXPLAIN_NEXT, "",
             "As soon as the store takes changes, leases are renewed and everything goes on. Until then "

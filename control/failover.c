@@ -106,8 +106,7 @@ static bool judge_loss(const struct cw_failover_facts *facts, struct cw_failover
     if (facts->max_loss_bytes == 0) {
         say(verdict, CW_FAILOVER_NO,
             "max_loss of group %s has no limit in bytes, without which nothing that may lose writes fails "
-            "over "
-            "by itself: causeway group set %s max_loss=%.0fs,64M",
+            "over by itself: causeway group set %s max_loss=%.0fs,64M",
             facts->group, facts->group, seconds(facts->max_loss_ns));
         return false;
     }
@@ -123,8 +122,7 @@ static bool judge_loss(const struct cw_failover_facts *facts, struct cw_failover
     say(verdict, CW_FAILOVER_NO,
         "%s may lack up to %.1f s and about %lu KiB of what %s acknowledges (what is on its way, and a lease "
         "of %.1f s that it goes on unheard), and max_loss of group %s is %.1f s and %lu KiB. By hand: "
-        "causeway "
-        "promote %s --site %s --accept-loss",
+        "causeway promote %s --site %s --accept-loss",
         facts->site, seconds(verdict->loss_ns), verdict->loss_bytes / 1024, facts->authority->holder,
         seconds(facts->lease_ns), facts->group, seconds(facts->max_loss_ns), facts->max_loss_bytes / 1024,
         facts->group, facts->site);
@@ -142,9 +140,8 @@ static bool is_concerned(const struct cw_failover_facts *facts, struct cw_failov
         say(verdict, CW_FAILOVER_OFF, "failover is manual: causeway promote %s --site SITE", facts->group);
     else if (facts->is_embedded)
         say(verdict, CW_FAILOVER_OFF,
-            "the embedded store is of one machine, and nothing fails over by itself with it: causeway "
-            "promote "
-            "%s --site SITE",
+            "the embedded store is of one machine, and nothing fails over by itself with it: "
+            "causeway promote %s --site SITE",
             facts->group);
     else if (!facts->is_site_of_group)
         say(verdict, CW_FAILOVER_OFF, "%s has no part of group %s", facts->site, facts->group);
@@ -235,8 +232,7 @@ static void judge_time(const struct cw_failover_facts *facts, struct cw_failover
     say_gone(facts, gone, sizeof gone);
     if (is_there(facts)) {
         say(verdict, CW_FAILOVER_READY,
-            "%s takes group %s over when %s is silent for %.1f s (and its lease of %.1f s is "
-            "over)",
+            "%s takes group %s over when %s is silent for %.1f s (and its lease of %.1f s is over)",
             facts->site, facts->group, holder, seconds(facts->after_ns), seconds(facts->lease_ns));
         return;
     }

@@ -106,8 +106,8 @@ static void judge_absence(const struct cw_health_facts *facts, struct cw_health 
         say(health, CW_HEALTH_DOWN, "it was never opened: its first primary is not there");
     else if (!facts->is_holder_alive && facts->store_silent_seconds > 0)
         say(health, CW_HEALTH_DOWN,
-            "the store has not answered for %.0f s: nothing newer is known of %s, its primary, which is not "
-            "heard",
+            "the store has not answered for %.0f s: nothing newer is known of %s, "
+            "its primary, which is not heard",
             facts->store_silent_seconds, facts->holder);
     else if (!facts->is_holder_alive && facts->holder_age_seconds < 0)
         say(health, CW_HEALTH_DOWN, "%s, its primary, was not seen", facts->holder);
