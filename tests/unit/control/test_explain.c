@@ -66,6 +66,17 @@ static void state(struct cw_explain_facts *facts, enum cw_health_level level, co
     snprintf(facts->health.reason, sizeof facts->health.reason, "%s", reason);
 }
 
+/* west, as one that is not in the set: if east burned, burn would be said and nothing could be typed. */
+static struct cw_explain_replica *out_of_the_set(struct cw_explain_facts *facts, enum cw_explain_state as,
+                                                 const char *burn)
+{
+    facts->replicas[0].state = as;
+    facts->replicas[0].is_member = false;
+    facts->burn_words = burn;
+    facts->burn_command = "";
+    return &facts->replicas[0];
+}
+
 static struct cw_verdict no(const char *words)
 {
     struct cw_verdict verdict = {.answer = CW_ANSWER_NO};
@@ -325,12 +336,10 @@ static void held_for_replica(void **unused)
           "writes are held: min_in_sync is 1 and no replica is in the set: writes are held");
     facts.is_frozen = true;
     facts.min_in_sync = 1;
-    facts.replicas[0].is_member = false;
-    facts.replicas[0].state = CW_STATE_AWAY;
-    facts.replicas[0].is_reachable = facts.replicas[0].is_heard = facts.replicas[0].is_told = false;
-    facts.replicas[0].age_seconds = 21;
-    facts.burn_words = "west has said nothing for 21 s, so it counts as gone";
-    facts.burn_command = "";
+    struct cw_explain_replica *west =
+        out_of_the_set(&facts, CW_STATE_AWAY, "west has said nothing for 21 s, so it counts as gone");
+    west->is_reachable = west->is_heard = west->is_told = false;
+    west->age_seconds = 21;
     assert_reads(&facts, "Group db is frozen. writes are held: min_in_sync is 1 and no replica is in the\n"
                          "set: writes are held.\n"
                          "\n"
@@ -362,18 +371,15 @@ static void held_for_replica(void **unused)
 static void replica_is_copied(void **unused)
 {
     struct cw_explain_facts facts = healthy();
-    struct cw_explain_replica *west = &facts.replicas[0];
+    struct cw_explain_replica *west = out_of_the_set(
+        &facts, CW_STATE_RESYNC, "west is in the middle of a full copy of group db. Let the copy end");
     state(&facts, CW_HEALTH_UNPROTECTED, "west is not in the in-sync set: it is catching up");
-    west->state = CW_STATE_RESYNC;
-    west->is_member = false;
     west->copy_done_bytes = 3 << 28;
     west->copy_total_bytes = 3u << 30;
     west->copy_eta_seconds = 95;
     west->promote = no("west is in the middle of a full copy of group db. Let the copy end.");
     west->promote_loss = no("west has no whole image of group db. Let the copy end.");
     west->switchover = no("west is still being copied to: wait until causeway status says in-sync");
-    facts.burn_words = "west is in the middle of a full copy of group db. Let the copy end";
-    facts.burn_command = "";
     assert_reads(&facts, "Group db is unprotected. west is not in the in-sync set: it is catching up.\n"
                          "\n"
                          "Now\n"
@@ -402,14 +408,11 @@ static void replica_is_copied(void **unused)
 static void replica_is_diverged(void **unused)
 {
     struct cw_explain_facts facts = healthy();
-    struct cw_explain_replica *west = &facts.replicas[0];
+    struct cw_explain_replica *west =
+        out_of_the_set(&facts, CW_STATE_DIVERGED, "west is not in the in-sync set of group db");
     state(&facts, CW_HEALTH_UNPROTECTED, "west: it applied writes that east does not have");
-    west->state = CW_STATE_DIVERGED;
-    west->is_member = false;
     west->promote = no("west is not in the in-sync set of group db.");
     west->switchover = no("west is not in the in-sync set of db: wait until causeway status says in-sync");
-    facts.burn_words = "west is not in the in-sync set of group db";
-    facts.burn_command = "";
     assert_reads(&facts, "Group db is unprotected. west: it applied writes that east does not have.\n"
                          "\n"
                          "Now\n"
@@ -443,16 +446,13 @@ static void replica_is_diverged(void **unused)
 static void async_group(void **unused)
 {
     struct cw_explain_facts facts = healthy();
-    struct cw_explain_replica *west = &facts.replicas[0];
+    struct cw_explain_replica *west = out_of_the_set(
+        &facts, CW_STATE_STREAMING, "west lacks more than max_loss allows: 75.0 s, 5242880 bytes, of 60 s");
     state(&facts, CW_HEALTH_DEGRADED, "west lags by 75.0 s, more than max_loss (60.0 s)");
     facts.mode = CW_WORD_ASYNC;
-    west->state = CW_STATE_STREAMING;
-    west->is_member = false;
     west->lag_bytes = 5 << 20;
     west->lag_seconds = 75;
     west->promote = no("west is not in the in-sync set of group db.");
-    facts.burn_words = "west lacks more than max_loss allows: 75.0 s, 5242880 bytes, of 60 s";
-    facts.burn_command = "";
     assert_reads(&facts, "Group db is degraded. west lags by 75.0 s, more than max_loss (60.0 s).\n"
                          "\n"
                          "Now\n"
@@ -512,7 +512,8 @@ static void holder_unknown(void **unused)
     facts.replicas[0].promote = no("It is not known.");
     assert_says(&facts, "Who held it last, in epoch 3, is not known since the store was rebuilt.");
     assert_says(&facts, "Nothing: it is opened by hand, at the site that has the newest writes");
-    assert_says(&facts, "Only if no other site has newer writes: open it at west, and lose what it\n    lacks:\n");
+    assert_says(&facts,
+                "Only if no other site has newer writes: open it at west, and lose what it\n    lacks:\n");
     assert_says(&facts, "causeway promote db --site west --accept-loss\n");
     assert_says_not(&facts, "Nobody has opened it yet");
     assert_says_not(&facts, "It opens when east is there");

@@ -60,6 +60,11 @@ static int begin(void **state)
     return 0;
 }
 
+static void silent_for_long(void)
+{
+    lease.since_ns = facts.told_ns = facts.granted_ns = 10 * S;
+}
+
 static void judge(enum cw_failover_answer answer, const char *words)
 {
     cw_failover_judge(&facts, &verdict);
@@ -134,7 +139,7 @@ static void test_a_primary_that_stopped(void **state)
 
 static void test_who_may(void **state)
 {
-    lease.since_ns = facts.told_ns = facts.granted_ns = 10 * S; /* silent for long */
+    silent_for_long();
     judge(CW_FAILOVER_GO, "takes group db over");
     assert_false(verdict.accept_loss);
     facts.candidate = NULL;
@@ -172,12 +177,12 @@ static void test_signs_of_life(void **state)
     uint64_t *signs[] = {&lease.since_ns, &facts.told_ns, &facts.granted_ns, &facts.began_ns};
     for (size_t i = 0; i < CW_COUNT_OF(signs); i++) {
         begin(NULL);
-        lease.since_ns = facts.told_ns = facts.granted_ns = 10 * S;
+        silent_for_long();
         *signs[i] = signs[i] == &facts.granted_ns ? 104 * S : 99 * S;
         judge(CW_FAILOVER_READY, "");
     }
     begin(NULL);
-    lease.since_ns = facts.told_ns = facts.granted_ns = 10 * S;
+    silent_for_long();
     lease.epoch = 2; /* of another reign: nothing was seen of this one */
     judge(CW_FAILOVER_READY, "");
     lease.epoch = 3;
