@@ -498,7 +498,10 @@ bool cw_is_of_lab(const struct cw_controller *controller);
 /* What the command line asks; the reply to send, or NULL when it comes later (forwarded) */
 json_t *cw_serve(struct cw_controller *controller, struct cw_client *client,
                  const struct cw_rpc_message *message);
-/* The same for somebody on whose behalf the client asks, with his rights. */
+/* Of one who has gone: not done, and if it would have changed something, told by a line of the audit; true. */
+bool cw_serve_gone(struct cw_controller *controller, const struct cw_client *client,
+                   const struct cw_rpc_message *message);
+/* As cw_serve, for somebody on whose behalf the client asks, with his rights. */
 json_t *cw_serve_for(struct cw_controller *controller, struct cw_client *client, const struct cw_asker *asker,
                      const struct cw_rpc_message *message);
 /* Replies, for the methods. */

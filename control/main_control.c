@@ -28,6 +28,8 @@
 #define STORE_OPEN_MS   3000u /* for the first answer of an etcd, before it goes on without */
 #define STORE_TRY_NS    (500 * CW_MS)
 #define STUCK_NS        (15 * CW_SECOND) /* as long as the command line waits for an answer */
+#define LEFT_MAX        1000u            /* calls of one who has gone, that are looked at */
+#define LEFT_LINES      8u               /* and have a line of the audit, each of them synced */
 #define ACCEPTS_MAX     16               /* in a turn of the loop */
 #define OUTSIDE_HOLD_MS 5000             /* for a site that was promoted by tokens to say so in the store */
 
@@ -139,7 +141,7 @@ short cw_client_events(const struct cw_client *client)
 
 /* One message only: however many somebody sends at once, the tick, the engine's lease and all others come
  * before his next. */
-bool cw_client_serve(struct cw_controller *controller, struct cw_client *client, short events)
+static bool serve_one(struct cw_controller *controller, struct cw_client *client, short events)
 {
     struct cw_rpc_message message;
     bool is_open;
@@ -153,6 +155,34 @@ bool cw_client_serve(struct cw_controller *controller, struct cw_client *client,
     is_open = next == CW_RPC_NEXT_MESSAGE ? serve_message(controller, client, &message) && is_open
                                           : answer_garbage(client, next);
     json_decref(message.whole);
+    return is_open;
+}
+
+/* The connection ends. Whatever else was asked on it by one who has gone has a line of the audit, too; of many the first. */
+static void end_asking(struct cw_controller *controller, struct cw_client *client)
+{
+    struct cw_rpc_message message;
+    uint32_t left = 0;
+    bool is_open;
+    for (uint32_t i = 0; i < LEFT_MAX && cw_rpc_connection_is_gone(&client->connection); i++) {
+        if (cw_rpc_connection_next(&client->connection, &message, &is_open) != CW_RPC_NEXT_MESSAGE)
+            break;
+        if (message.kind == CW_RPC_CALL && left < LEFT_LINES)
+            left += cw_serve_gone(controller, client, &message);
+        else if (message.kind == CW_RPC_CALL)
+            left++;
+        json_decref(message.whole);
+    }
+    if (left > LEFT_LINES)
+        cw_event(controller, 1, "", "%u more calls of %s have no line of audit: dropped, as he has gone",
+                 left - LEFT_LINES, client->asker.who);
+}
+
+bool cw_client_serve(struct cw_controller *controller, struct cw_client *client, short events)
+{
+    bool is_open = serve_one(controller, client, events);
+    if (!is_open)
+        end_asking(controller, client);
     return is_open;
 }
 

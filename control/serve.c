@@ -408,6 +408,21 @@ static json_t *drop_gone(struct cw_controller *controller, const struct cw_clien
     return cw_fail(message, words);
 }
 
+bool cw_serve_gone(struct cw_controller *controller, const struct cw_client *client,
+                   const struct cw_rpc_message *message)
+{
+    struct cw_rpc_message inner = *message;
+    struct cw_asking asking;
+    if (strcmp(message->method, "at") == 0) {
+        inner.method = cw_json_text(message->params, "method", "");
+        inner.params = json_object_get(message->params, "params");
+    }
+    cw_asking_fill(&asking, &client->asker, inner.method, inner.params);
+    json_t *reply = drop_gone(controller, client, &asking, find_method(inner.method), &inner);
+    json_decref(reply);
+    return reply != NULL;
+}
+
 /* A command for the controller of one site, given at any. */
 static json_t *serve_at(struct cw_controller *controller, struct cw_client *client,
                         const struct cw_asker *asker, const struct cw_rpc_message *message)

@@ -202,6 +202,10 @@ def asker_has_gone(lab):
         for one in (known, Asker(lab, "west")):
             one.ask("promote", group="db", site="west", reason="nobody waits")
             one.close()
+        many = Asker(lab, "west")
+        many.ask("status", times=2)
+        many.ask("group.set", times=20, group="db", max_loss="19s")
+        many.close()
         one, there = Asker(lab, "west"), Asker(lab, "west")
         one.ask("engine", method="group.fence", params={"group": 1, "epoch": 9})
         one.close()
@@ -215,7 +219,10 @@ def asker_has_gone(lab):
     dropped = ("dropped", "the one who asked has gone")
     lab.wait("all are told", lambda: len(audit(lab, "promote ") + audit(lab, "engine ")) >= 3)
     assert audit(lab, "promote ") == [dropped] * 2 and audit(lab, "engine ") == [dropped], audit(lab, "")
-    assert audit(lab, "group.set ") == [("done", "")], audit(lab, "")
+    lab.wait("the rest, too", lambda: audit(lab, "group.set group=db max_loss=19s").count(dropped) >= 8)
+    assert "more calls of " in lab.run("--site", "west", "events")
+    assert set(audit(lab, "group.set group=db max_loss=19s")) == {dropped}, audit(lab, "")
+    assert audit(lab, "group.set group=db max_loss=17s") == [("done", "")], audit(lab, "")
     assert (lab.group("west")["primary"], lab.group("west")["epoch"]) == ("east", 1), lab.group("west")
 
 
