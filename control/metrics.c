@@ -96,6 +96,12 @@ static void compose_store(const struct composing *of)
     cw_sample(gauge(of, "causeway_store_fault",
                     "1: the store went back or is another one; nothing is decided until a new start."),
               cw_store_fault(controller->store)[0] != 0, NULL);
+    cw_sample(
+        gauge(of, "causeway_store_refused",
+              "1: the store answers, and is not worked with here: it went back, is older or another one."),
+        text_of(of->status, "store_refused")[0] != 0, NULL);
+    cw_sample(gauge(of, "causeway_store_full", "1: the store answers, and has no space to take changes."),
+              cw_json_bool(of->status, "store_full", false), NULL);
     cw_sample(gauge(of, "causeway_audit_log_whole", "0: the audit log at this site was changed or cut."),
               controller->audit_damage[0] == 0, NULL);
     cw_sample(gauge(of, "causeway_store_unreadable_rows",

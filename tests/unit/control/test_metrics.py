@@ -153,6 +153,9 @@ def what_is_said(lab):
         assert m.get("causeway_replica_in_sync_set", group="db", site="west") == 1
         assert m.get("causeway_replica_lag_seconds", site="west") == 0
         assert m.get("causeway_store_answers") == 1 and m.get("causeway_store_fault") == 0
+        assert m.get("causeway_store_refused") == 0 and m.get("causeway_store_full") == 0
+        assert m.get("causeway_store_unreadable_rows") == 0 and m.get("causeway_book_in_memory") == 0
+        assert m.kinds["causeway_book_damaged_total"] == "counter"
         assert m.get("causeway_audit_log_whole") == 1 and m.get("process_cpu_seconds_total") > 0
         assert 1e6 < m.get("process_resident_memory_bytes") < 1e9
         assert lab.made - 1 <= m.get("process_start_time_seconds") <= time.time(), "since the lab was made"
