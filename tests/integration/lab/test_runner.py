@@ -12,6 +12,7 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
+import cuts  # noqa: E402
 import lab_test  # noqa: E402
 from lab import Lab  # noqa: E402
 
@@ -79,6 +80,31 @@ class Runner(unittest.TestCase):
         p = subprocess.run([sys.executable, lab_test.__file__, "build", "no_such_test"], capture_output=True, text=True, timeout=100)
         self.assertEqual(2, p.returncode)
         self.assertIn("no such test: no_such_test (there are: ", p.stderr)
+
+
+class Cuts(unittest.TestCase):
+    """Which ways cuts.py goes through."""
+
+    def test_parts_are_all_of_them(self):
+        every = set(range(cuts.WAYS))
+        parts = [cuts.chosen(f"{i}/3", 1, every, set()) for i in (1, 2, 3)]
+        self.assertEqual(sorted(every), sorted(sum(parts, [])))
+
+    def test_some_by_number(self):
+        self.assertEqual({3, 10, 11, 12}, cuts.numbers_of("3,10-12"))
+        self.assertEqual({3, 10, 11, 12}, set(cuts.chosen("1/1", 1, cuts.numbers_of("3,10-12"), set())))
+        with self.assertRaises(ValueError):
+            cuts.numbers_of(f"{cuts.WAYS}")
+
+    def test_goes_on_where_it_was(self):
+        every = set(range(cuts.WAYS))
+        order = cuts.chosen("1/1", 1, every, set())
+        path = os.path.join(tempfile.gettempdir(), f"cw-passed-{os.getpid()}")
+        self.assertEqual(set(), cuts.passed_before(path))
+        self.addCleanup(os.unlink, path)
+        with open(path, "w") as f:
+            f.writelines(f"{n}\n" for n in order[:100])
+        self.assertEqual(order[100:], cuts.chosen("1/1", 1, every, cuts.passed_before(path)))
 
 
 if __name__ == "__main__":
