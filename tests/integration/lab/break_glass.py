@@ -9,7 +9,10 @@ import signal
 import subprocess
 import time
 
+import nbd
+
 import load
+import losses
 from lab import Lab, expect, group, has_etcd, may_make_namespaces
 from hostile import goes_on
 
@@ -209,6 +212,67 @@ def test_break_glass_cut(build):
         expect(late.acknowledged == before and new.error is None, f"{late.acknowledged} {before} {new.error}")
         load.check(new, uris, new.acknowledged)
         return f"{before} operations before, {new.acknowledged} by tokens"
+
+
+def takes_nothing(lab, site):
+    """A client that comes to the old primary is not let in, or its write is not answered well."""
+    try:
+        h = nbd.NBD()
+        h.connect_uri(f"nbd+unix:///a?socket={lab.dir}/lab/{site}/nbd/db-a.sock")
+        h.pwrite(bytes(4096), 0)
+    except nbd.Error:
+        return True
+    return False
+
+
+def test_break_glass_async(build):
+    """async: the old side, cut off, goes on alone until the store is gone as well. By tokens the other one takes over
+    when the loss is accepted; the old side, back, takes no writes, and its tail is the list and in its salvage file."""
+    if not has_etcd():
+        return "SKIP: no etcd"
+    with Lab(build, link="veth" if may_make_namespaces() else "memif", witness=CENTRAL) as lab:
+        if not lab.can_cut_control():
+            return "SKIP: the control network cannot be cut here"
+        make_keys(lab)
+        group(lab, "db", "async", volumes=(("a", "128M"),))
+        w = losses.Log(lab.uri("db", "a", "east"), 0, 91)
+        w.start()
+        lab.wait("writes arrive there", lambda: lab.engine_group("west", "db")["received"] > 300)
+        lab.run("lab", "cut", "east", "west", "--only", "data")
+        known = len(w.acknowledged)
+        lab.wait("writes go on alone", lambda: len(w.acknowledged) > known + 300)
+        lab.wait("and are in place", lambda: lab.engine_group("east", "db")["applied"]
+                 > lab.engine_group("west", "db")["received"] + 100)
+        lab.run("lab", "kill", CENTRAL)
+        lab.run("lab", "cut", "east", "west")
+        request = request_of(lab)
+        lab.wait("the old side holds its writes", lambda: lab.engine_group("east", "db")["frozen"])
+        tokens = ",".join(sign(lab, who, request) for who in ("bob", "carol"))
+        refused(lab, "--accept-loss", tokens)
+        before = len(w.acknowledged)
+        lab.run("promote", "db", "--site", "west", "--break-glass", tokens, "--accept-loss")
+        present = w.present(lab.uri("db", "a", "west"))
+        missing = w.acknowledged - present
+        f = losses.failovers(lab, "west")[-1]
+        expect(f["from"] == "east" and f["lost"] == "away" and f["accept_loss"], f"{f}")
+        expect(len(missing) > 100 and f["writes"] + f["after"]["writes"] > 100, f"{len(missing)}: {f}")
+        said = lab.run("--site", "west", "losses", "db")
+        expect("not known before east is back" in said and "at most" in said, said)
+        lab.run("lab", "heal")
+        lab.wait("the old side is no primary", lambda: lab.engine_group("east", "db")["role"] == "replica")
+        lab.wait("the store has it", lambda: not lab.group("db", "west")["outside_store"])
+        w.stop()
+        expect(len(w.acknowledged) == before, f"the old side answered {len(w.acknowledged) - before} writes late")
+        expect(takes_nothing(lab, "east"), "the old side takes a write")
+        lab.run("lab", "start", CENTRAL)
+        lab.wait_state("db", "diverged", "east", site="west")
+        losses.wait_listed(lab, f["epoch"], "west")
+        yes, count = losses.check_list(lab, w, present, missing, f)
+        losses.get_back(lab, w, f, "east")
+        lab.run("resync", "db", "--site", "east")
+        lab.wait_state("db", "streaming", "east", site="west")
+        expect(takes_nothing(lab, "east") and w.present(lab.uri("db", "a", "west")) == present, "west's data stand")
+        return f"{before} operations before, {len(missing)} missing, {count} kept, of {yes} it is proven"
 
 
 def test_break_glass_second(build):
