@@ -48,6 +48,7 @@ MODULES = (
     "slow",
     "space",
     "rebuild",
+    "store_disk",
     "store_loss",
     "store_trouble",
     "takeovers",
