@@ -29,6 +29,7 @@ MODULES = (
     "break_glass",
     "burns",
     "certificates",
+    "changes",
     "clients",
     "deletion",
     "devices",
