@@ -42,6 +42,7 @@ MODULES = (
     "paths",
     "pauses",
     "power",
+    "revoked",
     "router",
     "scenarios",
     "shared",
