@@ -31,6 +31,7 @@ MODULES = (
     "certificates",
     "changes",
     "clients",
+    "clocks_apart",
     "deletion",
     "devices",
     "explained",
