@@ -31,6 +31,23 @@ def free_port():
         return s.getsockname()[1]
 
 
+def only_with_etcd():
+    if not shutil.which("etcd"):
+        print("skipped: no etcd here")
+        sys.exit(77)
+
+
+def tell_engine(directory, name, word):
+    """What the fake engine of that directory is to know by a file of this name, all at once; "": nothing any more."""
+    path = f"{directory}/{name}"
+    if word:
+        with open(path + ".new", "w") as f:
+            f.write(word)
+        os.rename(path + ".new", path)
+    else:
+        os.unlink(path)
+
+
 class Lab:
     def __init__(self, cli, control):
         self.cli, self.top = cli, tempfile.mkdtemp(prefix="cwf-", dir="/tmp")

@@ -5,24 +5,12 @@
 test_automatic.py CAUSEWAY CONTROL
 """
 import os
-import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from fake_lab import ENGINE, play  # noqa: E402
+from fake_lab import ENGINE, only_with_etcd, play, tell_engine  # noqa: E402
 from test_late_store import Late, alarm  # noqa: E402
-
-
-def tell(late, site, name, word):
-    """What the fake engine is to know: how it opens, what it granted."""
-    path = f"{late.top}/{site}/{name}"
-    if word:
-        with open(path + ".new", "w") as f:
-            f.write(word)
-        os.rename(path + ".new", path)
-    else:
-        os.unlink(path)
 
 
 def start(late, site):
@@ -45,14 +33,14 @@ def begin(late):
 
 def may_have_granted(late):
     """The taker's engine has just started, and cannot know what it granted before: while that may run, nobody takes over."""
-    tell(late, "west", "fake-open", "refuse")
-    tell(late, "west", "fake-granted", "60")
+    tell_engine(late.top + "/west", "fake-open", "refuse")
+    tell_engine(late.top + "/west", "fake-granted", "60")
     late.kill("control-east")
     late.kill("engine-east")
     late.wait("the lease is over", lambda: "Lease: that of the store has run out" in late.run("west", "explain", "db"))
     assert late.group("west")["failover"]["answer"] == "ready", late.group("west")["failover"]
     assert "automatic failover to west begins" not in late.run("west", "events")
-    tell(late, "west", "fake-granted", "")
+    tell_engine(late.top + "/west", "fake-granted", "")
 
 
 def fails(late):
@@ -70,7 +58,7 @@ def begins(late):
 def tries_again(late):
     """And its engine gathers, for as long as it is told to."""
     begun = begins(late)
-    tell(late, "west", "fake-open", "wait")
+    tell_engine(late.top + "/west", "fake-open", "wait")
     late.wait("it tries again", lambda: begins(late) > begun)
     late.wait("it opens", lambda: late.group("west")["role_here"] == "gathering")
 
@@ -98,7 +86,7 @@ def gives_way(late):
     late.wait("it has given way", lambda: "automatic failover to west ends: it gives way to what " in late.run("west", "events"))
     words = late.run("west", "promote", "db", "--site", "west", code=3)
     assert "west is already taking db" in words, words
-    tell(late, "west", "fake-open", "")
+    tell_engine(late.top + "/west", "fake-open", "")
     said = asked.communicate(timeout=90)[1]
     assert asked.returncode == 0, said
     assert late.group("west")["role"] == "primary" and late.group("west")["epoch"] == 2, late.group("west")
@@ -107,7 +95,5 @@ def gives_way(late):
 STEPS = (begin, may_have_granted, fails, store_is_full, gives_way)
 
 if __name__ == "__main__":
-    if not shutil.which("etcd"):
-        print("skipped: no etcd here")
-        sys.exit(77)
+    only_with_etcd()
     play(Late, STEPS)

@@ -16,7 +16,7 @@ import time
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from fake_lab import ENGINE, free_port, play, wait  # noqa: E402
+from fake_lab import ENGINE, free_port, only_with_etcd, play, wait  # noqa: E402
 
 CONFIG = """site: {site}
 sites:
@@ -252,7 +252,5 @@ def leaves_time_to_others(late):
 STEPS = (nobody_is_there, other_lease, started_beside_a_primary, no_space, no_quorum, copy_comes_first, leaves_time_to_others)
 
 if __name__ == "__main__":
-    if not shutil.which("etcd"):
-        print("skipped: no etcd here")
-        sys.exit(77)
+    only_with_etcd()
     play(Late, STEPS)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from fake_lab import ENGINE, free_port, play  # noqa: E402
+from fake_lab import ENGINE, free_port, only_with_etcd, play  # noqa: E402
 from test_late_store import CONFIG, Late  # noqa: E402
 
 MIB = 1 << 20
@@ -198,9 +198,7 @@ STEPS = (begin, data_elsewhere, data_that_may_go, journal_elsewhere, size_elsewh
          made_and_not_told, engines_of_another_store)
 
 if __name__ == "__main__":
-    if not shutil.which("etcd"):
-        print("skipped: no etcd here")
-        sys.exit(77)
+    only_with_etcd()
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
         print("skipped: no mount namespaces to be had")
         sys.exit(77)

@@ -7,12 +7,11 @@ test_rows.py CAUSEWAY CONTROL
 """
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from fake_lab import play  # noqa: E402
+from fake_lab import only_with_etcd, play  # noqa: E402
 from test_automatic import start  # noqa: E402
 from test_late_store import Late  # noqa: E402
 
@@ -91,7 +90,5 @@ class Rows(Late):
 STEPS = (make, authority_is_garbage, controller_starts, row_is_put_back)
 
 if __name__ == "__main__":
-    if not shutil.which("etcd"):
-        print("skipped: no etcd here")
-        sys.exit(77)
+    only_with_etcd()
     play(Rows, STEPS)

@@ -7,12 +7,11 @@ test_settings.py CAUSEWAY CONTROL
 """
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from fake_lab import ENGINE, play  # noqa: E402
+from fake_lab import ENGINE, only_with_etcd, play  # noqa: E402
 from test_late_store import Late  # noqa: E402
 
 ROUNDS = 15
@@ -88,7 +87,5 @@ def no_lab(late):
 STEPS = (begin, nothing_is_lost, deletion, no_lab)
 
 if __name__ == "__main__":
-    if not shutil.which("etcd"):
-        print("skipped: no etcd here")
-        sys.exit(77)
+    only_with_etcd()
     play(Late, STEPS)

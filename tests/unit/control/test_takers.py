@@ -12,18 +12,12 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from fake_lab import Lab, pair, play  # noqa: E402
+from fake_lab import Lab, pair, play, tell_engine  # noqa: E402
 
 
 def opening(lab, site, word):
     """What the fake engine makes of an opening."""
-    path = f"{lab.top}/lab/{site}/fake-open"
-    if word:
-        with open(path + ".new", "w") as f:
-            f.write(word)
-        os.rename(path + ".new", path)
-    else:
-        os.unlink(path)
+    tell_engine(f"{lab.top}/lab/{site}", "fake-open", word)
 
 
 def request(lab):
