@@ -127,6 +127,10 @@ class Lab:
         return self
 
     def __exit__(self, kind, value, trace):
+        with undisturbed():
+            self.leave(kind)
+
+    def leave(self, kind):
         if kind is not None:
             self.show_logs()
             if os.environ.get("CW_KEEP"):  # for whoever looks into a failure: the lab stays as it is
