@@ -172,21 +172,23 @@ void check_ack(struct site *site, struct client_op *op)
                    (ull)op->id);
 }
 
-/* Whoever joins holds everything up to the commit sequence, so all that was acknowledged. */
-void check_joined(struct world *w, uint8_t joined)
+/* Whoever joins holds everything up to the commit sequence, so all that was acknowledged: in that reign, and in
+ * those before it. Of a later one, by tokens, a set that the store still changes says nothing. */
+void check_joined(struct world *w, uint8_t joined, uint64_t epoch)
 {
     if (joined)
         for (struct client_op *op = w->oracle.ops; op; op = op->next)
-            if (!op->is_lost) {
+            if (!op->is_lost && op->epoch <= epoch) {
                 op->hold |= joined;
                 op->is_covered = true;
             }
 }
 
-void check_alone(struct world *w)
+void check_alone(struct world *w, uint64_t epoch)
 {
     for (struct client_op *op = w->oracle.ops; op; op = op->next)
-        op->is_covered = false;
+        if (op->epoch <= epoch)
+            op->is_covered = false;
 }
 
 void check_power_loss(struct site *site)
@@ -266,7 +268,7 @@ void check_opened(struct site *site)
         automatic_lost(w, op);
     }
     s->was_drained = s->is_loss_accepted = false;
-    check_alone(w); /* an opening begins with a set of one */
+    check_alone(w, st->epoch); /* an opening begins with a set of one */
     site->want_check = true;
 }
 

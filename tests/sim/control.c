@@ -190,9 +190,9 @@ static void wrote_set(struct world *w, struct claim *c, uint8_t before)
 
     note(w, c->site, "store: set", before, s->members, s->epoch);
     tell_store(w, s);
-    check_joined(w, (uint8_t)(s->members & ~before));
+    check_joined(w, (uint8_t)(s->members & ~before), s->epoch);
     if (s->members == 1u << c->site->id)
-        check_alone(w);
+        check_alone(w, s->epoch);
 }
 
 static void wrote_fence(struct world *w, struct claim *c)

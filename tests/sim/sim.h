@@ -743,8 +743,8 @@ void check_opened(struct site *site);
 void check_turn(struct site *site);
 void check_files(struct site *site);
 void check_primary_state(struct site *site);
-void check_alone(struct world *w); /* the set has shrunk to the primary */
-void check_joined(struct world *w, uint8_t joined);
+void check_alone(struct world *w, uint64_t epoch); /* the set of that reign has shrunk to the primary */
+void check_joined(struct world *w, uint8_t joined, uint64_t epoch);
 /* Everybody is up and well connected, and still somebody thinks of accepting a loss. */
 void check_loss_is_needed(struct site *site);
 /* All was repaired HOLDER_FIRST_NS ago. */
