@@ -144,6 +144,8 @@ def main():
                           "directions": counters["directions"]}))
         return 0
     finally:
+        for number in (signal.SIGTERM, signal.SIGINT):  # a second one does not end this
+            signal.signal(number, signal.SIG_IGN)
         if wanem:
             wanem.terminate()
             wanem.wait(60)
