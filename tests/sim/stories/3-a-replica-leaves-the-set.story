@@ -14,11 +14,11 @@ $ run 6s
 [2050000us] A session with B is down
 [2050000us] B session with A is down
 [2050001us] A ! site 1 disconnected
-[4985001us]   the store: epoch 1 of A, set A
-[4986002us] A ! site 1 is out of the in-sync set: writes go on without it
-[4986002us] A write 2: acknowledged
-[4988103us] A journal synced
-[4988104us] A applies to volume 0, blocks 4..5
+[5005001us]   the store: epoch 1 of A, set A
+[5006002us] A ! site 1 is out of the in-sync set: writes go on without it
+[5006002us] A write 2: acknowledged
+[5008103us] A journal synced
+[5008104us] A applies to volume 0, blocks 4..5
 
 When the link is back the replica catches up from the journal, and is a member again when it holds everything.
 
