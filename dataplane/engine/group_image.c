@@ -6,6 +6,11 @@
  * whole; the switch is a rename over the old, and repeatable: a copy file that is gone has been switched
  * already. A copy that is given up is removed, durably. A device has no room beside it: it is overwritten,
  * and the superblock says so.
+ *
+ * What stands at PATH.copy is ours if this process made it, or if the superblock that is found at the start says
+ * that a copy is under way: a copy that meets a file there does not begin. A crash between the making and the
+ * superblock leaves a file of the volume's size that was never written: nothing is lost with it. Anything else is
+ * somebody's, and neither opened nor removed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,11 +44,8 @@ enum cw_status cw_setup_sync_directory(const char *path)
     return status;
 }
 
-static enum cw_status drop_copy(struct cw_store_volume *volume, const char *path, char *why, size_t why_size)
+static enum cw_status remove_copy(const char *path, char *why, size_t why_size)
 {
-    if (volume->has_copy)
-        cw_disk_close(&volume->copy);
-    volume->has_copy = false;
     if (unlink(path) == 0 ? cw_setup_sync_directory(path) == CW_OK
                           : errno == ENOENT) /* most often there is none */
         return CW_OK;
@@ -51,19 +54,48 @@ static enum cw_status drop_copy(struct cw_store_volume *volume, const char *path
     return CW_IO;
 }
 
+/* A file of the volume's size to which nothing was ever written. */
+static bool is_blank(const struct cw_store_volume *volume, const char *path)
+{
+    struct stat about;
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    bool is_so = fd >= 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode) && about.st_nlink == 1 &&
+                 (uint64_t)about.st_size == volume->size && lseek(fd, 0, SEEK_DATA) < 0 && errno == ENXIO;
+    if (fd >= 0)
+        close(fd);
+    return is_so;
+}
+
+/* What this process made, or left before it could tell anybody. */
+static enum cw_status drop_copy(struct cw_store_volume *volume, const char *path, char *why, size_t why_size)
+{
+    bool is_ours = volume->has_copy;
+    if (volume->has_copy)
+        cw_disk_close(&volume->copy);
+    volume->has_copy = false;
+    return is_ours || is_blank(volume, path) ? remove_copy(path, why, why_size) : CW_OK;
+}
+
 static enum cw_status prepare(struct cw_store_volume *volume, const char *path, char *why, size_t why_size)
 {
+    struct stat about;
     enum cw_disk_fill fill = volume->is_thin ? CW_DISK_THIN : CW_DISK_RESERVE;
     enum cw_status status = drop_copy(volume, path, why, why_size);
+    if (status == CW_OK && lstat(path, &about) == 0) {
+        snprintf(why, why_size,
+                 "move %s away: no copy made here, so it is left as it is, and a full copy needs that name; "
+                 "then it is tried again",
+                 path);
+        return CW_EXISTS;
+    }
     if (status == CW_OK)
         status = cw_disk_create(path, volume->size, fill, NULL, NULL, why, why_size);
-    if (status == CW_OK)
-        status = cw_disk_open(&volume->copy, path, why, why_size);
     if (status != CW_OK)
         return status;
+    volume->has_copy = true; /* it is removed also when it cannot be opened */
+    status = cw_disk_open(&volume->copy, path, why, why_size);
     volume->copy.fault = &volume->fault;
-    volume->has_copy = true;
-    return CW_OK;
+    return status;
 }
 
 /* The open copy becomes the file; at start it is not open yet and the file is opened anew. */
@@ -119,5 +151,27 @@ enum cw_status cw_image_do(struct cw_store_group *group, enum cw_image_op op, ch
         for (unsigned i = 0; i < CW_VOLUMES_PER_GROUP_MAX; i++)
             (void)image_of(&group->volumes[i], CW_IMAGE_DISCARD, unheard, sizeof unheard);
     }
+    return status;
+}
+
+/* Before the group runs: none of its copies is open. */
+static enum cw_status settle(struct cw_store_volume *volume, bool is_under_way, char *why, size_t why_size)
+{
+    char path[600];
+    if (!volume->is_used || volume->file.is_device)
+        return CW_OK;
+    if (!copy_path(volume, path, sizeof path))
+        return CW_INVALID;
+    return is_under_way ? remove_copy(path, why, why_size) : drop_copy(volume, path, why, why_size);
+}
+
+enum cw_status cw_image_settle(struct cw_store_group *group, const struct cw_superblock *superblock,
+                               char *why, size_t why_size)
+{
+    enum cw_status status = CW_OK;
+    if (cw_group_superblock_wants_switch(superblock))
+        return cw_image_do(group, CW_IMAGE_SWITCH, why, why_size);
+    for (unsigned i = 0; i < CW_VOLUMES_PER_GROUP_MAX && status == CW_OK; i++)
+        status = settle(&group->volumes[i], superblock->copy_id != 0, why, why_size);
     return status;
 }

@@ -421,22 +421,13 @@ static void name_volumes(const struct cw_setup *setup)
     }
 }
 
-/* Finishes or clears away what a copy left behind. */
-static enum cw_status settle_images(struct cw_setup *setup, char *why, size_t why_size)
-{
-    struct cw_store_group *group = setup->group;
-    if (cw_group_superblock_wants_switch(&setup->superblock))
-        return cw_image_do(group, CW_IMAGE_SWITCH, why, why_size);
-    return cw_image_do(group, CW_IMAGE_DISCARD, why, why_size);
-}
-
 enum cw_status cw_setup_start(struct cw_setup *setup, char *why, size_t why_size)
 {
     struct cw_store_group *group = setup->group;
     uint64_t new_journal_id[2];
     setup->records_applied = setup->records_kept = 0;
     setup->failed_path = NULL;
-    enum cw_status status = settle_images(setup, why, why_size);
+    enum cw_status status = cw_image_settle(group, &setup->superblock, why, why_size);
     if (status != CW_OK)
         return status;
     status = make_group(setup);

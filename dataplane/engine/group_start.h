@@ -56,6 +56,9 @@ enum cw_status cw_setup_sync_directory(const char *path) CW_MUST_CHECK;
 
 /* ---- image files of a full copy and salvage, for a running group that waits for them ---- */
 
+/* Before the start: finishes or clears away what a copy left behind, as the superblock tells of it. */
+enum cw_status cw_image_settle(struct cw_store_group *group, const struct cw_superblock *superblock,
+                               char *why, size_t why_size) CW_MUST_CHECK;
 enum cw_status cw_image_do(struct cw_store_group *group, enum cw_image_op op, char *why,
                            size_t why_size) CW_MUST_CHECK;
 struct cw_salvage {

@@ -500,6 +500,9 @@ void cw_copy_on_ack(struct cw_group *g, struct cw_peer *peer, const struct cw_me
                  ack->reason == CW_NO_SPACE
                      ? "a full copy needs as much free space as the volumes beside the old "
                        "image; free some there"
+                 : ack->reason == CW_EXISTS
+                     ? "a full copy needs the name PATH.copy beside a volume, and somebody's file is there: "
+                       "move it away (the replica's events name it)"
                      : "the replica could not take a full copy (see its events)");
         cw_group_event(g, 2, "site %llu refused a full copy (status %llu)", peer->site, ack->reason, 0);
         cw_source_reset(g, peer, CW_PEER_GREETING);

@@ -439,27 +439,6 @@ def a_failed_journal_stops_the_group(rig):
 
 
 @case
-def copies_in_full(rig):
-    """An operator orders a full copy while clients write; the replica switches to the new files and is equal."""
-    begin(rig)
-    client = Client(rig.east)
-    client.some_writes(15, 100)
-    before = os.stat(f"{rig.west.directory}/storage/g1v0.img").st_ino
-    rig.east.rpc.call("group.resync", group=1, site="west")
-    client.some_writes(16, 100)
-    wait_for("copied", lambda: os.stat(f"{rig.west.directory}/storage/g1v0.img").st_ino != before)
-    in_sync(rig.east)
-    client.some_writes(17, 20)
-    same(rig.east, rig.west, client)
-    assert rig.west.group()["image"] == "whole"
-    rig.west.kill()
-    rig.west.start()
-    reattach(rig.west)
-    in_sync(rig.east)
-    same(rig.east, rig.west, client)
-
-
-@case
 def bears_load_in_two_groups(rig):
     rig.start()
     for group in (1, 2):
