@@ -312,6 +312,8 @@ enum cw_place_sight {
 enum cw_place_sight cw_place_see(struct cw_controller *controller, uint32_t group, int32_t volume);
 /* Nothing is at the path. *error: it cannot be told, 0 if it can. */
 bool cw_place_is_free(const char *path, int *error);
+/* A volume's full copies are written to PATH.copy: nothing is there. Else false, and words. */
+bool cw_place_has_room_for_copy(const struct cw_store_place *place, char *words, size_t size);
 bool cw_place_is_device(const char *path);
 /* The name of data that is there already. */
 uint64_t cw_place_new_base(void);

@@ -46,6 +46,20 @@ bool cw_place_is_device(const char *path)
     return stat(path, &about) == 0 && S_ISBLK(about.st_mode);
 }
 
+bool cw_place_has_room_for_copy(const struct cw_store_place *place, char *words, size_t size)
+{
+    char copy[sizeof place->path + 8];
+    struct stat about;
+    snprintf(copy, sizeof copy, "%s.copy", place->path);
+    if (place->volume == CW_STORE_JOURNAL || cw_place_is_device(place->path) || lstat(copy, &about) != 0)
+        return true;
+    snprintf(words, size,
+             "%s is there already at %s: a full copy of the volume would be written under that name. Move it "
+             "away, or name another place with --path %s=PATH",
+             copy, place->site, place->site);
+    return false;
+}
+
 void cw_place_words(const struct cw_controller *controller, const struct cw_store_place *place, char *words,
                     size_t size)
 {
@@ -125,6 +139,7 @@ enum cw_place_sight cw_place_see(struct cw_controller *controller, uint32_t grou
     int error = 0;
     if (!found || !found->is_unseen)
         return found ? CW_PLACE_SEEN : CW_PLACE_UNSEEN;
+    char words[sizeof found->error];
     struct cw_store_place place = *found;
     place.is_ours = cw_place_is_free(place.path, &error);
     bool is_journal_device = volume == CW_STORE_JOURNAL && cw_place_is_device(place.path);
@@ -136,6 +151,10 @@ enum cw_place_sight cw_place_see(struct cw_controller *controller, uint32_t grou
     }
     if (!place.is_ours && !place.may_take && !is_journal_device) {
         cw_place_refuse(controller, group, volume, NULL);
+        return CW_PLACE_UNSEEN;
+    }
+    if (!cw_place_has_room_for_copy(&place, words, sizeof words)) {
+        cw_place_refuse(controller, group, volume, words);
         return CW_PLACE_UNSEEN;
     }
     place.is_unseen = place.is_refused = false;

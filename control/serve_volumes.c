@@ -120,6 +120,8 @@ static json_t *judge_place(const struct cw_controller *controller, const struct 
     uint64_t size = 0;
     int error = 0;
     char why[sizeof place->error];
+    if (!cw_place_has_room_for_copy(place, why, sizeof why))
+        return cw_answer(message, 3, "%s", why);
     place->is_ours = cw_place_is_free(place->path, &error);
     if (place->is_ours)
         return check_room(message, volume, place);

@@ -115,6 +115,16 @@ def data_elsewhere(apart):
     assert apart.groups()["db"]["volumes"] == [] and apart.is_untouched("v")
 
 
+def data_where_a_copy_goes(apart):
+    """PATH.copy is as much somebody's as PATH, at a site of another machine and at this one."""
+    apart.file("n.copy")
+    words = apart.run("east", "volume", "create", "db/n", "--size", "1M", "--path", f"west={apart.top}/disks/n", code=3)
+    assert f"{apart.top}/disks/n.copy is there already at west" in words and "Move it away" in words, words
+    words = apart.run("west", "volume", "create", "db/n", "--size", "1M", "--path", apart.file("n"), "--overwrite", "west", code=3)
+    assert f"{apart.top}/disks/n.copy is there already at west" in words, words
+    assert apart.groups()["db"]["volumes"] == [] and apart.is_untouched("n") and apart.is_untouched("n.copy")
+
+
 def data_that_may_go(apart):
     """It is another one than the primary's, so that it is copied over; and it stays when the volume is deleted."""
     apart.run("east", "volume", "create", "db/v", "--size", "1M", "--path", f"west={apart.top}/disks/v", "--overwrite", "west")
@@ -194,7 +204,7 @@ def engines_of_another_store(apart):
     assert "the engine here has a group of that number already" in words, words
 
 
-STEPS = (begin, data_elsewhere, data_that_may_go, journal_elsewhere, size_elsewhere, data_at_a_site_that_is_away,
+STEPS = (begin, data_elsewhere, data_where_a_copy_goes, data_that_may_go, journal_elsewhere, size_elsewhere, data_at_a_site_that_is_away,
          made_and_not_told, engines_of_another_store)
 
 if __name__ == "__main__":
