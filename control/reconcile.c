@@ -286,13 +286,21 @@ static void follow_base(struct cw_controller *controller, const struct cw_store_
 
 /* ---------------------------------------------------------------- detaching */
 
+/* A file at PATH.copy is the engine's only while it says that a full copy is under way: else it is somebody's. */
+static bool is_copied_to(const struct cw_controller *controller, uint32_t group)
+{
+    const char *image = cw_json_text(cw_engine_group(controller, group), "image", "whole");
+    return *image && strcmp(image, "whole") != 0;
+}
+
 static void forget_file(struct cw_controller *controller, const struct cw_store_place *place)
 {
     char copy[sizeof place->path + 8];
-    snprintf(copy, sizeof copy, "%s.copy", place->path); /* of a full copy that was under way */
+    snprintf(copy, sizeof copy, "%s.copy", place->path);
     if (place->is_ours && place->is_made) {
         cw_place_remove_file(place->path);
-        cw_place_remove_file(copy); /* most often there is none */
+        if (place->volume != CW_STORE_JOURNAL && is_copied_to(controller, place->group))
+            cw_place_remove_file(copy);
     }
     if (cw_store_place_remove(controller->store, place->group, place->volume, place->site) != CW_OK)
         fprintf(stderr, "the store did not forget %s\n", place->path);

@@ -59,8 +59,9 @@ def test_deleted_while_away(build):
         w = load.Writer(61).connect([lab.uri("db", "keep", "east")])
         some(lab.uri("db", "v", "east"), 1)
         lab.run("lab", "kill", "west")
-        with open(f"{lab.settings()['storage_root']}/west/db-v.img.copy", "wb") as f:
-            f.write(b"left by a full copy")
+        beside = f"{lab.settings()['storage_root']}/west/db-v.img.copy"
+        with open(beside, "wb") as f:
+            f.write(b"somebody's")
         deleting = [delete_in_background(lab, "db/v")]
         lab.run("volume", "create", "db/brief", "--size", "8M")
         some(lab.uri("db", "brief", "east"), 2)
@@ -76,7 +77,8 @@ def test_deleted_while_away(build):
         lab.run("lab", "start", "west")
         come_back(lab, w)
         lab.wait("the volumes are gone", lambda: [v["name"] for v in lab.group("db")["volumes"]] == ["keep", "v"])
-        lab.wait("their files, too", lambda: [len(files(lab, s)) for s in ("east", "west")] == [2, 2])
+        lab.wait("their files, too", lambda: [len(files(lab, s)) for s in ("east", "west")] == [2, 3])
+        expect(os.path.exists(beside), "what no copy here has made stays")
         lab.wait_state("db", "in-sync", "west")
         lab.run("lab", "kill", "east")
         lab.run("promote", "db", "--site", "west")

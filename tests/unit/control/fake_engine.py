@@ -13,6 +13,7 @@ drains so long; FAKE_MUTE=1 tells nothing of when it let go;
 a file fake-clients in its directory holds the count of clients of every volume;
 while a file fake-hold is there, volume.detach and group.detach are not answered (fake-held: one waits);
 a file fake-open in its directory holds openings up: "refuse" refuses them, "wait" lets them gather for ever;
+while a file fake-copying is there, all groups are copied to in full;
 while a file fake-down is there, an error has stopped all groups;
 while a file fake-mute-attach is there, volume.attach is done and not answered (fake-muted: one was);
 a file fake-granted has the seconds for which it may have granted something before its start;
@@ -244,7 +245,7 @@ class Engine:
         return {'group': g['group'], 'lane': g['group'] % 2, 'name': g['name'], 'mode': g['mode'], 'role': 'down' if is_down else g['role'], 'epoch': g['epoch'], 'counters': counters,
                 'reign': g['reign'], 'reason': 'the disk is gone' if is_down else '', 'refusal': g['refusal'],
                 'frozen': g['role'] == 'primary' and time.monotonic() > self.deadline, 'head': 7, 'durable': 7,
-                'applied': 7, 'identity': self.identity(g), 'image': 'whole', 'journal': {'path': g['journal']},
+                'applied': 7, 'identity': self.identity(g), 'image': 'copying' if os.path.exists(self.directory + '/fake-copying') else 'whole', 'journal': {'path': g['journal']},
                 'volumes': [self.show_volume(v, is_primary) for v in g['volumes'].values()],
                 'members': [m['site'] for m in g['members']], 'peers': peers, 'turn': g['turn'],
                 'lease': {'granted_to': '', 'granted_seconds': float(self.told('fake-granted') or 0)}}

@@ -85,6 +85,10 @@ control_address: "127.0.0.1:{self.ports[site]}"
         status = json.loads(self.run(site, "rpc", "status", "{}"))
         return {v["name"]: v for g in status["groups"] if g["name"] == group for v in g["volumes"]}
 
+    def facts_image(self, site, group):
+        """As that site's controller has heard it from its engine."""
+        return next(r["image"] for r in self.groups(site)[group]["replicas"] if r["site"] == site)
+
     def create_group(self, name, primary, replica, *more, code=0):
         return self.run("east", "group", "create", name, "--mode", "sync", "--primary", primary, "--replica", replica,
                         "--journal-size", "16M", *more, code=code)
@@ -169,8 +173,24 @@ def data_at_a_site_that_is_away(apart):
     os.unlink(left)
     apart.wait("it is made", lambda: "w" in apart.volumes("west", "db"))
     apart.wait("nothing is wrong", lambda: apart.groups()["db"]["replicas"][0]["reason"] == "")
-    apart.run("east", "volume", "delete", "db/w")
-    assert not os.path.exists(left), "what a site has made it removes"
+    delete_beside_a_copy(apart, "w", left)
+
+
+def delete_beside_a_copy(apart, name, path):
+    """A file at PATH.copy goes with the volume only while the engine says that it copies: else it is somebody's."""
+    apart.file("of-copying")
+    shutil.copy(apart.top + "/of-west/of-copying", path + ".copy")
+    apart.run("east", "volume", "delete", "db/" + name)
+    assert not os.path.exists(path), "what a site has made it removes"
+    assert os.path.exists(path + ".copy"), "what it has not made stays"
+    os.unlink(path + ".copy")
+    apart.run("east", "volume", "create", "db/" + name, "--size", "1M")
+    open(apart.top + "/west/fake-copying", "w").close()
+    shutil.copy(apart.top + "/of-west/of-copying", path + ".copy")
+    apart.wait("it is copied to", lambda: apart.facts_image("west", "db") == "copying")
+    apart.run("east", "volume", "delete", "db/" + name)
+    os.unlink(apart.top + "/west/fake-copying")
+    assert not os.path.exists(path + ".copy"), "its own new file goes, too"
 
 
 def made_and_not_told(apart):
