@@ -70,15 +70,17 @@ static bool is_shown(const char *key)
 
 /* ---------------------------------------------------------------- what must never go back */
 
+#define UNTIL                                                                                                   \
+    "Nothing is decided and no lease is renewed here until the controllers of all sites are started anew, and " \
+    "not the engines, which go on by grants; then: causeway store rebuild --dry-run"
+
 /* With the lock. */
 static enum cw_status gone_back(struct cw_mirror *mirror, const char *what, uint64_t seen, uint64_t now)
 {
-    snprintf(
-        mirror->fault, sizeof mirror->fault,
-        "the store went back: %s was %" PRIu64 " and is %" PRIu64
-        ". An older copy of etcd's data was put in its "
-        "place. Nothing is decided and no lease is renewed here until engine and controller are started anew",
-        what, seen, now);
+    snprintf(mirror->fault, sizeof mirror->fault,
+             "the store went back: %s was %" PRIu64 " and is %" PRIu64
+             ". An older copy of etcd's data was put in its place. " UNTIL,
+             what, seen, now);
     fprintf(stderr, "%s\n", mirror->fault);
     pthread_cond_broadcast(&mirror->moved);
     return CW_IO;
@@ -99,9 +101,7 @@ static enum cw_status judge(struct cw_mirror *mirror, const json_t *answer, uint
         mirror->cluster_id = header.cluster_id;
     if (header.cluster_id != mirror->cluster_id) {
         snprintf(mirror->fault, sizeof mirror->fault,
-                 "another etcd answers: its cluster was %" PRIx64 " and is %" PRIx64
-                 ". Nothing is decided and no lease "
-                 "is renewed here until engine and controller are started anew",
+                 "another etcd answers: its cluster was %" PRIx64 " and is %" PRIx64 ". " UNTIL,
                  mirror->cluster_id, header.cluster_id);
         fprintf(stderr, "%s\n", mirror->fault);
         pthread_cond_broadcast(&mirror->moved);

@@ -347,7 +347,7 @@ static void say_next(const struct cw_explain_facts *facts, struct cw_explanation
 {
     uint32_t before = to->count;
     if (facts->store_fault[0])
-        say(to, CW_EXPLAIN_NEXT, "", "Nothing, until engine and controller are started anew.");
+        say(to, CW_EXPLAIN_NEXT, "", "Nothing, until that is done which the store's words name.");
     else if (is_store_silent(facts))
         say(to, CW_EXPLAIN_NEXT, "",
             "As soon as the store answers, leases are renewed and everything goes on. "

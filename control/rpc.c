@@ -397,7 +397,8 @@ static bool exchange(struct cw_rpc_connection *connection, int64_t deadline_ms,
         is_open = cw_rpc_connection_read(connection) && is_open;
     is_open = is_open || (connection->in.used && memchr(connection->in.bytes, '\n', connection->in.used));
     if (!is_open)
-        fail(failure, "the connection was closed before the answer");
+        fail(failure, "the connection was closed before the answer; it may or may not have been done: "
+                      "see causeway status and causeway events --audit");
     return is_open;
 }
 

@@ -370,7 +370,7 @@ static json_t *run(struct cw_controller *controller, struct cw_client *client, c
     (void)cw_view_refresh(controller); /* another controller may just have written: a site, a group */
     bool is_rebuild = method->method == cw_serve_store_rebuild; /* for which the store need not be whole */
     if (method->need == CHANGE && cw_store_fault(controller->store)[0] && !is_rebuild)
-        return cw_fail(message, cw_store_fault(controller->store));
+        return cw_refuse(message, cw_store_fault(controller->store));
     if (method->need == CHANGE && controller->store_behind[0] && !is_rebuild)
         return cw_refuse(message, controller->store_behind);
     if (method->need == CHANGE && !controller->is_store_begun && !is_rebuild)

@@ -568,7 +568,7 @@ static void store_went_back(void **unused)
     state(&facts, CW_HEALTH_FROZEN, "writes are held: the store went back");
     facts.store_fault = "the store went back: its revision was 9 and is 7.";
     assert_says(&facts, "Authority: the store went back: its revision was 9 and is 7.");
-    assert_says(&facts, "Nothing, until engine and controller are started anew.");
+    assert_says(&facts, "Nothing, until that is done which the store's words name.");
     assert_says_not(&facts, "causeway switchover");
 }
 

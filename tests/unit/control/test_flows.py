@@ -51,6 +51,10 @@ def creation_that_fails(lab):
         f.write(bytes(1 << 20))
     words = lab.run("volume", "create", "db/over", "--size", "1M", "--path", "west=" + existing, code=3)
     assert "--overwrite west" in words, words
+    fifo = lab.top + "/fifo"  # nobody ever writes to it: whoever opens it as a file waits
+    os.mkfifo(fifo)
+    words = lab.run("volume", "create", "db/over", "--size", "1M", "--path", "east=" + fifo, code=1)
+    assert "neither a file nor a block device" in words, words
     lab.run("group", "set", "db", "failover=auto", code=2)
     assert "embedded store" in lab.run("group", "set", "db", "failover=automatic", code=3)
     for wrong in ("max_loss=1s,", "max_loss=,1M", "max_loss=1M,1s", "max_loss=1s,2M,3M", "max_loss=1ms", "max_loss=2P",
