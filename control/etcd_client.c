@@ -92,6 +92,8 @@ static bool set_up(struct cw_etcd *etcd, struct transfer *transfer)
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CW_ETCD_ATTEMPT_MS);
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L); /* a new file counts for the next connection */
+    curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE,
+                     0L); /* a session taken up has the certificate of then */
     curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     if (address->authority[0])
         curl_easy_setopt(easy, CURLOPT_CAINFO, address->authority);
