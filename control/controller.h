@@ -96,6 +96,8 @@ struct cw_work {
     uint64_t fenced_ns, fenced_epoch; /* since when which epoch was seen to be fenced; 0: it is not */
     struct cw_lease_watch lease;
     struct cw_lease_watch request; /* the taker's heartbeat, watched in the same way */
+    uint64_t withdraw_ns;          /* when a request of ours is looked for that the store may still write */
+    uint32_t withdrawals;          /* so many more times */
     struct cw_failover_tries tries;
     enum cw_failover_answer failover_told, failover_seen;
     uint64_t failover_since_ns; /* when it was first seen */

@@ -13,6 +13,7 @@
 #include "control/automatic.h"
 #include "control/controller.h"
 
+#define WITHDRAW_NS   CW_SECOND
 #define UNDO_LIMIT_NS (10 * CW_SECOND)
 #define COPY_SEEN_NS  (3 * CW_SECOND)
 #define REFUSED_NS    (20 * CW_SECOND)
@@ -76,11 +77,38 @@ void cw_operation_say(struct cw_operation *operation, const char *format, ...)
 }
 
 /* A taker that gives up takes its request back, so that the holder opens again at once. */
-static void withdraw(struct cw_controller *controller, const struct cw_operation *operation)
+static enum cw_status withdraw(struct cw_controller *controller, uint32_t group)
 {
-    if (cw_store_request_clear(controller->store, operation->group, controller->config.site) != CW_OK)
-        fprintf(stderr, "the store did not take the request back; it lapses in 10 s\n");
+    enum cw_status status = cw_store_request_clear(controller->store, group, controller->config.site);
     (void)cw_view_refresh(controller);
+    return status;
+}
+
+/* What the store did not take, or may still take: a request that timed out can be written when the store is
+ * back, and a holder that went on by grants would let go for nobody. Looked for until it would have lapsed. */
+static void withdraw_late(struct cw_controller *controller, struct cw_work *work)
+{
+    if (!work->withdrawals || controller->now_ns < work->withdraw_ns ||
+        cw_store_silent_ms(controller->store) > 0 || cw_operation_taking(controller, work->group))
+        return;
+    work->withdraw_ns = controller->now_ns + WITHDRAW_NS;
+    (void)cw_view_refresh(controller);
+    const struct cw_store_group *group = cw_view_group_by_id(controller->view, work->group);
+    bool is_ours = group && strcmp(group->request.taker, controller->config.site) == 0;
+    if (is_ours && withdraw(controller, work->group) == CW_OK)
+        cw_event(controller, 1, group->name,
+                 "the request of %s is taken back: it ended while the store was away",
+                 controller->config.site);
+    else if (!is_ours)
+        work->withdrawals--;
+}
+
+static void withdraw_or_note(struct cw_controller *controller, const struct cw_operation *operation)
+{
+    struct cw_work *work = cw_work_of(controller, operation->group);
+    bool is_taken_back = withdraw(controller, operation->group) == CW_OK && !operation->unanswered_ns;
+    if (!is_taken_back && work)
+        work->withdrawals = CW_TAKER_SILENT_NS / WITHDRAW_NS;
 }
 
 void cw_operation_end(struct cw_controller *controller, struct cw_operation *operation, int exit,
@@ -94,7 +122,7 @@ void cw_operation_end(struct cw_controller *controller, struct cw_operation *ope
     operation->exit = exit;
     if (exit && !operation->is_automatic &&
         (operation->kind == CW_OP_PROMOTE || operation->kind == CW_OP_SWITCHOVER))
-        withdraw(controller, operation);
+        withdraw_or_note(controller, operation);
     if (operation->is_automatic)
         cw_automatic_ended(controller, operation);
     cw_audit(controller, &operation->asking,
@@ -263,6 +291,8 @@ void cw_operations_fail(struct cw_controller *controller, const char *words)
 
 void cw_operations_run(struct cw_controller *controller)
 {
+    for (uint32_t i = 0; i < CW_NODE_GROUPS_MAX; i++)
+        withdraw_late(controller, &controller->works[i]);
     for (uint32_t i = 0; i < CW_OPERATIONS_MAX; i++) {
         struct cw_operation *operation = &controller->operations[i];
         if (operation->kind == CW_OP_NONE || operation->is_done)

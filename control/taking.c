@@ -354,13 +354,14 @@ static bool is_store_lost(struct cw_controller *controller, struct cw_operation 
              is_promotion ? "promote" : "switchover", group->name, site);
     if (is_promotion && controller->config.break_glass.threshold && cw_store_silent_ms(controller->store))
         snprintf(tokens, sizeof tokens, "; if its members are gone for good: %s --break-glass", command);
-    cw_operation_end(controller, operation, operation->is_open_sent ? 1 : 3,
-                     "the store %.60s %s, for %.0f s: %.250s. %s. When it is mended: %s%s",
-                     controller->store_name, how, seconds, wrong[0] ? wrong : "locked by another program?",
-                     operation->is_open_sent
-                         ? "If the claim is written all the same, causeway status shows it then"
-                         : "Nothing was changed",
-                     command, tokens);
+    cw_operation_end(
+        controller, operation, operation->is_open_sent ? 1 : 3,
+        "the store %.60s %s, for %.0f s: %.250s. %s. When it is mended: %s%s", controller->store_name, how,
+        seconds, wrong[0] ? wrong : "locked by another program?",
+        operation->is_open_sent ? "If the claim is written all the same, causeway status shows it then"
+        : operation->asked_ns ? "What the holder was asked for is taken back as soon as the store takes that"
+                              : "Nothing was changed",
+        command, tokens);
     return true;
 }
 

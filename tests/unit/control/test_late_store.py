@@ -5,6 +5,7 @@ promotion while it is silent, or has no space.
 
 test_late_store.py CAUSEWAY CONTROL
 """
+import base64
 import json
 import os
 import shutil
@@ -159,6 +160,13 @@ def alarm(late, action):
     call("alarm", {"action": action, "memberID": member, "alarm": "NOSPACE"})
 
 
+def requests(late):
+    key = base64.b64encode(b"/late/requests/").decode()
+    request = urllib.request.Request(f"http://127.0.0.1:{late.port}/v3/kv/range", json.dumps(
+        {"key": key, "range_end": base64.b64encode(b"/late/requests0").decode()}).encode())
+    return int(json.load(urllib.request.urlopen(request, timeout=30)).get("count", 0))
+
+
 def west_is_replica(late):
     return json.loads(late.run("west", "rpc", "status"))["groups"][0]["role"] == "replica"
 
@@ -190,7 +198,7 @@ def no_quorum(late):
     late.kill("engine-east")
     began = subprocess.Popen([late.cli, "--socket", f"{late.top}/west/control.sock", "promote", "db", "--site", "west"],
                              text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    late.wait("it has begun", lambda: "promotion to west was asked for" in late.run("west", "events"))
+    late.wait("the store has its request", lambda: requests(late))
     late.processes["etcd"].send_signal(signal.SIGSTOP)
     words = began.communicate(timeout=120)[1]
     assert began.returncode in (1, 3) and "has no quorum that answers" in words, words
@@ -201,6 +209,8 @@ def no_quorum(late):
     late.wait("it is told", lambda: "does not answer: " in late.run("west", "events"))
     late.processes["etcd"].send_signal(signal.SIGCONT)
     late.wait("it answers", lambda: late.status("west")["store_answers"])
+    late.wait("nobody is asked for any more", lambda: "the request of west is taken back" in late.run("west", "events"))
+    assert requests(late) == 0
     late.run("west", "promote", "db", "--site", "west")
     assert late.group("west")["role"] == "primary" and late.group("west")["epoch"] == 2
 
