@@ -282,6 +282,29 @@ struct cw_control_group *cw_control_find(struct cw_control *control, uint32_t gr
     return NULL;
 }
 
+void cw_control_take_controller(struct cw_control *control, struct cw_rpc_connection *connection)
+{
+    struct cw_rpc_connection *before = cw_rpc_find(&control->server, control->controller);
+    if (before != NULL)
+        before->is_controller = false;
+    cw_control_lost_controller(control);
+    control->controller = connection->id;
+    connection->is_controller = true;
+}
+
+/* Who was the last to register of those that are left. */
+static struct cw_rpc_connection *last_registered(struct cw_control *control)
+{
+    struct cw_rpc_connection *last = NULL;
+    for (unsigned i = 0; i < CW_RPC_CONNECTIONS_MAX; i++) {
+        struct cw_rpc_connection *connection = &control->server.connections[i];
+        if (connection->fd >= 0 && connection->registered > (last != NULL ? last->registered : 0))
+            last = connection;
+    }
+    return last;
+}
+
+/* The one before cannot know that it is asked nothing, so it is not left to it to register anew. */
 static void on_closed(void *context, uint64_t connection_id)
 {
     struct cw_control *control = context;
@@ -289,7 +312,11 @@ static void on_closed(void *context, uint64_t connection_id)
         return;
     control->controller = 0;
     cw_control_lost_controller(control);
-    cw_control_event(control, 1, 0, "the controller's connection is gone");
+    struct cw_rpc_connection *before = last_registered(control);
+    if (before != NULL)
+        cw_control_take_controller(control, before);
+    cw_control_event(control, 1, 0, "the controller's connection is gone%s",
+                     before != NULL ? ": the one that had registered before it is asked again" : "");
 }
 
 static int watch_signals(void)

@@ -85,6 +85,7 @@ struct cw_control {
     struct cw_command *waiting_first, *waiting_last; /* the ring had no room */
     unsigned commands_under_way;
     uint64_t controller; /* connection id; 0: none */
+    uint64_t registrations;
     uint64_t next_ask;
     struct cw_ask asks[CW_ASKS_MAX];
     struct cw_event *events; /* CW_EVENTS_KEPT of them */
@@ -159,6 +160,8 @@ void cw_control_ask_claim(struct cw_control *control, const struct cw_mail *mail
 void cw_control_ask_set(struct cw_control *control, const struct cw_mail *mail);
 void cw_control_on_answer(struct cw_control *control, json_t *message);
 /* The controller's connection is gone: what it was asked has no answer. */
+/* This connection gets the engine's requests from now on. */
+void cw_control_take_controller(struct cw_control *control, struct cw_rpc_connection *connection);
 void cw_control_lost_controller(struct cw_control *control);
 
 /* ---- control_status.c ---- */

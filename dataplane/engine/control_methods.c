@@ -156,13 +156,15 @@ static void engine_hello(struct cw_call *call)
 static void control_register(struct cw_call *call)
 {
     struct cw_control *control = call->control;
+    struct cw_rpc_connection *connection = cw_rpc_find(&control->server, call->connection);
     if (control->controller != call->connection) {
-        struct cw_rpc_connection *before = cw_rpc_find(&control->server, control->controller);
-        if (before != NULL)
-            before->is_controller = false;
-        cw_control_lost_controller(control);
-        control->controller = call->connection;
-        cw_rpc_find(&control->server, call->connection)->is_controller = true;
+        if (control->controller != 0) /* told to the one before, too */
+            cw_control_event(
+                control, 1, 0,
+                "another controller has registered: it is asked now, and the one before when that "
+                "one's connection is gone");
+        connection->registered = ++control->registrations;
+        cw_control_take_controller(control, connection);
         cw_control_event(control, 0, 0, "a controller has registered");
     }
     cw_call_reply(call, NULL);

@@ -30,6 +30,7 @@ struct cw_rpc_connection {
     uint64_t id;     /* never used again: names the connection after it has gone */
     bool must_close; /* once what stands in out is written */
     bool is_controller;
+    uint64_t registered; /* the controllers' order: the highest one was the last to register; 0: it never did */
     uint32_t awaited; /* calls of it that have not ended: the callers' count */
     char *in, *out;
     size_t line_length; /* of the whole line that `in` begins with, its end included; 0: there is none yet */

@@ -20,7 +20,7 @@ import time
 
 import nbd
 
-from rig import RpcError, run_cases, wait_for
+from rig import Connection, RpcError, run_cases, wait_for
 
 MIB = 1 << 20
 CASES = []
@@ -370,6 +370,29 @@ def holds_answers_without_a_lease(rig):
     else:
         raise AssertionError("a fenced engine answered a read")
     wait_for("the socket is gone", lambda: not os.path.exists(rig.east.nbd_socket()))
+
+
+@case
+def who_registered_before_is_asked_again(rig):
+    """Others that register come and go, in any order: the controller is told, and asked again when the last of them is gone."""
+    rig.start()
+    attach_both(rig)
+
+    def another():
+        connection = Connection(rig.east.socket, lambda method, params: False)
+        connection.call("control.register")
+        return connection
+    first, second = another(), another()
+    wait_for("it is told", lambda: any("another controller has registered" in e["text"] for e in rig.east.rpc.events))
+    first.close()
+    assert "controller's connection is gone" not in str(rig.east.rpc.call("events", after=0, limit=100)), "not the last one"
+    third = another()
+    third.close()
+    second.close()
+    wait_for("it is told", lambda: any("had registered before it" in e["text"] for e in rig.east.rpc.events))
+    open_at(rig.east)
+    in_sync(rig.east)
+    Client(rig.east).some_writes(43, 20)
 
 
 @case
