@@ -320,6 +320,12 @@ bool cw_place_is_device(const char *path);
 /* The name of data that is there already. */
 uint64_t cw_place_new_base(void);
 /* Why what is there is not taken, and what to do. */
+/* A wanted volume that a site tried to make or open and could not, and that its engine does not have, by its
+ * last word; NULL: none. Its error says why. */
+const struct cw_store_place *cw_place_lacked(const struct cw_controller *controller, uint32_t group,
+                                             const char *site);
+/* The name of its volume; "" for a journal. */
+const char *cw_place_volume(const struct cw_controller *controller, const struct cw_store_place *place);
 void cw_place_words(const struct cw_controller *controller, const struct cw_store_place *place, char *words,
                     size_t size);
 /* Into the store, if it is something new; an error that is new is told. */

@@ -212,17 +212,34 @@ static struct cw_verdict decide_automatic(const struct cw_authority *now,
     return yes();
 }
 
+/* Who accepts a loss by hand goes on without that volume; nobody does so by itself. */
+static struct cw_verdict decide_lacks(const struct cw_candidate *candidate)
+{
+    const char *site = candidate->identity.site, *group = candidate->group;
+    bool is_accepted = !candidate->is_automatic && (candidate->accept_loss || candidate->inconsistent);
+    if (!candidate->lacks[0] || is_accepted)
+        return yes();
+    return no(
+        "%s lacks volume %s of group %s, and could not serve it: causeway explain %s says what stands in "
+        "its way. Mend that, or promote another site; to go on at %s without it: "
+        "causeway promote %s --site %s --accept-loss",
+        site, candidate->lacks, group, group, site, group, site);
+}
+
 struct cw_verdict cw_decide_candidate(const struct cw_authority *now, const struct cw_candidate *candidate)
 {
     const char *site = candidate->identity.site, *group = candidate->group;
     const struct cw_member *recorded = cw_set_find(&now->set, site);
-    struct cw_verdict image = decide_image(candidate), automatic = decide_automatic(now, candidate);
+    struct cw_verdict image = decide_image(candidate), automatic = decide_automatic(now, candidate),
+                      lacks = decide_lacks(candidate);
     if (strcmp(now->holder, site) == 0)
         return yes();
     if (automatic.answer != CW_ANSWER_YES)
         return automatic;
     if (image.answer != CW_ANSWER_YES)
         return image;
+    if (lacks.answer != CW_ANSWER_YES)
+        return lacks;
     if (candidate->accept_loss || candidate->inconsistent)
         return yes();
     if (now->holder[0] == 0 && now->epoch == 0 && candidate->is_first)

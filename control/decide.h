@@ -97,8 +97,9 @@ struct cw_candidate {
     enum cw_image_word image;
     bool has_old_image; /* COPYING: the whole image of before stands beside the copy */
     uint64_t old_sequence, old_age_seconds;
-    bool is_foreign; /* began with other data than the group has and was never copied in full */
-    bool is_first;   /* the configured first primary: may open what was never open */
+    bool is_foreign;          /* began with other data than the group has and was never copied in full */
+    bool is_first;            /* the configured first primary: may open what was never open */
+    char lacks[CW_NAME_SIZE]; /* a volume that could not be made here: its new primary would not serve it */
     bool accept_loss;
     bool inconsistent;
     bool is_automatic; /* nobody asked for it (failover.h); accept_loss: within what the group may lose */

@@ -277,6 +277,14 @@ static void say_replica(const struct cw_explain_facts *facts, const struct cw_ex
 
 /* ---------------------------------------------------------------- what happens by itself */
 
+static void say_lacks(const char *site, const char *volume, struct cw_explanation *to)
+{
+    say(to, CW_EXPLAIN_NEXT, "",
+        "%s tries to make or open volume %s every few seconds: it is there by itself when nothing stands in its "
+        "way (move away or remove what is at its path there, make room, or mend its disk).",
+        site, volume);
+}
+
 static void say_return(const struct cw_explain_facts *facts, const struct cw_explain_replica *replica,
                        struct cw_explanation *to)
 {
@@ -296,6 +304,8 @@ static void say_return(const struct cw_explain_facts *facts, const struct cw_exp
             "%s returns when it runs and can be reached: it is sent what it lacks from the journal of %s, or "
             "copied in full if that no longer has it.",
             site, facts->holder);
+    else if (replica->lacks)
+        say_lacks(site, replica->lacks, to);
     else if (replica->is_stalled)
         say(to, CW_EXPLAIN_NEXT, "", "%s: nothing is known to come; see causeway events.", site);
     else if (cw_mode_word_has_set(facts->mode) && !replica->is_member)
@@ -366,6 +376,8 @@ static void say_next(const struct cw_explain_facts *facts, struct cw_explanation
         say(to, CW_EXPLAIN_NEXT, "", "Writes go on with the next renewal of the lease.");
     for (uint32_t i = 0; i < facts->replica_count && facts->is_open && facts->is_holder_heard; i++)
         say_return(facts, &facts->replicas[i], to);
+    if (facts->lacks && facts->is_open && facts->is_holder_heard)
+        say_lacks(facts->holder, facts->lacks, to);
     if (to->count == before && facts->unreadable[0])
         say(to, CW_EXPLAIN_NEXT, "", "Nothing moves it before that row of the store is put right.");
     if (to->count == before && facts->is_automatic)

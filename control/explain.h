@@ -31,6 +31,7 @@ struct cw_explain_replica {
     const char *reason;          /* as status tells it; "" */
     bool is_heard;
     double age_seconds; /* since its site was last heard; below 0: never */
+    const char *lacks;  /* a volume that it could not make or open; NULL: none */
     bool is_member, is_stalled, needs_copy, is_reachable;
     bool is_lag_known;
     double lag_seconds;
@@ -46,6 +47,7 @@ struct cw_explain_facts {
     const char *group, *site; /* site: who tells */
     enum cw_mode_word mode;
     struct cw_health health;
+    const char *lacks;          /* the holder, as of a replica */
     const char *holder, *first; /* holder "": never opened; with an epoch, a rebuilt store does not know it */
     uint64_t epoch;
     double holder_for_seconds; /* since that epoch was opened; below 0: not known */

@@ -24,7 +24,7 @@ __attribute__((format(printf, 3, 4))) static void say(struct cw_health *health, 
 
 static bool is_within_objective(const struct cw_health_facts *facts, const struct cw_health_replica *replica)
 {
-    if (replica->is_stalled)
+    if (replica->is_stalled || replica->lacks)
         return false;
     if (cw_mode_word_has_set(facts->mode))
         return replica->is_member && replica->is_reachable;
@@ -60,7 +60,10 @@ static void compute_rpo(const struct cw_health_facts *facts, struct cw_health *h
 static void say_replica(struct cw_health *health, enum cw_health_level level,
                         const struct cw_health_facts *facts, const struct cw_health_replica *replica)
 {
-    if (replica->reason[0])
+    if (replica->lacks && replica->is_reachable)
+        say(health, level, "%s does not have volume %s: %s", replica->site, replica->lacks,
+            replica->lacks_why);
+    else if (replica->reason[0])
         say(health, level, "%s: %s", replica->site, replica->reason);
     else if (!cw_mode_word_has_set(facts->mode) && replica->is_promotable && !replica->is_lag_known)
         say(health, level, "%s has not been heard since the group was opened: what it holds is not known",

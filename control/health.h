@@ -5,7 +5,7 @@
  *   protected    every configured replica is within its objective: in the synchronous modes it is in the set,
  *                in async it lags by at most max_loss
  *   degraded     not all of them, but: synchronous modes: at least one is in the set; async: at least one
- *                could be promoted; or all of them, and a volume could not be exported
+ *                could be promoted; or all of them, and one lacks a volume, or a volume could not be exported
  *   unprotected  writes are taken, and no replica meets what "degraded" needs
  *   frozen       a primary is there and holds its writes (no lease, min_in_sync, or it is just opening)
  *   down         no primary is there
@@ -29,7 +29,8 @@ const char *cw_health_name(enum cw_health_level level);
 
 struct cw_health_replica {
     const char *site;
-    const char *reason; /* the engine's words on it; may be "" */
+    const char *reason;            /* the engine's words on it; may be "" */
+    const char *lacks, *lacks_why; /* a volume that it could not make or open, and why; NULL: none */
     bool is_member;
     bool is_streaming;  /* receives live records */
     bool is_promotable; /* holds a whole image of this history */

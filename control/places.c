@@ -60,6 +60,28 @@ bool cw_place_has_room_for_copy(const struct cw_store_place *place, char *words,
     return false;
 }
 
+const char *cw_place_volume(const struct cw_controller *controller, const struct cw_store_place *place)
+{
+    const struct cw_store_volume *volume =
+        cw_view_volume_by_id(controller->view, place->group, place->volume);
+    return volume ? volume->name : "";
+}
+
+const struct cw_store_place *cw_place_lacked(const struct cw_controller *controller, uint32_t group,
+                                             const char *site)
+{
+    const struct cw_store_view *view = controller->view;
+    const json_t *engine = cw_facts_group(controller, site, group);
+    for (uint32_t i = cw_view_places_from(view, group); engine && cw_view_is_place_of(view, i, group); i++) {
+        const struct cw_store_place *place = &view->places[i];
+        const struct cw_store_volume *volume = cw_view_volume_by_id(view, group, place->volume);
+        if (volume && !volume->is_deleting && place->error[0] && strcmp(place->site, site) == 0 &&
+            !cw_engine_volume(engine, place->volume))
+            return place;
+    }
+    return NULL;
+}
+
 void cw_place_words(const struct cw_controller *controller, const struct cw_store_place *place, char *words,
                     size_t size)
 {
@@ -76,9 +98,11 @@ void cw_place_words(const struct cw_controller *controller, const struct cw_stor
             path, controller->store_name,
             is_device ? "device can be cleared (blkdiscard -z)" : "file can be removed", site);
     else if (strcmp(site, source) == 0)
-        snprintf(words, size,
-                 "%s is there already. To keep its data as the volume's: --path %s=%s; or remove it", path,
-                 site, path);
+        snprintf(
+            words, size,
+            "%s is there already. Move it away or remove it; or, to keep its data as the volume's, create "
+            "the volume with --path %s=%s",
+            path, site, path);
     else
         snprintf(words, size,
                  "%s exists at %s, which would be a replica: all its data would be overwritten. %sIf that is "
@@ -120,6 +144,31 @@ static void refuse(struct cw_controller *controller, const struct cw_store_place
     cw_place_put(controller, &place);
 }
 
+/* The volume is there, and was made without this site: no option of its creation helps any more. */
+static void say_in_the_way(const struct cw_controller *controller, const struct cw_store_place *place,
+                           char *words, size_t size)
+{
+    const char *path = place->path, *site = place->site, *name = cw_place_volume(controller, place);
+    if (cw_place_is_device(path))
+        snprintf(words, size,
+                 "%s exists at %s, and was not given to volume %s, which is there without it. To use it, "
+                 "delete the volume and create it anew with --path %s=%s --overwrite %s",
+                 path, site, name, site, path, site);
+    else
+        snprintf(words, size,
+                 "%s exists at %s, and is not volume %s's, which is there without it. Move it away or remove "
+                 "it: the volume is made there then by itself",
+                 path, site, name);
+}
+
+static bool is_made_elsewhere(const struct cw_controller *controller, const struct cw_store_place *place)
+{
+    const struct cw_store_group *group = cw_view_group_by_id(controller->view, place->group);
+    const char *source = !group ? "" : group->authority.holder[0] ? group->authority.holder : group->first;
+    const struct cw_store_place *from = cw_view_place(controller->view, place->group, place->volume, source);
+    return place->volume != CW_STORE_JOURNAL && strcmp(place->site, source) != 0 && from && from->is_made;
+}
+
 void cw_place_refuse(struct cw_controller *controller, uint32_t group, int32_t volume, const char *words)
 {
     char found_words[sizeof((struct cw_store_place *)0)->error];
@@ -127,7 +176,9 @@ void cw_place_refuse(struct cw_controller *controller, uint32_t group, int32_t v
         cw_view_place(controller->view, group, volume, controller->config.site);
     if (!found)
         return;
-    if (!words)
+    if (!words && is_made_elsewhere(controller, found))
+        say_in_the_way(controller, found, found_words, sizeof found_words);
+    else if (!words)
         cw_place_words(controller, found, found_words, sizeof found_words);
     refuse(controller, found, words ? words : found_words);
 }

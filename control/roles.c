@@ -83,6 +83,9 @@ bool cw_candidate_at(const struct cw_controller *controller, const struct cw_sto
     candidate->old_sequence = cw_json_u64(old, "sequence", 0);
     candidate->old_age_seconds = cw_json_u64(old, "age_seconds", 0);
     candidate->is_foreign = has_other_data(controller, group, site, engine);
+    const struct cw_store_place *lacked = cw_place_lacked(controller, group->id, site);
+    if (lacked && !lacked->is_made) /* one that was here once is waited for */
+        snprintf(candidate->lacks, sizeof candidate->lacks, "%s", cw_place_volume(controller, lacked));
     return engine && has_all_volumes(controller, group, site, engine) &&
            cw_member_from_json(json_object_get(engine, "identity"), &candidate->identity) &&
            strcmp(candidate->identity.site, site) == 0;

@@ -119,6 +119,13 @@ static void learn_verdicts(const struct gathering *of, struct cw_explain_replica
     replica->promote_loss = cw_decide_candidate(authority, &candidate);
 }
 
+/* NULL: none, or what it has is not known. */
+static const char *lacked_volume(const struct gathering *of, const char *site)
+{
+    const struct cw_store_place *lacked = cw_place_lacked(of->controller, of->group->id, site);
+    return lacked && cw_site_is_heard(of->controller, site) ? cw_place_volume(of->controller, lacked) : NULL;
+}
+
 static void learn_replica(struct gathering *of, const json_t *status)
 {
     struct cw_explain_replica *replica = &of->facts.replicas[of->facts.replica_count++];
@@ -147,6 +154,7 @@ static void learn_replica(struct gathering *of, const json_t *status)
     replica->is_reachable = replica->state != CW_STATE_AWAY;
     replica->ready_words = cw_survey_failover(of->controller, of->group, site, &answer);
     replica->is_ready = cw_survey_is_ready(answer);
+    replica->lacks = lacked_volume(of, site);
     learn_verdicts(of, replica);
 }
 
@@ -227,6 +235,7 @@ static void gather(struct gathering *of)
                                           .is_automatic = of->group->is_automatic,
                                           .after_seconds = (double)of->group->after_ms / 1e3};
     learn_holder(of);
+    of->facts.lacks = lacked_volume(of, of->group->authority.holder);
     learn_authority(of);
     learn_older(of);
     json_array_foreach(json_object_get(of->status, "replicas"), index, replica)

@@ -197,6 +197,11 @@ static void learn_replica(struct view_of *of, const char *site)
         .is_lag_known = !of->facts.is_holder_unknown && cw_json_bool(peer, "lag_known", true),
         .lag_seconds = cw_json_number(peer, "lag_seconds", 0),
         .lag_bytes = cw_json_u64(peer, "lag_bytes", 0)};
+    const struct cw_store_place *lacked = cw_place_lacked(of->controller, of->group->id, site);
+    if (lacked && cw_site_is_heard(of->controller, site)) {
+        replica->lacks = cw_place_volume(of->controller, lacked);
+        replica->lacks_why = lacked->error;
+    }
     if (strcmp(state, "diverged") != 0)
         return;
     char *command = of->commands[of->facts.replica_count - 1];
@@ -250,7 +255,7 @@ static json_t *show_volume(const struct view_of *of, const struct cw_store_volum
                      "error", error);
 }
 
-/* The first volume that its primary tried to export and could not. */
+/* The first volume that its primary tried to export, or to have at all, and could not. */
 static void learn_exports(struct view_of *of)
 {
     const struct cw_store_view *view = of->controller->view;
@@ -262,6 +267,11 @@ static void learn_exports(struct view_of *of)
             continue;
         of->facts.unexported = volume->name;
         of->facts.export_error = error;
+    }
+    const struct cw_store_place *lacked = cw_place_lacked(of->controller, group, of->group->authority.holder);
+    if (lacked && !of->facts.unexported) {
+        of->facts.unexported = cw_place_volume(of->controller, lacked);
+        of->facts.export_error = lacked->error;
     }
 }
 

@@ -247,7 +247,8 @@ static void learn_replica(const struct cw_controller *controller, const struct c
     candidate.accept_loss = candidate.inconsistent = false;
     replica->verdict = cw_decide_candidate(&group->authority, &candidate);
     candidate.accept_loss = true;
-    replica->with_loss = cw_decide_candidate(&group->authority, &candidate);
+    replica->with_loss =
+        candidate.lacks[0] ? replica->verdict : cw_decide_candidate(&group->authority, &candidate);
 }
 
 /* By what the engines say of themselves: of the primary's it must be known. */

@@ -198,7 +198,13 @@ struct cw_verdict cw_switchover_level(const struct cw_controller *controller,
     struct cw_verdict verdict = {.answer = CW_ANSWER_NO};
     if (is_let_go(group))
         return cw_decide_candidate(&group->authority, candidate);
-    if (candidate->image != CW_WORD_WHOLE || candidate->is_foreign)
+    if (candidate->lacks[0])
+        snprintf(
+            verdict.words, sizeof verdict.words,
+            "%s lacks volume %s of %s, and could not serve it: causeway explain %s says what stands in its "
+            "way",
+            site, candidate->lacks, group->name, group->name);
+    else if (candidate->image != CW_WORD_WHOLE || candidate->is_foreign)
         snprintf(verdict.words, sizeof verdict.words,
                  "%s is still being copied to: wait until causeway status says in-sync%s", site, behind);
     else if (cw_mode_word_has_set(group->mode) &&

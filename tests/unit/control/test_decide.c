@@ -45,6 +45,28 @@ static struct cw_candidate candidate(struct cw_member identity)
 
 /* ---------------------------------------------------------------- who may */
 
+/* A site that could not serve a volume: somebody may say that it goes on without, and nobody does by itself. */
+static void test_lacks_volume(void **state)
+{
+    struct cw_authority now = held(3, "east");
+    struct cw_candidate west = candidate(member("west", "b2", "j2", "p2"));
+    snprintf(west.lacks, sizeof west.lacks, "data");
+    struct cw_verdict verdict = cw_decide_candidate(&now, &west);
+    assert_int_equal(verdict.answer, CW_ANSWER_NO);
+    assert_non_null(strstr(verdict.words, "west lacks volume data of group db"));
+    assert_non_null(strstr(verdict.words, "causeway promote db --site west --accept-loss"));
+    west.accept_loss = true;
+    assert_int_equal(cw_decide_candidate(&now, &west).answer, CW_ANSWER_YES);
+    west.is_automatic = true;
+    west.mode = CW_WORD_ASYNC;
+    assert_int_equal(cw_decide_candidate(&now, &west).answer, CW_ANSWER_NO);
+    west.lacks[0] = 0;
+    assert_int_equal(cw_decide_candidate(&now, &west).answer, CW_ANSWER_YES);
+    struct cw_candidate east = candidate(member("east", "b1", "j1", "p1"));
+    snprintf(east.lacks, sizeof east.lacks, "data"); /* it holds the group: it opens what it has */
+    assert_int_equal(cw_decide_candidate(&now, &east).answer, CW_ANSWER_YES);
+}
+
 /* A group that left semi-sync: what a member held in memory went with its process, in every mode. */
 static void test_memory_is_remembered(void **state)
 {
@@ -616,18 +638,13 @@ static void test_model(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_candidates),
-                                       cmocka_unit_test(test_memory_is_remembered),
-                                       cmocka_unit_test(test_marks_of_memory),
-                                       cmocka_unit_test(test_first_opening),
-                                       cmocka_unit_test(test_handover),
-                                       cmocka_unit_test(test_claims),
-                                       cmocka_unit_test(test_older_store),
-                                       cmocka_unit_test(test_older_store_waits),
-                                       cmocka_unit_test(test_claim_again),
-                                       cmocka_unit_test(test_automatic_claims),
-                                       cmocka_unit_test(test_holder_reopens),
-                                       cmocka_unit_test(test_sets),
-                                       cmocka_unit_test(test_model)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_candidates),      cmocka_unit_test(test_memory_is_remembered),
+        cmocka_unit_test(test_marks_of_memory), cmocka_unit_test(test_first_opening),
+        cmocka_unit_test(test_handover),        cmocka_unit_test(test_claims),
+        cmocka_unit_test(test_older_store),     cmocka_unit_test(test_older_store_waits),
+        cmocka_unit_test(test_claim_again),     cmocka_unit_test(test_automatic_claims),
+        cmocka_unit_test(test_holder_reopens),  cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_model),           cmocka_unit_test(test_lacks_volume)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

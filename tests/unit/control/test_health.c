@@ -214,10 +214,33 @@ static void test_unexported(void **state)
     assert_non_null(strstr(health.reason, "cannot be reached"));
 }
 
+/* A member that lacks a volume has every write, and would not serve that one. */
+static void test_lacks_volume(void **state)
+{
+    struct cw_health_facts facts = {.group = "db",
+                                    .holder = "east",
+                                    .holder_reason = "",
+                                    .is_holder_alive = true,
+                                    .is_primary = true,
+                                    .mode = CW_WORD_SYNC};
+    facts.replicas[facts.replica_count++] = (struct cw_health_replica){.site = "west",
+                                                                       .reason = "",
+                                                                       .lacks = "data",
+                                                                       .lacks_why = "no room",
+                                                                       .is_member = true,
+                                                                       .is_reachable = true};
+    struct cw_health health = cw_health_compute(&facts);
+    assert_int_equal(health.level, CW_HEALTH_DEGRADED);
+    assert_string_equal(health.reason, "west does not have volume data: no room");
+    facts.replicas[0].is_reachable = false;
+    health = cw_health_compute(&facts);
+    assert_non_null(strstr(health.reason, "cannot be reached"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_goes_on_by_grants),
-                                       cmocka_unit_test(test_never_opened),
-                                       cmocka_unit_test(test_unexported)};
+                                       cmocka_unit_test(test_never_opened), cmocka_unit_test(test_unexported),
+                                       cmocka_unit_test(test_lacks_volume)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -154,6 +154,27 @@ def size_elsewhere(apart):
     assert at["east"] == "0" and at["west"] != "0", at
 
 
+def lacks_a_volume(apart, left):
+    """West is in the set, and without one of the volumes: that does not look well, and nobody moves there unaware."""
+    words = f"west does not have volume w: {left} exists at west"
+    apart.wait("it is not well", lambda: apart.groups()["db"]["reason"].startswith(words))
+    assert "degraded: " + words in apart.run("east", "status", "--check", code=1)
+    words = apart.run("east", "explain", "db")
+    assert f"{left} exists at west" in words and "Move it away or remove it" in words, words
+    assert "west tries to make or open volume w" in words and "all is as it should be" not in words, words
+    assert "west lacks volume w of group db" in apart.run("east", "audit", code=1)
+    words = apart.run("west", "switchover", "db", "--site", "west", code=3)
+    assert "west lacks volume w of db, and could not serve it" in words and apart.groups()["db"]["primary"] == "east", words
+    apart.kill_site("east")
+    words = apart.run("west", "promote", "db", "--site", "west", code=3)
+    assert "west lacks volume w of group db" in words, words
+    apart.run("west", "promote", "db", "--site", "west", "--accept-loss")
+    apart.start_all("east")
+    apart.wait("nor is it served", lambda: apart.groups()["db"]["reason"].startswith("west does not export volume w: "))
+    words = apart.run("west", "explain", "db")
+    assert "west tries to make or open volume w" in words and "create the volume with --path west=" in words, words
+
+
 def data_at_a_site_that_is_away(apart):
     """Looked at when it is back: refused then, told, and made when it is out of the way."""
     left = apart.top + "/west/db-w.img"
@@ -167,12 +188,15 @@ def data_at_a_site_that_is_away(apart):
     apart.wait("it is told", lambda: words in apart.run("west", "events"))
     assert "w" not in apart.volumes("west", "db")
     apart.wait("it is shown", lambda: apart.groups()["db"]["replicas"][0]["reason"].startswith(f"{left} exists at west"))
-    assert f"{left} exists at west" in apart.run("east", "explain", "db")
+    lacks_a_volume(apart, left)
     with open(left, "rb") as f:
         assert f.read() == OLD
     os.unlink(left)
     apart.wait("it is made", lambda: "w" in apart.volumes("west", "db"))
-    apart.wait("nothing is wrong", lambda: apart.groups()["db"]["replicas"][0]["reason"] == "")
+    apart.wait("nothing is wrong", lambda: apart.groups()["db"]["health"] == "protected")
+    assert apart.groups()["db"]["replicas"][0]["reason"] == ""
+    apart.run("west", "switchover", "db", "--site", "east")
+    apart.wait("east has it again", lambda: apart.groups()["db"]["health"] == "protected")
     delete_beside_a_copy(apart, "w", left)
 
 
