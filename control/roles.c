@@ -159,13 +159,13 @@ bool cw_role_open(struct cw_controller *controller, const struct cw_store_group 
     /* Drained to this site: it is as good as a member. */
     if (authority->fenced_epoch == authority->epoch && authority->handover.site[0])
         (void)cw_set_put(&set, &authority->handover);
-    json_t *parameters =
-        json_pack("{s:i,s:I,s:I,s:s,s:o,s:o,s:b,s:b,s:I,s:b}", "group", (int)group->id, "epoch",
-                  (json_int_t)authority->epoch, "fenced_epoch", (json_int_t)authority->fenced_epoch, "holder",
-                  authority->holder, "set", cw_set_to_json(&set), "reign", cw_json_from_hex(reign),
-                  "accept_loss", accept_loss, "inconsistent", inconsistent, "epoch_floor",
-                  (json_int_t)cw_outside_permitted(controller->store, group->id), "ends_grants",
-                  ends_grants(controller, group->id));
+    json_t *parameters = json_pack(
+        "{s:i,s:I,s:I,s:I,s:s,s:o,s:o,s:b,s:b,s:I,s:b}", "group", (int)group->id, "epoch",
+        (json_int_t)authority->epoch, "first_sequence", (json_int_t)authority->first_sequence, "fenced_epoch",
+        (json_int_t)authority->fenced_epoch, "holder", authority->holder, "set", cw_set_to_json(&set),
+        "reign", cw_json_from_hex(reign), "accept_loss", accept_loss, "inconsistent", inconsistent,
+        "epoch_floor", (json_int_t)cw_outside_permitted(controller->store, group->id), "ends_grants",
+        ends_grants(controller, group->id));
     work->is_busy = cw_engine_ask(controller, "group.open", parameters,
                                   (struct cw_engine_call){.answer = on_open_answered, .group = group->id});
     if (work->is_busy)

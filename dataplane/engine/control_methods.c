@@ -333,6 +333,7 @@ static void group_open(struct cw_call *call)
                    read_set(call, open);
     uint64_t fenced_epoch = 0;
     (void)cw_call_u64(call, "epoch_floor", &open->epoch_floor);
+    (void)cw_call_u64(call, "first_sequence", &open->first_sequence);
     (void)cw_call_u64(call, "fenced_epoch", &fenced_epoch);
     open->is_fenced = open->store_epoch > 0 && fenced_epoch == open->store_epoch;
     open->accept_loss = json_is_true(json_object_get(call->params, "accept_loss"));

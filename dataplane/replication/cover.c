@@ -195,6 +195,12 @@ bool cw_cover_may_open(struct cw_group *g, const struct cw_open_request *open)
     struct cw_grant_opening opening = opening_of(g, open);
 
     cw_grants_on_store_epoch(&g->grants, open->store_epoch);
+    if (cw_open_is_unbegun(g, open) && g->now_ns < cw_grants_claim_ns(&g->grants, &opening)) {
+        snprintf(g->refusal, sizeof g->refusal,
+                 "waits until what this site granted, or may have granted before its start, has run out: "
+                 "what is written until then is to be gathered");
+        return false;
+    }
     bool is_in_use = cw_grants_is_in_use(&g->grants, &opening, g->now_ns);
     bool is_ending = cw_grants_ending_ns(&g->grants, &opening, g->now_ns) > 0;
     if (open->ends_grants && (is_in_use || is_ending))

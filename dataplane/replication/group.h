@@ -239,6 +239,7 @@ struct cw_open_request {
     uint64_t store_epoch; /* as the store has it; 0: never opened */
     uint64_t epoch_floor; /* the new epoch is this one at least; 0: the next one will do */
     bool is_fenced;       /* and it knows that nothing of that epoch is answered any more */
+    uint64_t first_sequence; /* of that epoch, as it was claimed; 0: nobody did, the row was rebuilt */
     uint8_t holder;       /* site id, or CW_SITES_MAX: nobody */
     uint8_t members;      /* bits: the store's in-sync set, the holder included */
     uint8_t in_memory;    /* bits: members that count as the same process only, as in semi-sync */

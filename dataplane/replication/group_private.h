@@ -624,6 +624,10 @@ void cw_cover_status(const struct cw_group *g, uint64_t now_ns, struct cw_group_
 /* open.c */
 void cw_open_step(struct cw_group *g);
 enum cw_status cw_open_refuse(struct cw_group *g, const char *why);
+/* The store says that we hold this reign, and our history does not know it: it was claimed here, and never
+ * opened. Between the two anything may have happened: a claim may be written long after whoever asked gave up
+ * waiting, and the reign before it went on meanwhile, by grants. */
+bool cw_open_is_unbegun(const struct cw_group *g, const struct cw_open_request *open);
 void cw_open_on_hello(struct cw_group *g, struct cw_peer *peer);
 bool cw_open_on_fetched(struct cw_group *g, struct cw_peer *peer, const struct cw_message *message,
                         uint8_t *body, uint64_t handle);

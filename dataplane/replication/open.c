@@ -73,14 +73,32 @@ static uint64_t last_epoch(const struct cw_history *history)
     return last ? last->epoch : 0;
 }
 
-/* Members are asked for their records. So is everybody else who is up when writes are given up, that as few as
- * possible are; or else only for the epochs that they know. */
+bool cw_open_is_unbegun(const struct cw_group *g, const struct cw_open_request *open)
+{
+    uint64_t own = CW_MAX(last_epoch(&g->super.history), last_epoch(&g->super.image_history));
+    bool is_alone = open->members == cw_bit(g->config.self); /* only who has opened takes others in */
+    /* What tokens give is written here, into this site's file: never late. */
+    bool is_by_tokens =
+        open->epoch_floor != 0 || (open->store_epoch >> 32 != 0 && (uint32_t)open->store_epoch == 0);
+
+#if CW_PLANTED_BUG == 49 /* whoever holds it by the row has opened it */
+    return false;
+#endif
+    return open->holder == g->config.self && is_alone && !is_by_tokens && open->first_sequence != 0 &&
+           own < open->store_epoch;
+}
+
+/* Members are asked for their records. So is every site, up or not, when our own reign never began, and whoever
+ * is up when writes are given up, that as few as possible are; or else only for the epochs that they know. */
 static void ask_sites(struct cw_group *g)
 {
     struct cw_opening *o = &g->opening;
+    uint8_t needed = o->request.members;
 
+    if (cw_open_is_unbegun(g, &o->request))
+        needed |= g->config.sites;
     for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
-        bool is_member = (o->request.members & cw_bit(s)) != 0;
+        bool is_member = (needed & cw_bit(s)) != 0;
         bool is_there = g->peers[s].is_configured && g->peers[s].is_up;
         if (s == g->config.self || !(is_member || is_there))
             continue;
@@ -150,6 +168,23 @@ static uint8_t valid_others(const struct cw_group *g)
     return bits;
 }
 
+/*
+ * Of a reign that never began here: is nothing missing? Where there is a set we were in it when we claimed, and
+ * no other claim was written since: what was acknowledged until then we were sent, and have, as long as we are
+ * who claimed. Without a set the loss was accepted as it was then: where we stand as we stood. Else all others
+ * must have answered. With another journal nothing of this is known to be our own.
+ */
+static bool has_all_of_unbegun(const struct cw_group *g, bool is_same_journal)
+{
+    const struct cw_open_request *r = &g->opening.request;
+    uint8_t others = (uint8_t)(g->config.sites & ~cw_bit(g->config.self));
+    bool is_as_claimed = cw_mode_has_set(g->config.mode)
+                             ? is_valid_member(g, g->config.self, &g->config.identity)
+                             : r->first_sequence == g->head + 1;
+
+    return is_same_journal && (is_as_claimed || (g->opening.answered & others) == others);
+}
+
 /* May this site open with what it can reach, without accepting a loss? */
 static bool is_safe(const struct cw_group *g)
 {
@@ -165,11 +200,36 @@ static bool is_safe(const struct cw_group *g)
         return true;
     if (g->is_recovered_damaged)
         return false;
+    if (cw_open_is_unbegun(g, r))
+        return has_all_of_unbegun(g, is_same_journal);
     if (is_valid_member(g, g->config.self, own))
         return true;
     /* The holder's own journal has all it acknowledged, in every mode; after a reboot only what was durable.
      */
     return r->holder == g->config.self && (is_same_boot || (is_alone && is_same_journal));
+}
+
+/* The last reign that anybody who answered knows of, or we. */
+static uint64_t newest_reign(const struct cw_group *g, const struct cw_history *own)
+{
+    uint64_t newest = last_epoch(own);
+
+    for (uint8_t s = 0; s < CW_SITES_MAX; s++)
+        if (g->opening.answered & cw_bit(s))
+            newest = CW_MAX(newest, last_epoch(&g->peers[s].hello.history));
+    return newest;
+}
+
+/* Is what this site holds worth taking? Members have what was acknowledged. Of all others, who are asked when
+ * our reign never began, a longer run of an older reign may be what nobody acknowledged, in the place of what
+ * somebody did. */
+static bool may_be_best(const struct cw_group *g, uint8_t site, const struct cw_history *own)
+{
+    const struct cw_message_hello *hello = &g->peers[site].hello;
+
+    if (is_valid_member(g, site, &hello->identity) || g->opening.request.accept_loss)
+        return true;
+    return cw_open_is_unbegun(g, &g->opening.request) && last_epoch(&hello->history) == newest_reign(g, own);
 }
 
 /* Picks the longest run beyond what we open from. false: somebody holds a newer reign that this does not fit.
@@ -186,14 +246,15 @@ static bool choose_best(struct cw_group *g)
     for (uint8_t s = 0; s < CW_SITES_MAX; s++) {
         const struct cw_message_hello *hello = &g->peers[s].hello;
         const struct cw_history_entry *last = cw_history_last(&hello->history);
+        bool is_member = (o->request.members & cw_bit(s)) != 0;
         uint64_t common;
         if (!(o->answered & cw_bit(s)) || (g->peers[s].hello_flags & CW_HELLO_NEEDS_COPY) || !last)
             continue;
-        if (!is_valid_member(g, s, &hello->identity) && !o->request.accept_loss)
+        if (!may_be_best(g, s, own))
             continue;
         bool shared = cw_history_common(own, head, &hello->history, hello->sequences.received, &common);
         bool is_prefix = common == head && (shared || head == 0);
-        if (!is_prefix && own_last && last->epoch > own_last->epoch && (o->request.members & cw_bit(s)))
+        if (!is_prefix && own_last && last->epoch > own_last->epoch && (is_member || !o->request.accept_loss))
             return false;
         if (is_prefix && hello->sequences.received > o->fetch_to) { /* in semi-sync memory counts */
             o->fetch_to = hello->sequences.received;
@@ -233,6 +294,9 @@ static void gather(struct cw_group *g)
                    ? "acknowledged records of this journal are unreadable and no other member is reachable; "
                      "bring "
                      "one back, or accept the loss with --accept-loss"
+               : cw_open_is_unbegun(g, &o->request)
+                   ? "the store says that this site holds it, which it never opened, and not every site "
+                     "answers: bring them back, or accept the loss with --accept-loss"
                    : "this site is not a member of the in-sync set (or has restarted since) and no member is "
                      "reachable; bring one back, or accept the loss with --accept-loss");
         return;

@@ -474,6 +474,7 @@ void control_open(struct site *site, bool accept_loss)
     struct world *w = site->world;
     struct store *s = outside_view(site);
     struct cw_open_request open = {.store_epoch = s->epoch,
+                                   .first_sequence = s->first_sequence,
                                    .holder = s->holder,
                                    .members = s->members,
                                    .reign = cw_rng_next(&w->rng) | 1,

@@ -85,7 +85,7 @@ struct pair {
     uint32_t bulk_per_turn; /* so many bulk messages arrive in a turn, one way; 0: all */
     struct pair_message *messages, **messages_end;
     struct {
-        uint64_t epoch, reign;
+        uint64_t epoch, reign, first_sequence;
         uint8_t holder, members;
         struct cw_identity identities[CW_SITES_MAX];
         bool is_away;  /* answers: not now */

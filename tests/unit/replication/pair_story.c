@@ -10,6 +10,7 @@ bool pair_open(struct pair *p, uint8_t id, bool accept_loss)
 {
     struct cw_group *g = p->sites[id].group;
     struct cw_open_request open = {.store_epoch = p->store.epoch,
+                                   .first_sequence = p->store.first_sequence,
                                    .holder = p->store.holder,
                                    .members = p->store.members,
                                    .reign = pair_fresh(p),

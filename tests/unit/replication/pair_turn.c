@@ -158,6 +158,7 @@ static void do_claim(struct pair_site *site, const struct cw_action *a)
     if (fits && !p->store.is_away) {
         p->store.epoch = a->epoch;
         p->store.reign = a->reign;
+        p->store.first_sequence = a->first_sequence;
         p->store.holder = site->id;
         p->store.members = a->members_to;
         memcpy(p->store.identities, a->identities, sizeof p->store.identities);
