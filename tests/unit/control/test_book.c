@@ -133,7 +133,8 @@ static void test_audit(void **state)
         {NULL, "", 0},
         {"UPDATE audit_lines SET text=replace(text,'c3','c9') WHERE number=3", "line 3 or the one before",
          1u << 2},
-        {"UPDATE audit_lines SET hash=replace(hash,'a','b') WHERE number=3 AND stream LIKE 'east%'",
+        {"UPDATE audit_lines SET hash=CASE substr(hash,1,1) WHEN '0' THEN '1' ELSE '0' END || substr(hash,2) "
+         "WHERE number=3 AND stream LIKE 'east%'",
          "line 3 or", 3u << 2},
         {"DELETE FROM audit_lines WHERE number=2 AND stream LIKE 'east%'", "line 2 is missing", 1u << 1},
         {"DELETE FROM audit_lines WHERE number=1 AND stream LIKE 'east%'", "line 1 is missing", 1u << 0},
