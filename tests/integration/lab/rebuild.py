@@ -193,8 +193,11 @@ def test_etcd_lost_with_a_copy(build):
         start_all(lab)
         for site in ("west", WITNESS):
             lab.wait(f"{site} is told", lambda s=site: "causeway store rebuild" in shown(lab, s).get("why_not", ""))
-        p = lab.try_run("--site", "west", "store", "rebuild")
-        expect(p.returncode == 3 and "the engine of " in p.stderr, f"east has no copy: {p.returncode} {p.stderr}")
+        def is_refused():
+            p = lab.try_run("--site", "west", "store", "rebuild")
+            expect(p.returncode == 3, f"east has no copy: {p.returncode} {p.stderr}")
+            return "the engine of " in p.stderr  # before that, other sites are not heard yet
+        lab.wait("east has no copy, and its engine is asked for", is_refused)
         done = json.loads(lab.wait("west has read its superblock", lambda: lab.run(
             "--site", "west", "store", "rebuild", "--without", "east", "--json")))["groups"][0]
         expect((done["kind"], done["holder"], done["epoch"]) == ("nobody", "", 2), f"{done}")

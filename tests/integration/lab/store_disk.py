@@ -45,8 +45,9 @@ def fill(lab, disks, sites):
         disks[site].full(0)
 
     def ended():
-        at = next(s for s in SITES if runs(lab, s))
-        lab.etcdctl(at, "put", f"/filler/{next(numbers)}", value="x" * MIB)
+        at = next((s for s in SITES if runs(lab, s)), None)
+        if at:  # else the last of them has ended as well
+            lab.etcdctl(at, "put", f"/filler/{next(numbers)}", value="x" * MIB)
         return [s for s in sites if not runs(lab, s)]
     for site in lab.wait(f"etcd ends at {' or '.join(sites)}", ended):
         with open(f"{lab.dir}/lab/{site}/etcd.log", errors="replace") as f:
