@@ -79,7 +79,7 @@ def test_store_disk_full(build):
         goes_on_unmoved(lab, rounds)
         says(lab, "that the store does not renew", "goes on by grants", "goes on by what its peers grant")
         why = lab.status("west")["store_trouble"]
-        expect(asker.end() == 3 and rounds.w.error is None, f"{asker.process} {rounds.w.error}")
+        expect(asker.end() != 0 and rounds.w.error is None, f"{asker.process} {rounds.w.error}")
         for site in SITES:
             disks[site].room()
         for site in SITES:
