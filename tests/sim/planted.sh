@@ -53,7 +53,7 @@ bug 25 slow "a copy cut short begins with the first byte"
 bug 26 grants "a grant counts from its receipt" 2
 bug 27 grants "a granter forgets its grants when it restarts" 3
 bug 28 grants "claims while its own grant runs"
-bug 29 grants "a reign that is over is granted"
+bug 29 grants "a reign that is over is granted" 4
 bug 30 grants "goes on with a grant of one of two sites"
 bug 31 grants "a release of an old epoch is believed" 3
 bug 32 lease "a tail is cut that is in no file"

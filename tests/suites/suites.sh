@@ -68,7 +68,7 @@ for s in "${chosen[@]}"; do
     declare -F "suite_$s" >/dev/null || { echo "no such suite: $s (./run test --list)" >&2; exit 2; }
 done
 
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 reasons=
 for s in "${chosen[@]}"; do
     [ -t 1 ] && printf '%-10s ...\r' "$s"
     start=$SECONDS
@@ -81,10 +81,13 @@ for s in "${chosen[@]}"; do
         *)
             failed=$((failed + 1))
             printf '%-10s FAILED   %4ds  exit %d; the end of %s:\n' "$s" "$took" "$code" "$logs/$s.log"
-            tail -n 60 "$logs/$s.log" | sed 's/^/    /' ;;
+            tail -n 60 "$logs/$s.log" | sed 's/^/    /'
+            # said once more at the very end, as the tail of a long log is often all that is read of it
+            reasons+="failed: $s: $(grep -aE '^(failed|FAILED):? |ESCAPED|FAIL  ' "$logs/$s.log" | cut -c1-300 | tail -n 6)"$'\n' ;;
     esac
     # what a suite itself skipped is said here too
     grep -hE '^(SKIP|skipped):? ' "$logs/$s.log" | sort -u | head -12 | sed "s/^/    $s: /"
 done
+printf '%s' "$reasons"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
