@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "nic-config/facts.h"
+
+#include <string.h>
+
+const struct cw_card_fact *cw_facts_card(const struct cw_facts *facts, const char *address)
+{
+    for (uint32_t i = 0; i < facts->card_count; i++)
+        if (strcmp(facts->cards[i].address, address) == 0)
+            return &facts->cards[i];
+    return NULL;
+}
+
+const struct cw_interface_fact *cw_facts_interface(const struct cw_facts *facts, const char *name)
+{
+    for (uint32_t i = 0; i < facts->interface_count; i++)
+        if (strcmp(facts->interfaces[i].name, name) == 0)
+            return &facts->interfaces[i];
+    return NULL;
+}
+
+const struct cw_node_fact *cw_facts_node(const struct cw_facts *facts, int32_t id)
+{
+    for (uint32_t i = 0; i < facts->node_count; i++)
+        if (facts->nodes[i].id == id)
+            return &facts->nodes[i];
+    return NULL;
+}
+
+const struct cw_cpu_fact *cw_facts_cpu(const struct cw_facts *facts, uint32_t id)
+{
+    for (uint32_t i = 0; i < facts->cpu_count; i++)
+        if (facts->cpus[i].id == id)
+            return &facts->cpus[i];
+    return NULL;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Fills the facts. Reads only; works as far as the rights of its user go, and says in facts->unread what more it would
+ * need. Never fails as a whole: what cannot be found out is unknown.
+ */
+#pragma once
+
+#include "nic-config/facts.h"
+#include "nic-config/machine.h"
+
+void cw_probe(const struct cw_machine *machine, struct cw_facts *facts);

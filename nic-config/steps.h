@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The kinds of steps at work: how each is looked at, kept, done and undone. Blocking, as root; called by apply, revert and
+ * boot only, in this order: keep → (journal, synced) → do → (journal) … → undo.
+ *
+ * undo gets there from any state between before and after, whatever killed whoever was there, and may be called again
+ * after it was killed itself. What somebody else has changed since is left, and said in words: that is no failure.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+#include "nic-config/step.h"
+
+/* What is there now, as undo wants it; the caller's to decref. NULL with words: the step cannot be done. */
+json_t *cw_step_keep(const struct cw_step *step, char *words, size_t size);
+/* Nothing is to be done. */
+bool cw_step_is_done(const struct cw_step *step);
+/* CW_OK: done, and looked at whether it is so. Else words say what failed and what to do. */
+enum cw_status cw_step_do(const struct cw_step *step, char *words, size_t size) CW_MUST_CHECK;
+/* has_rebooted: since it was done. CW_OK: as it was before, or left as somebody else has made it, then with words ("" else).
+ */
+enum cw_status cw_step_undo(const struct cw_step *step, const json_t *before, bool has_rebooted, char *words,
+                            size_t size) CW_MUST_CHECK;
