@@ -25,7 +25,7 @@
 #define CW_MOUNTS_MAX     8u
 #define CW_DOUBTS_MAX     64u
 #define CW_INTERFACE_NAME 16u
-#define CW_PCI_ADDRESS    16u /* "0000:03:00.0"; of a VMBus device, its name there, cut */
+#define CW_PCI_ADDRESS    40u /* "0000:03:00.0"; of a VMBus device its name there, 36 characters */
 #define CW_DRIVER_NAME    40u
 #define CW_FACT_PATH      192u
 #define CW_FACT_WORDS     256u
@@ -49,7 +49,7 @@ static inline void cw_cpu_set_add(struct cw_cpu_set *set, uint32_t cpu)
 
 struct cw_cpu_fact {
     uint32_t id;
-    int32_t node, package, core; /* core: siblings of one core have the same in one package */
+    int32_t node, package, core; /* core: the lowest CPU of it; siblings of one core have the same */
     bool is_online;
     bool is_isolated;  /* isolcpus=, or a cpuset partition that is isolated */
     bool is_tickless;  /* nohz_full= */

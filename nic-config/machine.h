@@ -2,9 +2,22 @@
 /*
  * The machine that is asked: this one, or a recorded one below a root. The only door through which the probe looks.
  *
- * A recorded machine is a folder with the files of /sys, /proc and /etc that matter, and `answers/`: what programs said
- * (answers/ip-link.json for `ip -json -details link`, …; machine.c has the list) and, in answers/ethtool.json and
- * answers/pmds.json, what ethtool's ioctl and the drivers of DPDK say. Blocking; any thread, one at a time.
+ * A recorded machine is a folder with the files of /sys, /proc, /etc, /run, /lib/modules, /boot and /usr/share/misc that
+ * matter (links of sysfs are links there too, and may lead nowhere: only their words count), and `answers/`:
+ *
+ *     answers/ip-link.json            what `ip -json -details link show` said
+ *     answers/ip-address.json         `ip -json address show`
+ *     answers/ip-route4.json          `ip -json -4 route show table all`; ip-route6.json: -6
+ *     answers/ip-netns.json           `ip -json netns list`
+ *     answers/netns-NAME-ip-link.json `ip -netns NAME -json -details link show`
+ *     answers/ethtool.json            {"eth0":{"queues":8,"queues_max":16,"rx_queues":0,"rx_queues_max":0,"tx_queues":0,
+ *                                     "speed":25000}}: what ethtool's ioctl said; what it did not say is not there
+ *     answers/pmds.json               the descriptions in DPDK's plug-ins, a list: [{"name":"net_ice","kmod":
+ *                                     "* igb_uio | vfio-pci","pci_ids":[[32902,5522,65535,65535]]}]
+ *     answers/logins.json             [{"who":"root","from":"192.0.2.1","local":"192.0.2.2"}]
+ *
+ * Of a recorded machine nothing outside of its folder is read, wherever its links point. Blocking; any thread, one at a
+ * time.
  */
 #pragma once
 
@@ -19,17 +32,27 @@ struct cw_machine {
     char root[192]; /* "" this machine */
 };
 
-/* A file's text without the end of its last line; at most size - 1 bytes (cut: CW_RANGE). CW_NOT_FOUND, CW_REFUSED (no
- * rights), CW_IO. The path is absolute. */
+/* A file's text without the ends of its last line, bytes of 0 as ends of lines; at most size - 1 bytes (cut: CW_RANGE).
+ * CW_NOT_FOUND, CW_REFUSED (no rights), CW_IO; then the text is "". The path is absolute. */
 enum cw_status cw_machine_text(const struct cw_machine *machine, const char *path, char *text,
                                size_t size) CW_MUST_CHECK;
 /* The last part of what a symbolic link names: the driver of a device. */
 enum cw_status cw_machine_link(const struct cw_machine *machine, const char *path, char *name,
                                size_t size) CW_MUST_CHECK;
+/* All that it names: "../../devices/pci0000:00/0000:00:03.0/virtio2/net/eth0". */
+enum cw_status cw_machine_target(const struct cw_machine *machine, const char *path, char *target,
+                                 size_t size) CW_MUST_CHECK;
+/* There is such a name; a link that leads nowhere is one too. */
 bool cw_machine_has(const struct cw_machine *machine, const char *path);
 /* Calls take for each name in a folder, in order of their bytes, without . and ..; false: no such folder. */
 bool cw_machine_list(const struct cw_machine *machine, const char *folder,
                      void (*take)(void *context, const char *name), void *context);
+/* A file to be read by a library: its descriptor, or -1. Regular files only. */
+int cw_machine_open(const struct cw_machine *machine, const char *path);
 /* The answer of a program as JSON, or of `answers/NAME.json`; NULL with words in why. The caller's to decref. */
 json_t *cw_machine_ask(const struct cw_machine *machine, const char *name, const char *const arguments[],
                        char *why, size_t why_size);
+/* As answers/ethtool.json, pmds.json and logins.json have it. */
+json_t *cw_machine_ethtool(const struct cw_machine *machine, char *why, size_t why_size);
+json_t *cw_machine_pmds(const struct cw_machine *machine, char *why, size_t why_size);
+json_t *cw_machine_logins(const struct cw_machine *machine, char *why, size_t why_size);
