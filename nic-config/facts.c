@@ -34,3 +34,11 @@ const struct cw_cpu_fact *cw_facts_cpu(const struct cw_facts *facts, uint32_t id
             return &facts->cpus[i];
     return NULL;
 }
+
+const struct cw_file_fact *cw_facts_file(const struct cw_facts *facts, const char *path)
+{
+    for (uint32_t i = 0; i < facts->file_count; i++)
+        if (strcmp(facts->files[i].path, path) == 0)
+            return &facts->files[i];
+    return NULL;
+}

@@ -31,6 +31,8 @@
 #define CW_FACT_WORDS     256u
 #define CW_ADDRESS_TEXT   52u /* "2001:db8::1/64" */
 #define CW_LOWER_MAX      8u
+#define CW_FILES_MAX      12u
+#define CW_FILE_BYTES     2048u
 
 struct cw_cpu_set {
     uint64_t words[CW_CPUS_MAX / 64];
@@ -134,10 +136,14 @@ struct cw_card_fact {
     int32_t iommu_group;
     bool is_noiommu;                  /* its group is one of vfio without an IOMMU */
     int32_t functions_max, functions; /* SR-IOV: virtual functions it can have, and has */
-    char physical[CW_PCI_ADDRESS];    /* of a virtual function: whose; else "" */
+    /* Of the physical function, sriov_offset and sriov_stride: virtual function k is at its routing id (bus * 256 +
+     * device * 8 + function) + offset + k * stride. */
+    int32_t functions_offset, functions_stride;
+    char physical[CW_PCI_ADDRESS]; /* of a virtual function: whose; else "" */
     int64_t link_mts; /* of PCI Express, in MT/s, and lanes: what is slower than the port is warned of */
     int32_t link_lanes;
     uint32_t irqs[CW_CARD_IRQS_MAX];
+    struct cw_cpu_set irq_cpus[CW_CARD_IRQS_MAX]; /* smp_affinity_list of each; empty: unknown */
     uint32_t irq_count;
     enum cw_pmd_kind pmd_kind;
     char pmd[CW_DRIVER_NAME]; /* "net_ice" */
@@ -172,6 +178,12 @@ struct cw_doubt_fact {
     char words[CW_FACT_WORDS]; /* "says 99, and there are 2 nodes: not believed" */
 };
 
+/* A file that an earlier apply has left: a prepared path, the unit, its link (text: the last part of what it names). */
+struct cw_file_fact {
+    char path[CW_FACT_PATH];
+    char text[CW_FILE_BYTES]; /* cut: it is not as ours would be */
+};
+
 struct cw_facts {
     char kernel[80], boot_id[40];
     char command_line[1024];
@@ -179,10 +191,13 @@ struct cw_facts {
     bool has_iommu;             /* devices have groups */
     char iommu[32];             /* "dmar", "AMD-Vi", "smmu3"; "" none */
     bool has_vfio, has_noiommu; /* modules that are loaded, or can be; vfio with its mode without an IOMMU */
-    bool is_vfio_loaded, is_noiommu_on;
-    bool has_uio_generic;
-    bool has_smt;        /* siblings are on */
-    bool has_irqbalance; /* runs, and would move interrupts back */
+    bool is_vfio_loaded;        /* its core: /sys/module/vfio is there, also where it is part of the kernel */
+    bool is_vfio_pci_loaded;    /* /sys/bus/pci/drivers/vfio-pci is there */
+    bool is_noiommu_on;
+    bool has_uio_generic;       /* the module uio_pci_generic is there, loaded or not */
+    bool is_uio_generic_loaded; /* /sys/bus/pci/drivers/uio_pci_generic is there */
+    bool has_smt;               /* siblings are on */
+    bool has_irqbalance;        /* runs, and would move interrupts back */
     bool has_systemd;
     struct cw_cpu_fact cpus[CW_CPUS_MAX];
     uint32_t cpu_count;
@@ -198,6 +213,8 @@ struct cw_facts {
     uint32_t member_count;
     struct cw_login_fact logins[CW_LOGINS_MAX];
     uint32_t login_count;
+    struct cw_file_fact files[CW_FILES_MAX]; /* cw_probe_files fills them */
+    uint32_t file_count;
     struct cw_doubt_fact doubts[CW_DOUBTS_MAX]; /* read, and cannot be true */
     uint32_t doubt_count;
     struct cw_doubt_fact unread[CW_DOUBTS_MAX]; /* could not be read, and what that keeps from being known */
@@ -209,3 +226,4 @@ const struct cw_card_fact *cw_facts_card(const struct cw_facts *facts, const cha
 const struct cw_interface_fact *cw_facts_interface(const struct cw_facts *facts, const char *name);
 const struct cw_node_fact *cw_facts_node(const struct cw_facts *facts, int32_t id);
 const struct cw_cpu_fact *cw_facts_cpu(const struct cw_facts *facts, uint32_t id);
+const struct cw_file_fact *cw_facts_file(const struct cw_facts *facts, const char *path);

@@ -9,6 +9,9 @@
  */
 #pragma once
 
+#include <jansson.h>
+#include <stdio.h>
+
 #include "nic-config/facts.h"
 #include "nic-config/step.h"
 #include "nic-config/wish.h"
@@ -16,6 +19,7 @@
 #define CW_STEPS_MAX    160u
 #define CW_REFUSALS_MAX 32u
 #define CW_WARNINGS_MAX 48u
+#define CW_NOTES_MAX    32u
 
 struct cw_refusal {
     char path[CW_PATH_NAME];  /* "" of all */
@@ -41,6 +45,8 @@ struct cw_plan {
     uint32_t refusal_count;
     char warnings[CW_WARNINGS_MAX][CW_STEP_WHY];
     uint32_t warning_count;
+    char notes[CW_NOTES_MAX][CW_STEP_WHY]; /* what was chosen, and why: a card by its speed, a driver, CPUs */
+    uint32_t note_count;
     struct cw_prepared prepared[CW_WISH_PATHS_MAX];
     uint32_t prepared_count;
     uint32_t lcores[CW_WISH_LCORES_MAX];
@@ -56,6 +62,12 @@ struct cw_nic_folders {
     char program[CW_FACT_PATH];  /* of causeway-nic, for the unit */
 };
 
-/* plan is about 800 KiB: the caller's, not on a stack. */
+/* plan is about 800 KiB: the caller's, not on a stack. A path that is refused has no steps and is not prepared, the others
+ * have theirs: a plan with refusals is for reading, and not applied. */
 void cw_plan_make(const struct cw_facts *facts, const struct cw_wish *wish,
                   const struct cw_nic_folders *folders, struct cw_plan *plan);
+
+/* As an administrator reads it: steps with why, do and undo; refusals with remedies; warnings; what is prepared. */
+void cw_plan_print(const struct cw_plan *plan, const struct cw_facts *facts, FILE *out);
+/* The same for programs; the caller's to decref. */
+json_t *cw_plan_json(const struct cw_plan *plan, const struct cw_facts *facts);

@@ -9,3 +9,8 @@
 #include "nic-config/machine.h"
 
 void cw_probe(const struct cw_machine *machine, struct cw_facts *facts);
+
+/* Adds to the facts what an earlier apply has left in these folders (facts->files): by it the plan knows the cards that
+ * are given already, whose interfaces are gone, and the files that need no writing. Call after cw_probe. */
+void cw_probe_files(const struct cw_machine *machine, const char *prepared_folder, const char *units_folder,
+                    struct cw_facts *facts);

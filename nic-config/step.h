@@ -15,7 +15,8 @@
 #define CW_STEP_WHY     512u
 
 enum cw_step_kind {
-    /* subject: a file of /sys or /proc; value: what is written */
+    /* subject: a file of /sys or /proc; value: what is written. Of an interrupt (/proc/irq/N/smp_affinity_list) that is gone
+     * by then, or that the kernel does not let be moved: done, and said */
     CW_STEP_WRITE,
     /* subject: a module; value: its parameters, or "" */
     CW_STEP_MODULE,
