@@ -22,6 +22,8 @@ TEXT_SUFFIXES = SOURCE_SUFFIXES + (".md", ".build")
 FILE_LINES_MAX = 800
 FUNCTION_LINES_MAX = 100
 
+# How a configuration is read as text, without knowing what any key means
+CONFIG_TEXT = tuple(f"engine/config/{name}.h" for name in ("address", "mistakes", "quantity", "yaml_lines"))
 # folder -> what of ours it may include beside itself: a folder, or one header of a folder
 ARROWS = {
     "dataplane/base": (),
@@ -33,7 +35,7 @@ ARROWS = {
     "dataplane/frontend": ("base", "wire/record.h", "io/uring.h"),
     "dataplane/engine": ("base", "wire", "transport", "journal", "replication", "io", "frontend"),
     "control": ("base", "wire", "engine/config/node_config.h"),
-    "nic-config": ("base",),
+    "nic-config": ("base",) + CONFIG_TEXT,
 }
 OURS = tuple(folder.removeprefix("dataplane/") for folder in ARROWS)
 THIRD_PARTY = (  # header, the folders that may name it
@@ -202,6 +204,7 @@ PLANTED = (  # rule, file, text without the licence line, line at which it must 
     (check_arrows, "control/a.c", '#include "replication/group.h"\n', 2),
     (check_arrows, "control/b.c", '#include "dataplane/engine/engine.h"\n', 2),
     (check_arrows, "nic-config/sub/a.c", "#include <io/port.h>\n", 2),
+    (check_arrows, "nic-config/b.c", '#include "engine/config/mistakes.h"\n#include "engine/config/node_config.h"\n', 3),
     (check_arrows, "dataplane/wire/b.c", '#include "../journal/journal.h"\n', 2),
     (check_third_party, "dataplane/transport/b.c", "#include <rte_mbuf.h>\n", 2),
     (check_third_party, "dataplane/engine/b.c", "#include <liburing.h>\n", 2),

@@ -18,7 +18,6 @@ bool cw_config_parse_mac(const char *text, uint8_t mac[6])
     return (mac[0] & 1) == 0;
 }
 
-/* Of one host: neither unspecified nor of a group, and no IPv4 address in the clothes of IPv6. */
 bool cw_config_parse_ip(const char *text, struct cw_ip *ip)
 {
     struct in_addr v4;
@@ -33,7 +32,6 @@ bool cw_config_parse_ip(const char *text, struct cw_ip *ip)
     return !IN6_IS_ADDR_UNSPECIFIED(&v6) && !IN6_IS_ADDR_MULTICAST(&v6) && !IN6_IS_ADDR_V4MAPPED(&v6);
 }
 
-/* An address, and maybe the bits of its network behind a slash: at least one, and not all. */
 bool cw_config_parse_host(const char *text, struct cw_ip *ip, uint8_t *prefix_bits)
 {
     char address[INET6_ADDRSTRLEN], *end;

@@ -34,17 +34,6 @@ struct check {
     bool look_at_files;
 };
 
-void cw_config_expected(struct cw_config_mistakes *mistakes, const struct cw_yaml_lines *lines,
-                        const char *path, const char *value, const char *words)
-{
-    uint32_t line = cw_yaml_lines_find(lines, path);
-    if (value)
-        cw_config_mistake_add(mistakes, line, "%s is %.48s: expected %s", path, *value ? value : "empty",
-                              words);
-    else
-        cw_config_mistake_add(mistakes, line, "%s is missing: expected %s", path, words);
-}
-
 __attribute__((format(printf, 4, 5))) static void expected(const struct check *check, const char *path,
                                                            const char *value, const char *format, ...)
 {
@@ -59,15 +48,8 @@ __attribute__((format(printf, 4, 5))) static void expected(const struct check *c
 static void check_number(const struct check *check, const char *path, const char *value, uint64_t low,
                          uint64_t high, uint64_t *number)
 {
-    char *end = NULL;
-    uint64_t n = 0;
-    errno = 0;
-    if (value && *value >= '0' && *value <= '9')
-        n = strtoull(value, &end, 10);
-    if (!end || *end || errno || n < low || n > high)
+    if (!value || !cw_quantity_number(value, low, high, number))
         expected(check, path, value, "a number from %lu to %lu", low, high);
-    else
-        *number = n;
 }
 
 static void check_number32(const struct check *check, const char *path, const char *value, uint32_t low,

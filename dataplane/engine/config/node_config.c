@@ -117,76 +117,23 @@ static const cyaml_schema_field_t config_fields[] = {
 static const cyaml_schema_value_t config_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct cw_raw_config, config_fields)};
 
-/* With brackets around a single value that stands for a list, which libcyaml does not know: a number of
- * characters from the beginning, as libyaml counts them. The caller frees. */
-static char *with_brackets(const char *text, size_t length, const struct cw_yaml_lines *lines,
-                           size_t *to_length)
-{
-    char *to = malloc(length + 2);
-    size_t used = 0, characters = 0;
-    for (size_t at = 0; to != NULL && at <= length; at++) {
-        bool begins = at == length || ((uint8_t)text[at] & 0xc0) != 0x80;
-        if (begins && characters == lines->single_begin)
-            to[used++] = '[';
-        if (begins && characters == lines->single_end)
-            to[used++] = ']';
-        characters += begins;
-        if (at < length)
-            to[used++] = text[at];
-    }
-    *to_length = used;
-    return to;
-}
-
-/* The walk has held the document against the same table: what libcyaml still minds is rare, and said. */
-static struct cw_raw_config *load_raw(const char *text, size_t length, struct cw_config_mistakes *mistakes)
-{
-    const cyaml_config_t options = {
-        .log_fn = NULL, .mem_fn = cyaml_mem, .log_level = CYAML_LOG_ERROR, .flags = CYAML_CFG_NO_ALIAS};
-    struct cw_raw_config *raw = NULL;
-    cyaml_err_t error =
-        cyaml_load_data((const uint8_t *)text, length, &options, &config_schema, (cyaml_data_t **)&raw, NULL);
-    if (error == CYAML_OK && raw)
-        return raw;
-    cw_config_mistake_add(mistakes, 0, "libcyaml: %s", cyaml_strerror(error));
-    return NULL;
-}
-
-/* By line, keeping the order within a line: insertion, the list is short. */
-static void sort_mistakes(struct cw_config_mistakes *mistakes)
-{
-    for (uint32_t i = 1; i < mistakes->count; i++) {
-        struct cw_config_mistake moving = mistakes->list[i];
-        uint32_t at = i;
-        for (; at > 0 && mistakes->list[at - 1].line > moving.line; at--)
-            mistakes->list[at] = mistakes->list[at - 1];
-        mistakes->list[at] = moving;
-    }
-}
-
 enum cw_status cw_node_config_parse(const char *text, size_t length, bool look_at_files,
                                     struct cw_node_config *config, struct cw_config_mistakes *mistakes)
 {
-    const cyaml_config_t options = {.mem_fn = cyaml_mem, .log_level = CYAML_LOG_ERROR};
     struct cw_yaml_lines *lines = calloc(1, sizeof *lines);
-    struct cw_raw_config *raw = NULL;
     *config = (struct cw_node_config){0};
     *mistakes = (struct cw_config_mistakes){0};
     if (!lines) {
         cw_config_mistake_add(mistakes, 0, "no memory");
         return CW_INVALID;
     }
-    if (cw_yaml_lines_walk(text, length, &config_schema, lines, mistakes)) {
-        char *fitting = lines->has_single ? with_brackets(text, length, lines, &length) : NULL;
-        raw = load_raw(fitting ? fitting : text, length, mistakes);
-        free(fitting);
-    }
+    struct cw_raw_config *raw = cw_yaml_load(text, length, &config_schema, lines, mistakes);
     if (raw) {
         cw_config_check_meaning(raw, lines, look_at_files, config, mistakes);
-        cyaml_free(&options, &config_schema, raw, 0);
+        cw_yaml_free(&config_schema, raw);
     }
     free(lines);
-    sort_mistakes(mistakes);
+    cw_config_mistakes_sort(mistakes);
     return mistakes->count ? CW_INVALID : CW_OK;
 }
 
@@ -247,14 +194,6 @@ enum cw_status cw_node_config_load(const char *file, struct cw_node_config *conf
         status = cw_node_config_parse(text, length, true, config, mistakes);
     free(text);
     return status;
-}
-
-void cw_config_mistakes_print(FILE *to, const char *file, const struct cw_config_mistakes *mistakes)
-{
-    for (uint32_t i = 0; i < mistakes->count; i++)
-        fprintf(to, "%s:%u: %s\n", file, CW_MAX(mistakes->list[i].line, 1u), mistakes->list[i].text);
-    if (mistakes->left_out)
-        fprintf(to, "%s:1: and %u more mistakes\n", file, mistakes->left_out);
 }
 
 int cw_node_config_check_main(const char *file)

@@ -15,13 +15,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <sys/types.h>
 
 #include "base/ip.h"
 #include "base/status.h"
+#include "engine/config/mistakes.h"
+#include "engine/config/quantity.h"
 
-#define CW_CONFIG_NAME_SIZE        32u  /* of nodes, sites, paths: 31 letters, digits, '-', '_', '.' */
 #define CW_CONFIG_PATH_SIZE        256u /* of files and directories */
 #define CW_CONFIG_SOCKET_SIZE      108u /* sun_path, with its end */
 #define CW_CONFIG_SITES_MAX        8u
@@ -31,7 +31,6 @@
 #define CW_CONFIG_PATHS_MAX        16u
 #define CW_CONFIG_LANES_MAX        4u
 #define CW_CONFIG_PEER_PATHS_MAX   4u
-#define CW_CONFIG_MISTAKES_MAX     64u
 #define CW_CONFIG_BYTES_MAX        (256u * 1024u)
 #define CW_NODE_GROUPS_MAX         64u  /* that one node is given; its engine may take fewer: CW_GROUPS_MAX */
 #define CW_NODE_EXPORTS_MAX        256u /* volumes that one node exports at a time */
@@ -185,17 +184,6 @@ struct cw_node_config {
     bool is_latency_duplicated; /* on the two best paths to a site, where there are two */
 };
 
-struct cw_config_mistake {
-    uint32_t line; /* from 1; 0: of the file as a whole */
-    char text[400];
-};
-
-struct cw_config_mistakes {
-    uint32_t count;
-    uint32_t left_out; /* more than the list holds */
-    struct cw_config_mistake list[CW_CONFIG_MISTAKES_MAX];
-};
-
 /* Reads and checks a file, and the key file it names. CW_INVALID: mistakes has them all, by line. Any thread.
  */
 enum cw_status cw_node_config_load(const char *file, struct cw_node_config *config,
@@ -207,25 +195,14 @@ enum cw_status cw_node_config_parse(const char *text, size_t length, bool look_a
                                     struct cw_node_config *config,
                                     struct cw_config_mistakes *mistakes) CW_MUST_CHECK;
 
-/* One mistake a line, as FILE:LINE: what, and what was expected. */
-void cw_config_mistakes_print(FILE *to, const char *file, const struct cw_config_mistakes *mistakes);
-
 /* What `--config FILE --check` does: prints the mistakes or that the file is good; the exit code. */
 int cw_node_config_check_main(const char *file);
 
-/* "64MiB", "10G", "512" (bytes); K, M, G, T and KiB, MiB... are powers of 1024. */
-bool cw_quantity_bytes(const char *text, uint64_t *bytes);
-/* "10gbit", "100mbit", "8000kbit", "5bit": powers of 1000, bits per second. */
-bool cw_quantity_bits_per_second(const char *text, uint64_t *rate);
-/* "5", "5s", "500ms", "2m", "1h" in milliseconds. */
-bool cw_quantity_milliseconds(const char *text, uint64_t *milliseconds);
 /* "10.0.1.1:7443", "[fd00::1]:7443": of a host, no names. */
 bool cw_config_address_parse(const char *text, struct cw_config_address *address);
 /* Of this machine alone: nothing that is said there goes over a wire. */
 bool cw_config_address_is_loopback(const struct cw_config_address *address);
 /* "alice:64 hexadecimal digits" of an operator's public key. */
 bool cw_config_parse_operator_key(const char *text, struct cw_config_operator_key *key);
-/* A name of ours: 1..31 letters, digits, '-', '_' and '.', beginning with a letter or digit. */
-bool cw_config_name_check(const char *name);
 /* How many packets may be on their way on the path: a power of two. */
 uint32_t cw_config_packets_in_flight(const struct cw_config_path *path);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Quantities with units, and names, as people type them. Every one is checked for overflow. */
-#include "engine/config/node_config.h"
+/* Every one is checked for overflow. */
+#include "engine/config/quantity.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -28,6 +28,16 @@ static bool quantity(const char *text, const struct unit *units, size_t count, u
             return !__builtin_mul_overflow(n, units[i].factor, value);
     }
     return false;
+}
+
+bool cw_quantity_number(const char *text, uint64_t low, uint64_t high, uint64_t *number)
+{
+    static const struct unit units[] = {{"", 1}};
+    uint64_t n;
+    if (!quantity(text, units, CW_COUNT_OF(units), &n) || n < low || n > high)
+        return false;
+    *number = n;
+    return true;
 }
 
 bool cw_quantity_bytes(const char *text, uint64_t *bytes)

@@ -2,6 +2,7 @@
 /* The configuration as libcyaml gives it: every value still a word, NULL when it is not there. */
 #pragma once
 
+#include "engine/config/address.h"
 #include "engine/config/node_config.h"
 #include "engine/config/yaml_lines.h"
 
@@ -58,18 +59,8 @@ void cw_config_check_meaning(const struct cw_raw_config *raw, const struct cw_ya
                              bool look_at_files, struct cw_node_config *config,
                              struct cw_config_mistakes *mistakes);
 
-/* address.c. mac: unicast, "02:00:00:00:00:01". ip: of one host, neither unspecified nor of a group, and no
- * IPv4 address in the clothes of IPv6. host: an address, and maybe the bits of its network behind a slash: at
- * least one, and not all (without: *prefix_bits stays as it is). */
-bool cw_config_parse_mac(const char *text, uint8_t mac[6]);
-bool cw_config_parse_ip(const char *text, struct cw_ip *ip);
-bool cw_config_parse_host(const char *text, struct cw_ip *ip, uint8_t *prefix_bits);
-/* "https://HOST:PORT"; http only to this machine, as nothing goes over a wire in clear. */
+/* address.c. "https://HOST:PORT"; http only to this machine, as nothing goes over a wire in clear. */
 bool cw_config_parse_url(const char *text);
-
-/* One more mistake: "PATH is VALUE: expected WORDS", or "PATH is missing: expected WORDS". */
-void cw_config_expected(struct cw_config_mistakes *mistakes, const struct cw_yaml_lines *lines,
-                        const char *path, const char *value, const char *words);
 
 /* config_break_glass.c */
 void cw_config_check_break_glass(const struct cw_raw_config *raw, const struct cw_yaml_lines *lines,

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/config/yaml_lines.h"
 
-#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
-
-#include "base/assert.h"
 
 struct walk {
     yaml_parser_t parser;
@@ -13,20 +12,6 @@ struct walk {
     struct cw_config_mistakes *mistakes;
     uint32_t depth;
 };
-
-void cw_config_mistake_add(struct cw_config_mistakes *mistakes, uint32_t line, const char *format, ...)
-{
-    if (mistakes->count == CW_CONFIG_MISTAKES_MAX) {
-        mistakes->left_out++;
-        return;
-    }
-    struct cw_config_mistake *mistake = &mistakes->list[mistakes->count++];
-    mistake->line = line;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(mistake->text, sizeof mistake->text, format, arguments);
-    va_end(arguments);
-}
 
 static uint32_t line_of(const yaml_event_t *event)
 {
@@ -42,12 +27,16 @@ static void remember(struct walk *walk, const char *path, uint32_t line)
     walk->lines->list[at].line = line;
 }
 
+/* Said, and nothing can be made of the whole any more. */
+#define spoilt(walk, ...)                                                                                    \
+    ((walk)->lines->is_loadable = false, cw_config_mistake_add((walk)->mistakes, __VA_ARGS__))
+
 /* False: no YAML from here on; said already. */
 static bool next_event(struct walk *walk, yaml_event_t *event)
 {
     if (!yaml_parser_parse(&walk->parser, event)) {
-        cw_config_mistake_add(walk->mistakes, (uint32_t)walk->parser.problem_mark.line + 1, "not YAML: %s",
-                              walk->parser.problem ? walk->parser.problem : "unreadable");
+        spoilt(walk, (uint32_t)walk->parser.problem_mark.line + 1, "not YAML: %s",
+               walk->parser.problem ? walk->parser.problem : "unreadable");
         return false;
     }
     return true;
@@ -120,12 +109,14 @@ static bool walk_pair(struct walk *walk, yaml_event_t *event, const cyaml_schema
         if (!field)
             say_unknown(walk, schema, inner, line);
         else if (is_known_path(walk, inner))
-            cw_config_mistake_add(walk->mistakes, line, "%s is given twice: expected once", inner);
+            spoilt(walk, line, "%s is given twice: expected once", inner);
     } else {
-        cw_config_mistake_add(walk->mistakes, line, "a key that is a list or mapping: expected a word");
+        spoilt(walk, line, "a key that is a list or mapping: expected a word");
     }
     if (!skip_value(walk, event) || !next_event(walk, event))
         return false;
+    if (!field && event->type != YAML_SCALAR_EVENT)
+        walk->lines->is_loadable = false; /* libcyaml passes over it by recursion */
     return field ? walk_value(walk, event, &field->value, inner) : skip_value(walk, event);
 }
 
@@ -163,8 +154,8 @@ static bool walk_sequence(struct walk *walk, yaml_event_t *event, const cyaml_sc
             return false;
     }
     if (count < schema->sequence.min || count > schema->sequence.max)
-        cw_config_mistake_add(walk->mistakes, line, "%s has %u entries: expected %u to %u", path, count,
-                              schema->sequence.min, schema->sequence.max);
+        spoilt(walk, line, "%s has %u entries: expected %u to %u", path, count, schema->sequence.min,
+               schema->sequence.max);
     return true;
 }
 
@@ -193,15 +184,17 @@ static const char *shape_wanted(const cyaml_schema_value_t *schema)
 
 /* Then it is remembered where it stands. */
 static bool is_single_of_list(struct walk *walk, const yaml_event_t *event,
-                              const cyaml_schema_value_t *schema)
+                              const cyaml_schema_value_t *schema, const char *path)
 {
     struct cw_yaml_lines *lines = walk->lines;
     if (event->type != YAML_SCALAR_EVENT || schema->type != CYAML_SEQUENCE ||
-        schema->sequence.entry->type != CYAML_STRING || lines->has_single)
+        schema->sequence.entry->type != CYAML_STRING || lines->single_count == CW_YAML_SINGLES_MAX ||
+        event->start_mark.index == event->end_mark.index)
         return false;
-    lines->has_single = true;
-    lines->single_begin = event->start_mark.index;
-    lines->single_end = event->end_mark.index;
+    uint32_t at = lines->single_count++;
+    snprintf(lines->singles[at].path, CW_YAML_PATH_SIZE, "%s", path);
+    lines->singles[at].begin = event->start_mark.index;
+    lines->singles[at].end = event->end_mark.index;
     return true;
 }
 
@@ -216,11 +209,11 @@ static bool walk_value(struct walk *walk, yaml_event_t *event, const cyaml_schem
 {
     bool ok;
     remember(walk, path, line_of(event));
-    if (is_single_of_list(walk, event, schema))
+    if (is_single_of_list(walk, event, schema, path))
         return skip_value(walk, event);
     if (!shape_fits(event, schema) || walk->depth == CW_YAML_DEPTH_MAX) {
-        cw_config_mistake_add(walk->mistakes, line_of(event), "%s is %s: expected %s",
-                              *path ? path : "the document", shape_of(event), shape_wanted(schema));
+        spoilt(walk, line_of(event), "%s is %s: expected %s", *path ? path : "the document", shape_of(event),
+               shape_wanted(schema));
         return skip_value(walk, event);
     }
     walk->depth++;
@@ -243,7 +236,7 @@ static bool walk_document(struct walk *walk, const cyaml_schema_value_t *schema)
             return false;
         if (event.type == YAML_STREAM_END_EVENT) {
             yaml_event_delete(&event);
-            cw_config_mistake_add(walk->mistakes, 1, "the file is empty: expected a mapping");
+            spoilt(walk, 1, "the file is empty: expected a mapping");
             return false;
         }
         if (event.type != YAML_STREAM_START_EVENT && event.type != YAML_DOCUMENT_START_EVENT)
@@ -260,7 +253,7 @@ static void walk_rest(struct walk *walk)
         if (!next_event(walk, &event))
             return;
         if (event.type == YAML_DOCUMENT_START_EVENT) {
-            cw_config_mistake_add(walk->mistakes, line_of(&event), "a second document: expected one");
+            spoilt(walk, line_of(&event), "a second document: expected one");
             is_end = true;
         }
         if (event.type == YAML_STREAM_END_EVENT)
@@ -269,22 +262,83 @@ static void walk_rest(struct walk *walk)
     }
 }
 
-bool cw_yaml_lines_walk(const char *text, size_t length, const cyaml_schema_value_t *schema,
-                        struct cw_yaml_lines *lines, struct cw_config_mistakes *mistakes)
+static void walk_text(const char *text, size_t length, const cyaml_schema_value_t *schema,
+                      struct cw_yaml_lines *lines, struct cw_config_mistakes *mistakes)
 {
     struct walk walk = {.lines = lines, .mistakes = mistakes};
-    uint32_t before = mistakes->count;
     lines->count = 0;
-    lines->has_single = false;
+    lines->single_count = 0;
+    lines->is_loadable = true;
     if (!yaml_parser_initialize(&walk.parser)) {
-        cw_config_mistake_add(mistakes, 0, "no memory for the YAML parser");
-        return false;
+        spoilt(&walk, 0, "no memory for the YAML parser");
+        return;
     }
     yaml_parser_set_input_string(&walk.parser, (const unsigned char *)text, length);
     if (walk_document(&walk, schema))
         walk_rest(&walk);
     yaml_parser_delete(&walk.parser);
-    return mistakes->count == before;
+}
+
+/* With brackets around single values that stand for lists, which libcyaml does not know: at so many characters
+ * from the beginning, as libyaml counts them. The caller frees. */
+static char *with_brackets(const char *text, size_t length, const struct cw_yaml_lines *lines,
+                           size_t *to_length)
+{
+    char *to = malloc(length + 2 * (size_t)lines->single_count + 1);
+    size_t used = 0, characters = 0;
+    uint32_t next = 0;
+    for (size_t at = 0; to != NULL && at <= length; at++) {
+        bool begins = at == length || ((uint8_t)text[at] & 0xc0) != 0x80;
+        if (begins && next < lines->single_count && characters == lines->singles[next].end) {
+            to[used++] = ']';
+            next++;
+        }
+        if (begins && next < lines->single_count && characters == lines->singles[next].begin)
+            to[used++] = '[';
+        characters += begins;
+        if (at < length)
+            to[used++] = text[at];
+    }
+    *to_length = used;
+    return to;
+}
+
+void cw_yaml_free(const cyaml_schema_value_t *schema, void *data)
+{
+    const cyaml_config_t options = {.mem_fn = cyaml_mem, .log_level = CYAML_LOG_ERROR};
+    cyaml_free(&options, schema, data, 0);
+}
+
+/* The walk has held the document against the same table: what libcyaml still minds is rare, and said. */
+void *cw_yaml_load(const char *text, size_t length, const cyaml_schema_value_t *schema,
+                   struct cw_yaml_lines *lines, struct cw_config_mistakes *mistakes)
+{
+    const cyaml_config_t options = {.log_fn = NULL,
+                                    .mem_fn = cyaml_mem,
+                                    .log_level = CYAML_LOG_ERROR,
+                                    .flags = CYAML_CFG_NO_ALIAS | CYAML_CFG_IGNORE_UNKNOWN_KEYS};
+    cyaml_data_t *data = NULL;
+    walk_text(text, length, schema, lines, mistakes);
+    if (!lines->is_loadable)
+        return NULL;
+    char *bracketed = with_brackets(text, length, lines, &length);
+    cyaml_err_t error = CYAML_ERR_OOM;
+    if (bracketed != NULL)
+        error = cyaml_load_data((const uint8_t *)bracketed, length, &options, schema, &data, NULL);
+    free(bracketed);
+    if (error == CYAML_OK && data != NULL)
+        return data;
+    cw_config_mistake_add(mistakes, 0, "libcyaml: %s", cyaml_strerror(error));
+    return NULL;
+}
+
+bool cw_yaml_lines_is_single(const struct cw_yaml_lines *lines, const char *path)
+{
+    for (uint32_t i = 0; i < lines->single_count; i++) {
+        if (strcmp(lines->singles[i].path, path) == 0)
+            return true;
+    }
+    return false;
 }
 
 uint32_t cw_yaml_lines_find(const struct cw_yaml_lines *lines, const char *path)
@@ -302,4 +356,15 @@ uint32_t cw_yaml_lines_find(const struct cw_yaml_lines *lines, const char *path)
         char *cut = dot > bracket ? dot : bracket;
         *(cut ? cut : part) = 0;
     }
+}
+
+void cw_config_expected(struct cw_config_mistakes *mistakes, const struct cw_yaml_lines *lines,
+                        const char *path, const char *value, const char *words)
+{
+    uint32_t line = cw_yaml_lines_find(lines, path);
+    if (value)
+        cw_config_mistake_add(mistakes, line, "%s is %.48s: expected %s", path, *value ? value : "empty",
+                              words);
+    else
+        cw_config_mistake_add(mistakes, line, "%s is missing: expected %s", path, words);
 }

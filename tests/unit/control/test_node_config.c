@@ -96,12 +96,25 @@ static const struct example examples[] = {
     {"site: [east\nsites: {\n", "1: site is a list: expected a single value\n"
                                 "2: not YAML: did not find expected ',' or ']'\n"},
     {"\tsite: east\n", "1: not YAML: found character that cannot start any token\n"},
-    {GOOD_HEAD "pol: adaptive\n", "6: unknown key pol: expected one of node, site, sites, directory, "
-                                  "storage, cluster_key, security, poll, lcores, memory, "
-                                  "sockets, engine_socket, control_socket, control_address, "
-                                  "metrics_address, metrics_token, store, "
-                                  "etcd, break_glass, lease_seconds, on_store_loss, duplicate_latency, paths\n"},
+    {GOOD_HEAD "pol: adaptive\n",
+     "6: unknown key pol: expected one of node, site, sites, directory, "
+     "storage, cluster_key, security, poll, lcores, memory, "
+     "sockets, engine_socket, control_socket, control_address, "
+     "metrics_address, metrics_token, store, "
+     "etcd, break_glass, lease_seconds, on_store_loss, duplicate_latency, paths\n"},
     {GOOD_HEAD "site: east\n", "6: site is given twice: expected once\n"},
+    /* A key that nobody knows does not hide what else is wrong. */
+    {KEYLESS_HEAD "cluster_kei: /lab/key\nlease_seconds: 90\nnode: \"a\\e[31m\\nb\"\n",
+     "1: cluster_key is missing: expected an absolute path, or security with certificates in its place\n"
+     "5: unknown key cluster_kei: expected one of node, site, sites, directory, storage, cluster_key, "
+     "security, poll, lcores, memory, sockets, engine_socket, control_socket, control_address, "
+     "metrics_address, metrics_token, store, etcd, break_glass, lease_seconds, on_store_loss, "
+     "duplicate_latency, paths\n"
+     "6: lease_seconds is 90: expected 1 to 60 seconds\n"
+     "7: node is a?[31m?b: expected a name of 1 to 31 letters, digits, '-', '_', '.'\n"},
+    /* Single values in the place of lists, as many as there are. */
+    {ETCD_HEAD "etcd: {endpoints: \"http://127.0.0.1:2379\"}\nlcores: {net: 1, store: 1}\n", ""},
+    {GOOD_HEAD "lcores: {net: , store: 1}\n", "6: lcores.net is a single value: expected a list\n"},
     {GOOD_HEAD "poll: sometimes\nlease_seconds: 90\non_store_loss: thaw\n",
      "6: poll is sometimes: expected dedicated or adaptive\n"
      "7: lease_seconds is 90: expected 1 to 60 seconds\n"
