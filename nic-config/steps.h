@@ -17,9 +17,11 @@
 
 /* What is there now, as undo wants it; the caller's to decref. NULL with words: the step cannot be done. */
 json_t *cw_step_keep(const struct cw_step *step, char *words, size_t size);
-/* Nothing is to be done. */
-bool cw_step_is_done(const struct cw_step *step);
-/* CW_OK: done, and looked at whether it is so. Else words say what failed and what to do. */
+/* Nothing is to be done. With words: as nothing can be, and that does no harm (an interrupt that the kernel keeps where it
+ * is); "" else. */
+bool cw_step_is_done(const struct cw_step *step, char *words, size_t size);
+/* CW_OK: done, and looked at whether it is so; with words: what should be known of it, "" else. Else words say what failed
+ * and what to do; whatever was half done is put back, as far as it can be: undo is to be called all the same. */
 enum cw_status cw_step_do(const struct cw_step *step, char *words, size_t size) CW_MUST_CHECK;
 /* has_rebooted: since it was done. CW_OK: as it was before, or left as somebody else has made it, then with words ("" else).
  */
