@@ -1,7 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "nic-config/facts.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+
+void cw_cpu_set_text(const struct cw_cpu_set *set, char *text, size_t size)
+{
+    size_t used = 0;
+    if (size > 0)
+        text[0] = 0;
+    for (uint32_t cpu = 0; cpu < CW_CPUS_MAX && used < size; cpu++) {
+        uint32_t last = cpu;
+        if (!cw_cpu_set_has(set, cpu))
+            continue;
+        while (cw_cpu_set_has(set, last + 1))
+            last++;
+        int more = snprintf(text + used, size - used, "%s%" PRIu32, used > 0 ? "," : "", cpu);
+        used += more > 0 ? (size_t)more : 0;
+        if (last > cpu && used < size) {
+            more = snprintf(text + used, size - used, "-%" PRIu32, last);
+            used += more > 0 ? (size_t)more : 0;
+        }
+        cpu = last;
+    }
+}
 
 const struct cw_card_fact *cw_facts_card(const struct cw_facts *facts, const char *address)
 {

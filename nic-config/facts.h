@@ -49,6 +49,9 @@ static inline void cw_cpu_set_add(struct cw_cpu_set *set, uint32_t cpu)
         set->words[cpu / 64] |= 1ull << cpu % 64;
 }
 
+/* "2-3,8", as the kernel writes lists; cut where there is no room. */
+void cw_cpu_set_text(const struct cw_cpu_set *set, char *text, size_t size);
+
 struct cw_cpu_fact {
     uint32_t id;
     int32_t node, package, core; /* core: the lowest CPU of it; siblings of one core have the same */
