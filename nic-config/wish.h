@@ -4,7 +4,7 @@
  *
  *     paths:
  *       - name: wan0                # of the path in the node's configuration that says `device: prepared`
- *         card: 0000:03:00.0        # or interface: eth2, or mac: 52:54:00:00:00:01, or speed: 25G (any free card
+ *         card: 0000:03:00.0        # or interface: eth2, or mac: "52:54:00:00:00:01", or speed: 25G (any free card
  *                                   # whose link is that fast)
  *         driver: auto              # optional: auto, vfio, noiommu, uio, bifurcated, af_xdp, vf
  *         queues: 2                 # optional: 1; one net lcore each
@@ -14,7 +14,7 @@
  *         mode: native              # optional, of af_xdp: auto, native, generic; and
  *         copy: auto                # auto, zero, copy
  *     lcores: 3                     # optional: how many are dedicated, or a list of CPUs: [2, 3, 4]
- *     hugepages: 2G                 # optional: 1G; on the nodes of the cards
+ *     hugepages: 2G                 # optional: 1G; on the nodes of the cards; 0: none
  *     force: [eth2, group 14]       # optional: what may be taken though it is in use, each by its name
  */
 #pragma once
@@ -27,6 +27,7 @@
 
 #define CW_WISH_PATHS_MAX  8u
 #define CW_WISH_FORCE_MAX  16u
+#define CW_WISH_FORCE_NAME 32u
 #define CW_WISH_LCORES_MAX 32u
 #define CW_WISH_QUEUES_MAX 4u /* as many as a node has net lcores */
 #define CW_PATH_NAME       32u
@@ -73,12 +74,12 @@ struct cw_wish {
     uint32_t lcore_count;                /* how many, either way */
     bool are_lcores_named;
     int64_t hugepages_mib;
-    char force[CW_WISH_FORCE_MAX][32];
+    char force[CW_WISH_FORCE_MAX][CW_WISH_FORCE_NAME]; /* "eth2", "group 14" */
     uint32_t force_count;
 };
 
-/* Reads a wish. false: mistakes has a line "FILE:LINE: what is there: expected …" for each, as many as fit. Pure: the
- * text is the caller's. */
+/* Reads a wish. false: mistakes has a line "FILE:LINE: KEY is VALUE: expected …" for each, as many as fit, without the
+ * end of the last one. Pure: the text is the caller's. Addresses of cards are as the kernel writes them. */
 bool cw_wish_read(const char *file, const char *text, size_t length, struct cw_wish *wish, char *mistakes,
                   size_t mistakes_size);
 bool cw_wish_has_force(const struct cw_wish *wish, const char *name);
