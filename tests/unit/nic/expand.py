@@ -6,7 +6,8 @@
 
 A line at the left begins a statement, lines indented below it belong to it; `#` begins a line that is a comment.
 
-    /path VALUE                 a file. With no value: the indented lines are its text
+    /path VALUE                 a file. With no value: the indented lines are its text. Also one of answers/, which is
+                                then not made from the interfaces
     /path -> TARGET             a symbolic link; an absolute target is made relative, as sysfs has them. The target may
                                 also be an address of PCI
     /path/                      an empty folder
@@ -28,7 +29,7 @@ A line at the left begins a statement, lines indented below it belong to it; `#`
         disk PATH PARTITION...  a block device below its folder
     vmbus ID                    a device of Hyper-V; as pci
     interface NAME [on DEVICE[/PATH]]   of /sys/class/net, and in the answers of ip and ethtool, in ip's own shape
-        mac, mtu MTU/MAX, state up|down [carrier], speed MBPS, kind vlan ID|bond MODE|bridge|veth,
+        mac, perm MAC, mtu MTU/MAX, state up|down [carrier], speed MBPS, kind vlan ID|bond MODE|bridge|veth,
         lower NAME, master NAME, queues N/MAX, rx N/MAX, tx N, port N, xdp, netns NAME, address ADDRESS/PREFIX
     netns NAME [ID]             a network namespace; an ID if this one knows it by a number
     route WORDS                 as `ip route` prints it; those of the kernel come with the addresses
@@ -113,7 +114,9 @@ class Machine:
         self.place(path).write_text(text + "\n" if text and not text.endswith("\n") else text)
 
     def answer(self, name, value):
-        self.put(f"/answers/{name}.json", json.dumps(value, indent=1))
+        """One that the description gives word by word stays."""
+        if not (self.folder / f"answers/{name}.json").exists():
+            self.put(f"/answers/{name}.json", json.dumps(value, indent=1))
 
     def make_folder(self, path):
         self.place(path).mkdir(exist_ok=True)
@@ -382,6 +385,8 @@ class Network:
         queues = int(one.get("queues", one.get("rx", "1/1")).split("/")[-1])
         found = self.begin(one) | {"promiscuity": 0, "allmulti": 0, "min_mtu": 0 if one["name"] == "lo" else 68,
                                    "max_mtu": int(one["mtu"].split("/")[1])}
+        if "perm" in one:
+            found["permaddr"] = one["perm"]
         if "xdp" in one:
             found["xdp"] = {"mode": 1, "prog": {"id": 42, "name": "xdp_pass", "tag": "3b185187f1855c4c", "jited": 1}}
         information = self.information(one)
@@ -415,7 +420,7 @@ class Network:
         if over and "kind" in over:
             over_kind = over["kind"].split()[0]
             found["info_slave_kind"] = over_kind
-            found["info_slave_data"] = ({"state": "ACTIVE", "mii_status": "UP", "perm_hwaddr": one["mac"]}
+            found["info_slave_data"] = ({"state": "ACTIVE", "mii_status": "UP", "perm_hwaddr": one.get("perm", one["mac"])}
                                         if over_kind == "bond" else {"state": "forwarding"})
         return found
 
