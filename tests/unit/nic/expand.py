@@ -13,6 +13,7 @@ A line at the left begins a statement, lines indented below it belong to it; `#`
     /path/                      an empty folder
     copy FILE /path             a file that lies beside the description
     unreadable /path            nobody may read it
+    user ID                     who recorded it: /proc/self/status; else root
     kernel RELEASE              /proc/sys/kernel/osrelease, /proc/version
     modules NAME...             loaded: /proc/modules, /sys/module/NAME
     modules_there NAME...       not loaded, and can be: /lib/modules/RELEASE/modules.dep
@@ -98,7 +99,7 @@ def statements(text):
 class Machine:
     def __init__(self, folder, beside):
         self.folder, self.beside = folder, beside
-        self.release = "unknown"
+        self.release, self.user = "unknown", "0"
         self.cpus, self.isolated, self.nohz, self.offline = {}, [], [], []
         self.pci, self.irqs, self.unreadable = {}, [], []
         self.interfaces, self.routes, self.spaces, self.logins = [], [], [], []
@@ -148,6 +149,9 @@ class Machine:
 
     def on_unreadable(self, s):
         self.unreadable.append(s.words[1])
+
+    def on_user(self, s):
+        self.user = s.words[1]
 
     def on_kernel(self, s):
         self.release = s.words[1]
@@ -294,7 +298,8 @@ class Machine:
         if nodes:
             self.put(f"{NODES}/online", as_list(nodes))
             self.put(f"{NODES}/possible", as_list(nodes))
-        self.put("/proc/self/status", f"Name:\tcauseway-nic\nCpus_allowed_list:\t{as_list(online)}")
+        user = "\t".join([self.user] * 4)
+        self.put("/proc/self/status", f"Name:\tcauseway-nic\nUid:\t{user}\nCpus_allowed_list:\t{as_list(online)}")
 
     def finish_cpu(self, cpu):
         package, core, node, clock = self.cpus[cpu]
