@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * BIND: the driver of a device of PCI, or of VMBus. The override is written first, so that from then on no other driver
+ * takes the device; then the old driver lets it go, and the new one is told to take it. That last write says why not.
+ *
+ *     driver   override        is left by one who was killed
+ *     old      before          before anything
+ *     old      ours            the override is written
+ *     none     ours            the old driver has let go
+ *     ours     ours            done
+ *     ours     none            undo has begun: the override is away first
+ *     none     none            ours has let go
+ *     old      none            the old driver has it again, its override is not yet back
+ *
+ * Undo goes on from each of these. A device that a process has open is not taken from it: the kernel would wait for
+ * that process, and the command with it.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "nic-config/steps_private.h"
+
+#define FOLDER_SIZE  96u
+#define WAIT_TIMES   200
+#define WAIT_STEP_MS 100
+#define WAIT_SECONDS (WAIT_TIMES * WAIT_STEP_MS / 1000)
+#define NO_OVERRIDE  "(null)"
+
+struct device {
+    char bus[8];
+    char name[CW_PCI_ADDRESS];
+    char folder[FOLDER_SIZE];
+};
+
+struct binding {
+    char driver[CW_DRIVER_NAME], override[CW_DRIVER_NAME]; /* "" none */
+};
+
+/* ---------------------------------------------------------------- the device */
+
+static bool find(struct device *device, const char *name)
+{
+    static const char *const buses[] = {"pci", "vmbus"};
+    if (strlen(name) >= sizeof device->name || strchr(name, '/') || name[0] == '.')
+        return false;
+    snprintf(device->name, sizeof device->name, "%s", name);
+    for (int i = 0; i < 2; i++) {
+        snprintf(device->bus, sizeof device->bus, "%s", buses[i]);
+        snprintf(device->folder, sizeof device->folder, "/sys/bus/%s/devices/%s", buses[i], name);
+        if (access(device->folder, F_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* "0000:03:00.0", or "virtfn0 of 0000:03:00.0": a virtual function is known by its address only when it is there. */
+static bool find_subject(struct device *device, const char *subject, char *words, size_t size)
+{
+    char link[FOLDER_SIZE + 32], name[CW_PCI_ADDRESS], physical[CW_PCI_ADDRESS];
+    unsigned number;
+    int end = 0;
+    bool found;
+    if (sscanf(subject, "virtfn%u of %39s%n", &number, physical, &end) == 2 && !subject[end]) {
+        snprintf(link, sizeof link, "/sys/bus/pci/devices/%s/virtfn%u", physical, number);
+        found = !strchr(physical, '/') && cw_link_name(link, name, sizeof name) == 0 && find(device, name);
+    } else {
+        found = find(device, subject);
+    }
+    if (!found)
+        snprintf(words, size, "%s: there is no such device in this machine", subject);
+    return found;
+}
+
+static void path_of(const struct device *device, const char *name, char path[static FOLDER_SIZE + 32])
+{
+    snprintf(path, FOLDER_SIZE + 32, "%s/%s", device->folder, name);
+}
+
+static void look(const struct device *device, struct binding *binding)
+{
+    char path[FOLDER_SIZE + 32];
+    path_of(device, "driver", path);
+    cw_link_name(path, binding->driver, sizeof binding->driver);
+    path_of(device, "driver_override", path);
+    cw_text_read(path, binding->override, sizeof binding->override);
+    if (strcmp(binding->override, NO_OVERRIDE) == 0)
+        binding->override[0] = 0;
+}
+
+static void add_interfaces(json_t *names, const char *folder)
+{
+    char path[FOLDER_SIZE + 300];
+    snprintf(path, sizeof path, "%s/net", folder);
+    DIR *net = opendir(path);
+    for (struct dirent *entry; net && (entry = readdir(net)) != NULL;)
+        if (entry->d_name[0] != '.')
+            json_array_append_new(names, json_string(entry->d_name));
+    if (net)
+        closedir(net);
+}
+
+/* Those of virtio stand one folder lower. */
+json_t *cw_device_interfaces(const char *folder)
+{
+    char path[FOLDER_SIZE + 280];
+    json_t *names = json_array();
+    DIR *children = opendir(folder);
+    add_interfaces(names, folder);
+    for (struct dirent *entry; children && (entry = readdir(children)) != NULL;) {
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (strncmp(entry->d_name, "virtio", 6) == 0)
+            add_interfaces(names, path);
+    }
+    if (children)
+        closedir(children);
+    return names;
+}
+
+/* ---------------------------------------------------------------- the changes */
+
+static int set_override(const struct device *device, const char *driver)
+{
+    char path[FOLDER_SIZE + 32];
+    path_of(device, "driver_override", path);
+    return cw_text_write(path, *driver ? driver : "\n");
+}
+
+static int let_go(const struct device *device)
+{
+    char path[FOLDER_SIZE + 32];
+    path_of(device, "driver/unbind", path);
+    int error = cw_text_write(path, device->name);
+    return error == ENOENT ? 0 : error; /* it has none */
+}
+
+/* Told to the driver itself, and not to drivers_probe, as only that says why it would not. */
+static int take(const struct device *device, const char *driver)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/sys/bus/%s/drivers/%.64s/bind", device->bus, driver);
+    int error = cw_text_write(path, device->name);
+    struct binding now;
+    look(device, &now);
+    if (strcmp(now.driver, driver) == 0)
+        return 0;
+    return error ? error : ENODEV;
+}
+
+static bool has_driver(const struct device *device, const char *driver)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/sys/bus/%s/drivers/%.64s", device->bus, driver);
+    return access(path, F_OK) == 0;
+}
+
+/* ---------------------------------------------------------------- keep, do */
+
+static json_t *keep(const struct cw_step *step, char *words, size_t size)
+{
+    struct device device;
+    struct binding now;
+    if (!find_subject(&device, step->subject, words, size))
+        return NULL;
+    look(&device, &now);
+    return json_pack("{s:s, s:s, s:s, s:o}", "device", device.name, "driver", now.driver, "override",
+                     now.override, "interfaces", cw_device_interfaces(device.folder));
+}
+
+static bool is_done(const struct cw_step *step, char *words, size_t size)
+{
+    struct device device;
+    struct binding now;
+    if (!find_subject(&device, step->subject, words, size)) {
+        words[0] = 0;
+        return false;
+    }
+    look(&device, &now);
+    return strcmp(now.driver, step->value) == 0 && strcmp(now.override, step->value) == 0;
+}
+
+static const char *hint(const struct device *device, const char *driver)
+{
+    char path[FOLDER_SIZE + 32];
+    path_of(device, "iommu_group", path);
+    if (strcmp(driver, "vfio-pci") == 0 && access(path, F_OK) != 0)
+        return "; it is in no IOMMU group: switch the IOMMU on (in the firmware, and intel_iommu=on or amd_iommu=on "
+               "on the kernel's command line), or ask for driver: noiommu";
+    if (strcmp(driver, "uio_pci_generic") == 0)
+        return "; this driver wants a legacy interrupt, which virtual functions have not";
+    return "; the kernel's log (dmesg) may say more";
+}
+
+/* As it was, after a change that failed. The device has been free of users a moment ago. */
+static void give_back(const struct device *device, const struct binding *before)
+{
+    struct binding now;
+    set_override(device, "");
+    look(device, &now);
+    if (now.driver[0] && strcmp(now.driver, before->driver) != 0)
+        let_go(device);
+    if (before->driver[0] && strcmp(now.driver, before->driver) != 0)
+        take(device, before->driver);
+    set_override(device, before->override);
+}
+
+static enum cw_status carry_out(const struct cw_step *step, char *words, size_t size)
+{
+    struct device device;
+    struct binding before;
+    char who[CW_FACT_WORDS];
+    if (!find_subject(&device, step->subject, words, size))
+        return CW_NOT_FOUND;
+    look(&device, &before);
+    if (!has_driver(&device, step->value)) {
+        snprintf(words, size, "the driver %s is not loaded: modprobe %s", step->value, step->value);
+        return CW_REFUSED;
+    }
+    bool is_bound = strcmp(before.driver, step->value) == 0;
+    if (!is_bound && cw_device_is_open(device.folder, who, sizeof who)) {
+        snprintf(words, size, "%s cannot change its driver: %s; stop that first", device.name, who);
+        return CW_REFUSED;
+    }
+    int error = set_override(&device, step->value);
+    if (!error && !is_bound)
+        error = let_go(&device);
+    if (!error && !is_bound)
+        error = take(&device, step->value);
+    if (!error)
+        return CW_OK;
+    give_back(&device, &before);
+    snprintf(words, size, "%s does not take %s: %s%s", step->value, device.name, strerror(error),
+             hint(&device, step->value));
+    return CW_IO;
+}
+
+/* ---------------------------------------------------------------- undo */
+
+/* The kernel's driver makes its interfaces in its own time. */
+static void wait_for_interface(const struct device *device, const char *driver, char *words, size_t size)
+{
+    const struct timespec moment = {0, WAIT_STEP_MS * 1000000l};
+    for (int i = 0; i < WAIT_TIMES; i++) {
+        json_t *names = cw_device_interfaces(device->folder);
+        bool found = json_array_size(names) > 0;
+        json_decref(names);
+        if (found)
+            return;
+        nanosleep(&moment, NULL);
+    }
+    snprintf(words, size, "%s has %s again, and shows no interface after %d s: see the kernel's log (dmesg)",
+             driver, device->name, WAIT_SECONDS);
+}
+
+/* From ours, or from none, to the driver that it had. */
+static enum cw_status go_back(const struct device *device, const char *driver, bool is_bound, char *words,
+                              size_t size)
+{
+    char who[CW_FACT_WORDS];
+    if (is_bound && cw_device_is_open(device->folder, who, sizeof who)) {
+        snprintf(words, size, "%s cannot be given back: %s; stop that first, then again", device->name, who);
+        return CW_REFUSED;
+    }
+    int error = set_override(device, "");
+    if (!error && is_bound)
+        error = let_go(device);
+    if (!error && driver[0] && !has_driver(device, driver)) {
+        snprintf(words, size, "%s is free, and its driver %s is not loaded: modprobe %s, then again",
+                 device->name, driver, driver);
+        return CW_NOT_FOUND;
+    }
+    if (!error && driver[0])
+        error = take(device, driver);
+    if (!error)
+        return CW_OK;
+    snprintf(words, size, "%s does not take %s again: %s; the kernel's log (dmesg) may say more",
+             driver[0] ? driver : "the kernel", device->name, strerror(error));
+    return CW_IO;
+}
+
+static enum cw_status undo(const struct cw_step *step, const json_t *before, char *words, size_t size)
+{
+    struct device device;
+    struct binding now;
+    const char *name = cw_before_text(before, "device"), *driver = cw_before_text(before, "driver"),
+               *override = cw_before_text(before, "override");
+    if (!name || !driver || !override)
+        return cw_step_is_corrupt(words, size);
+    if (!find(&device, name))
+        return CW_OK; /* a virtual function that is gone, or a card that was taken out */
+    look(&device, &now);
+    if (now.driver[0] && strcmp(now.driver, step->value) != 0 && strcmp(now.driver, driver) != 0) {
+        snprintf(words, size, "%s: somebody has given it to %s since, and it is left so; before us it had %s",
+                 name, now.driver, driver[0] ? driver : "no driver");
+        return CW_OK;
+    }
+    if (strcmp(now.driver, driver) != 0) {
+        enum cw_status status = go_back(&device, driver, now.driver[0] != 0, words, size);
+        if (status != CW_OK)
+            return status;
+    }
+    look(&device, &now);
+    bool is_ours = !now.override[0] || strcmp(now.override, step->value) == 0;
+    int error = is_ours && strcmp(now.override, override) != 0 ? set_override(&device, override) : 0;
+    if (error) {
+        snprintf(words, size, "%s: its driver_override cannot be put back: %s", name, strerror(error));
+        return CW_IO;
+    }
+    if (json_array_size(json_object_get(before, "interfaces")) > 0)
+        wait_for_interface(&device, driver, words, size);
+    return CW_OK;
+}
+
+const struct cw_step_verbs cw_step_bind = {keep, is_done, carry_out, undo, false};

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Between steps.c and the kinds of steps; and how they read and write the small files of /sys and /proc. */
+#pragma once
+
+#include "nic-config/steps.h"
+
+/* The four verbs of steps.h, of one kind. undo is not called after a reboot unless survives_reboot. */
+struct cw_step_verbs {
+    json_t *(*keep)(const struct cw_step *step, char *words, size_t size);
+    bool (*is_done)(const struct cw_step *step, char *words, size_t size);
+    enum cw_status (*carry_out)(const struct cw_step *step, char *words, size_t size);
+    enum cw_status (*undo)(const struct cw_step *step, const json_t *before, char *words, size_t size);
+    bool survives_reboot;
+};
+extern const struct cw_step_verbs cw_step_write, cw_step_file, cw_step_link, cw_step_bind;
+
+#define CW_STEP_TEXT 4096u /* of a file of /sys: no more than a page */
+
+/* What a file says, without blanks at its end. 0, or the errno; EFBIG: it says more than there is room for. */
+int cw_text_read(const char *path, char *text, size_t size);
+/* In one write, as /sys wants it. 0 or the errno. */
+int cw_text_write(const char *path, const char *text);
+/* The last part of what a link names. 0 or the errno. */
+int cw_link_name(const char *path, char *name, size_t size);
+
+/* The folders above a path that are not there, the deepest first; how they are made (0 or the errno), and how those of
+ * them that are empty are removed. */
+json_t *cw_missing_folders(const char *path);
+int cw_make_folders(const char *path);
+void cw_remove_folders(const json_t *folders);
+
+/* The names of the interfaces that a device has, by its folder in /sys; the caller's to decref. */
+json_t *cw_device_interfaces(const char *folder);
+/* A process has the device open by vfio or uio: who says which. A kernel that is told to take such a device away waits
+ * until it is closed. device: its folder in /sys, or a link to it. */
+bool cw_device_is_open(const char *device, char *who, size_t size);
+
+/* For undo: the journal has not what keep made. */
+enum cw_status cw_step_is_corrupt(char *words, size_t size);
+/* The string with this key, or NULL. */
+const char *cw_before_text(const json_t *before, const char *key);
