@@ -2,7 +2,7 @@
 /*
  * What the engine reads of a path whose configuration says `device: prepared`: /run/causeway/nic/NAME.yaml, gone with
  * a reboot until `causeway nic boot` has prepared it again. Read by dataplane/engine/config/prepared.c. Every key is always
- * there:
+ * there, words in double quotes; tests/unit/nic/golden has two:
  *
  *     format: 1
  *     path: wan0
@@ -24,6 +24,6 @@
 #include "base/status.h"
 #include "nic-config/plan.h"
 
-/* The text of the file. CW_RANGE: no room. Pure. */
+/* The text of the file. CW_RANGE: no room, and the text is "". Pure. */
 enum cw_status cw_prepared_text(const struct cw_plan *plan, uint32_t index, char *text,
                                 size_t size) CW_MUST_CHECK;
