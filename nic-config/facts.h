@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What is known of a machine: filled by the probe, read by show and plan, which know nothing else of it.
- * Plain arrays with fixed limits, no pointers; a few hundred KiB, so never on a stack. Words are as the kernel has
+ * Plain arrays with fixed limits, no pointers; a few MiB, so never on a stack. Words are as the kernel has
  * them. What is not known is "" or CW_FACT_UNKNOWN; what was read and cannot be true stands in doubts, and is then
  * unknown.
  */
@@ -20,7 +20,7 @@
 #define CW_ROUTES_MAX     32u
 #define CW_MEMBERS_MAX    256u /* devices that share an IOMMU group with a card */
 #define CW_PAGE_SIZES_MAX 4u
-#define CW_CARD_IRQS_MAX  64u
+#define CW_CARD_IRQS_MAX  256u
 #define CW_LOGINS_MAX     32u
 #define CW_MOUNTS_MAX     8u
 #define CW_DOUBTS_MAX     64u
@@ -154,7 +154,7 @@ struct cw_card_fact {
         is_network_driver_gone; /* bound to a kernel driver of networks, and no interface is seen: in another namespace */
 };
 
-/* Who shares an IOMMU group with a card, the card itself not. */
+/* Who shares an IOMMU group with a card, the card itself not; of several cards in one group each is here. */
 struct cw_member_fact {
     int32_t group;
     char address[CW_PCI_ADDRESS];
@@ -214,9 +214,6 @@ struct cw_facts {
     uint32_t interface_count;
     struct cw_member_fact members[CW_MEMBERS_MAX];
     uint32_t member_count;
-    /* Addresses, routes and logins were all told. Else an interface that seems to be free may be in use, and nobody may
-     * count on it. */
-    bool is_use_known;
     struct cw_login_fact logins[CW_LOGINS_MAX];
     uint32_t login_count;
     struct cw_file_fact files[CW_FILES_MAX]; /* cw_probe_files fills them */

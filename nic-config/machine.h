@@ -44,7 +44,8 @@ enum cw_status cw_machine_target(const struct cw_machine *machine, const char *p
                                  size_t size) CW_MUST_CHECK;
 /* There is such a name; a link that leads nowhere is one too. */
 bool cw_machine_has(const struct cw_machine *machine, const char *path);
-/* Calls take for each name in a folder, in order of their bytes, without . and ..; false: no such folder. */
+/* Calls take for each name in a folder, in order of their bytes, without . and ..; false, with errno: no such folder, or no
+ * rights. */
 bool cw_machine_list(const struct cw_machine *machine, const char *folder,
                      void (*take)(void *context, const char *name), void *context);
 /* A file to be read by a library: its descriptor, or -1. Regular files only. */
@@ -52,7 +53,8 @@ int cw_machine_open(const struct cw_machine *machine, const char *path);
 /* The answer of a program as JSON, or of `answers/NAME.json`; NULL with words in why. The caller's to decref. */
 json_t *cw_machine_ask(const struct cw_machine *machine, const char *name, const char *const arguments[],
                        char *why, size_t why_size);
-/* As answers/ethtool.json, pmds.json and logins.json have it. */
+/* As answers/ethtool.json, pmds.json and logins.json have it. Words in why beside an answer: something of it could not be
+ * seen. */
 json_t *cw_machine_ethtool(const struct cw_machine *machine, char *why, size_t why_size);
 json_t *cw_machine_pmds(const struct cw_machine *machine, char *why, size_t why_size);
 json_t *cw_machine_logins(const struct cw_machine *machine, char *why, size_t why_size);
