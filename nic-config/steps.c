@@ -11,10 +11,10 @@
 #include "nic-config/steps_private.h"
 
 static const struct cw_step_verbs *const kinds[CW_STEP_COUNT] = {
-    [CW_STEP_WRITE] = &cw_step_write,
-    [CW_STEP_BIND] = &cw_step_bind,
-    [CW_STEP_FILE] = &cw_step_file,
-    [CW_STEP_LINK] = &cw_step_link,
+    [CW_STEP_WRITE] = &cw_step_write,       [CW_STEP_MODULE] = &cw_step_module,
+    [CW_STEP_MOUNT] = &cw_step_mount,       [CW_STEP_BIND] = &cw_step_bind,
+    [CW_STEP_CHANNELS] = &cw_step_channels, [CW_STEP_MTU] = &cw_step_mtu,
+    [CW_STEP_FILE] = &cw_step_file,         [CW_STEP_LINK] = &cw_step_link,
 };
 
 static const struct cw_step_verbs *verbs_of(const struct cw_step *step)
@@ -44,12 +44,14 @@ enum cw_status cw_step_do(const struct cw_step *step, char *words, size_t size)
 enum cw_status cw_step_undo(const struct cw_step *step, const json_t *before, bool has_rebooted, char *words,
                             size_t size)
 {
+    const struct cw_step_verbs *verbs = verbs_of(step);
     words[0] = 0;
-    if (has_rebooted && !verbs_of(step)->survives_reboot)
+    if (has_rebooted && !verbs->undo_after_reboot)
         return CW_OK; /* the kernel has started as it always does */
     if (!json_is_object(before))
         return cw_step_is_corrupt(words, size);
-    return verbs_of(step)->undo(step, before, words, size);
+    return has_rebooted ? verbs->undo_after_reboot(step, before, words, size)
+                        : verbs->undo(step, before, words, size);
 }
 
 /* ---------------------------------------------------------------- small files */

@@ -4,15 +4,18 @@
 
 #include "nic-config/steps.h"
 
-/* The four verbs of steps.h, of one kind. undo is not called after a reboot unless survives_reboot. */
+/* The verbs of steps.h, of one kind. */
 struct cw_step_verbs {
     json_t *(*keep)(const struct cw_step *step, char *words, size_t size);
     bool (*is_done)(const struct cw_step *step, char *words, size_t size);
     enum cw_status (*carry_out)(const struct cw_step *step, char *words, size_t size);
     enum cw_status (*undo)(const struct cw_step *step, const json_t *before, char *words, size_t size);
-    bool survives_reboot;
+    /* NULL: a reboot has undone it */
+    enum cw_status (*undo_after_reboot)(const struct cw_step *step, const json_t *before, char *words,
+                                        size_t size);
 };
-extern const struct cw_step_verbs cw_step_write, cw_step_file, cw_step_link, cw_step_bind;
+extern const struct cw_step_verbs cw_step_write, cw_step_module, cw_step_mount, cw_step_give_up, cw_step_bind,
+    cw_step_channels, cw_step_mtu, cw_step_file, cw_step_link;
 
 #define CW_STEP_TEXT 4096u /* of a file of /sys: no more than a page */
 
@@ -31,6 +34,10 @@ void cw_remove_folders(const json_t *folders);
 
 /* The names of the interfaces that a device has, by its folder in /sys; the caller's to decref. */
 json_t *cw_device_interfaces(const char *folder);
+/* Queues of an interface, as CHANNELS counts them. 0 or the errno. */
+int cw_interface_channels(const char *interface, uint32_t *number);
+int cw_interface_set_channels(const char *interface, uint32_t number);
+
 /* A process has the device open by vfio or uio: who says which. A kernel that is told to take such a device away waits
  * until it is closed. device: its folder in /sys, or a link to it. */
 bool cw_device_is_open(const char *device, char *who, size_t size);

@@ -308,4 +308,4 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
     return CW_IO;
 }
 
-const struct cw_step_verbs cw_step_write = {keep, is_done, carry_out, undo, false};
+const struct cw_step_verbs cw_step_write = {keep, is_done, carry_out, undo, NULL};

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Steps that change mounts, and numbers of interfaces: in a network and with mounts of our own, as root; else skipped. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kill_at.h"
+#include "nic-config/run.h"
+#include "nic-config/steps.h"
+#include "space.h"
+
+static char words[600];
+static struct cw_step step;
+static json_t *before;
+
+static char *shell(const char *script)
+{
+    char why[300];
+    char *said = cw_run((const char *const[]){"sh", "-c", script, NULL}, 60, why, sizeof why);
+    if (!said)
+        fail_msg("%s: %s", script, why);
+    return said;
+}
+
+static void make_step(enum cw_step_kind kind, const char *subject, const char *value)
+{
+    memset(&step, 0, sizeof step);
+    step.kind = kind;
+    snprintf(step.subject, sizeof step.subject, "%s", subject);
+    snprintf(step.value, sizeof step.value, "%s", value);
+}
+
+static void keep(void)
+{
+    before = cw_step_keep(&step, words, sizeof words);
+    if (!before)
+        fail_msg("%s", words);
+}
+
+static void carry_out(void)
+{
+    if (cw_step_do(&step, words, sizeof words) == CW_OK)
+        return;
+    fprintf(stderr, "%s\n", words);
+    abort();
+}
+
+static void undo(void)
+{
+    if (cw_step_undo(&step, before, false, words, sizeof words) == CW_OK)
+        return;
+    fprintf(stderr, "%s\n", words);
+    abort();
+}
+
+static void check_as_before(const char *show, const char *was, unsigned n)
+{
+    char *is = shell(show);
+    if (strcmp(is, was) != 0)
+        fail_msg("killed at %u:\n%swas:\n%s", n, is, was);
+    free(is);
+}
+
+/* Killed at every place of do, then at every place of undo; show says what must be as it was. */
+static void check_all_kills(const char *show)
+{
+    char *was = shell(show);
+    bool was_killed = true;
+    keep();
+    assert_false(cw_step_is_done(&step, words, sizeof words));
+    for (unsigned n = 1; was_killed; n++) {
+        was_killed = kill_at(n, carry_out);
+        assert_true(n > 1 || was_killed);
+        undo();
+        check_as_before(show, was, n);
+    }
+    was_killed = true;
+    for (unsigned n = 1; was_killed; n++) {
+        carry_out();
+        assert_true(cw_step_is_done(&step, words, sizeof words));
+        was_killed = kill_at(n, undo);
+        undo();
+        check_as_before(show, was, n);
+        assert_false(cw_step_is_done(&step, words, sizeof words));
+    }
+    json_decref(before);
+    free(was);
+}
+
+static void test_mount(void **state)
+{
+    make_step(CW_STEP_MOUNT, "/tmp/cw own/huge pages", "pagesize=2M");
+    free(shell("mount -t tmpfs none /tmp"));
+    check_all_kills("find /tmp; grep /tmp /proc/mounts");
+    free(shell("mkdir '/tmp/cw own'; touch '/tmp/cw own/mine'"));
+    check_all_kills("find /tmp; grep /tmp /proc/mounts");
+}
+
+static void test_mount_in_use(void **state)
+{
+    make_step(CW_STEP_MOUNT, "/tmp/cw-used", "pagesize=2M");
+    free(shell("mount -t tmpfs none /tmp"));
+    keep();
+    carry_out();
+    free(shell("mkdir /tmp/cw-used/x; mount --bind /tmp /tmp/cw-used/x"));
+    assert_int_equal(cw_step_undo(&step, before, false, words, sizeof words), CW_REFUSED);
+    assert_non_null(
+        strstr(words, "/tmp/cw-used cannot be unmounted: Device or resource busy; stop whoever uses"));
+    free(shell("umount /tmp/cw-used/x"));
+    undo();
+    char *is = shell("find /tmp");
+    assert_string_equal(is, "/tmp\n");
+    free(is);
+    json_decref(before);
+}
+
+/* After a reboot the mount is gone; the folder that was made for it is not. */
+static void test_mount_after_reboot(void **state)
+{
+    make_step(CW_STEP_MOUNT, "/tmp/a/b", "pagesize=1G");
+    free(shell("mount -t tmpfs none /tmp"));
+    keep();
+    free(shell("mkdir -p /tmp/a/b"));
+    assert_int_equal(cw_step_undo(&step, before, true, words, sizeof words), CW_OK);
+    char *is = shell("find /tmp");
+    assert_string_equal(is, "/tmp\n");
+    free(is);
+    json_decref(before);
+}
+
+static void test_mtu(void **state)
+{
+    free(shell("ip link add d0 mtu 1400 type veth peer name d1"));
+    make_step(CW_STEP_MTU, "d0", "9000");
+    check_all_kills("ip -o link show d0");
+    keep();
+    carry_out();
+    free(shell("ip link set d0 mtu 2000"));
+    undo();
+    assert_string_equal(words,
+                        "d0: somebody has made its MTU 2000 since, and it is left so; before us it was 1400");
+    free(shell("ip link del d0"));
+    undo();
+    assert_string_equal(words, "");
+    assert_null(cw_step_keep(&step, words, sizeof words));
+    assert_string_equal(words, "d0: its MTU cannot be asked: No such device");
+    assert_int_equal(cw_step_do(&step, words, sizeof words), CW_IO);
+    json_decref(before);
+}
+
+static void test_mtu_refused(void **state)
+{
+    free(shell("ip link add v0 type veth peer name v1"));
+    make_step(CW_STEP_MTU, "v0", "70000");
+    assert_int_equal(cw_step_do(&step, words, sizeof words), CW_IO);
+    assert_string_equal(words, "v0: its MTU cannot be made 70000: Invalid argument");
+    free(shell("ip link del v0"));
+}
+
+/* A veth counts receiving and sending apart. */
+static void test_channels(void **state)
+{
+    free(shell("ip link add v0 numrxqueues 4 numtxqueues 4 type veth peer name v1"));
+    free(shell("ethtool -L v0 rx 1 tx 1"));
+    make_step(CW_STEP_CHANNELS, "v0", "3");
+    check_all_kills("ethtool -l v0");
+    make_step(CW_STEP_CHANNELS, "v0", "5");
+    assert_int_equal(cw_step_do(&step, words, sizeof words), CW_IO);
+    assert_non_null(strstr(words, "v0: its number of queues cannot be made 5: "));
+    free(shell("ip link del v0"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mount),
+        cmocka_unit_test(test_mount_in_use),
+        cmocka_unit_test(test_mount_after_reboot),
+        cmocka_unit_test(test_mtu),
+        cmocka_unit_test(test_mtu_refused),
+        cmocka_unit_test(test_channels),
+    };
+    if (!enter_own_space()) {
+        puts("skipped: no network and mounts of our own without root");
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
