@@ -214,6 +214,9 @@ struct cw_facts {
     uint32_t interface_count;
     struct cw_member_fact members[CW_MEMBERS_MAX];
     uint32_t member_count;
+    /* Addresses, routes and logins were all told, and are believed. Else an interface that seems to be free may be in use, and nobody may
+     * count on it. */
+    bool is_use_known;
     struct cw_login_fact logins[CW_LOGINS_MAX];
     uint32_t login_count;
     struct cw_file_fact files[CW_FILES_MAX]; /* cw_probe_files fills them */

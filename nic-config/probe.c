@@ -166,6 +166,7 @@ void cw_probe(const struct cw_machine *machine, struct cw_facts *facts)
     cw_machine_list(machine, "/sys/class/iommu", take_iommu, &probe);
     cw_machine_list(machine, "/sys/kernel/iommu_groups", take_group, &probe);
     facts->has_systemd = cw_machine_has(machine, "/run/systemd/system");
+    facts->is_use_known = true; /* the parts that ask say otherwise */
     cw_probe_nodes(&probe);
     cw_probe_cpu_facts(&probe);
     cw_probe_mounts(&probe);

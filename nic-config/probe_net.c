@@ -133,6 +133,7 @@ static void take_link(struct cw_probe *probe, const char *space, const json_t *l
     struct cw_facts *facts = probe->facts;
     const char *name = cw_probe_json_text(link, "ifname");
     if (!cw_probe_is_name(name, CW_INTERFACE_NAME)) {
+        facts->is_use_known = false;
         cw_probe_doubt(probe, LINK_ANSWER, "has an interface \"%.40s\": not believed", name);
         return;
     }
@@ -274,9 +275,11 @@ void cw_probe_interfaces(struct cw_probe *probe)
     json_t *answer = cw_machine_ask(probe->machine, "ip-link", arguments, why, sizeof why);
     size_t i;
     const json_t *link;
-    if (!json_is_array(answer))
+    if (!json_is_array(answer)) {
+        facts->is_use_known = false;
         cw_probe_unread(probe, LINK_ANSWER, "%.160s: which interfaces there are",
                         answer == NULL ? why : "is no list");
+    }
     json_array_foreach(answer, i, link) take_link(probe, "", link);
     probe_parts(facts);
     probe_spaces(probe);

@@ -46,6 +46,7 @@ static void take_address(struct cw_probe *probe, struct cw_interface_fact *inter
     int64_t prefix = cw_probe_json_number(info, "prefixlen", CW_FACT_UNKNOWN);
     int family, bits = bits_of(local, &family);
     if (bits == 0 || prefix < 0 || prefix > bits) {
+        probe->facts->is_use_known = false;
         cw_probe_doubt(probe, ADDRESS_ANSWER, "%s has the address \"%.60s/%" PRId64 "\": not believed",
                        interface->name, local, prefix);
         return;
@@ -66,9 +67,11 @@ void cw_probe_addresses(struct cw_probe *probe)
     json_t *answer = cw_machine_ask(probe->machine, "ip-address", arguments, why, sizeof why);
     size_t i, j;
     const json_t *link, *info;
-    if (!json_is_array(answer))
+    if (!json_is_array(answer)) {
+        probe->facts->is_use_known = false;
         cw_probe_unread(probe, ADDRESS_ANSWER, "%.160s: which interfaces are in use",
                         answer == NULL ? why : "is no list");
+    }
     json_array_foreach(answer, i, link)
     {
         struct cw_interface_fact *interface = find(probe->facts, cw_probe_json_text(link, "ifname"));
@@ -208,6 +211,7 @@ static void take_way(struct cw_probe *probe, const char *file, uint8_t version, 
     bool is_default = is_everything(destination) && is_main(route);
     interface->has_default_route |= is_default;
     if (!make_words(route, way, &words)) {
+        probe->facts->is_use_known = false;
         cw_probe_doubt(probe, file, "a route of %s to \"%.60s\": not believed", device, destination);
         return;
     }
@@ -239,9 +243,11 @@ static void probe_version(struct cw_probe *probe, uint8_t version)
         cw_machine_ask(probe->machine, version == 4 ? "ip-route4" : "ip-route6", arguments, why, sizeof why);
     size_t i, j;
     const json_t *route, *way;
-    if (!json_is_array(answer))
+    if (!json_is_array(answer)) {
+        probe->facts->is_use_known = false;
         cw_probe_unread(probe, file, "%.160s: which interface the default route needs",
                         answer == NULL ? why : "is no list");
+    }
     json_array_foreach(answer, i, route)
     {
         if (!is_unicast(route))

@@ -72,10 +72,11 @@ void cw_probe_users(struct cw_probe *probe)
     json_t *logins = cw_machine_logins(probe->machine, why, sizeof why);
     size_t i;
     const json_t *login;
-    if (!json_is_array(logins))
+    if (!json_is_array(logins)) {
+        probe->facts->is_use_known = false;
         cw_probe_unread(probe, "logins", "%.160s: over which interface somebody is logged in",
                         logins == NULL ? why : "answers/logins.json is no list");
-    else if (why[0] != '\0')
+    } else if (why[0] != '\0')
         cw_probe_unread(probe, "logins", "%.200s", why);
     json_array_foreach(logins, i, login) take_login(probe, login);
     json_decref(logins);

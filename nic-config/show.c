@@ -32,11 +32,11 @@ static void show_machine(const struct cw_facts *facts, FILE *out)
             !facts->has_iommu ? "none"
             : facts->iommu[0] ? facts->iommu
                               : "of a kind that is not known");
-    fprintf(out, "  vfio-pci %s, without an IOMMU %s; uio_pci_generic %s\n",
+    fprintf(out, "  vfio-pci: %s; its mode without an IOMMU: %s; uio_pci_generic: %s\n",
             module_words(facts->has_vfio, facts->is_vfio_pci_loaded),
-            facts->is_noiommu_on ? "it works"
-            : facts->has_noiommu ? "it could be told to work"
-                                 : "it does not work",
+            facts->is_noiommu_on ? "on"
+            : facts->has_noiommu ? "off"
+                                 : "not there",
             module_words(facts->has_uio_generic, facts->is_uio_generic_loaded));
     if (facts->has_irqbalance)
         fprintf(out, "  irqbalance runs, and moves interrupts\n");
@@ -90,7 +90,12 @@ static void show_uses(const struct cw_facts *facts, const struct cw_interface_fa
         show_logins(facts, one->name, &uses);
     if (one->has_program)
         use(&uses, "an XDP program", "");
-    fprintf(out, uses.count ? "\n" : "      free\n");
+    if (uses.count)
+        fprintf(out, "\n");
+    else if (!facts->is_use_known)
+        fprintf(out, "      whether it is in use is not known: see below\n");
+    else if (one->card[0])
+        fprintf(out, "      free\n");
     for (uint32_t i = 0; i < one->route_count; i++)
         if (!one->routes[i].is_default && !one->routes[i].is_of_kernel)
             fprintf(out, "      route %s\n", one->routes[i].text);
@@ -160,7 +165,7 @@ static void show_place(const struct cw_card_fact *card, FILE *out)
         fprintf(out, "; PCI Express %g GT/s x%d: %s", (double)card->link_mts / 1000, card->link_lanes,
                 speed_words(cw_show_link_mbps(card) / 1000 * 1000, speed));
     if (card->irq_count > 0)
-        fprintf(out, "; %u interrupts", card->irq_count);
+        fprintf(out, "; %u interrupt%s", card->irq_count, card->irq_count == 1 ? "" : "s");
     fprintf(out, "\n");
 }
 
@@ -213,13 +218,17 @@ static void show_card(const struct cw_facts *facts, const struct cw_card_fact *c
     show_place(card, out);
     show_group(facts, card, out);
     show_functions(facts, card, out);
-    uint32_t order[CW_INTERFACES_MAX];
+    uint32_t order[CW_INTERFACES_MAX], shown = 0;
     cw_show_order(facts, order);
     for (uint32_t i = 0; i < facts->interface_count; i++)
-        if (strcmp(facts->interfaces[order[i]].card, card->address) == 0)
+        if (strcmp(facts->interfaces[order[i]].card, card->address) == 0) {
             show_interface(facts, &facts->interfaces[order[i]], out);
+            shown++;
+        }
     if (card->is_network_driver_gone)
         fprintf(out, "    its interface is not seen: it is in a network namespace that has no name here\n");
+    else if (shown == 0)
+        fprintf(out, "    no interface\n");
 }
 
 static void show_interfaces(const struct cw_facts *facts, FILE *out)

@@ -270,6 +270,7 @@ json_t *cw_show_json(const struct cw_facts *facts)
     put(all, "nodes", nodes_of(facts));
     put(all, "hugetlbfs", mounts_of(facts));
     put(all, "cpus", cpus_of(facts));
+    put_bool(all, "use_known", facts->is_use_known);
     put(all, "logins", logins_of(facts));
     put(all, "doubts", not_known(facts->doubts, facts->doubt_count));
     put(all, "unread", not_known(facts->unread, facts->unread_count));

@@ -528,6 +528,10 @@ class Network:
                 put(f"{folder}/speed", one["speed"])
         for queue in range(int(one.get("queues", one.get("rx", "1/1")).split("/")[0])):
             put(f"{folder}/queues/rx-{queue}/rps_cpus", "0")
+        below = device.rpartition("/")[2]
+        if below.startswith("virtio"):
+            link(f"{device}/subsystem", "/sys/bus/virtio")
+            link(f"/sys/bus/virtio/devices/{below}", device)
         link(f"{folder}/subsystem", "/sys/class/net")
         link(f"/sys/class/net/{name}", folder)
         if device:

@@ -206,6 +206,7 @@ static void test_use(void **state)
     assert_string_equal(interface("bond0.7")->routes[0].text, "10.9.0.0/16 via inet6 fe80::9");
     assert_string_equal(interface("eth5")->routes[0].text, "default via 10.0.0.1 table 1001 onlink");
     assert_false(interface("eth5")->has_default_route);
+    assert_true(facts.is_use_known);
     assert_int_equal(facts.login_count, 1);
     assert_string_equal(facts.logins[0].who, "alice");
     assert_string_equal(facts.logins[0].interface, "bond0");
@@ -221,6 +222,7 @@ static void test_empty_folder_is_a_machine_too(void **state)
     cw_probe(&empty, of_empty);
     assert_int_equal(of_empty->card_count + of_empty->interface_count + of_empty->cpu_count, 0);
     assert_int_equal(of_empty->doubt_count, 0);
+    assert_false(of_empty->is_use_known);
     assert_true(of_empty->unread_count > 0); /* what was not recorded is not known, and that is said */
     tree_end(&empty);
     free(of_empty);

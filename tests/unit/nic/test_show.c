@@ -125,6 +125,26 @@ static void test_order_of_appearance_is_not_seen(void **state)
     free(before);
 }
 
+/* Nobody gives away a card because its addresses could not be read. */
+static void test_free_is_only_what_is_known_to_be(void **state)
+{
+    snprintf(facts.cards[facts.card_count++].address, CW_PCI_ADDRESS, "0000:01:00.0");
+    struct cw_interface_fact *one = &facts.interfaces[facts.interface_count++];
+    snprintf(one->name, sizeof one->name, "eth0");
+    snprintf(one->card, sizeof one->card, "0000:01:00.0");
+    show();
+    assert_null(strstr(text, "free"));
+    assert_says("whether it is in use is not known");
+    facts.is_use_known = true;
+    show();
+    assert_says("      free\n");
+    one->has_default_route = true;
+    one->addresses[one->address_count++] = (struct cw_address_fact){"fe80::1/64", .is_link_local = true};
+    one->addresses[one->address_count++] = (struct cw_address_fact){"10.0.0.1/24"};
+    show();
+    assert_says("      in use: 10.0.0.1/24; the default route\n");
+}
+
 static void test_link_of_pci_express(void **state)
 {
     struct cw_card_fact card = {.link_mts = 5000, .link_lanes = 8};
@@ -142,6 +162,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cpus_without_a_node, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cpu_lists, setup, teardown),
         cmocka_unit_test_setup_teardown(test_order_of_appearance_is_not_seen, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_free_is_only_what_is_known_to_be, setup, teardown),
         cmocka_unit_test_setup_teardown(test_link_of_pci_express, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
