@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What may not be taken, and why: each with what to do, and what to write under `force:` where that helps. What is forced
+ * is a warning, which says what is taken. Never forced: what another network namespace has, as it could not be given back
+ * there, and what cannot work.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "nic-config/plan_internal.h"
+
+#define ADDRESSES_SAID 3u
+
+bool cw_plan_is_forced(const struct cw_plan_work *work, const struct cw_card_fact *card,
+                       const struct cw_interface_fact *interface)
+{
+    return (interface != NULL && cw_wish_has_force(work->wish, interface->name)) ||
+           (card != NULL && cw_wish_has_force(work->wish, card->address));
+}
+
+bool cw_plan_is_group_forced(const struct cw_plan_work *work, int32_t group)
+{
+    char name[24];
+    snprintf(name, sizeof name, "group %d", group);
+    return cw_wish_has_force(work->wish, name);
+}
+
+/* ---------------------------------------------------------------- an interface in use */
+
+__attribute__((format(printf, 3, 4))) static void add(char *words, size_t size, const char *format, ...)
+{
+    size_t used = strlen(words);
+    va_list arguments;
+    if (used > 0 && used + 2 < size)
+        used += (size_t)snprintf(words + used, size - used, "; ");
+    va_start(arguments, format);
+    (void)vsnprintf(words + used, size - used, format, arguments);
+    va_end(arguments);
+}
+
+static void add_logins(const struct cw_facts *facts, const struct cw_interface_fact *interface, char *words,
+                       size_t size)
+{
+    for (uint32_t i = 0; i < facts->login_count; i++) {
+        const struct cw_login_fact *login = &facts->logins[i];
+        if (strcmp(login->interface, interface->name) != 0)
+            continue;
+        add(words, size, "%s is logged in over it, from %s", login->who, login->from);
+        return;
+    }
+    add(words, size, "somebody is logged in over it");
+}
+
+static void add_addresses(const struct cw_interface_fact *interface, char *words, size_t size)
+{
+    char list[ADDRESSES_SAID * (CW_ADDRESS_TEXT + 2) + 1] = "";
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < interface->address_count; i++) {
+        size_t used = strlen(list);
+        if (!interface->addresses[i].is_link_local && count++ < ADDRESSES_SAID)
+            snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? ", " : "",
+                     interface->addresses[i].text);
+    }
+    if (count > ADDRESSES_SAID)
+        add(words, size, "it has the addresses %s and %u more", list, count - ADDRESSES_SAID);
+    else if (count > 0)
+        add(words, size, "it has the address%s %s", count > 1 ? "es" : "", list);
+}
+
+static bool stands_on(const struct cw_interface_fact *upper, const char *name)
+{
+    for (uint32_t i = 0; i < upper->lower_count; i++)
+        if (strcmp(upper->lower[i], name) == 0)
+            return true;
+    return false;
+}
+
+void cw_plan_uses(const struct cw_facts *facts, const struct cw_interface_fact *interface, char *words,
+                  size_t size)
+{
+    words[0] = 0;
+    if (interface->space[0] != 0)
+        add(words, size, "it is in the network namespace %s", interface->space);
+    if (interface->has_login)
+        add_logins(facts, interface, words, size);
+    if (interface->has_default_route)
+        add(words, size, "it has the default route");
+    add_addresses(interface, words, size);
+    if (interface->master[0] != 0)
+        add(words, size, "it is part of %s", interface->master);
+    for (uint32_t i = 0; i < facts->interface_count; i++) {
+        const struct cw_interface_fact *upper = &facts->interfaces[i];
+        if (stands_on(upper, interface->name) && strcmp(upper->name, interface->master) != 0)
+            add(words, size, "%s (%s) stands on it", upper->name, upper->kind);
+    }
+}
+
+static bool is_taken_by_wish(const struct cw_plan_work *work, const char *card)
+{
+    for (uint32_t i = 0; i < work->path_count; i++)
+        if (work->paths[i].card != NULL && cw_plan_is_taken(&work->paths[i]) &&
+            strcmp(work->paths[i].card->address, card) == 0)
+            return true;
+    return false;
+}
+
+static bool is_last_interface(const struct cw_plan_work *work, const struct cw_interface_fact *interface)
+{
+    for (uint32_t i = 0; i < work->facts->interface_count; i++) {
+        const struct cw_interface_fact *other = &work->facts->interfaces[i];
+        if (other->card[0] != 0 && other->kind[0] == 0 && other->space[0] == 0 &&
+            strcmp(other->card, interface->card) != 0 && !is_taken_by_wish(work, other->card))
+            return false;
+    }
+    return true;
+}
+
+/* What of an interface is in the way of its card's being taken. */
+static void check_interface(struct cw_plan_work *work, struct cw_plan_path *path,
+                            const struct cw_interface_fact *interface)
+{
+    char words[CW_STEP_WHY - 64];
+    if (interface->space[0] != 0) {
+        cw_plan_remedy(cw_plan_refuse(work, path,
+                                      "%s is in the network namespace %s, and could not be given "
+                                      "back there",
+                                      interface->name, interface->space),
+                       "move it here first: ip -n %s link set dev %s netns 1", interface->space,
+                       interface->name);
+        return;
+    }
+    cw_plan_uses(work->facts, interface, words, sizeof words);
+    if (!work->facts->is_use_known)
+        add(words, sizeof words, "all of its addresses, routes and logins could not be found out");
+    if (is_last_interface(work, interface))
+        add(words, sizeof words, "this machine has no other");
+    if (words[0] == 0)
+        return;
+    if (cw_plan_is_forced(work, path->card, interface)) {
+        cw_plan_warn(work, "path %s: forced: %s is taken, although %s", path->wish->name, interface->name,
+                     words);
+        return;
+    }
+    cw_plan_remedy(
+        cw_plan_refuse(work, path, "%s is in use, or may be: %s", interface->name, words),
+        "take another card; or say driver: af_xdp, which shares it with the kernel; or free it "
+        "(ip addr flush dev %s, and what else is said); or say force: [%s], and lose what is said until "
+        "revert",
+        interface->name, interface->name);
+}
+
+/* ---------------------------------------------------------------- a card that is taken */
+
+static void check_functions(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    const struct cw_card_fact *card = path->card;
+    if (card->functions <= 0 || path->driver == CW_DRIVER_BIFURCATED)
+        return;
+    if (cw_plan_is_forced(work, card, path->interface)) {
+        cw_plan_warn(work, "path %s: forced: the %d virtual functions of %s go with it, whoever has them",
+                     path->wish->name, card->functions, card->address);
+        return;
+    }
+    cw_plan_remedy(cw_plan_refuse(work, path, "%s has %d virtual functions, which would go with it",
+                                  card->address, card->functions),
+                   "say driver: vf, which takes one of them; or take them away (echo 0 > "
+                   "/sys/bus/pci/devices/%s/sriov_numvfs); or say force: [%s]",
+                   card->address, path->interface != NULL ? path->interface->name : card->address);
+}
+
+bool cw_plan_is_member_in_way(const struct cw_member_fact *member)
+{
+    return !member->is_bridge && ((member->driver[0] != 0 && !cw_is_userspace_driver(member->driver) &&
+                                   strcmp(member->driver, "pci-stub") != 0) ||
+                                  (member->use[0] != 0 && !cw_is_userspace_driver(member->driver)));
+}
+
+/* A group is given as a whole: vfio opens it only when no member has a driver of the kernel. */
+static void check_group(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    int32_t group = path->card->iommu_group;
+    for (uint32_t i = 0; i < work->facts->member_count && group >= 0; i++) {
+        const struct cw_member_fact *member = &work->facts->members[i];
+        char words[CW_STEP_WHY / 2];
+        if (member->group != group || !cw_plan_is_member_in_way(member) ||
+            strcmp(member->address, path->card->address) == 0 || is_taken_by_wish(work, member->address))
+            continue;
+        snprintf(words, sizeof words, "%s (%s%s%s)", member->address, member->use,
+                 member->use[0] != 0 && member->driver[0] != 0 ? "; driver " : "", member->driver);
+        if (cw_plan_is_group_forced(work, group)) {
+            cw_plan_warn(work, "path %s: forced: %s is taken from the kernel, as it is in IOMMU group %d",
+                         path->wish->name, words, group);
+            continue;
+        }
+        cw_plan_remedy(
+            cw_plan_refuse(work, path, "%s shares IOMMU group %d with %s, and a group is given as a whole",
+                           path->card->address, group, words),
+            "put the card into another slot, or switch on ACS in the firmware; or say driver: af_xdp; or say "
+            "force: [group %d], and it is taken from whoever has it until revert",
+            group);
+    }
+}
+
+static void check_taken(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    const struct cw_card_fact *card = path->card;
+    for (uint32_t i = 0; i < work->facts->interface_count; i++) {
+        const struct cw_interface_fact *interface = &work->facts->interfaces[i];
+        if (strcmp(interface->card, card->address) == 0 && interface->kind[0] == 0)
+            check_interface(work, path, interface);
+    }
+    if (card->is_network_driver_gone)
+        cw_plan_remedy(
+            cw_plan_refuse(work, path,
+                           "%s is driven by %s and has no interface here: another network namespace, a "
+                           "container perhaps, has it",
+                           card->address, card->driver),
+            "take it out of there first: in that namespace, ip link set dev NAME netns 1");
+    check_functions(work, path);
+    if (path->driver == CW_DRIVER_VFIO)
+        check_group(work, path);
+    if (cw_is_userspace_driver(card->driver) && strcmp(path->given, card->address) != 0)
+        cw_plan_warn(
+            work,
+            "path %s: %s has been given to %s by somebody else already: make sure that no virtual machine and "
+            "no other program uses it",
+            path->wish->name, card->address, card->driver);
+}
+
+/* ---------------------------------------------------------------- an interface that is kept */
+
+static void check_program(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    char file[CW_FACT_PATH + CW_PATH_NAME + 8];
+    snprintf(file, sizeof file, "%s/%s.yaml", work->folders->prepared, path->wish->name);
+    if (!path->interface->has_program || cw_facts_file(work->facts, file) != NULL)
+        return; /* the engine's own, of a path that is prepared */
+    cw_plan_remedy(cw_plan_refuse(work, path, "%s has an XDP program already, and has room for one",
+                                  path->interface->name),
+                   "if nobody needs it: ip link set dev %s xdp off", path->interface->name);
+}
+
+static void check_queues(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    const struct cw_interface_fact *interface = path->interface;
+    int32_t queues = cw_plan_receive_queues(work, interface);
+    if (interface->rx_queues > 1 || (interface->rx_queues == 1 && interface->queues >= 1))
+        cw_plan_remedy(
+            cw_plan_refuse(
+                work, path,
+                "%s counts queues to receive apart (it has %d), and the engine's port wants one in "
+                "all",
+                interface->name, interface->rx_queues),
+            "ethtool -L %s rx %d", interface->name, interface->queues >= 1 ? 0 : 1);
+    else if (queues == CW_FACT_UNKNOWN && cw_plan_is_forced(work, path->card, interface))
+        cw_plan_warn(work,
+                     "path %s: forced: how many queues %s has is not known; more than one, and the engine "
+                     "refuses the path",
+                     path->wish->name, interface->name);
+    else if (queues == CW_FACT_UNKNOWN)
+        cw_plan_remedy(
+            cw_plan_refuse(work, path, "how many queues %s has is not known, and one is needed",
+                           interface->name),
+            "see what is doubted or could not be read (causeway-nic show), and ethtool -l %s; or say force: "
+            "[%s]",
+            interface->name, interface->name);
+}
+
+static void check_addresses(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    for (uint32_t i = 0; i < path->wish->address_count; i++) {
+        bool has_it = false;
+        for (uint32_t a = 0; a < path->interface->address_count; a++)
+            has_it = has_it || strcmp(path->interface->addresses[a].text, path->wish->addresses[i]) == 0;
+        if (!has_it)
+            cw_plan_warn(work,
+                         "path %s: %s is the kernel's, and has not the address %s: ip addr add %s dev %s",
+                         path->wish->name, path->interface->name, path->wish->addresses[i],
+                         path->wish->addresses[i], path->interface->name);
+    }
+}
+
+static void check_kept(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    const struct cw_interface_fact *interface = path->interface;
+    if (interface->space[0] != 0)
+        cw_plan_remedy(cw_plan_refuse(work, path, "%s is in the network namespace %s, and the engine is not",
+                                      interface->name, interface->space),
+                       "move it here first: ip -n %s link set dev %s netns 1", interface->space,
+                       interface->name);
+    if (interface->master[0] != 0 && cw_plan_is_forced(work, path->card, interface))
+        cw_plan_warn(work, "path %s: forced: %s is shared, although it is part of %s", path->wish->name,
+                     interface->name, interface->master);
+    else if (interface->master[0] != 0)
+        cw_plan_remedy(
+            cw_plan_refuse(work, path, "%s is part of %s, and has no addresses of its own", interface->name,
+                           interface->master),
+            "take another interface; or take it out: ip link set dev %s nomaster; or say force: [%s]",
+            interface->name, interface->name);
+    check_program(work, path);
+    check_queues(work, path);
+    check_addresses(work, path);
+}
+
+/* ---------------------------------------------------------------- all kinds */
+
+static void check_mtu(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    const struct cw_interface_fact *interface = path->interface;
+    if (interface != NULL && interface->mtu_max > 0 && (int64_t)path->wish->mtu > interface->mtu_max)
+        cw_plan_remedy(cw_plan_refuse(work, path, "mtu %u is impossible: %s takes %d at most",
+                                      path->wish->mtu, interface->name, interface->mtu_max),
+                       "say mtu: %d in this path, and in the node's configuration at both ends",
+                       interface->mtu_max);
+}
+
+/* The address of a path that has its port for itself may not be the kernel's: both would answer for it. */
+static void check_own_addresses(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    for (uint32_t i = 0; i < work->facts->interface_count; i++) {
+        const struct cw_interface_fact *interface = &work->facts->interfaces[i];
+        if (interface->space[0] != 0 || (interface->card[0] != 0 && is_taken_by_wish(work, interface->card)))
+            continue;
+        for (uint32_t a = 0; a < interface->address_count; a++)
+            for (uint32_t w = 0; w < path->wish->address_count; w++) {
+                const char *has = interface->addresses[a].text, *wants = path->wish->addresses[w];
+                size_t length = strcspn(has, "/");
+                if (length != strcspn(wants, "/") || strncmp(has, wants, length) != 0)
+                    continue;
+                cw_plan_remedy(cw_plan_refuse(work, path,
+                                              "the address %s is the kernel's already, at %s: both "
+                                              "would answer for it",
+                                              has, interface->name),
+                               "ip addr del %s dev %s; or another address for this path", has,
+                               interface->name);
+            }
+    }
+}
+
+static void warn_of_doubts(struct cw_plan_work *work, const struct cw_plan_path *path)
+{
+    const struct cw_facts *facts = work->facts;
+    for (uint32_t i = 0; i < facts->doubt_count; i++) {
+        const char *file = facts->doubts[i].file;
+        if ((path->card != NULL && strstr(file, path->card->address) != NULL) ||
+            (path->interface != NULL && strstr(file, path->interface->name) != NULL))
+            cw_plan_warn(work, "path %s: %s %s", path->wish->name, file, facts->doubts[i].words);
+    }
+}
+
+/* What PCI Express carries of its lanes' transfers: 8 of 10 bits up to 5 GT/s, 128 of 130 above. */
+static void warn_of_link(struct cw_plan_work *work, const struct cw_plan_path *path)
+{
+    const struct cw_card_fact *card = path->card;
+    int64_t speed = path->interface != NULL ? path->interface->speed_mbps : CW_FACT_UNKNOWN;
+    if (card == NULL || card->link_mts <= 0 || card->link_lanes <= 0 || speed <= 0)
+        return;
+    int64_t mbps = card->link_mts <= 5000 ? card->link_mts * 8 / 10 : card->link_mts * 128 / 130;
+    mbps *= card->link_lanes;
+    if (mbps < speed)
+        cw_plan_warn(
+            work,
+            "path %s: %s sits on %d lanes of PCI Express, which carry %lld Mb/s in all, and its port %lld: "
+            "another slot has more",
+            path->wish->name, card->address, card->link_lanes, (long long)mbps, (long long)speed);
+}
+
+void cw_plan_check_path(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    if (path->driver == CW_DRIVER_AF_XDP) {
+        check_kept(work, path);
+    } else {
+        if (cw_plan_is_taken(path) || path->driver == CW_DRIVER_BIFURCATED)
+            check_taken(work, path);
+        check_own_addresses(work, path);
+    }
+    check_mtu(work, path);
+    warn_of_doubts(work, path);
+    warn_of_link(work, path);
+}
+
+static bool is_same_port(const struct cw_plan_path *one, const struct cw_plan_path *other)
+{
+    if (one->card != NULL && one->card == other->card)
+        return one->driver != CW_DRIVER_VF || other->driver != CW_DRIVER_VF;
+    return one->interface != NULL && one->interface == other->interface;
+}
+
+/* What two paths of one wish may not have in common. */
+void cw_plan_check_together(struct cw_plan_work *work)
+{
+    char words[CW_CARD_WORDS];
+    for (uint32_t i = 0; i < work->path_count; i++)
+        for (uint32_t k = 0; k < i; k++) {
+            struct cw_plan_path *path = &work->paths[i], *other = &work->paths[k];
+            if (is_same_port(path, other)) {
+                cw_plan_remedy(cw_plan_refuse(work, path, "%s is the path %s's already",
+                                              cw_plan_card_words(path, words), other->wish->name),
+                               "name another card%s",
+                               path->card != NULL && path->card->functions_max > 1
+                                   ? "; or say driver: vf in both, and each has a virtual function"
+                                   : "");
+                break;
+            }
+            bool is_child = path->card != NULL && other->card != NULL &&
+                            (strcmp(path->card->physical, other->card->address) == 0 ||
+                             strcmp(other->card->physical, path->card->address) == 0);
+            if (is_child && (cw_plan_is_taken(path) && cw_plan_is_taken(other)))
+                cw_plan_remedy(
+                    cw_plan_refuse(work, path,
+                                   "%s and %s are a card and its virtual function: the second goes when the "
+                                   "first is taken",
+                                   path->card->address, other->card->address),
+                    "take two virtual functions, or another card");
+        }
+}
