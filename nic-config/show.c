@@ -149,7 +149,7 @@ static void show_driver(const struct cw_card_fact *card, FILE *out)
     if (card->override[0])
         fprintf(out, " (override %s)", card->override);
     if (card->pmd_kind == CW_PMD_NONE)
-        fprintf(out, "; no driver of DPDK knows it\n");
+        fprintf(out, "; no driver of DPDK is known for it\n");
     else
         fprintf(out, "; of DPDK %s%s\n", card->pmd, how[card->pmd_kind]);
 }

@@ -36,6 +36,14 @@ static void put_number(json_t *object, const char *key, int64_t value)
     put(object, key, known(value));
 }
 
+/* As lspci writes them: "8086:159b". */
+static void put_pair(json_t *object, const char *key, bool is_known, uint16_t vendor, uint16_t device)
+{
+    char words[16];
+    snprintf(words, sizeof words, "%04x:%04x", vendor, device);
+    put_text(object, key, is_known ? words : "");
+}
+
 static json_t *begin(json_t *list)
 {
     json_t *object = json_object();
@@ -107,10 +115,8 @@ static void put_card(json_t *object, const struct cw_card_fact *card)
     bool is_pci = card->bus == CW_BUS_PCI;
     put_text(object, "address", card->address);
     put_text(object, "bus", is_pci ? "pci" : "vmbus");
-    put_number(object, "vendor", is_pci ? card->vendor : CW_FACT_UNKNOWN);
-    put_number(object, "device", is_pci ? card->device : CW_FACT_UNKNOWN);
-    put_number(object, "subsystem_vendor", is_pci ? card->subsystem_vendor : CW_FACT_UNKNOWN);
-    put_number(object, "subsystem_device", is_pci ? card->subsystem_device : CW_FACT_UNKNOWN);
+    put_pair(object, "id", is_pci, card->vendor, card->device);
+    put_pair(object, "subsystem", is_pci, card->subsystem_vendor, card->subsystem_device);
     put_text(object, "name", card->name);
     put_text(object, "driver", card->driver);
     put_text(object, "override", card->override);
@@ -146,7 +152,9 @@ static json_t *members_of(const struct cw_facts *facts)
         put_number(object, "group", member->group);
         put_text(object, "address", member->address);
         put_text(object, "driver", member->driver);
-        put_number(object, "class", member->class_code);
+        char class[16];
+        snprintf(class, sizeof class, "%06x", member->class_code);
+        put_text(object, "class", class);
         put_text(object, "use", member->use);
         put_bool(object, "bridge", member->is_bridge);
     }
