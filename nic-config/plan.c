@@ -148,12 +148,12 @@ static void take_device(struct cw_plan_work *work, const char *address, const ch
 static void take_group(struct cw_plan_work *work, const struct cw_plan_path *path)
 {
     char why[CW_STEP_WHY];
-    if (path->driver != CW_DRIVER_VFIO || path->card->iommu_group < 0)
+    if (path->driver != CW_DRIVER_VFIO)
         return;
     for (uint32_t i = 0; i < work->facts->member_count; i++) {
         const struct cw_member_fact *member = &work->facts->members[i];
         if (member->group != path->card->iommu_group || !cw_plan_is_member_in_way(member) ||
-            strcmp(member->address, path->card->address) == 0)
+            cw_plan_is_taken_by_wish(work, member->address))
             continue;
         snprintf(why, sizeof why, "path %s: it is in the IOMMU group of %s, and the group is forced%s%s",
                  path->wish->name, path->card->address, member->use[0] != 0 ? "; it is " : "", member->use);

@@ -276,7 +276,7 @@ static bool is_function_free(const struct cw_plan_work *work, const struct cw_pl
         if (strcmp(interface->card, card->address) != 0)
             continue;
         cw_plan_uses(work->facts, interface, words, sizeof words);
-        if (words[0] != 0)
+        if (words[0] != 0 || !work->facts->is_use_known)
             return false;
     }
     return true;

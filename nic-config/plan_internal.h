@@ -68,6 +68,8 @@ void cw_plan_uses(const struct cw_facts *facts, const struct cw_interface_fact *
                   size_t size);
 /* A member of the group that keeps it from being used: it has a driver of the kernel, or a use. */
 bool cw_plan_is_member_in_way(const struct cw_member_fact *member);
+/* Some path of the wish takes it from the kernel. */
+bool cw_plan_is_taken_by_wish(const struct cw_plan_work *work, const char *card);
 bool cw_plan_is_forced(const struct cw_plan_work *work, const struct cw_card_fact *card,
                        const struct cw_interface_fact *interface);
 bool cw_plan_is_group_forced(const struct cw_plan_work *work, int32_t group);

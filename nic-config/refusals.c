@@ -95,7 +95,7 @@ void cw_plan_uses(const struct cw_facts *facts, const struct cw_interface_fact *
     }
 }
 
-static bool is_taken_by_wish(const struct cw_plan_work *work, const char *card)
+bool cw_plan_is_taken_by_wish(const struct cw_plan_work *work, const char *card)
 {
     for (uint32_t i = 0; i < work->path_count; i++)
         if (work->paths[i].card != NULL && cw_plan_is_taken(&work->paths[i]) &&
@@ -109,7 +109,7 @@ static bool is_last_interface(const struct cw_plan_work *work, const struct cw_i
     for (uint32_t i = 0; i < work->facts->interface_count; i++) {
         const struct cw_interface_fact *other = &work->facts->interfaces[i];
         if (other->card[0] != 0 && other->kind[0] == 0 && other->space[0] == 0 &&
-            strcmp(other->card, interface->card) != 0 && !is_taken_by_wish(work, other->card))
+            strcmp(other->card, interface->card) != 0 && !cw_plan_is_taken_by_wish(work, other->card))
             return false;
     }
     return true;
@@ -179,11 +179,11 @@ bool cw_plan_is_member_in_way(const struct cw_member_fact *member)
 static void check_group(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     int32_t group = path->card->iommu_group;
-    for (uint32_t i = 0; i < work->facts->member_count && group >= 0; i++) {
+    for (uint32_t i = 0; i < work->facts->member_count; i++) {
         const struct cw_member_fact *member = &work->facts->members[i];
         char words[CW_STEP_WHY / 2];
         if (member->group != group || !cw_plan_is_member_in_way(member) ||
-            strcmp(member->address, path->card->address) == 0 || is_taken_by_wish(work, member->address))
+            cw_plan_is_taken_by_wish(work, member->address))
             continue;
         snprintf(words, sizeof words, "%s (%s%s%s)", member->address, member->use,
                  member->use[0] != 0 && member->driver[0] != 0 ? "; driver " : "", member->driver);
@@ -319,7 +319,8 @@ static void check_own_addresses(struct cw_plan_work *work, struct cw_plan_path *
 {
     for (uint32_t i = 0; i < work->facts->interface_count; i++) {
         const struct cw_interface_fact *interface = &work->facts->interfaces[i];
-        if (interface->space[0] != 0 || (interface->card[0] != 0 && is_taken_by_wish(work, interface->card)))
+        if (interface->space[0] != 0 ||
+            (interface->card[0] != 0 && cw_plan_is_taken_by_wish(work, interface->card)))
             continue;
         for (uint32_t a = 0; a < interface->address_count; a++)
             for (uint32_t w = 0; w < path->wish->address_count; w++) {

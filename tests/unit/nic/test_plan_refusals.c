@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What may not be taken, why, what to do, and what a force makes of it; each row changes the machine of plan_rig.h. */
+#include "plan_rig.h"
+
+#define WAN0  "file /run/causeway/nic/wan0.yaml\n"
+#define TAKEN "give-up eth1\nbind 0000:03:00.0 = vfio-pci (eth1)\n"
+
+#define wan0 (&rig.wish.paths[0])
+
+static void nothing(void)
+{
+}
+static void default_route(void)
+{
+    rig_interface("eth1")->has_default_route = true;
+}
+static void login(void)
+{
+    snprintf(wan0->card, sizeof wan0->card, "0000:00:03.0");
+}
+static void login_of_nobody(void)
+{
+    rig_interface("eth1")->has_login = true;
+}
+static void address(void)
+{
+    rig_add_address("eth1", "10.1.0.1/24");
+}
+static void addresses(void)
+{
+    static const char *const texts[] = {"10.1.0.1/24", "10.1.0.2/24", "2001:db8::1/64", "10.1.0.3/24"};
+    for (size_t i = 0; i < CW_COUNT_OF(texts); i++)
+        rig_add_address("eth1", texts[i]);
+}
+static void member_of_bond(void)
+{
+    struct cw_interface_fact *bond = rig_add_interface("bond0", "", "bond");
+    bond->lower_count = 1;
+    snprintf(bond->lower[0], CW_INTERFACE_NAME, "eth1");
+    snprintf(rig_interface("eth1")->master, CW_INTERFACE_NAME, "bond0");
+}
+static void below_vlan(void)
+{
+    struct cw_interface_fact *vlan = rig_add_interface("eth1.120", "", "vlan");
+    vlan->lower_count = 1;
+    snprintf(vlan->lower[0], CW_INTERFACE_NAME, "eth1");
+}
+static void in_namespace(void)
+{
+    snprintf(rig_interface("eth1")->space, sizeof rig_interface("eth1")->space, "tenant");
+}
+static void in_container(void)
+{
+    rig_card("0000:03:00.0")->is_network_driver_gone = true;
+    rig.facts.interfaces[1] = rig.facts.interfaces[--rig.facts.interface_count];
+}
+static void unknown_use(void)
+{
+    rig.facts.is_use_known = false;
+}
+static void only_one(void)
+{
+    rig.facts.interfaces[0] = *rig_interface("eth1");
+    rig.facts.interface_count = 1;
+}
+static void only_two(void) /* both are wished for */
+{
+    rig.facts.interfaces[0] = *rig_interface("eth1");
+    rig.facts.interfaces[1] = *rig_interface("eth2");
+    rig.facts.interface_count = 2;
+    rig_add_path("wan1", "0000:03:00.1");
+}
+static void functions(void)
+{
+    rig_card("0000:03:00.0")->functions = 4;
+}
+static void group_with_disk(void)
+{
+    rig_add_member(14, "0000:02:00.0", "nvme", "disk nvme0n1, mounted at /", false);
+    rig_add_member(14, "0000:02:01.0", "pcieport", "", true);
+    rig_add_member(15, "0000:02:02.0", "ahci", "", false);
+}
+static void group_with_card(void)
+{
+    rig_card("0000:03:00.1")->iommu_group = 14;
+    rig_add_member(14, "0000:03:00.1", "ice", "", false);
+}
+static void group_both_wanted(void)
+{
+    group_with_card();
+    rig_add_member(14, "0000:03:00.0", "ice", "", false);
+    rig_add_path("wan1", "0000:03:00.1");
+}
+static void group_idle(void)
+{
+    rig_add_member(14, "0000:02:00.0", "", "", false);
+    rig_add_member(14, "0000:02:00.1", "vfio-pci", "", false);
+    rig_add_member(14, "0000:02:00.2", "pci-stub", "", false);
+}
+static void group_of_noiommu(void)
+{
+    rig.facts.has_iommu = false;
+    rig_card("0000:03:00.0")->iommu_group = CW_FACT_UNKNOWN;
+    rig_add_member(CW_FACT_UNKNOWN, "0000:02:00.0", "nvme", "disk nvme0n1", false);
+    wan0->driver = CW_DRIVER_NOIOMMU;
+}
+static void same_card(void)
+{
+    rig_add_path("wan1", "0000:03:00.0");
+}
+static void same_interface(void)
+{
+    wan0->driver = CW_DRIVER_AF_XDP;
+    rig_add_path("wan1", "0000:03:00.0")->driver = CW_DRIVER_AF_XDP;
+}
+static void vf_and_card(void)
+{
+    rig_add_path("wan1", "0000:03:00.0")->driver = CW_DRIVER_VF;
+}
+static void parent_and_child(void)
+{
+    snprintf(rig_card("0000:03:00.1")->physical, CW_PCI_ADDRESS, "0000:03:00.0");
+    rig_add_path("wan1", "0000:03:00.1");
+}
+static void too_big(void)
+{
+    wan0->mtu = 9600;
+    rig_interface("eth1")->mtu_max = 9000;
+}
+static void address_of_kernel(void)
+{
+    snprintf(wan0->addresses[0], CW_ADDRESS_TEXT, "192.0.2.2/30");
+    wan0->address_count = 1;
+}
+static void address_of_none(void)
+{
+    snprintf(wan0->addresses[0], CW_ADDRESS_TEXT, "192.0.2.20/24");
+    wan0->address_count = 1;
+}
+static void address_of_its_own(void)
+{
+    address();
+    snprintf(wan0->addresses[0], CW_ADDRESS_TEXT, "10.1.0.1/24");
+    wan0->address_count = 1;
+}
+static void af_xdp(void)
+{
+    login();
+    wan0->driver = CW_DRIVER_AF_XDP;
+}
+static void af_xdp_in_namespace(void)
+{
+    wan0->driver = CW_DRIVER_AF_XDP;
+    in_namespace();
+}
+static void af_xdp_of_bond(void)
+{
+    wan0->driver = CW_DRIVER_AF_XDP;
+    member_of_bond();
+}
+static void af_xdp_program(void)
+{
+    af_xdp();
+    rig_interface("eth0")->has_program = true;
+}
+static void af_xdp_program_ours(void)
+{
+    af_xdp_program();
+    snprintf(rig.facts.files[0].path, CW_FACT_PATH, "/run/causeway/nic/wan0.yaml");
+    rig.facts.file_count = 1;
+}
+static void af_xdp_receive_queues(void)
+{
+    af_xdp();
+    rig_interface("eth0")->rx_queues = 4;
+}
+static void af_xdp_both_queues(void)
+{
+    af_xdp();
+    rig_interface("eth0")->queues = 1;
+    rig_interface("eth0")->rx_queues = 1;
+}
+static void af_xdp_one_receive_queue(void)
+{
+    af_xdp();
+    rig_interface("eth0")->rx_queues = 1;
+}
+static void af_xdp_doubted_queues(void)
+{
+    af_xdp();
+    rig.facts.doubts[rig.facts.doubt_count++] =
+        (struct cw_doubt_fact){"answers/ethtool.json: eth0", "says 4000000000 queues: not believed"};
+}
+static void af_xdp_address(void)
+{
+    af_xdp();
+    snprintf(wan0->addresses[0], CW_ADDRESS_TEXT, "192.0.2.2/24");
+    snprintf(wan0->addresses[1], CW_ADDRESS_TEXT, "192.0.2.3/24");
+    wan0->address_count = 2;
+}
+static void doubted(void)
+{
+    rig.facts.doubts[rig.facts.doubt_count++] = (struct cw_doubt_fact){
+        "/sys/bus/pci/devices/0000:03:00.0/numa_node", "says 99, and there are 2 nodes: not believed"};
+    rig.facts.doubts[rig.facts.doubt_count++] =
+        (struct cw_doubt_fact){"/sys/bus/pci/devices/0000:03:00.1/numa_node", "says 98: not believed"};
+}
+static void slow_slot(void)
+{
+    rig_interface("eth1")->speed_mbps = 100000;
+    rig_card("0000:03:00.0")->link_mts = 8000;
+    rig_card("0000:03:00.0")->link_lanes = 8;
+}
+static void old_slot(void)
+{
+    rig_card("0000:03:00.0")->link_mts = 5000;
+    rig_card("0000:03:00.0")->link_lanes = 8;
+}
+static void unread(void)
+{
+    rig.facts.is_root = false;
+    for (int i = 0; i < 10; i++)
+        rig.facts.unread[rig.facts.unread_count++] =
+            (struct cw_doubt_fact){"/proc/irq/1/smp_affinity_list", "needs root: where interrupts go"};
+}
+
+#define NOIOMMU "write /sys/module/vfio/parameters/enable_unsafe_noiommu_mode = Y\n"
+#define FREED   "take another card; or say driver: af_xdp, which shares it with the kernel; or free it"
+static const struct row {
+    void (*change)(void);
+    const char *force; /* one name; NULL: none */
+    const char *steps, *refusals, *warnings;
+} rows[] = {
+    {nothing, NULL, TAKEN WAN0},
+    {default_route, NULL, "", "wan0: eth1 is in use, or may be: it has the default route | " FREED},
+    {default_route, "eth1", TAKEN WAN0, NULL,
+     "path wan0: forced: eth1 is taken, although it has the default route\n"},
+    {default_route, "0000:03:00.0", TAKEN WAN0, NULL, "forced: eth1 is taken"},
+    {default_route, "eth2", "", "say force: [eth1], and lose what is said until revert\n"},
+    {login, NULL, "",
+     "eth0 is in use, or may be: anna is logged in over it, from 198.51.100.7; it has the default route; it has the "
+     "address 192.0.2.2/24 | " FREED},
+    {login, "eth0", "give-up eth0\nbind 0000:00:03.0 = vfio-pci (eth0)\n" WAN0, NULL,
+     "forced: eth0 is taken, although anna is logged in"},
+    {login_of_nobody, NULL, "", "somebody is logged in over it"},
+    {address, NULL, "", "it has the address 10.1.0.1/24 | "},
+    {addresses, NULL, "", "it has the addresses 10.1.0.1/24, 10.1.0.2/24, 2001:db8::1/64 and 1 more | "},
+    {member_of_bond, NULL, "", "eth1 is in use, or may be: it is part of bond0 | "},
+    {below_vlan, NULL, "", "eth1 is in use, or may be: eth1.120 (vlan) stands on it | "},
+    {below_vlan, "eth1", TAKEN WAN0, NULL, "eth1.120 (vlan) stands on it"},
+    {in_namespace, NULL, "",
+     "eth1 is in the network namespace tenant, and could not be given back there | move it here first: ip -n tenant link "
+     "set dev eth1 netns 1\n"},
+    {in_namespace, "eth1", "", "in the network namespace tenant"},
+    {in_container, "0000:03:00.0", "",
+     "0000:03:00.0 is driven by ice and has no interface here: another network namespace"},
+    {unknown_use, NULL, "", "could not be found out"},
+    {unknown_use, "eth1", TAKEN WAN0, NULL, "forced"},
+    {only_one, NULL, "", "this machine has no other | "},
+    {only_one, "eth1", TAKEN WAN0, NULL, "although this machine has no other\n"},
+    {only_two, NULL, "", "wan1: eth2 is in use, or may be: this machine has no other"},
+    {functions, NULL, "", "0000:03:00.0 has 4 virtual functions, which would go with it | say driver: vf"},
+    {functions, "eth1", TAKEN WAN0, NULL,
+     "the 4 virtual functions of 0000:03:00.0 go with it, whoever has them"},
+    {group_with_disk, NULL, "",
+     "0000:03:00.0 shares IOMMU group 14 with 0000:02:00.0 (disk nvme0n1, mounted at /; driver nvme), and a group is "
+     "given as a whole | put the card into another slot"},
+    {group_with_disk, "group 14", "bind 0000:02:00.0 = vfio-pci\n" TAKEN WAN0, NULL,
+     "forced: 0000:02:00.0 (disk nvme0n1, mounted at /; driver nvme) is taken from the kernel"},
+    {group_with_disk, "group 15", "", "shares IOMMU group 14"},
+    {group_with_card, NULL, "", "shares IOMMU group 14 with 0000:03:00.1 (ice)"},
+    {group_with_card, "group 14", "give-up eth2\nbind 0000:03:00.1 = vfio-pci (eth2)\n" TAKEN WAN0, NULL,
+     "0000:03:00.1 (ice) is taken"},
+    {group_both_wanted, NULL,
+     TAKEN "give-up eth2\nbind 0000:03:00.1 = vfio-pci (eth2)\n" WAN0 "file /run/causeway/nic/wan1.yaml\n"},
+    {group_idle, NULL, TAKEN WAN0},
+    {group_of_noiommu, NULL, NOIOMMU TAKEN WAN0, NULL, "may read and write all memory"},
+    {same_card, NULL, TAKEN WAN0,
+     "wan1: 0000:03:00.0 (eth1) is the path wan0's already | name another card; or say driver: vf in both"},
+    {same_interface, NULL, WAN0, "wan1: 0000:03:00.0 (eth1) is the path wan0's already"},
+    {vf_and_card, NULL, TAKEN WAN0, "wan1: 0000:03:00.0 (eth1) is the path wan0's already"},
+    {parent_and_child, NULL, TAKEN WAN0,
+     "wan1: 0000:03:00.1 and 0000:03:00.0 are a card and its virtual function"},
+    {too_big, NULL, "", "mtu 9600 is impossible: eth1 takes 9000 at most | say mtu: 9000"},
+    {address_of_kernel, NULL, "",
+     "the address 192.0.2.2/24 is the kernel's already, at eth0: both would answer for it"},
+    {address_of_none, NULL, TAKEN WAN0},
+    {address_of_its_own, "eth1", TAKEN WAN0, NULL, "forced"},
+    {af_xdp, NULL, WAN0},
+    {af_xdp_in_namespace, "eth1", "", "eth1 is in the network namespace tenant, and the engine is not"},
+    {af_xdp_of_bond, NULL, "", "eth1 is part of bond0, and has no addresses of its own"},
+    {af_xdp_of_bond, "eth1", WAN0, NULL, "forced: eth1 is shared, although it is part of bond0"},
+    {af_xdp_program, "eth0", "",
+     "eth0 has an XDP program already, and has room for one | if nobody needs it: ip link set dev eth0 xdp off"},
+    {af_xdp_program_ours, NULL, WAN0},
+    {af_xdp_receive_queues, NULL, "",
+     "eth0 counts queues to receive apart (it has 4), and the engine's port wants one in all | ethtool -L eth0 rx 1\n"},
+    {af_xdp_both_queues, NULL, "", "| ethtool -L eth0 rx 0\n"},
+    {af_xdp_one_receive_queue, NULL, WAN0},
+    {af_xdp_doubted_queues, NULL, "", "how many queues eth0 has is not known, and one is needed",
+     "says 4000000000 queues: not believed"},
+    {af_xdp_doubted_queues, "eth0", WAN0, NULL, "forced: how many queues eth0 has is not known"},
+    {af_xdp_address, NULL, WAN0, NULL,
+     "eth0 is the kernel's, and has not the address 192.0.2.3/24: ip addr add 192.0.2.3/24 dev eth0\n"},
+    {doubted, NULL, TAKEN WAN0, NULL,
+     "path wan0: /sys/bus/pci/devices/0000:03:00.0/numa_node says 99, and there are 2 nodes: not believed\n"},
+    {slow_slot, NULL, TAKEN WAN0, NULL,
+     "0000:03:00.0 sits on 8 lanes of PCI Express, which carry 63008 Mb/s in all, and its port 100000"},
+    {old_slot, NULL, TAKEN WAN0},
+    {unread, NULL, TAKEN WAN0, NULL, "2 more could not be read"},
+};
+
+static void hold(size_t row, const char *what, const char *said, const char *expected)
+{
+    if (expected == NULL ? said[0] != 0 : strstr(said, expected) == NULL)
+        fail_msg("row %zu: %s are\n%s\nand not\n%s", row, what, said, expected != NULL ? expected : "none");
+}
+
+static void test_rows(void **state)
+{
+    for (size_t i = 0; i < CW_COUNT_OF(rows); i++) {
+        rig_begin();
+        rig.facts.is_vfio_loaded = rig.facts.is_vfio_pci_loaded = true;
+        rows[i].change();
+        if (rows[i].force != NULL)
+            rig_force(rows[i].force);
+        rig_plan();
+        if (strcmp(rig_steps(), rows[i].steps) != 0)
+            fail_msg("row %zu: steps are\n%s\nand not\n%s", i, rig.text, rows[i].steps);
+        hold(i, "refusals", rig_refusals(), rows[i].refusals);
+        hold(i, "warnings", rig_warnings(), rows[i].warnings);
+    }
+}
+
+/* Every refusal says what to do. */
+static void test_remedies(void **state)
+{
+    for (size_t i = 0; i < CW_COUNT_OF(rows); i++) {
+        rig_begin();
+        rows[i].change();
+        rig_plan();
+        for (uint32_t r = 0; r < rig.plan.refusal_count; r++)
+            assert_true(rig.plan.refusals[r].remedy[0] != 0);
+    }
+}
+
+/* Of an interface that wish and facts are full of: what does not fit is left out, and it stays refused. */
+static void test_many(void **state)
+{
+    rig_begin();
+    for (int i = 0; i < 200; i++)
+        rig_add_member(14, "0000:02:00.0", "nvme", "disk", false);
+    rig_plan();
+    assert_int_equal(rig.plan.refusal_count, CW_REFUSALS_MAX);
+    assert_int_equal(rig.plan.step_count, 0);
+    assert_int_equal(rig.plan.prepared_count, 0);
+    rig_force("group 14");
+    for (uint32_t i = 0; i < 200; i++)
+        snprintf(rig.facts.members[i].address, CW_PCI_ADDRESS, "0000:02:%02x.%x", i / 8, i % 8);
+    rig_plan();
+    assert_true(rig.plan.is_cut);
+    assert_int_equal(rig.plan.step_count, CW_STEPS_MAX);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_remedies),
+        cmocka_unit_test(test_many),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
