@@ -146,7 +146,8 @@ static int configure(struct cw_port *port, const struct rte_eth_dev_info *info)
         cw_frame_path_leave_sum(&port->path);
     }
     if (conf.rxmode.offloads != 0)
-        port->sum_good_flag = is_v6 ? RTE_MBUF_F_RX_L4_CKSUM_GOOD : RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+        *(port->config.is_sum_doubted ? &port->sum_doubted_flag : &port->sum_good_flag) =
+            is_v6 ? RTE_MBUF_F_RX_L4_CKSUM_GOOD : RTE_MBUF_F_RX_IP_CKSUM_GOOD;
     port->is_spread = conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS;
     return 0;
 }
@@ -569,6 +570,8 @@ static bool take_frame(struct cw_port *port, struct rte_mbuf **slot, void (*take
             take_other(port, &in);
         else
             drop(port, verdict);
+        if (verdict == CW_FRAME_CHECKSUM && (frame->ol_flags & port->sum_doubted_flag) != 0)
+            cw_count(&port->counters[CW_PORT_SUM_LIED], 1);
         return false;
     }
     take(context, payload, length);
@@ -772,6 +775,7 @@ void cw_port_describe(struct cw_port *port, char *text, size_t size)
     if (port->is_spread || cw_port_queues(port) > 1)
         snprintf(spread, sizeof spread, ", %u queue%s%s", cw_port_queues(port),
                  cw_port_queues(port) > 1 ? "s" : "", port->is_spread ? ", RSS by UDP ports" : "");
-    unsigned which = (port->transmit_flags != 0 ? 1u : 0u) + (port->sum_good_flag != 0 ? 2u : 0u);
+    unsigned which = (port->transmit_flags != 0 ? 1u : 0u) +
+                     ((port->sum_good_flag | port->sum_doubted_flag) != 0 ? 2u : 0u);
     snprintf(text, size, "%s, %s%s%s", driver, sums[which], spread, more);
 }

@@ -37,7 +37,7 @@
     X(CW_PORT_QUERIED, "listener_queries") X(CW_PORT_STRAY, "strayed_to_kernel")                             \
     X(CW_PORT_CONFLICT, "address_conflicts") X(CW_PORT_TOO_BIG, "icmp_too_big")                              \
     X(CW_PORT_DROP_MALFORMED, "drop_malformed") X(CW_PORT_LANE_PASSED, "lane_handed_over")                   \
-    X(CW_PORT_LANE_FULL, "drop_lane_full")
+    X(CW_PORT_LANE_FULL, "drop_lane_full") X(CW_PORT_SUM_LIED, "checksum_called_good")
 /* clang-format on */
 enum { CW_PORT_COUNTERS(CW_COUNTER_ENUM) CW_PORT_COUNTER_COUNT };
 extern const char *const cw_port_counter_names[CW_PORT_COUNTER_COUNT];
@@ -57,6 +57,9 @@ struct cw_port_config {
     bool is_ecn_capable; /* what is sent says so to routers, which may then mark it */
     uint32_t buffers;    /* frames that its pool has; 0: what a path needs */
     uint32_t queues;     /* pairs, one a lane (wire/packet.h); 0: one */
+    /* What the device calls right is checked by software all the same; what is wrong of it is counted
+     * (checksum_called_good) and dropped: for finding devices that lie. */
+    bool is_sum_doubted;
     bool is_shared; /* the interface (af_xdp, af_packet) stays the kernel's; local_mac, remote_mac, next_hop
                        and vlan are then none: it has them */
 };

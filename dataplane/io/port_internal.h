@@ -38,9 +38,10 @@ struct cw_port {
     struct cw_lanes *lanes; /* NULL: there is one queue */
     struct cw_guard guard;  /* of this queue's bursts, on a memif */
     uint32_t datagram_bytes_max;
-    uint64_t transmit_flags; /* of each datagram's mbuf: what the device computes */
-    uint64_t sum_good_flag;  /* of a received mbuf: it has found right what cw_frame_check would compute */
-    bool is_spread;          /* the device was asked to spread by UDP ports */
+    uint64_t transmit_flags;   /* of each datagram's mbuf: what the device computes */
+    uint64_t sum_good_flag;    /* of a received mbuf: it has found right what cw_frame_check would compute */
+    uint64_t sum_doubted_flag; /* that flag, where it is not believed (config.is_sum_doubted) */
+    bool is_spread;            /* the device was asked to spread by UDP ports */
     struct rte_mempool *pool;
     struct cw_frame_path path;
     struct cw_host host;    /* only when it has addresses */

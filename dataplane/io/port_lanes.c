@@ -44,6 +44,7 @@ void cw_port_lanes_tell(struct cw_port *port)
         other->datagram_bytes_max = port->datagram_bytes_max;
         other->transmit_flags = port->transmit_flags;
         other->sum_good_flag = port->sum_good_flag;
+        other->sum_doubted_flag = port->sum_doubted_flag;
         other->pool = port->pool;
     }
 }
