@@ -279,6 +279,9 @@ static bool is_sure_of_all(const struct site *site)
     const struct cw_group_status *st = &site->status;
     const struct cw_identity *known = &w->store.identities[site->id];
 
+    if (w->store
+            .is_loss_accepted) /* claimed so, and never opened: the set is the taker's own word, not the data's */
+        return false;
     if (site->state != SITE_RUNNING || !(w->store.members >> site->id & 1) ||
         st->image_state != CW_IMAGE_WHOLE || st->is_damaged || !same_boot(known, &st->identity))
         return false;
