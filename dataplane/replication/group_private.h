@@ -45,12 +45,11 @@
 #endif
 
 #define CW_APPLY_SLOTS 32u
-#define CW_READ_SLOTS  4u /* journal batches held in memory for catching up */
+#define CW_READ_SLOTS  4u /* pieces of the journal held in memory for catching up */
 /* Chunks read and not yet delivered, all peers: 4 MiB a round trip, each with memory of its own. */
 #define CW_COPY_SLOTS 32u
-#define CW_JOURNAL_RESERVE                                                                                   \
-    (CW_BATCH_SECTORS_MAX + 64u) /* sectors for what must go on when writes may not                          \
-                                  */
+/* Sectors for what must go on when writes may not. */
+#define CW_JOURNAL_RESERVE (CW_BATCH_SECTORS_MAX + 64u)
 #define CW_BATCH_ONE_WRITE (4u + CW_RECORD_PAYLOAD_MAX / CW_SECTOR_SIZE)
 /* Bodies on their way to one peer: 1 Gb/s x 500 ms; more take longer to come than a member may stay silent.
  */
@@ -104,9 +103,10 @@ struct cw_read_slot {
     uint32_t generation;
     uint32_t references; /* sends whose body lies in memory */
     uint32_t next_record;
-    struct cw_batch_view view;
-    uint64_t position;
-    uint32_t sectors;
+    struct cw_batch_view view; /* of the batch that records are taken out of now */
+    uint64_t position;         /* its place */
+    uint32_t offset, sectors;  /* and where it is in memory, and how long; in sectors */
+    uint32_t loaded;           /* so many sectors were read: batches that follow it, as many as fit */
     uint8_t *memory;
 };
 
@@ -171,6 +171,7 @@ struct cw_peer {
     uint64_t progress_ns; /* last time it moved, or had nothing to do */
     uint64_t heard_ns;    /* last ACK, while it is attached or copied */
     int32_t read_slot;    /* journal batch being sent from, -1: none */
+    uint32_t read_ahead;  /* sectors that the next read of the journal asks for, if its batch is shorter */
     struct cw_copy_source copy;
     struct cw_ledger ledger; /* outlives parts of a copy, and sessions */
     bool has_fallen_off;     /* the copy did: writes came faster than it */

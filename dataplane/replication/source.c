@@ -76,6 +76,7 @@ static void drop_read_slot(struct cw_group *g, struct cw_peer *peer)
 void cw_source_reset(struct cw_group *g, struct cw_peer *peer, enum cw_peer_state state)
 {
     drop_read_slot(g, peer);
+    peer->read_ahead = 0;
     cw_copy_abandon(g, peer);
     peer->is_awaited = false;
     peer->state = peer->is_up ? (uint8_t)state : CW_PEER_DISCONNECTED;
@@ -338,10 +339,25 @@ static void journal_is_unreadable(struct cw_group *g, struct cw_peer *peer)
     cw_source_reset(g, peer, CW_PEER_GREETING);
 }
 
-/* Asks for the batch that holds the peer's next record. */
+static void issue_read(struct cw_group *g, uint32_t index)
+{
+    const struct cw_read_slot *slot = &g->read_slots[index];
+    struct cw_action *action = cw_group_act(g, CW_ACT_JOURNAL_READ);
+
+    action->memory = slot->memory;
+    action->offset = cw_journal_device_offset(slot->position, cw_journal_ring_sectors(g->journal));
+    action->length = (uint64_t)slot->loaded * CW_SECTOR_SIZE;
+    action->token = (uint64_t)slot->generation << 32 | index;
+    cw_count(&g->counters[CW_GROUP_CATCHUP_READS], 1);
+}
+
+/* Asks for the batch that holds the peer's next record, and for some of what follows: where each write was a
+ * batch of its own, a batch at a time would be a handful of writes a round trip. How much doubles each time that
+ * all of it was used, as a kernel reads ahead, so that a slow disk is not kept busy with what is served from memory
+ * in the end. What is not written yet there, or is of an earlier lap, is found out when it is its turn. */
 static void read_batch(struct cw_group *g, struct cw_peer *peer)
 {
-    uint64_t position;
+    uint64_t position, ring = cw_journal_ring_sectors(g->journal);
     uint32_t sectors;
 
     if (cw_journal_find(g->journal, peer->next, &position, &sectors) != CW_OK) {
@@ -357,17 +373,45 @@ static void read_batch(struct cw_group *g, struct cw_peer *peer)
         slot->is_current = true;
         slot->generation++;
         slot->position = position;
+        slot->offset = 0;
         slot->sectors = sectors;
+        slot->loaded = (uint32_t)CW_MIN((uint64_t)CW_MAX(sectors, peer->read_ahead), ring - position % ring);
+        CW_ASSERT(sectors <= slot->loaded && "a batch does not go round the end of the ring");
         slot->next_record = 0;
         peer->read_slot = (int32_t)i;
-        struct cw_action *action = cw_group_act(g, CW_ACT_JOURNAL_READ);
-        action->memory = slot->memory;
-        action->offset = cw_journal_device_offset(position, cw_journal_ring_sectors(g->journal));
-        action->length = (uint64_t)sectors * CW_SECTOR_SIZE;
-        action->token = (uint64_t)slot->generation << 32 | i;
-        cw_count(&g->counters[CW_GROUP_CATCHUP_READS], 1);
+        issue_read(g, i);
         return;
     }
+}
+
+static bool view_batch(const struct cw_group *g, struct cw_read_slot *slot)
+{
+    return cw_batch_check(slot->memory + (size_t)slot->offset * CW_SECTOR_SIZE,
+                          (size_t)slot->sectors * CW_SECTOR_SIZE, slot->position,
+                          cw_journal_ring_sectors(g->journal), g->super.journal_id,
+                          &slot->view) == CW_SECTOR_VALID;
+}
+
+/* Goes on to the batch that follows in memory, if the next record is there. false: it is to be read. */
+static bool next_batch(const struct cw_group *g, struct cw_peer *peer, struct cw_read_slot *slot)
+{
+    uint32_t offset = slot->offset + slot->sectors, sectors;
+    uint64_t position;
+
+    if (cw_journal_find(g->journal, peer->next, &position, &sectors) != CW_OK ||
+        position != slot->position + slot->sectors)
+        return false;
+    if (offset + sectors > slot->loaded) {
+        /* Not while it is copied: records would crowd out the chunks. */
+        peer->read_ahead =
+            peer->state == CW_PEER_COPYING ? 0 : CW_MIN(2 * slot->loaded, CW_BATCH_SECTORS_MAX);
+        return false;
+    }
+    slot->position = position;
+    slot->offset = offset;
+    slot->sectors = sectors;
+    slot->next_record = 0;
+    return view_batch(g, slot);
 }
 
 void cw_group_on_journal_read(struct cw_group *g, uint64_t token, enum cw_status status)
@@ -375,18 +419,34 @@ void cw_group_on_journal_read(struct cw_group *g, uint64_t token, enum cw_status
     struct cw_read_slot *slot = &g->read_slots[(uint32_t)token];
 
     CW_ASSERT(slot->state == CW_SLOT_READING && slot->generation == (uint32_t)(token >> 32));
+    if (status != CW_OK && slot->is_current && slot->loaded > slot->sectors) {
+        slot->loaded = slot->sectors; /* what was read ahead may be what cannot be read */
+        issue_read(g, (uint32_t)token);
+        return;
+    }
     slot->state = CW_SLOT_FREE;
     if (!slot->is_current)
         return;
     struct cw_peer *peer = &g->peers[slot->peer];
-    if (status != CW_OK || cw_batch_check(slot->memory, (size_t)slot->sectors * CW_SECTOR_SIZE,
-                                          slot->position, cw_journal_ring_sectors(g->journal),
-                                          g->super.journal_id, &slot->view) != CW_SECTOR_VALID) {
+    if (status != CW_OK || !view_batch(g, slot)) {
         journal_is_unreadable(g, peer);
         return;
     }
     slot->state = CW_SLOT_LOADED;
     slot->references = 0;
+}
+
+/* What was read ahead may be of before it was written, or written anew: only what was asked for tells. false:
+ * so did this. */
+static bool read_again(struct cw_group *g, struct cw_peer *peer)
+{
+    bool was_ahead = g->read_slots[peer->read_slot].offset > 0;
+
+    if (was_ahead)
+        drop_read_slot(g, peer);
+    else
+        journal_is_unreadable(g, peer);
+    return was_ahead;
 }
 
 /* false: nothing more can be sent now. */
@@ -402,10 +462,8 @@ static bool send_from_journal(struct cw_group *g, struct cw_peer *peer)
     while (slot->next_record < slot->view.record_count) {
         struct cw_record record;
         const uint8_t *payload;
-        if (cw_batch_record(&slot->view, slot->next_record++, &record, &payload) != CW_OK) {
-            journal_is_unreadable(g, peer);
-            return false;
-        }
+        if (cw_batch_record(&slot->view, slot->next_record++, &record, &payload) != CW_OK)
+            return read_again(g, peer);
         if (record.sequence != peer->next ||
             !cw_history_has(&g->super.history, record.sequence, record.epoch, record.reign))
             continue;
@@ -415,14 +473,14 @@ static bool send_from_journal(struct cw_group *g, struct cw_peer *peer)
                     payload ? cw_tag(peer, CW_TAG_READ_SLOT, (uint32_t)peer->read_slot) : 0);
         return true;
     }
-    uint64_t position = slot->position, next_position;
+    uint64_t next_position;
     uint32_t sectors;
-    drop_read_slot(g, peer);
+    if (next_batch(g, peer, slot))
+        return true;
     if (cw_journal_find(g->journal, peer->next, &next_position, &sectors) == CW_OK &&
-        next_position == position) {
-        journal_is_unreadable(g, peer); /* it should have been in there, and counts no longer */
-        return false;
-    }
+        next_position == slot->position)
+        return read_again(g, peer); /* it should have been in there, and counts no longer */
+    drop_read_slot(g, peer);
     return true;
 }
 
@@ -505,6 +563,7 @@ static void pump(struct cw_group *g, struct cw_peer *peer)
            g->held_sends < CW_HELD_SENDS_MAX) {
         if (cw_log_has(g, peer->next)) {
             drop_read_slot(g, peer);
+            peer->read_ahead = 0;
             send_from_memory(g, peer);
         } else if (!send_from_journal(g, peer)) {
             return;

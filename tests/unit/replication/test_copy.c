@@ -713,6 +713,26 @@ static void test_catch_up_from_the_journal(void **state)
     pair_fini(&p);
 }
 
+/* Of writes that were a batch each, a read brings many: else a far replica gets a handful of them a round trip. */
+static void test_catch_up_reads_ahead(void **state)
+{
+    begin_with_data(CW_MODE_ASYNC);
+    pair_link(&p, A, B, false);
+    for (int i = 0; i < 400; i++) {
+        write_on(1);
+        pair_run(&p, 2 * CW_MS);
+    }
+    pair_run(&p, 2 * CW_SECOND);
+    uint64_t before = cw_counter_read(&p.sites[A].group->counters[CW_GROUP_CATCHUP_READS]);
+    pair_link(&p, A, B, true);
+    settle();
+    assert_true(pair_until(&p, all_done));
+    uint64_t reads = cw_counter_read(&p.sites[A].group->counters[CW_GROUP_CATCHUP_READS]) - before;
+    assert_int_equal(p.sites[B].copies, 0);
+    assert_in_range(reads, 1, 400 / 8);
+    pair_fini(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -744,6 +764,7 @@ int main(void)
         cmocka_unit_test(test_journal_full_gives_up),
         cmocka_unit_test(test_journal_full_of_what_is_not_in_place),
         cmocka_unit_test(test_catch_up_from_the_journal),
+        cmocka_unit_test(test_catch_up_reads_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
