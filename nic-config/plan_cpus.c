@@ -128,7 +128,7 @@ static void take_best(struct cw_plan_work *work, int32_t node)
 /* ---------------------------------------------------------------- what is wrong with them */
 
 struct faults {
-    struct cw_cpu_set shared, ticking, far, slow, sparing, siblings, idle_siblings, unusable;
+    struct cw_cpu_set shared, ticking, far, slow, sparing, siblings, idle_siblings, beside_first, unusable;
 };
 
 static bool is_empty(const struct cw_cpu_set *set)
@@ -146,6 +146,8 @@ static void find_siblings(const struct cw_plan_work *work, const struct cw_cpu_f
             continue;
         if (is_chosen(work->plan, other->id))
             cw_cpu_set_add(&faults->siblings, cpu->id);
+        else if (other->id == 0)
+            cw_cpu_set_add(&faults->beside_first, cpu->id);
         else
             cw_cpu_set_add(&faults->idle_siblings, other->id);
     }
@@ -223,6 +225,10 @@ static void warn_of_placement(struct cw_plan_work *work, const struct faults *fa
     cw_cpu_set_text(&faults->unusable, list, sizeof list);
     if (list[0] != 0)
         cw_plan_warn(work, "CPUs %s are outside of the cpuset that this command runs in", list);
+    cw_cpu_set_text(&faults->beside_first, list, sizeof list);
+    if (list[0] != 0)
+        cw_plan_warn(work, "CPUs %s are the sibling of CPU 0, where much of the kernel's own work is done",
+                     list);
     if (is_chosen(work->plan, 0))
         cw_plan_warn(work, "CPU 0 is among them: much of the kernel's own work is done there");
 }
@@ -362,7 +368,7 @@ void cw_plan_move_interrupts(struct cw_plan_work *work)
     if (left > 0)
         cw_plan_warn(
             work,
-            "%u more interrupts of cards reach CPUs of the engine than a plan has room for: apply, revert nothing, "
-            "and move the rest by hand (/proc/irq/N/smp_affinity_list)",
+            "%u more interrupts of cards reach CPUs of the engine, for which a plan has no room: move them by hand "
+            "(/proc/irq/N/smp_affinity_list)",
             left);
 }
