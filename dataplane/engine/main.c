@@ -27,6 +27,7 @@
 #include "base/numbers.h"
 #include "engine/clock.h"
 #include "engine/control.h"
+#include "engine/config/prepared.h"
 #include "engine/control_certificates.h"
 #include "engine/leaks.h"
 #include "engine/loops.h"
@@ -353,7 +354,21 @@ static enum cw_status start(char *why, size_t why_size)
     return status;
 }
 
-/* Also what stands in the files of certificates. */
+/* What `causeway nic apply` has told of prepared paths, and whether the cards are still as it left them. */
+static bool find_prepared(const char *file)
+{
+    static struct cw_prepared_path prepared[CW_CONFIG_PATHS_MAX];
+    static char said[8192];
+    bool is_good = cw_prepared_load(&engine.config, file, prepared, said, sizeof said) == CW_OK;
+    if (!is_good)
+        fprintf(stderr, "%s\n", said);
+    if (cw_prepared_look(&engine.config, prepared, "/sys", said, sizeof said) == CW_OK)
+        return is_good;
+    fprintf(stderr, "%s\n", said);
+    return false;
+}
+
+/* Also what stands in the files of certificates and of prepared paths. */
 static int check_configuration(const char *file)
 {
     static struct cw_config_mistakes mistakes;
@@ -363,6 +378,7 @@ static int check_configuration(const char *file)
     bool is_good = cw_auth_check(&engine.config, why, sizeof why);
     if (why[0] != 0)
         fprintf(stderr, "%s:%s\n", file, why);
+    is_good = find_prepared(file) && is_good;
     return is_good ? cw_node_config_check_main(file) : 1;
 }
 
@@ -374,6 +390,8 @@ static int run_engine(const char *file)
         cw_config_mistakes_print(stderr, file, &mistakes);
         return 2;
     }
+    if (!find_prepared(file))
+        return 1;
     if (start(why, sizeof why) != CW_OK) {
         fprintf(stderr, "causeway-engine: %s\n", why);
         return 1;
@@ -397,7 +415,8 @@ static void usage(FILE *to)
     fprintf(to,
             "usage: causeway-engine --config FILE [--check]\n"
             "  The data plane of one storage node. FILE is described in control/example-node.yaml.\n"
-            "  --check    say whether FILE is good, and stop: exit 0, or 1 and what is wrong\n"
+            "  --check    say whether FILE is good, and stop: exit 0, or 1 and what is wrong; also whether\n"
+            "             the cards of its paths are there and as `causeway nic apply` has left them\n"
             "  --version  --help\n"
             "  One node serves %u volumes and %u NBD clients, %u of one volume; for these it needs a hard\n"
             "  limit of open files (ulimit -Hn, LimitNOFILE=) of %u.\n"

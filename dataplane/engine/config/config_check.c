@@ -211,6 +211,8 @@ static void check_path_names(const struct check *check, uint32_t index, const st
                  sizeof out->device - 1);
     else
         snprintf(out->device, sizeof out->device, "%s", raw->device);
+    out->device_line = cw_yaml_lines_find(check->lines, path);
+    out->is_prepared = strcmp(out->device, CW_CONFIG_PREPARED) == 0;
 }
 
 static void check_rate(const struct check *check, uint32_t index, const struct cw_raw_path *raw,
@@ -323,7 +325,7 @@ static void check_gateway(const struct check *check, uint32_t index, const struc
     snprintf(path, sizeof path, "paths[%u].local.gateway", index);
     bool is_on_link =
         local->prefix_bits == 0 || cw_ip_is_same_network(&local->ip, &out->peer.ip, local->prefix_bits);
-    if (text == NULL && !is_on_link)
+    if (text == NULL && !is_on_link && !out->is_prepared) /* maybe it is shared: prepared.c */
         expected(check, path, NULL, "a router on the link, as the peer is not of our network (local.ip)");
     if (text == NULL)
         return;
@@ -377,8 +379,7 @@ static void check_shared(const struct check *check, uint32_t index, const struct
             expected(check, path, others[i].value, "%s", others[i].wanted);
     }
     snprintf(path, sizeof path, "paths[%u].device", index);
-    if (strncmp(out->device, "net_af_xdp", strlen("net_af_xdp")) != 0 &&
-        strncmp(out->device, "net_af_packet", strlen("net_af_packet")) != 0)
+    if (!out->is_prepared && !cw_config_may_be_shared(out->device))
         expected(check, path, raw->device,
                  "net_af_xdp0,iface=IFACE or net_af_packet0,iface=IFACE, as it is shared");
 }
@@ -739,6 +740,8 @@ static void check_files(const struct check *check)
     snprintf(otherwise, sizeof otherwise, "%s/control.sock", config->directory);
     check_path(check, "control_socket", raw->control_socket, otherwise, config->control_socket,
                sizeof config->control_socket);
+    check_path(check, "nic_directory", raw->nic_directory, "/run/causeway/nic", config->nic_directory,
+               sizeof config->nic_directory);
     check_address(check, "control_address", raw->control_address, &config->control_address);
     if (raw->control_address && !raw->security)
         expected(check, "control_address", raw->control_address,

@@ -10,7 +10,7 @@
 
 struct cw_config_mistake {
     uint32_t line; /* from 1; 0: of the file as a whole */
-    char text[400];
+    char text[512];
 };
 
 struct cw_config_mistakes {

@@ -111,6 +111,7 @@ static const cyaml_schema_field_t config_fields[] = {
     WORD("lease_seconds", struct cw_raw_config, lease_seconds),
     WORD("on_store_loss", struct cw_raw_config, on_store_loss),
     WORD("duplicate_latency", struct cw_raw_config, duplicate_latency),
+    WORD("nic_directory", struct cw_raw_config, nic_directory),
     CYAML_FIELD_SEQUENCE_COUNT("paths", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct cw_raw_config, paths,
                                paths_count, &path_schema, 0, CW_CONFIG_PATHS_MAX),
     CYAML_FIELD_END};
@@ -137,7 +138,6 @@ enum cw_status cw_node_config_parse(const char *text, size_t length, bool look_a
     return mistakes->count ? CW_INVALID : CW_OK;
 }
 
-/* Whole file, ended by a 0; NULL with errno. The caller frees. */
 static_assert((CW_CONFIG_PACKETS_FIXED_MIN & (CW_CONFIG_PACKETS_FIXED_MIN - 1)) == 0 &&
                   (CW_CONFIG_PACKETS_ADAPTIVE_MIN & (CW_CONFIG_PACKETS_ADAPTIVE_MIN - 1)) == 0 &&
                   (CW_CONFIG_PACKETS_MAX & (CW_CONFIG_PACKETS_MAX - 1)) == 0 &&
@@ -156,6 +156,13 @@ uint32_t cw_config_packets_in_flight(const struct cw_config_path *path)
     return packets;
 }
 
+bool cw_config_may_be_shared(const char *device)
+{
+    return strncmp(device, "net_af_xdp", strlen("net_af_xdp")) == 0 ||
+           strncmp(device, "net_af_packet", strlen("net_af_packet")) == 0;
+}
+
+/* Whole file, ended by a 0; NULL with errno. The caller frees. */
 static char *read_file(const char *file, size_t *length)
 {
     FILE *from = fopen(file, "re");

@@ -37,6 +37,8 @@
 #define CW_NODE_CLIENTS_MAX        1024u /* NBD clients of one node */
 #define CW_VOLUME_CLIENTS_MAX      128u /* of one volume, so that no volume's clients keep those of others out */
 
+#define CW_CONFIG_PREPARED "prepared" /* in the place of a device */
+
 enum cw_config_poll { CW_CONFIG_POLL_DEDICATED = 0, CW_CONFIG_POLL_ADAPTIVE };
 
 /* Packets on their way on one path: a power of two. Without `in_flight`, what the rate carries in that time,
@@ -91,6 +93,8 @@ struct cw_config_path {
     char remote[CW_CONFIG_NAME_SIZE];      /* a site of the list, not our own */
     char remote_node[CW_CONFIG_NAME_SIZE]; /* that its certificate must name; "": any of the site */
     char device[CW_CONFIG_PATH_SIZE];      /* as EAL's --vdev or -a takes it */
+    uint32_t device_line;                  /* where the configuration names it */
+    bool is_prepared; /* `device: prepared`: until prepared.h has found out, device is that word */
     uint16_t mtu;
     uint16_t vlan;    /* 802.1Q tag, 1 to 4094; 0: none */
     bool is_shared;   /* the device's interface stays the kernel's, which has the addresses, neighbours and
@@ -181,7 +185,8 @@ struct cw_node_config {
     struct cw_config_path paths[CW_CONFIG_PATHS_MAX];
     uint32_t peer_count;
     struct cw_config_peer peers[CW_CONFIG_PATHS_MAX];
-    bool is_latency_duplicated; /* on the two best paths to a site, where there are two */
+    char nic_directory[CW_CONFIG_PATH_SIZE]; /* where `causeway nic apply` tells of prepared paths */
+    bool is_latency_duplicated;              /* on the two best paths to a site, where there are two */
 };
 
 /* Reads and checks a file, and the key file it names. CW_INVALID: mistakes has them all, by line. Any thread.
@@ -204,5 +209,7 @@ bool cw_config_address_parse(const char *text, struct cw_config_address *address
 bool cw_config_address_is_loopback(const struct cw_config_address *address);
 /* "alice:64 hexadecimal digits" of an operator's public key. */
 bool cw_config_parse_operator_key(const char *text, struct cw_config_operator_key *key);
+/* A device whose interface the kernel may keep: af_xdp, af_packet. */
+bool cw_config_may_be_shared(const char *device);
 /* How many packets may be on their way on the path: a power of two. */
 uint32_t cw_config_packets_in_flight(const struct cw_config_path *path);

@@ -22,8 +22,8 @@ struct cw_raw_site {
 
 struct cw_raw_config {
     char *node, *site, *directory, *storage, *cluster_key, *poll, *engine_socket, *control_socket, *store,
-        *lease_seconds, *on_store_loss, *duplicate_latency, *control_address, *metrics_address,
-        *metrics_token;
+        *lease_seconds, *on_store_loss, *duplicate_latency, *nic_directory, *control_address,
+        *metrics_address, *metrics_token;
     struct {
         char *certificate, *key, *authority, *revocations;
     } * security;

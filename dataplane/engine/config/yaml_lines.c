@@ -75,7 +75,7 @@ static const cyaml_schema_field_t *find_field(const cyaml_schema_value_t *schema
 static void say_unknown(struct walk *walk, const cyaml_schema_value_t *schema, const char *path,
                         uint32_t line)
 {
-    char keys[320] = "";
+    char keys[400] = "";
     size_t used = 0;
     for (const cyaml_schema_field_t *field = schema->mapping.fields; field->key; field++) {
         int n = snprintf(keys + used, sizeof keys - used, "%s%s", used ? ", " : "", field->key);

@@ -101,7 +101,7 @@ static const struct example examples[] = {
      "storage, cluster_key, security, poll, lcores, memory, "
      "sockets, engine_socket, control_socket, control_address, "
      "metrics_address, metrics_token, store, "
-     "etcd, break_glass, lease_seconds, on_store_loss, duplicate_latency, paths\n"},
+     "etcd, break_glass, lease_seconds, on_store_loss, duplicate_latency, nic_directory, paths\n"},
     {GOOD_HEAD "site: east\n", "6: site is given twice: expected once\n"},
     /* A key that nobody knows does not hide what else is wrong. */
     {KEYLESS_HEAD "cluster_kei: /lab/key\nlease_seconds: 90\nnode: \"a\\e[31m\\nb\"\n",
@@ -109,7 +109,7 @@ static const struct example examples[] = {
      "5: unknown key cluster_kei: expected one of node, site, sites, directory, storage, cluster_key, "
      "security, poll, lcores, memory, sockets, engine_socket, control_socket, control_address, "
      "metrics_address, metrics_token, store, etcd, break_glass, lease_seconds, on_store_loss, "
-     "duplicate_latency, paths\n"
+     "duplicate_latency, nic_directory, paths\n"
      "6: lease_seconds is 90: expected 1 to 60 seconds\n"
      "7: node is a?[31m?b: expected a name of 1 to 31 letters, digits, '-', '_', '.'\n"},
     /* Single values in the place of lists, as many as there are. */
