@@ -67,6 +67,12 @@ static void show_logins(const struct cw_facts *facts, const char *name, struct u
     }
 }
 
+/* Made by somebody on purpose, and not said yet. */
+static bool is_somebodys(const struct cw_route_fact *route)
+{
+    return !route->is_default && !route->is_of_kernel;
+}
+
 static void show_uses(const struct cw_facts *facts, const struct cw_interface_fact *one, FILE *out)
 {
     struct uses uses = {out, 0};
@@ -90,6 +96,11 @@ static void show_uses(const struct cw_facts *facts, const struct cw_interface_fa
         show_logins(facts, one->name, &uses);
     if (one->has_program)
         use(&uses, "an XDP program", "");
+    bool has_routes = false;
+    for (uint32_t i = 0; i < one->route_count; i++)
+        has_routes |= is_somebodys(&one->routes[i]);
+    if (has_routes)
+        use(&uses, "routes", "");
     if (uses.count)
         fprintf(out, "\n");
     else if (!facts->is_use_known)
@@ -97,7 +108,7 @@ static void show_uses(const struct cw_facts *facts, const struct cw_interface_fa
     else if (one->card[0])
         fprintf(out, "      free\n");
     for (uint32_t i = 0; i < one->route_count; i++)
-        if (!one->routes[i].is_default && !one->routes[i].is_of_kernel)
+        if (is_somebodys(&one->routes[i]))
             fprintf(out, "      route %s\n", one->routes[i].text);
     if (one->is_cut)
         fprintf(out, "      and more addresses, routes or interfaces than are kept here\n");

@@ -62,15 +62,13 @@ void cw_show_memory(const struct cw_facts *facts, FILE *out)
 
 /* ---- CPUs ---- */
 
-enum property { ONLINE, OFFLINE, ISOLATED, TICKLESS, EFFICIENT, FORBIDDEN };
+enum property { ONLINE, ISOLATED, TICKLESS, EFFICIENT, FORBIDDEN };
 
 static bool has_property(const struct cw_cpu_fact *cpu, enum property property)
 {
     switch (property) {
     case ONLINE:
         return cpu->is_online;
-    case OFFLINE:
-        return !cpu->is_online;
     case ISOLATED:
         return cpu->is_isolated;
     case TICKLESS:
@@ -207,8 +205,7 @@ static void show_node_cpus(const struct cw_facts *facts, int32_t node, FILE *out
     static const struct {
         enum property property;
         const char *words;
-    } lines[] = {{OFFLINE, "offline"},
-                 {ISOLATED, "isolated"},
+    } lines[] = {{ISOLATED, "isolated"},
                  {TICKLESS, "tickless"},
                  {EFFICIENT, "of the slower kind"},
                  {FORBIDDEN, "not for this process"}};
@@ -227,10 +224,27 @@ static void show_node_cpus(const struct cw_facts *facts, int32_t node, FILE *out
     show_governors(facts, node, out);
 }
 
+/* Of these the kernel tells neither node nor core. */
+static void show_offline(const struct cw_facts *facts, FILE *out)
+{
+    struct cw_cpu_set set = {{0}};
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < facts->cpu_count; i++)
+        if (!facts->cpus[i].is_online) {
+            cw_cpu_set_add(&set, facts->cpus[i].id);
+            count++;
+        }
+    char words[CPUS_TEXT];
+    cw_show_cpus(&set, words, sizeof words);
+    if (count > 0)
+        fprintf(out, "  offline: %s\n", words);
+}
+
 void cw_show_processors(const struct cw_facts *facts, FILE *out)
 {
     fprintf(out, "CPUs%s\n", facts->has_smt ? "" : ", one thread a core");
     for (uint32_t i = 0; i < facts->node_count; i++)
         show_node_cpus(facts, facts->nodes[i].id, out);
     show_node_cpus(facts, CW_FACT_UNKNOWN, out);
+    show_offline(facts, out);
 }

@@ -20,8 +20,9 @@ A line at the left begins a statement, lines indented below it belong to it; `#`
     modules_builtin NAME...     the same, in the kernel: modules.builtin
     cpus LIST cores LIST node N package N [khz MIN-MAX DRIVER GOVERNOR]
                                 topology, cpufreq, and each node's list; pairs with the same core are siblings
-    isolated LIST               of isolcpus=; nohz_full LIST; offline LIST (of CPUs that have a `cpus` line)
-    node N KIB [SIZEkB:TOTAL/FREE]...   memory, and its hugepages
+    isolated LIST               of isolcpus=; nohz_full LIST; offline LIST (of those in `cpus`); allowed LIST (that this
+                                process may use)
+    node N KIB [SIZEkB:TOTAL/FREE]...   memory, and its hugepages; a node without a `cpus` line has none
     group N TYPE                an IOMMU group; who is in it says so itself
     pci ADDRESS below PATH      a device. Each line below it is a file of its folder, but for
         driver NAME             both links
@@ -30,7 +31,7 @@ A line at the left begins a statement, lines indented below it belong to it; `#`
         disk PATH PARTITION...  a block device below its folder
     vmbus ID                    a device of Hyper-V; as pci
     interface NAME [on DEVICE[/PATH]]   of /sys/class/net, and in the answers of ip and ethtool, in ip's own shape
-        mac, perm MAC, mtu MTU/MAX, state up|down [carrier], speed MBPS, kind vlan ID|bond MODE|bridge|veth,
+        mac, perm MAC, mtu MTU/MAX, state up|down [carrier], speed MBPS, kind vlan ID|bond MODE|another,
         lower NAME, master NAME, queues N/MAX, rx N/MAX, tx N, port N, xdp, netns NAME, address ADDRESS/PREFIX
     netns NAME [ID]             a network namespace; an ID if this one knows it by a number
     route WORDS                 as `ip route` prints it; those of the kernel come with the addresses
@@ -100,7 +101,8 @@ class Machine:
     def __init__(self, folder, beside):
         self.folder, self.beside = folder, beside
         self.release, self.user = "unknown", "0"
-        self.cpus, self.isolated, self.nohz, self.offline = {}, [], [], []
+        self.cpus, self.isolated, self.nohz, self.offline, self.allowed = {}, [], [], [], None
+        self.nodes = {}
         self.pci, self.irqs, self.unreadable = {}, [], []
         self.interfaces, self.routes, self.spaces, self.logins = [], [], [], []
 
@@ -186,8 +188,12 @@ class Machine:
     def on_offline(self, s):
         self.offline = numbers(s.words[1])
 
+    def on_allowed(self, s):
+        self.allowed = numbers(s.words[1])
+
     def on_node(self, s):
         node, kib = int(s.words[1]), int(s.words[2])
+        self.nodes[node] = []
         folder = f"{NODES}/node{node}"
         self.put(f"{folder}/meminfo", f"Node {node} MemTotal:       {kib} kB\n"
                                        f"Node {node} MemFree:        {kib // 2} kB")
@@ -289,7 +295,7 @@ class Machine:
         cores = {(package, core) for package, core, _, _ in self.cpus.values()}
         self.put(f"{CPUS}/smt/active", str(int(len(cores) < len(self.cpus))))
         self.put(f"{CPUS}/smt/control", "on" if len(cores) < len(self.cpus) else "notsupported")
-        nodes = {}
+        nodes = self.nodes
         for cpu in everybody:
             self.finish_cpu(cpu)
             nodes.setdefault(self.cpus[cpu][2], []).append(cpu)
@@ -299,7 +305,8 @@ class Machine:
             self.put(f"{NODES}/online", as_list(nodes))
             self.put(f"{NODES}/possible", as_list(nodes))
         user = "\t".join([self.user] * 4)
-        self.put("/proc/self/status", f"Name:\tcauseway-nic\nUid:\t{user}\nCpus_allowed_list:\t{as_list(online)}")
+        self.put("/proc/self/status", f"Name:\tcauseway-nic\nUid:\t{user}\n"
+                 f"Cpus_allowed_list:\t{as_list(self.allowed or online)}")
 
     def finish_cpu(self, cpu):
         package, core, node, clock = self.cpus[cpu]
@@ -393,7 +400,8 @@ class Network:
         if "perm" in one:
             found["permaddr"] = one["perm"]
         if "xdp" in one:
-            found["xdp"] = {"mode": 1, "prog": {"id": 42, "name": "xdp_pass", "tag": "3b185187f1855c4c", "jited": 1}}
+            program = {"mode": 1, "prog": {"id": 42, "name": "xdp_pass", "tag": "3b185187f1855c4c", "jited": 1}}
+            found["xdp"] = program | {"attached": [program]}
         information = self.information(one)
         if information:
             found["linkinfo"] = information
@@ -421,12 +429,16 @@ class Network:
                                   "xmit_hash_policy": "layer3+4"}
         elif kind[:1] == ["bridge"]:
             found["info_data"] = {"forward_delay": 1500, "stp_state": 0, "vlan_filtering": 0}
+        elif kind[:1] == ["macvlan"]:
+            found["info_data"] = {"mode": "bridge", "bcqueuelen": 1000, "usedbcqueuelen": 1000}
+        elif kind[:1] == ["vrf"]:
+            found["info_data"] = {"table": int(kind[1])}
         over = next((other for other in self.all if other["name"] == one.get("master")), None)
         if over and "kind" in over:
             over_kind = over["kind"].split()[0]
             found["info_slave_kind"] = over_kind
-            found["info_slave_data"] = ({"state": "ACTIVE", "mii_status": "UP", "perm_hwaddr": one.get("perm", one["mac"])}
-                                        if over_kind == "bond" else {"state": "forwarding"})
+            bonded = {"state": "ACTIVE", "mii_status": "UP", "perm_hwaddr": one.get("perm", one["mac"])}
+            found["info_slave_data"] = bonded if over_kind == "bond" else {"state": "forwarding"}
         return found
 
     def address(self, one):
@@ -450,11 +462,16 @@ class Network:
 
     @staticmethod
     def given_route(words, version):
+        """Several ways: "default nexthop via A dev X weight 1 nexthop via B dev Y weight 1"."""
         names = {"via": "gateway", "proto": "protocol", "src": "prefsrc"}
-        route = {"dst": words[0]}
-        for name, value in zip(words[1::2], words[2::2], strict=True):
-            route[names.get(name, name)] = int(value) if name == "metric" else value
-        return route | {"flags": []} | ({"pref": "medium"} if version == 6 else {})
+        parts = " ".join(words[1:]).split("nexthop ")
+        said = []
+        for part in parts:
+            pairs = part.split()
+            said.append({names.get(name, name): int(value) if name in ("metric", "weight") else value
+                         for name, value in zip(pairs[::2], pairs[1::2], strict=True)})
+        route = {"dst": words[0]} | said[0] | {"flags": []} | ({"pref": "medium"} if version == 6 else {})
+        return route | ({"nexthops": [way | {"flags": []} for way in said[1:]]} if len(said) > 1 else {})
 
     def routes(self, version):
         """Of `ip -json -4 route show table all`: given ones, then those that come with the addresses."""
@@ -525,7 +542,7 @@ class Network:
         if is_up: # of an interface that is down the kernel says neither
             put(f"{folder}/carrier", str(int(has_carrier)))
             if "speed" in one:
-                put(f"{folder}/speed", one["speed"])
+                put(f"{folder}/speed", one["speed"].replace("4294967295", "-1")) # as sysfs has what ethtool has so
         for queue in range(int(one.get("queues", one.get("rx", "1/1")).split("/")[0])):
             put(f"{folder}/queues/rx-{queue}/rps_cpus", "0")
         below = device.rpartition("/")[2]
