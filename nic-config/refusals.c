@@ -67,6 +67,24 @@ static void add_addresses(const struct cw_interface_fact *interface, char *words
         add(words, size, "it has the address%s %s", count > 1 ? "es" : "", list);
 }
 
+/* Those that somebody made on purpose: they go without an address too, and to another table than the usual one. */
+static void add_routes(const struct cw_interface_fact *interface, char *words, size_t size)
+{
+    const char *first = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < interface->route_count; i++) {
+        const struct cw_route_fact *route = &interface->routes[i];
+        if (route->is_default || route->is_of_kernel)
+            continue;
+        first = first ? first : route->text;
+        count++;
+    }
+    if (count > 1)
+        add(words, size, "it has the route %s and %u more", first, count - 1);
+    else if (count == 1)
+        add(words, size, "it has the route %s", first);
+}
+
 static bool stands_on(const struct cw_interface_fact *upper, const char *name)
 {
     for (uint32_t i = 0; i < upper->lower_count; i++)
@@ -86,6 +104,9 @@ void cw_plan_uses(const struct cw_facts *facts, const struct cw_interface_fact *
     if (interface->has_default_route)
         add(words, size, "it has the default route");
     add_addresses(interface, words, size);
+    add_routes(interface, words, size);
+    if (interface->has_program)
+        add(words, size, "somebody has an XDP program at it");
     if (interface->master[0] != 0)
         add(words, size, "it is part of %s", interface->master);
     for (uint32_t i = 0; i < facts->interface_count; i++) {

@@ -45,6 +45,23 @@ static void below_vlan(void)
     vlan->lower_count = 1;
     snprintf(vlan->lower[0], CW_INTERFACE_NAME, "eth1");
 }
+static void with_routes(void)
+{
+    struct cw_interface_fact *eth1 = rig_interface("eth1");
+    eth1->routes[0] = (struct cw_route_fact){"10.3.0.0/24 proto kernel", .is_of_kernel = true};
+    eth1->routes[1] = (struct cw_route_fact){"10.99.0.0/16 table 77 scope link"};
+    eth1->route_count = 2;
+}
+static void with_two_routes(void)
+{
+    with_routes();
+    struct cw_interface_fact *eth1 = rig_interface("eth1");
+    eth1->routes[eth1->route_count++] = (struct cw_route_fact){"10.98.0.0/16 via 10.0.0.1"};
+}
+static void with_program(void)
+{
+    rig_interface("eth1")->has_program = true;
+}
 static void in_namespace(void)
 {
     snprintf(rig_interface("eth1")->space, sizeof rig_interface("eth1")->space, "tenant");
@@ -247,6 +264,10 @@ static const struct row {
     {addresses, NULL, "", "it has the addresses 10.1.0.1/24, 10.1.0.2/24, 2001:db8::1/64 and 1 more | "},
     {member_of_bond, NULL, "", "eth1 is in use, or may be: it is part of bond0 | "},
     {below_vlan, NULL, "", "eth1 is in use, or may be: eth1.120 (vlan) stands on it | "},
+    {with_routes, NULL, "",
+     "eth1 is in use, or may be: it has the route 10.99.0.0/16 table 77 scope link | "},
+    {with_two_routes, NULL, "", "scope link and 1 more | "},
+    {with_program, NULL, "", "eth1 is in use, or may be: somebody has an XDP program at it | "},
     {below_vlan, "eth1", TAKEN WAN0, NULL, "eth1.120 (vlan) stands on it"},
     {in_namespace, NULL, "",
      "eth1 is in the network namespace tenant, and could not be given back there | move it here first: ip -n tenant link "
