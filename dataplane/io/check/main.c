@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* causeway-port-check: arguments, start and end. */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -31,7 +32,8 @@ static const char usage[] =
     "  --local IP      address of the port; with --to optional (198.18.0.1)\n"
     "  --peer IP       the other end's; with --to the second port's (198.18.0.2)\n"
     "  --gateway IP    the next hop, where the peer is not on the link\n"
-    "  --port N        UDP port at both ends (7400)\n"
+    "  --port N        UDP port (7400); --peer-port N: the other end's, where it is another\n"
+    "  --mac M         link address of the port (the device's); --peer-mac M: of the next hop (it is asked for)\n"
     "  --mtu N         of IP, as the path's (1500)\n"
     "  --vlan N        802.1Q tag (none)\n"
     "  --queues N      of each port, 1 to 4 (1)\n"
@@ -84,6 +86,20 @@ static bool read_ip(const char *option, const char *text, struct cw_ip *ip)
            misuse(option, text, "an IP address, such as 10.0.0.1 or fd00::1");
 }
 
+/* Of one host: no group, and not nothing. */
+static bool read_mac(const char *option, const char *text, uint8_t mac[6])
+{
+    static const uint8_t none[6];
+    char digits[] = "00:00:00:00:00:00";
+    bool is_good = strlen(text) == strlen(digits);
+    for (unsigned i = 0; is_good && i < strlen(digits); i++)
+        is_good = i % 3 == 2 ? text[i] == ':' : isxdigit((unsigned char)text[i]) != 0;
+    for (unsigned i = 0; is_good && i < 6; i++)
+        mac[i] = (uint8_t)strtoul(text + 3 * i, NULL, 16);
+    return (is_good && (mac[0] & 1) == 0 && memcmp(mac, none, sizeof none) != 0) ||
+           misuse(option, text, "the address of a card, such as 52:54:00:00:00:01");
+}
+
 static bool read_text(const char *option, const char *text, char *to, size_t size)
 {
     int written = snprintf(to, size, "%s", text);
@@ -111,6 +127,9 @@ enum argument {
     PEER,
     GATEWAY,
     PORT,
+    PEER_PORT,
+    MAC,
+    PEER_MAC,
     MTU,
     VLAN,
     QUEUES,
@@ -127,12 +146,16 @@ enum argument {
 static const struct option_name {
     const char *name;
     int has_value;
-} names[ARGUMENTS] = {[DEVICE] = {"device", 1}, [TO] = {"to", 1},           [LOCAL] = {"local", 1},
-                      [PEER] = {"peer", 1},     [GATEWAY] = {"gateway", 1}, [PORT] = {"port", 1},
-                      [MTU] = {"mtu", 1},       [VLAN] = {"vlan", 1},       [QUEUES] = {"queues", 1},
-                      [SHARED] = {"shared", 0}, [NAME] = {"name", 1},       [TO_NAME] = {"to-name", 1},
-                      [CPUS] = {"cpus", 1},     [SECONDS] = {"seconds", 1}, [ANSWER] = {"answer", 0},
-                      [JSON] = {"json", 0},     [HELP] = {"help", 0}};
+} names[ARGUMENTS] = {[DEVICE] = {"device", 1},       [TO] = {"to", 1},
+                      [LOCAL] = {"local", 1},         [PEER] = {"peer", 1},
+                      [GATEWAY] = {"gateway", 1},     [PORT] = {"port", 1},
+                      [PEER_PORT] = {"peer-port", 1}, [MAC] = {"mac", 1},
+                      [PEER_MAC] = {"peer-mac", 1},   [MTU] = {"mtu", 1},
+                      [VLAN] = {"vlan", 1},           [QUEUES] = {"queues", 1},
+                      [SHARED] = {"shared", 0},       [NAME] = {"name", 1},
+                      [TO_NAME] = {"to-name", 1},     [CPUS] = {"cpus", 1},
+                      [SECONDS] = {"seconds", 1},     [ANSWER] = {"answer", 0},
+                      [JSON] = {"json", 0},           [HELP] = {"help", 0}};
 
 static bool take_number(struct options *options, enum argument which, const char *value)
 {
@@ -142,7 +165,12 @@ static bool take_number(struct options *options, enum argument which, const char
     case PORT:
         if (!read_number("--port", value, 1, 65531, &number))
             return false;
-        port->local_udp = port->remote_udp = (uint16_t)number;
+        port->local_udp = (uint16_t)number;
+        return true;
+    case PEER_PORT:
+        if (!read_number("--peer-port", value, 1, 65531, &number))
+            return false;
+        port->remote_udp = (uint16_t)number;
         return true;
     case MTU:
         if (!read_number("--mtu", value, 576, MTU_MAX, &number))
@@ -177,6 +205,10 @@ static bool take_option(struct options *options, enum argument which, const char
         return read_ip("--peer", value, &ports[0].remote_ip);
     case GATEWAY:
         return read_ip("--gateway", value, &ports[0].next_hop);
+    case MAC:
+        return read_mac("--mac", value, ports[0].local_mac);
+    case PEER_MAC:
+        return read_mac("--peer-mac", value, ports[0].remote_mac);
     case SHARED:
         return ports[0].is_shared = true;
     case NAME:
@@ -213,6 +245,10 @@ static void mirror(struct cw_port_config *ports)
         ports[0].remote_ip = cw_ip_v4(0xc6120002);
     memcpy(second.name, ports[1].name, sizeof second.name);
     memcpy(second.device, ports[1].device, sizeof second.device);
+    second.local_udp = ports[0].remote_udp;
+    second.remote_udp = ports[0].local_udp;
+    memcpy(second.local_mac, ports[0].remote_mac, sizeof second.local_mac);
+    memcpy(second.remote_mac, ports[0].local_mac, sizeof second.remote_mac);
     second.local_ip = ports[0].remote_ip;
     second.remote_ip = ports[0].local_ip;
     ports[1] = second;
@@ -236,6 +272,8 @@ static bool check_options(struct options *options)
         return say_misuse("--seconds: a measurement takes 1 to 60");
     if (port->is_shared && (port->next_hop.version != 0 || port->vlan != 0))
         return say_misuse("--shared goes with neither --gateway nor --vlan: the kernel knows them");
+    if (port->remote_udp == 0)
+        port->remote_udp = port->local_udp;
     if (port->name[0] == 0)
         cw_device_name(port->device, port->name, sizeof port->name);
     if (is_pair)
@@ -254,8 +292,8 @@ static bool read_arguments(int argc, char **argv, struct options *options)
 {
     struct option table[ARGUMENTS + 1] = {0};
     *options = (struct options){.port_count = 1};
-    options->ports[0] = (struct cw_port_config){
-        .mtu = 1500, .local_udp = UDP_PORT, .remote_udp = UDP_PORT, .queues = 1, .is_sum_doubted = true};
+    options->ports[0] =
+        (struct cw_port_config){.mtu = 1500, .local_udp = UDP_PORT, .queues = 1, .is_sum_doubted = true};
     for (size_t i = 0; i < ARGUMENTS; i++)
         table[i] = (struct option){names[i].name, names[i].has_value, NULL, (int)i};
     for (int which; (which = getopt_long(argc, argv, "", table, NULL)) != -1;) {

@@ -107,8 +107,10 @@ def two_ports(ends):
 
 
 def a_peer_that_answers(ends):
-    there = ends.answer(ends.memif(0, "server", "s"), "--queues", "2")
-    code, result, _ = ends.run("--device", ends.memif(0, "client", "s"), *HERE, "--queues", "2", "--name", "here")
+    there = ends.answer(ends.memif(0, "server", "s"), "--queues", "2", "--port", "7500", "--peer-port", "7400",
+                        "--mac", "02:00:00:00:00:0b")
+    code, result, _ = ends.run("--device", ends.memif(0, "client", "s"), *HERE, "--queues", "2", "--name", "here", "--peer-port",
+                               "7500", "--peer-mac", "02:00:00:00:00:0B")
     assert code == 0 and result["mode"] == "peer", result
     expect(result, "other end", "passed", "1500")
     expect(result, "rate", "passed", to="peer")
@@ -204,6 +206,8 @@ def interrupted_it_ends_well(ends):
 def wrong_usage(ends):
     for arguments, words in (([], "--device is missing"), (["--device", "x"], "--local and --peer"),
                              (["--device", "x", *HERE, "--mtu", "90000"], "--mtu 90000: expected 576 to 9600"),
+                             (["--device", "x", *HERE, "--mac", "03:00:00:00:00:01"], "the address of a card"),
+                             (["--device", "x", *HERE, "--peer-mac", "02:00:00:00:00"], "the address of a card"),
                              (["--device", "x", "--local", "10.0.0.300"], "expected an IP address"),
                              (["--device", "x", "--local", "fd00::1", "--peer", "10.0.0.1"], "one version"),
                              (["--device", "x", "--to", "y", "--shared"], "--to"),
