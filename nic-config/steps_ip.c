@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What ip says of an interface, as a state that can be kept. */
+#include "nic-config/steps_ip.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "nic-config/run.h"
+#include "nic-config/steps_private.h"
+
+#define SECONDS_MAX 30
+
+const char *cw_json_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+bool cw_json_has_word(const json_t *list, const char *word)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item)
+    {
+        if (json_is_string(item) && strcmp(json_string_value(item), word) == 0)
+            return true;
+    }
+    return false;
+}
+
+json_t *cw_ip_ask(const char *const arguments[], char *words, size_t size)
+{
+    char *said = cw_run(arguments, SECONDS_MAX, words, size);
+    if (!said)
+        return NULL;
+    json_t *answer = said[0] ? json_loads(said, JSON_REJECT_DUPLICATES, NULL) : json_array();
+    free(said);
+    if (json_is_array(answer))
+        return answer;
+    json_decref(answer);
+    snprintf(words, size, "what ip said is no JSON: is it older than 4.14?");
+    return NULL;
+}
+
+bool cw_ip_tell(const char *const arguments[], char *words, size_t size)
+{
+    char *said = cw_run(arguments, SECONDS_MAX, words, size);
+    free(said);
+    return said != NULL;
+}
+
+#define ASK(...) cw_ip_ask((const char *const[]){"ip", "-json", "-details", __VA_ARGS__, NULL}, words, size)
+
+json_t *cw_ip_link(const char *name, char *words, size_t size)
+{
+    size_t i;
+    json_t *link, *found = NULL, *all = ASK("address", "show");
+    json_array_foreach(all, i, link)
+    {
+        if (strcmp(cw_json_text(link, "ifname"), name) == 0)
+            found = json_incref(link);
+    }
+    json_decref(all);
+    return found;
+}
+
+/* ---------------------------------------------------------------- routes, neighbours */
+
+/* Those of this interface that the kernel does not make by itself. */
+static json_t *routes_of(const char *name, const char *family, char *words, size_t size)
+{
+    size_t i;
+    json_t *route, *all = ASK(family, "route", "show", "table", "all"), *kept = all ? json_array() : NULL;
+    json_array_foreach(all, i, route)
+    {
+        const char *protocol = cw_json_text(route, "protocol");
+        bool is_made_again = strcmp(protocol, "kernel") == 0 || strcmp(protocol, "redirect") == 0;
+        if (!kept || !cw_route_is_of(route, name) || is_made_again)
+            continue;
+        if (json_object_get(route, "encap")) {
+            snprintf(words, size,
+                     "%s has a route to %s with an encapsulation, which could not be put back: "
+                     "remove it first",
+                     name, cw_json_text(route, "dst"));
+            json_decref(kept);
+            kept = NULL;
+        }
+        json_array_append(kept, route);
+    }
+    json_decref(all);
+    return kept;
+}
+
+static json_t *neighbours_of(const char *name, char *words, size_t size)
+{
+    return ASK("neighbour", "show", "nud", "permanent", "dev", name);
+}
+
+/* ---------------------------------------------------------------- settings */
+
+/* Read only, or of the MTU, or not of the interface alone. */
+static bool is_kept(const char *path, const char *name)
+{
+    return name[0] != '.' && strcmp(name, "mtu") != 0 && access(path, W_OK) == 0;
+}
+
+static void add_setting(json_t *settings, const char *folder, const char *interface, const char *name)
+{
+    char path[400], key[400], now[CW_STEP_TEXT], usual[CW_STEP_TEXT];
+    snprintf(path, sizeof path, "/proc/sys/net/%s/%s/%.255s", folder, interface, name);
+    if (!is_kept(path, name) || cw_text_read(path, now, sizeof now) != 0)
+        return;
+    snprintf(path, sizeof path, "/proc/sys/net/%s/default/%.255s", folder, name);
+    if (cw_text_read(path, usual, sizeof usual) == 0 && strcmp(now, usual) == 0)
+        return;
+    snprintf(key, sizeof key, "%s/%s/%.255s", folder, interface, name);
+    json_object_set_new(settings, key, json_string(now));
+}
+
+static json_t *settings_of(const char *interface)
+{
+    static const char *const folders[] = {"ipv4/conf", "ipv4/neigh", "ipv6/conf", "ipv6/neigh"};
+    json_t *settings = json_object();
+    for (int i = 0; i < 4; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "/proc/sys/net/%s/%.15s", folders[i], interface);
+        DIR *folder = opendir(path);
+        for (struct dirent *entry; folder && (entry = readdir(folder)) != NULL;)
+            add_setting(settings, folders[i], interface, entry->d_name);
+        if (folder)
+            closedir(folder);
+    }
+    return settings;
+}
+
+json_t *cw_ip_state(const char *name, char *words, size_t size)
+{
+    words[0] = 0;
+    json_t *link = cw_ip_link(name, words, size);
+    if (!link && !words[0])
+        snprintf(words, size, "there is no interface %s", name);
+    json_t *routes4 = link ? routes_of(name, "-4", words, size) : NULL,
+           *routes6 = routes4 ? routes_of(name, "-6", words, size) : NULL,
+           *neighbours = routes6 ? neighbours_of(name, words, size) : NULL;
+    if (neighbours)
+        return json_pack("{s:o, s:o, s:o, s:o, s:o}", "link", link, "routes4", routes4, "routes6", routes6,
+                         "neighbours", neighbours, "settings", settings_of(name));
+    json_decref(link);
+    json_decref(routes4);
+    json_decref(routes6);
+    return NULL;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdio.h>
+#include <string.h>
+
+#include "nic-config/steps_ip.h"
+
+static void add(struct cw_route_command *command, const char *word)
+{
+    if (command->count + 1 < CW_ROUTE_WORDS)
+        command->words[command->count++] = word;
+    else
+        command->is_cut = true;
+    command->words[command->count] = NULL;
+}
+
+static void add_number(struct cw_route_command *command, long long number)
+{
+    if (command->number_count == CW_ROUTE_NUMBERS) {
+        command->is_cut = true;
+        return;
+    }
+    char *text = command->numbers[command->number_count++];
+    snprintf(text, sizeof command->numbers[0], "%lld", number);
+    add(command, text);
+}
+
+/* A value that is a word or a number; nothing else. */
+static void add_value(struct cw_route_command *command, const char *name, const json_t *value)
+{
+    if (json_is_string(value)) {
+        add(command, name);
+        add(command, json_string_value(value));
+    } else if (json_is_integer(value)) {
+        add(command, name);
+        add_number(command, json_integer_value(value));
+    }
+}
+
+/* Of a route, or of one of its next hops. */
+static void add_hop(struct cw_route_command *command, const json_t *hop)
+{
+    const json_t *via = json_object_get(hop, "via");
+    add_value(command, "via", json_object_get(hop, "gateway"));
+    if (json_is_object(via)) { /* of the other family */
+        add(command, "via");
+        add(command, cw_json_text(via, "family"));
+        add(command, cw_json_text(via, "host"));
+    }
+    add_value(command, "dev", json_object_get(hop, "dev"));
+    if (cw_json_has_word(json_object_get(hop, "flags"), "onlink"))
+        add(command, "onlink");
+}
+
+static void add_hops(struct cw_route_command *command, const json_t *hops)
+{
+    size_t i;
+    json_t *hop;
+    json_array_foreach(hops, i, hop)
+    {
+        add(command, "nexthop");
+        add_hop(command, hop);
+        add_value(command, "weight", json_object_get(hop, "weight"));
+    }
+}
+
+static void add_metrics(struct cw_route_command *command, json_t *metrics)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(json_array_get(metrics, 0), name, value)
+    {
+        add_value(command, name, value);
+    }
+}
+
+bool cw_route_command(const json_t *route, bool is_6, int64_t seconds, struct cw_route_command *command)
+{
+    const json_t *expires = json_object_get(route, "expires");
+    if (expires && json_integer_value(expires) <= seconds)
+        return false;
+    command->count = command->number_count = 0;
+    command->is_cut = false;
+    add(command, "ip");
+    add(command, is_6 ? "-6" : "-4");
+    add(command, "route");
+    /* Of one prefix and metric IPv4 may have several, in their order. IPv6 makes them one of several hops: such a one may have
+     * lost only some of them. */
+    add(command, !is_6 ? "append" : json_object_get(route, "nexthops") ? "replace" : "add");
+    add(command, cw_json_text(route, "type"));
+    add(command, cw_json_text(route, "dst"));
+    add_value(command, "from", json_object_get(route, "from"));
+    add_value(command, "tos", json_object_get(route, "tos"));
+    add_value(command, "table", json_object_get(route, "table"));
+    add_value(command, "proto", json_object_get(route, "protocol"));
+    if (!is_6)
+        add_value(command, "scope", json_object_get(route, "scope"));
+    else
+        add_value(command, "pref", json_object_get(route, "pref"));
+    add_value(command, "metric", json_object_get(route, "metric"));
+    add_value(command, "src", json_object_get(route, "prefsrc"));
+    add_metrics(command, json_object_get(route, "metrics"));
+    if (expires) {
+        add(command, "expires");
+        add_number(command, json_integer_value(expires) - seconds);
+    }
+    add_hop(command, route);
+    add_hops(command, json_object_get(route, "nexthops"));
+    return true;
+}
+
+static bool is_passing(const char *word)
+{
+    static const char *const passing[] = {"linkdown", "dead", "offload", "trap", "rt_offload", "rt_trap"};
+    for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++)
+        if (strcmp(word, passing[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Without what passes; the caller's to decref. */
+static json_t *lasting(const json_t *route)
+{
+    json_t *copy = json_deep_copy(route), *hop;
+    size_t i, j;
+    json_object_del(copy, "expires");
+    json_t *flags = json_object_get(copy, "flags"), *hops = json_object_get(copy, "nexthops");
+    for (i = json_array_size(flags); i-- > 0;)
+        if (is_passing(json_string_value(json_array_get(flags, i))))
+            json_array_remove(flags, i);
+    json_array_foreach(hops, i, hop)
+    {
+        flags = json_object_get(hop, "flags");
+        for (j = json_array_size(flags); j-- > 0;)
+            if (is_passing(json_string_value(json_array_get(flags, j))))
+                json_array_remove(flags, j);
+    }
+    return copy;
+}
+
+bool cw_route_is_same(const json_t *a, const json_t *b)
+{
+    json_t *lasting_a = lasting(a), *lasting_b = lasting(b);
+    bool is_same = json_equal(lasting_a, lasting_b) == 1;
+    json_decref(lasting_a);
+    json_decref(lasting_b);
+    return is_same;
+}
+
+bool cw_route_is_of(const json_t *route, const char *interface)
+{
+    size_t i;
+    json_t *hop;
+    if (strcmp(cw_json_text(route, "dev"), interface) == 0)
+        return true;
+    json_array_foreach(json_object_get(route, "nexthops"), i, hop)
+    {
+        if (strcmp(cw_json_text(hop, "dev"), interface) == 0)
+            return true;
+    }
+    return false;
+}

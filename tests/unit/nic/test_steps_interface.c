@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * An interface that is given up and comes back: on a pair of veths in a network of our own, as root; else skipped. Whether it
+ * stayed (killed before its card was given away) or was gone and is new (its card was given away), all is as it was: what
+ * ip says before and after is compared, but for the number of the interface and what lives only so long.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kill_at.h"
+#include "nic-config/run.h"
+#include "nic-config/steps.h"
+#include "space.h"
+
+#define MAKE                                                                                                 \
+    "ip link add v0 address 02:00:00:00:00:70 numrxqueues 4 numtxqueues 4 type veth peer name v1;"           \
+    "ip link set v1 up;"
+
+/* What passes: numbers of interfaces, lifetimes. */
+#define SHOW                                                                                                        \
+    "{ ip -json -details address show;"                                                                             \
+    "  ip -json -details -4 route show table all; ip -json -details -6 route show table all;"                       \
+    "  ip -json neighbour show nud permanent; } |"                                                                  \
+    " jq -S 'map(select((.ifname // .dev // \"v0\") | IN(\"v0\", \"v0.7\", \"storage\")) |"                         \
+    "  del(.ifindex, .link_index, .expires, .link_netnsid, .linkinfo.info_slave_data) |"                            \
+    "  if .addr_info then .addr_info |= map(del(.valid_life_time, .preferred_life_time, .tentative)) else . end) |" \
+    "  sort_by(.dst, .metric, .gateway)';"                                                                          \
+    " ethtool -l v0; grep -r '' /proc/sys/net/ipv4/conf/v0 /proc/sys/net/ipv6/conf/v0"                              \
+    " /proc/sys/net/ipv4/neigh/v0 2>/dev/null | sort"
+
+static char words[600];
+static struct cw_step step;
+static json_t *before;
+
+static char *shell(const char *script)
+{
+    char why[300];
+    char *said = cw_run((const char *const[]){"sh", "-ec", script, NULL}, 60, why, sizeof why);
+    if (!said)
+        fail_msg("%s: %s", script, why);
+    return said;
+}
+
+static void begin(const char *setup)
+{
+    free(shell("ip link del v0 2>/dev/null || true;" MAKE));
+    free(shell(setup));
+    memset(&step, 0, sizeof step);
+    step.kind = CW_STEP_GIVE_UP;
+    memcpy(step.subject, "v0", 3);
+    before = cw_step_keep(&step, words, sizeof words);
+    if (!before)
+        fail_msg("%s", words);
+}
+
+static void carry_out(void)
+{
+    if (cw_step_do(&step, words, sizeof words) == CW_OK)
+        return;
+    fprintf(stderr, "%s\n", words);
+    abort();
+}
+
+static void undo(void)
+{
+    if (cw_step_undo(&step, before, false, words, sizeof words) == CW_OK)
+        return;
+    fprintf(stderr, "%s\n", words);
+    abort();
+}
+
+/* After the kernel has made its own part of an IPv6 address. */
+static char *show_settled(void)
+{
+    char *was = shell(SHOW);
+    bool is_settled = false;
+    for (int i = 0; i < 50 && !is_settled; i++) {
+        usleep(300000);
+        char *now = shell(SHOW);
+        is_settled = strcmp(now, was) == 0;
+        free(was);
+        was = now;
+    }
+    assert_true(is_settled);
+    return was;
+}
+
+/* Says what differs. */
+static void check_as_before(const char *was, const char *what)
+{
+    char *is = shell(SHOW);
+    for (int i = 0; i < 50 && strcmp(is, was) != 0; i++) {
+        usleep(100000);
+        free(is);
+        is = shell(SHOW);
+    }
+    if (strcmp(is, was) != 0) {
+        FILE *files[2] = {fopen("/tmp/was", "w"), fopen("/tmp/is", "w")}; /* a /tmp of our own */
+        fputs(was, files[0]);
+        fputs(is, files[1]);
+        fclose(files[0]);
+        fclose(files[1]);
+        fail_msg("%s:\n%s", what, shell("diff -U4 /tmp/was /tmp/is || true"));
+    }
+    free(is);
+    assert_string_equal(words, "");
+}
+
+/* As its card is given to another driver and back. */
+static void replace_interface(void)
+{
+    free(shell("ip link del v0; " MAKE));
+}
+
+static void check_stays_and_comes_back(const char *setup)
+{
+    begin(setup);
+    char *was = show_settled();
+    carry_out();
+    assert_true(cw_step_is_done(&step, words, sizeof words));
+    undo();
+    check_as_before(was, "stayed");
+    carry_out();
+    replace_interface();
+    undo();
+    check_as_before(was, "came back");
+    undo();
+    check_as_before(was, "undone twice");
+    json_decref(before);
+    free(was);
+}
+
+#define PLAIN "ip link set v0 up; ip address add 10.1.2.3/24 dev v0; ip route add default via 10.1.2.9;"
+#define ADDRESSES                                                                                            \
+    "ip link set v0 up;"                                                                                     \
+    "ip address add 10.1.2.3/24 brd + label v0:x dev v0; ip address add 10.1.2.4/24 dev v0;"                 \
+    "ip address add 10.9.9.1 peer 10.9.9.2/32 scope link dev v0;"                                            \
+    "ip address add 10.5.0.1/16 metric 77 dev v0; ip address add 10.6.0.1/16 noprefixroute dev v0;"          \
+    "ip address add 10.7.0.1/16 valid_lft 3000 preferred_lft 2000 dev v0;"                                   \
+    "ip address add 2001:db8::1/64 dev v0; ip address add 2001:db8:1::1/64 noprefixroute dev v0;"            \
+    "ip address add 2001:db8:2::1/64 valid_lft 3000 preferred_lft 0 dev v0;"                                 \
+    "ip address add 2001:db8:3::1/64 valid_lft 3000 preferred_lft 2000 mngtmpaddr dev v0;"
+#define ROUTES                                                                                                      \
+    "ip route add 10.50.0.0/16 via 10.1.2.9 metric 44 src 10.1.2.4 proto static;"                                   \
+    "ip route add 10.50.0.0/16 via 10.1.2.8 metric 45; ip route append 10.50.0.0/16 via 10.1.2.7 metric 45;"        \
+    "ip route add 10.51.0.0/16 dev v0 scope link table 100 mtu 1300 advmss 1200;"                                   \
+    "ip route add 10.53.0.0/16 via 10.77.1.1 dev v0 onlink; ip route add 10.54.0.0/16 via 10.50.1.1 dev v0 onlink;" \
+    "ip route add 10.52.0.0/16 nexthop via 10.1.2.7 weight 2 nexthop via 10.1.2.8 dev v0 onlink;"                   \
+    "ip route add 10.55.0.0/16 via inet6 fe80::1 dev v0; ip route add default via 10.1.2.9;"                        \
+    "ip -6 route add 2001:db8:5::/48 via 2001:db8::9 metric 300 expires 900;"                                       \
+    "ip -6 route add 2001:db8:6::/48 via fe80::1 dev v0 pref high;"                                                 \
+    "ip -6 route add 2001:db8:8::/48 via 2001:db8::9 src 2001:db8:1::1 table 7;"                                    \
+    "ip -6 route add 2001:db8:7::/48 nexthop via fe80::1 dev v0 nexthop via fe80::2 dev v0 weight 3;"               \
+    "ip -6 route add default via fe80::1 dev v0 proto ra;"
+#define LINK                                                                                                 \
+    "ip link set v0 mtu 1400 txqueuelen 77 alias 'hello world' group 5 promisc on allmulticast on;"          \
+    "ip link set v0 address 02:00:00:00:00:77; ip link set v0 multicast off arp off;"                        \
+    "ip link property add dev v0 altname a-rather-long-name0; ethtool -L v0 rx 2 tx 2;"                      \
+    "echo 1 > /proc/sys/net/ipv4/conf/v0/forwarding; echo 0 > /proc/sys/net/ipv6/conf/v0/accept_ra;"         \
+    "echo 2 > /proc/sys/net/ipv4/conf/v0/rp_filter; echo 9 > /proc/sys/net/ipv4/neigh/v0/mcast_solicit;"
+
+static void test_plain(void **state)
+{
+    check_stays_and_comes_back(PLAIN);
+}
+
+static void test_addresses(void **state)
+{
+    check_stays_and_comes_back(ADDRESSES);
+}
+
+static void test_routes(void **state)
+{
+    check_stays_and_comes_back(ADDRESSES ROUTES);
+}
+
+static void test_link(void **state)
+{
+    check_stays_and_comes_back(LINK PLAIN);
+}
+
+/* VLANs end with it, and are made again; where the kernel has such. */
+static void test_vlans(void **state)
+{
+    begin("ip link add link v0 name v0.7 type vlan id 7 || true");
+    json_decref(before);
+    char *said = shell("ip -o link show type vlan");
+    bool has_vlans = said[0] != 0;
+    free(said);
+    if (!has_vlans)
+        skip();
+    check_stays_and_comes_back(
+        PLAIN
+        "ip link add link v0 name v0.7 type vlan id 7; ip link add link v0 name storage type vlan protocol 802.1ad "
+        "id 9 reorder_hdr off; ip link set v0.7 up mtu 1400; ip address add 10.7.0.1/24 dev v0.7;"
+        "ip route add 10.70.0.0/16 via 10.7.0.2; ip address add 10.9.0.1/24 dev storage");
+}
+
+/* Part of a bridge; there is something else that is part of it. */
+static void test_master(void **state)
+{
+    check_stays_and_comes_back(
+        "ip link add br0 type bridge 2>/dev/null || true; ip link set v0 master br0; ip link set br0 up; ip link set v0 up");
+    free(shell("ip link del br0"));
+}
+
+static void test_neighbours(void **state)
+{
+    check_stays_and_comes_back(PLAIN
+                               "ip neighbour add 10.1.2.77 lladdr 02:00:00:00:00:01 nud permanent dev v0;"
+                               "ip neighbour add fe80::77 lladdr 02:00:00:00:00:02 nud permanent dev v0");
+}
+
+/* It was down, and stays so: addresses are kept, routes there are none. */
+static void test_down(void **state)
+{
+    check_stays_and_comes_back("ip address add 10.1.2.3/24 dev v0; ip link set v0 mtu 2000");
+}
+
+static void test_without_ipv6(void **state)
+{
+    check_stays_and_comes_back("echo 1 > /proc/sys/net/ipv6/conf/v0/disable_ipv6;" PLAIN);
+}
+
+/* IPv6 makes sure first that nobody has the address: a route from it has to wait. */
+static void test_route_waits_for_address(void **state)
+{
+    free(shell("echo 1 > /proc/sys/net/ipv6/conf/default/accept_dad"));
+    check_stays_and_comes_back(
+        "ip link set v0 up; ip address add 2001:db8::1/64 nodad dev v0; sleep 2;"
+        "ip address del 2001:db8::1/64 dev v0; ip address add 2001:db8::1/64 dev v0; sleep 3;"
+        "ip -6 route add 2001:db8:9::/48 via 2001:db8::9 src 2001:db8::1");
+    free(shell("echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad"));
+}
+
+static void test_killed(void **state)
+{
+    const char *setup = LINK PLAIN "ip link set v0 arp on; ip address add 2001:db8::1/64 dev v0;"
+                                   "ip -6 route add 2001:db8:5::/48 via 2001:db8::9";
+    bool was_killed = true;
+    begin(setup);
+    char *was = show_settled();
+    for (unsigned n = 1; was_killed; n++) {
+        was_killed = kill_at(n, carry_out);
+        assert_true(n > 3 || was_killed);
+        undo();
+        check_as_before(was, "do killed");
+    }
+    was_killed = true;
+    for (unsigned n = 1; was_killed; n += 2) {
+        carry_out();
+        replace_interface();
+        was_killed = kill_at(n, undo);
+        assert_true(n > 20 || was_killed);
+        undo();
+        check_as_before(was, "undo killed");
+    }
+    json_decref(before);
+    free(was);
+}
+
+static void test_time_goes_on(void **state)
+{
+    begin("ip link set v0 up; ip address add 10.1.2.3/24 valid_lft 3000 preferred_lft 100 dev v0;"
+          "ip address add 10.1.2.4/24 valid_lft 200 preferred_lft 100 dev v0;"
+          "ip address add 2001:db8::1/64 dev v0; ip -6 route add 2001:db8:5::/48 via 2001:db8::9 expires 900;"
+          "ip -6 route add 2001:db8:6::/48 via 2001:db8::9 expires 200");
+    carry_out();
+    json_object_set_new(before, "seconds",
+                        json_integer(json_integer_value(json_object_get(before, "seconds")) - 500));
+    undo();
+    char *is = shell("ip -4 -o address show dev v0; ip -6 route show proto boot");
+    assert_non_null(strstr(is, "10.1.2.3/24"));
+    assert_non_null(strstr(is, "preferred_lft 0sec"));
+    assert_null(strstr(is, "10.1.2.4"));
+    assert_non_null(strstr(is, "2001:db8:5::/48"));
+    assert_null(strstr(is, "2001:db8:6::/48"));
+    free(is);
+    json_decref(before);
+}
+
+/* What somebody has added meanwhile stays beside what is put back. */
+static void test_others_stay(void **state)
+{
+    begin(PLAIN);
+    carry_out();
+    replace_interface();
+    free(shell(
+        "ip link set v0 up; ip address add 10.88.0.1/16 dev v0; ip route add 10.99.0.0/16 via 10.88.0.2"));
+    undo();
+    char *is = shell("ip -4 -o address show dev v0; ip route show");
+    assert_non_null(strstr(is, "10.88.0.1/16"));
+    assert_non_null(strstr(is, "10.1.2.3/24"));
+    assert_non_null(strstr(is, "10.99.0.0/16"));
+    assert_non_null(strstr(is, "default via 10.1.2.9"));
+    free(is);
+    json_decref(before);
+}
+
+static void test_what_is_gone(void **state)
+{
+    begin(PLAIN);
+    carry_out();
+    free(shell("ip link del v0"));
+    assert_true(cw_step_is_done(&step, words, sizeof words));
+    undo();
+    assert_string_equal(words, "v0 is gone, and is not put back");
+    assert_null(cw_step_keep(&step, words, sizeof words));
+    assert_string_equal(words, "there is no interface v0");
+    assert_int_equal(cw_step_do(&step, words, sizeof words), CW_IO);
+    assert_int_equal(cw_step_undo(&step, before, true, words, sizeof words), CW_OK);
+    json_decref(before);
+    json_t *nonsense = json_pack("{s:s, s:s}", "device", "", "driver", "");
+    assert_int_equal(cw_step_undo(&step, nonsense, false, words, sizeof words), CW_CORRUPT);
+    json_decref(nonsense);
+}
+
+static void test_what_cannot_be_put_back(void **state)
+{
+    begin("true");
+    json_decref(before);
+    free(shell("ip link add link v0 name mv0 type macvlan"));
+    assert_null(cw_step_keep(&step, words, sizeof words));
+    assert_string_equal(words, "mv0 stands on it (macvlan), and could not be put back: take it away first");
+}
+
+static int go_there(void **state)
+{
+    free(shell(
+        "mount -t tmpfs none /tmp; ip link set lo up; echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad"));
+    return 0;
+}
+
+/* One test by its name, or all. */
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_link),
+        cmocka_unit_test(test_vlans),
+        cmocka_unit_test(test_master),
+        cmocka_unit_test(test_neighbours),
+        cmocka_unit_test(test_down),
+        cmocka_unit_test(test_without_ipv6),
+        cmocka_unit_test(test_route_waits_for_address),
+        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_time_goes_on),
+        cmocka_unit_test(test_others_stay),
+        cmocka_unit_test(test_what_is_gone),
+        cmocka_unit_test(test_what_cannot_be_put_back),
+    };
+    if (!enter_own_space()) {
+        puts("skipped: no network and mounts of our own without root");
+        return 77;
+    }
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, go_there, NULL);
+}
