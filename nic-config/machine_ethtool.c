@@ -39,9 +39,9 @@ static void ask_channels(int fd, const char *name, json_t *answer)
 /* The number of words of its masks is the driver's to say first, as a negative one. */
 static void ask_speed(int fd, const char *name, json_t *answer)
 {
-    struct {
+    union {
         struct ethtool_link_settings head;
-        uint32_t masks[3 * 127];
+        uint8_t room[sizeof(struct ethtool_link_settings) + 3 * 127 * sizeof(uint32_t)];
     } settings = {.head = {.cmd = ETHTOOL_GLINKSETTINGS}};
     if (!ask(fd, name, &settings) || settings.head.link_mode_masks_nwords >= 0)
         return;

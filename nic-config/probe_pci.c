@@ -256,7 +256,7 @@ static void take_vmbus(void *context, const char *name)
 /* libpci's own way to tell of a file that is none of its kind would end the program; ours may not return. */
 static _Thread_local jmp_buf after_mistake;
 
-_Noreturn static void take_mistake(char *format, ...)
+__attribute__((noreturn)) static void take_mistake(char *format, ...)
 {
     longjmp(after_mistake, 1);
 }
