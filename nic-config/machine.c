@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/numbers.h"
 #include "nic-config/machine_live.h"
 #include "nic-config/run.h"
 
@@ -72,10 +73,9 @@ int cw_machine_open(const struct cw_machine *machine, const char *path)
     return fd;
 }
 
-/* Up to size - 1 bytes. */
-static enum cw_status read_all(int fd, char *text, size_t size, size_t *length)
+/* Up to size - 1 bytes, after those that are there already. */
+static enum cw_status read_on(int fd, char *text, size_t size, size_t *length)
 {
-    *length = 0;
     while (*length < size - 1) {
         ssize_t n = read(fd, text + *length, size - 1 - *length);
         if (n < 0 && errno == EINTR)
@@ -86,8 +86,24 @@ static enum cw_status read_all(int fd, char *text, size_t size, size_t *length)
             return CW_OK;
         *length += (size_t)n;
     }
+    return CW_RANGE;
+}
+
+/* Nothing is left over behind the last byte that there was room for. */
+static bool is_end(int fd)
+{
     char more;
-    return read(fd, &more, 1) > 0 ? CW_RANGE : CW_OK;
+    return read(fd, &more, 1) <= 0;
+}
+
+static void make_text(char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (text[i] == '\0')
+            text[i] = '\n';
+    while (length > 0 && text[length - 1] == '\n')
+        length--;
+    text[length] = '\0';
 }
 
 enum cw_status cw_machine_text(const struct cw_machine *machine, const char *path, char *text, size_t size)
@@ -97,18 +113,38 @@ enum cw_status cw_machine_text(const struct cw_machine *machine, const char *pat
     int fd = cw_machine_open(machine, path);
     if (fd < 0)
         return status_of(errno);
-    size_t length;
-    enum cw_status status = read_all(fd, text, size, &length);
+    size_t length = 0;
+    enum cw_status status = read_on(fd, text, size, &length);
+    if (status == CW_RANGE && is_end(fd))
+        status = CW_OK;
     close(fd);
-    if (status != CW_OK && status != CW_RANGE)
-        length = 0;
-    for (size_t i = 0; i < length; i++)
-        if (text[i] == '\0')
-            text[i] = '\n';
-    while (length > 0 && text[length - 1] == '\n')
-        length--;
-    text[length] = '\0';
+    make_text(text, status == CW_OK || status == CW_RANGE ? length : 0);
     return status;
+}
+
+char *cw_machine_whole(const struct cw_machine *machine, const char *path, size_t max, enum cw_status *status)
+{
+    int fd = cw_machine_open(machine, path);
+    *status = fd >= 0 ? CW_RANGE : status_of(errno);
+    char *text = NULL;
+    size_t size = 0, length = 0;
+    while (*status == CW_RANGE && size < max) {
+        size = CW_MIN(size == 0 ? 4096 : size * 2, max);
+        char *more = realloc(text, size);
+        if (more != NULL)
+            text = more;
+        *status = more != NULL ? read_on(fd, text, size, &length) : CW_NO_SPACE;
+    }
+    if (*status == CW_RANGE && is_end(fd))
+        *status = CW_OK;
+    if (fd >= 0)
+        close(fd);
+    if (*status == CW_OK || *status == CW_RANGE) {
+        make_text(text, length);
+        return text;
+    }
+    free(text);
+    return NULL;
 }
 
 enum cw_status cw_machine_target(const struct cw_machine *machine, const char *path, char *target,
@@ -213,14 +249,10 @@ static json_t *recorded(const struct cw_machine *machine, const char *name, char
         snprintf(why, why_size, "a name of %zu characters", strlen(name));
         return NULL;
     }
-    char *text = malloc(ANSWER_BYTES_MAX);
-    if (text == NULL) {
-        snprintf(why, why_size, "no memory");
-        return NULL;
-    }
     json_t *answer = NULL;
     json_error_t error;
-    enum cw_status status = cw_machine_text(machine, path, text, ANSWER_BYTES_MAX);
+    enum cw_status status;
+    char *text = cw_machine_whole(machine, path, ANSWER_BYTES_MAX, &status);
     if (status != CW_OK)
         snprintf(why, why_size, "%s: %s", path + 1,
                  status == CW_NOT_FOUND ? "was not recorded" : cw_status_name(status));

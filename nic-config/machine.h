@@ -36,6 +36,8 @@ struct cw_machine {
  * CW_NOT_FOUND, CW_REFUSED (no rights), CW_IO; then the text is "". The path is absolute. */
 enum cw_status cw_machine_text(const struct cw_machine *machine, const char *path, char *text,
                                size_t size) CW_MUST_CHECK;
+/* As cw_machine_text, for long files: on the heap, the caller's to free; also cut. NULL: none. */
+char *cw_machine_whole(const struct cw_machine *machine, const char *path, size_t max, enum cw_status *status);
 /* The last part of what a symbolic link names: the driver of a device. */
 enum cw_status cw_machine_link(const struct cw_machine *machine, const char *path, char *name,
                                size_t size) CW_MUST_CHECK;

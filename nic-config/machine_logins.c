@@ -17,8 +17,8 @@
 #include "nic-config/machine_live.h"
 
 #define TABLE_BYTES_MAX (32u << 20) /* of /proc/net/tcp */
-#define FILE_BYTES      65536u
-#define HELD_MAX        1024u /* sockets of processes of sshd */
+#define FILE_BYTES      (4u << 20)  /* of sshd_config, or an environment */
+#define HELD_MAX        1024u       /* sockets of processes of sshd */
 #define LOGINS_MAX      1024u
 #define ANCESTORS_MAX   64u
 #define TCP_ESTABLISHED 1u
@@ -40,7 +40,6 @@ struct search {
     size_t held_count;
     char pid[16], who[32]; /* of the process that is looked at */
     bool is_denied;        /* somebody's open files may not be seen */
-    char *text;            /* TABLE_BYTES_MAX */
     json_t *logins;
 };
 
@@ -134,16 +133,16 @@ static void take_connection(struct search *search, const struct line *line)
 static bool each_line(struct search *search, const char *file,
                       void (*take)(struct search *search, const struct line *line))
 {
-    enum cw_status status = cw_machine_text(search->machine, file, search->text, TABLE_BYTES_MAX);
-    if (status != CW_OK && status != CW_RANGE)
-        return false;
-    char *rest = search->text, *text;
-    while ((text = strsep(&rest, "\n")) != NULL) {
+    enum cw_status status;
+    char *table = cw_machine_whole(search->machine, file, TABLE_BYTES_MAX, &status), *rest = table, *text;
+    while (table != NULL && (text = strsep(&rest, "\n")) != NULL) {
         struct line line;
         if (read_line(text, &line))
             take(search, &line);
     }
-    return true;
+    bool is_there = table != NULL;
+    free(table);
+    return is_there;
 }
 
 /* "sshd: alice [priv]", "sshd-session: alice@pts/0"; of whom it is not told yet, "". */
@@ -203,17 +202,15 @@ static void take_process(void *context, const char *pid)
 
 static void take_config(struct search *search, const char *file)
 {
-    char text[FILE_BYTES];
-    enum cw_status status = cw_machine_text(search->machine, file, text, sizeof text);
-    if (status != CW_OK && status != CW_RANGE)
-        return;
-    char *rest = text, *line;
-    while ((line = strsep(&rest, "\n")) != NULL) {
+    enum cw_status status;
+    char *text = cw_machine_whole(search->machine, file, FILE_BYTES, &status), *rest = text, *line;
+    while (text != NULL && (line = strsep(&rest, "\n")) != NULL) {
         unsigned port;
         line += strspn(line, " \t");
         if (strncasecmp(line, "port", 4) == 0 && sscanf(line + 4, "%*[ \t=]%u", &port) == 1)
             add_port(&search->of_sshd, port);
     }
+    free(text);
 }
 
 static void take_config_part(void *context, const char *name)
@@ -263,25 +260,23 @@ static void take_ancestors(struct search *search)
     for (uint32_t i = 0; i < ANCESTORS_MAX && pid > 1; i++, pid = parent_of(search->machine, pid)) {
         char path[64];
         snprintf(path, sizeof path, "/proc/%d/environ", pid);
-        enum cw_status status = cw_machine_text(search->machine, path, search->text, TABLE_BYTES_MAX);
-        if (status != CW_OK && status != CW_RANGE)
-            continue;
-        char *rest = search->text, *line;
-        while ((line = strsep(&rest, "\n")) != NULL)
+        enum cw_status status;
+        char *text = cw_machine_whole(search->machine, path, FILE_BYTES, &status), *rest = text, *line;
+        while (text != NULL && (line = strsep(&rest, "\n")) != NULL)
             if (strncmp(line, variable, sizeof variable - 1) == 0)
                 take_session(search, line + sizeof variable - 1);
+        free(text);
     }
 }
 
 json_t *cw_machine_live_logins(const struct cw_machine *machine, char *why, size_t why_size)
 {
     struct search *search = calloc(1, sizeof *search);
-    char *text = malloc(TABLE_BYTES_MAX);
     struct held *held = calloc(HELD_MAX, sizeof *held);
     json_t *logins = json_array();
     bool is_known = false;
-    if (search != NULL && text != NULL && held != NULL && logins != NULL) {
-        *search = (struct search){.machine = machine, .text = text, .held = held, .logins = logins};
+    if (search != NULL && held != NULL && logins != NULL) {
+        *search = (struct search){.machine = machine, .held = held, .logins = logins};
         add_port(&search->of_sshd, 22);
         take_config(search, "/etc/ssh/sshd_config");
         cw_machine_list(machine, "/etc/ssh/sshd_config.d", take_config_part, search);
@@ -299,7 +294,6 @@ json_t *cw_machine_live_logins(const struct cw_machine *machine, char *why, size
                      "/etc/ssh/sshd_config were looked at");
     }
     free(held);
-    free(text);
     free(search);
     if (is_known)
         return logins;
