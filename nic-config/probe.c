@@ -150,6 +150,9 @@ static void take_group(void *context, const char *name)
 {
     struct cw_probe *probe = context;
     char path[CW_PROBE_PATH], text[64];
+    int64_t number;
+    if (!cw_probe_parse(name, 10, &number) || number < 0)
+        return;
     snprintf(path, sizeof path, "/sys/kernel/iommu_groups/%s/name", name);
     if (cw_machine_text(probe->machine, path, text, sizeof text) != CW_OK ||
         strcmp(text, "vfio-noiommu") != 0)
@@ -178,4 +181,5 @@ void cw_probe(const struct cw_machine *machine, struct cw_facts *facts)
     cw_probe_queues(&probe);
     cw_probe_groups(&probe);
     cw_probe_users(&probe);
+    cw_probe_count_alike(&probe);
 }

@@ -18,16 +18,23 @@
 struct node_search {
     struct cw_probe *probe;
     struct cw_node_fact *node;
+    struct cw_cpu_set online; /* nodes */
+    bool knows_online;
 };
 
 /* By number: the folder's names are in the order of their bytes. */
 static void take_node(void *context, const char *name)
 {
-    struct cw_probe *probe = context;
+    const struct node_search *search = context;
+    struct cw_probe *probe = search->probe;
     struct cw_facts *facts = probe->facts;
     int64_t id;
     if (strncmp(name, "node", 4) != 0 || !cw_probe_parse(name + 4, 10, &id) || id < 0 || id > 65535)
         return;
+    if (search->knows_online && !cw_cpu_set_has(&search->online, (uint32_t)id)) {
+        cw_probe_doubt(probe, NODE_FOLDER "/online", "leaves out %s, which is there: not looked at", name);
+        return;
+    }
     if (facts->node_count == CW_NODES_MAX) {
         cw_probe_doubt(probe, NODE_FOLDER, "has more than %u nodes: %s is not looked at", CW_NODES_MAX, name);
         return;
@@ -102,15 +109,33 @@ static int by_size(const void *a, const void *b)
     return (x->kib > y->kib) - (x->kib < y->kib);
 }
 
+/* A CPU is of one node: of the first that has it. */
+static void probe_node_cpus(struct cw_probe *probe, struct cw_node_fact *node)
+{
+    char path[CW_PROBE_PATH];
+    bool is_shared = false;
+    snprintf(path, sizeof path, NODE_FOLDER "/node%d/cpulist", node->id);
+    cw_probe_cpus(probe, path, &node->cpus, "CPUs of a node");
+    for (const struct cw_node_fact *other = probe->facts->nodes; other < node; other++)
+        for (uint32_t i = 0; i < CW_CPUS_MAX / 64; i++) {
+            is_shared |= (other->cpus.words[i] & node->cpus.words[i]) != 0;
+            node->cpus.words[i] &= ~other->cpus.words[i];
+        }
+    if (is_shared)
+        cw_probe_doubt(probe, path, "has CPUs that another node has: not believed of these");
+}
+
 void cw_probe_nodes(struct cw_probe *probe)
 {
     struct cw_facts *facts = probe->facts;
-    cw_machine_list(probe->machine, NODE_FOLDER, take_node, probe);
+    struct node_search search = {.probe = probe};
+    search.knows_online =
+        cw_probe_cpus(probe, NODE_FOLDER "/online", &search.online, "which nodes there are");
+    cw_machine_list(probe->machine, NODE_FOLDER, take_node, &search);
     for (uint32_t i = 0; i < facts->node_count; i++) {
-        struct node_search search = {.probe = probe, .node = &facts->nodes[i]};
         char path[CW_PROBE_PATH];
-        snprintf(path, sizeof path, NODE_FOLDER "/node%d/cpulist", search.node->id);
-        cw_probe_cpus(probe, path, &search.node->cpus, "CPUs of a node");
+        search.node = &facts->nodes[i];
+        probe_node_cpus(probe, search.node);
         probe_size(probe, search.node);
         snprintf(path, sizeof path, NODE_FOLDER "/node%d/hugepages", search.node->id);
         cw_machine_list(probe->machine, path, take_size, &search);

@@ -294,8 +294,11 @@ static int32_t take_queues(struct cw_probe *probe, const json_t *said, const cha
     int64_t number = cw_probe_json_number(said, key, CW_FACT_UNKNOWN);
     if (number >= 0 && number <= 65535)
         return (int32_t)number;
-    if (json_object_get(said, key) != NULL)
+    const json_t *value = json_object_get(said, key);
+    if (json_is_integer(value))
         cw_probe_doubt(probe, "ethtool", "%s: %s is %" PRId64 ": not believed", name, key, number);
+    else if (value != NULL)
+        cw_probe_doubt(probe, "ethtool", "%s: %s is no number: not believed", name, key);
     return CW_FACT_UNKNOWN;
 }
 

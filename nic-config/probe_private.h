@@ -21,6 +21,8 @@
 struct cw_probe {
     const struct cw_machine *machine;
     struct cw_facts *facts;
+    /* Of hundreds of CPUs that all say the same the first is named, and the others are counted. */
+    uint32_t doubts_alike[CW_DOUBTS_MAX], unread_alike[CW_DOUBTS_MAX];
 };
 
 /* What stands in a file cannot be true, or could not be read and is wanted for something. */
@@ -28,6 +30,8 @@ void cw_probe_doubt(struct cw_probe *probe, const char *file, const char *format
     __attribute__((format(printf, 3, 4)));
 void cw_probe_unread(struct cw_probe *probe, const char *file, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Adds to the words how many were alike; last of all. */
+void cw_probe_count_alike(struct cw_probe *probe);
 /* A copy that may be shown: each byte that is not printable ASCII is a '?'; cut. */
 void cw_probe_printable(const char *from, char *to, size_t size);
 

@@ -19,20 +19,37 @@ void cw_probe_printable(const char *from, char *to, size_t size)
     to[i] = '\0';
 }
 
-/* The last place says that there were more. */
-static void note(struct cw_doubt_fact *notes, uint32_t *count, const char *file, const char *format,
-                 va_list arguments)
+/* Files of two CPUs, otherwise the same. */
+static bool is_of_other_cpu(const char *a, const char *b)
 {
+    static const char folder[] = "/sys/devices/system/cpu/cpu";
+    size_t length = sizeof folder - 1;
+    if (strncmp(a, folder, length) != 0 || strncmp(b, folder, length) != 0)
+        return false;
+    return strcmp(a + length + strspn(a + length, "0123456789"),
+                  b + length + strspn(b + length, "0123456789")) == 0;
+}
+
+/* The last place says that there were more. */
+static void note(struct cw_doubt_fact *notes, uint32_t *alike, uint32_t *count, const char *file,
+                 const char *format, va_list arguments)
+{
+    char words[CW_FACT_WORDS], printable[CW_FACT_WORDS];
+    vsnprintf(words, sizeof words, format, arguments);
+    cw_probe_printable(words, printable, sizeof printable);
+    for (uint32_t i = 0; i < *count; i++)
+        if (strcmp(notes[i].words, printable) == 0 && is_of_other_cpu(notes[i].file, file)) {
+            alike[i]++;
+            return;
+        }
     if (*count == CW_DOUBTS_MAX) {
         struct cw_doubt_fact *last = &notes[CW_DOUBTS_MAX - 1];
-        snprintf(last->file, sizeof last->file, "%s", "");
+        last->file[0] = '\0';
         snprintf(last->words, sizeof last->words, "and more, which there is no room for here");
         return;
     }
     struct cw_doubt_fact *doubt = &notes[(*count)++];
-    char words[CW_FACT_WORDS];
-    vsnprintf(words, sizeof words, format, arguments);
-    cw_probe_printable(words, doubt->words, sizeof doubt->words);
+    snprintf(doubt->words, sizeof doubt->words, "%s", printable);
     cw_probe_printable(file, doubt->file, sizeof doubt->file);
 }
 
@@ -40,7 +57,7 @@ void cw_probe_doubt(struct cw_probe *probe, const char *file, const char *format
 {
     va_list arguments;
     va_start(arguments, format);
-    note(probe->facts->doubts, &probe->facts->doubt_count, file, format, arguments);
+    note(probe->facts->doubts, probe->doubts_alike, &probe->facts->doubt_count, file, format, arguments);
     va_end(arguments);
 }
 
@@ -48,8 +65,24 @@ void cw_probe_unread(struct cw_probe *probe, const char *file, const char *forma
 {
     va_list arguments;
     va_start(arguments, format);
-    note(probe->facts->unread, &probe->facts->unread_count, file, format, arguments);
+    note(probe->facts->unread, probe->unread_alike, &probe->facts->unread_count, file, format, arguments);
     va_end(arguments);
+}
+
+static void add_alike(struct cw_doubt_fact *notes, const uint32_t *alike, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        size_t length = strlen(notes[i].words);
+        if (alike[i] > 0)
+            snprintf(notes[i].words + length, sizeof notes[i].words - length, "; %u other CPUs alike",
+                     alike[i]);
+    }
+}
+
+void cw_probe_count_alike(struct cw_probe *probe)
+{
+    add_alike(probe->facts->doubts, probe->doubts_alike, probe->facts->doubt_count);
+    add_alike(probe->facts->unread, probe->unread_alike, probe->facts->unread_count);
 }
 
 /* Some files answer with an error while there is nothing to tell, the speed of a port without a link for one: not known is
@@ -183,18 +216,13 @@ bool cw_probe_link(struct cw_probe *probe, const char *file, char *name, size_t 
 
 char *cw_probe_whole(struct cw_probe *probe, const char *file, size_t max, const char *wanted)
 {
-    char *text = malloc(max);
-    if (text == NULL)
-        return NULL;
-    enum cw_status status = cw_machine_text(probe->machine, file, text, max);
+    enum cw_status status;
+    char *text = cw_machine_whole(probe->machine, file, max, &status);
     if (status == CW_REFUSED)
         cw_probe_unread(probe, file, "not allowed: %s", wanted);
     else if (status == CW_RANGE)
         cw_probe_unread(probe, file, "is longer than %zu bytes, the rest was not read: %s", max, wanted);
-    if (status == CW_OK || status == CW_RANGE)
-        return text;
-    free(text);
-    return NULL;
+    return text;
 }
 
 /* "0000:03:00.0": four to eight digits of domain. */

@@ -44,6 +44,7 @@ static void take_login(struct cw_probe *probe, const json_t *said)
     const char *from = cw_probe_json_text(said, "from"), *local = cw_probe_json_text(said, "local");
     struct cw_login_fact login = {0};
     if (!is_address(from) || !is_address(local)) {
+        facts->is_use_known = false;
         cw_probe_doubt(probe, "logins", "one from \"%.46s\" to \"%.46s\": not believed", from, local);
         return;
     }
