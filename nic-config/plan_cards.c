@@ -94,6 +94,11 @@ static bool take_given(const struct cw_plan_work *work, struct cw_plan_path *pat
     const struct cw_card_fact *card = path->given[0] != 0 ? cw_facts_card(work->facts, path->given) : NULL;
     if (card == NULL || !cw_is_userspace_driver(card->driver))
         return false;
+    if (path->wish->driver == CW_DRIVER_VF && card->physical[0] != 0) {
+        path->card = cw_facts_card(work->facts, card->physical);
+        path->interface = path->card != NULL ? interface_of(work->facts, card->physical) : NULL;
+        return path->card != NULL;
+    }
     path->card = card;
     return true;
 }
@@ -225,6 +230,10 @@ static void find_by_speed(struct cw_plan_work *work, struct cw_plan_path *path)
             interface->kind[0] == 0 ? cw_facts_card(facts, interface->card) : NULL;
         if (card == NULL || interface->speed_mbps != path->wish->speed_mbps)
             continue;
+        if (strcmp(path->given, card->address) == 0 && !is_other_paths(work, path, card)) {
+            take_interface(work, path, interface); /* its address, and our program at it, are of that path */
+            return;
+        }
         why_not(work, path, card, interface, words, sizeof words);
         if (words[0] == 0) {
             others += first != NULL;

@@ -157,7 +157,7 @@ static void check_interface(struct cw_plan_work *work, struct cw_plan_path *path
         add(words, sizeof words, "this machine has no other");
     if (words[0] == 0)
         return;
-    if (cw_plan_is_forced(work, path->card, interface)) {
+    if (cw_plan_is_forced(work, cw_facts_card(work->facts, interface->card), interface)) {
         cw_plan_warn(work, "path %s: forced: %s is taken, although %s", path->wish->name, interface->name,
                      words);
         return;
@@ -172,10 +172,16 @@ static void check_interface(struct cw_plan_work *work, struct cw_plan_path *path
 
 /* ---------------------------------------------------------------- a card that is taken */
 
+/* It is done already: what could be lost by it is lost. */
+static bool is_given(const struct cw_plan_path *path)
+{
+    return cw_is_userspace_driver(path->card->driver) && strcmp(path->given, path->card->address) == 0;
+}
+
 static void check_functions(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     const struct cw_card_fact *card = path->card;
-    if (card->functions <= 0 || path->driver == CW_DRIVER_BIFURCATED)
+    if (card->functions <= 0 || path->driver == CW_DRIVER_BIFURCATED || is_given(path))
         return;
     if (cw_plan_is_forced(work, card, path->interface)) {
         cw_plan_warn(work, "path %s: forced: the %d virtual functions of %s go with it, whoever has them",
@@ -196,6 +202,39 @@ bool cw_plan_is_member_in_way(const struct cw_member_fact *member)
                                   (member->use[0] != 0 && !cw_is_userspace_driver(member->driver)));
 }
 
+static void check_interfaces_of(struct cw_plan_work *work, struct cw_plan_path *path, const char *card)
+{
+    for (uint32_t i = 0; i < work->facts->interface_count; i++) {
+        const struct cw_interface_fact *interface = &work->facts->interfaces[i];
+        if (strcmp(interface->card, card) == 0 && interface->kind[0] == 0)
+            check_interface(work, path, interface);
+    }
+}
+
+static const struct cw_plan_path *path_that_keeps(const struct cw_plan_work *work, const char *card)
+{
+    for (uint32_t i = 0; i < work->path_count; i++)
+        if (work->paths[i].card != NULL && strcmp(work->paths[i].card->address, card) == 0)
+            return &work->paths[i];
+    return NULL;
+}
+
+/* The group is forced: what goes with it has to be free, too, or forced by its own name. */
+static void check_forced_member(struct cw_plan_work *work, struct cw_plan_path *path,
+                                const struct cw_member_fact *member, const char *words)
+{
+    const struct cw_plan_path *other = path_that_keeps(work, member->address);
+    if (other != NULL)
+        cw_plan_remedy(cw_plan_refuse(work, path,
+                                      "%s is in the same IOMMU group, and the path %s needs it as it is",
+                                      member->address, other->wish->name),
+                       "take another card for one of the two paths");
+    else
+        cw_plan_warn(work, "path %s: forced: %s is taken from the kernel, as it is in IOMMU group %d",
+                     path->wish->name, words, member->group);
+    check_interfaces_of(work, path, member->address);
+}
+
 /* A group is given as a whole: vfio opens it only when no member has a driver of the kernel. */
 static void check_group(struct cw_plan_work *work, struct cw_plan_path *path)
 {
@@ -209,8 +248,7 @@ static void check_group(struct cw_plan_work *work, struct cw_plan_path *path)
         snprintf(words, sizeof words, "%s (%s%s%s)", member->address, member->use,
                  member->use[0] != 0 && member->driver[0] != 0 ? "; driver " : "", member->driver);
         if (cw_plan_is_group_forced(work, group)) {
-            cw_plan_warn(work, "path %s: forced: %s is taken from the kernel, as it is in IOMMU group %d",
-                         path->wish->name, words, group);
+            check_forced_member(work, path, member, words);
             continue;
         }
         cw_plan_remedy(
@@ -225,11 +263,7 @@ static void check_group(struct cw_plan_work *work, struct cw_plan_path *path)
 static void check_taken(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     const struct cw_card_fact *card = path->card;
-    for (uint32_t i = 0; i < work->facts->interface_count; i++) {
-        const struct cw_interface_fact *interface = &work->facts->interfaces[i];
-        if (strcmp(interface->card, card->address) == 0 && interface->kind[0] == 0)
-            check_interface(work, path, interface);
-    }
+    check_interfaces_of(work, path, card->address);
     if (card->is_network_driver_gone)
         cw_plan_remedy(
             cw_plan_refuse(work, path,
@@ -240,7 +274,7 @@ static void check_taken(struct cw_plan_work *work, struct cw_plan_path *path)
     check_functions(work, path);
     if (path->driver == CW_DRIVER_VFIO)
         check_group(work, path);
-    if (cw_is_userspace_driver(card->driver) && strcmp(path->given, card->address) != 0)
+    if (cw_is_userspace_driver(card->driver) && !is_given(path))
         cw_plan_warn(
             work,
             "path %s: %s has been given to %s by somebody else already: make sure that no virtual machine and "
@@ -408,31 +442,41 @@ static bool is_same_port(const struct cw_plan_path *one, const struct cw_plan_pa
     return one->interface != NULL && one->interface == other->interface;
 }
 
-/* What two paths of one wish may not have in common. */
+/* What the one has, or stands on, goes when the other's card is taken. */
+static bool goes_with(const struct cw_plan_path *path, const struct cw_plan_path *other)
+{
+    if (!cw_plan_is_taken(other) && other->driver != CW_DRIVER_BIFURCATED)
+        return false;
+    if (path->card != NULL && other->card != NULL && strcmp(path->card->physical, other->card->address) == 0)
+        return true;
+    return path->interface != NULL && other->interface != NULL &&
+           stands_on(path->interface, other->interface->name);
+}
+
+static void check_pair(struct cw_plan_work *work, struct cw_plan_path *path, struct cw_plan_path *other)
+{
+    char words[CW_CARD_WORDS], others[CW_CARD_WORDS];
+    if (is_same_port(path, other))
+        cw_plan_remedy(cw_plan_refuse(work, path, "%s is the path %s's already",
+                                      cw_plan_card_words(path, words), other->wish->name),
+                       "name another card%s",
+                       path->card != NULL && path->card->functions_max > 1
+                           ? "; or say driver: vf in both, and each has a virtual function"
+                           : "");
+    else if (goes_with(path, other) || goes_with(other, path))
+        cw_plan_remedy(
+            cw_plan_refuse(
+                work, path,
+                "%s and %s of the path %s belong together: what is taken of the one is gone for the "
+                "other",
+                cw_plan_card_words(path, words), cw_plan_card_words(other, others), other->wish->name),
+            "take two virtual functions, or another card");
+}
+
+/* What two paths of one wish may not have in common: the later one is refused. */
 void cw_plan_check_together(struct cw_plan_work *work)
 {
-    char words[CW_CARD_WORDS];
     for (uint32_t i = 0; i < work->path_count; i++)
-        for (uint32_t k = 0; k < i; k++) {
-            struct cw_plan_path *path = &work->paths[i], *other = &work->paths[k];
-            if (is_same_port(path, other)) {
-                cw_plan_remedy(cw_plan_refuse(work, path, "%s is the path %s's already",
-                                              cw_plan_card_words(path, words), other->wish->name),
-                               "name another card%s",
-                               path->card != NULL && path->card->functions_max > 1
-                                   ? "; or say driver: vf in both, and each has a virtual function"
-                                   : "");
-                break;
-            }
-            bool is_child = path->card != NULL && other->card != NULL &&
-                            (strcmp(path->card->physical, other->card->address) == 0 ||
-                             strcmp(other->card->physical, path->card->address) == 0);
-            if (is_child && (cw_plan_is_taken(path) && cw_plan_is_taken(other)))
-                cw_plan_remedy(
-                    cw_plan_refuse(work, path,
-                                   "%s and %s are a card and its virtual function: the second goes when the "
-                                   "first is taken",
-                                   path->card->address, other->card->address),
-                    "take two virtual functions, or another card");
-        }
+        for (uint32_t k = 0; k < i; k++)
+            check_pair(work, &work->paths[i], &work->paths[k]);
 }

@@ -139,6 +139,14 @@ static void given_by_speed(void)
     add_prepared("wan0", "0000:03:00.1");
     rig.facts.is_vfio_pci_loaded = true;
 }
+static void shared_by_speed(void) /* the engine runs */
+{
+    name_speed(25000);
+    want(CW_DRIVER_AF_XDP);
+    add_prepared("wan0", "0000:03:00.1");
+    rig_interface("eth2")->has_program = true;
+    rig_add_address("eth2", "10.2.0.1/24");
+}
 static void given_back_since(void) /* the file is a leftover: the kernel has the card */
 {
     name_speed(100000);
@@ -421,6 +429,11 @@ static void vf_there_given(void)
     vfio_loaded();
     add_prepared("wan0", "0000:03:01.0");
 }
+static void vf_given_by_speed(void)
+{
+    vf_there_given();
+    name_speed(25000);
+}
 static void vf_across_bus(void)
 {
     vf();
@@ -458,6 +471,7 @@ static const struct row {
     {by_speed_unknown_use, "", "eth1 may be in use, eth2 may be in use"},
     {given_by_interface, WAN0, NULL, NULL, "driver vfio"},
     {given_by_speed, WAN0, NULL, NULL, "driver vfio"},
+    {shared_by_speed, WAN0},
     {given_back_since, WAN0, NULL, NULL, "0000:41:00.0 (eth4) has a link of 100000 Mb/s"},
     {vfio_loaded, "give-up eth1\nbind 0000:03:00.0 = vfio-pci (eth1)\n" WAN0, NULL, NULL, "driver vfio"},
     {bound_by_hand, WAN0, NULL, "0000:03:00.0 has been given to vfio-pci by somebody else already",
@@ -537,6 +551,7 @@ static const struct row {
     {vf_there, "module vfio-pci\ngive-up eth1v1\nbind 0000:03:01.1 = vfio-pci (eth1v1)\n" WAN0},
     {vf_there_in_use, "", "0000:03:00.0 has 2 virtual functions, none of them known to be free"},
     {vf_there_given, WAN0},
+    {vf_given_by_speed, WAN0},
     {vf_across_bus, "module vfio-pci\n" VF("1") "bind 0000:04:00.0 = vfio-pci\n" WAN0},
 };
 

@@ -102,6 +102,21 @@ static void group_with_card(void)
     rig_card("0000:03:00.1")->iommu_group = 14;
     rig_add_member(14, "0000:03:00.1", "ice", "", false);
 }
+static void group_with_login(void)
+{
+    rig_card("0000:00:03.0")->iommu_group = 14;
+    rig_add_member(14, "0000:00:03.0", "igb", "", false);
+}
+static void group_with_login_forced(void)
+{
+    group_with_login();
+    rig_force("eth0");
+}
+static void group_with_other_path(void)
+{
+    group_with_card();
+    rig_add_path("wan1", "0000:03:00.1")->driver = CW_DRIVER_AF_XDP;
+}
 static void group_both_wanted(void)
 {
     group_with_card();
@@ -138,6 +153,17 @@ static void parent_and_child(void)
 {
     snprintf(rig_card("0000:03:00.1")->physical, CW_PCI_ADDRESS, "0000:03:00.0");
     rig_add_path("wan1", "0000:03:00.1");
+}
+static void parent_and_kept_child(void)
+{
+    parent_and_child();
+    rig.wish.paths[1].driver = CW_DRIVER_AF_XDP;
+}
+static void vlan_of_taken(void)
+{
+    below_vlan();
+    rig_add_path("wan1", "");
+    snprintf(rig.wish.paths[1].interface, CW_INTERFACE_NAME, "eth1.120");
 }
 static void too_big(void)
 {
@@ -292,6 +318,12 @@ static const struct row {
     {group_with_card, NULL, "", "shares IOMMU group 14 with 0000:03:00.1 (ice)"},
     {group_with_card, "group 14", "give-up eth2\nbind 0000:03:00.1 = vfio-pci (eth2)\n" TAKEN WAN0, NULL,
      "0000:03:00.1 (ice) is taken"},
+    {group_with_login, "group 14", "", "wan0: eth0 is in use, or may be: anna is logged in over it",
+     "forced: 0000:00:03.0 (igb) is taken"},
+    {group_with_login_forced, "group 14", "give-up eth0\nbind 0000:00:03.0 = vfio-pci (eth0)\n" TAKEN WAN0,
+     NULL, "forced: eth0 is taken, although"},
+    {group_with_other_path, "group 14", "file /run/causeway/nic/wan1.yaml\n",
+     "wan0: 0000:03:00.1 is in the same IOMMU group, and the path wan1 needs it as it is"},
     {group_both_wanted, NULL,
      TAKEN "give-up eth2\nbind 0000:03:00.1 = vfio-pci (eth2)\n" WAN0 "file /run/causeway/nic/wan1.yaml\n"},
     {group_idle, NULL, TAKEN WAN0},
@@ -301,7 +333,11 @@ static const struct row {
     {same_interface, NULL, WAN0, "wan1: 0000:03:00.0 (eth1) is the path wan0's already"},
     {vf_and_card, NULL, TAKEN WAN0, "wan1: 0000:03:00.0 (eth1) is the path wan0's already"},
     {parent_and_child, NULL, TAKEN WAN0,
-     "wan1: 0000:03:00.1 and 0000:03:00.0 are a card and its virtual function"},
+     "wan1: 0000:03:00.1 (eth2) and 0000:03:00.0 (eth1) of the path wan0 belong together"},
+    {parent_and_kept_child, NULL, TAKEN WAN0,
+     "wan1: 0000:03:00.1 (eth2) and 0000:03:00.0 (eth1) of the path wan0 belong"},
+    {vlan_of_taken, "eth1", TAKEN WAN0, "wan1: eth1.120 and 0000:03:00.0 (eth1) of the path wan0 belong",
+     "forced"},
     {too_big, NULL, "", "mtu 9600 is impossible: eth1 takes 9000 at most | say mtu: 9000"},
     {address_of_kernel, NULL, "",
      "the address 192.0.2.2/24 is the kernel's already, at eth0: both would answer for it"},
