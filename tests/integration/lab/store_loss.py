@@ -152,7 +152,8 @@ def test_promotion_after_the_store_was_lost(build):
         while time.monotonic() < end:
             goes_on(lab, w, "writes go on against the promotion", LEASE)
         promotion.join()
-        expect(ended[0].returncode == 3 and "no quorum that answers" in ended[0].stderr, f"{ended[0]}")
+        # 1: on a busy machine its lease had looked over before the store was found silent, and a claim was on its way
+        expect(ended[0].returncode in (1, 3) and "no quorum that answers" in ended[0].stderr, f"{ended[0]}")
         expect(covered(lab) == "grants", "it goes on by grants")
         lab.run("lab", "start", "central")
         lab.wait("west has the store", lambda: lab.status("west")["store_answers"])
