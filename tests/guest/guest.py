@@ -16,7 +16,11 @@ import stat
 import subprocess
 import tempfile
 
-MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "vfio", "vfio_iommu_type1", "vfio-pci"]
+# Loaded as it boots, of which the guest drives its cards by the last ones; and those that wait for a modprobe.
+MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_blk", "virtio_net", "e1000e", "vmxnet3", "igb"]
+MODULES_LATER = ["vfio-pci"]
+SOFT = {"vfio_pci": ["vfio_iommu_type1"]}  # what kmod loads with it, and busybox's modprobe would not
+WANTED = " ".join(MODULES + MODULES_LATER)  # another list than what a cache was made of: it is made again
 
 INIT = r"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -29,10 +33,12 @@ for m in $(cat /modules/order); do insmod /modules/$m || echo "insmod $m failed"
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro host /host
 mount -t tmpfs top /top; mkdir -p /top/upper /top/work /top/root
 mount -t overlay -o lowerdir=/host,upperdir=/top/upper,workdir=/top/work root /top/root
-echo @PAGES@ > /proc/sys/vm/nr_hugepages; mount -t hugetlbfs none /dev/hugepages
+[ @PAGES@ = 0 ] || { echo @PAGES@ > /proc/sys/vm/nr_hugepages; mount -t hugetlbfs none /dev/hugepages; }
 for d in dev proc sys; do mount --rbind /$d /top/root/$d; done
 for d in run tmp; do mount -t tmpfs $d /top/root/$d; done
 mkdir -p /top/root@TREE@; mount --bind /host@TREE@ /top/root@TREE@
+mkdir -p /top/root/lib/modules/$(uname -r); mount --bind /modules /top/root/lib/modules/$(uname -r)
+for p in ping modprobe; do [ -e /top/root/sbin/$p ] || cp /bin/busybox /top/root/sbin/$p; done
 cp /job /top/root/tmp/job
 chroot /top/root /bin/bash /tmp/job; code=$?
 echo "guest: exit $code"
@@ -43,6 +49,7 @@ poweroff -f
 # Gives every network card to vfio-pci; leaves their addresses in $cards.
 TAKE_CARDS = r"""
 cards=
+modprobe vfio-pci
 for d in /sys/bus/pci/devices/*; do
     case $(cat $d/class) in 0x0200*) ;; *) continue ;; esac
     [ -e $d/driver ] && basename $d > $d/driver/unbind
@@ -90,9 +97,9 @@ def extract_kernel(image, to):
 
 
 def copy_modules(tree, to):
-    """With all that they depend on, and the order to load them in."""
+    """With all that they depend on, the order to load them in, and what modprobe reads."""
     files = {os.path.basename(f)[:-3].replace("-", "_"): f for f in glob.glob(f"{tree}/**/*.ko", recursive=True)}
-    order = []
+    order, needs = [], {}
 
     def add(name):
         name = name.replace("-", "_")
@@ -102,22 +109,33 @@ def copy_modules(tree, to):
             raise Missing(f"the kernel has no module {name}")
         with open(files[name], "rb") as file:
             depends = re.search(rb"\x00depends=([^\x00]*)\x00", file.read()).group(1).decode()
-        for other in filter(None, depends.split(",")):
+        needs[name] = [other.replace("-", "_") for other in depends.split(",") if other] + SOFT.get(name, [])
+        for other in needs[name]:
             add(other)
         order.append(name)
 
+    def below(name):
+        return {lower for other in needs[name] for lower in {other} | below(other)}
+
     for name in MODULES:
+        add(name)
+    at_boot = len(order)
+    for name in MODULES_LATER:
         add(name)
     os.makedirs(to)
     for name in order:
-        shutil.copyfile(files[name], os.path.join(to, name))
+        shutil.copyfile(files[name], os.path.join(to, f"{name}.ko"))
     with open(os.path.join(to, "order"), "w") as file:
-        file.write("\n".join(order) + "\n")
+        file.write("".join(f"{name}.ko\n" for name in order[:at_boot]))
+    with open(os.path.join(to, "modules.dep"), "w") as file:
+        for name in order:  # loaded from the line's end
+            file.write(f"{name}.ko:" + "".join(f" {lower}.ko" for lower in reversed(order) if lower in below(name)) + "\n")
 
 
 def prepare(cache):
     """Fills the folder, once. Raises Missing."""
-    if os.path.exists(os.path.join(cache, "modules", "order")):
+    made_of = os.path.join(cache, "made-of")
+    if os.path.exists(made_of) and open(made_of).read() == WANTED:
         return
     if not shutil.which("qemu-system-x86_64"):
         raise Missing("no qemu-system-x86_64")
@@ -132,6 +150,8 @@ def prepare(cache):
         shutil.copyfile(os.path.join(unpacked, "bin", "busybox"), os.path.join(cache, "busybox"))
         extract_kernel(glob.glob(os.path.join(unpacked, "boot", "vmlinuz-*"))[0], os.path.join(cache, "vmlinux"))
         copy_modules(os.path.join(unpacked, "lib", "modules"), os.path.join(cache, "modules"))
+    with open(made_of, "w") as file:
+        file.write(WANTED)
 
 
 def write_archive(path, entries):
@@ -157,18 +177,18 @@ def make_initramfs(cache, path, tree, job, hugepages):
 
 
 def boot(cache, tree, job, devices, hugepages=192, memory="1G", timeout=240):
-    """Runs the job, a bash script, as root in a guest with these devices. The folder `tree` is there as it is, wherever:
+    """cache: prepare() has filled it. Runs the job, a bash script, as root in a guest with these devices. The folder `tree` is there as it is, wherever:
     the guest has a /tmp and a /run of its own. Returns the job's exit code (124: too late) and all that it printed."""
-    prepare(cache)
     with tempfile.TemporaryDirectory(prefix="cw-guest-") as folder:
         archive = os.path.join(folder, "initramfs")
         make_initramfs(cache, archive, tree, job, hugepages)
         command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "max", "-smp", "1", "-m", memory,
                    "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
                    "-kernel", os.path.join(cache, "vmlinux"), "-initrd", archive,
-                   "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable intel_iommu=on iommu=pt",
+                   "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable intel_iommu=on iommu=pt "
+                   "init_on_alloc=0",  # zeroing what a hugepage is made of takes seconds here
                    "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-                   "-device", "intel-iommu,intremap=on,caching-mode=on",
+                   "-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on",
                    "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"] + devices
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -1,40 +1,67 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""run.py BUILD: what needs network cards, in a guest that has two, back to back. 77: skipped, the last line says why."""
+"""run.py BUILD [TEST...]: what needs network cards, in guests that have them. 77: skipped, the last line says why."""
 import os
 import sys
 import time
 
 import guest
+import models
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-JOB = guest.TAKE_CARDS + """
-failed=0
-timeout 400 {build}/tests/guest/test_card $cards || failed=1
-timeout 700 /usr/bin/python3 {here}/test_engines.py {build}/dataplane/engine/causeway-engine $cards || failed=1
-exit $failed
-"""
+PYTHON = f"/usr/bin/python3 {HERE}"
 
 
-def cards(kind):
-    devices = []
-    for i in range(2):
-        devices += ["-netdev", f"hubport,id=h{i},hubid=0", "-device", f"{kind},netdev=h{i},mac=52:54:00:00:00:0{1 + i}"]
-    return devices
+class Run:
+    def __init__(self, build):
+        self.build = os.path.abspath(build)
+        self.cache = os.path.join(os.path.dirname(self.build), "guest")
+        self.tree = os.path.commonpath([self.build, HERE])
+        self.models = []
+
+    def boot(self, job, devices, **options):
+        return guest.boot(self.cache, self.tree, job, devices, **options)
+
+
+def port(run):
+    """What has left a card, and what the engine makes of it: two, back to back."""
+    job = guest.TAKE_CARDS + f"""
+        failed=0
+        timeout 400 {run.build}/tests/guest/test_card $cards || failed=1
+        timeout 700 {PYTHON}/test_engines.py {run.build}/dataplane/engine/causeway-engine $cards || failed=1
+        exit $failed
+    """
+    return run.boot(job, models.hub(["e1000e"])[:8], hugepages=384, memory="2G", timeout=1200)
+
+
+def nics(run):
+    """Two engines in one guest replicate over cards of each model that its kernel had before and has again."""
+    job = f"timeout 1100 {PYTHON}/test_nics.py {run.build} {' '.join(run.models)}"
+    return run.boot(job, models.hub(run.models), hugepages=260, memory="1536M", timeout=1200)
+
+
+TESTS = [port, nics]
 
 
 def main():
-    build = os.path.abspath(sys.argv[1])
-    began = time.monotonic()
+    run, wanted = Run(sys.argv[1]), sys.argv[2:]
     try:
-        code, said = guest.boot(os.path.join(os.path.dirname(build), "guest"), os.path.commonpath([build, HERE]),
-                                JOB.format(build=build, here=HERE), cards("e1000e"), hugepages=384, memory="2G", timeout=1200)
+        guest.prepare(run.cache)
     except guest.Missing as what:
         print(f"skipped: {what}")
         sys.exit(77)
-    print(said)
-    print(f"{'failed' if code else 'passed'} after {time.monotonic() - began:.0f} s")
-    sys.exit(1 if code else 0)
+    missing = models.missing()
+    run.models = [model for model in models.MODELS if model not in missing]
+    for model in missing:
+        print(f"skipped: {model}: this QEMU has none")
+    failed = []
+    for test in [one for one in TESTS if not wanted or one.__name__ in wanted]:
+        began = time.monotonic()
+        code, said = test(run)
+        print(said)
+        print(f"{'failed' if code else 'passed'}: {test.__name__} after {time.monotonic() - began:.0f} s", flush=True)
+        failed += [test.__name__] if code else []
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
