@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What apply and boot have in common: a wish is read, a journal opened, the machine looked at under its lock, steps run.
+ * Functions that return int: 0, go on; else an exit code, everything said.
+ */
+#pragma once
+
+#include "nic-config/commands.h"
+#include "nic-config/say.h"
+
+/* Some MiB: begun and ended with the command. */
+struct cw_work {
+    const struct cw_nic_command *command;
+    struct cw_undo_journal *journal; /* NULL: not open */
+    const char *wish_file;
+    char *text; /* of the wish */
+    size_t length;
+    char boot[CW_BOOT_ID]; /* that runs now */
+    char why[1024];
+    struct cw_wish wish;
+    struct cw_facts facts;
+    struct cw_plan plan;
+};
+
+/* NULL: said why. */
+struct cw_work *cw_work_begin(const struct cw_nic_command *command);
+void cw_work_end(struct cw_work *work);
+/* Takes the text. */
+int cw_work_take_wish(struct cw_work *work, const char *file, char *text, size_t length);
+/* Says what is wrong with the journal: of cw_undo_open that was not CW_OK. The exit code. */
+int cw_work_say_journal(struct cw_work *work, enum cw_status status);
+/* All that was begun is done, but for what a reboot has undone since. */
+bool cw_work_is_whole(const struct cw_undo_journal *journal, const char *boot);
+/* Facts and a plan, by the wish. */
+void cw_work_plan(struct cw_work *work);
+int cw_work_check_refusals(struct cw_work *work);
+/* The plan gives each path the same card as the journal tells. */
+int cw_work_check_cards(struct cw_work *work);
+/* What the journal is told of the paths. */
+void cw_work_head(const struct cw_work *work, struct cw_journal_head *head);
+/* What was begun in an earlier boot and is gone with it leaves the journal, after its undo has removed what may be left of
+ * it (the folder of a mount). */
+int cw_work_forget(struct cw_work *work);
+/* The steps of the plan, each in the journal before it is done; then that all are. *made: how many were not done yet. */
+int cw_work_run(struct cw_work *work, uint32_t *made);

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/nic/fake_machine.h"
+
+struct fake *fake;
+char fake_folder[64];
+struct cw_nic_command fake_command;
+static bool is_child;
+
+#define WRONG() (fake->wrong = fake->wrong ? fake->wrong : __LINE__)
+
+/* ---------------------------------------------------------------- points */
+
+/* true: the call that is at this point fails, errno says how. */
+static bool is_failing(bool takes_space)
+{
+    if (!is_child)
+        return false;
+    uint32_t at = ++fake->points;
+    if (fake->fault == FAKE_KILL && at == fake->fault_at)
+        _exit(FAKE_KILLED);
+    errno = fake->fault == FAKE_FULL ? ENOSPC : EIO;
+    return (fake->fault == FAKE_FAIL && at == fake->fault_at) ||
+           (fake->fault == FAKE_FAIL_ALL && at >= fake->fault_at) ||
+           (fake->fault == FAKE_FULL && at >= fake->fault_at && takes_space);
+}
+
+/* Where a step can be killed. */
+static void pass_point(void)
+{
+    fake->points++;
+    if (fake->fault == FAKE_KILL && fake->points == fake->fault_at)
+        _exit(FAKE_KILLED);
+}
+
+ssize_t __real_pwrite64(int fd, const void *bytes, size_t size, off_t at);
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t size, off_t at);
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t size, off_t at)
+{
+    static uint32_t piece; /* half of it, then all but the last byte, then that: so it can be torn */
+    if (is_failing(true))
+        return -1;
+    if (is_child && size > 1)
+        size = piece++ % 2 == 0 ? size / 2 : size - 1;
+    return __real_pwrite64(fd, bytes, size, at);
+}
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+    struct stat about;
+    if (is_failing(false))
+        return -1;
+    if (is_child && fstat(fd, &about) == 0 && S_ISREG(about.st_mode)) {
+        fake->synced_file = about.st_ino;
+        fake->synced_size = (uint32_t)about.st_size;
+    }
+    return 0; /* a killed process loses nothing that it wrote; fake_reboot takes what was not synced */
+}
+int __real_renameat(int from_folder, const char *from, int to_folder, const char *to);
+int __wrap_renameat(int from_folder, const char *from, int to_folder, const char *to);
+int __wrap_renameat(int from_folder, const char *from, int to_folder, const char *to)
+{
+    return is_failing(false) ? -1 : __real_renameat(from_folder, from, to_folder, to);
+}
+int __real_unlinkat(int folder, const char *name, int flags);
+int __wrap_unlinkat(int folder, const char *name, int flags);
+int __wrap_unlinkat(int folder, const char *name, int flags)
+{
+    return is_failing(false) ? -1 : __real_unlinkat(folder, name, flags);
+}
+int __real_rmdir(const char *path);
+int __wrap_rmdir(const char *path);
+int __wrap_rmdir(const char *path)
+{
+    return is_failing(false) ? -1 : __real_rmdir(path);
+}
+int __real_mkdir(const char *path, mode_t mode);
+int __wrap_mkdir(const char *path, mode_t mode);
+int __wrap_mkdir(const char *path, mode_t mode)
+{
+    return is_failing(true) ? -1 : __real_mkdir(path, mode);
+}
+int __real_ftruncate64(int fd, off_t size);
+int __wrap_ftruncate64(int fd, off_t size);
+int __wrap_ftruncate64(int fd, off_t size)
+{
+    return is_failing(false) ? -1 : __real_ftruncate64(fd, size);
+}
+int __real_fallocate64(int fd, int mode, off_t at, off_t size);
+int __wrap_fallocate64(int fd, int mode, off_t at, off_t size);
+int __wrap_fallocate64(int fd, int mode, off_t at, off_t size)
+{
+    return is_failing(true) ? -1 : __real_fallocate64(fd, mode, at, size);
+}
+int __real_openat64(int folder, const char *name, int flags, mode_t mode);
+int __wrap_openat64(int folder, const char *name, int flags, mode_t mode);
+int __wrap_openat64(int folder, const char *name, int flags, mode_t mode)
+{
+    return is_failing((flags & O_CREAT) != 0) ? -1 : __real_openat64(folder, name, flags, mode);
+}
+
+/* ---------------------------------------------------------------- hands */
+
+static const struct cw_step kinds[FAKE_VALUES] = {
+    {.kind = CW_STEP_WRITE, .subject = "/sys/pages"},
+    {.kind = CW_STEP_FILE, .subject = "/etc/systemd/system/causeway-nic.service"},
+    {.kind = CW_STEP_GIVE_UP, .subject = "eth2"},
+    {.kind = CW_STEP_BIND, .subject = "0000:03:00.0", .interface = "eth2"},
+    {.kind = CW_STEP_FILE, .subject = "/run/causeway/nic/wan0.yaml"},
+    {.kind = CW_STEP_LINK, .subject = "/etc/systemd/system/multi-user.target.wants/causeway-nic.service"},
+};
+
+static uint32_t index_of(const struct cw_step *step)
+{
+    for (uint32_t i = 0; i < fake->count; i++)
+        if (step->kind == kinds[i].kind && strcmp(step->subject, kinds[i].subject) == 0)
+            return i;
+    WRONG();
+    return 0;
+}
+
+static void boot_id(char *id, size_t size)
+{
+    snprintf(id, size, "boot-%u", fake->boot);
+}
+
+static bool read_wish(const char *file, const char *text, size_t length, struct cw_wish *wish, char *mistakes,
+                      size_t size)
+{
+    (void)length;
+    wish->path_count = 1;
+    if (strstr(text, "paths:"))
+        return true;
+    snprintf(mistakes, size, "%s:1: expected paths\n", file);
+    return false;
+}
+
+static void probe(const struct cw_nic_command *command, struct cw_facts *facts)
+{
+    (void)command;
+    *facts = (struct cw_facts){.card_count = 1};
+    snprintf(facts->cards[0].address, sizeof facts->cards[0].address, "0000:03:00.0");
+    facts->cards[0].vendor = 0x8086;
+    facts->cards[0].device = fake->device;
+}
+
+static void plan(const struct cw_facts *facts, const struct cw_wish *wish,
+                 const struct cw_nic_folders *folders, struct cw_plan *to)
+{
+    (void)facts;
+    (void)wish;
+    (void)folders;
+    *to = (struct cw_plan){.prepared_count = 1, .refusal_count = fake->is_refused};
+    snprintf(to->prepared[0].name, sizeof to->prepared[0].name, "wan0");
+    snprintf(to->prepared[0].card, sizeof to->prepared[0].card, "0000:03:00.0");
+    if (fake->is_refused)
+        to->refusals[0] =
+            (struct cw_refusal){.path = "wan0", .words = "eth2 is in use", .remedy = "Take another"};
+    for (uint32_t i = 0; i < fake->count; i++) {
+        if (fake->values[i].now == fake->values[i].wanted && !fake->values[i].is_half)
+            continue;
+        struct cw_step *step = &to->steps[to->step_count++];
+        *step = kinds[i];
+        snprintf(step->value, sizeof step->value, "%d", fake->values[i].wanted);
+        snprintf(step->why, sizeof step->why, "the wish \"has\" it");
+    }
+}
+
+static void print_plan(const struct cw_plan *of, const struct cw_facts *facts, bool is_json)
+{
+    (void)facts;
+    printf("%s%u steps, %u refusals\n", is_json ? "json " : "", of->step_count, of->refusal_count);
+}
+
+static json_t *keep(const struct cw_step *step, char *words, size_t size)
+{
+    (void)words;
+    (void)size;
+    pass_point();
+    return json_pack("{s:i,s:s}", "was", fake->values[index_of(step)].now, "addresses",
+                     "10.1.0.1/24, fe80::1");
+}
+
+static bool is_done(const struct cw_step *step, char *words, size_t size)
+{
+    snprintf(words, size, "%s", "");
+    const struct fake_value *value = &fake->values[index_of(step)];
+    return value->now == atoi(step->value) && !value->is_half;
+}
+
+static void pass_gate(void)
+{
+    char byte = 'x';
+    if (!fake->has_gate)
+        return;
+    fake->has_gate = false;
+    if (write(fake->gate[1], &byte, 1) != 1 || read(fake->back[0], &byte, 1) != 1)
+        WRONG();
+}
+
+static enum cw_status make(const struct cw_step *step, char *words, size_t size)
+{
+    uint32_t index = index_of(step);
+    struct fake_value *value = &fake->values[index];
+    for (uint32_t i = 0; i < index; i++)
+        if (fake->values[i].now != fake->values[i].wanted || fake->values[i].is_half)
+            WRONG(); /* what is above stands on what is below */
+    pass_gate();
+    if (fake->signal_in == index + 1)
+        raise(fake->signal);
+    value->makes++;
+    value->boot = fake->boot;
+    value->turn = ++fake->turns;
+    pass_point();
+    value->is_half = true;
+    pass_point();
+    if (fake->fail_make == index + 1) {
+        snprintf(words, size, "the kernel says no");
+        return CW_IO;
+    }
+    value->now = atoi(step->value);
+    value->is_half = false;
+    pass_point();
+    return CW_OK;
+}
+
+static enum cw_status undo(const struct cw_step *step, const json_t *before, bool has_rebooted, char *words,
+                           size_t size)
+{
+    uint32_t index = index_of(step);
+    struct fake_value *value = &fake->values[index];
+    int was = (int)json_integer_value(json_object_get(before, "was"));
+    if (value->boot != 0 && has_rebooted != (value->boot != fake->boot))
+        WRONG();
+    for (uint32_t i = 0; i < fake->count && !fake->is_order_free && !fake->fail_undo; i++) {
+        bool is_later = value->boot != 0 && fake->values[i].turn > value->turn;
+        if (is_later && (fake->values[i].now == fake->values[i].wanted || fake->values[i].is_half))
+            WRONG();
+    }
+    if (fake->fail_undo == index + 1) {
+        snprintf(words, size, "the kernel says no");
+        return CW_IO;
+    }
+    if (value->now != atoi(step->value) && value->now != was && !value->is_half) {
+        snprintf(words, size, "left as somebody else has made it: %d", value->now);
+        return CW_OK;
+    }
+    pass_point();
+    value->is_half = true;
+    pass_point();
+    value->now = was;
+    value->is_half = false;
+    value->boot = 0;
+    pass_point();
+    return CW_OK;
+}
+
+static bool is_used(const struct cw_step *step, char *words, size_t size)
+{
+    if (fake->is_used)
+        snprintf(words, size, "%s is in use by causeway-engine (pid 4711)", step->subject);
+    return fake->is_used && step->kind == CW_STEP_BIND;
+}
+
+const struct cw_nic_hands fake_hands = {boot_id, read_wish, probe, plan, print_plan,
+                                        keep,    is_done,   make,  undo, is_used};
+
+/* ---------------------------------------------------------------- the test's side */
+
+int fake_begin(void **state)
+{
+    (void)state;
+    snprintf(fake_folder, sizeof fake_folder, "/tmp/cw-test-nic-XXXXXX");
+    if (!mkdtemp(fake_folder))
+        return -1;
+    fake = mmap(NULL, sizeof *fake, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (fake == MAP_FAILED)
+        return -1;
+    char above[80];
+    snprintf(above, sizeof above, "%s/lib", fake_folder);
+    if (mkdir(above, 0700) != 0)
+        return -1;
+    *fake = (struct fake){.count = FAKE_VALUES, .boot = 1, .device = 0x1592};
+    for (uint32_t i = 0; i < FAKE_VALUES; i++)
+        fake->values[i] =
+            (struct fake_value){.first = 10 + (int)i, .wanted = 100 + (int)i, .now = 10 + (int)i};
+    fake_command = (struct cw_nic_command){.hands = &fake_hands, .root = "", .is_root = true, .is_yes = true};
+    snprintf(fake_command.folders.state, sizeof fake_command.folders.state, "%s/lib/state", fake_folder);
+    fake_write_wish("wish.yaml", "paths:\n  - name: wan0\n");
+    return 0;
+}
+
+static void remove_all(const char *path)
+{
+    DIR *folder = opendir(path);
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        char name[512];
+        snprintf(name, sizeof name, "%s/%.200s", path, entry->d_name);
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (unlink(name) != 0)
+            remove_all(name);
+    }
+    if (folder)
+        closedir(folder);
+    (void)rmdir(path);
+}
+
+int fake_end(void **state)
+{
+    (void)state;
+    remove_all(fake_folder);
+    return munmap(fake, sizeof *fake);
+}
+
+void fake_write_wish(const char *name, const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", fake_folder, name);
+    FILE *to = fopen(path, "we");
+    assert_non_null(to);
+    fputs(text, to);
+    fclose(to);
+}
+
+static int run_here(const char *what)
+{
+    char wish[128];
+    snprintf(wish, sizeof wish, "%s/%s", fake_folder,
+             strcmp(what, "apply-other") == 0 ? "other.yaml" : "wish.yaml");
+    if (strncmp(what, "apply", 5) == 0)
+        return cw_nic_apply(&fake_command, wish);
+    if (strcmp(what, "plan") == 0)
+        return cw_nic_plan(&fake_command, wish);
+    return strcmp(what, "revert") == 0 ? cw_nic_revert(&fake_command) : cw_nic_boot(&fake_command);
+}
+
+int fake_run_with(const char *what, enum fake_fault fault, uint32_t at)
+{
+    char path[128];
+    int status;
+    snprintf(path, sizeof path, "%s/said", fake_folder);
+    fflush(NULL);
+    fake->points = 0;
+    fake->fault = fault;
+    fake->fault_at = at;
+    pid_t pid = fork();
+    if (pid == 0) {
+        int to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        dup2(to, STDOUT_FILENO);
+        dup2(to, STDERR_FILENO);
+        is_child = true;
+        int code = run_here(what);
+        fflush(NULL);
+        _exit(code);
+    }
+    assert_true(pid > 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    fake->fault = FAKE_NO_FAULT;
+    assert_true(WIFEXITED(status));
+    assert_int_equal(fake->wrong, 0);
+    return WEXITSTATUS(status);
+}
+
+int fake_run(const char *what)
+{
+    return fake_run_with(what, FAKE_NO_FAULT, 0);
+}
+
+const char *fake_said(void)
+{
+    static char text[8192];
+    char path[128];
+    snprintf(path, sizeof path, "%s/said", fake_folder);
+    FILE *from = fopen(path, "re");
+    assert_non_null(from);
+    text[fread(text, 1, sizeof text - 1, from)] = 0;
+    fclose(from);
+    return text;
+}
+
+void fake_reboot(bool is_power_loss)
+{
+    char path[256];
+    struct stat about;
+    fake->boot++;
+    for (uint32_t i = 0; i < fake->count; i++) {
+        struct fake_value *value = &fake->values[i];
+        if (cw_step_is_volatile(&kinds[i])) {
+            value->now = value->first;
+            value->is_half = false;
+            value->boot = 0;
+        }
+    }
+    snprintf(path, sizeof path, "%s/journal", fake_command.folders.state);
+    if (is_power_loss && stat(path, &about) == 0 && about.st_ino == fake->synced_file &&
+        about.st_size > (off_t)fake->synced_size)
+        assert_int_equal(truncate(path, (off_t)fake->synced_size), 0);
+}
+
+bool fake_is_first(void)
+{
+    for (uint32_t i = 0; i < fake->count; i++)
+        if (fake->values[i].now != fake->values[i].first || fake->values[i].is_half)
+            return false;
+    return true;
+}
+
+bool fake_is_wanted(void)
+{
+    for (uint32_t i = 0; i < fake->count; i++)
+        if (fake->values[i].now != fake->values[i].wanted || fake->values[i].is_half)
+            return false;
+    return true;
+}
+
+bool fake_has_state(void)
+{
+    return access(fake_command.folders.state, F_OK) == 0;
+}
