@@ -307,6 +307,9 @@ const struct cw_command cw_commands[] = {
      "copied to and read again: engines do by themselves, and end their sessions with that node; so do\n"
      "controllers for volumes that are exported by TLS, and for whom they speak to.\n" CERT_DIRECTORY
          SOMEBODY},
+    {"nic", "COMMAND [OPERANDS] [OPTIONS]", 0, CW_ARGUMENTS_MAX, "", cw_run_nic,
+     "network cards: shown, planned, given to the engine, given back",
+     "show, plan, apply, verify, revert: of this machine alone. causeway nic without more tells of them."},
     {"version", "", 0, 0, "", cw_run_version, "the version", "Prints the version of this program."},
     {"rpc", "METHOD [JSON]", 1, 2, "", cw_run_rpc, "a method of the engine, unchecked: a debugging aid",
      "A debugging aid: forwards a method of dataplane/engine/RPC.md to the site's engine and prints its "
@@ -318,7 +321,6 @@ const struct cw_command cw_commands[] = {
     LATER("drill"),
     LATER("capacity"),
     LATER("perf"),
-    LATER("nic"),
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL},
 };
 
@@ -393,6 +395,8 @@ int cw_cli_main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2)
         return print_overview(stderr);
+    if (strcmp(argv[1], "nic") == 0)
+        return cw_become_nic(argv + 1);
     int code = cw_cli_parse(cw_commands, argc, argv, &cli, &is_help);
     if (code)
         return code;

@@ -66,6 +66,13 @@ json_t *cw_cli_list(const struct cw_cli *cli, const char *option);
 const char *cw_cli_lab(const struct cw_cli *cli);
 void cw_cli_help(const struct cw_command *command);
 
+/* program_file.c: another program of ours: where the environment says, or beside this one (two names, relative to its
+ * folder: installed, and as built), or by PATH. */
+void cw_program_file(const char *const beside[2], const char *variable, char *file, size_t size);
+
+/* commands_nic.c: becomes causeway-nic; arguments as of main, from "nic" on. Returns only where it cannot. */
+int cw_become_nic(char **arguments);
+
 /* cli.c */
 extern const struct cw_command cw_commands[];
 int cw_cli_main(int argc, char **argv);
@@ -146,4 +153,5 @@ int cw_run_losses(struct cw_cli *cli);
 int cw_run_events(struct cw_cli *cli);
 int cw_run_version(struct cw_cli *cli);
 int cw_run_rpc(struct cw_cli *cli);
+int cw_run_nic(struct cw_cli *cli);
 int cw_run_later(struct cw_cli *cli);

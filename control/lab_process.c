@@ -104,21 +104,8 @@ const char *cw_lab_program_file(enum cw_lab_program program)
     static const char *const variables[ALL_PROGRAMS] = {"CAUSEWAY_ENGINE", "CAUSEWAY_CONTROL",
                                                         "CAUSEWAY_ETCD", "CAUSEWAY_WANEM"};
     static char found[ALL_PROGRAMS][512];
-    const char *named = getenv(variables[program]);
-    char self[384];
-    if (named && *named)
-        return named;
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[length > 0 ? length : 0] = 0;
-    char *slash = strrchr(self, '/');
-    if (slash)
-        *slash = 0;
-    for (int i = 0; i < 2; i++) {
-        snprintf(found[program], sizeof found[program], "%s/%s", self, beside[program][i]);
-        if (access(found[program], X_OK) == 0)
-            return found[program];
-    }
-    return program_names[program]; /* by PATH */
+    cw_program_file(beside[program], variables[program], found[program], sizeof found[program]);
+    return found[program];
 }
 
 void cw_lab_output_to(const char *log)

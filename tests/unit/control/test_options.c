@@ -141,8 +141,9 @@ static const struct {
     {"salvage f --to image", 2},
     {"salvage f --volume 0 --extent 12", 2},
     {"perf path", 2},
-    {"nic show", 2},
+    {"--json nic show", 2},
     /* understood, and then nobody is there */
+    {"nic show", 1},
     {"status", 1},
     {"--site east status", 1},
     {"status --json --check", 1},
@@ -168,6 +169,7 @@ static const struct {
 static void test_exit_codes(void **state)
 {
     setenv("CAUSEWAY_LAB", "/tmp/cw-test-no-lab-here", 1);
+    setenv("CAUSEWAY_NIC", "/nowhere/causeway-nic", 1);
     for (size_t i = 0; i < CW_COUNT_OF(lines); i++) {
         int code = run(lines[i].line);
         if (code != lines[i].code)

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The machine itself, for apply, revert and boot. */
+#include <stdio.h>
+#include <string.h>
+
+#include "nic-config/commands.h"
+#include "nic-config/probe.h"
+#include "nic-config/steps.h"
+#include "nic-config/steps_private.h"
+
+static void boot_id(char *id, size_t size)
+{
+    if (cw_text_read("/proc/sys/kernel/random/boot_id", id, size) != 0)
+        id[0] = 0;
+}
+
+static void probe(const struct cw_nic_command *command, struct cw_facts *facts)
+{
+    struct cw_machine machine = {.root = ""};
+    snprintf(machine.root, sizeof machine.root, "%s", command->root);
+    cw_probe(&machine, facts);
+    cw_probe_files(&machine, command->folders.prepared, command->folders.units, facts);
+}
+
+static void print_plan(const struct cw_plan *plan, const struct cw_facts *facts, bool is_json)
+{
+    if (!is_json) {
+        cw_plan_print(plan, facts, stdout);
+        return;
+    }
+    json_t *json = cw_plan_json(plan, facts);
+    json_dumpf(json, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(json);
+}
+
+static bool is_used(const struct cw_step *step, char *words, size_t size)
+{
+    char folder[CW_STEP_SUBJECT + 64], who[256];
+    if (step->kind != CW_STEP_BIND)
+        return false;
+    snprintf(folder, sizeof folder, "/sys/bus/pci/devices/%s", step->subject);
+    bool is = cw_device_is_open(folder, who, sizeof who);
+    if (is)
+        snprintf(words, size, "%s is in use: %s", step->subject, who);
+    return is;
+}
+
+const struct cw_nic_hands cw_nic_hands = {
+    .boot_id = boot_id,
+    .read_wish = cw_wish_read,
+    .probe = probe,
+    .plan = cw_plan_make,
+    .print_plan = print_plan,
+    .keep = cw_step_keep,
+    .is_done = cw_step_is_done,
+    .make = cw_step_do,
+    .undo = cw_step_undo,
+    .is_used = is_used,
+};
