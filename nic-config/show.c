@@ -76,6 +76,9 @@ static bool is_somebodys(const struct cw_route_fact *route)
 static void show_uses(const struct cw_facts *facts, const struct cw_interface_fact *one, FILE *out)
 {
     struct uses uses = {out, 0};
+    char path[40];
+    if (!one->card[0] && cw_show_prepared(facts, "interface", one->name, path))
+        use(&uses, "prepared for the engine as path ", path);
     if (one->space[0])
         use(&uses, "in network namespace ", one->space);
     if (one->master[0])
@@ -229,6 +232,9 @@ static void show_card(const struct cw_facts *facts, const struct cw_card_fact *c
     show_place(card, out);
     show_group(facts, card, out);
     show_functions(facts, card, out);
+    char path[40];
+    if (cw_show_prepared(facts, "card", card->address, path))
+        fprintf(out, "    prepared for the engine as path %s\n", path);
     uint32_t order[CW_INTERFACES_MAX], shown = 0;
     cw_show_order(facts, order);
     for (uint32_t i = 0; i < facts->interface_count; i++)

@@ -106,12 +106,13 @@ static json_t *mounts_of(const struct cw_facts *facts)
 }
 
 /* Numbers of interrupts are left out: they are others each time that a driver takes the card. */
-static void put_card(json_t *object, const struct cw_card_fact *card)
+static void put_card(json_t *object, const struct cw_facts *facts, const struct cw_card_fact *card)
 {
     static const char *const kinds[] = {[CW_PMD_NONE] = "",
                                         [CW_PMD_USERSPACE] = "userspace",
                                         [CW_PMD_BIFURCATED] = "bifurcated",
                                         [CW_PMD_HYPERV] = "hyperv"};
+    char name[40];
     bool is_pci = card->bus == CW_BUS_PCI;
     put_text(object, "address", card->address);
     put_text(object, "bus", is_pci ? "pci" : "vmbus");
@@ -133,13 +134,15 @@ static void put_card(json_t *object, const struct cw_card_fact *card)
     put_number(object, "link_mbps", cw_show_link_mbps(card));
     put_number(object, "interrupts", card->irq_count);
     put_bool(object, "interface_elsewhere", card->is_network_driver_gone);
+    const char *path = cw_show_prepared(facts, "card", card->address, name);
+    put_text(object, "prepared", path ? path : "");
 }
 
 static json_t *cards_of(const struct cw_facts *facts)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < facts->card_count; i++)
-        put_card(begin(list), &facts->cards[i]);
+        put_card(begin(list), facts, &facts->cards[i]);
     return list;
 }
 
@@ -185,8 +188,10 @@ static json_t *routes_of(const struct cw_interface_fact *one)
     return list;
 }
 
-static void put_interface(json_t *object, const struct cw_interface_fact *one)
+static void put_interface(json_t *object, const struct cw_facts *facts, const struct cw_interface_fact *one)
 {
+    char name[40];
+    const char *path = cw_show_prepared(facts, "interface", one->name, name);
     char mac[18];
     snprintf(mac, sizeof mac, "%02x:%02x:%02x:%02x:%02x:%02x", one->mac[0], one->mac[1], one->mac[2],
              one->mac[3], one->mac[4], one->mac[5]);
@@ -217,6 +222,7 @@ static void put_interface(json_t *object, const struct cw_interface_fact *one)
     put_bool(object, "default_route", one->has_default_route);
     put_bool(object, "login", one->has_login);
     put_bool(object, "cut", one->is_cut);
+    put_text(object, "prepared", path ? path : "");
 }
 
 static json_t *interfaces_of(const struct cw_facts *facts)
@@ -225,7 +231,7 @@ static json_t *interfaces_of(const struct cw_facts *facts)
     uint32_t order[CW_INTERFACES_MAX];
     cw_show_order(facts, order);
     for (uint32_t i = 0; i < facts->interface_count; i++)
-        put_interface(begin(list), &facts->interfaces[order[i]]);
+        put_interface(begin(list), facts, &facts->interfaces[order[i]]);
     return list;
 }
 

@@ -45,6 +45,22 @@ bool cw_show_stands_on(const struct cw_interface_fact *upper, const char *lower)
     return false;
 }
 
+const char *cw_show_prepared(const struct cw_facts *facts, const char *key, const char *value, char name[40])
+{
+    static const char path[] = "\npath: \"";
+    char wanted[96];
+    snprintf(wanted, sizeof wanted, "\n%s: \"%s\"\n", key, value);
+    for (uint32_t i = 0; i < facts->file_count; i++) {
+        const char *text = facts->files[i].text, *begin = strstr(text, path);
+        if (!begin || !strstr(text, wanted))
+            continue;
+        begin += sizeof path - 1;
+        snprintf(name, 40, "%.*s", (int)strcspn(begin, "\"\n"), begin);
+        return name;
+    }
+    return NULL;
+}
+
 int64_t cw_show_link_mbps(const struct cw_card_fact *card)
 {
     if (card->link_mts <= 0 || card->link_lanes <= 0)

@@ -15,6 +15,7 @@ int main(int argc, char **argv)
         return 2;
     snprintf(machine.root, sizeof machine.root, "%s", argv[1]);
     cw_probe(&machine, facts);
+    cw_probe_files(&machine, "/run/causeway/nic", "/etc/systemd/system", facts);
     if (argc > 2) {
         json_t *all = cw_show_json(facts);
         json_dumpf(all, stdout, JSON_INDENT(1));

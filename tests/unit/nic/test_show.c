@@ -145,6 +145,23 @@ static void test_free_is_only_what_is_known_to_be(void **state)
     assert_says("      in use: 10.0.0.1/24; the default route\n");
 }
 
+static void test_prepared(void **state)
+{
+    snprintf(facts.cards[facts.card_count++].address, CW_PCI_ADDRESS, "0000:01:00.0");
+    snprintf(facts.cards[facts.card_count++].address, CW_PCI_ADDRESS, "0000:01:00.1");
+    snprintf(facts.interfaces[facts.interface_count++].name, CW_INTERFACE_NAME, "veth7");
+    facts.file_count = 3;
+    snprintf(facts.files[0].text, CW_FILE_BYTES, "[Unit]\npath: \"no\"\n");
+    snprintf(facts.files[1].text, CW_FILE_BYTES,
+             "format: 1\npath: \"wan0\"\ncard: \"0000:01:00.1\"\ninterface: \"\"\n");
+    snprintf(facts.files[2].text, CW_FILE_BYTES,
+             "format: 1\npath: \"wan1\"\ncard: \"\"\ninterface: \"veth7\"\n");
+    show();
+    assert_true(strstr(text, "as path wan0") > strstr(text, "0000:01:00.1"));
+    assert_says("      in use: prepared for the engine as path wan1\n");
+    assert_null(strstr(text, "as path no"));
+}
+
 static void test_link_of_pci_express(void **state)
 {
     struct cw_card_fact card = {.link_mts = 5000, .link_lanes = 8};
@@ -163,6 +180,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cpu_lists, setup, teardown),
         cmocka_unit_test_setup_teardown(test_order_of_appearance_is_not_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_is_only_what_is_known_to_be, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_prepared, setup, teardown),
         cmocka_unit_test_setup_teardown(test_link_of_pci_express, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
