@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What `show` says of every recorded machine, word by word: machines/NAME.show, and as JSON machines/NAME.json.
 
-    test_golden.py SHOW             compares
-    test_golden.py SHOW --write     writes them anew, for a person to read: git diff says what has changed
+    test_golden.py CAUSEWAY-NIC             compares
+    test_golden.py CAUSEWAY-NIC --write     writes them anew, for a person to read: git diff says what has changed
 
-SHOW is called with the folder of a machine, and --json. Root reads what nobody may read, so that for it the capability to
-do so is dropped first.
+Root reads what nobody may read, so that for it the capability to do so is dropped first.
 """
 
 import difflib
@@ -23,8 +22,8 @@ MACHINES = pathlib.Path(__file__).parent / "machines"
 AS_ANYBODY = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
 
 
-def run(show, *arguments):
-    command = (AS_ANYBODY if os.geteuid() == 0 else []) + [show] + [str(argument) for argument in arguments]
+def run(program, *arguments):
+    command = (AS_ANYBODY if os.geteuid() == 0 else []) + [program] + [str(argument) for argument in arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode or done.stderr:
         raise SystemExit(f"{command}: exit {done.returncode}: {done.stderr}")
@@ -46,14 +45,15 @@ def readable(text):
 def main():
     if len(sys.argv) < 2 or sys.argv[2:] not in ([], ["--write"]):
         sys.exit(__doc__)
-    show, is_writing = sys.argv[1], len(sys.argv) > 2
+    program, is_writing = sys.argv[1], len(sys.argv) > 2
     machines = sorted(MACHINES.glob("*.machine"))
     wrong = 0
     for machine in machines:
         with tempfile.TemporaryDirectory() as folder:
             root = pathlib.Path(folder) / "root"
             expand.expand(machine, root)
-            said = {".show": run(show, root), ".json": readable(run(show, root, "--json"))}
+            said = {".show": run(program, "show", "--root", root),
+                    ".json": readable(run(program, "show", "--root", root, "--json"))}
         for suffix, text in said.items():
             golden = machine.with_suffix(suffix)
             if is_writing:
