@@ -86,10 +86,7 @@ static bool check_mtu(struct cw_port *port, const struct rte_eth_dev_info *info,
                  info->driver_name, lowest, is_by_buffers ? 65521u : limit);
         return false;
     }
-    if (!cw_device_is_pci(port->config.device) || mtu <= RTE_ETHER_MTU)
-        return true;
-    int error = rte_eth_dev_set_mtu(port->id, mtu);
-    return error == 0 || fail(why, why_size, port, "cannot raise the mtu", error);
+    return true;
 }
 
 /* A received frame must fit one mbuf: 4 bytes more for a driver that counts the FCS, 4 for a second tag. */
@@ -202,6 +199,10 @@ static bool set_up_queues(struct cw_port *port, const struct rte_eth_dev_info *i
     int error = configure(port, info);
     if (error < 0)
         return fail(why, why_size, port, "cannot configure", error);
+    if (cw_device_is_pci(port->config.device) && port->config.mtu > RTE_ETHER_MTU)
+        error = rte_eth_dev_set_mtu(port->id, port->config.mtu); /* not before it is configured */
+    if (error < 0)
+        return fail(why, why_size, port, "cannot raise the mtu", error);
     error = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &receive, &transmit);
     if (error < 0)
         return fail(why, why_size, port, "cannot size the queues", error);

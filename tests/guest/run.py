@@ -34,13 +34,21 @@ def port(run):
     return run.boot(job, models.hub(["e1000e"])[:8], hugepages=384, memory="2G", timeout=1200)
 
 
+def port_check(run):
+    """What causeway-port-check says of two cards, back to back, and of one that is in use."""
+    job = guest.TAKE_CARDS + f"""
+        timeout 500 {PYTHON}/test_port_check.py {run.build}/dataplane/io/check/causeway-port-check $cards
+    """
+    return run.boot(job, models.hub(["e1000e"])[:8], hugepages=384, memory="2G", timeout=600)
+
+
 def nics(run):
     """Two engines in one guest replicate over cards of each model that its kernel had before and has again."""
     job = f"timeout 1100 {PYTHON}/test_nics.py {run.build} {' '.join(run.models)}"
     return run.boot(job, models.hub(run.models), hugepages=260, memory="1536M", timeout=1200)
 
 
-TESTS = [port, nics]
+TESTS = [port, port_check, nics]
 
 
 def main():
