@@ -402,13 +402,16 @@ static void describe(struct cw_check_measurer *m)
     results->headers = (uint32_t)(m->plan->ports[0]->path.header_bytes - m->plan->ports[0]->path.ip_at);
     (void)inet_ntop(hop->version == 6 ? AF_INET6 : AF_INET, hop->bytes, results->next_hop,
                     sizeof results->next_hop);
-    for (uint32_t i = 0; i < CW_CHECK_WAYS; i++) {
-        bool is_ours = i < results->ports;
+    for (uint32_t i = 0; i < CW_CHECK_WAYS; i++)
         snprintf(results->names[i], sizeof results->names[i], "%s",
-                 is_ours ? m->plan->configs[i].name : "peer");
-        if (is_ours)
-            cw_port_describe(m->plan->ports[i], results->described[i], sizeof results->described[i]);
-    }
+                 i < results->ports ? m->plan->configs[i].name : "peer");
+}
+
+/* As they are in the end: an address may have been new on the link before. */
+static void describe_ports(struct cw_check_measurer *m)
+{
+    for (uint32_t i = 0; i < m->plan->port_count; i++)
+        cw_port_describe(m->plan->ports[i], m->results->described[i], sizeof m->results->described[i]);
 }
 
 void cw_check_run(const struct cw_check_plan *plan, struct cw_check_results *results)
@@ -432,5 +435,6 @@ void cw_check_run(const struct cw_check_plan *plan, struct cw_check_results *res
             measure_echo(&m);
         results->not_ours = own(&m, CW_PORT_DROP_NOT_OURS);
     }
+    describe_ports(&m);
     results->is_interrupted = cw_check_must_stop(&m);
 }

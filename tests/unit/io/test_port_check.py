@@ -265,9 +265,31 @@ def nobody_on_the_link(ends):
     expect(result, "neighbour", "failed", "nobody answers for 10.0.0.2")
 
 
+def devices_that_compute(ends):
+    """net_tap computes and looks at checksums behind the same flags as a card; a bridge joins two."""
+    shell("ip link add hub type bridge", "ip link set hub up")
+    for version, addresses in (4, []), (6, ["--local", "fd00::1", "--peer", "fd00::2"]):
+        process = ends.start(ends.program, "--json", "--seconds", "1", "--device", f"net_tap0,iface=one{version}", "--to",
+                             f"net_tap1,iface=two{version}", "--mac", "02:00:00:00:00:0a", "--peer-mac", "02:00:00:00:00:0b",
+                            *addresses)  # the bridge keeps what is for the interfaces' own addresses
+        for name in f"one{version}", f"two{version}":
+            wait_for(lambda n=name: os.path.exists(f"/sys/class/net/{n}") or process.poll() is not None)
+            if process.poll() is not None:
+                raise AssertionError(process.stderr.read())
+            shell(f"ip link set {name} master hub", f"ip link set {name} up")
+        said, words = process.communicate(timeout=LIMIT)
+        assert said, words
+        result = json.loads(said)
+        expect(result, "link", "passed", "checksums by the device")
+        assert "is being asked" not in verdict(result, "link")[1], result  # of an IPv6 address that is new
+        for to in "net_tap0", "net_tap1":
+            expect(result, "checksums sent", "passed", "the device's are right", to)
+            expect(result, "checksums received", "passed", "none of 256 wrong ones is called right", to)
+
+
 TESTS = (two_ports, a_peer_that_answers, loss_is_found, a_smaller_mtu_is_found, the_peer_s_mtu_is_named, damage_is_found,
          nobody_is_there, another_vlan_is_no_neighbour, a_port_in_use_is_refused, interrupted_it_ends_well, wrong_usage)
-INSIDE = (veth_pair, echo_of_a_kernel, nobody_on_the_link)
+INSIDE = (veth_pair, echo_of_a_kernel, nobody_on_the_link, devices_that_compute)
 
 
 def run_inside(program, wanem, name):
@@ -275,6 +297,8 @@ def run_inside(program, wanem, name):
                            capture_output=True, check=False)
     if probe.returncode != 0:
         raise Skipped("no network namespaces with a veth pair can be had here (needs root and ip)")
+    if name == "devices_that_compute" and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        raise Skipped("no tap devices can be had here (needs /dev/net/tun)")
     subprocess.run(["unshare", "-n", "-m", sys.executable, os.path.abspath(__file__), program, wanem, "--inside", name], check=True)
 
 
