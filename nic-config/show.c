@@ -3,9 +3,12 @@
 #include "nic-config/show.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "nic-config/show_parts.h"
+
+#define COLUMNS 100u
 
 static const char *speed_words(int64_t mbps, char words[32])
 {
@@ -44,26 +47,43 @@ static void show_machine(const struct cw_facts *facts, FILE *out)
         fprintf(out, "  systemd does not run: nothing is done again after a reboot\n");
 }
 
-/* ---- who uses an interface ---- */
+/* ---- what may be long: goes on in the next line, further in ---- */
 
-struct uses {
+struct list {
     FILE *out;
+    const char *begin, *between; /* before the first, and between two */
+    size_t indent, column;
     uint32_t count;
 };
 
-static void use(struct uses *uses, const char *what, const char *whom)
+__attribute__((format(printf, 2, 3))) static void item(struct list *list, const char *format, ...)
 {
-    fprintf(uses->out, "%s%s%s", uses->count++ ? "; " : "      in use: ", what, whom);
+    char words[CW_FACT_WORDS];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    const char *before = list->count ? list->between : list->begin;
+    size_t length = strlen(before) + strlen(words);
+    if (list->count && list->column + length > COLUMNS) {
+        fprintf(list->out, "%.*s\n%*s%s", (int)strcspn(before, " "), before, (int)list->indent, "", words);
+        list->column = list->indent + strlen(words);
+    } else {
+        fprintf(list->out, "%s%s", before, words);
+        list->column += length;
+    }
+    list->count++;
 }
 
-static void show_logins(const struct cw_facts *facts, const char *name, struct uses *uses)
+/* ---- who uses an interface ---- */
+
+static void show_logins(const struct cw_facts *facts, const char *name, struct list *list)
 {
     for (uint32_t i = 0; i < facts->login_count; i++) {
         const struct cw_login_fact *login = &facts->logins[i];
-        if (strcmp(login->interface, name) != 0)
-            continue;
-        use(uses, "login of ", login->who[0] ? login->who : "somebody");
-        fprintf(uses->out, " from %s", login->from[0] ? login->from : "somewhere");
+        if (strcmp(login->interface, name) == 0)
+            item(list, "login of %s from %s", login->who[0] ? login->who : "somebody",
+                 login->from[0] ? login->from : "somewhere");
     }
 }
 
@@ -75,35 +95,35 @@ static bool is_somebodys(const struct cw_route_fact *route)
 
 static void show_uses(const struct cw_facts *facts, const struct cw_interface_fact *one, FILE *out)
 {
-    struct uses uses = {out, 0};
+    struct list uses = {.out = out, .begin = "      in use: ", .between = "; ", .indent = 8};
     char path[40];
     if (!one->card[0] && cw_show_prepared(facts, "interface", one->name, path))
-        use(&uses, "prepared for the engine as path ", path);
+        item(&uses, "prepared for the engine as path %s", path);
     if (one->space[0])
-        use(&uses, "in network namespace ", one->space);
+        item(&uses, "in network namespace %s", one->space);
     if (one->master[0])
-        use(&uses, "part of ", one->master);
+        item(&uses, "part of %s", one->master);
     uint32_t order[CW_INTERFACES_MAX];
     cw_show_order(facts, order);
     for (uint32_t i = 0; i < facts->interface_count; i++) {
         const struct cw_interface_fact *upper = &facts->interfaces[order[i]];
         if (cw_show_stands_on(upper, one->name) && strcmp(upper->name, one->master) != 0)
-            use(&uses, "below ", upper->name);
+            item(&uses, "below %s", upper->name);
     }
     for (uint32_t i = 0; i < one->address_count; i++)
         if (!one->addresses[i].is_link_local)
-            use(&uses, "", one->addresses[i].text);
+            item(&uses, "%s", one->addresses[i].text);
     if (one->has_default_route)
-        use(&uses, "the default route", "");
+        item(&uses, "the default route");
     if (one->has_login)
         show_logins(facts, one->name, &uses);
     if (one->has_program)
-        use(&uses, "an XDP program", "");
+        item(&uses, "an XDP program");
     bool has_routes = false;
     for (uint32_t i = 0; i < one->route_count; i++)
         has_routes |= is_somebodys(&one->routes[i]);
     if (has_routes)
-        use(&uses, "routes", "");
+        item(&uses, "routes");
     if (uses.count)
         fprintf(out, "\n");
     else if (!facts->is_use_known)
@@ -189,20 +209,20 @@ static void show_group(const struct cw_facts *facts, const struct cw_card_fact *
         return;
     fprintf(out, "    IOMMU group %d%s", card->iommu_group,
             card->is_noiommu ? ", of vfio without an IOMMU" : "");
-    uint32_t others = 0;
+    struct list others = {.out = out, .begin = ", with ", .between = "; ", .indent = 6, .column = 20};
     for (uint32_t i = 0; i < facts->member_count; i++) {
         const struct cw_member_fact *member = &facts->members[i];
         if (member->group != card->iommu_group || strcmp(member->address, card->address) == 0)
             continue;
-        fprintf(out, "%s%s", others++ ? "; " : ", with ", member->address);
-        if (member->is_bridge)
-            fprintf(out, " (bridge)");
-        else if (member->driver[0])
-            fprintf(out, " %s", member->driver);
+        const char *driver = member->is_bridge   ? "(bridge)"
+                             : member->driver[0] ? member->driver
+                                                 : "without a driver";
         if (member->use[0])
-            fprintf(out, " (%s)", member->use);
+            item(&others, "%s %s (%s)", member->address, driver, member->use);
+        else
+            item(&others, "%s %s", member->address, driver);
     }
-    fprintf(out, others ? "\n" : ", alone in it\n");
+    fprintf(out, others.count ? "\n" : ", alone in it\n");
 }
 
 static void show_functions(const struct cw_facts *facts, const struct cw_card_fact *card, FILE *out)
@@ -213,12 +233,10 @@ static void show_functions(const struct cw_facts *facts, const struct cw_card_fa
         return;
     fprintf(out, "    virtual functions: %d of %d", card->functions > 0 ? card->functions : 0,
             card->functions_max);
-    const char *before = ": ";
+    struct list list = {.out = out, .begin = ": ", .between = " ", .indent = 6, .column = 30};
     for (uint32_t i = 0; i < facts->card_count; i++)
-        if (strcmp(facts->cards[i].physical, card->address) == 0) {
-            fprintf(out, "%s%s", before, facts->cards[i].address);
-            before = " ";
-        }
+        if (strcmp(facts->cards[i].physical, card->address) == 0)
+            item(&list, "%s", facts->cards[i].address);
     fprintf(out, "\n");
 }
 
@@ -283,9 +301,10 @@ void cw_show_text(const struct cw_facts *facts, FILE *out)
     show_interfaces(facts, out);
     cw_show_memory(facts, out);
     cw_show_processors(facts, out);
-    struct uses uses = {out, 0};
-    show_logins(facts, "", &uses);
-    if (uses.count)
+    struct list logins = {
+        .out = out, .begin = "Over no interface known here: ", .between = "; ", .indent = 2};
+    show_logins(facts, "", &logins);
+    if (logins.count)
         fprintf(out, "\n");
     show_not_known("Read, and not believed", facts->doubts, facts->doubt_count, CW_DOUBTS_MAX, out);
     show_not_known(facts->is_root ? "Could not be read" : "Could not be read, not being root", facts->unread,

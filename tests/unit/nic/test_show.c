@@ -162,6 +162,24 @@ static void test_prepared(void **state)
     assert_null(strstr(text, "as path no"));
 }
 
+static void test_long_lists_go_on_in_the_next_line(void **state)
+{
+    facts.is_use_known = true;
+    struct cw_interface_fact *one = &facts.interfaces[facts.interface_count++];
+    snprintf(one->name, sizeof one->name, "eth0");
+    for (uint32_t i = 0; i < CW_ADDRESSES_MAX; i++)
+        snprintf(one->addresses[one->address_count++].text, CW_ADDRESS_TEXT, "2001:db8:1:2:3:4:5:%u/64", i);
+    facts.login_count = 1;
+    snprintf(facts.logins[0].from, CW_ADDRESS_TEXT, "192.0.2.1");
+    show();
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
+        if (strcspn(line, "\n") > 100)
+            fail_msg("%s", line);
+    assert_says("5:2/64;\n        2001:db8:1:2:3:4:5:3/64; 2001");
+    assert_says("5:15/64\n");
+    assert_says("Over no interface known here: login of somebody from 192.0.2.1\n");
+}
+
 static void test_link_of_pci_express(void **state)
 {
     struct cw_card_fact card = {.link_mts = 5000, .link_lanes = 8};
@@ -181,6 +199,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_order_of_appearance_is_not_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_is_only_what_is_known_to_be, setup, teardown),
         cmocka_unit_test_setup_teardown(test_prepared, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_lists_go_on_in_the_next_line, setup, teardown),
         cmocka_unit_test_setup_teardown(test_link_of_pci_express, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
