@@ -16,6 +16,8 @@
 #include "base/numbers.h"
 #include "engine/control_certificates.h"
 #include "engine/loops.h"
+#include "engine/net_lcore.h"
+#include "io/port.h"
 #include "io/tls.h"
 
 #define POLL_FIXED 5u
@@ -271,6 +273,27 @@ static void look_at_the_time(struct cw_control *control)
         why);
 }
 
+/* ---------------------------------------------------------------- ports */
+
+static_assert(CW_CONFIG_PATHS_MAX <= 32, "a bit of ports_gone each");
+
+/* That the path is down is told by the store, in its time; here, why. */
+static void look_at_ports(struct cw_control *control)
+{
+    const struct cw_engine *engine = control->engine;
+    for (uint32_t i = 0; i < engine->config.path_count; i++) {
+        const struct cw_config_path *path = &engine->config.paths[i];
+        if ((control->ports_gone >> i & 1) != 0 || !cw_port_is_gone(engine->lanes[0].net->paths[i].port))
+            continue;
+        control->ports_gone |= 1u << i;
+        cw_control_event(
+            control, 2, 0,
+            "path %s: its device is gone: %.*s was pulled out, or taken back: causeway nic show; put it "
+            "back, prepare it (causeway nic apply), and start this engine anew",
+            path->name, (int)strcspn(path->device, ","), path->device);
+    }
+}
+
 /* ---------------------------------------------------------------- the loop */
 
 struct cw_control_group *cw_control_find(struct cw_control *control, uint32_t group)
@@ -376,6 +399,7 @@ void cw_control_run(struct cw_control *control)
             continue;
         }
         look_at_the_time(control);
+        look_at_ports(control);
         uint64_t jobs;
         (void)!read(control->job_fd, &jobs, sizeof jobs);
         cw_jobs_reap(&control->jobs);

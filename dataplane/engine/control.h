@@ -91,6 +91,7 @@ struct cw_control {
     struct cw_event *events; /* CW_EVENTS_KEPT of them */
     uint64_t next_event;     /* id of the next; ids begin at 1 */
     struct cw_auth *auth;    /* NULL: a cluster key instead of certificates */
+    uint32_t ports_gone;     /* paths whose devices are, and it was told: a bit each */
     bool is_stopping, is_stopped;
 };
 

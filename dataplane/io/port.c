@@ -111,6 +111,7 @@ static void wish(const struct cw_port *port, const struct rte_eth_dev_info *info
     uint64_t rss =
         info->flow_type_rss_offloads & (is_v6 ? RTE_ETH_RSS_NONFRAG_IPV6_UDP : RTE_ETH_RSS_NONFRAG_IPV4_UDP);
     *conf = (struct rte_eth_conf){0};
+    conf->intr_conf.rmv = info->dev_flags != NULL && (*info->dev_flags & RTE_ETH_DEV_INTR_RMV) != 0;
     if (port->config.local_ip.version == 0)
         return;
     conf->txmode.offloads =
@@ -317,6 +318,7 @@ struct cw_port *cw_port_open(const struct cw_port_config *config, char *why, siz
         return NULL;
     }
     port->config = *config;
+    pthread_mutex_init(&port->describing, NULL);
     port->is_memif = cw_device_is_memif(config->device);
     enum cw_status status = config->is_shared ? cw_shared_open(&port->shared, config, why, why_size)
                                               : cw_shared_check_taken(config, why, why_size);
@@ -336,6 +338,7 @@ struct cw_port *cw_port_open(const struct cw_port_config *config, char *why, siz
         if (start(port, why, why_size)) {
             listen_to_group(port);
             cw_port_left_ask(port);
+            cw_port_gone_watch(port);
             return port;
         }
     }
@@ -360,9 +363,10 @@ void cw_port_close(struct cw_port *port)
         return;
     CW_ASSERT(port->queue == 0);
     cw_shared_close(&port->shared);
+    bool is_released = cw_port_gone_unwatch(port);
     if (port->is_memif) {
         cw_memif_close(&port->memif);
-    } else {
+    } else if (!is_released) {
         (void)rte_eth_dev_stop(port->id);
         (void)rte_eth_dev_close(port->id);
     }
@@ -372,7 +376,7 @@ void cw_port_close(struct cw_port *port)
         free(port->others[lane]);
     }
     give_frames_back(port);
-    if (port->device != NULL)
+    if (port->device != NULL && !is_released)
         (void)rte_dev_remove(port->device);
     rte_mempool_free(port->pool);
     cw_lanes_free(port->lanes);
@@ -453,6 +457,8 @@ void cw_port_on_time(struct cw_port *port, uint64_t now_ns)
 {
     uint8_t told[6];
     port->now_ns = now_ns;
+    if (cw_port_is_gone(port))
+        cw_port_let_go(port);
     cw_port_left_try(port);
     if (port->lanes != NULL)
         cw_port_share_hop(port);
@@ -581,6 +587,8 @@ static bool take_frame(struct cw_port *port, struct rte_mbuf **slot, void (*take
 
 static uint16_t receive_burst(struct cw_port *port, struct rte_mbuf **frames, uint16_t frames_max)
 {
+    if (cw_port_has_let_go(port))
+        return 0;
     if (!port->is_memif)
         return rte_eth_rx_burst(port->id, port->queue, frames, frames_max);
     if (!cw_guard_enter(&port->guard))
@@ -663,6 +671,8 @@ void cw_port_transmit_abandon(struct cw_port *port)
 
 static uint16_t transmit_burst(struct cw_port *port, struct rte_mbuf **frames, uint16_t count)
 {
+    if (cw_port_has_let_go(port))
+        return 0;
     if (!port->is_memif)
         return rte_eth_tx_burst(port->id, port->queue, frames, count);
     if (!cw_guard_enter(&port->guard))
@@ -677,7 +687,7 @@ static uint16_t transmit_burst(struct cw_port *port, struct rte_mbuf **frames, u
 static uint16_t prepare_burst(struct cw_port *port)
 {
     uint16_t count = (uint16_t)port->burst_count;
-    if (port->transmit_flags == 0)
+    if (port->transmit_flags == 0 || cw_port_has_let_go(port))
         return count;
     uint16_t ready = rte_eth_tx_prepare(port->id, 0, port->burst, count);
     if (ready > 0)
@@ -763,6 +773,9 @@ void cw_port_describe(struct cw_port *port, char *text, size_t size)
                                         "checksums received by the device", "checksums by the device"};
     char more[192] = "", spread[48] = "";
     struct rte_eth_dev_info info;
+    if (cw_port_gone_describe(port, text, size))
+        return;
+    pthread_mutex_lock(&port->describing);
     describe_entry(port, more, sizeof more);
     if (port->config.is_shared) {
         int head = snprintf(more, sizeof more, ", shared with the kernel: ");
@@ -779,4 +792,5 @@ void cw_port_describe(struct cw_port *port, char *text, size_t size)
     unsigned which = (port->transmit_flags != 0 ? 1u : 0u) +
                      ((port->sum_good_flag | port->sum_doubted_flag) != 0 ? 2u : 0u);
     snprintf(text, size, "%s, %s%s%s", driver, sums[which], spread, more);
+    pthread_mutex_unlock(&port->describing);
 }

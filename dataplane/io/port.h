@@ -157,5 +157,7 @@ uint32_t cw_port_transmit_frames(struct cw_port *port, struct rte_mbuf **frames,
 /* A lab's cut, of all lanes: while cut, everything received and sent is dropped and counted. Any thread. */
 void cw_port_cut_set(struct cw_port *port, bool receive, bool transmit);
 uint64_t cw_port_counter(struct cw_port *port, unsigned which);
+/* The device has gone away under the port, which carries nothing any more. Any thread. */
+bool cw_port_is_gone(const struct cw_port *port);
 /* What the port is and how it stands with its next hop, in words. Any thread but the lcore's. */
 void cw_port_describe(struct cw_port *port, char *text, size_t size);

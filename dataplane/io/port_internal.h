@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <pthread.h>
+
 #include <rte_mbuf.h>
 
 #include "io/frame.h"
@@ -61,6 +63,10 @@ struct cw_port {
     cw_counter counters[CW_PORT_COUNTER_COUNT];
     struct cw_port_config config;
     struct rte_device *device;
+    _Atomic bool is_called_back;  /* port_gone.c: the device is to be let go; by DPDK's thread */
+    _Atomic bool has_let_go;      /* it is not touched any more; by the lcore */
+    bool is_watched, is_released; /* of lane 0 */
+    pthread_mutex_t describing;   /* of lane 0: the device is being asked, or released */
     struct cw_port_away aways[CW_PORT_AWAYS];
     struct cw_port *others[CW_LANES_MAX]; /* of lane 0: the other lanes, from 1 on */
 };
@@ -94,6 +100,20 @@ void cw_port_left_wish(const struct rte_eth_dev_info *info, struct rte_eth_txcon
 void cw_port_left_ask(struct cw_port *port);
 /* Once a turn: does it? */
 void cw_port_left_try(struct cw_port *port);
+
+/* port_gone.c. Of a port that is started: is told when its device goes away. */
+void cw_port_gone_watch(struct cw_port *port);
+/* True: the device has been released, and there is nothing to close. */
+bool cw_port_gone_unwatch(struct cw_port *port);
+/* The lane's next turn after that; from then on it leaves the device alone. */
+void cw_port_let_go(struct cw_port *port);
+/* True: in its words, what there was is not there any more. */
+bool cw_port_gone_describe(const struct cw_port *port, char *text, size_t size);
+
+static inline bool cw_port_has_let_go(const struct cw_port *port)
+{
+    return atomic_load_explicit(&port->has_let_go, memory_order_relaxed); /* the lane's own word */
+}
 
 /* Makes the others, as many as the configuration says; tells them what is known once the device is set up. */
 bool cw_port_lanes_add(struct cw_port *port, char *why, size_t why_size);

@@ -39,6 +39,8 @@ void cw_port_left_wish(const struct rte_eth_dev_info *info, struct rte_eth_txcon
 static bool is_done(const struct cw_port *port, uint64_t after)
 {
     CW_ASSERT(after < port->descriptors);
+    if (cw_port_has_let_go(port))
+        return false; /* nobody knows any more: the path is about to be down */
     uint16_t offset = (uint16_t)(port->descriptors - 1 - after);
     return rte_eth_tx_descriptor_status(port->id, port->queue, offset) == RTE_ETH_TX_DESC_DONE;
 }

@@ -27,8 +27,8 @@ def port(run):
     """What has left a card, and what the engine makes of it: two, back to back."""
     job = guest.TAKE_CARDS + f"""
         failed=0
-        timeout 400 {run.build}/tests/guest/test_card $cards || failed=1
         timeout 700 {PYTHON}/test_engines.py {run.build}/dataplane/engine/causeway-engine $cards || failed=1
+        timeout 400 {run.build}/tests/guest/test_card $cards || failed=1  # at its end the cards are gone
         exit $failed
     """
     return run.boot(job, models.hub(["e1000e"])[:8], hugepages=384, memory="2G", timeout=1200)

@@ -3,13 +3,16 @@
  * What has left a port, by a real driver: two cards of one guest, back to back, given by their PCI addresses.
  * Each frame's descriptor is done at once here (an emulated card sends while it is being told to), so for one
  * that is not, the card's right to read memory is taken away under it: it then can neither send nor report.
+ * At the end the cards are taken away themselves.
  */
 #include <fcntl.h>
 #include <setjmp.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -175,6 +178,47 @@ failed:
     return -1;
 }
 
+/* Writes to a file of sysfs from another program, which has nothing of this one's open: the kernel keeps it until the
+ * card is let go. */
+static pid_t tell_kernel(const char *file, const char *word)
+{
+    char command[256];
+    char shell[] = "sh", option[] = "-c", *const arguments[] = {shell, option, command, NULL};
+    pid_t child = 0;
+    snprintf(command, sizeof command, "echo %s > %s", word, file);
+    assert_int_equal(posix_spawnp(&child, "sh", NULL, NULL, arguments, environ), 0);
+    return child;
+}
+
+/* Turns until the kernel has what it wanted. */
+static void expect_taken(pid_t child)
+{
+    int status = -1;
+    for (uint64_t begin = now_ns(); now_ns() - begin < LIMIT_NS && waitpid(child, &status, WNOHANG) == 0;
+         nap())
+        turn();
+    assert_int_equal(status, 0);
+}
+
+/* By `causeway nic revert` while the engine runs; and by somebody who pulls it out. */
+static void a_card_that_is_taken_back_is_let_go(void **state)
+{
+    char file[128], text[256];
+    assert_false(cw_port_is_gone(ports[0]));
+    snprintf(file, sizeof file, "/sys/bus/pci/devices/%s/driver/unbind", cards[0]);
+    expect_taken(tell_kernel(file, cards[0]));
+    assert_int_equal(access(file, F_OK), -1);
+    assert_true(cw_port_is_gone(ports[0]) && !cw_port_is_gone(ports[1]));
+    cw_port_describe(ports[0], text, sizeof text);
+    assert_non_null(strstr(text, "its device is gone"));
+    snprintf(file, sizeof file, "/sys/bus/pci/devices/%s/remove", cards[1]);
+    expect_taken(tell_kernel(file, "1"));
+    assert_int_equal(access(file, F_OK), -1);
+    assert_true(cw_port_is_gone(ports[1]));
+    for (unsigned i = 0; i < 10; i++)
+        turn();
+}
+
 static int stop(void **state)
 {
     char text[256];
@@ -195,9 +239,9 @@ int main(int argc, char **argv)
     cards[0] = argv[1];
     cards[1] = argv[2];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_driver_is_believed),
-        cmocka_unit_test(what_is_sent_is_done),
+        cmocka_unit_test(the_driver_is_believed), cmocka_unit_test(what_is_sent_is_done),
         cmocka_unit_test(what_the_card_cannot_fetch_has_not_left),
+        cmocka_unit_test(a_card_that_is_taken_back_is_let_go), /* the last: the cards are gone then */
     };
     return cmocka_run_group_tests_name("guest/card", tests, start, stop);
 }
