@@ -6,9 +6,11 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "nic-config/run.h"
@@ -65,8 +67,7 @@ static void add_late(json_t *list)
 /* What modprobe would load, in its order. NULL with words. */
 static json_t *missing_modules(const char *name, char *words, size_t size)
 {
-    char *said =
-        cw_run((const char *const[]){"modprobe", "--show-depends", name, NULL}, SECONDS_MAX, words, size);
+    char *said = cw_run((const char *const[]){"modprobe", "-D", name, NULL}, SECONDS_MAX, words, size);
     if (!said)
         return NULL;
     json_t *list = json_array();
@@ -154,14 +155,14 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
             return cw_step_is_corrupt(words, size);
         if (!is_loaded(name))
             continue;
-        if (is_used(name)) {
+        if (is_used(name) || (syscall(SYS_delete_module, name, O_NONBLOCK) != 0 && errno == EWOULDBLOCK)) {
             snprintf(words, size, "the module %s stays: it is in use", name);
             return CW_OK;
         }
-        char *said = cw_run((const char *const[]){"rmmod", name, NULL}, SECONDS_MAX, words, size);
-        free(said);
-        if (!said)
+        if (is_loaded(name)) {
+            snprintf(words, size, "the module %s cannot be unloaded: %s", name, strerror(errno));
             return CW_IO;
+        }
     }
     return CW_OK;
 }

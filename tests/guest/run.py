@@ -48,7 +48,13 @@ def nics(run):
     return run.boot(job, models.hub(run.models), hugepages=260, memory="1536M", timeout=1200)
 
 
-TESTS = [port, port_check, nics]
+def steps(run):
+    """What nic-config does to a machine, done, undone, and killed in between: module, hugepages, driver, interface."""
+    job = f"timeout 500 {run.build}/tests/guest/test_steps $(basename $(readlink -f /sys/class/net/eth0/device))"
+    return run.boot(job, models.hub(["e1000e"])[:4], hugepages=0, memory="512M", timeout=600)
+
+
+TESTS = [port, port_check, steps, nics]
 
 
 def main():
