@@ -204,7 +204,7 @@ PLANTED = (  # rule, file, text without the licence line, line at which it must 
     (check_arrows, "control/a.c", '#include "replication/group.h"\n', 2),
     (check_arrows, "control/b.c", '#include "dataplane/engine/engine.h"\n', 2),
     (check_arrows, "nic-config/sub/a.c", "#include <io/port.h>\n", 2),
-    (check_arrows, "nic-config/b.c", '#include "engine/config/mistakes.h"\n#include "engine/config/node_config.h"\n', 3),
+    (check_arrows, "nic-config/b.c", '#include "engine/config/mistakes.h"\n#include "engine/config/raw_config.h"\n', 3),
     (check_arrows, "dataplane/wire/b.c", '#include "../journal/journal.h"\n', 2),
     (check_third_party, "dataplane/transport/b.c", "#include <rte_mbuf.h>\n", 2),
     (check_third_party, "dataplane/engine/b.c", "#include <liburing.h>\n", 2),
