@@ -410,8 +410,11 @@ static void describe(struct cw_check_measurer *m)
 /* As they are in the end: an address may have been new on the link before. */
 static void describe_ports(struct cw_check_measurer *m)
 {
-    for (uint32_t i = 0; i < m->plan->port_count; i++)
-        cw_port_describe(m->plan->ports[i], m->results->described[i], sizeof m->results->described[i]);
+    for (uint32_t i = 0; i < m->plan->port_count; i++) {
+        char *text = m->results->described[i];
+        cw_port_describe(m->plan->ports[i], text, sizeof m->results->described[i]);
+        cw_check_describe_xdp(m->plan->configs[i].device, text, sizeof m->results->described[i]);
+    }
 }
 
 void cw_check_run(const struct cw_check_plan *plan, struct cw_check_results *results)

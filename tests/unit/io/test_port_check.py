@@ -238,6 +238,18 @@ def veth_pair(ends):
     assert code == 3 and "has a port on two" in words, (code, words)
 
 
+def the_mode_of_xdp_is_told(ends):
+    shell("ip link add one type veth peer name two", "ip link set one up", "ip link set two up")
+    ends.answer("net_af_packet0,iface=two")
+    code, result, words = ends.run("--device", "net_af_xdp0,iface=one", *HERE)
+    if code != 0 and not result:
+        raise AssertionError(words)
+    said = verdict(result, "link")[1]
+    assert ", XDP native" in said or ", XDP generic" in said, said
+    assert "each frame copied" in said or "zero-copy" in said, said
+    expect(result, "loss", "passed", to="peer")
+
+
 def echo_of_a_kernel(ends):
     """At the other end of the pair is a namespace that knows no program of ours."""
     holder = ends.start("unshare", "-n", "sh", "-c", "echo here; sleep 1000")
@@ -289,7 +301,7 @@ def devices_that_compute(ends):
 
 TESTS = (two_ports, a_peer_that_answers, loss_is_found, a_smaller_mtu_is_found, the_peer_s_mtu_is_named, damage_is_found,
          nobody_is_there, another_vlan_is_no_neighbour, a_port_in_use_is_refused, interrupted_it_ends_well, wrong_usage)
-INSIDE = (veth_pair, echo_of_a_kernel, nobody_on_the_link, devices_that_compute)
+INSIDE = (veth_pair, the_mode_of_xdp_is_told, echo_of_a_kernel, nobody_on_the_link, devices_that_compute)
 
 
 def run_inside(program, wanem, name):
