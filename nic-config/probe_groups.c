@@ -59,9 +59,11 @@ static void take_block(void *context, const char *name)
         *last = '\0';
         before = strrchr(target, '/');
     }
-    if (before != NULL && strcmp(before + 1, "block") != 0 && strstr(target, "/block/") != NULL &&
-        cw_probe_is_name(before + 1, sizeof block->disk))
-        snprintf(block->disk, sizeof block->disk, "%s", before + 1);
+    if (before != NULL && cw_probe_is_name(before + 1, sizeof block->disk)) {
+        snprintf(path, sizeof path, "/sys/class/block/%.32s", before + 1);
+        if (cw_machine_has(probe->machine, path)) /* a partition lies in the folder of its disk */
+            snprintf(block->disk, sizeof block->disk, "%s", before + 1);
+    }
     block_file(name, "dm/name", path);
     if (cw_machine_text(probe->machine, path, block->mapper, sizeof block->mapper) != CW_OK)
         block->mapper[0] = '\0';
