@@ -282,9 +282,33 @@ static int be_sshd(int ready)
     return 0;
 }
 
+/* DPDK's own plug-ins, which the engine is built with. */
+static void test_drivers_of_dpdk(void **state)
+{
+    char why[256] = "";
+    json_t *pmds = cw_machine_pmds(&live, why, sizeof why);
+    size_t i;
+    const json_t *pmd;
+    uint32_t found = 0;
+    assert_true(json_is_array(pmds));
+    json_array_foreach(pmds, i, pmd)
+    {
+        const char *name = json_string_value(json_object_get(pmd, "name"));
+        assert_non_null(name);
+        if (strcmp(name, "net_ice") == 0) {
+            found++;
+            assert_non_null(strstr(json_string_value(json_object_get(pmd, "kmod")), "vfio-pci"));
+            assert_true(json_array_size(json_object_get(pmd, "pci_ids")) > 0);
+        }
+    }
+    assert_int_equal(found, 1); /* not once for each name of the file */
+    json_decref(pmds);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_drivers_of_dpdk),
         cmocka_unit_test(test_as_we_are),
         cmocka_unit_test(test_as_nobody),
         cmocka_unit_test(test_logins),
