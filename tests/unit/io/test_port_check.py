@@ -33,9 +33,12 @@ class Ends:
 
     def __exit__(self, *_):
         for process in self.running:
-            if process.poll() is None:
+            process.terminate()  # killed, it would leave DPDK's folder of its own
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
                 process.kill()
-            process.wait()
+                process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def memif(self, number, role, socket):
