@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "nic-config/plan_internal.h"
 
 #define IRQ_STEPS_MAX 64u
@@ -67,13 +68,18 @@ static uint32_t cost_of(const struct cw_plan_work *work, const struct cw_cpu_fac
            (uint32_t)(!cpu->is_isolated) << 1 | (uint32_t)(first != NULL && are_siblings(cpu, first));
 }
 
+static bool may_take(const struct cw_cpu_fact *cpu)
+{
+    return cpu->is_online && (cpu->may_be_used || cpu->is_isolated);
+}
+
 static const struct cw_cpu_fact *choose_one(const struct cw_plan_work *work, int32_t node)
 {
     const struct cw_cpu_fact *best = NULL;
     uint32_t best_cost = 0;
     for (uint32_t i = 0; i < work->facts->cpu_count; i++) {
         const struct cw_cpu_fact *cpu = &work->facts->cpus[i];
-        if (!cpu->is_online || (!cpu->may_be_used && !cpu->is_isolated) || is_chosen(work->plan, cpu->id))
+        if (!may_take(cpu) || is_chosen(work->plan, cpu->id))
             continue;
         uint32_t cost = cost_of(work, cpu, node);
         if (best == NULL || cost < best_cost || (cost == best_cost && cpu->id < best->id)) {
@@ -109,18 +115,39 @@ static void sort(uint32_t *numbers, uint32_t count)
         }
 }
 
+static uint32_t most_queues(const struct cw_plan_work *work)
+{
+    uint32_t queues = 0;
+    for (uint32_t i = 0; i < work->path_count; i++)
+        if (!work->paths[i].is_refused)
+            queues = CW_MAX(queues, work->paths[i].wish->queues);
+    return queues;
+}
+
+/* One for each queue and one for the store, unless the wish says how many; and then one at least is the kernel's. */
+static uint32_t count_wanted(const struct cw_plan_work *work)
+{
+    uint32_t usable = 0;
+    if (work->wish->lcore_count > 0)
+        return work->wish->lcore_count;
+    for (uint32_t i = 0; i < work->facts->cpu_count; i++)
+        usable += may_take(&work->facts->cpus[i]);
+    return CW_MIN(most_queues(work) + 1, usable > 1 ? usable - 1 : usable);
+}
+
 static void take_best(struct cw_plan_work *work, int32_t node)
 {
     struct cw_plan *plan = work->plan;
-    while (plan->lcore_count < work->wish->lcore_count) {
+    uint32_t wanted = count_wanted(work);
+    while (plan->lcore_count < wanted) {
         const struct cw_cpu_fact *cpu = choose_one(work, node);
         if (cpu == NULL)
             break;
         plan->lcores[plan->lcore_count++] = cpu->id;
     }
-    if (plan->lcore_count < work->wish->lcore_count)
-        cw_plan_remedy(cw_plan_refuse(work, NULL, "%u CPUs are wished for, and %u may be used",
-                                      work->wish->lcore_count, plan->lcore_count),
+    if (plan->lcore_count < wanted)
+        cw_plan_remedy(cw_plan_refuse(work, NULL, "%u CPUs are wished for, and %u may be used", wanted,
+                                      plan->lcore_count),
                        "say lcores: %u", plan->lcore_count);
     sort(plan->lcores, plan->lcore_count);
 }
@@ -270,11 +297,8 @@ static void warn_of_cards(struct cw_plan_work *work, int32_t node)
 
 static void warn_of_count(struct cw_plan_work *work)
 {
-    uint32_t queues = 0;
-    for (uint32_t i = 0; i < work->path_count; i++)
-        if (!work->paths[i].is_refused && work->paths[i].wish->queues > queues)
-            queues = work->paths[i].wish->queues;
-    if (work->plan->lcore_count > 0 && queues > 1 && work->plan->lcore_count < queues + 1)
+    uint32_t queues = most_queues(work);
+    if (queues > 1 && work->plan->lcore_count < queues + 1)
         cw_plan_warn(work, "%u queues want as many CPUs, and the store one more: lcores: %u", queues,
                      queues + 1);
 }
@@ -292,7 +316,7 @@ void cw_plan_choose_cpus(struct cw_plan_work *work)
     struct faults faults;
     char list[LIST_SIZE];
     int32_t node = home_node(work);
-    if (work->wish->lcore_count == 0 || !has_path(work))
+    if (!has_path(work))
         return;
     if (work->wish->are_lcores_named)
         take_named(work);

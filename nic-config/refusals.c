@@ -260,6 +260,18 @@ static void check_group(struct cw_plan_work *work, struct cw_plan_path *path)
     }
 }
 
+/* Of a card with two ports behind one address DPDK makes two, in an order of its own. */
+static void warn_of_ports(struct cw_plan_work *work, const struct cw_plan_path *path)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < work->facts->interface_count; i++)
+        count += strcmp(work->facts->interfaces[i].card, path->card->address) == 0 &&
+                 work->facts->interfaces[i].kind[0] == 0;
+    if (count > 1)
+        cw_plan_warn(work, "path %s: %s has %u ports at one address: the engine opens the first one",
+                     path->wish->name, path->card->address, count);
+}
+
 static void check_taken(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     const struct cw_card_fact *card = path->card;
@@ -271,6 +283,7 @@ static void check_taken(struct cw_plan_work *work, struct cw_plan_path *path)
                            "container perhaps, has it",
                            card->address, card->driver),
             "take it out of there first: in that namespace, ip link set dev NAME netns 1");
+    warn_of_ports(work, path);
     check_functions(work, path);
     if (path->driver == CW_DRIVER_VFIO)
         check_group(work, path);
@@ -321,12 +334,19 @@ static void check_queues(struct cw_plan_work *work, struct cw_plan_path *path)
             interface->name, interface->name);
 }
 
+/* The wish may leave the prefix out. */
+static bool is_address(const char *has, const char *wanted)
+{
+    size_t length = strchr(wanted, '/') != NULL ? strlen(has) : strcspn(has, "/");
+    return strlen(wanted) == length && strncmp(has, wanted, length) == 0;
+}
+
 static void check_addresses(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     for (uint32_t i = 0; i < path->wish->address_count; i++) {
         bool has_it = false;
         for (uint32_t a = 0; a < path->interface->address_count; a++)
-            has_it = has_it || strcmp(path->interface->addresses[a].text, path->wish->addresses[i]) == 0;
+            has_it = has_it || is_address(path->interface->addresses[a].text, path->wish->addresses[i]);
         if (!has_it)
             cw_plan_warn(work,
                          "path %s: %s is the kernel's, and has not the address %s: ip addr add %s dev %s",

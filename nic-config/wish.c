@@ -244,6 +244,12 @@ static void read_whose(struct reader *reader, uint32_t index)
     }
 }
 
+/* Of one card each path gets a function of its own. */
+static bool are_functions(const struct raw_path *one, const struct raw_path *other)
+{
+    return one->driver && other->driver && strcmp(one->driver, "vf") == 0 && strcmp(other->driver, "vf") == 0;
+}
+
 /* One way to say which card, and not the card of another path. */
 static void check_whose(struct reader *reader, uint32_t index)
 {
@@ -266,6 +272,8 @@ static void check_whose(struct reader *reader, uint32_t index)
                  "one of card, interface, mac and speed, to say which card");
     for (uint32_t i = 0; i < index; i++) {
         const struct cw_wish_path *before = &reader->wish->paths[i];
+        if (are_functions(raw, &reader->raw->paths[i]))
+            continue;
         if (out->card[0] && strcmp(out->card, before->card) == 0)
             expected(reader, at(path, "paths[%u].card", index), raw->card,
                      "another card than that of paths[%u]", i);
@@ -411,11 +419,13 @@ static void read_hugepages(struct reader *reader)
         reader->wish->hugepages_mib = (int64_t)(bytes / CW_MIB);
 }
 
-/* As it is compared with: "eth2", "group 14". */
+/* As it is compared with: "eth2", "0000:03:00.0", "group 14". */
 static bool parse_force(const char *text, char name[CW_WISH_FORCE_NAME])
 {
     static const char group[] = "group ";
     uint64_t number;
+    if (parse_pci(text, name))
+        return true;
     if (strncmp(text, group, strlen(group)) != 0) {
         snprintf(name, CW_WISH_FORCE_NAME, "%s", text);
         return is_interface_name(text);
@@ -434,7 +444,8 @@ static void read_force(struct reader *reader)
         const char *value = reader->raw->force[i];
         at(path, "force[%u]", i);
         if (!parse_force(value, name))
-            expected(reader, path, value, "the name of an interface, or of an IOMMU group such as group 14");
+            expected(reader, path, value,
+                     "the name of an interface, the address of a card, or an IOMMU group such as group 14");
         else if (cw_wish_has_force(wish, name))
             expected(reader, path, value, "each name once");
         else

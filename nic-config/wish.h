@@ -27,7 +27,7 @@
 
 #define CW_WISH_PATHS_MAX  8u
 #define CW_WISH_FORCE_MAX  16u
-#define CW_WISH_FORCE_NAME 32u
+#define CW_WISH_FORCE_NAME CW_PCI_ADDRESS
 #define CW_WISH_LCORES_MAX 32u
 #define CW_WISH_QUEUES_MAX 4u /* as many as a node has net lcores */
 #define CW_PATH_NAME       32u
@@ -74,7 +74,7 @@ struct cw_wish {
     uint32_t lcore_count;                /* how many, either way */
     bool are_lcores_named;
     int64_t hugepages_mib;
-    char force[CW_WISH_FORCE_MAX][CW_WISH_FORCE_NAME]; /* "eth2", "group 14" */
+    char force[CW_WISH_FORCE_MAX][CW_WISH_FORCE_NAME]; /* "eth2", "0000:03:00.0", "group 14" */
     uint32_t force_count;
 };
 

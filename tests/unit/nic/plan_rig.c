@@ -165,6 +165,7 @@ void rig_begin(void)
     add_cpus();
     add_cards();
     rig_add_path("wan0", "0000:03:00.0");
+    rig.wish.are_lcores_named = true; /* none */
     SET(rig.folders.state, "/var/lib/causeway/nic");
     SET(rig.folders.prepared, "/run/causeway/nic");
     SET(rig.folders.units, "/etc/systemd/system");

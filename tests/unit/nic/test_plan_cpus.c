@@ -8,6 +8,7 @@ static void begin(uint32_t lcores)
     rig_begin();
     rig.facts.is_vfio_loaded = rig.facts.is_vfio_pci_loaded = true;
     rig.wish.lcore_count = lcores;
+    rig.wish.are_lcores_named = lcores == 0;
 }
 
 static void name_lcores(uint32_t count, const uint32_t *cpus)
@@ -198,6 +199,23 @@ static void test_fewer_than_queues(void **state)
     hold_no_warning("queues");
 }
 
+/* Without a word of it in the wish: as many as the queues ask for, and one is the kernel's. */
+static void test_unsaid(void **state)
+{
+    begin(0);
+    rig.wish.are_lcores_named = false;
+    hold_lcores("1,2");
+    rig.wish.paths[0].queues = 3;
+    hold_lcores("1,2,3,8");
+    rig.facts.cpu_count = 3;
+    hold_lcores("1,2");
+    rig.facts.cpu_count = 1;
+    hold_lcores("0");
+    assert_string_equal(rig_refusals(), "");
+    rig.facts.cpu_count = 0;
+    hold_lcores("");
+}
+
 static void test_refused_paths_count_not(void **state)
 {
     begin(2);
@@ -363,6 +381,7 @@ int main(void)
         cmocka_unit_test(test_named),
         cmocka_unit_test(test_speed_and_irqbalance),
         cmocka_unit_test(test_fewer_than_queues),
+        cmocka_unit_test(test_unsaid),
         cmocka_unit_test(test_refused_paths_count_not),
         cmocka_unit_test(test_interrupts),
         cmocka_unit_test(test_many_interrupts),

@@ -239,7 +239,8 @@ static void af_xdp_address(void)
     af_xdp();
     snprintf(wan0->addresses[0], CW_ADDRESS_TEXT, "192.0.2.2/24");
     snprintf(wan0->addresses[1], CW_ADDRESS_TEXT, "192.0.2.3/24");
-    wan0->address_count = 2;
+    snprintf(wan0->addresses[2], CW_ADDRESS_TEXT, "192.0.2.2");
+    wan0->address_count = 3;
 }
 static void doubted(void)
 {

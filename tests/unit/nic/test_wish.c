@@ -145,12 +145,12 @@ static const struct example examples[] = {
     {ONE("hugepages: plenty\n"),
      "F:4: hugepages is plenty: expected memory such as 2G: a multiple of 2M, at most 1024G, or 0"},
     {ONE("force: [eth2, all interfaces, group x, group 65536, group 14, group 014, eth2, '']\n"),
-     "F:4: force[1] is all interfaces: expected the name of an interface, or of an IOMMU group such as group 14\n"
-     "F:4: force[2] is group x: expected the name of an interface, or of an IOMMU group such as group 14\n"
-     "F:4: force[3] is group 65536: expected the name of an interface, or of an IOMMU group such as group 14\n"
+     "F:4: force[1] is all interfaces: expected the name of an interface, the address of a card, or an IOMMU group such as group 14\n"
+     "F:4: force[2] is group x: expected the name of an interface, the address of a card, or an IOMMU group such as group 14\n"
+     "F:4: force[3] is group 65536: expected the name of an interface, the address of a card, or an IOMMU group such as group 14\n"
      "F:4: force[5] is group 014: expected each name once\n"
      "F:4: force[6] is eth2: expected each name once\n"
-     "F:4: force[7] is empty: expected the name of an interface, or of an IOMMU group such as group 14"},
+     "F:4: force[7] is empty: expected the name of an interface, the address of a card, or an IOMMU group such as group 14"},
 };
 
 static struct cw_wish wish;
@@ -186,7 +186,7 @@ static void test_values(void **state)
                           "  - {name: e, card: D34B2567-B9B6-42b9-8778-0a4ec0b955bf}\n"
                           "lcores: [2, 511]\n"
                           "hugepages: 512M\n"
-                          "force: group 014\n",
+                          "force: [group 014, 0A:00.1]\n",
                           got, sizeof got));
     const struct cw_wish_path *a = &wish.paths[0], *b = &wish.paths[1], *c = &wish.paths[2];
     assert_int_equal(wish.path_count, 5);
@@ -204,7 +204,12 @@ static void test_values(void **state)
     assert_string_equal(wish.paths[4].card, "d34b2567-b9b6-42b9-8778-0a4ec0b955bf");
     assert_true(wish.are_lcores_named && wish.lcore_count == 2 && wish.lcores[1] == 511);
     assert_int_equal(wish.hugepages_mib, 512);
+    assert_true(cw_wish_has_force(&wish, "0000:0a:00.1"));
     assert_true(cw_wish_has_force(&wish, "group 14") && !cw_wish_has_force(&wish, "group 1"));
+    assert_true(read_text("paths:\n"
+                          "  - {name: a, card: 0000:03:00.0, driver: vf}\n"
+                          "  - {name: b, card: 0000:03:00.0, driver: vf}\n",
+                          got, sizeof got));
     assert_true(read_text(ONE("lcores: 3\n"), got, sizeof got));
     assert_true(!wish.are_lcores_named && wish.lcore_count == 3 && wish.hugepages_mib == 1024);
 }
