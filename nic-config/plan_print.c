@@ -50,7 +50,7 @@ static void put_lines(const char *lead, const char *text, FILE *out)
     (void)fputs(lead, out);
     for (bool is_first = true; text[0] != 0; is_first = false) {
         size_t length = strcspn(text, "\n");
-        put_spaces(is_first ? 0 : indent, out);
+        put_spaces(is_first || length == 0 ? 0 : indent, out);
         put_safely(text, length, out);
         (void)fputc('\n', out);
         text += length + (text[length] == '\n');
@@ -72,6 +72,64 @@ static void put_step(const struct cw_step *step, const struct cw_facts *facts, u
     }
     cw_step_undo_commands(step, facts, text, sizeof text);
     put_lines("     undo: ", text, out);
+}
+
+/* "echo 0-15" of "echo 0-15 > /proc/irq/60/smp_affinity_list". */
+static size_t value_length(const struct cw_step *step, const struct cw_facts *facts, char *text, size_t size)
+{
+    cw_step_undo_commands(step, facts, text, size);
+    const char *end = strstr(text, " > ");
+    return end != NULL ? (size_t)(end - text) : strlen(text);
+}
+
+static bool is_interrupt(const struct cw_step *step)
+{
+    return step->kind == CW_STEP_WRITE && strncmp(step->subject, "/proc/irq/", 10) == 0;
+}
+
+/* Interrupts that are moved alike, of one card: there are many of them. */
+static bool are_alike(const struct cw_step *one, const struct cw_step *other, const struct cw_facts *facts)
+{
+    char text[COMMANDS_SIZE], others[COMMANDS_SIZE];
+    if (!is_interrupt(one) || !is_interrupt(other) || strcmp(one->value, other->value) != 0 ||
+        strcmp(one->why, other->why) != 0)
+        return false;
+    size_t length = value_length(one, facts, text, sizeof text);
+    return length == value_length(other, facts, others, sizeof others) && memcmp(text, others, length) == 0;
+}
+
+static void put_interrupts(const struct cw_step *steps, uint32_t count, const struct cw_facts *facts,
+                           uint32_t number, FILE *out)
+{
+    char text[COMMANDS_SIZE], lead[24], list[CW_STEPS_MAX * 8] = "";
+    for (uint32_t i = 0; i < count; i++) {
+        const char *irq = steps[i].subject + strlen("/proc/irq/");
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%.*s", i > 0 ? " " : "", (int)strcspn(irq, "/"), irq);
+    }
+    snprintf(lead, sizeof lead, "%3u to %u. ", number, number + count - 1);
+    snprintf(text, sizeof text, "move the interrupts %s to the CPUs %s", list, steps[0].value);
+    put_wrapped(lead, text, out);
+    put_wrapped("     why:  ", steps[0].why, out);
+    fprintf(out, "     do:   for i in %s; do echo %s > /proc/irq/$i/smp_affinity_list; done\n", list,
+            steps[0].value);
+    int length = (int)value_length(&steps[0], facts, text, sizeof text);
+    fprintf(out, "     undo: for i in %s; do %.*s > /proc/irq/$i/smp_affinity_list; done\n", list, length,
+            text);
+}
+
+static void put_steps(const struct cw_plan *plan, const struct cw_facts *facts, FILE *out)
+{
+    for (uint32_t i = 0, count; i < plan->step_count; i += count) {
+        for (count = 1;
+             i + count < plan->step_count && are_alike(&plan->steps[i], &plan->steps[i + count], facts);)
+            count++;
+        (void)fputc('\n', out);
+        if (count > 1)
+            put_interrupts(&plan->steps[i], count, facts, i + 1, out);
+        else
+            put_step(&plan->steps[i], facts, i + 1, out);
+    }
 }
 
 static void put_list(const char *title, const char (*list)[CW_STEP_WHY], uint32_t count, FILE *out)
@@ -130,10 +188,7 @@ void cw_plan_print(const struct cw_plan *plan, const struct cw_facts *facts, FIL
         fprintf(out, "%u step%s, in this order:\n", plan->step_count, plan->step_count == 1 ? "" : "s");
     if (plan->step_count > 0 && plan->refusal_count > 0)
         (void)fputs("\nSteps of what is not refused:\n", out);
-    for (uint32_t i = 0; i < plan->step_count; i++) {
-        (void)fputc('\n', out);
-        put_step(&plan->steps[i], facts, i + 1, out);
-    }
+    put_steps(plan, facts, out);
     put_refusals(plan, out);
     put_list("Warnings:", plan->warnings, plan->warning_count, out);
     put_list("Chosen:", plan->notes, plan->note_count, out);

@@ -129,7 +129,7 @@ static bool is_last_interface(const struct cw_plan_work *work, const struct cw_i
 {
     for (uint32_t i = 0; i < work->facts->interface_count; i++) {
         const struct cw_interface_fact *other = &work->facts->interfaces[i];
-        if (other->card[0] != 0 && other->kind[0] == 0 && other->space[0] == 0 &&
+        if (other->kind[0] == 0 && other->space[0] == 0 && strcmp(other->name, "lo") != 0 &&
             strcmp(other->card, interface->card) != 0 && !cw_plan_is_taken_by_wish(work, other->card))
             return false;
     }

@@ -79,6 +79,13 @@ static void only_one(void)
 {
     rig.facts.interfaces[0] = *rig_interface("eth1");
     rig.facts.interface_count = 1;
+    rig_add_interface("lo", "", "");
+    rig_add_interface("veth0", "", "veth");
+}
+static void another_of_no_card(void) /* of a system on a chip */
+{
+    only_one();
+    rig_add_interface("end0", "", "");
 }
 static void only_two(void) /* both are wished for */
 {
@@ -306,6 +313,7 @@ static const struct row {
     {unknown_use, "eth1", TAKEN WAN0, NULL, "forced"},
     {only_one, NULL, "", "this machine has no other | "},
     {only_one, "eth1", TAKEN WAN0, NULL, "although this machine has no other\n"},
+    {another_of_no_card, NULL, TAKEN WAN0},
     {only_two, NULL, "", "wan1: eth2 is in use, or may be: this machine has no other"},
     {functions, NULL, "", "0000:03:00.0 has 4 virtual functions, which would go with it | say driver: vf"},
     {functions, "eth1", TAKEN WAN0, NULL,
