@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Stories of apply, revert and boot: what they refuse, what they say, who may do what at the same time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "nic-config/journal.h"
+#include "tests/unit/nic/fake_machine.h"
+
+static void says(const char *words)
+{
+    if (!strstr(fake_said(), words))
+        fail_msg("\"%s\" is not in: %s", words, fake_said());
+}
+
+static uint32_t all_makes(void)
+{
+    uint32_t makes = 0;
+    for (uint32_t i = 0; i < fake->count; i++)
+        makes += fake->values[i].makes;
+    return makes;
+}
+
+static void comes_back(void)
+{
+    if (fake_run("revert") != CW_NIC_DONE)
+        fail_msg("revert: %s", fake_said());
+    assert_true(fake_is_first());
+    assert_false(fake_has_state());
+}
+
+static void test_dry(void **state)
+{
+    (void)state;
+    fake_command.is_yes = false;
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    says("6 steps");
+    says("apply");
+    says("--yes");
+    assert_int_equal(fake_run("revert"), CW_NIC_DONE);
+    says("nothing was applied");
+    fake->is_refused = true;
+    assert_int_equal(fake_run("apply"), CW_NIC_REFUSED);
+    assert_int_equal(fake_run("plan"), CW_NIC_REFUSED);
+    fake->is_refused = false;
+    assert_int_equal(all_makes(), 0);
+    assert_false(fake_has_state());
+    fake_command.is_yes = true;
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    fake_command.is_yes = false;
+    assert_int_equal(fake_run("revert"), CW_NIC_DONE);
+    says("undo: give 0000:03:00.0 to the driver");
+    assert_true(fake_is_wanted());
+    assert_true(strstr(fake_said(), "causeway-nic.service") <
+                strstr(fake_said(), "/sys/pages")); /* last first */
+    fake_command.is_json = true;
+    assert_int_equal(fake_run("revert"), CW_NIC_DONE);
+    json_t *said = json_loads(fake_said(), 0, NULL);
+    assert_int_equal(json_array_size(json_object_get(said, "steps")), 6);
+    json_decref(said);
+    fake_command.is_json = false;
+    fake_command.is_yes = true;
+    comes_back();
+}
+
+static void test_again(void **state)
+{
+    (void)state;
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    says("[6/6]");
+    assert_int_equal(all_makes(), 6);
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    says("nothing to do");
+    assert_int_equal(all_makes(), 6);
+    fake->values[4].now = FAKE_OTHER; /* somebody has changed one */
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    says("done: 1 step");
+    assert_int_equal(all_makes(), 7);
+    fake->is_order_free = true;
+    assert_int_equal(fake_run("revert"), CW_NIC_DONE);
+    assert_int_equal(fake->values[4].now, FAKE_OTHER); /* as it was when it was changed last */
+    says("left as somebody else has made it");
+}
+
+static void test_other_wish(void **state)
+{
+    (void)state;
+    fake_write_wish("other.yaml", "paths:\n  - name: wan1\n");
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    assert_int_equal(fake_run("apply-other"), CW_NIC_REFUSED);
+    says("another wish is applied");
+    says("causeway nic revert --yes");
+    assert_int_equal(all_makes(), 6);
+    comes_back();
+    assert_int_equal(fake_run("apply-other"), CW_NIC_DONE);
+    comes_back();
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    fake->is_refused = true;
+    assert_int_equal(fake_run("apply"), CW_NIC_REFUSED);
+    says("refused: wan0: eth2 is in use. Take another");
+    assert_false(fake_has_state());
+    fake->is_refused = false;
+    fake_command.is_root = false;
+    assert_int_equal(fake_run("apply"), CW_NIC_FAILED);
+    says("root");
+    assert_int_equal(fake_run("revert"), CW_NIC_FAILED);
+    assert_int_equal(fake_run("boot"), CW_NIC_FAILED);
+    assert_false(fake_has_state());
+    fake_command.is_root = true;
+    fake_write_wish("wish.yaml", "path:\n");
+    assert_int_equal(fake_run("apply"), CW_NIC_USAGE);
+    says("wish.yaml:1: expected paths");
+    assert_int_equal(all_makes(), 0);
+}
+
+/* Each step fails; what was done stays until revert, and no apply goes on with it. */
+static void test_failing_step(void **state)
+{
+    (void)state;
+    for (uint32_t step = 1; step <= fake->count; step++) {
+        fake->fail_make = step;
+        assert_int_equal(fake_run("apply"), CW_NIC_FAILED);
+        says("failed: the kernel says no");
+        says("causeway nic revert --yes");
+        fake->fail_make = 0;
+        assert_int_equal(fake_run("apply"), CW_NIC_REFUSED);
+        says("did not come to its end");
+        assert_int_equal(fake_run("boot"), CW_NIC_FAILED);
+        fake_reboot(false);
+        assert_int_equal(fake_run("boot"), CW_NIC_FAILED);
+        says("did not come to its end");
+        comes_back();
+    }
+}
+
+static void test_failing_undo(void **state)
+{
+    (void)state;
+    for (uint32_t step = 1; step <= fake->count; step++) {
+        assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+        fake->fail_undo = step;
+        assert_int_equal(fake_run("revert"), CW_NIC_FAILED);
+        says("1 step is not undone");
+        for (uint32_t i = 0; i < fake->count; i++)
+            assert_int_equal(fake->values[i].now,
+                             i + 1 == step ? fake->values[i].wanted : fake->values[i].first);
+        assert_int_equal(fake_run("apply"), CW_NIC_REFUSED);
+        says("a revert was begun");
+        fake->fail_undo = 0;
+        comes_back();
+    }
+}
+
+static void test_in_use(void **state)
+{
+    (void)state;
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    fake->is_used = true;
+    assert_int_equal(fake_run("revert"), CW_NIC_REFUSED);
+    says("causeway-engine (pid 4711)");
+    says("Stop that process first");
+    assert_true(fake_is_wanted());
+    fake->is_used = false;
+    assert_int_equal(fake_run("boot"), CW_NIC_DONE); /* a revert that was refused was not begun */
+    comes_back();
+}
+
+/* The step that a signal comes in is finished. */
+static void test_signals(void **state)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        signal(signals[i], SIG_DFL); /* whoever runs the tests may ignore it */
+        fake->signal = signals[i];
+        fake->signal_in = 2;
+        assert_int_equal(fake_run("apply"), CW_NIC_FAILED);
+        says("interrupted before step 3 of 6");
+        assert_int_equal(fake->values[1].now, fake->values[1].wanted);
+        assert_int_equal(fake->values[2].now, fake->values[2].first);
+        fake->signal_in = 0;
+        comes_back();
+        signal(signals[i], SIG_IGN); /* as nohup does */
+        fake->signal_in = 2;
+        assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+        signal(signals[i], SIG_DFL);
+        fake->signal_in = 0;
+        comes_back();
+    }
+}
+
+/* ---------------------------------------------------------------- two at once */
+
+/* One is in the middle of a step; nobody else gets in. */
+static void test_one_in_the_middle(void **state)
+{
+    (void)state;
+    char byte = 'x';
+    int status;
+    assert_int_equal(pipe(fake->gate), 0);
+    assert_int_equal(pipe(fake->back), 0);
+    fake->has_gate = true;
+    pid_t first = fork();
+    if (first == 0) {
+        close(fake->back[1]); /* so that it ends when the test does */
+        _exit(fake_run("apply"));
+    }
+    assert_int_equal(read(fake->gate[0], &byte, 1), 1);
+    static const char *const others[] = {"apply", "revert", "boot", "plan"};
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(fake_run(others[i]), CW_NIC_REFUSED);
+        says("another causeway nic is at work");
+    }
+    assert_int_equal(write(fake->back[1], &byte, 1), 1);
+    assert_int_equal(waitpid(first, &status, 0), first);
+    assert_int_equal(WEXITSTATUS(status), CW_NIC_DONE);
+    assert_true(fake_is_wanted());
+    assert_int_equal(all_makes(), 6);
+    comes_back();
+}
+
+/* Many at the same moment, again and again: each step is done once, and the last revert finds all of them. */
+static void test_many_at_once(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 25; round++) {
+        pid_t pids[6];
+        uint32_t before = all_makes();
+        fake->is_order_free = true;
+        for (int i = 0; i < 6; i++) {
+            pids[i] = fork();
+            if (pids[i] == 0)
+                _exit(fake_run(round % 2 && i == 3 ? "revert" : "apply"));
+        }
+        for (int i = 0; i < 6; i++) {
+            int status;
+            assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+            assert_true(WIFEXITED(status) &&
+                        (WEXITSTATUS(status) == CW_NIC_DONE || WEXITSTATUS(status) == CW_NIC_REFUSED));
+        }
+        assert_int_equal((all_makes() - before) % 6, 0);
+        assert_true(fake_is_wanted() || fake_is_first());
+        comes_back();
+    }
+}
+
+/* ---------------------------------------------------------------- boots */
+
+static void test_boots(void **state)
+{
+    (void)state;
+    struct stat about;
+    char path[256];
+    off_t size = 0;
+    assert_int_equal(fake_run("boot"), CW_NIC_DONE);
+    says("nothing was applied");
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    assert_int_equal(fake_run("boot"), CW_NIC_DONE);
+    says("nothing to do");
+    snprintf(path, sizeof path, "%s/journal", fake_command.folders.state);
+    for (int i = 0; i < 200; i++) {
+        fake_reboot(false);
+        assert_int_equal(fake_run("boot"), CW_NIC_DONE);
+        says("done again: 4 steps");
+        assert_true(fake_is_wanted());
+        assert_int_equal(stat(path, &about), 0);
+        assert_true(i < 100 || about.st_size <= size); /* numbers of boots have three digits then */
+        size = about.st_size > size ? about.st_size : size;
+    }
+    comes_back();
+}
+
+/* apply does the same as boot, where no unit did. */
+static void test_apply_after_reboot(void **state)
+{
+    (void)state;
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    fake_reboot(false);
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    says("done: 4 steps");
+    assert_true(fake_is_wanted());
+    fake_reboot(false);
+    comes_back();
+}
+
+static void stays_as_it_is(const char *words, int code)
+{
+    uint32_t makes = all_makes();
+    assert_int_equal(fake_run("boot"), code);
+    says(words);
+    assert_int_equal(all_makes(), makes);
+}
+
+static void test_boot_refuses(void **state)
+{
+    (void)state;
+    char path[256];
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    fake_reboot(false);
+    fake->device = 0x1593;
+    stays_as_it_is("there was a card 8086:1592", CW_NIC_REFUSED);
+    fake->device = 0x1592;
+    fake->is_refused = true;
+    stays_as_it_is("eth2 is in use", CW_NIC_REFUSED);
+    fake->is_refused = false;
+    snprintf(path, sizeof path, "%s/wish", fake_command.folders.state);
+    FILE *to = fopen(path, "ae");
+    assert_non_null(to);
+    fputs("# more\n", to);
+    fclose(to);
+    stays_as_it_is("somebody has changed it", CW_NIC_FAILED);
+    assert_int_equal(unlink(path), 0);
+    stays_as_it_is("No such file", CW_NIC_FAILED);
+    comes_back();
+}
+
+/* What no reboot undoes is left as somebody else has made it. */
+static void test_boot_leaves_files(void **state)
+{
+    (void)state;
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    fake_reboot(false);
+    fake->values[5].now = FAKE_OTHER;
+    fake->values[5].makes = 0;
+    assert_int_equal(fake_run("boot"), CW_NIC_DONE);
+    says("left out, as no reboot has undone it");
+    assert_int_equal(fake->values[5].now, FAKE_OTHER);
+    assert_int_equal(fake->values[5].makes, 0);
+    assert_int_equal(fake_run("revert"), CW_NIC_DONE);
+    assert_int_equal(fake->values[5].now, FAKE_OTHER);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, fake_begin, fake_end)
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        T(test_dry),
+        T(test_again),
+        T(test_other_wish),
+        T(test_refused),
+        T(test_failing_step),
+        T(test_in_use),
+        T(test_failing_undo),
+        T(test_signals),
+        T(test_boots),
+        T(test_many_at_once),
+        T(test_one_in_the_middle),
+        T(test_apply_after_reboot),
+        T(test_boot_refuses),
+        T(test_boot_leaves_files),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
