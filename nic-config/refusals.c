@@ -219,6 +219,12 @@ static const struct cw_plan_path *path_that_keeps(const struct cw_plan_work *wor
     return NULL;
 }
 
+/* "disk nvme0n1, mounted at /": revert would give the disk back, and not what stood on it. */
+static bool is_disk_in_use(const struct cw_member_fact *member)
+{
+    return strncmp(member->use, "disk ", strlen("disk ")) == 0 && strchr(member->use, ',') != NULL;
+}
+
 /* The group is forced: what goes with it has to be free, too, or forced by its own name. */
 static void check_forced_member(struct cw_plan_work *work, struct cw_plan_path *path,
                                 const struct cw_member_fact *member, const char *words)
@@ -229,6 +235,14 @@ static void check_forced_member(struct cw_plan_work *work, struct cw_plan_path *
                                       "%s is in the same IOMMU group, and the path %s needs it as it is",
                                       member->address, other->wish->name),
                        "take another card for one of the two paths");
+    else if (is_disk_in_use(member))
+        cw_plan_remedy(
+            cw_plan_refuse(work, path,
+                           "%s is in the same IOMMU group, and what is on the disk would be lost to whoever "
+                           "uses it, also after revert",
+                           words),
+            "free the disk first (umount, swapoff, or out of what it is part of), or put the card into "
+            "another slot");
     else
         cw_plan_warn(work, "path %s: forced: %s is taken from the kernel, as it is in IOMMU group %d",
                      path->wish->name, words, member->group);

@@ -104,6 +104,10 @@ static void group_with_disk(void)
     rig_add_member(14, "0000:02:01.0", "pcieport", "", true);
     rig_add_member(15, "0000:02:02.0", "ahci", "", false);
 }
+static void group_with_idle_disk(void)
+{
+    rig_add_member(14, "0000:02:00.0", "nvme", "disk nvme0n1", false);
+}
 static void group_with_card(void)
 {
     rig_card("0000:03:00.1")->iommu_group = 14;
@@ -321,8 +325,12 @@ static const struct row {
     {group_with_disk, NULL, "",
      "0000:03:00.0 shares IOMMU group 14 with 0000:02:00.0 (disk nvme0n1, mounted at /; driver nvme), and a group is "
      "given as a whole | put the card into another slot"},
-    {group_with_disk, "group 14", "bind 0000:02:00.0 = vfio-pci\n" TAKEN WAN0, NULL,
-     "forced: 0000:02:00.0 (disk nvme0n1, mounted at /; driver nvme) is taken from the kernel"},
+    {group_with_disk, "group 14", "",
+     "0000:02:00.0 (disk nvme0n1, mounted at /; driver nvme) is in the same IOMMU group, and what is on the disk would be "
+     "lost"},
+    {group_with_idle_disk, NULL, "", "shares IOMMU group 14 with 0000:02:00.0 (disk nvme0n1; driver nvme)"},
+    {group_with_idle_disk, "group 14", "bind 0000:02:00.0 = vfio-pci\n" TAKEN WAN0, NULL,
+     "forced: 0000:02:00.0 (disk nvme0n1; driver nvme) is taken from the kernel"},
     {group_with_disk, "group 15", "", "shares IOMMU group 14"},
     {group_with_card, NULL, "", "shares IOMMU group 14 with 0000:03:00.1 (ice)"},
     {group_with_card, "group 14", "give-up eth2\nbind 0000:03:00.1 = vfio-pci (eth2)\n" TAKEN WAN0, NULL,
