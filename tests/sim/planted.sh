@@ -53,7 +53,7 @@ bug 25 slow "a copy cut short begins with the first byte"
 bug 26 grants "a grant counts from its receipt" 2
 bug 27 grants "a granter forgets its grants when it restarts" 3
 bug 28 grants "claims while its own grant runs"
-bug 29 grants "a reign that is over is granted" 4
+bug 29 grants "a reign that is over is granted" 10
 bug 30 grants "goes on with a grant of one of two sites"
 bug 31 grants "a release of an old epoch is believed" 3
 bug 32 lease "a tail is cut that is in no file"
@@ -69,7 +69,9 @@ bug 46 failover "grants are not looked at by a failover"
 bug 47 glass "the old side renews at once"
 bug 48 lease "a store that was put back is believed"
 bugs=("$@")
-[ ${#bugs[@]} -gt 0 ] || bugs=({1..34} {40..48})
+# 29 shows in one seed of a thousand only, as others stop what comes of it: tests/unit/replication/test_grants.c is built
+# with it, and must fail.
+[ ${#bugs[@]} -gt 0 ] || bugs=({1..28} {30..34} {40..48})
 
 # The files of which bug N makes others; of bug 0, all of them.
 files_of() { # N
