@@ -419,11 +419,22 @@ bool cw_row_is_readable(const char *key, const json_t *row)
     return true;
 }
 
+/* Ten digits, as all keys of groups have them (cw_key_group), and nothing or a slash behind: what looks otherwise is no
+ * row of ours, and of no group. */
+static uint32_t group_of_digits(const char *digits)
+{
+    const size_t length = strspn(digits, "0123456789");
+    if (length != 10 || (digits[length] != '\0' && digits[length] != '/'))
+        return 0;
+    unsigned long long group = strtoull(digits, NULL, 10);
+    return group <= UINT32_MAX ? (uint32_t)group : 0;
+}
+
 uint32_t cw_row_group(const char *key)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (kinds[i].is_of_group && strncmp(key, kinds[i].prefix, strlen(kinds[i].prefix)) == 0)
-            return (uint32_t)strtoul(key + strlen(kinds[i].prefix), NULL, 10);
+            return group_of_digits(key + strlen(kinds[i].prefix));
     }
     return 0;
 }

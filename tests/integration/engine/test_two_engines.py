@@ -163,7 +163,8 @@ def replicates_as_the_network_answers(rig):
         assert path["state"] in ("startup", "drain", "probe-rtt", "slow-start", "conservative-slow-start", "avoidance",
                                  "recovery") or path["state"].startswith("probe-bw-"), path
         assert 0 < path["pacing_bps"] <= 2_000_000_000, path
-        assert path["window_bytes"] > 4 * 1400 and path["rtt_min_us"] > 0, path
+        # 2: what CUBIC goes back to when a busy machine let all of a window wait for too long
+        assert path["window_bytes"] >= 2 * 1400 and path["rtt_min_us"] > 0, path
         assert engine.status()["allocations_on_lcore"] == 0
 
 

@@ -244,11 +244,33 @@ static void test_unreadable_numbers(void **state)
     cw_store_close(store);
 }
 
+/* A key that none of ours looks like is named, and is no group's: which one it means would be a guess. */
+static void test_strange_keys(void **state)
+{
+    static struct cw_store_view view;
+    static const char *const keys[] = {"places/00001%00001/0000/east", "volumes/1/0000",
+                                       "groups/0000000001x"};
+    etcd_make(&cluster, 1, false);
+    etcd_start_all(&cluster);
+    struct cw_store *store = open_store();
+    make_two_groups(store);
+    cw_store_close(store);
+    for (size_t i = 0; i < CW_COUNT_OF(keys); i++)
+        by_hand(keys[i], "echo garbage");
+    store = open_store();
+    assert_int_equal(cw_store_load(store, &view), CW_OK);
+    assert_int_equal(view.group_count, 2);
+    assert_int_equal(view.unreadable_count, CW_COUNT_OF(keys));
+    for (uint32_t i = 0; i < view.unreadable_count; i++)
+        assert_int_equal(view.unreadable[i].group, 0);
+    cw_store_close(store);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_teardown(f, end_cluster)
     const struct CMUnitTest tests[] = {TEST(test_malformed_rows), TEST(test_unreadable_counts),
-                                       TEST(test_unreadable_numbers)};
+                                       TEST(test_unreadable_numbers), TEST(test_strange_keys)};
     if (!etcd_is_there()) {
         printf("skipped: the store in etcd: no etcd, etcdctl or openssl here\n");
         return 77;
