@@ -138,16 +138,35 @@ static void restore_settings(struct work *work, json_t *settings)
     }
 }
 
+static void set_state(struct work *work, const char *state)
+{
+    char why[CW_FACT_WORDS];
+    if (!cw_ip_tell((const char *const[]){"ip", "link", "set", "dev", work->name, state, NULL}, why,
+                    sizeof why))
+        note(work, "being up", why);
+}
+
+/* Nothing resets a vmxnet3, and its driver takes it for idle: one that an engine has left at work sends nothing until the
+ * driver has taken it down once. Whoever was killed after the first of this does it all again. */
+static void wake(struct work *work)
+{
+    char path[420], driver[CW_DRIVER_NAME] = "";
+    snprintf(path, sizeof path, "/sys/class/net/%s/device/driver", work->name);
+    if (cw_link_name(path, driver, sizeof driver) != 0 || strcmp(driver, "vmxnet3") != 0)
+        return;
+    set_state(work, "up");
+    set_state(work, "down");
+    look_again(work);
+}
+
 /* A link that it had takes its time to come back, and addresses wait for it. */
 static void restore_up(struct work *work)
 {
-    char why[CW_FACT_WORDS];
     if (!has_flag(work->was, "UP"))
         return;
-    if (!has_flag(work->now, "UP") &&
-        !cw_ip_tell((const char *const[]){"ip", "link", "set", "dev", work->name, "up", NULL}, why,
-                    sizeof why))
-        note(work, "being up", why);
+    wake(work);
+    if (!has_flag(work->now, "UP"))
+        set_state(work, "up");
     look_again(work);
     for (int i = 0; i < LINK_TIMES && has_flag(work->was, "LOWER_UP") && !has_flag(work->now, "LOWER_UP");
          i++) {
