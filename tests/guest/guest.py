@@ -17,10 +17,10 @@ import subprocess
 import tempfile
 
 # Loaded as it boots, of which the guest drives its cards by the last ones; and those that wait for a modprobe.
-MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_blk", "virtio_net", "e1000e", "vmxnet3", "igb"]
-MODULES_LATER = ["vfio-pci"]
-SOFT = {"vfio_pci": ["vfio_iommu_type1"]}  # what kmod loads with it, and busybox's modprobe would not
-WANTED = " ".join(MODULES + MODULES_LATER)  # another list than what a cache was made of: it is made again
+MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_blk", "virtio_net", "e1000", "e1000e", "vmxnet3", "igb",
+           "crc32c_generic", "ext4"]
+MODULES_LATER = ["vfio-pci", "vfio_iommu_type1"]
+WANTED = " ".join(MODULES + MODULES_LATER + ["kmod"])  # another list than what a cache was made of: it is made again
 
 INIT = r"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -29,7 +29,7 @@ mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 mkdir -p /dev/shm /dev/hugepages /host /top /root
 mount -t tmpfs shm /dev/shm
 ip link set lo up
-for m in $(cat /modules/order); do insmod /modules/$m || echo "insmod $m failed"; done
+for m in $(cat /modules/order); do insmod /modules/kernel/$m || echo "insmod $m failed"; done
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro host /host
 mount -t tmpfs top /top; mkdir -p /top/upper /top/work /top/root
 mount -t overlay -o lowerdir=/host,upperdir=/top/upper,workdir=/top/work root /top/root
@@ -38,7 +38,9 @@ for d in dev proc sys; do mount --rbind /$d /top/root/$d; done
 for d in run tmp; do mount -t tmpfs $d /top/root/$d; done
 mkdir -p /top/root@TREE@; mount --bind /host@TREE@ /top/root@TREE@
 mkdir -p /top/root/lib/modules/$(uname -r); mount --bind /modules /top/root/lib/modules/$(uname -r)
-for p in ping modprobe; do [ -e /top/root/sbin/$p ] || cp /bin/busybox /top/root/sbin/$p; done
+[ -e /top/root/bin/ping ] || cp /bin/busybox /top/root/bin/ping
+[ -e /top/root/sbin/modprobe ] || { cp /kmod/kmod /top/root/sbin/modprobe
+    cp /kmod/libkmod.so.2 /top/root/lib; ln -s modprobe /top/root/sbin/rmmod; }
 cp /job /top/root/tmp/job
 chroot /top/root /bin/bash /tmp/job; code=$?
 echo "guest: exit $code"
@@ -73,7 +75,8 @@ def download(folder):
     found = re.search(r"Depends: (linux-image-\S+)", said)
     if not found:
         raise Missing("apt knows no linux-image-amd64")
-    run("apt-get", "-o", "APT::Sandbox::User=root", "download", found.group(1), "busybox-static", cwd=folder, timeout=300)
+    run("apt-get", "-o", "APT::Sandbox::User=root", "download", found.group(1), "busybox-static",
+        "kmod", "libkmod2", cwd=folder, timeout=300)
     for package in glob.glob(os.path.join(folder, "*.deb")):
         run("dpkg", "-x", package, os.path.join(folder, "unpacked"))
 
@@ -97,9 +100,9 @@ def extract_kernel(image, to):
 
 
 def copy_modules(tree, to):
-    """With all that they depend on, the order to load them in, and what modprobe reads."""
+    """With all that they depend on, and the order to load those in that are there at once."""
     files = {os.path.basename(f)[:-3].replace("-", "_"): f for f in glob.glob(f"{tree}/**/*.ko", recursive=True)}
-    order, needs = [], {}
+    order = []
 
     def add(name):
         name = name.replace("-", "_")
@@ -109,27 +112,34 @@ def copy_modules(tree, to):
             raise Missing(f"the kernel has no module {name}")
         with open(files[name], "rb") as file:
             depends = re.search(rb"\x00depends=([^\x00]*)\x00", file.read()).group(1).decode()
-        needs[name] = [other.replace("-", "_") for other in depends.split(",") if other] + SOFT.get(name, [])
-        for other in needs[name]:
+        for other in filter(None, depends.split(",")):
             add(other)
         order.append(name)
-
-    def below(name):
-        return {lower for other in needs[name] for lower in {other} | below(other)}
 
     for name in MODULES:
         add(name)
     at_boot = len(order)
     for name in MODULES_LATER:
         add(name)
-    os.makedirs(to)
+    os.makedirs(os.path.join(to, "kernel"))
     for name in order:
-        shutil.copyfile(files[name], os.path.join(to, f"{name}.ko"))
+        shutil.copyfile(files[name], os.path.join(to, "kernel", f"{name}.ko"))
     with open(os.path.join(to, "order"), "w") as file:
         file.write("".join(f"{name}.ko\n" for name in order[:at_boot]))
-    with open(os.path.join(to, "modules.dep"), "w") as file:
-        for name in order:  # loaded from the line's end
-            file.write(f"{name}.ko:" + "".join(f" {lower}.ko" for lower in reversed(order) if lower in below(name)) + "\n")
+
+
+def copy_kmod(unpacked, to, modules):
+    """modprobe of Debian, which nothing else here needs; and what it reads of the modules."""
+    os.makedirs(to)
+    shutil.copyfile(os.path.join(unpacked, "bin", "kmod"), os.path.join(to, "kmod"))
+    shutil.copyfile(glob.glob(f"{unpacked}/**/libkmod.so.2", recursive=True)[0], os.path.join(to, "libkmod.so.2"))
+    os.chmod(os.path.join(to, "kmod"), 0o755)
+    base = os.path.join(unpacked, "base")  # its version is any: the guest has it by another name
+    os.makedirs(os.path.join(base, "lib", "modules"))
+    shutil.move(modules, os.path.join(base, "lib", "modules", "6.1"))
+    os.symlink(os.path.join(to, "kmod"), os.path.join(unpacked, "depmod"))
+    run(os.path.join(unpacked, "depmod"), "-b", base, "6.1", env=dict(os.environ, LD_LIBRARY_PATH=to))
+    shutil.copytree(os.path.join(base, "lib", "modules", "6.1"), modules)
 
 
 def prepare(cache):
@@ -150,6 +160,7 @@ def prepare(cache):
         shutil.copyfile(os.path.join(unpacked, "bin", "busybox"), os.path.join(cache, "busybox"))
         extract_kernel(glob.glob(os.path.join(unpacked, "boot", "vmlinuz-*"))[0], os.path.join(cache, "vmlinux"))
         copy_modules(os.path.join(unpacked, "lib", "modules"), os.path.join(cache, "modules"))
+        copy_kmod(unpacked, os.path.join(cache, "kmod"), os.path.join(cache, "modules"))
     with open(made_of, "w") as file:
         file.write(WANTED)
 
@@ -164,10 +175,11 @@ def write_archive(path, entries):
 
 
 def make_initramfs(cache, path, tree, job, hugepages):
-    entries = [(name, stat.S_IFDIR | 0o755, b"") for name in ("bin", "dev", "proc", "sys", "modules")]
-    for name in sorted(os.listdir(os.path.join(cache, "modules"))):
-        with open(os.path.join(cache, "modules", name), "rb") as file:
-            entries.append((f"modules/{name}", stat.S_IFREG | 0o644, file.read()))
+    entries = [(name, stat.S_IFDIR | 0o755, b"") for name in ("bin", "dev", "proc", "sys", "modules", "modules/kernel", "kmod")]
+    for name in sorted(glob.glob("modules/**", root_dir=cache, recursive=True) + glob.glob("kmod/*", root_dir=cache)):
+        if os.path.isfile(os.path.join(cache, name)):
+            with open(os.path.join(cache, name), "rb") as file:
+                entries.append((name, stat.S_IFREG | os.stat(file.fileno()).st_mode & 0o777, file.read()))
     with open(os.path.join(cache, "busybox"), "rb") as file:
         entries.append(("bin/busybox", stat.S_IFREG | 0o755, file.read()))
     init = INIT.replace("@PAGES@", str(hugepages)).replace("@TREE@", tree)

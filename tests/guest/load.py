@@ -27,6 +27,7 @@ def give_card(engine, device, own_mac, peer_mac):
         for line in lines:
             if "device: net_memif" in line:
                 line = f"    device: {device}"
+            line = line.replace("name: wan0", f"name: wan{own - 1}")  # in one guest a path is prepared for each
             line = line.replace("payload_mb: 32, receive_mb: 32", "payload_mb: 16, receive_mb: 16")
             line = line.replace(f"02:ca:00:00:00:0{own}", own_mac).replace(f"02:ca:00:00:00:0{3 - own}", peer_mac)
             file.write(line + "\n")

@@ -8,6 +8,7 @@ MODELS = {
     "vmxnet3": "vmxnet3",
     "virtio-net": "virtio-net-pci,disable-legacy=on,iommu_platform=on,ats=on",
     "igb": "igb",
+    "e1000": "e1000",  # of PCI, without Express: for a bus that several share
 }
 KEPT = "virtio-net-pci"  # a card that the guest's kernel keeps
 

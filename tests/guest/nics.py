@@ -8,8 +8,6 @@ import time
 
 import models
 
-VFIO = "/sys/bus/pci/drivers/vfio-pci"
-
 
 def sh(*command, timeout=120):
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
@@ -67,29 +65,6 @@ class Nic:
         for peer in self.peers:
             answers = lambda: subprocess.run(["ping", "-c", "1", "-W", "1", "-I", self.name, peer], capture_output=True).returncode == 0
             wait_for(f"{peer} answers over {self.name}", answers)
-
-    def take_by_hand(self):
-        sh("modprobe", "vfio-pci")
-        with open(f"/sys/bus/pci/devices/{self.card}/driver/unbind", "w") as file:
-            file.write(self.card)
-        self._override("vfio-pci")
-
-    def give_back_by_hand(self):
-        with open(f"{VFIO}/unbind", "w") as file:
-            file.write(self.card)
-        self._override("\n")
-        if self.model == "vmxnet3":
-            # It cannot be reset, and its kernel driver takes it for idle, while the engine that was there left it at
-            # work. Taken down by that driver it rests, and then starts as it should.
-            now = wait_for(f"the kernel has {self.mac}", lambda: interface_of(self.mac))
-            sh("ip", "link", "set", now, "up")
-            sh("ip", "link", "set", now, "down")
-
-    def _override(self, driver):
-        with open(f"/sys/bus/pci/devices/{self.card}/driver_override", "w") as file:
-            file.write(driver)
-        with open("/sys/bus/pci/drivers_probe", "w") as file:
-            file.write(self.card)
 
 
 def far_end(nets):

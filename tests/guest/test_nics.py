@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""In a guest with two cards of each model, all on one hub: taken from its kernel, two engines replicate over them, given
-back.
+"""In a guest with two cards of each model, all on one hub: causeway-nic takes them from its kernel, two engines replicate
+over what it has prepared, it gives them back, and all is as it was.
 
     test_nics.py BUILD MODEL...
 """
@@ -16,28 +16,25 @@ from rig import Rig
 import models
 import nics
 
+from nic_command import Before, Command, write_wish
+
 
 def test(build, model, pair):
     began = time.monotonic()
     for nic in pair:
         nic.configure()
         nic.ping()
-    before = [nic.driver() for nic in pair]
-    print(f"{model}: {', '.join(nic.name for nic in pair)} by {before[0]}, pinged ({time.monotonic() - began:.0f} s)", flush=True)
-    for nic in pair:
-        nic.take_by_hand()
-        assert nic.driver() == "vfio-pci", nic.driver()
+    print(f"{model}: {', '.join(nic.name for nic in pair)} by {pair[0].driver()}, pinged ({time.monotonic() - began:.0f} s)")
+    command = Command(build)
+    before = Before(command, pair)
+    print(command.must("apply", write_wish(pair, hugepages="520M"), "--yes"), flush=True)
     with Rig(os.path.join(build, "dataplane", "engine", "causeway-engine")) as rig:
         for engine, own, peer in zip(rig.engines, pair, reversed(pair)):
-            give_card(engine, own.card, own.mac, peer.mac)
-        said = replicate(rig)
-    print(f"{model}: {said} ({time.monotonic() - began:.0f} s)", flush=True)
-    for nic in pair:
-        nic.give_back_by_hand()
-        nic.configure()
-        nic.ping()
-    assert [nic.driver() for nic in pair] == before
-    print(f"{model}: given back, pinged ({time.monotonic() - began:.0f} s)", flush=True)
+            give_card(engine, "prepared", own.mac, peer.mac)
+        print(f"{model}: {replicate(rig)} ({time.monotonic() - began:.0f} s)", flush=True)
+    print(command.must("revert", "--yes"), flush=True)
+    before.check()
+    print(f"{model}: as before, pinged ({time.monotonic() - began:.0f} s)", flush=True)
 
 
 def main():

@@ -1,0 +1,58 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""In a guest: what causeway-nic refuses, and that it then changes nothing.
+
+    test_refusals.py BUILD MODEL
+
+A card with addresses; the same with the default route; one that is in a group with a disk, behind a bridge of old PCI.
+"""
+import os
+import sys
+
+import models
+import nics
+
+from nic_command import Before, Command, write_wish
+
+
+def refused(command, what, before, wish, *words):
+    said = command.must("apply", wish, "--yes", code=3)
+    for word in words:
+        assert word in said, f"{what}: no word of {word!r} in\n{said}"
+    before.check()
+    print(f"{what}: {said.strip()}", flush=True)
+
+
+def neighbour_of(card):
+    """The card's group, and the device with a driver that is in it too."""
+    group = os.path.realpath(f"/sys/bus/pci/devices/{card}/iommu_group")
+    for address in os.listdir(f"{group}/devices"):
+        driver = f"/sys/bus/pci/devices/{address}/driver"
+        if address != card and os.path.islink(driver) and os.readlink(driver).endswith("virtio-pci"):
+            return os.path.basename(group), address
+    raise AssertionError(f"{card} shares its group with no disk: {os.listdir(f'{group}/devices')}")
+
+
+def main():
+    build, model = sys.argv[1:]
+    command = Command(build)
+    first, beside = nics.Nic(model, 1, 11), nics.Nic(model, 2, 12)
+    nics.far_end([first.net, beside.net])
+    for nic in (first, beside):
+        nic.configure()
+        nic.ping()
+    before = Before(command, [first, beside])
+    refused(command, "addresses", before, write_wish([first], force=False), first.name, "10.9.11.1", "force")
+
+    group, disk = neighbour_of(beside.card)
+    refused(command, "a group with a disk", before, write_wish([beside]), f"group {group}", disk, "vd")
+
+    nics.sh("ip", "route", "add", "default", "via", first.peers[0])
+    with_default = Before(command, [first, beside])
+    refused(command, "the default route", with_default, write_wish([first], force=False), first.name, "default route")
+    nics.sh("ip", "route", "del", "default")
+    before.check()
+
+
+if __name__ == "__main__":
+    main()
