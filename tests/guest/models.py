@@ -40,13 +40,3 @@ def hub(models):
     for i, (model, side) in enumerate([(model, side) for model in models for side in (1, 2)] + [(None, 9)]):
         devices += ["-netdev", f"hubport,id=h{i},hubid=0"] + card(model, side, f"h{i}")
     return devices
-
-
-def joined(models, side, folder):
-    """Of one of two guests: a card of each model, and one that the kernels keep, each joined to the one of the other."""
-    devices = []
-    for model in list(models) + [None]:
-        name = f"n{0 if model is None else number(model)}"
-        devices += ["-netdev", f"stream,id={name},server={'on' if side == 1 else 'off'},addr.type=unix,addr.path={folder}/{name}"]
-        devices += card(model, side, name)
-    return devices
