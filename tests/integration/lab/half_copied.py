@@ -109,6 +109,7 @@ def half_copied(lab):
     expect("nothing is copied yet" in words, f"west is cut off: {words}")
     lab.run("lab", "heal")
     wait_copying(lab, "west", 2 << 20)
+    lab.wait("west's controller knows it", lambda: lab.group("db", "west")["replicas"][0].get("old_image"))
     return w, known
 
 
