@@ -68,7 +68,8 @@ class JumpingLab(Lab):
         threading.Thread(target=self.jump, daemon=True).start()
 
     def jump(self):
-        while not self.stopping.wait(self.rng.uniform(0.2, 2.5)):
+        # each jump costs a second without sessions: all sites are in sync at a time only when it is quiet for a while
+        while not self.stopping.wait(6 if self.jumps % 10 == 9 else self.rng.uniform(0.2, 2.5)):
             self.set_ahead(self.rng.choice(SITES), self.rng.uniform(-HOUR, HOUR))
             self.jumps += 1
 
