@@ -10,7 +10,7 @@ import guest
 import models
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-KILL_SECONDS = os.environ.get("CW_KILL_SECONDS", "120")
+KILL_SECONDS = os.environ.get("CW_KILL_SECONDS", "60")
 PYTHON = f"/usr/bin/python3 {HERE}"
 
 
