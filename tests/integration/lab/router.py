@@ -91,7 +91,8 @@ def narrow_for_all_lanes(lab, router):
     router.narrow("west", WAY_ON)
     lab.wait("both lanes have smaller datagrams", lambda: all(lane["datagram_bytes"] <= WAY_ON - 28 for lane in lanes()))
     counters = lab.rpc("east", "status")["paths"][0]["counters"]
-    expect(counters["mtu_hints"] > 0 and counters["mtu_black_holes"] == 0, f"by the router's word: {counters}")
+    # the busy lane may find out by its losses before it gets to the router's word; the quiet one has but the word
+    expect(counters["mtu_hints"] > 0, f"by the router's word: {counters}")
     goes_on(lab, w, "writes go on in smaller datagrams")
     w.stop()
     expect(w.error is None, f"the writer never noticed: {w.error}")
