@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 
+from results import Broken
 
 MIB = 1 << 20
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -137,18 +138,16 @@ class Lab:
                 print(f"kept: CAUSEWAY_LAB={self.env['CAUSEWAY_LAB']} {self.cli}")
                 return
         found = self.down()
-        if found and kind is None:
-            raise Failed("a sanitizer found something\n" + found)
         if found:
-            print(found)
+            raise Broken("a program of ours is at fault\n" + found)
 
     def down(self):
-        """Takes it down, and gives back what sanitizers wrote until then. Its directory goes, too, when there was no
-        program to take anything down with."""
+        """Takes it down, and gives back what sanitizers and asserts said until then. Its directory goes, too, when there
+        was no program to take anything down with."""
         with undisturbed():
             try:
                 subprocess.run([self.cli, "lab", "down"], env=self.env, capture_output=True, timeout=120)
-                return self.sanitizer_reports()
+                return self.sanitizer_reports() + self.asserts()
             finally:
                 shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -159,14 +158,24 @@ class Lab:
                 found += f"--- {name}\n" + "".join(f.readlines()[:60])
         return found
 
+    def asserts(self):
+        """Those that failed, as base/assert.h prints them."""
+        found = ""
+        for path in self.logs():
+            with open(path, errors="replace") as f:
+                found += "".join(f"{path}: {line}" for line in f if line.startswith("causeway: bug: "))
+        return found
+
+    def logs(self):
+        return [os.path.join(root, name) for root, _, files in os.walk(self.dir) for name in sorted(files)
+                if name.endswith(".log")]
+
     def show_logs(self):
         print("--- status --json", subprocess.run([self.cli, "status", "--json"], env=self.env, capture_output=True,
                                                   text=True).stdout[-4000:])
-        for root, _, files in os.walk(self.dir):
-            for name in sorted(files):
-                if name.endswith(".log"):
-                    with open(os.path.join(root, name), errors="replace") as f:
-                        print(f"--- {os.path.join(root, name)}", *f.readlines()[-25:], sep="\n")
+        for path in self.logs():
+            with open(path, errors="replace") as f:
+                print(f"--- {path}", *f.readlines()[-25:], sep="\n")
 
     def try_run(self, *args, timeout=120):
         return subprocess.run([self.cli, *args], env=self.env, capture_output=True, text=True, timeout=timeout)

@@ -18,6 +18,8 @@ import time
 
 import nbd
 
+from results import Broken
+
 BLOCK = 512
 
 
@@ -174,7 +176,7 @@ def read_blocks(uris, first, count):
 
 
 def check(writer, uris, at_least):
-    """Raises AssertionError with words, or returns P."""
+    """Raises Broken with words, or returns P."""
     content = read_blocks(uris, writer.first, writer.count)
     found = {}  # (volume, block) -> op
     highest = 0
@@ -183,18 +185,18 @@ def check(writer, uris, at_least):
             b = data[i * BLOCK:(i + 1) * BLOCK]
             op = struct.unpack_from("<Q", b)[0]
             if op != 0 and b != pattern(op, volume, writer.first + i):
-                raise AssertionError(f"volume {volume} block {writer.first + i} holds bytes that nobody wrote")
+                raise Broken(f"volume {volume} block {writer.first + i} holds bytes that nobody wrote")
             if op == 0 and b != bytes(BLOCK):
-                raise AssertionError(f"volume {volume} block {writer.first + i} is neither zero nor written")
+                raise Broken(f"volume {volume} block {writer.first + i} is neither zero nor written")
             found[volume, writer.first + i] = op
             highest = max(highest, op)
     prefix_end, mismatches = shortest_prefix(writer, found, highest, at_least)
     if prefix_end is None:
         sample = list(mismatches.items())[:5]
-        raise AssertionError(f"not a prefix above operation {writer.base_op}, which every site had: highest operation "
+        raise Broken(f"not a prefix above operation {writer.base_op}, which every site had: highest operation "
                              f"found {highest}, blocks that do not fit: {sample}")
     if prefix_end < at_least:
-        raise AssertionError(f"lost: the state ends with operation {prefix_end}, {at_least} was promised")
+        raise Broken(f"lost: the state ends with operation {prefix_end}, {at_least} was promised")
     return prefix_end
 
 

@@ -85,8 +85,8 @@ for s in "${chosen[@]}"; do
             # said once more at the very end, as the tail of a long log is often all that is read of it
             reasons+="failed: $s: $(grep -aE '^(failed|FAILED):? |ESCAPED|FAIL  ' "$logs/$s.log" | cut -c1-300 | tail -n 6)"$'\n' ;;
     esac
-    # what a suite itself skipped is said here too
-    grep -hE '^(SKIP|skipped):? ' "$logs/$s.log" | sort -u | head -12 | sed "s/^/    $s: /"
+    # what a suite itself skipped, or did twice, is said here too
+    grep -hE '^(SKIP|skipped|second attempt):? ' "$logs/$s.log" | sort -u | head -12 | sed "s/^/    $s: /"
 done
 printf '%s' "$reasons"
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -5,6 +5,10 @@
 lab_test.py BUILD [NAME...] runs all tests or those named; each brings up its own lab. Two run at a time, each in
 a process of its own: they wait more than they work. A test NAME is a function test_NAME(build) of one of MODULES; it
 returns what there is to tell, and raises when it failed.
+
+A lab is whole sites under a clock: leases, silences, a machine that stands still for seconds. When the run is over, tests
+that failed are run once more, alone, and both attempts are told; not those that saw a promise broken (results.Broken), and
+not when more than ATTEMPTS_EXCUSED_MAX failed.
 """
 import argparse
 import concurrent.futures
@@ -22,7 +26,7 @@ import traceback
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lab import Failed  # noqa: E402
-from results import reason_of, summary  # noqa: E402
+from results import ATTEMPTS_EXCUSED_MAX, Broken, reason_of, summary  # noqa: E402
 
 # Of this folder; one a line, so that two who add one do not meet.
 MODULES = (
@@ -66,6 +70,7 @@ LONG = (  # these begin first
     "real_clients", "killed_while_copied", "disk_full", "wan_scenarios", "site_burns", "witness_cuts", "witness_members")
 AT_A_TIME = 2
 TEST_SECONDS_MAX = 900  # the longest take a minute; a hang is ended, and said
+BROKEN = "a promise is broken: "
 
 
 def collect(modules):
@@ -92,7 +97,7 @@ def run_one(build, name, test):
         print(f"FAILED  {name:24s} {time.monotonic() - started:6.1f} s  {e}", flush=True)
         if not isinstance(e, (Failed, AssertionError)):
             traceback.print_exc()
-        return reason_of(e)
+        return (BROKEN if isinstance(e, Broken) else "") + reason_of(e)
 
 
 def run_apart(build, name, running):
@@ -116,11 +121,11 @@ def run_apart(build, name, running):
     return failed
 
 
-def run_all(build, order):
-    """AT_A_TIME at a time: (name, reason of the failure or None) of each. Ended by a signal: no more are begun, and those
+def run_all(build, order, at_a_time=AT_A_TIME):
+    """(name, reason of the failure or None) of each. Ended by a signal: no more are begun, and those
     that run take their labs down."""
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
-    running, pool = set(), concurrent.futures.ThreadPoolExecutor(AT_A_TIME)
+    running, pool = set(), concurrent.futures.ThreadPoolExecutor(at_a_time)
     try:
         return list(zip(order, pool.map(lambda name: run_apart(build, name, running), order)))
     except KeyboardInterrupt:
@@ -130,6 +135,16 @@ def run_all(build, order):
         raise
     finally:
         pool.shutdown()
+
+
+def second_attempts(results, run):
+    """The results after them, and the first attempts that they excuse. run(names): results of theirs."""
+    failed = [(name, reason) for name, reason in results if reason is not None]
+    if len(failed) > ATTEMPTS_EXCUSED_MAX or any(reason.startswith(BROKEN) for _, reason in failed):
+        return results, []
+    again = dict(run([name for name, _ in failed]))
+    return ([(name, again.get(name, reason)) for name, reason in results],
+            [(name, reason) for name, reason in failed if again[name] is None])
 
 
 def main():
@@ -149,7 +164,8 @@ def main():
                 f.write(reason)
         sys.exit(0 if reason is None else 1)
     results = run_all(options.build, options.names or sorted(tests, key=lambda name: name not in LONG))
-    print("\n".join(summary(results, "lab tests")))
+    results, excused = second_attempts(results, lambda names: run_all(options.build, names, at_a_time=1))
+    print("\n".join(summary(results, "lab tests", excused)))
     sys.exit(0 if all(reason is None for _, reason in results) else 1)
 
 

@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -61,6 +62,42 @@ class Runner(unittest.TestCase):
         with contextlib.redirect_stdout(io.StringIO()):
             self.assertEqual("why", lab_test.run_one("", "a", fails))
             self.assertIsNone(lab_test.run_one("", "a", lambda build: "told"))
+
+    def test_second_attempts(self):
+        """Of few, and never where a promise was broken."""
+        ran = []
+
+        def run(names):
+            ran.extend(names)
+            return [(name, "again" if name == "bad" else None) for name in names]
+
+        few = [("good", None), ("slow", "waited"), ("bad", "waited")]
+        self.assertEqual(([("good", None), ("slow", None), ("bad", "again")], [("slow", "waited")]),
+                         lab_test.second_attempts(few, run))
+        self.assertEqual(["slow", "bad"], ran)
+        many = [(str(i), "waited") for i in range(lab_test.ATTEMPTS_EXCUSED_MAX + 1)]
+        self.assertEqual((many, []), lab_test.second_attempts(many, run))
+        lost = [("slow", "waited"), ("lost", self.broken())]
+        self.assertEqual((lost, []), lab_test.second_attempts(lost, run))
+        self.assertEqual(["slow", "bad"], ran)
+        self.assertEqual(["1 of 1 lab tests passed, 1 at the second attempt", "second attempt: slow: waited"],
+                         lab_test.summary([("slow", None)], "lab tests", [("slow", "waited")]))
+
+    def broken(self):
+        def loses(build):
+            raise lab_test.Broken("lost")
+
+        with contextlib.redirect_stdout(io.StringIO()):
+            return lab_test.run_one("", "lost", loses)
+
+    def test_failed_assert_is_found(self):
+        lab = Lab(os.path.join(self.folder, "no-build"))
+        self.addCleanup(shutil.rmtree, lab.dir)
+        self.assertEqual("", lab.asserts())
+        os.mkdir(os.path.join(lab.dir, "east"))
+        with open(os.path.join(lab.dir, "east", "engine.log"), "w") as f:
+            f.write("starts\ncauseway: bug: a.c:1: x == y\n")
+        self.assertIn("a.c:1: x == y", lab.asserts())
 
     def test_nothing_stays_of_a_lab_without_programs(self):
         lab = Lab(os.path.join(self.folder, "no-build"))
