@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A port's inside, for port.c and its parts (port_lanes.c, port_follow.c, port_left.c): one queue of a
+ * A port's inside, for port.c and its parts (port_open.c, port_lanes.c, port_follow.c, port_left.c,
+ * port_gone.c): one queue of a
  * device. With several, lane 0's is the one that opened it; the others begin as its copies and share its
  * pool.
  */
@@ -47,7 +48,7 @@ struct cw_port {
     struct rte_mempool *pool;
     struct cw_frame_path path;
     struct cw_host host;    /* only when it has addresses */
-    _Atomic uint64_t entry; /* of the address, for other threads: publish_entry */
+    _Atomic uint64_t entry; /* of the address, for other threads: cw_port_entry_publish */
     uint64_t now_ns;        /* of this turn */
     bool has_too_big;       /* the host was told of this lane, and nobody asked yet */
     struct rte_mbuf *next;  /* handed out by transmit_next, or kept for it */
@@ -82,6 +83,9 @@ static inline bool cw_port_may_send(const struct cw_port *port)
         return port->is_hop_known;
     return cw_neighbour_is_usable(&port->host.neighbour) && cw_host_has_address(&port->host);
 }
+
+/* Tells other threads how it stands with the address (entry): once it is set, and when that changes. */
+void cw_port_entry_publish(struct cw_port *port);
 
 /* Writes the headers of this path before the datagram, and keeps it for the next flush. */
 void cw_port_commit_by(struct cw_port *port, const struct cw_frame_path *path, size_t length);

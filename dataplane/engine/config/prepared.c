@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* See prepared.h. What no driver can change is checked here, before DPDK starts, since that takes no second try; queues
- * and sizes that only the driver knows are checked by the port (io/port.c). */
+ * and sizes that only the driver knows are checked by the port (io/port_open.c). */
 #include "engine/config/prepared.h"
 
 #include <errno.h>
