@@ -20,6 +20,8 @@
 #include "base/numbers.h"
 #include "io/frame.h"
 
+#define VMBUS "vmbus:"
+
 #define MEMIF_BSIZE_DEFAULT 2048u
 /* 2^8 buffers, a quarter of the driver's default. The two ends go through all of them in turn: so many stay
  * in the caches of both, where 1024 fall out of them between two uses. A turn sends at most a quarter of
@@ -45,6 +47,24 @@ bool cw_device_is_pci(const char *device)
     return (colons == 1 || colons == 2) && dots == 1;
 }
 
+static const char *without_bus(const char *device)
+{
+    return has_prefix(device, VMBUS) ? device + strlen(VMBUS) : device;
+}
+
+bool cw_device_is_vmbus(const char *device)
+{
+    static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    const char *guid = without_bus(device);
+    if (strcspn(guid, ",") != strlen(form))
+        return false;
+    for (size_t i = 0; i < strlen(form); i++) {
+        if (form[i] == '-' ? guid[i] != '-' : !isxdigit((unsigned char)guid[i]))
+            return false;
+    }
+    return true;
+}
+
 bool cw_device_is_memif(const char *device)
 {
     return has_prefix(device, "net_memif");
@@ -64,9 +84,13 @@ bool cw_device_is_memif_client(const char *device)
 
 void cw_device_name(const char *device, char *name, size_t size)
 {
+    bool is_vmbus = cw_device_is_vmbus(device);
+    device = is_vmbus ? without_bus(device) : device;
     int length = (int)strcspn(device, ",");
     bool is_short = cw_device_is_pci(device) && strchr(device, ':') == strrchr(device, ':');
     snprintf(name, size, "%s%.*s", is_short ? "0000:" : "", length, device);
+    for (char *at = name; is_vmbus && *at != 0; at++)
+        *at = (char)tolower((unsigned char)*at);
 }
 
 bool cw_device_argument(const char *device, const char *key, char *value, size_t size)
@@ -147,6 +171,8 @@ enum cw_status cw_device_complete(const struct cw_port_config *config, char *dev
 {
     char base[CW_DEVICE_ARGUMENTS_MAX], more[80] = "";
     snprintf(base, sizeof base, "%s", config->device);
+    if (cw_device_is_vmbus(config->device))
+        snprintf(base, sizeof base, VMBUS "%s", without_bus(config->device));
     if (cw_device_is_memif(config->device))
         complete_memif(config, base, sizeof base, more, sizeof more);
     else if (config->queues > 1)

@@ -10,10 +10,12 @@
 #define CW_DEVICE_ARGUMENTS_MAX 384u
 
 bool cw_device_is_pci(const char *device);
+/* Of Hyper-V: the name of a device of VMBus, a GUID; "vmbus:" may stand before it, as DPDK's guides have it. */
+bool cw_device_is_vmbus(const char *device);
 bool cw_device_is_memif(const char *device);
 bool cw_device_is_af_xdp(const char *device);
 bool cw_device_is_memif_client(const char *device);
-/* The name of the port: up to the comma; a PCI address with its domain. */
+/* The name of the port: up to the comma; a PCI address with its domain, a GUID as the kernel writes it. */
 void cw_device_name(const char *device, char *name, size_t size);
 /* The value of key=value, or false. */
 bool cw_device_argument(const char *device, const char *key, char *value, size_t size);

@@ -13,7 +13,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,39 +26,15 @@
 
 #include <rte_eal.h>
 #include <rte_errno.h>
-#include <rte_lcore.h>
 #include <rte_log.h>
 
-#include "base/assert.h"
 #include "base/numbers.h"
-#include "io/device.h"
+#include "io/eal_arguments.h"
 
-#define ARGUMENTS_MAX     64
 #define MEMORY_MB_DEFAULT 256u
 #define PREFIX_WAIT_MS    1000u
 
-struct arguments {
-    char text[ARGUMENTS_MAX][CW_DEVICE_ARGUMENTS_MAX];
-    char *vector[ARGUMENTS_MAX + 1];
-    int count;
-};
-
 static char runtime_folder[128];
-
-static void add(struct arguments *arguments, const char *text)
-{
-    CW_ASSERT(arguments->count < ARGUMENTS_MAX);
-    char *to = arguments->text[arguments->count];
-    int written = snprintf(to, sizeof arguments->text[0], "%s", text);
-    CW_ASSERT(written >= 0 && (size_t)written < sizeof arguments->text[0]);
-    arguments->vector[arguments->count++] = to;
-}
-
-static void add_pair(struct arguments *arguments, const char *option, const char *value)
-{
-    add(arguments, option);
-    add(arguments, value);
-}
 
 static void runtime_folder_set(const char *prefix)
 {
@@ -123,46 +98,15 @@ static int lock_hugepages(void)
 }
 
 /* True: hugepages are to be used. */
-static bool add_memory(struct arguments *arguments, const struct cw_eal_config *config)
+static bool add_memory(struct cw_eal_arguments *arguments, const struct cw_eal_config *config)
 {
     char megabytes[16];
     uint32_t wanted = config->memory_mb > 0 ? config->memory_mb : MEMORY_MB_DEFAULT;
     snprintf(megabytes, sizeof megabytes, "%u", wanted);
     bool has_hugepages = config->may_use_hugepages && are_hugepages_free(wanted);
-    add(arguments, has_hugepages ? "--in-memory" : "--no-huge");
-    add_pair(arguments, "-m", megabytes);
+    cw_eal_add(arguments, has_hugepages ? "--in-memory" : "--no-huge");
+    cw_eal_add_pair(arguments, "-m", megabytes);
     return has_hugepages;
-}
-
-static enum cw_status add_devices(struct arguments *arguments, const struct cw_eal_config *config, char *why,
-                                  size_t why_size)
-{
-    bool has_pci = false;
-    for (uint32_t i = 0; i < config->port_count; i++) {
-        if (config->ports[i].is_shared)
-            continue; /* what its driver needs is made when the port is opened */
-        char device[CW_DEVICE_ARGUMENTS_MAX];
-        enum cw_status status = cw_device_complete(&config->ports[i], device, sizeof device, why, why_size);
-        if (status == CW_OK)
-            status = cw_device_prepare(device, why, why_size);
-        if (status != CW_OK)
-            return status;
-        bool is_pci = cw_device_is_pci(device);
-        has_pci = has_pci || is_pci;
-        add_pair(arguments, is_pci ? "-a" : "--vdev", device);
-    }
-    if (!has_pci)
-        add(arguments, "--no-pci");
-    return CW_OK;
-}
-
-static void add_lcores(struct arguments *arguments, const char *lcores)
-{
-    char all[32];
-    snprintf(all, sizeof all, "0@(0-%ld)", CW_MAX(sysconf(_SC_NPROCESSORS_ONLN) - 1, 1));
-    if (lcores[0] == 0 && sysconf(_SC_NPROCESSORS_ONLN) == 1)
-        snprintf(all, sizeof all, "0");
-    add_pair(arguments, "--lcores", lcores[0] != 0 ? lcores : all);
 }
 
 /* One that was killed gives its lock back only when its memory has been taken down: hundreds of MiB of it. */
@@ -178,9 +122,9 @@ static bool is_prefix_free_soon(void)
 
 enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_t why_size)
 {
-    static struct arguments arguments; /* EAL keeps pointers into it */
+    static struct cw_eal_arguments arguments; /* EAL keeps pointers into it */
     if (config->file_prefix[0] == 0 || strchr(config->file_prefix, '/') != NULL ||
-        config->port_count > ARGUMENTS_MAX / 2 - 10) {
+        config->port_count > CW_EAL_ARGUMENTS_MAX / 2 - 10) {
         snprintf(why, why_size, "DPDK: impossible file prefix \"%s\", or too many ports",
                  config->file_prefix);
         return CW_INVALID;
@@ -191,12 +135,7 @@ enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_
         return CW_REFUSED;
     }
     runtime_folder_remove();
-    arguments.count = 0;
-    add(&arguments, "causeway-engine");
-    add_pair(&arguments, "--file-prefix", config->file_prefix);
-    add_lcores(&arguments, config->lcores);
-    add_pair(&arguments, "--log-level", "*:error");
-    enum cw_status status = add_devices(&arguments, config, why, why_size);
+    enum cw_status status = cw_eal_arguments_of(config, &arguments, why, why_size);
     if (status != CW_OK)
         return status;
     (void)signal(SIGPIPE, SIG_IGN); /* memif's driver writes to peers that may be gone */

@@ -3,12 +3,13 @@
  * A device becomes a port: it is found, asked what it can do, set up and started; and closed again. All of
  * its queues at once: those of other lanes are made here, and given to them.
  *
- * The port's own MTU is left as the driver has it, except for a PCI device, which needs it raised for jumbo
+ * The port's own MTU is left as the driver has it, except for a card, which needs it raised for jumbo
  * frames; virtual ones carry what their buffers hold (memif, ring) or what the kernel's interface takes.
  * memif needs more than an ethdev gives, and has its own file.
  */
 #include "io/port_internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,12 @@ static bool find_device(struct cw_port *port, char *why, size_t why_size)
     if (port->shared.is_steered)
         snprintf(device + strlen(device), sizeof device - strlen(device), ",xdp_prog=%s",
                  port->shared.steer.path);
+    if (cw_device_is_vmbus(device)) /* that bus knows no hotplug */
+        return fail(
+            why, why_size, port,
+            "DPDK finds devices of VMBus only as it starts, and only those bound to uio_hv_generic; bind it, and "
+            "start again",
+            ENODEV);
     const char *comma = strchr(device, ',');
     int error =
         rte_eal_hotplug_add(cw_device_is_pci(device) ? "pci" : "vdev", name, comma != NULL ? comma + 1 : "");
@@ -189,7 +196,8 @@ static bool set_up_queues(struct cw_port *port, const struct rte_eth_dev_info *i
     int error = configure(port, info);
     if (error < 0)
         return fail(why, why_size, port, "cannot configure", error);
-    if (cw_device_is_pci(port->config.device) && port->config.mtu > RTE_ETHER_MTU)
+    bool is_card = cw_device_is_pci(port->config.device) || cw_device_is_vmbus(port->config.device);
+    if (is_card && port->config.mtu > RTE_ETHER_MTU)
         error = rte_eth_dev_set_mtu(port->id, port->config.mtu); /* not before it is configured */
     if (error < 0)
         return fail(why, why_size, port, "cannot raise the mtu", error);
@@ -350,7 +358,7 @@ void cw_port_close(struct cw_port *port)
         free(port->others[lane]);
     }
     give_frames_back(port);
-    if (port->device != NULL && !is_released)
+    if (port->device != NULL && !is_released && !cw_device_is_vmbus(port->config.device))
         (void)rte_dev_remove(port->device);
     rte_mempool_free(port->pool);
     cw_lanes_free(port->lanes);

@@ -103,7 +103,8 @@ static bool is_card_held(const char *device, char *why, size_t why_size)
         if (is_file_held(device, file, why, why_size))
             return true;
     }
-    snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/uio", name);
+    snprintf(path, sizeof path, "/sys/bus/%s/devices/%s/uio", cw_device_is_pci(device) ? "pci" : "vmbus",
+             name);
     DIR *folder = opendir(path);
     bool is_held = false;
     for (struct dirent *entry; folder != NULL && !is_held && (entry = readdir(folder)) != NULL;) {
@@ -153,7 +154,7 @@ static bool is_interface_held(const char *device, const char *interface, char *w
 bool cw_check_is_in_use(const char *device, char *why, size_t why_size)
 {
     char interface[64];
-    if (cw_device_is_pci(device))
+    if (cw_device_is_pci(device) || cw_device_is_vmbus(device))
         return is_card_held(device, why, why_size);
     return cw_device_argument(device, "iface", interface, sizeof interface) &&
            is_interface_held(device, interface, why, why_size);

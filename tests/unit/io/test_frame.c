@@ -389,6 +389,15 @@ static void device_strings(void **state)
     assert_false(cw_device_is_pci("net_memif0,mac=02:00:00:00:00:01"));
     assert_false(cw_device_is_pci("net_ring0"));
     assert_false(cw_device_is_pci(""));
+    assert_true(cw_device_is_vmbus("7ad35d50-c05b-47ab-b3a0-56a9a845852b"));
+    assert_true(cw_device_is_vmbus("vmbus:7AD35D50-C05B-47AB-B3A0-56A9A845852B,latency=20"));
+    assert_false(cw_device_is_vmbus("7ad35d50-c05b-47ab-b3a0-56a9a845852"));
+    assert_false(cw_device_is_vmbus("7ad35d50-c05b-47ab-b3a0-56a9a845852b0"));
+    assert_false(cw_device_is_vmbus("7ad35d50-c05b-47ab-b3a0056a9a845852b"));
+    assert_false(cw_device_is_vmbus("0000:01:00.0"));
+    assert_false(cw_device_is_vmbus("net_ring0"));
+    cw_device_name("vmbus:7AD35D50-C05B-47AB-B3A0-56A9A845852B,latency=20", text, sizeof text);
+    assert_string_equal(text, "7ad35d50-c05b-47ab-b3a0-56a9a845852b");
     cw_device_name("01:00.0,arg=1", text, sizeof text);
     assert_string_equal(text, "0000:01:00.0");
     cw_device_name("net_memif0,role=server", text, sizeof text);
