@@ -3,7 +3,8 @@
  * evacuate: asks any controller what goes where, then the sites that take for the switchovers, so many at a
  * time. Each is an operation over there and goes on when this command is killed. What is still at the site
  * afterwards is asked for once more: what failed for a passing reason, or was moved by somebody else
- * meanwhile, is seen then.
+ * meanwhile, is seen then. And what cannot go for a reason that may pass in a moment is waited for a little:
+ * right after a move a controller knows of the one before.
  *
  * Each taker is asked by a thread of its own: one that answers nothing holds up what it was to take, and at
  * most one of the places for moves under way, while the others go on. A move is changed by its taker's thread
@@ -21,6 +22,8 @@
 #define PARALLEL_MAX     16u
 #define ROUNDS           2
 #define POLL_MS          50
+#define SETTLE_MS        5000u
+#define SETTLE_POLL_MS   300
 #define LOST_TRIES       100    /* of an operation that nobody knows any more, or that cannot be asked for */
 #define LOST_MS          20000u /* without an answer about it: more than one question is waited for */
 
@@ -401,6 +404,24 @@ static bool ask_plan(struct evacuation *all, bool is_change, int *code)
     return true;
 }
 
+/* Something has nowhere to go, and may have in a moment. */
+static bool is_settling(const struct evacuation *all)
+{
+    size_t index;
+    json_t *entry;
+    if (cw_now_ms() - all->began_ms >= SETTLE_MS)
+        return false;
+    json_array_foreach(json_object_get(all->plan, "stuck"), index, entry)
+    {
+        if (cw_json_bool(entry, "passing", false)) {
+            cw_progress(all->cli, "%s waits: %s", cw_json_text(entry, "group", ""),
+                        cw_json_text(entry, "why", ""));
+            return true;
+        }
+    }
+    return false;
+}
+
 static int evacuate(struct evacuation *all)
 {
     bool is_dry = cw_cli_has(all->cli, "dry-run");
@@ -409,9 +430,15 @@ static int evacuate(struct evacuation *all)
         return code;
     if (is_dry)
         return tell_plan(all);
-    for (int round = 0; round < ROUNDS && json_array_size(json_object_get(all->plan, "moves")) > 0; round++) {
-        if (!run_round(all))
+    for (int round = 0; round < ROUNDS;) {
+        bool is_going = json_array_size(json_object_get(all->plan, "moves")) > 0;
+        if (!is_going && !is_settling(all))
+            break;
+        if (is_going && !run_round(all))
             return cw_failed(all->cli, CW_EXIT_FAILED, "no memory");
+        if (!is_going)
+            cw_pause_ms(SETTLE_POLL_MS);
+        round += is_going;
         if (!ask_plan(all, false, &code)) /* what is there now */
             return code;
     }

@@ -50,28 +50,31 @@ static void mark(struct cw_controller *controller, const char *site)
     controller->facts_due_ns = 0;
 }
 
-/* Why a site cannot take it now, in words; "": it can. */
-static void judge(const struct cw_controller *controller, const struct plan *plan,
+/* Why a site cannot take it now, in words; "": it can. true: it may be able to in a moment, as after a move, when what
+ * is known of it is a second old, or it is on its way back into the set. */
+static bool judge(const struct cw_controller *controller, const struct plan *plan,
                   const struct cw_store_group *group, const char *site, char *why, size_t size)
 {
     const struct cw_store_site *found = cw_view_site(controller->view, site);
     const json_t *own = cw_facts_group(controller, site, group->id);
     const char *left_by = found ? plan->left_by[found - controller->view->sites] : NULL;
     char behind[200];
+    bool is_passing = false;
     why[0] = 0;
     cw_catch_up_words(controller, group, site, behind, sizeof behind);
     if (!found || !cw_site_is_heard(controller, site))
         snprintf(why, size, "%s does not answer", site);
     else if (left_by)
         snprintf(why, size, "%s is being evacuated itself (asked at %s)", site, left_by);
-    else if (strcmp(cw_json_text(own, "role", ""), "replica") != 0)
+    else if ((is_passing = strcmp(cw_json_text(own, "role", ""), "replica") != 0))
         snprintf(why, size, "%s has no replica of it that runs", site);
     else if (strcmp(cw_json_text(own, "image", "whole"), "whole") != 0)
         snprintf(why, size, "%s is still being copied to%s", site, behind);
-    else if (cw_mode_word_has_set(group->mode) && !cw_set_find(&group->authority.set, site))
+    else if ((is_passing = cw_mode_word_has_set(group->mode) && !cw_set_find(&group->authority.set, site)))
         snprintf(why, size, "%s is not in the in-sync set%s", site, behind);
     else if (!cw_mode_word_has_set(group->mode) && cw_is_far_behind(controller, group, site))
         snprintf(why, size, "%s is too far behind%s", site, behind);
+    return is_passing;
 }
 
 static uint64_t lag_of(const struct cw_controller *controller, const struct cw_store_group *group,
@@ -123,7 +126,7 @@ static void add_group(struct cw_controller *controller, struct plan *plan, const
         const struct cw_store_site *site = cw_view_site(controller->view, group->sites[i]);
         if (!site || strcmp(group->sites[i], group->authority.holder) == 0)
             continue;
-        judge(controller, plan, group, site->name, why, sizeof why);
+        (void)judge(controller, plan, group, site->name, why, sizeof why);
         planned->choices[planned->choice_count++] =
             (struct cw_evacuate_choice){.site = (uint32_t)(site - controller->view->sites),
                                         .is_fit = why[0] == 0,
@@ -140,6 +143,7 @@ static json_t *show_stuck(const struct cw_controller *controller, const struct p
     char why[1024] = "", next[320], one[320];
     size_t length = 0;
     const char *other = group->site_count > 0 ? group->sites[strcmp(group->sites[0], left) == 0] : "";
+    bool is_passing = false;
     if (is_silent && plan->groups[at].chosen >= 0)
         other = controller->view->sites[plan->groups[at].choices[plan->groups[at].chosen].site].name;
     if (is_silent)
@@ -148,7 +152,7 @@ static json_t *show_stuck(const struct cw_controller *controller, const struct p
     for (uint32_t i = 0; i < group->site_count && !is_silent; i++) {
         if (strcmp(group->sites[i], left) == 0)
             continue;
-        judge(controller, plan, group, group->sites[i], one, sizeof one);
+        is_passing = judge(controller, plan, group, group->sites[i], one, sizeof one) || is_passing;
         length += (size_t)snprintf(why + length, sizeof why - length, "%s%s", length ? "; " : "", one);
         length = CW_MIN(length, sizeof why - 1);
     }
@@ -158,7 +162,8 @@ static json_t *show_stuck(const struct cw_controller *controller, const struct p
         snprintf(next, sizeof next,
                  "causeway evacuate %s again; once %s is lost: causeway promote %s --site %s", left, left,
                  group->name, other);
-    return json_pack("{s:s,s:s,s:s}", "group", group->name, "why", why, "next", next);
+    return json_pack("{s:s,s:s,s:s,s:b}", "group", group->name, "why", why, "next", next, "passing",
+                     is_passing);
 }
 
 /* Of all that the site is primary of. NULL: no memory. */

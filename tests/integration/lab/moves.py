@@ -50,18 +50,9 @@ class Machine:
         expect(said.count("wrote 4096/4096") == self.asked, f"{said.count('wrote 4096/4096')} of {self.asked} writes")
 
 
-def evacuated(lab, at, words):
-    p = lab.try_run(*at, *words, "--json")
-    expect(p.returncode in (0, 3), f"{words}: exit {p.returncode}: {p.stdout}{p.stderr}")
-    return p.stdout if p.returncode == 0 else None
-
-
 def move(lab, words, at=()):
     """Asks for it, and gives back the pause; then waits until the other site is level again."""
-    if words[0] == "evacuate":  # who is asked may be a second behind the move before; it says to ask again
-        told = json.loads(lab.wait("evacuated", lambda: evacuated(lab, at, words)))
-    else:
-        told = json.loads(lab.run(*at, *words, "--json"))
+    told = json.loads(lab.run(*at, *words, "--json"))
     pause = told["pause"] if "pause" in told else told["moved"][0]["pause"]
     lab.wait_state("db", "in-sync", other(lab.group("db")["primary"]))
     return pause["pause_ms"]

@@ -206,9 +206,12 @@ def what_cannot_go(lab):
     left = json.loads(lab.run("evacuate", "east", "--json", code=3))["left"]
     assert [x["group"] for x in left] == ["c"] and left[0]["next"].startswith("causeway evacuate east again"), left
     lab.run("evacuate", "east", "--dry-run", code=3)
-    lab.run("lab", "heal")
-    all_level(lab)
-    lab.run("evacuate", "east")
+    audited = lab.run("events", "--audit").count("evacuate site=east")
+    asked = subprocess.Popen([lab.cli, "evacuate", "east"], env=lab.env, text=True, stderr=subprocess.PIPE)
+    lab.wait("it asks", lambda: lab.run("events", "--audit").count("evacuate site=east") > audited)
+    lab.run("lab", "heal")  # what has nowhere to go is waited for, a few seconds
+    said = asked.communicate(timeout=60)[1]
+    assert asked.returncode == 0, said
     assert primaries(lab)["c"] == "north"
     bring_home(lab)
 
