@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""run.py BUILD [TEST...]: what needs network cards, in guests that have them. 77: skipped, the last line says why."""
+"""What needs network cards, in guests that have them."""
+import argparse
 import os
 import sys
 import tempfile
@@ -88,8 +89,25 @@ def reboot(run):
 TESTS = [port, port_check, steps, nics, kills, refusals, reboot]
 
 
+def arguments():
+    what = "\n".join(f"  {test.__name__:<11} {test.__doc__}" for test in TESTS)
+    parser = argparse.ArgumentParser(
+        description=f"{__doc__}\n\n{what}", formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="exit: 0 passed, 1 failed, 2 wrong usage, 77 skipped: the last line says why\n"
+               "CW_KILL_SECONDS=N: kills goes on for so long; 1200 suffices for all points")
+    parser.add_argument("build", metavar="BUILD", help="a folder that has been built, such as build/gcc")
+    parser.add_argument("tests", metavar="TEST", nargs="*", help="these of the above, in their order; default: all")
+    given = parser.parse_args()
+    if not os.access(os.path.join(given.build, "nic-config", "causeway-nic"), os.X_OK):
+        parser.error(f"{given.build} has no nic-config/causeway-nic: ./run build gcc makes build/gcc")
+    if unknown := set(given.tests) - {test.__name__ for test in TESTS}:
+        parser.error(f"no such test: {', '.join(sorted(unknown))}; there are {', '.join(test.__name__ for test in TESTS)}")
+    return given
+
+
 def main():
-    run, wanted = Run(sys.argv[1]), sys.argv[2:]
+    given = arguments()
+    run, wanted = Run(given.build), given.tests
     try:
         guest.prepare(run.cache)
     except guest.Missing as what:
