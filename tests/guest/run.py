@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What needs network cards, in guests that have them."""
 import argparse
+import concurrent.futures
+import itertools
 import os
 import sys
 import tempfile
@@ -11,7 +13,8 @@ import guest
 import models
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-KILL_SECONDS = os.environ.get("CW_KILL_SECONDS", "60")
+KILL_SECONDS = os.environ.get("CW_KILL_SECONDS", "")
+KILL_MODELS = os.environ.get("CW_KILL_MODELS", "e1000e").split()
 PYTHON = f"/usr/bin/python3 {HERE}"
 
 
@@ -58,9 +61,14 @@ def steps(run):
 
 
 def kills(run):
-    """causeway-nic killed at every step of apply and of revert."""
-    job = f"{PYTHON}/test_kills.py {run.build} e1000e {KILL_SECONDS}"
-    return run.boot(job, models.hub(["e1000e"]), hugepages=0, timeout=600 + float(KILL_SECONDS))
+    """causeway-nic killed in each step of apply and of revert, and after each; with CW_KILL_SECONDS at each change."""
+    def one(model_and_verb):
+        model, verb = model_and_verb
+        job = f"{PYTHON}/test_kills.py {run.build} {model} {verb} {KILL_SECONDS}"
+        return run.boot(job, models.hub([model]), hugepages=0, timeout=900 + float(KILL_SECONDS or 0))
+    with concurrent.futures.ThreadPoolExecutor(2) as two:  # half of the time each only waits for links
+        done = list(two.map(one, itertools.product(KILL_MODELS, ("apply", "revert"))))
+    return max(code for code, _ in done), "".join(said for _, said in done)
 
 
 def refusals(run):
