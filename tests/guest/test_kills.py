@@ -56,7 +56,7 @@ def places(changes, count):
             here.append((step, "after"))
         if event == "begin":
             here.append((step, "in"))
-        elif event in ("reverting", "undone") and (since > 0 or match):
+        elif event in ("reverting", "undone") and step > 0 and (since > 0 or match):
             here.append((step - 1, "in"))
         found.append(here)
         since += 1
