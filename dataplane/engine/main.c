@@ -311,12 +311,12 @@ static enum cw_status make_memory(char *why, size_t why_size)
 static enum cw_status start_dpdk(char *why, size_t why_size)
 {
     static struct cw_port_config ports[CW_PATHS_MAX];
-    struct cw_eal_config eal = {.may_use_hugepages = true, .ports = ports};
+    struct cw_eal_config eal = {.may_use_hugepages = true, .ports = ports, .siblings = "causeway-"};
     eal.memory_mb = EAL_MEMORY_MB * (engine.config.lane_count + 1) / 2;
     for (uint32_t i = 0; i < engine.config.path_count; i++)
         cw_net_port_config(&engine.config, i, &ports[eal.port_count++]);
-    /* The same at every start of this node, so that what kill -9 left behind is found and removed; another in
-     * every other directory, so that labs do not meet. */
+    /* The same at every start of this node, so that it starts only once; another in every other directory, so that
+     * labs do not meet. What kill -9 left behind is removed by the next engine of this machine. */
     uint64_t place = cw_hash64(engine.config.directory, strlen(engine.config.directory));
     snprintf(eal.file_prefix, sizeof eal.file_prefix, "causeway-%s-%08x", engine.config.site,
              (unsigned)place);
@@ -394,6 +394,7 @@ static int run_engine(const char *file)
         return 1;
     if (start(why, sizeof why) != CW_OK) {
         fprintf(stderr, "causeway-engine: %s\n", why);
+        cw_eal_stop();
         return 1;
     }
     cw_control_event(&control, 0, 0, "engine %s of site %s: %zu MiB, %s", CW_VERSION, engine.config.site,
@@ -404,6 +405,7 @@ static int run_engine(const char *file)
     /* Nothing of ours is open any more. Ports are left to the kernel: DPDK 22.11's memif frees what its own
      * interrupt thread still looks at, and an orderly stop must not end in a fault. */
     cw_leaks_check();
+    cw_eal_stop();
     fflush(NULL);
     _exit(0);
 }

@@ -4,14 +4,12 @@
  *
  * EAL can be started once in a process and takes no second try, so what could fail is found out first: are
  * there enough hugepages (--in-memory: nothing is left behind by kill -9), or else --no-huge; does an engine
- * of the same prefix live, and if not, its runtime directory is cleaned. Telemetry stays on: its socket is
- * also how life is recognised.
+ * of the same prefix live, and if not, its runtime directory is cleaned (runtime_folder.h). Telemetry stays on: its
+ * socket is how life is recognised of engines that have no lock there.
  *
  * All drivers of the distribution are loaded from its plug-in directory: 0.2 s to start in all, and leaving
  * the directory out saves 10 ms of it, less than measuring it twice differs.
  */
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,9 +17,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <rte_eal.h>
@@ -30,47 +25,31 @@
 
 #include "base/numbers.h"
 #include "io/eal_arguments.h"
+#include "io/runtime_folder.h"
 
 #define MEMORY_MB_DEFAULT 256u
-#define PREFIX_WAIT_MS    1000u
 
-static char runtime_folder[128];
+static struct cw_runtime_folder folder = {.lock = -1};
 
-static void runtime_folder_set(const char *prefix)
+static void parent_of(char *parent, size_t size)
 {
     const char *base = "/var/run";
     if (getuid() != 0) {
         const char *own = getenv("XDG_RUNTIME_DIR");
         base = own != NULL ? own : "/tmp";
     }
-    snprintf(runtime_folder, sizeof runtime_folder, "%s/dpdk/%s", base, prefix);
+    snprintf(parent, size, "%s/dpdk", base);
 }
 
-/* An engine with this prefix answers on its telemetry socket. */
-static bool is_prefix_alive(void)
+/* EAL looks for it there, and takes it as it is. */
+static enum cw_status take_folder(const struct cw_eal_config *config, char *why, size_t why_size)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int written = snprintf(address.sun_path, sizeof address.sun_path, "%s/dpdk_telemetry.v2", runtime_folder);
-    if (written < 0 || (size_t)written >= sizeof address.sun_path)
-        return false;
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return false;
-    bool is_alive = connect(fd, (struct sockaddr *)&address, sizeof address) == 0 || errno == EAGAIN;
-    close(fd);
-    return is_alive;
-}
-
-/* EAL keeps plain files and sockets there, no folders. */
-static void runtime_folder_remove(void)
-{
-    DIR *folder = opendir(runtime_folder);
-    if (folder == NULL)
-        return;
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
-        (void)unlinkat(dirfd(folder), entry->d_name, 0);
-    closedir(folder);
-    (void)rmdir(runtime_folder);
+    char parent[256];
+    parent_of(parent, sizeof parent);
+    enum cw_status status = cw_runtime_folder_take(&folder, parent, config->file_prefix, why, why_size);
+    if (status == CW_OK && config->siblings[0] != 0)
+        cw_runtime_folder_sweep(&folder, config->siblings);
+    return status;
 }
 
 static bool are_hugepages_free(uint32_t megabytes)
@@ -109,17 +88,6 @@ static bool add_memory(struct cw_eal_arguments *arguments, const struct cw_eal_c
     return has_hugepages;
 }
 
-/* One that was killed gives its lock back only when its memory has been taken down: hundreds of MiB of it. */
-static bool is_prefix_free_soon(void)
-{
-    for (unsigned waited_ms = 0; is_prefix_alive(); waited_ms += 10) {
-        if (waited_ms >= PREFIX_WAIT_MS)
-            return false;
-        (void)nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
-    }
-    return true;
-}
-
 enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_t why_size)
 {
     static struct cw_eal_arguments arguments; /* EAL keeps pointers into it */
@@ -129,15 +97,13 @@ enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_
                  config->file_prefix);
         return CW_INVALID;
     }
-    runtime_folder_set(config->file_prefix);
-    if (!is_prefix_free_soon()) {
-        snprintf(why, why_size, "DPDK: another engine runs with file prefix %s", config->file_prefix);
-        return CW_REFUSED;
-    }
-    runtime_folder_remove();
-    enum cw_status status = cw_eal_arguments_of(config, &arguments, why, why_size);
-    if (status != CW_OK)
+    enum cw_status status = take_folder(config, why, why_size);
+    if (status == CW_OK)
+        status = cw_eal_arguments_of(config, &arguments, why, why_size);
+    if (status != CW_OK) {
+        cw_runtime_folder_remove(&folder);
         return status;
+    }
     (void)signal(SIGPIPE, SIG_IGN); /* memif's driver writes to peers that may be gone */
     int lock = lock_hugepages();
     bool has_hugepages = add_memory(&arguments, config);
@@ -149,7 +115,7 @@ enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_
                  has_hugepages ? ". If they are about hugepages, somebody took those that were free a moment "
                                  "before: start it again"
                                : "");
-        runtime_folder_remove();
+        cw_runtime_folder_remove(&folder);
         return CW_IO;
     }
     /* A client without its server says so at every attempt; we tell it by the state of the link. */
@@ -164,7 +130,7 @@ enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_
  */
 void cw_eal_stop(void)
 {
-    runtime_folder_remove();
+    cw_runtime_folder_remove(&folder);
 }
 
 bool cw_eal_has_hugepages(void)

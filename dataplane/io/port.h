@@ -65,8 +65,11 @@ struct cw_port_config {
 };
 
 struct cw_eal_config {
-    char file_prefix[64];   /* one per engine; its runtime directory is removed at start and stop */
-    char lcores[64];        /* "0@(0-1)" */
+    char file_prefix[64]; /* one per engine; its runtime directory is removed at start and stop */
+    char
+        siblings[16]; /* how prefixes of others of its kind begin, whose directories are removed at start when
+                               nobody uses them any more; empty: none */
+    char lcores[64];  /* "0@(0-1)" */
     bool may_use_hugepages; /* tried first when true; falls back to --no-huge by itself */
     uint32_t memory_mb;
     const struct cw_port_config *ports;
@@ -78,7 +81,7 @@ struct cw_eal_config {
  * socket-abstract=no, a bsize for the path's mtu, and a ring that stays in a cache; removes a dead server's
  * socket file. */
 enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_t why_size) CW_MUST_CHECK;
-void cw_eal_stop(void); /* the last thing before exit */
+void cw_eal_stop(void); /* the last thing before exit, started or not */
 bool cw_eal_has_hugepages(void);
 
 struct cw_port;
