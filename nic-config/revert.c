@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nic-config/before.h"
 #include "nic-config/work.h"
 
 static uint32_t count_left(const struct cw_undo_journal *journal)
@@ -60,6 +61,20 @@ static int check_users(struct cw_work *work)
     return 0;
 }
 
+/* Its interface is not there before its card is the kernel's again: to undo it then would be to give up what was kept. */
+static bool has_to_wait(const struct cw_work *work, uint32_t index)
+{
+    const struct cw_undo_journal *journal = work->journal;
+    const struct cw_journal_step *step = &journal->steps[index];
+    bool has_to = false;
+    if (step->step.kind != CW_STEP_GIVE_UP || strcmp(step->boot, work->boot) != 0)
+        return false;
+    for (uint32_t i = index + 1; i < journal->count && !has_to; i++)
+        has_to = journal->steps[i].step.kind == CW_STEP_BIND && !journal->steps[i].is_undone &&
+                 cw_before_is_of_device(step->before, journal->steps[i].before);
+    return has_to;
+}
+
 /* Undone is what was undone; that it could not be written is only told, as to undo twice does no harm. */
 static bool undo_step(struct cw_work *work, uint32_t index, bool *has_told)
 {
@@ -67,6 +82,11 @@ static bool undo_step(struct cw_work *work, uint32_t index, bool *has_told)
     char words[1024] = "", what[512];
     cw_step_words(&step->step, what, sizeof what);
     cw_nic_tell(work->command, "undo: %s\n", what);
+    if (has_to_wait(work, index)) {
+        cw_nic_tell(work->command,
+                    "      waits until its card is the kernel's again: what was kept stays in the journal\n");
+        return false; /* what failed before it is the first, and is told */
+    }
     bool has_rebooted = strcmp(step->boot, work->boot) != 0;
     enum cw_status status =
         work->command->hands->undo(&step->step, step->before, has_rebooted, words, sizeof words);

@@ -236,20 +236,27 @@ static enum presence find_again(const char *old, const json_t *before, char *wor
         json_t *link = cw_ip_link(old, words, size);
         bool is_there = link != NULL;
         json_decref(link);
-        if (!is_there && !words[0])
-            snprintf(words, size, "%s is gone, and is not put back", old);
-        return is_there ? IS_THERE : IS_GONE;
+        if (is_there || words[0]) /* ip itself failed */
+            return is_there ? IS_THERE : IS_LATE;
+        snprintf(words, size, "%s is gone, and is not put back", old);
+        return IS_GONE;
     }
+    const char *device = strrchr(folder, '/') + 1;
     read_driver(folder, driver, sizeof driver);
-    if (strcmp(driver, kept) != 0) {
-        snprintf(words, size, "%s is not put back: its device %s has %s%s, and had %s", old,
-                 strrchr(folder, '/') + 1, driver[0] ? "the driver " : "no driver", driver, kept);
+    if (strcmp(driver, kept) != 0 && !driver[0] && access(folder, F_OK) == 0) {
+        snprintf(words, size, "%s is not there: its device %s has no driver, and had %s: bind it, then again",
+                 old, device, kept);
+        return IS_LATE;
+    }
+    if (strcmp(driver, kept) != 0) { /* somebody else's, as BIND is undone first */
+        snprintf(words, size, "%s is not put back: its device %s has %s%s, and had %s", old, device,
+                 driver[0] ? "the driver " : "no driver any more", driver, kept);
         return IS_GONE;
     }
     if (!wait_for_interface(folder, old, port, now)) {
         snprintf(words, size,
                  "%s: its device %s shows no interface after %d s; see the kernel's log (dmesg), then again",
-                 old, strrchr(folder, '/') + 1, WAIT_TIMES * WAIT_STEP_MS / 1000);
+                 old, device, WAIT_TIMES * WAIT_STEP_MS / 1000);
         return IS_LATE;
     }
     wait_for_udev();
@@ -316,7 +323,8 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
     const json_t *state = json_object_get(before, "state");
     const char *name = cw_json_text(json_object_get(state, "link"), "ifname");
     if (!cw_before_text(before, "device") || !cw_before_text(before, "driver") ||
-        !cw_before_text(before, "port") || strcmp(name, step->subject) != 0)
+        !cw_before_text(before, "port") || strcmp(name, step->subject) != 0 ||
+        (cw_before_text(before, "device")[0] && !strchr(cw_before_text(before, "device"), '/')))
         return cw_step_is_corrupt(words, size);
     switch (find_again(step->subject, before, words, size)) {
     case IS_THERE:

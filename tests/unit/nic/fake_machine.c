@@ -126,6 +126,9 @@ static const struct cw_step kinds[FAKE_VALUES] = {
     {.kind = CW_STEP_LINK, .subject = "/etc/systemd/system/multi-user.target.wants/causeway-nic.service"},
 };
 
+/* Kinds that hang together: the interface comes with its card. */
+enum { FAKE_GIVE_UP = 2, FAKE_BIND = 3 };
+
 static uint32_t index_of(const struct cw_step *step)
 {
     for (uint32_t i = 0; i < fake->count; i++)
@@ -193,8 +196,9 @@ static json_t *keep(const struct cw_step *step, char *words, size_t size)
     (void)words;
     (void)size;
     pass_point();
-    return json_pack("{s:i,s:s}", "was", fake->values[index_of(step)].now, "addresses",
-                     "10.1.0.1/24, fe80::1");
+    const char *folder = step->kind == CW_STEP_GIVE_UP ? "/sys/bus/pci/devices/" : "";
+    return json_pack("{s:i,s:s,s:s+}", "was", fake->values[index_of(step)].now, "addresses",
+                     "10.1.0.1/24, fe80::1", "device", folder, kinds[FAKE_BIND].subject);
 }
 
 static bool is_done(const struct cw_step *step, char *words, size_t size)
@@ -240,6 +244,12 @@ static enum cw_status make(const struct cw_step *step, char *words, size_t size)
     return CW_OK;
 }
 
+static bool is_given_away(void)
+{
+    const struct fake_value *card = &fake->values[FAKE_BIND];
+    return fake->count > FAKE_BIND && card->now == card->wanted;
+}
+
 static enum cw_status undo(const struct cw_step *step, const json_t *before, bool has_rebooted, char *words,
                            size_t size)
 {
@@ -256,6 +266,10 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, boo
     if (fake->fail_undo == index + 1) {
         snprintf(words, size, "the kernel says no");
         return CW_IO;
+    }
+    if (index == FAKE_GIVE_UP && !fake->is_order_free && is_given_away()) {
+        snprintf(words, size, "eth2 is not put back: somebody else has its card");
+        return CW_OK;
     }
     if (value->now != atoi(step->value) && value->now != was && !value->is_half) {
         snprintf(words, size, "left as somebody else has made it: %d", value->now);

@@ -323,6 +323,28 @@ static void test_what_is_gone(void **state)
     json_decref(nonsense);
 }
 
+/* Its card: without a driver it may come yet, with another one or taken out it does not. */
+static void test_card_without_its_driver(void **state)
+{
+    begin(PLAIN);
+    carry_out();
+    free(shell("ip link del v0; mkdir -p /tmp/devices/0000:03:00.0"));
+    json_object_set_new(before, "device", json_string("/tmp/devices/0000:03:00.0"));
+    json_object_set_new(before, "driver", json_string("ixgbe"));
+    assert_int_equal(cw_step_undo(&step, before, false, words, sizeof words), CW_IO);
+    assert_string_equal(
+        words, "v0 is not there: its device 0000:03:00.0 has no driver, and had ixgbe: bind it, then again");
+    free(shell("ln -s ../drivers/igb_uio /tmp/devices/0000:03:00.0/driver"));
+    undo();
+    assert_string_equal(words,
+                        "v0 is not put back: its device 0000:03:00.0 has the driver igb_uio, and had ixgbe");
+    free(shell("rm -r /tmp/devices"));
+    undo();
+    assert_string_equal(words,
+                        "v0 is not put back: its device 0000:03:00.0 has no driver any more, and had ixgbe");
+    json_decref(before);
+}
+
 static void test_what_cannot_be_put_back(void **state)
 {
     begin("true");
@@ -357,6 +379,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_time_goes_on),
         cmocka_unit_test(test_others_stay),
         cmocka_unit_test(test_what_is_gone),
+        cmocka_unit_test(test_card_without_its_driver),
         cmocka_unit_test(test_what_cannot_be_put_back),
     };
     if (!enter_own_space()) {
