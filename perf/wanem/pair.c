@@ -59,8 +59,8 @@ static bool open_ports(struct cw_wanem_pair *pair, char *why, size_t why_size)
     return true;
 }
 
-bool cw_wanem_pair_open(struct cw_wanem_pair *pair, const char *program, uint16_t mtu,
-                        const char *const *more, char *why, size_t why_size)
+static bool start(struct cw_wanem_pair *pair, const char *program, uint16_t mtu, const char *const *more,
+                  char *why, size_t why_size)
 {
     *pair = (struct cw_wanem_pair){.mtu = mtu, .folder = "/tmp/wanem-pair-XXXXXX"};
     snprintf(why, why_size, "no folder, or no process");
@@ -110,18 +110,37 @@ static void remove_files(const char *folder)
     (void)rmdir(folder);
 }
 
-bool cw_wanem_pair_close(struct cw_wanem_pair *pair, char *json, size_t json_size)
+/* As waitpid has it; -1: it did not run any more. */
+static int end(struct cw_wanem_pair *pair)
 {
     int status = -1;
-    cw_port_close(pair->ports[1]);
-    cw_port_close(pair->ports[0]);
+    for (unsigned i = 2; i-- > 0; pair->ports[i] = NULL)
+        cw_port_close(pair->ports[i]);
     if (pair->pid > 0) {
         (void)kill(pair->pid, SIGTERM);
         (void)waitpid(pair->pid, &status, 0);
     }
+    pair->pid = 0;
+    return status;
+}
+
+bool cw_wanem_pair_open(struct cw_wanem_pair *pair, const char *program, uint16_t mtu,
+                        const char *const *more, char *why, size_t why_size)
+{
+    if (start(pair, program, mtu, more, why, why_size))
+        return true;
+    (void)end(pair);
+    remove_files(pair->folder);
+    return false;
+}
+
+bool cw_wanem_pair_close(struct cw_wanem_pair *pair, char *json, size_t json_size)
+{
+    bool has_run = pair->pid > 0;
+    int status = end(pair);
     read_stats(pair->folder, json, json_size);
     remove_files(pair->folder);
-    if (status != 0)
+    if (has_run && status != 0)
         fprintf(stderr, "wanem ended with status 0x%x\n", (unsigned)status);
     return status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }

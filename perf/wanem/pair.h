@@ -21,10 +21,12 @@ struct cw_wanem_pair {
     uint16_t mtu;
 };
 
-/* `more`: further arguments of the program, NULL at the end. False with words; close all the same. */
+/* `more`: further arguments of the program, NULL at the end. False with words: nothing of it is left, and it may be closed
+ * all the same. */
 bool cw_wanem_pair_open(struct cw_wanem_pair *pair, const char *program, uint16_t mtu,
                         const char *const *more, char *why, size_t why_size);
-/* The last port ends first, then the program by SIGTERM. True: it ended well; what it counted is in json. */
+/* The last port ends first, then the program by SIGTERM. True: it ended well; what it counted is in json. What is closed may be
+ * closed again. */
 bool cw_wanem_pair_close(struct cw_wanem_pair *pair, char *json, size_t json_size);
 /* The number behind the index-th "name": of the counters; UINT64_MAX: there is none. */
 uint64_t cw_wanem_counter(const char *json, const char *name, unsigned index);

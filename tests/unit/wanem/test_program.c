@@ -27,6 +27,7 @@
 static const char *program;
 static struct rte_mempool *pool;
 static char why[512], json[4096];
+static struct cw_wanem_pair wire; /* of the test that runs */
 
 /* What every frame begins with, behind the addresses. */
 struct __attribute__((packed)) head {
@@ -169,16 +170,15 @@ static void close_and_account(struct cw_wanem_pair *pair)
 static void plain_wire(void **state)
 {
     for (uint16_t mtu = 1500; mtu <= 9000; mtu = (uint16_t)(mtu + 7500)) {
-        struct cw_wanem_pair pair;
         struct log log;
-        open_pair(&pair, mtu, "");
+        open_pair(&wire, mtu, "");
         for (unsigned from = 0; from < 2; from++) {
-            exchange(&pair, from, &log);
+            exchange(&wire, from, &log);
             assert_int_equal(log.received, FRAMES);
             assert_int_equal(log.damaged, 0);
             assert_int_equal(log.out_of_order, 0);
         }
-        close_and_account(&pair);
+        close_and_account(&wire);
         assert_int_equal(counter("sent_frames", 0), FRAMES);
         assert_int_equal(counter("sent_frames", 1), FRAMES);
         assert_int_equal(counter("sent_bytes", 1), counter("bytes", 1));
@@ -207,13 +207,12 @@ static void loses_what_the_model_loses(void **state)
     static const char spec[] =
         "delay=7ms,jitter=1ms,loss=5%,ge=2%:5,duplicate=3%,reorder=4%:100us,corrupt=2%,seed=21";
     static uint32_t times[FRAMES];
-    struct cw_wanem_pair pair;
     struct log log;
-    open_pair(&pair, 1500, spec);
+    open_pair(&wire, 1500, spec);
     for (unsigned from = 0; from < 2; from++) {
         uint32_t damaged = 0;
         foretell(spec, from, times, &damaged);
-        exchange(&pair, from, &log);
+        exchange(&wire, from, &log);
         for (uint32_t i = 0; i < FRAMES; i++) {
             if (log.times[i] != times[i])
                 fail_msg("frame %u came %u times, foretold were %u", i, log.times[i], times[i]);
@@ -222,18 +221,17 @@ static void loses_what_the_model_loses(void **state)
         assert_true(log.out_of_order > 10);
         assert_true(log.delay_ns_least >= 7 * CW_MS);
     }
-    close_and_account(&pair);
+    close_and_account(&wire);
     assert_true(counter("drop_burst_loss", 1) > 0);
     assert_true(counter("reordered", 1) > 0);
 }
 
 static void queue_overflows_and_is_counted(void **state)
 {
-    struct cw_wanem_pair pair;
     struct log log;
-    open_pair(&pair, 1500, "rate=10mbit,queue=20p,mtu=1400");
-    exchange(&pair, 0, &log);
-    close_and_account(&pair);
+    open_pair(&wire, 1500, "rate=10mbit,queue=20p,mtu=1400");
+    exchange(&wire, 0, &log);
+    close_and_account(&wire);
     assert_int_equal(log.received, counter("sent_frames", 0));
     assert_true(counter("drop_mtu", 0) >= FRAMES / 7);
     assert_true(counter("drop_queue", 0) > FRAMES / 2);
@@ -246,9 +244,8 @@ static void long_lines_get_their_memory(void **state)
     static const char *const specs[] = {"rate=200mbit,rtt=750ms", "rate=1gbit,rtt=200ms",
                                         "rate=2gbit,rtt=200ms"};
     for (unsigned i = 0; i < CW_COUNT_OF(specs); i++) {
-        struct cw_wanem_pair pair;
-        open_pair(&pair, 1500, specs[i]);
-        close_and_account(&pair);
+        open_pair(&wire, 1500, specs[i]);
+        close_and_account(&wire);
     }
 }
 
@@ -264,47 +261,45 @@ static void wait_until(struct cw_port *port, bool is_up)
 /* The far peer ends: what is sent to it is dropped and counted; a new one gets what comes then. */
 static void peer_comes_back(void **state)
 {
-    struct cw_wanem_pair pair;
     struct log log;
-    open_pair(&pair, 1500, "delay=1ms");
-    cw_port_close(pair.ports[1]);
+    open_pair(&wire, 1500, "delay=1ms");
+    cw_port_close(wire.ports[1]);
     nanosleep(&(struct timespec){.tv_nsec = 500 * CW_MS}, NULL); /* it learns of that on another thread */
     for (uint32_t i = 0; i < 500; i++) {
-        struct rte_mbuf *frame = make_frame(i, pair.mtu);
-        while (cw_port_transmit_frames(pair.ports[0], &frame, 1) == 0)
+        struct rte_mbuf *frame = make_frame(i, wire.mtu);
+        while (cw_port_transmit_frames(wire.ports[0], &frame, 1) == 0)
             nanosleep(&(struct timespec){.tv_nsec = CW_US}, NULL);
     }
     nanosleep(&(struct timespec){.tv_nsec = 100 * CW_MS}, NULL);
     struct cw_port_config config = {.mtu = 1500, .name = "again"};
-    snprintf(config.device, sizeof config.device, "net_memif99,role=client,socket=%s/1", pair.folder);
-    pair.ports[1] = cw_port_open(&config, why, sizeof why);
-    assert_non_null(pair.ports[1]);
-    wait_until(pair.ports[1], true);
-    exchange(&pair, 0, &log);
+    snprintf(config.device, sizeof config.device, "net_memif99,role=client,socket=%s/1", wire.folder);
+    wire.ports[1] = cw_port_open(&config, why, sizeof why);
+    assert_non_null(wire.ports[1]);
+    wait_until(wire.ports[1], true);
+    exchange(&wire, 0, &log);
     assert_int_equal(log.received, FRAMES);
-    close_and_account(&pair);
+    close_and_account(&wire);
     assert_int_equal(counter("drop_no_link", 0), 500);
 }
 
 /* A peer that is there and fetches nothing: memory stays bounded, and it meets no flood when it goes on. */
 static void peer_is_stuck(void **state)
 {
-    struct cw_wanem_pair pair;
     struct log log = {.delay_ns_least = UINT64_MAX};
-    open_pair(&pair, 1500, "delay=1ms");
+    open_pair(&wire, 1500, "delay=1ms");
     uint64_t begin_ns = cw_wanem_now_ns();
     uint32_t sent = 0;
     while (cw_wanem_now_ns() - begin_ns < 2 * CW_SECOND) {
-        struct rte_mbuf *frame = make_frame(sent % FRAMES, pair.mtu);
-        uint32_t taken = cw_port_transmit_frames(pair.ports[0], &frame, 1);
+        struct rte_mbuf *frame = make_frame(sent % FRAMES, wire.mtu);
+        uint32_t taken = cw_port_transmit_frames(wire.ports[0], &frame, 1);
         if (taken == 0)
             rte_pktmbuf_free(frame);
         sent += taken;
     }
     nanosleep(&(struct timespec){.tv_nsec = 200 * CW_MS}, NULL);
     for (uint32_t i = 0; i < 1000; i++)
-        receive(pair.ports[1], &log, pair.mtu);
-    close_and_account(&pair);
+        receive(wire.ports[1], &log, wire.mtu);
+    close_and_account(&wire);
     assert_int_equal(counter("frames", 0), sent);
     assert_true(counter("drop_peer_slow", 0) + counter("drop_no_memory", 0) > 0);
     assert_true(log.received < 4000);
@@ -347,16 +342,31 @@ static void answers_usage(void **state)
     }
 }
 
+static void leaves_nothing_when_it_cannot_start(void **state)
+{
+    const char *const more[] = {NULL};
+    assert_false(cw_wanem_pair_open(&wire, "/bin/false", 1500, more, why, sizeof why));
+    assert_int_not_equal(access(wire.folder, F_OK), 0);
+}
+
+/* A test that failed has not come to its own close. */
+static int close_wire(void **state)
+{
+    (void)cw_wanem_pair_close(&wire, json, sizeof json);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_usage),
-        cmocka_unit_test(plain_wire),
-        cmocka_unit_test(loses_what_the_model_loses),
-        cmocka_unit_test(queue_overflows_and_is_counted),
-        cmocka_unit_test(long_lines_get_their_memory),
-        cmocka_unit_test(peer_comes_back),
-        cmocka_unit_test(peer_is_stuck),
+        cmocka_unit_test_teardown(plain_wire, close_wire),
+        cmocka_unit_test_teardown(loses_what_the_model_loses, close_wire),
+        cmocka_unit_test_teardown(queue_overflows_and_is_counted, close_wire),
+        cmocka_unit_test_teardown(long_lines_get_their_memory, close_wire),
+        cmocka_unit_test_teardown(peer_comes_back, close_wire),
+        cmocka_unit_test_teardown(peer_is_stuck, close_wire),
+        cmocka_unit_test_teardown(leaves_nothing_when_it_cannot_start, close_wire),
     };
     struct cw_eal_config config = {.memory_mb = 256};
     if (argc < 2)
