@@ -302,15 +302,15 @@ static int32_t take_queues(struct cw_probe *probe, const json_t *said, const cha
     return CW_FACT_UNKNOWN;
 }
 
-/* -1 and all bits are how a driver says that it does not know: no wonder without a link. */
+/* -1, in all bits of the kernel's number, is its word for a speed that it does not know: of every virtual card. 0 is what
+ * some drivers have without a link. */
 static void take_speed(struct cw_probe *probe, const json_t *said, struct cw_interface_fact *interface)
 {
     const json_t *value = json_object_get(said, "speed");
     int64_t speed = cw_probe_json_number(said, "speed", INT64_MIN);
-    bool is_unknown = speed == -1 || speed == UINT32_MAX || speed == 0;
-    if (value == NULL || (is_unknown && !interface->has_carrier))
+    if (value == NULL || speed == -1 || speed == UINT32_MAX || (speed == 0 && !interface->has_carrier))
         return;
-    if (!is_unknown && speed > 0 && speed <= SPEED_MAX)
+    if (speed > 0 && speed <= SPEED_MAX)
         interface->speed_mbps = speed;
     else if (!json_is_integer(value))
         cw_probe_doubt(probe, "ethtool", "%s: its speed is no number: not believed", interface->name);

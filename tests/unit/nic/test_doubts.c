@@ -103,10 +103,9 @@ static const struct {
      "ip -json -4 route show table all", "a route of ens1 to \"default\""},
     {"/answers/ip-route6.json", "[{\"dst\":\"default\",\"dev\":\"ens1\",\"table\":\"a;b\"}]",
      "ip -json -6 route show table all", "a route of ens1 to \"default\""},
-    {"/answers/ethtool.json", "{\"ens1\":{\"speed\":4294967295}}", "ethtool",
-     "ens1: its speed is 4294967295 Mb/s with a link"},
-    {"/answers/ethtool.json", "{\"ens1\":{\"speed\":-1}}", "ethtool",
-     "ens1: its speed is -1 Mb/s with a link"},
+    {"/answers/ethtool.json", "{\"ens1\":{\"speed\":4294967294}}", "ethtool",
+     "ens1: its speed is 4294967294 Mb/s with a link"},
+    {"/answers/ethtool.json", "{\"ens1\":{\"speed\":0}}", "ethtool", "ens1: its speed is 0 Mb/s with a link"},
     {"/answers/ethtool.json", "{\"eth5\":{\"speed\":99999999}}", "ethtool",
      "eth5: its speed is 99999999 Mb/s"},
     {"/answers/ethtool.json", "{\"ens1\":{\"queues\":17,\"queues_max\":16}}", "ethtool", "17 queues of 16"},
@@ -145,7 +144,7 @@ static void test_it_stays_unknown(void **state)
     tree_link(&machine, CARD "/driver", "../a b");
     tree_put(&machine, PAGES "/free_hugepages", "600");
     tree_put(&machine, "/answers/ethtool.json",
-             "{\"ens1\":{\"speed\":4294967295,\"queues\":17,\"queues_max\":16}}");
+             "{\"ens1\":{\"speed\":4294967294,\"queues\":17,\"queues_max\":16}}");
     cw_probe(&machine, &facts);
     const struct cw_card_fact *card = cw_facts_card(&facts, "0000:03:00.0");
     const struct cw_interface_fact *interface = cw_facts_interface(&facts, "ens1");
@@ -171,14 +170,21 @@ static void test_common_ways_to_say_unknown(void **state)
     tree_put(&machine, CARD "/current_link_speed", "Unknown");
     tree_put(&machine, CARD "/current_link_width", "255");
     tree_put(&machine, CARD "/numa_node", "-1");
-    tree_put(&machine, "/answers/ethtool.json", "{\"eth5\":{\"speed\":-1},\"ens1\":{}}");
-    cw_probe(&machine, &facts);
-    assert_int_equal(facts.doubt_count, 0);
+    static const char *const speeds[] = {"\"speed\":-1", "\"speed\":4294967295",
+                                         ""}; /* ens1 has a link, eth5 none */
+    for (size_t i = 0; i < CW_COUNT_OF(speeds); i++) {
+        char answer[128];
+        snprintf(answer, sizeof answer, "{\"eth5\":{%s},\"ens1\":{%s}}", speeds[i], speeds[i]);
+        tree_put(&machine, "/answers/ethtool.json", answer);
+        cw_probe(&machine, &facts);
+        assert_int_equal(facts.doubt_count, 0);
+        assert_int_equal(cw_facts_interface(&facts, "eth5")->speed_mbps, CW_FACT_UNKNOWN);
+        assert_int_equal(cw_facts_interface(&facts, "ens1")->speed_mbps, CW_FACT_UNKNOWN);
+    }
     const struct cw_card_fact *card = cw_facts_card(&facts, "0000:03:00.0");
     assert_int_equal(card->link_mts, CW_FACT_UNKNOWN);
     assert_int_equal(card->link_lanes, CW_FACT_UNKNOWN);
     assert_int_equal(card->node, CW_FACT_UNKNOWN);
-    assert_int_equal(cw_facts_interface(&facts, "eth5")->speed_mbps, CW_FACT_UNKNOWN);
 }
 
 /* An interface may seem to be free, and nobody may count on it. */
