@@ -202,7 +202,7 @@ static void why_not(const struct cw_plan_work *work, const struct cw_plan_path *
     cw_plan_uses(work->facts, interface, words, size);
     if (words[0] == 0 && !work->facts->is_use_known)
         snprintf(words, size, "may be in use");
-    if (words[0] == 0 && card->functions > 0)
+    if (words[0] == 0 && card->functions != 0)
         snprintf(words, size, "has virtual functions");
     for (uint32_t i = 0; i < work->facts->member_count && words[0] == 0; i++) {
         const struct cw_member_fact *member = &work->facts->members[i];

@@ -336,7 +336,16 @@ void cw_plan_choose_function(struct cw_plan_work *work, struct cw_plan_path *pat
 static void choose_vf(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     const struct cw_card_fact *card = path->card;
-    if (card->functions_max <= 0) {
+    if (card->functions_max < 0 || card->functions < 0) {
+        cw_plan_remedy(cw_plan_refuse(work, path,
+                                      "how many virtual functions %s has, and can have, is not known "
+                                      "(sriov_numvfs, sriov_totalvfs)",
+                                      card->address),
+                       "find out what keeps it from being read (causeway nic show names it); or say driver: "
+                       "auto");
+        return;
+    }
+    if (card->functions_max == 0) {
         cw_plan_remedy(cw_plan_refuse(work, path, "%s has no virtual functions (SR-IOV)%s", card->address,
                                       card->physical[0] != 0 ? ": it is one itself" : ""),
                        card->physical[0] != 0

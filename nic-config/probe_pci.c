@@ -92,23 +92,36 @@ static void probe_place(struct cw_probe *probe, struct cw_card_fact *card)
         cw_probe_text(probe, path, name, sizeof name, "what a group is") && strcmp(name, "vfio-noiommu") == 0;
 }
 
+/* 0 only where the kernel says so, or has no such file, as of a card without SR-IOV: nobody may lose virtual functions to a
+ * file that could not be read. */
+static int32_t count_functions(struct cw_probe *probe, const struct cw_card_fact *card, const char *name)
+{
+    char path[CW_PROBE_PATH], text[64];
+    int64_t count;
+    card_file(card, name, path);
+    enum cw_status status = cw_machine_text(probe->machine, path, text, sizeof text);
+    if (status == CW_NOT_FOUND)
+        return 0;
+    if (status == CW_IO)
+        cw_probe_unread(probe, path, "an error: how many virtual functions a card has");
+    return card_number(probe, card, name, 0, 65535, &count) ? (int32_t)count : CW_FACT_UNKNOWN;
+}
+
 static void probe_functions(struct cw_probe *probe, struct cw_card_fact *card)
 {
     char path[CW_PROBE_PATH];
-    int64_t max = 0, now = 0;
-    if (card_number(probe, card, "sriov_totalvfs", 0, 65535, &max))
-        card->functions_max = (int32_t)max;
+    int64_t number;
+    card->functions_max = count_functions(probe, card, "sriov_totalvfs");
+    card->functions = count_functions(probe, card, "sriov_numvfs");
     card_file(card, "sriov_numvfs", path);
-    if (card_number(probe, card, "sriov_numvfs", 0, 65535, &now)) {
-        if (now <= max)
-            card->functions = (int32_t)now;
-        else
-            cw_probe_doubt(probe, path, "says %d of %d: not believed", (int)now, (int)max);
+    if (card->functions_max != CW_FACT_UNKNOWN && card->functions > card->functions_max) {
+        cw_probe_doubt(probe, path, "says %d of %d: not believed", card->functions, card->functions_max);
+        card->functions = CW_FACT_UNKNOWN;
     }
-    if (card_number(probe, card, "sriov_offset", 0, 65535, &max))
-        card->functions_offset = (int32_t)max;
-    if (card_number(probe, card, "sriov_stride", 0, 65535, &max))
-        card->functions_stride = (int32_t)max;
+    if (card_number(probe, card, "sriov_offset", 0, 65535, &number))
+        card->functions_offset = (int32_t)number;
+    if (card_number(probe, card, "sriov_stride", 0, 65535, &number))
+        card->functions_stride = (int32_t)number;
     card_file(card, "physfn", path);
     if (cw_probe_link(probe, path, card->physical, sizeof card->physical, "whose a virtual function is") &&
         !cw_probe_is_pci(card->physical)) {

@@ -181,18 +181,29 @@ static bool is_given(const struct cw_plan_path *path)
 static void check_functions(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     const struct cw_card_fact *card = path->card;
-    if (card->functions <= 0 || path->driver == CW_DRIVER_BIFURCATED || is_given(path))
+    const char *name = path->interface != NULL ? path->interface->name : card->address;
+    char count[32] = "";
+    if (card->functions == 0 || path->driver == CW_DRIVER_BIFURCATED || is_given(path))
         return;
-    if (cw_plan_is_forced(work, card, path->interface)) {
-        cw_plan_warn(work, "path %s: forced: the %d virtual functions of %s go with it, whoever has them",
-                     path->wish->name, card->functions, card->address);
-        return;
-    }
-    cw_plan_remedy(cw_plan_refuse(work, path, "%s has %d virtual functions, which would go with it",
-                                  card->address, card->functions),
-                   "say driver: vf, which takes one of them; or take them away (echo 0 > "
-                   "/sys/bus/pci/devices/%s/sriov_numvfs); or say force: [%s]",
-                   card->address, path->interface != NULL ? path->interface->name : card->address);
+    if (card->functions > 0)
+        snprintf(count, sizeof count, "%d ", card->functions);
+    if (cw_plan_is_forced(work, card, path->interface))
+        cw_plan_warn(work, "path %s: forced: the %svirtual functions of %s go with it, %swhoever has them",
+                     path->wish->name, count, card->address, card->functions < 0 ? "if it has some, " : "");
+    else if (card->functions < 0)
+        cw_plan_remedy(cw_plan_refuse(work, path,
+                                      "whether %s has virtual functions, which would go with it, is not "
+                                      "known (sriov_numvfs)",
+                                      card->address),
+                       "find out what keeps it from being read (causeway nic show names it); or take another "
+                       "card; or say force: [%s]",
+                       name);
+    else
+        cw_plan_remedy(cw_plan_refuse(work, path, "%s has %svirtual functions, which would go with it",
+                                      card->address, count),
+                       "say driver: vf, which takes one of them; or take them away (echo 0 > "
+                       "/sys/bus/pci/devices/%s/sriov_numvfs); or say force: [%s]",
+                       card->address, name);
 }
 
 bool cw_plan_is_member_in_way(const struct cw_member_fact *member)

@@ -225,14 +225,21 @@ static void show_group(const struct cw_facts *facts, const struct cw_card_fact *
     fprintf(out, others.count ? "\n" : ", alone in it\n");
 }
 
+static const char *count_words(int32_t count, char words[16])
+{
+    snprintf(words, 16, count < 0 ? "(not known)" : "%d", count);
+    return words;
+}
+
 static void show_functions(const struct cw_facts *facts, const struct cw_card_fact *card, FILE *out)
 {
     if (card->physical[0])
         fprintf(out, "    virtual function of %s\n", card->physical);
-    if (card->functions_max <= 0)
+    if (card->functions_max == 0 && card->functions == 0)
         return;
-    fprintf(out, "    virtual functions: %d of %d", card->functions > 0 ? card->functions : 0,
-            card->functions_max);
+    char count[16], max[16];
+    fprintf(out, "    virtual functions: %s of %s", count_words(card->functions, count),
+            count_words(card->functions_max, max));
     struct list list = {.out = out, .begin = ": ", .between = " ", .indent = 6, .column = 30};
     for (uint32_t i = 0; i < facts->card_count; i++)
         if (strcmp(facts->cards[i].physical, card->address) == 0)

@@ -63,7 +63,9 @@ static inline void sound_cards(const struct cw_facts *facts)
         SOUND_TEXT(card->pmd);
         CW_ASSERT(card->node == CW_FACT_UNKNOWN || cw_facts_node(facts, card->node) != NULL);
         sound_range(card->iommu_group, 0, INT32_MAX);
-        CW_ASSERT(card->functions >= 0 && card->functions <= card->functions_max);
+        sound_range(card->functions, 0, 65535);
+        sound_range(card->functions_max, 0, 65535);
+        CW_ASSERT(card->functions_max == CW_FACT_UNKNOWN || card->functions <= card->functions_max);
         sound_range(card->link_mts, 1000, 256900);
         sound_range(card->link_lanes, 1, 32);
         CW_ASSERT(card->irq_count <= CW_CARD_IRQS_MAX);

@@ -154,7 +154,7 @@ static void test_it_stays_unknown(void **state)
     assert_int_equal(card->node, CW_FACT_UNKNOWN);
     assert_int_equal(card->link_mts, CW_FACT_UNKNOWN);
     assert_int_equal(card->link_lanes, CW_FACT_UNKNOWN);
-    assert_int_equal(card->functions, 0);
+    assert_int_equal(card->functions, CW_FACT_UNKNOWN);
     assert_int_equal(card->iommu_group, CW_FACT_UNKNOWN);
     assert_string_equal(card->driver, "");
     assert_int_equal(pages->total, CW_FACT_UNKNOWN);
@@ -162,6 +162,33 @@ static void test_it_stays_unknown(void **state)
     assert_int_equal(interface->queues, CW_FACT_UNKNOWN);
     assert_true(is_doubted(CARD "/iommu_group", "\"-7\""));
     assert_true(is_doubted(CARD "/driver", "\"a b\""));
+}
+
+/* A folder in its place: read with an error, as a device that has gone answers. */
+static void test_virtual_functions(void **state)
+{
+    static const char *const names[] = {"sriov_totalvfs", "sriov_numvfs"};
+    for (size_t i = 0; i < CW_COUNT_OF(names); i++) {
+        char path[96], place[512];
+        snprintf(path, sizeof path, CARD "/%s", names[i]);
+        tree_put(&machine, path, "many");
+        cw_probe(&machine, &facts);
+        const struct cw_card_fact *card = cw_facts_card(&facts, "0000:03:00.0");
+        assert_int_equal(i == 0 ? card->functions_max : card->functions, CW_FACT_UNKNOWN);
+        assert_int_equal(i == 0 ? card->functions : card->functions_max, i == 0 ? 1 : 128);
+        tree_place(&machine, path, place);
+        assert_int_equal(unlink(place), 0);
+        tree_folder(&machine, path);
+        cw_probe(&machine, &facts);
+        assert_int_equal(i == 0 ? card->functions_max : card->functions, CW_FACT_UNKNOWN);
+        assert_int_equal(facts.unread_count, 1);
+        assert_string_equal(facts.unread[0].file, path);
+        assert_int_equal(rmdir(place), 0);
+        tree_put(&machine, path, small_text(path));
+    }
+    const struct cw_card_fact *none = cw_facts_card(&facts, "0000:04:00.0"); /* has no such files */
+    assert_int_equal(none->functions_max, 0);
+    assert_int_equal(none->functions, 0);
 }
 
 /* What firmware and drivers write of what they do not know is no wonder. */
@@ -246,6 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_is_named, begin, end),
         cmocka_unit_test_setup_teardown(test_it_stays_unknown, begin, end),
+        cmocka_unit_test_setup_teardown(test_virtual_functions, begin, end),
         cmocka_unit_test_setup_teardown(test_common_ways_to_say_unknown, begin, end),
         cmocka_unit_test_setup_teardown(test_use_is_not_known, begin, end),
         cmocka_unit_test_setup_teardown(test_alike_doubts_are_counted, begin, end),

@@ -408,6 +408,11 @@ static void vf_without_numbers(void)
     vf();
     rig_card("0000:03:00.0")->functions_offset = CW_FACT_UNKNOWN;
 }
+static void vf_unknown(void)
+{
+    vf();
+    rig_card("0000:03:00.0")->functions_max = CW_FACT_UNKNOWN;
+}
 static void vf_there(void)
 {
     vf();
@@ -548,6 +553,8 @@ static const struct row {
     {vf_without_iommu, "", "this machine has no IOMMU"},
     {vf_without_vfio, "", "this kernel has no module vfio-pci"},
     {vf_without_numbers, "", "where virtual functions of 0000:03:00.0 appear is not known"},
+    {vf_unknown, "",
+     "how many virtual functions 0000:03:00.0 has, and can have, is not known (sriov_numvfs, sriov_totalvfs) | find out"},
     {vf_there, "module vfio-pci\ngive-up eth1v1\nbind 0000:03:01.1 = vfio-pci (eth1v1)\n" WAN0},
     {vf_there_in_use, "", "0000:03:00.0 has 2 virtual functions, none of them known to be free"},
     {vf_there_given, WAN0},

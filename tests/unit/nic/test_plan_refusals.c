@@ -98,6 +98,10 @@ static void functions(void)
 {
     rig_card("0000:03:00.0")->functions = 4;
 }
+static void functions_unknown(void)
+{
+    rig_card("0000:03:00.0")->functions = CW_FACT_UNKNOWN;
+}
 static void group_with_disk(void)
 {
     rig_add_member(14, "0000:02:00.0", "nvme", "disk nvme0n1, mounted at /", false);
@@ -320,6 +324,10 @@ static const struct row {
     {another_of_no_card, NULL, TAKEN WAN0},
     {only_two, NULL, "", "wan1: eth2 is in use, or may be: this machine has no other"},
     {functions, NULL, "", "0000:03:00.0 has 4 virtual functions, which would go with it | say driver: vf"},
+    {functions_unknown, NULL, "",
+     "whether 0000:03:00.0 has virtual functions, which would go with it, is not known (sriov_numvfs) | find out"},
+    {functions_unknown, "eth1", TAKEN WAN0, NULL,
+     "the virtual functions of 0000:03:00.0 go with it, if it has some, whoever has them"},
     {functions, "eth1", TAKEN WAN0, NULL,
      "the 4 virtual functions of 0000:03:00.0 go with it, whoever has them"},
     {group_with_disk, NULL, "",
