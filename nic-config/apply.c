@@ -74,6 +74,21 @@ static void find_obstacle(const struct cw_work *work, char *words, size_t size)
 
 /* ---------------------------------------------------------------- plan */
 
+/* What is in the way on this machine; "" nothing. A recorded one has no journal. */
+static void look_for_obstacle(struct cw_work *work, char *words, size_t size)
+{
+    const struct cw_nic_command *command = work->command;
+    words[0] = 0;
+    if (command->root[0])
+        return;
+    enum cw_status status =
+        cw_undo_open(command->folders.state, false, &work->journal, work->why, sizeof work->why);
+    if (status == CW_OK)
+        find_obstacle(work, words, size);
+    else if (status != CW_NOT_FOUND && command->is_root) /* others may not look into it */
+        snprintf(words, size, "%s", work->why);
+}
+
 int cw_nic_plan(const struct cw_nic_command *command, const char *wish_file)
 {
     struct cw_work *work = cw_work_begin(command);
@@ -81,13 +96,8 @@ int cw_nic_plan(const struct cw_nic_command *command, const char *wish_file)
         return CW_NIC_FAILED;
     int code = read_wish(work, wish_file);
     if (!code) {
-        char obstacle[512] = "";
-        enum cw_status status =
-            cw_undo_open(command->folders.state, false, &work->journal, work->why, sizeof work->why);
-        if (status == CW_OK)
-            find_obstacle(work, obstacle, sizeof obstacle);
-        else if (status != CW_NOT_FOUND && command->is_root) /* others may not look into it */
-            snprintf(obstacle, sizeof obstacle, "%s", work->why);
+        char obstacle[512];
+        look_for_obstacle(work, obstacle, sizeof obstacle);
         cw_work_plan(work);
         command->hands->print_plan(&work->plan, &work->facts, command->is_json);
         if (obstacle[0] && !command->is_json)

@@ -61,10 +61,16 @@ def test_recorded(folder):
     cards = json.loads(shown)["cards"]
     wish = folder / "wish.yaml"
     wish.write_text("paths:\n  - name: wan0\n    speed: 25G\n")
-    planned = nic("plan", wish, "--root", machine, "--json", expect=0)[0]
+    state = folder / "state"
+    plan = ("plan", wish, "--root", machine, "--json", "--state", state)
+    planned = nic(*plan)[0]
     assert json.loads(planned)["steps"], planned
     assert "wan0" in nic("plan", wish, "--root", machine)[0]
     assert cards
+    state.mkdir(mode=0o700)  # of this machine, and of no matter to that one
+    (state / "journal").write_text("nonsense\n")
+    (state / "journal").chmod(0o600)
+    assert nic(*plan)[0] == planned
 
 
 def test_wishes(folder):
