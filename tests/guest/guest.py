@@ -188,11 +188,14 @@ def make_initramfs(cache, path, tree, job, hugepages):
     write_archive(path, entries)
 
 
-def boot(cache, tree, job, devices, hugepages=192, memory="1G", timeout=240):
-    """cache: prepare() has filled it. Runs the job, a bash script, as root in a guest with these devices. The folder `tree` is there as it is, wherever:
-    the guest has a /tmp and a /run of its own. Returns the job's exit code (124: too late) and all that it printed."""
-    with tempfile.TemporaryDirectory(prefix="cw-guest-") as folder:
-        archive = os.path.join(folder, "initramfs")
+class Guest:
+    """cache: prepare() has filled it. Runs the job, a bash script, as root in a guest with these devices. The folder `tree` is there as it
+    is, wherever: the guest has a /tmp and a /run of its own. In a `with`: at its end the guest is gone."""
+
+    def __init__(self, cache, tree, job, devices, hugepages=192, memory="1G", sockets=()):
+        """sockets: that the devices name by their numbers."""
+        self.folder = tempfile.TemporaryDirectory(prefix="cw-guest-")
+        archive = os.path.join(self.folder.name, "initramfs")
         make_initramfs(cache, archive, tree, job, hugepages)
         command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "max", "-smp", "1", "-m", memory,
                    "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
@@ -203,10 +206,31 @@ def boot(cache, tree, job, devices, hugepages=192, memory="1G", timeout=240):
                    "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
                    "-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on",
                    "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"] + devices
+        self.console = open(os.path.join(self.folder.name, "console"), "w+b")  # a file: nobody has to read meanwhile
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT,
+                                        pass_fds=[one.fileno() for one in sockets])
+
+    def wait(self, timeout):
+        """Returns the job's exit code (124: too late) and all that it printed."""
         try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  timeout=timeout)
-        except subprocess.TimeoutExpired as late:
-            return 124, (late.stdout or b"").decode(errors="replace")
-        said = done.stdout.decode(errors="replace").replace("\r", "")
-        return (done.returncode >> 1 if done.returncode & 1 else 1), said
+            code = self.process.wait(timeout)
+            code = code >> 1 if code & 1 else 1
+        except subprocess.TimeoutExpired:
+            code = 124
+        self.console.seek(0)
+        return code, self.console.read().decode(errors="replace").replace("\r", "")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.console.close()
+        self.folder.cleanup()
+
+
+def boot(*arguments, timeout=240, **options):
+    """As Guest; returns as its wait()."""
+    with Guest(*arguments, **options) as one:
+        return one.wait(timeout)

@@ -18,16 +18,16 @@ engines.LIMIT_SECONDS = 300.0
 SIZE = 8 << 20
 
 
-def give_card(engine, device, own_mac, peer_mac):
-    """The path of the engine's configuration gets this device in place of its memif, and the engine less memory."""
+def give_card(engine, path, own_mac, peer_mac):
+    """The engine's configuration gets this prepared path in place of its memif, and the engine less memory."""
     own = engines.SITES.index(engine.site) + 1
     with open(engine.config) as file:
         lines = file.read().split("\n")
     with open(engine.config, "w") as file:
         for line in lines:
             if "device: net_memif" in line:
-                line = f"    device: {device}"
-            line = line.replace("name: wan0", f"name: wan{own - 1}")  # in one guest a path is prepared for each
+                line = "    device: prepared"
+            line = line.replace("name: wan0", f"name: {path}")
             line = line.replace("payload_mb: 32, receive_mb: 32", "payload_mb: 16, receive_mb: 16")
             line = line.replace(f"02:ca:00:00:00:0{own}", own_mac).replace(f"02:ca:00:00:00:0{3 - own}", peer_mac)
             file.write(line + "\n")

@@ -18,7 +18,7 @@ def number(model):
 
 
 def mac(model, side):
-    """side: 1 or 2, of the two ends that belong together; 9: what only the kernel has."""
+    """side: 1 or 2, of the two ends that belong together; 9: the other end of all. model None: of a card that the kernel keeps."""
     return f"52:54:00:00:00:{16 * (15 if model is None else number(model) - 1) + side:02x}"
 
 
@@ -32,6 +32,14 @@ def card(model, side, netdev):
     """Of QEMU's command line, but for the netdev itself. Without the ROM that would try to boot from it."""
     device = KEPT if model is None else MODELS[model]
     return ["-device", f"{device},netdev={netdev},mac={mac(model, side)},romfile="]
+
+
+def cabled(models, side, sockets):
+    """A card of each model, and one that the kernel keeps, in the guest of this side: each has a socket for its cable."""
+    devices = []
+    for i, (model, socket) in enumerate(zip(models + [None], sockets, strict=True)):
+        devices += ["-netdev", f"socket,id=c{i},fd={socket.fileno()}"] + card(model, side, f"c{i}")
+    return devices
 
 
 def hub(models):

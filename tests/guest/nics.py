@@ -34,7 +34,7 @@ def wait_for(what, condition, seconds=60):
 
 
 class Nic:
-    """A card with the interface NAME; addresses .side of 10.9.NET.0/24 and fd00:NET::/64, and a route by the peer, .9."""
+    """A card with the interface NAME; addresses .side of 10.9.NET.0/24 and fd00:NET::/64, and a route by the peer."""
 
     def __init__(self, model, side, net, peer=9, mtu=1500):
         self.model, self.side, self.net, self.mtu = model, side, net, mtu

@@ -5,6 +5,7 @@ import argparse
 import concurrent.futures
 import itertools
 import os
+import socket
 import sys
 import tempfile
 import time
@@ -24,6 +25,9 @@ class Run:
         self.cache = os.path.join(os.path.dirname(self.build), "guest")
         self.tree = os.path.commonpath([self.build, HERE])
         self.models = []
+
+    def guest(self, job, devices, **options):
+        return guest.Guest(self.cache, self.tree, job, devices, **options)
 
     def boot(self, job, devices, **options):
         return guest.boot(self.cache, self.tree, job, devices, **options)
@@ -48,10 +52,20 @@ def port_check(run):
     return run.boot(job, models.hub(["e1000e"])[:8], hugepages=384, memory="2G", timeout=600)
 
 
-def nics(run):
-    """Two engines in one guest replicate over cards of each model that its kernel had before and has again."""
-    job = f"timeout 1100 {PYTHON}/test_nics.py {run.build} {' '.join(run.models)}"
-    return run.boot(job, models.hub(run.models), hugepages=0, memory="1536M", timeout=1200)
+def two_guests(run):
+    """Engines in two guests replicate over cards of each model, cabled to each other, that their kernels had before and have again."""
+    cables = [socket.socketpair() for _ in run.models + [None]]
+    wests, easts = zip(*cables)
+    options = {"hugepages": 0, "memory": "1G"}
+    with (run.guest(f"{PYTHON}/side.py {run.build} {' '.join(run.models)}",
+                    models.cabled(run.models, 2, wests), sockets=wests, **options) as there,
+          run.guest(f"timeout 1100 {PYTHON}/test_two_guests.py {run.build} {' '.join(run.models)}",
+                    models.cabled(run.models, 1, easts), sockets=easts, **options) as here):
+        for one in wests + easts:
+            one.close()
+        code, said = here.wait(1200)
+        code_there, said_there = there.wait(60)
+    return code or code_there, f"{said}---- west\n{said_there}"
 
 
 def steps(run):
@@ -94,7 +108,7 @@ def reboot(run):
     return code, said
 
 
-TESTS = [port, port_check, steps, nics, kills, refusals, reboot]
+TESTS = [port, port_check, steps, two_guests, kills, refusals, reboot]
 
 
 def arguments():
@@ -102,7 +116,8 @@ def arguments():
     parser = argparse.ArgumentParser(
         description=f"{__doc__}\n\n{what}", formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="exit: 0 passed, 1 failed, 2 wrong usage, 77 skipped: the last line says why\n"
-               "CW_KILL_SECONDS=N: kills goes on for so long; 1200 suffices for all points")
+               "CW_KILL_SECONDS=N: kills goes on for so long; 3000 suffices for all changes\n"
+               "CW_KILL_MODELS=...: with these cards, such as 'e1000e vmxnet3'")
     parser.add_argument("build", metavar="BUILD", help="a folder that has been built, such as build/gcc")
     parser.add_argument("tests", metavar="TEST", nargs="*", help="these of the above, in their order; default: all")
     given = parser.parse_args()

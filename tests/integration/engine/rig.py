@@ -52,9 +52,10 @@ class RpcError(Exception):
 class Connection:
     """One JSON-RPC connection, both ways; answers are waited for in the caller's thread."""
 
-    def __init__(self, path, on_request=None):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.connect(path)
+    def __init__(self, address, on_request=None):
+        """address: the path of a socket, or host and port of what leads to one."""
+        self.socket = socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(address)
         self.file = self.socket.makefile("rb")
         self.on_request = on_request
         self.lock = threading.Lock()
