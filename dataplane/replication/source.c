@@ -421,6 +421,7 @@ void cw_group_on_journal_read(struct cw_group *g, uint64_t token, enum cw_status
     CW_ASSERT(slot->state == CW_SLOT_READING && slot->generation == (uint32_t)(token >> 32));
     if (status != CW_OK && slot->is_current && slot->loaded > slot->sectors) {
         slot->loaded = slot->sectors; /* what was read ahead may be what cannot be read */
+        g->peers[slot->peer].read_ahead = 0;
         issue_read(g, (uint32_t)token);
         return;
     }

@@ -263,7 +263,7 @@ static void test_what_was_asked_for_is_not_read_again(void **state)
     tear_down();
 }
 
-/* What cannot be read may be what was read ahead: what was asked for is tried alone. */
+/* A place that cannot be read costs the reads ahead of it, not one for each batch in front of it. */
 static void test_unreadable_ahead(void **state)
 {
     set_up(3);
@@ -273,6 +273,7 @@ static void test_unreadable_ahead(void **state)
     assert_int_equal(slot->state, CW_SLOT_READING);
     assert_int_equal(slot->loaded, slot->sectors);
     assert_int_equal(actions(), before + 1);
+    assert_int_equal(peer->read_ahead, 0);
     cw_group_on_journal_read(g, (uint64_t)slot->generation << 32, CW_IO);
     assert_int_equal(slot->state, CW_SLOT_FREE);
     assert_true(peer->needs_copy);
