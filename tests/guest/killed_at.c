@@ -15,6 +15,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -146,14 +147,19 @@ static void read_command(pid_t process, char command[static TEXT_SIZE])
         close(file);
 }
 
-/* Of rtnetlink: a message of new, del or set (not get), with more to it than a header. */
+/* Of rtnetlink: a message of new, del or set, and not of get; ip asks with one of new that is about no interface. */
 static int is_netlink_change(pid_t process, uint64_t address)
 {
-    struct nlmsghdr head;
-    if (peek(process, address, &head, sizeof head) != sizeof head)
+    struct {
+        struct nlmsghdr head;
+        struct ifinfomsg link;
+    } asked;
+    if (peek(process, address, &asked, sizeof asked) != sizeof asked)
         return 0;
-    return head.nlmsg_type >= RTM_BASE && head.nlmsg_type % 4 != RTM_GETLINK % 4 &&
-           head.nlmsg_len > NLMSG_LENGTH(sizeof(struct ifinfomsg));
+    bool is_about_none = asked.head.nlmsg_type == RTM_NEWLINK && asked.head.nlmsg_len == sizeof asked &&
+                         asked.link.ifi_index == 0;
+    return asked.head.nlmsg_type >= RTM_BASE && asked.head.nlmsg_type % 4 != RTM_GETLINK % 4 &&
+           !is_about_none;
 }
 
 static uint64_t first_buffer(pid_t process, uint64_t message)
