@@ -36,10 +36,12 @@ const struct cw_card_fact *cw_facts_card(const struct cw_facts *facts, const cha
 
 const struct cw_interface_fact *cw_facts_interface(const struct cw_facts *facts, const char *name)
 {
+    const struct cw_interface_fact *found = NULL;
     for (uint32_t i = 0; i < facts->interface_count; i++)
-        if (strcmp(facts->interfaces[i].name, name) == 0)
-            return &facts->interfaces[i];
-    return NULL;
+        if (strcmp(facts->interfaces[i].name, name) == 0 &&
+            (found == NULL || facts->interfaces[i].space[0] == '\0'))
+            found = &facts->interfaces[i];
+    return found;
 }
 
 const struct cw_node_fact *cw_facts_node(const struct cw_facts *facts, int32_t id)

@@ -15,7 +15,7 @@
 #define CW_CPUS_MAX       512u
 #define CW_NODES_MAX      8u
 #define CW_CARDS_MAX      64u
-#define CW_INTERFACES_MAX 128u
+#define CW_INTERFACES_MAX 256u
 #define CW_ADDRESSES_MAX  16u
 #define CW_ROUTES_MAX     32u
 #define CW_MEMBERS_MAX    256u /* devices that share an IOMMU group with a card */
@@ -227,7 +227,7 @@ struct cw_facts {
     uint32_t unread_count;
 };
 
-/* By name or address; NULL: none. */
+/* By name or address, an interface of this network namespace before those of others; NULL: none. */
 const struct cw_card_fact *cw_facts_card(const struct cw_facts *facts, const char *address);
 const struct cw_interface_fact *cw_facts_interface(const struct cw_facts *facts, const char *name);
 const struct cw_node_fact *cw_facts_node(const struct cw_facts *facts, int32_t id);

@@ -127,6 +127,20 @@ static void probe_kind(struct cw_probe *probe, const json_t *link, struct cw_int
     }
 }
 
+static const char *kind_of(const json_t *link)
+{
+    return cw_probe_json_text(json_object_get(link, "linkinfo"), "info_kind");
+}
+
+/* There is no room for it. One of a pair stands on no card; any other might stand on the one that is asked for. */
+static void leave_out(struct cw_probe *probe, const struct cw_interface_fact *interface)
+{
+    if (!is_of_pair(interface->kind))
+        probe->facts->is_use_known = false;
+    cw_probe_doubt(probe, LINK_ANSWER, "has more than %u interfaces: %s is not looked at", CW_INTERFACES_MAX,
+                   interface->name);
+}
+
 /* Of another namespace only what stands on a card is wanted. */
 static void take_link(struct cw_probe *probe, const char *space, const json_t *link)
 {
@@ -137,14 +151,7 @@ static void take_link(struct cw_probe *probe, const char *space, const json_t *l
         cw_probe_doubt(probe, LINK_ANSWER, "has an interface \"%.40s\": not believed", name);
         return;
     }
-    if (facts->interface_count == CW_INTERFACES_MAX) {
-        if (space[0] == '\0')
-            cw_probe_doubt(probe, LINK_ANSWER, "has more than %u interfaces: %s is not looked at",
-                           CW_INTERFACES_MAX, name);
-        return;
-    }
-    struct cw_interface_fact *interface = &facts->interfaces[facts->interface_count];
-    *interface = (struct cw_interface_fact){
+    struct cw_interface_fact interface = {
         .vlan = CW_FACT_UNKNOWN,
         .mtu = CW_FACT_UNKNOWN,
         .mtu_max = CW_FACT_UNKNOWN,
@@ -158,15 +165,19 @@ static void take_link(struct cw_probe *probe, const char *space, const json_t *l
         .rx_queues_max = CW_FACT_UNKNOWN,
         .tx_queues = CW_FACT_UNKNOWN,
     };
-    snprintf(interface->name, sizeof interface->name, "%s", name);
-    snprintf(interface->space, sizeof interface->space, "%s", space);
-    probe_kind(probe, link, interface);
-    probe_card_of(probe, link, interface);
-    if (space[0] != '\0' && interface->card[0] == '\0')
+    snprintf(interface.name, sizeof interface.name, "%s", name);
+    snprintf(interface.space, sizeof interface.space, "%s", space);
+    probe_kind(probe, link, &interface);
+    probe_card_of(probe, link, &interface);
+    if (space[0] != '\0' && interface.card[0] == '\0')
         return;
-    facts->interface_count++;
-    probe_mac(probe, link, interface);
-    probe_mtu(probe, link, interface);
+    if (facts->interface_count == CW_INTERFACES_MAX) {
+        leave_out(probe, &interface);
+        return;
+    }
+    probe_mac(probe, link, &interface);
+    probe_mtu(probe, link, &interface);
+    facts->interfaces[facts->interface_count++] = interface;
 }
 
 /* What a bond or bridge stands on is told by its parts only. */
@@ -280,9 +291,11 @@ void cw_probe_interfaces(struct cw_probe *probe)
         cw_probe_unread(probe, LINK_ANSWER, "%.160s: which interfaces there are",
                         answer == NULL ? why : "is no list");
     }
-    json_array_foreach(answer, i, link) take_link(probe, "", link);
-    probe_parts(facts);
+    /* A host of containers has hundreds of pairs: they come last, and take nobody's room. */
+    json_array_foreach(answer, i, link) if (!is_of_pair(kind_of(link))) take_link(probe, "", link);
     probe_spaces(probe);
+    json_array_foreach(answer, i, link) if (is_of_pair(kind_of(link))) take_link(probe, "", link);
+    probe_parts(facts);
     for (uint32_t card = 0; json_is_array(answer) && card < facts->card_count; card++)
         facts->cards[card].is_network_driver_gone = is_gone(probe, &facts->cards[card]);
     json_decref(answer);

@@ -105,6 +105,8 @@ void cw_plan_uses(const struct cw_facts *facts, const struct cw_interface_fact *
         add(words, size, "it has the default route");
     add_addresses(interface, words, size);
     add_routes(interface, words, size);
+    if (interface->is_cut)
+        add(words, size, "it has more addresses or routes than were looked at");
     if (interface->has_program)
         add(words, size, "somebody has an XDP program at it");
     if (interface->master[0] != 0)

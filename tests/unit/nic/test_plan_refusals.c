@@ -58,6 +58,10 @@ static void with_two_routes(void)
     struct cw_interface_fact *eth1 = rig_interface("eth1");
     eth1->routes[eth1->route_count++] = (struct cw_route_fact){"10.98.0.0/16 via 10.0.0.1"};
 }
+static void with_more(void) /* routes than there is room for, and those that are kept are the kernel's */
+{
+    rig_interface("eth1")->is_cut = true;
+}
 static void with_program(void)
 {
     rig_interface("eth1")->has_program = true;
@@ -309,6 +313,8 @@ static const struct row {
     {with_routes, NULL, "",
      "eth1 is in use, or may be: it has the route 10.99.0.0/16 table 77 scope link | "},
     {with_two_routes, NULL, "", "scope link and 1 more | "},
+    {with_more, NULL, "",
+     "eth1 is in use, or may be: it has more addresses or routes than were looked at | "},
     {with_program, NULL, "", "eth1 is in use, or may be: somebody has an XDP program at it | "},
     {below_vlan, "eth1", TAKEN WAN0, NULL, "eth1.120 (vlan) stands on it"},
     {in_namespace, NULL, "",

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A machine with more than there is room for: what was not looked at may be what is in use, and that has to be known. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "nic-config/probe.h"
+#include "small_machine.h"
+
+static struct cw_machine machine;
+static struct cw_facts facts;
+
+static int begin(void **state)
+{
+    small_machine(&machine);
+    return 0;
+}
+
+static int end(void **state)
+{
+    tree_end(&machine);
+    return 0;
+}
+
+/* So many interfaces of a kind, then a card's and a VLAN on it. */
+static void put_links(uint32_t count, const char *kind)
+{
+    char place[512];
+    tree_place(&machine, "/answers/ip-link.json", place);
+    FILE *file = fopen(place, "w");
+    assert_non_null(file);
+    fprintf(file, "[");
+    for (uint32_t i = 0; i < count; i++)
+        fprintf(file, "{\"ifname\":\"x%u\",\"linkinfo\":{\"info_kind\":\"%s\"}},", i, kind);
+    fprintf(file, "{\"ifname\":\"ens1\",\"parentbus\":\"pci\",\"parentdev\":\"0000:03:00.0\"},"
+                  "{\"ifname\":\"stor.100\",\"link\":\"ens1\",\"linkinfo\":{\"info_kind\":\"vlan\","
+                  "\"info_data\":{\"id\":100}}}]");
+    assert_int_equal(fclose(file), 0);
+    cw_probe(&machine, &facts);
+}
+
+static void test_pairs_take_nobodys_room(void **state)
+{
+    put_links(CW_INTERFACES_MAX + 2, "veth");
+    const struct cw_interface_fact *vlan = cw_facts_interface(&facts, "stor.100");
+    assert_non_null(vlan);
+    assert_string_equal(vlan->lower[0], "ens1");
+    assert_non_null(cw_facts_interface(&facts, "mlx0")); /* of a card, in another namespace */
+    assert_int_equal(facts.interface_count, CW_INTERFACES_MAX);
+    assert_true(facts.is_use_known);
+    assert_true(facts.doubt_count > 0);
+}
+
+static void test_interface_without_room_may_be_the_one_in_use(void **state)
+{
+    put_links(CW_INTERFACES_MAX - 3, "dummy");
+    assert_non_null(cw_facts_interface(&facts, "mlx0"));
+    assert_true(facts.is_use_known);
+    put_links(CW_INTERFACES_MAX - 2, "dummy");
+    assert_null(cw_facts_interface(&facts, "mlx0"));
+    assert_false(facts.is_use_known);
+    put_links(CW_INTERFACES_MAX - 1, "dummy");
+    assert_null(cw_facts_interface(&facts, "stor.100"));
+    assert_false(facts.is_use_known);
+}
+
+/* Another namespace may have an interface of the same name: who says the name means the one here. */
+static void test_names_are_of_this_namespace_first(void **state)
+{
+    tree_put(&machine, "/answers/netns-blue-ip-link.json",
+             "[{\"ifname\":\"veth0\",\"parentbus\":\"pci\",\"parentdev\":\"0000:04:00.0\"}]");
+    cw_probe(&machine, &facts);
+    const struct cw_interface_fact *interface = cw_facts_interface(&facts, "veth0");
+    assert_non_null(interface);
+    assert_string_equal(interface->space, "");
+    assert_string_equal(interface->kind, "veth");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_pairs_take_nobodys_room, begin, end),
+        cmocka_unit_test_setup_teardown(test_interface_without_room_may_be_the_one_in_use, begin, end),
+        cmocka_unit_test_setup_teardown(test_names_are_of_this_namespace_first, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
