@@ -138,6 +138,7 @@ struct cw_card_fact {
     int32_t node;                  /* NUMA; unknown where the firmware does not say */
     int32_t iommu_group;
     bool is_noiommu;                  /* its group is one of vfio without an IOMMU */
+    bool is_group_cut;                /* not all that shares its group was looked at, or what that is used for */
     int32_t functions_max, functions; /* SR-IOV: virtual functions it can have, and has; 0 without */
     /* Of the physical function, sriov_offset and sriov_stride: virtual function k is at its routing id (bus * 256 +
      * device * 8 + function) + offset + k * stride. */

@@ -11,7 +11,7 @@
 
 #include "nic-config/probe_private.h"
 
-#define BLOCKS_MAX       1024u
+#define BLOCKS_MAX       16384u
 #define MOUNTS_BYTES_MAX (4u << 20)
 #define HOLDERS_DEPTH    6u
 #define WANTED           "what the disks of an IOMMU group are used for"
@@ -27,16 +27,31 @@ struct block {
 struct groups {
     struct cw_probe *probe;
     struct block *blocks;
-    uint32_t block_count;
+    uint32_t block_count, block_room;
     char *mounts, *swaps; /* /proc/self/mountinfo, or else /proc/mounts; /proc/swaps */
     bool has_numbers;     /* it is mountinfo */
     int32_t group;        /* that is looked at */
     uint32_t left_out;
+    bool is_group_cut;   /* of the group: not all of it was looked at */
+    bool are_blocks_cut; /* what disks are used for is not known of all */
 };
 
 static void block_file(const char *block, const char *name, char path[CW_PROBE_PATH])
 {
     snprintf(path, CW_PROBE_PATH, "/sys/class/block/%.64s/%s", block, name);
+}
+
+static bool has_room_for_block(struct groups *groups)
+{
+    if (groups->block_count < groups->block_room)
+        return true;
+    uint32_t room = groups->block_room == 0 ? 256 : groups->block_room * 2;
+    struct block *blocks = room <= BLOCKS_MAX ? realloc(groups->blocks, room * sizeof *blocks) : NULL;
+    if (blocks == NULL)
+        return false;
+    groups->blocks = blocks;
+    groups->block_room = room;
+    return true;
 }
 
 /* "../../devices/pci0000:00/0000:00:1f.2/ata1/…/block/sda/sda1" */
@@ -45,11 +60,15 @@ static void take_block(void *context, const char *name)
     struct groups *groups = context;
     struct cw_probe *probe = groups->probe;
     char path[CW_PROBE_PATH], target[1024];
-    if (groups->block_count == BLOCKS_MAX || !cw_probe_is_name(name, sizeof groups->blocks[0].name))
+    if (!cw_probe_is_name(name, sizeof groups->blocks[0].name) || !has_room_for_block(groups)) {
+        groups->are_blocks_cut = true;
         return;
+    }
     snprintf(path, sizeof path, "/sys/class/block/%s", name);
-    if (cw_machine_target(probe->machine, path, target, sizeof target) != CW_OK)
+    if (cw_machine_target(probe->machine, path, target, sizeof target) != CW_OK) {
+        groups->are_blocks_cut = true;
         return;
+    }
     struct block *block = &groups->blocks[groups->block_count++];
     *block = (struct block){0};
     snprintf(block->name, sizeof block->name, "%s", name);
@@ -251,10 +270,12 @@ static void take_member(void *context, const char *address)
     if (!cw_probe_is_pci(address)) {
         snprintf(path, sizeof path, "/sys/kernel/iommu_groups/%d/devices", groups->group);
         cw_probe_doubt(probe, path, "has \"%.40s\", which is no device of PCI: not looked at", address);
+        groups->is_group_cut = true;
         return;
     }
     if (facts->member_count == CW_MEMBERS_MAX) {
         groups->left_out++;
+        groups->is_group_cut = true;
         return;
     }
     struct cw_member_fact *member = &facts->members[facts->member_count++];
@@ -272,11 +293,14 @@ static void take_member(void *context, const char *address)
     find_use(groups, member);
 }
 
-/* A card alone in its group shares it with nobody. */
-static void drop_alone(struct cw_facts *facts, uint32_t first)
+/* A card alone in its group shares it with nobody. True: somebody else is there. */
+static bool drop_alone(struct cw_facts *facts, uint32_t first)
 {
-    if (facts->member_count == first + 1 && cw_facts_card(facts, facts->members[first].address) != NULL)
+    bool is_alone =
+        facts->member_count == first + 1 && cw_facts_card(facts, facts->members[first].address) != NULL;
+    if (is_alone)
         facts->member_count = first;
+    return !is_alone;
 }
 
 static bool was_looked_at(const struct cw_facts *facts, uint32_t card)
@@ -287,33 +311,46 @@ static bool was_looked_at(const struct cw_facts *facts, uint32_t card)
     return false;
 }
 
+/* The members of the group of a card, if no card before had the same. */
+static void look_at_group(struct groups *groups, uint32_t card)
+{
+    struct cw_facts *facts = groups->probe->facts;
+    uint32_t first = facts->member_count;
+    char path[CW_PROBE_PATH];
+    groups->group = facts->cards[card].iommu_group;
+    groups->is_group_cut = false;
+    if (groups->group == CW_FACT_UNKNOWN || was_looked_at(facts, card))
+        return;
+    snprintf(path, sizeof path, "/sys/kernel/iommu_groups/%d/devices", groups->group);
+    if (!cw_machine_list(groups->probe->machine, path, take_member, groups)) {
+        cw_probe_unread(groups->probe, path, "cannot be read: who shares an IOMMU group with %s",
+                        facts->cards[card].address);
+        groups->is_group_cut = true;
+    }
+    if (drop_alone(facts, first) && groups->are_blocks_cut)
+        groups->is_group_cut = true;
+    for (uint32_t i = card; i < facts->card_count; i++)
+        facts->cards[i].is_group_cut |= groups->is_group_cut && facts->cards[i].iommu_group == groups->group;
+}
+
 void cw_probe_groups(struct cw_probe *probe)
 {
     struct cw_facts *facts = probe->facts;
-    struct groups groups = {.probe = probe, .blocks = calloc(BLOCKS_MAX, sizeof *groups.blocks)};
-    if (groups.blocks == NULL)
-        return;
+    struct groups groups = {.probe = probe};
     cw_machine_list(probe->machine, "/sys/class/block", take_block, &groups);
     groups.mounts = cw_probe_whole(probe, "/proc/self/mountinfo", MOUNTS_BYTES_MAX, WANTED);
     groups.has_numbers = groups.mounts != NULL;
     if (groups.mounts == NULL)
         groups.mounts = cw_probe_whole(probe, "/proc/mounts", MOUNTS_BYTES_MAX, WANTED);
     groups.swaps = cw_probe_whole(probe, "/proc/swaps", MOUNTS_BYTES_MAX, WANTED);
-    for (uint32_t i = 0; i < facts->card_count; i++) {
-        uint32_t first = facts->member_count;
-        char path[CW_PROBE_PATH];
-        groups.group = facts->cards[i].iommu_group;
-        if (groups.group == CW_FACT_UNKNOWN || was_looked_at(facts, i))
-            continue;
-        snprintf(path, sizeof path, "/sys/kernel/iommu_groups/%d/devices", groups.group);
-        if (!cw_machine_list(probe->machine, path, take_member, &groups))
-            cw_probe_unread(probe, path, "cannot be read: who shares an IOMMU group with %s",
-                            facts->cards[i].address);
-        drop_alone(facts, first);
-    }
+    for (uint32_t i = 0; i < facts->card_count; i++)
+        look_at_group(&groups, i);
     if (groups.left_out > 0)
         cw_probe_doubt(probe, "/sys/kernel/iommu_groups", "have %u devices more than there is room for",
                        groups.left_out);
+    if (groups.are_blocks_cut)
+        cw_probe_doubt(probe, "/sys/class/block",
+                       "has disks that were not looked at: what an IOMMU group is used for is not known");
     free(groups.blocks);
     free(groups.mounts);
     free(groups.swaps);

@@ -262,10 +262,32 @@ static void check_forced_member(struct cw_plan_work *work, struct cw_plan_path *
     check_interfaces_of(work, path, member->address);
 }
 
+static void check_unseen_members(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    const struct cw_card_fact *card = path->card;
+    if (!card->is_group_cut)
+        return;
+    if (cw_plan_is_group_forced(work, card->iommu_group))
+        cw_plan_warn(work,
+                     "path %s: forced: %s is taken, although not all that shares IOMMU group %d with it could "
+                     "be found out",
+                     path->wish->name, card->address, card->iommu_group);
+    else
+        cw_plan_remedy(
+            cw_plan_refuse(work, path,
+                           "who shares IOMMU group %d with %s, and what that is used for, could not be found "
+                           "out wholly",
+                           card->iommu_group, card->address),
+            "see what is doubted or could not be read (causeway nic show); or take another card; or say driver: "
+            "af_xdp; or, if you know that nobody uses what is in the group, say force: [group %d]",
+            card->iommu_group);
+}
+
 /* A group is given as a whole: vfio opens it only when no member has a driver of the kernel. */
 static void check_group(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     int32_t group = path->card->iommu_group;
+    check_unseen_members(work, path);
     for (uint32_t i = 0; i < work->facts->member_count; i++) {
         const struct cw_member_fact *member = &work->facts->members[i];
         char words[CW_STEP_WHY / 2];

@@ -222,6 +222,8 @@ static void show_group(const struct cw_facts *facts, const struct cw_card_fact *
         else
             item(&others, "%s %s", member->address, driver);
     }
+    if (card->is_group_cut)
+        item(&others, "others, perhaps: see below");
     fprintf(out, others.count ? "\n" : ", alone in it\n");
 }
 

@@ -79,12 +79,72 @@ static void test_names_are_of_this_namespace_first(void **state)
     assert_string_equal(interface->kind, "veth");
 }
 
+#define GROUP "/sys/kernel/iommu_groups/14/devices"
+
+static bool is_group_cut(void)
+{
+    cw_probe(&machine, &facts);
+    const struct cw_card_fact *card = cw_facts_card(&facts, "0000:03:00.0");
+    assert_non_null(card);
+    assert_false(cw_facts_card(&facts, "0000:04:00.0")->is_group_cut); /* has none */
+    return card->is_group_cut;
+}
+
+static void test_member_without_room_may_be_a_disk(void **state)
+{
+    char path[96];
+    assert_false(is_group_cut());
+    for (uint32_t i = 0; i < CW_MEMBERS_MAX - 2; i++) { /* three are there: the last has no room */
+        if (i == CW_MEMBERS_MAX - 3)
+            assert_false(is_group_cut());
+        snprintf(path, sizeof path, GROUP "/0000:%02x:%02x.0", 0x10 + i / 32, i % 32);
+        tree_link(&machine, path, "../x");
+    }
+    assert_true(is_group_cut());
+    assert_int_equal(facts.member_count, CW_MEMBERS_MAX);
+}
+
+static void test_member_of_another_bus(void **state)
+{
+    tree_link(&machine, GROUP "/fsl-mc.0", "../x");
+    assert_true(is_group_cut());
+}
+
+static void test_group_that_cannot_be_listed(void **state)
+{
+    tree_link(&machine, "/sys/bus/pci/devices/0000:03:00.0/iommu_group", "../../../kernel/iommu_groups/77");
+    assert_true(is_group_cut());
+}
+
+static void put_disks(uint32_t first, uint32_t count)
+{
+    char path[96], target[96];
+    for (uint32_t i = first; i < first + count; i++) {
+        snprintf(path, sizeof path, "/sys/class/block/a%u", i);
+        snprintf(target, sizeof target, "../../devices/virtual/block/a%u", i);
+        tree_link(&machine, path, target);
+    }
+}
+
+static void test_thousands_of_disks(void **state)
+{
+    put_disks(0, 2000); /* named before sda */
+    assert_false(is_group_cut());
+    assert_string_equal(facts.members[2].use, "disk sda, mounted at /");
+    tree_link(&machine, "/sys/class/block/no name", "../../devices/virtual/block/x");
+    assert_true(is_group_cut());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_pairs_take_nobodys_room, begin, end),
         cmocka_unit_test_setup_teardown(test_interface_without_room_may_be_the_one_in_use, begin, end),
         cmocka_unit_test_setup_teardown(test_names_are_of_this_namespace_first, begin, end),
+        cmocka_unit_test_setup_teardown(test_member_without_room_may_be_a_disk, begin, end),
+        cmocka_unit_test_setup_teardown(test_member_of_another_bus, begin, end),
+        cmocka_unit_test_setup_teardown(test_group_that_cannot_be_listed, begin, end),
+        cmocka_unit_test_setup_teardown(test_thousands_of_disks, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,6 +112,10 @@ static void group_with_disk(void)
     rig_add_member(14, "0000:02:01.0", "pcieport", "", true);
     rig_add_member(15, "0000:02:02.0", "ahci", "", false);
 }
+static void group_not_seen(void)
+{
+    rig_card("0000:03:00.0")->is_group_cut = true;
+}
 static void group_with_idle_disk(void)
 {
     rig_add_member(14, "0000:02:00.0", "nvme", "disk nvme0n1", false);
@@ -336,6 +340,11 @@ static const struct row {
      "the virtual functions of 0000:03:00.0 go with it, if it has some, whoever has them"},
     {functions, "eth1", TAKEN WAN0, NULL,
      "the 4 virtual functions of 0000:03:00.0 go with it, whoever has them"},
+    {group_not_seen, NULL, "",
+     "who shares IOMMU group 14 with 0000:03:00.0, and what that is used for, could not be found out wholly | "},
+    {group_not_seen, "eth1", "", "if you know that nobody uses what is in the group, say force: [group 14]\n"},
+    {group_not_seen, "group 14", TAKEN WAN0, NULL,
+     "forced: 0000:03:00.0 is taken, although not all that shares IOMMU group 14 with it could be found out"},
     {group_with_disk, NULL, "",
      "0000:03:00.0 shares IOMMU group 14 with 0000:02:00.0 (disk nvme0n1, mounted at /; driver nvme), and a group is "
      "given as a whole | put the card into another slot"},
