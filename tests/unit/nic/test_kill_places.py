@@ -37,9 +37,28 @@ class Places(unittest.TestCase):
         """One in each step, half done, and one after each."""
         for changes in (APPLY, REVERT):
             found = test_kills.places(changes, 2)
-            chosen = {place for i in test_kills.choose(found) for place in found[i]}
+            chosen = {place for i in test_kills.choose(found).values() for place in found[i]}
             self.assertEqual(chosen, {(step, where) for step in (0, 1) for where in ("in", "after")})
-        self.assertEqual(sorted(test_kills.choose(test_kills.places(APPLY, 2))), [3, 5, 6, 7])
+        self.assertEqual(sorted(test_kills.choose(test_kills.places(APPLY, 2)).values()), [3, 5, 6, 7])
+
+    def test_caught_up(self):
+        """A run that has a change more than the one that was counted: the step that is missed is killed in all the same."""
+        class Longer(test_kills.Kills):
+            def __init__(self):
+                self.counts = {(step, where): [0, 0] for step in (0, 1) for where in ("in", "after")}
+                self.chosen = {place: i + 1 for place, i in test_kills.choose(test_kills.places(REVERT, 2)).items()}
+
+            def one(self, number):
+                changes = REVERT[:2] + ["write first"] + REVERT[2:]
+                for place in test_kills.places(changes[:number], 2)[-1]:
+                    self.counts[place][0] += 1
+
+        kills = Longer()
+        for number in sorted(set(kills.chosen.values())):
+            kills.one(number)
+        self.assertIn([0, 0], kills.counts.values())
+        kills.catch_up()
+        self.assertNotIn([0, 0], kills.counts.values())
 
 
 if __name__ == "__main__":
