@@ -39,6 +39,24 @@ static void member_of_bond(void)
     snprintf(bond->lower[0], CW_INTERFACE_NAME, "eth1");
     snprintf(rig_interface("eth1")->master, CW_INTERFACE_NAME, "bond0");
 }
+static void bifurcated_member_of_bond(void)
+{
+    snprintf(wan0->card, sizeof wan0->card, "0000:41:00.0");
+    rig_add_interface("bond0", "", "bond");
+    snprintf(rig_interface("eth4")->master, CW_INTERFACE_NAME, "bond0");
+}
+static void bifurcated_below_vlan(void)
+{
+    snprintf(wan0->card, sizeof wan0->card, "0000:41:00.0");
+    struct cw_interface_fact *vlan = rig_add_interface("eth4.120", "", "vlan");
+    vlan->lower_count = 1;
+    snprintf(vlan->lower[0], CW_INTERFACE_NAME, "eth4");
+}
+static void bifurcated_below_vlan_prepared(void)
+{
+    bifurcated_below_vlan();
+    snprintf(rig.facts.files[rig.facts.file_count++].path, CW_FACT_PATH, "/run/causeway/nic/wan0.yaml");
+}
 static void below_vlan(void)
 {
     struct cw_interface_fact *vlan = rig_add_interface("eth1.120", "", "vlan");
@@ -314,6 +332,11 @@ static const struct row {
     {addresses, NULL, "", "it has the addresses 10.1.0.1/24, 10.1.0.2/24, 2001:db8::1/64 and 1 more | "},
     {member_of_bond, NULL, "", "eth1 is in use, or may be: it is part of bond0 | "},
     {below_vlan, NULL, "", "eth1 is in use, or may be: eth1.120 (vlan) stands on it | "},
+    {bifurcated_member_of_bond, NULL, "", "eth4 is in use, or may be: it is part of bond0 | "},
+    {bifurcated_member_of_bond, "eth4", "give-up eth4\n" WAN0, NULL,
+     "forced: eth4 is taken, although it is part of bond0\n"},
+    {bifurcated_below_vlan, "eth4", "give-up eth4\n" WAN0, NULL, "eth4.120 (vlan) stands on it"},
+    {bifurcated_below_vlan_prepared, "eth4", WAN0, NULL, "eth4.120 (vlan) stands on it"},
     {with_routes, NULL, "",
      "eth1 is in use, or may be: it has the route 10.99.0.0/16 table 77 scope link | "},
     {with_two_routes, NULL, "", "scope link and 1 more | "},
