@@ -397,6 +397,7 @@ void cw_plan_make(const struct cw_facts *facts, const struct cw_wish *wish,
     for (uint32_t i = 0; i < work.path_count; i++)
         if (!work.paths[i].is_refused)
             cw_plan_check_path(&work, &work.paths[i]);
+    cw_plan_check_memory(&work);
     cw_plan_choose_cpus(&work);
     load_modules(&work);
     cw_plan_reserve_memory(&work);

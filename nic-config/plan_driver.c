@@ -113,9 +113,9 @@ static void warn_of_danger(struct cw_plan_work *work, const struct cw_plan_path 
     cw_plan_warn(
         work,
         "path %s: without an IOMMU the card %s, and whoever drives it, may read and write all memory of this "
-        "machine: a mistake there, or a frame that exploits one, is worse than a crash. The kernel marks itself "
-        "tainted",
-        path->wish->name, path->card->address);
+        "machine: a mistake there, or a frame that exploits one, is worse than a crash%s",
+        path->wish->name, path->card->address,
+        path->driver == CW_DRIVER_NOIOMMU ? ". The kernel marks itself tainted" : "");
 }
 
 static void choose_noiommu(struct cw_plan_work *work, struct cw_plan_path *path)
@@ -127,7 +127,7 @@ static void choose_noiommu(struct cw_plan_work *work, struct cw_plan_path *path)
             cw_plan_refuse(work, path, "this kernel has no vfio without an IOMMU (CONFIG_VFIO_NOIOMMU)"),
             work->facts->has_uio_generic
                 ? "say driver: uio, which is as dangerous; or driver: af_xdp"
-                : "say driver: af_xdp, or take a kernel that has it (Debian's linux-image-amd64 does)");
+                : "say driver: af_xdp; or take a kernel that has it, or uio_pci_generic for driver: uio");
         return;
     }
     warn_of_danger(work, path);

@@ -77,4 +77,5 @@ bool cw_plan_is_group_forced(const struct cw_plan_work *work, int32_t group);
 /* plan_cpus.c, plan_memory.c */
 void cw_plan_choose_cpus(struct cw_plan_work *work);
 void cw_plan_move_interrupts(struct cw_plan_work *work);
+void cw_plan_check_memory(struct cw_plan_work *work);
 void cw_plan_reserve_memory(struct cw_plan_work *work);

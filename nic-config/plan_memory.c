@@ -97,6 +97,32 @@ static void reserve_on(struct cw_plan_work *work, const struct cw_node_fact *nod
                        mib, kib, node->id, pages->total);
 }
 
+static bool has_hugepages(const struct cw_facts *facts)
+{
+    for (uint32_t i = 0; i < facts->node_count; i++) {
+        const struct cw_page_fact *pages = pages_of(&facts->nodes[i], default_page_kib(facts));
+        if (pages != NULL && pages->total > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Without an IOMMU a card is told addresses of memory as they are, and DPDK knows those of hugepages only. */
+void cw_plan_check_memory(struct cw_plan_work *work)
+{
+    if (work->wish->hugepages_mib > 0 || has_hugepages(work->facts))
+        return;
+    for (uint32_t i = 0; i < work->path_count; i++) {
+        struct cw_plan_path *path = &work->paths[i];
+        if (!path->is_refused && (path->driver == CW_DRIVER_NOIOMMU || path->driver == CW_DRIVER_UIO))
+            cw_plan_remedy(
+                cw_plan_refuse(work, path,
+                               "without an IOMMU %s is driven with hugepages only, and there are none",
+                               path->card->address),
+                "say hugepages: 1G (or leave it out: that is the default)");
+    }
+}
+
 void cw_plan_reserve_memory(struct cw_plan_work *work)
 {
     const struct cw_node_fact *nodes[CW_NODES_MAX];

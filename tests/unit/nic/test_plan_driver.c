@@ -173,9 +173,14 @@ static void no_group(void)
 {
     rig_card("0000:03:00.0")->iommu_group = CW_FACT_UNKNOWN;
 }
+static void add_hugepages(void)
+{
+    rig.facts.nodes[1].pages[0].total = rig.facts.nodes[1].pages[0].free = 512;
+}
 static void noiommu(void)
 {
     take_iommu_away();
+    add_hugepages();
     want(CW_DRIVER_NOIOMMU);
 }
 static void noiommu_loaded(void)
@@ -202,15 +207,27 @@ static void noiommu_missing_all(void)
     noiommu_missing();
     rig.facts.has_uio_generic = false;
 }
+static void noiommu_without_hugepages(void)
+{
+    noiommu();
+    rig.facts.nodes[1].pages[0].total = 0;
+    rig.facts.nodes[1].pages[1].total = 4; /* of 1 GiB: not those that the engine asks for */
+}
 static void uio(void)
 {
     take_iommu_away();
+    add_hugepages();
     want(CW_DRIVER_UIO);
 }
 static void uio_loaded(void)
 {
     uio();
     rig.facts.is_uio_generic_loaded = true;
+}
+static void uio_without_hugepages(void)
+{
+    uio();
+    rig.facts.nodes[1].pages[0].total = 0;
 }
 static void uio_of_function(void)
 {
@@ -488,7 +505,10 @@ static const struct row {
      "machines): driver: noiommu, with that danger; or driver: af_xdp"},
     {no_group, "", "0000:03:00.0 is in no IOMMU group, though others are | switch it on"},
     {noiommu, "module vfio = enable_unsafe_noiommu_mode=1\n" VFIO WAN0, NULL,
-     "may read and write all memory of this machine"},
+     "is worse than a crash. The kernel marks itself tainted"},
+    {noiommu_without_hugepages, "",
+     "without an IOMMU 0000:03:00.0 is driven with hugepages only, and there are none | say hugepages: 1G",
+     "may read and write all memory"},
     {noiommu_loaded,
      "write /sys/module/vfio/parameters/enable_unsafe_noiommu_mode = Y\ngive-up eth1\n"
      "bind 0000:03:00.0 = vfio-pci (eth1)\n" WAN0,
@@ -499,8 +519,10 @@ static const struct row {
      "0000:03:00.0 is behind an IOMMU (group 14), and is not driven without it | say driver: vfio\n"},
     {noiommu_missing, "",
      "this kernel has no vfio without an IOMMU (CONFIG_VFIO_NOIOMMU) | say driver: uio, which is as dangerous"},
-    {noiommu_missing_all, "", "(CONFIG_VFIO_NOIOMMU) | say driver: af_xdp"},
+    {noiommu_missing_all, "", "(CONFIG_VFIO_NOIOMMU) | say driver: af_xdp; or take a kernel that has it"},
     {uio, "module uio_pci_generic\ngive-up eth1\nbind 0000:03:00.0 = uio_pci_generic (eth1)\n" WAN0, NULL,
+     "is worse than a crash\n"},
+    {uio_without_hugepages, "", "0000:03:00.0 is driven with hugepages only",
      "may read and write all memory"},
     {uio_loaded, "give-up eth1\nbind 0000:03:00.0 = uio_pci_generic (eth1)\n" WAN0, NULL,
      "may read and write all memory"},

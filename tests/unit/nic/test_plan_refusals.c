@@ -176,6 +176,7 @@ static void group_of_noiommu(void)
     rig_card("0000:03:00.0")->iommu_group = CW_FACT_UNKNOWN;
     rig_add_member(CW_FACT_UNKNOWN, "0000:02:00.0", "nvme", "disk nvme0n1", false);
     wan0->driver = CW_DRIVER_NOIOMMU;
+    rig.facts.nodes[0].pages[0].total = 512;
 }
 static void same_card(void)
 {
