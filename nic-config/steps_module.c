@@ -96,6 +96,19 @@ static bool is_done(const struct cw_step *step, char *words, size_t size)
     return is_built_in;
 }
 
+/* The kernel loads a module also with a parameter that it has not, and only its log tells. */
+static bool has_parameter(const struct cw_step *step, const char *word, char *words, size_t size)
+{
+    char module[NAME_SIZE], path[NAME_SIZE + CW_STEP_VALUE + 32];
+    kernel_name(step->subject, strlen(step->subject), module);
+    snprintf(path, sizeof path, "/sys/module/%s/parameters/%.*s", module, (int)strcspn(word, "="), word);
+    if (access(path, F_OK) == 0)
+        return true;
+    snprintf(words, size, "the module %s of this kernel has no parameter %.*s", step->subject,
+             (int)strcspn(word, "="), word);
+    return false;
+}
+
 static enum cw_status carry_out(const struct cw_step *step, char *words, size_t size)
 {
     const char *arguments[16] = {"modprobe", "--", step->subject};
@@ -106,6 +119,9 @@ static enum cw_status carry_out(const struct cw_step *step, char *words, size_t 
         arguments[count++] = word;
     char *said = cw_run(arguments, SECONDS_MAX, words, size);
     free(said);
+    for (unsigned i = 3; said && i < count; i++)
+        if (!has_parameter(step, arguments[i], words, size))
+            return CW_IO;
     return said ? CW_OK : CW_IO;
 }
 

@@ -95,6 +95,13 @@ static void test_module(void **state)
     assert_false(cw_step_is_done(&step, words, sizeof words));
     assert_int_equal(cw_step_do(&step, words, sizeof words), CW_IO);
     assert_string_not_equal(words, "");
+    make_step(&step, CW_STEP_MODULE, "vfio", "causeway_has_none=1");
+    before = keep(&step);
+    assert_int_equal(cw_step_do(&step, words, sizeof words), CW_IO);
+    assert_string_equal(words, "the module vfio of this kernel has no parameter causeway_has_none");
+    undo();
+    assert_int_not_equal(access("/sys/module/vfio", F_OK), 0);
+    json_decref(before);
     make_step(&step, CW_STEP_MODULE, "vfio-pci", "");
     carry_out();
 }
