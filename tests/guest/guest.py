@@ -19,7 +19,7 @@ import tempfile
 # Loaded as it boots, of which the guest drives its cards by the last ones; and those that wait for a modprobe.
 MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_blk", "virtio_net", "e1000", "e1000e", "vmxnet3", "igb",
            "crc32c_generic", "ext4"]
-MODULES_LATER = ["vfio-pci", "vfio_iommu_type1"]
+MODULES_LATER = ["vfio-pci", "vfio_iommu_type1", "nvme"]
 WANTED = " ".join(MODULES + MODULES_LATER + ["kmod"])  # another list than what a cache was made of: it is made again
 
 INIT = r"""#!/bin/busybox sh

@@ -69,9 +69,12 @@ def two_guests(run):
 
 
 def steps(run):
-    """What nic-config does to a machine, done, undone, and killed in between: module, hugepages, driver, interface."""
+    """What nic-config does to a machine, done, undone, and killed in between: module, hugepages, driver, interface, functions."""
     job = f"timeout 500 {run.build}/tests/guest/test_steps $(basename $(readlink -f /sys/class/net/eth0/device))"
-    return run.boot(job, models.hub(["e1000e"])[:4], hugepages=0, memory="512M", timeout=600)
+    functions = ["-device", "pcie-root-port,id=above,slot=9", "-device", "nvme-subsys,id=subsys",
+                 "-device", "nvme,id=nvme,serial=1,subsys=subsys,bus=above,sriov_max_vfs=2,max_ioqpairs=6,msix_qsize=7,"
+                 "sriov_vq_flexible=4,sriov_vi_flexible=2"]
+    return run.boot(job, models.hub(["e1000e"])[:4] + functions, hugepages=0, memory="512M", timeout=600)
 
 
 def kills(run):

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * test_steps ADDRESS [NAME]: steps that want a kernel of their own, with a card at this address of PCI that the kernel drives:
- * modules, hugepages, an interrupt, the card's driver and its interface. Each done, undone, and killed in between.
+ * modules, hugepages, an interrupt, the card's driver and its interface; and virtual functions, of an NVMe, as this QEMU has
+ * no card with any. Each done, undone, and killed in between.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -290,6 +291,64 @@ static void test_driver_refuses(void **state)
     assert_string_equal(words, "virtfn3 of 0000:00:00.0: there is no such device in this machine");
 }
 
+/* ---------------------------------------------------------------- virtual functions */
+
+/* Of whatever has some, with nobody who drives them: the number is a step as any, and by way of 0. */
+static void test_virtual_functions(void **state)
+{
+    char numvfs[100], function[CW_PCI_ADDRESS];
+    char *device = shell("modprobe nvme; for i in 1 2 3 4 5 6 7 8 9; do for f in /sys/bus/pci/devices/*; do "
+                         "[ -e $f/driver -a -e $f/sriov_numvfs ] && echo 0 > $f/sriov_drivers_autoprobe && "
+                         "printf %%s $f && exit; done; sleep 0.2; done; exit 1");
+    snprintf(numvfs, sizeof numvfs, "%s/sriov_numvfs", device);
+    make_step(&step, CW_STEP_WRITE, numvfs, "2");
+    assert_false(cw_step_is_done(&step, words, sizeof words));
+    json_t *none = keep(&step);
+    check(cw_step_do(&step, words, sizeof words));
+    assert_true(cw_step_is_done(&step, words, sizeof words));
+    char *name = shell("basename $(readlink %s/virtfn1)", device);
+    snprintf(function, sizeof function, "%.*s", (int)strcspn(name, "\n"), name);
+    free(name);
+
+    struct cw_step bind;
+    char *was = shell("cd %s/virtfn1; [ ! -e driver ] || echo driven; cat driver_override", device);
+    make_step(&bind, CW_STEP_BIND, function, "vfio-pci");
+    json_t *unbound = keep(&bind);
+    check(cw_step_do(&bind, words, sizeof words));
+    name = shell("readlink %s/virtfn1/iommu_group", device);
+    name[strcspn(name, "\n")] = 0;
+    char group[100];
+    snprintf(group, sizeof group, "/dev/vfio/%s", strrchr(name, '/') + 1);
+    free(name);
+    int file = open(group, O_RDWR);
+    assert_true(file >= 0);
+    assert_int_equal(cw_step_undo(&step, none, false, words, sizeof words), CW_REFUSED);
+    assert_non_null(strstr(words, "is in use (test_steps, process "));
+    make_step(&step, CW_STEP_WRITE, numvfs, "1");
+    assert_int_equal(cw_step_do(&step, words, sizeof words), CW_REFUSED);
+    close(file);
+    check(cw_step_undo(&bind, unbound, false, words, sizeof words));
+    char *is = shell("cd %s/virtfn1; [ ! -e driver ] || echo driven; cat driver_override", device);
+    assert_string_equal(is, was);
+    free(is);
+    free(was);
+
+    check(cw_step_do(&step, words, sizeof words)); /* 2, 0, 1 */
+    free(shell("[ -e %s/virtfn0 -a ! -e %s/virtfn1 ]", device, device));
+    before = none;
+    for (unsigned n = 1; kill_at(n, undo); n++)
+        ;
+    undo();
+    free(shell("[ $(cat %s) = 0 -a ! -e %s/virtfn0 ]", numvfs, device));
+    make_step(&step, CW_STEP_WRITE, numvfs, "99");
+    assert_int_equal(cw_step_do(&step, words, sizeof words), CW_IO);
+    assert_non_null(strstr(words, "99 could not be written"));
+    free(shell("[ $(cat %s) = 0 ]", numvfs));
+    json_decref(none);
+    json_decref(unbound);
+    free(device);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +360,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_card_in_use),
         cmocka_unit_test(test_card_killed),
         cmocka_unit_test(test_driver_refuses),
+        cmocka_unit_test(test_virtual_functions),
     };
     if (argc < 2 || argc > 3 || strlen(argv[1]) >= sizeof address)
         return 2;
