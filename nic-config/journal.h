@@ -38,7 +38,7 @@ struct cw_journal_step {
 };
 
 /* Which card a path of the wish got. After a reboot it has to be the same one; and a wish that names it by what
- * was given up (interface, mac, speed) is understood again. */
+ * was given up, or is not there yet (interface, mac, speed), is understood again: the plan is told (wish.h, given). */
 struct cw_journal_path {
     char name[CW_PATH_NAME];
     char card[CW_PCI_ADDRESS];

@@ -5,7 +5,8 @@
  * been found.
  *
  * A card that an earlier apply has given away has lost its interface, and with it name, MAC address and speed: then the
- * prepared path of the same name tells which it was.
+ * journal, or for who may not read that the prepared path of the same name, tells which it was. A wish by speed means
+ * that card from then on: at a boot no link is up yet, and none has a speed.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -82,6 +83,10 @@ static void value_of(const char *text, const char *key, char *value, size_t size
 static void find_given(const struct cw_plan_work *work, struct cw_plan_path *path)
 {
     char file[CW_FACT_PATH + CW_PATH_NAME + 8];
+    if (path->wish->given[0] != 0) {
+        snprintf(path->given, sizeof path->given, "%s", path->wish->given);
+        return;
+    }
     snprintf(file, sizeof file, "%s/%s.yaml", work->folders->prepared, path->wish->name);
     const struct cw_file_fact *fact = cw_facts_file(work->facts, file);
     if (fact != NULL)
@@ -101,6 +106,34 @@ static bool take_given(const struct cw_plan_work *work, struct cw_plan_path *pat
     }
     path->card = card;
     return true;
+}
+
+/* Whose virtual function this is, also while it is not made. NULL: of none. */
+static const struct cw_card_fact *physical_of(const struct cw_facts *facts, const char *function)
+{
+    char address[CW_PCI_ADDRESS];
+    const struct cw_card_fact *card = cw_facts_card(facts, function);
+    if (card != NULL)
+        return cw_facts_card(facts, card->physical);
+    for (uint32_t i = 0; i < facts->card_count; i++)
+        for (uint32_t k = 0; (int64_t)k < facts->cards[i].functions_max && k < CW_WISH_PATHS_MAX; k++)
+            if (cw_plan_function_address(&facts->cards[i], k, address, sizeof address) &&
+                strcmp(address, function) == 0)
+                return &facts->cards[i];
+    return NULL;
+}
+
+/* The card that this path has had since an earlier apply, whatever its link is now. Whether it may be taken is asked of
+ * it as of any other. */
+static void find_again(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    path->card = path->wish->driver == CW_DRIVER_VF ? physical_of(work->facts, path->given)
+                                                    : cw_facts_card(work->facts, path->given);
+    if (path->card != NULL)
+        path->interface = interface_of(work->facts, path->card->address);
+    else
+        cw_plan_remedy(cw_plan_refuse(work, path, "it had the card %s, which is not there now", path->given),
+                       "put it back into its slot; or causeway-nic revert --yes, and apply for another card");
 }
 
 /* ---------------------------------------------------------------- named */
@@ -222,6 +255,10 @@ static void find_by_speed(struct cw_plan_work *work, struct cw_plan_path *path)
     const struct cw_interface_fact *first = NULL;
     char list[LIST_SIZE] = "", words[CW_STEP_WHY], item[CW_STEP_WHY + 32];
     uint32_t others = 0;
+    if (path->wish->given[0] != 0) {
+        find_again(work, path);
+        return;
+    }
     if (take_given(work, path))
         return;
     for (uint32_t i = 0; i < facts->interface_count; i++) {

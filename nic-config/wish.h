@@ -65,6 +65,9 @@ struct cw_wish_path {
     char addresses[CW_ADDRESSES_MAX][CW_ADDRESS_TEXT];
     uint32_t address_count;
     enum cw_wish_choice mode, copy;
+    char given
+        [CW_PCI_ADDRESS]; /* not of the file: the device that the path has had since an earlier apply, as the
+                                 * journal tells; "" none */
 };
 
 struct cw_wish {

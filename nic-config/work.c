@@ -65,8 +65,26 @@ bool cw_work_is_whole(const struct cw_undo_journal *journal, const char *boot)
 
 /* ---------------------------------------------------------------- what is to be done */
 
+/* What the journal tells of this wish's paths: which card each has. */
+static void recall_cards(struct cw_work *work)
+{
+    char hash[CW_WISH_HASH];
+    const struct cw_undo_journal *journal = work->journal;
+    if (!journal || journal->file < 0)
+        return;
+    cw_wish_hash(work->text, work->length, hash);
+    if (strcmp(hash, journal->head.wish) != 0)
+        return;
+    for (uint32_t i = 0; i < work->wish.path_count; i++)
+        for (uint32_t k = 0; k < journal->head.path_count; k++)
+            if (strcmp(work->wish.paths[i].name, journal->head.paths[k].name) == 0)
+                snprintf(work->wish.paths[i].given, sizeof work->wish.paths[i].given, "%s",
+                         journal->head.paths[k].card);
+}
+
 void cw_work_plan(struct cw_work *work)
 {
+    recall_cards(work);
     const struct cw_nic_command *command = work->command;
     command->hands->probe(command, &work->facts);
     command->hands->plan(&work->facts, &work->wish, &command->folders, &work->plan);

@@ -31,7 +31,7 @@ int cw_work_take_wish(struct cw_work *work, const char *file, char *text, size_t
 int cw_work_say_journal(struct cw_work *work, enum cw_status status);
 /* All that was begun is done, but for what a reboot has undone since. */
 bool cw_work_is_whole(const struct cw_undo_journal *journal, const char *boot);
-/* Facts and a plan, by the wish. */
+/* Facts and a plan, by the wish; each path means the card that the journal has of it. */
 void cw_work_plan(struct cw_work *work);
 int cw_work_check_refusals(struct cw_work *work);
 /* The plan gives each path the same card as the journal tells. */

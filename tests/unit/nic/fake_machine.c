@@ -148,6 +148,7 @@ static bool read_wish(const char *file, const char *text, size_t length, struct 
 {
     (void)length;
     wish->path_count = 1;
+    snprintf(wish->paths[0].name, sizeof wish->paths[0].name, "wan0");
     if (strstr(text, "paths:"))
         return true;
     snprintf(mistakes, size, "%s:1: expected paths\n", file);
@@ -167,8 +168,8 @@ static void plan(const struct cw_facts *facts, const struct cw_wish *wish,
                  const struct cw_nic_folders *folders, struct cw_plan *to)
 {
     (void)facts;
-    (void)wish;
     (void)folders;
+    snprintf(fake->given, sizeof fake->given, "%s", wish->paths[0].given);
     *to = (struct cw_plan){.prepared_count = 1, .refusal_count = fake->is_refused};
     snprintf(to->prepared[0].name, sizeof to->prepared[0].name, "wan0");
     snprintf(to->prepared[0].card, sizeof to->prepared[0].card, "0000:03:00.0");

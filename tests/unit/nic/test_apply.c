@@ -285,6 +285,9 @@ static void test_boots(void **state)
     assert_int_equal(fake_run("boot"), CW_NIC_DONE);
     says("nothing was applied");
     assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    assert_string_equal(fake->given, "");
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    assert_string_equal(fake->given, "0000:03:00.0");
     assert_int_equal(fake_run("boot"), CW_NIC_DONE);
     says("nothing to do");
     snprintf(path, sizeof path, "%s/journal", fake_command.folders.state);
@@ -293,6 +296,7 @@ static void test_boots(void **state)
         assert_int_equal(fake_run("boot"), CW_NIC_DONE);
         says("done again: 4 steps");
         assert_true(fake_is_wanted());
+        assert_string_equal(fake->given, "0000:03:00.0"); /* /run knows nothing of it now */
         assert_int_equal(stat(path, &about), 0);
         assert_true(i < 100 || about.st_size <= size); /* numbers of boots have three digits then */
         size = about.st_size > size ? about.st_size : size;

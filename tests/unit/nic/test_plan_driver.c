@@ -152,6 +152,44 @@ static void given_back_since(void) /* the file is a leftover: the kernel has the
     name_speed(100000);
     add_prepared("wan0", "0000:03:00.1");
 }
+/* As the unit sees it: no link is up yet, /run is empty, and the journal tells which card the path had. */
+static void boot_by_speed(void)
+{
+    name_speed(25000);
+    for (uint32_t i = 0; i < rig.facts.interface_count; i++) {
+        rig.facts.interfaces[i].speed_mbps = CW_FACT_UNKNOWN;
+        rig.facts.interfaces[i].is_up = rig.facts.interfaces[i].has_carrier = false;
+    }
+    snprintf(wan0->given, sizeof wan0->given, "0000:03:00.1");
+}
+static void boot_by_speed_shared(void)
+{
+    boot_by_speed();
+    want(CW_DRIVER_AF_XDP);
+}
+static void boot_by_speed_in_use(void)
+{
+    boot_by_speed();
+    rig_add_address("eth2", "10.2.0.1/24");
+}
+static void boot_by_speed_card_gone(void) /* another one is free, and up */
+{
+    boot_by_speed();
+    rig_interface("eth1")->speed_mbps = 25000;
+    snprintf(wan0->given, sizeof wan0->given, "0000:07:00.0");
+}
+static void boot_by_speed_vf(void) /* which is not made yet */
+{
+    boot_by_speed();
+    want(CW_DRIVER_VF);
+    snprintf(wan0->given, sizeof wan0->given, "0000:03:01.0");
+}
+static void again_without_files(void) /* somebody has removed what was in /run */
+{
+    given_by_interface();
+    rig.facts.file_count = 0;
+    snprintf(wan0->given, sizeof wan0->given, "0000:03:00.0");
+}
 
 /* ---------------------------------------------------------------- vfio and what is instead of it */
 
@@ -495,6 +533,16 @@ static const struct row {
     {given_by_speed, WAN0, NULL, NULL, "driver vfio"},
     {shared_by_speed, WAN0},
     {given_back_since, WAN0, NULL, NULL, "0000:41:00.0 (eth4) has a link of 100000 Mb/s"},
+    {boot_by_speed, "module vfio-pci\ngive-up eth2\nbind 0000:03:00.1 = vfio-pci (eth2)\n" WAN0, NULL, NULL,
+     "driver vfio"},
+    {boot_by_speed_shared, WAN0},
+    {boot_by_speed_in_use, "", "eth2 is in use, or may be: it has the address 10.2.0.1/24", NULL,
+     "driver vfio"},
+    {boot_by_speed_card_gone, "",
+     "wan0: it had the card 0000:07:00.0, which is not there now | put it back into its slot"},
+    {boot_by_speed_vf, "module vfio-pci\n" VF("1") "bind 0000:03:01.0 = vfio-pci\n" WAN0, NULL,
+     "a virtual function carries nothing while eth1 is down"},
+    {again_without_files, WAN0, NULL, NULL, "driver vfio"},
     {vfio_loaded, "give-up eth1\nbind 0000:03:00.0 = vfio-pci (eth1)\n" WAN0, NULL, NULL, "driver vfio"},
     {bound_by_hand, WAN0, NULL, "0000:03:00.0 has been given to vfio-pci by somebody else already",
      "driver vfio"},

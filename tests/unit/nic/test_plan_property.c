@@ -161,6 +161,8 @@ static void wish_anything(bool is_calm)
             path->has_mac = memcpy(path->mac, (uint8_t[]){0x52, 0x54, 0, 0, 0, (uint8_t)below(6)}, 6) != NULL;
         else
             path->speed_mbps = one_in(2) ? 25000 : 100000;
+        if (path->speed_mbps != 0 && one_in(2))
+            snprintf(path->given, sizeof path->given, "%s", PICK(cards));
         path->driver = one_in(2) || (is_calm && one_in(2)) ? CW_DRIVER_AUTO
                                                            : (enum cw_wish_driver)below(CW_DRIVER_COUNT);
         path->queues = one_in(6) ? 2 : 1;
