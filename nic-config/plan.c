@@ -3,8 +3,10 @@
 #include "nic-config/plan.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "nic-config/plan_internal.h"
 #include "nic-config/prepared.h"
 
@@ -72,18 +74,36 @@ void cw_plan_note(struct cw_plan_work *work, const char *format, ...)
     va_end(arguments);
 }
 
+static struct cw_step *find_step(struct cw_plan *plan, enum cw_step_kind kind, const char *subject)
+{
+    for (uint32_t i = 0; i < plan->step_count; i++)
+        if (plan->steps[i].kind == kind && strcmp(plan->steps[i].subject, subject) == 0)
+            return &plan->steps[i];
+    return NULL;
+}
+
+/* Paths that share an interface (virtual functions of one card) need the largest mtu of theirs. Of an interrupt that two
+ * cards share each may have been read at another moment; of all else several paths want the same. */
+static bool is_enough(const struct cw_step *step, const char *value)
+{
+    if (step->kind == CW_STEP_MTU)
+        return strtoul(step->value, NULL, 10) >= strtoul(value, NULL, 10);
+    CW_ASSERT(step->kind == CW_STEP_WRITE || strcmp(step->value, value) == 0);
+    return true;
+}
+
 struct cw_step *cw_plan_step(struct cw_plan_work *work, enum cw_step_kind kind, const char *subject,
                              const char *value, const char *format, ...)
 {
     struct cw_plan *plan = work->plan;
-    for (uint32_t i = 0; i < plan->step_count; i++)
-        if (plan->steps[i].kind == kind && strcmp(plan->steps[i].subject, subject) == 0)
-            return NULL;
-    if (plan->step_count == CW_STEPS_MAX) {
+    struct cw_step *step = find_step(plan, kind, subject);
+    if (step != NULL && is_enough(step, value))
+        return NULL;
+    if (step == NULL && plan->step_count == CW_STEPS_MAX) {
         plan->is_cut = true;
         return NULL;
     }
-    struct cw_step *step = &plan->steps[plan->step_count++];
+    step = step != NULL ? step : &plan->steps[plan->step_count++];
     step->kind = kind;
     int subject_bytes = snprintf(step->subject, sizeof step->subject, "%s", subject);
     int value_bytes = snprintf(step->value, sizeof step->value, "%s", value);

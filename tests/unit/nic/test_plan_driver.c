@@ -422,6 +422,18 @@ static void vf_twice(void)
     vf();
     rig_add_path("wan1", "0000:03:00.0")->driver = CW_DRIVER_VF;
 }
+static void vf_twice_with_mtu(void)
+{
+    vf_twice();
+    wan0->mtu = 3000;
+    rig.wish.paths[1].mtu = 9000;
+}
+static void vf_twice_with_less_mtu(void)
+{
+    vf_twice();
+    wan0->mtu = 9000;
+    rig.wish.paths[1].mtu = 3000;
+}
 static void vf_too_many(void)
 {
     vf_twice();
@@ -501,6 +513,9 @@ static void vf_across_bus(void)
 }
 
 #define VF(count) "write /sys/bus/pci/devices/0000:03:00.0/sriov_numvfs = " count "\n"
+#define VF_TWICE_9000                                                                                        \
+    "module vfio-pci\n" VF("2") "mtu eth1 = 9000\nbind 0000:03:01.0 = vfio-pci\n"                            \
+                                "bind 0000:03:01.1 = vfio-pci\n" WAN0 "file /run/causeway/nic/wan1.yaml\n"
 static const struct row {
     void (*change)(void);
     const char *steps, *refusals, *warnings,
@@ -614,6 +629,8 @@ static const struct row {
      "some drivers restart the link of eth1"},
     {vf_twice, "module vfio-pci\n" VF("2") "bind 0000:03:01.0 = vfio-pci\nbind 0000:03:01.1 = vfio-pci\n" WAN0
                                            "file /run/causeway/nic/wan1.yaml\n"},
+    {vf_twice_with_mtu, VF_TWICE_9000},
+    {vf_twice_with_less_mtu, VF_TWICE_9000},
     {vf_too_many, "module vfio-pci\n" VF("1") "bind 0000:03:01.0 = vfio-pci\n" WAN0,
      "wan1: 0000:03:00.0 can have 1 virtual functions, and the wish asks for more"},
     {vf_of_none, "", "0000:03:00.1 has no virtual functions (SR-IOV) | switch SR-IOV on"},
