@@ -137,8 +137,8 @@ struct cw_card_fact {
     char override[CW_DRIVER_NAME]; /* driver_override; "" none */
     int32_t node;                  /* NUMA; unknown where the firmware does not say */
     int32_t iommu_group;
-    bool is_noiommu;                  /* its group is one of vfio without an IOMMU */
-    bool is_group_cut;                /* not all that shares its group was looked at, or what that is used for */
+    bool is_noiommu;   /* its group is one of vfio without an IOMMU */
+    bool is_group_cut; /* not all that shares its group was looked at, or what that is used for */
     int32_t functions_max, functions; /* SR-IOV: virtual functions it can have, and has; 0 without */
     /* Of the physical function, sriov_offset and sriov_stride: virtual function k is at its routing id (bus * 256 +
      * device * 8 + function) + offset + k * stride. */
@@ -207,6 +207,7 @@ struct cw_facts {
     uint32_t cpu_count;
     struct cw_node_fact nodes[CW_NODES_MAX];
     uint32_t node_count;
+    int64_t hugepage_kib;                       /* of the size that is got where none is asked for */
     struct cw_mount_fact mounts[CW_MOUNTS_MAX]; /* of hugetlbfs */
     uint32_t mount_count;
     struct cw_card_fact cards[CW_CARDS_MAX];

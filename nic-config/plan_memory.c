@@ -9,15 +9,7 @@
 
 #include "nic-config/plan_internal.h"
 
-#define KIB_2M           2048
-#define KIB_1G           1048576
 #define QUARTERS_AT_MOST 3 /* of a node's memory that may be hugepages */
-
-/* Of the kernel's command line; 2 MiB without it. */
-static int64_t default_page_kib(const struct cw_facts *facts)
-{
-    return strstr(facts->command_line, "default_hugepagesz=1G") != NULL ? KIB_1G : KIB_2M;
-}
 
 static const struct cw_page_fact *pages_of(const struct cw_node_fact *node, int64_t kib)
 {
@@ -59,7 +51,7 @@ static int64_t hugepages_mib(const struct cw_node_fact *node)
 static void reserve_on(struct cw_plan_work *work, const struct cw_node_fact *node, int64_t mib)
 {
     char file[CW_STEP_SUBJECT], value[24];
-    int64_t kib = default_page_kib(work->facts), need = (mib * 1024 + kib - 1) / kib;
+    int64_t kib = work->facts->hugepage_kib, need = (mib * 1024 + kib - 1) / kib;
     const struct cw_page_fact *pages = pages_of(node, kib);
     if (pages == NULL || pages->total < 0) {
         cw_plan_warn(work,
@@ -100,7 +92,7 @@ static void reserve_on(struct cw_plan_work *work, const struct cw_node_fact *nod
 static bool has_hugepages(const struct cw_facts *facts)
 {
     for (uint32_t i = 0; i < facts->node_count; i++) {
-        const struct cw_page_fact *pages = pages_of(&facts->nodes[i], default_page_kib(facts));
+        const struct cw_page_fact *pages = pages_of(&facts->nodes[i], facts->hugepage_kib);
         if (pages != NULL && pages->total > 0)
             return true;
     }
@@ -129,6 +121,11 @@ void cw_plan_reserve_memory(struct cw_plan_work *work)
     uint32_t count = find_nodes(work, nodes);
     if (work->wish->hugepages_mib <= 0 || work->path_count == 0)
         return;
+    if (work->facts->hugepage_kib <= 0) {
+        cw_plan_warn(work, "how large the kernel's hugepages are is not known (/proc/meminfo: Hugepagesize): "
+                           "none are reserved; without them the engine runs with --no-huge, slower");
+        return;
+    }
     if (work->facts->node_count == 0)
         cw_plan_warn(work,
                      "no node of memory is known: reserve hugepages by hand (/proc/sys/vm/nr_hugepages)");

@@ -125,6 +125,21 @@ static void probe_node_cpus(struct cw_probe *probe, struct cw_node_fact *node)
         cw_probe_doubt(probe, path, "has CPUs that another node has: not believed of these");
 }
 
+/* "Hugepagesize:       2048 kB": the command line may say it in many ways, or not at all. */
+static void probe_default_page(struct cw_probe *probe)
+{
+    int64_t kib = CW_FACT_UNKNOWN;
+    char *text = cw_probe_whole(probe, "/proc/meminfo", 1u << 16, "the size of a hugepage");
+    const char *at = text != NULL ? strstr(text, "Hugepagesize:") : NULL;
+    if (at != NULL && (sscanf(at, "Hugepagesize: %" SCNd64 " kB", &kib) != 1 || kib < 4 ||
+                       kib > PAGE_KIB_MAX || !cw_is_power_of_two((uint64_t)kib))) {
+        cw_probe_doubt(probe, "/proc/meminfo", "says %.40s: not believed", at);
+        kib = CW_FACT_UNKNOWN;
+    }
+    probe->facts->hugepage_kib = kib;
+    free(text);
+}
+
 void cw_probe_nodes(struct cw_probe *probe)
 {
     struct cw_facts *facts = probe->facts;
@@ -132,6 +147,7 @@ void cw_probe_nodes(struct cw_probe *probe)
     search.knows_online =
         cw_probe_cpus(probe, NODE_FOLDER "/online", &search.online, "which nodes there are");
     cw_machine_list(probe->machine, NODE_FOLDER, take_node, &search);
+    probe_default_page(probe);
     for (uint32_t i = 0; i < facts->node_count; i++) {
         char path[CW_PROBE_PATH];
         search.node = &facts->nodes[i];
@@ -155,21 +171,6 @@ static int64_t page_of_options(const char *options)
     if (size <= 0 || size > PAGE_KIB_MAX || unit == 0 || size * unit > PAGE_KIB_MAX)
         return 0;
     return size * unit;
-}
-
-/* "Hugepagesize:       2048 kB": of a mount that says none. */
-static int64_t default_page(struct cw_probe *probe)
-{
-    int64_t kib = CW_FACT_UNKNOWN;
-    char *text = cw_probe_whole(probe, "/proc/meminfo", 1u << 16, "the size of a hugepage");
-    const char *at = text != NULL ? strstr(text, "Hugepagesize:") : NULL;
-    if (at != NULL &&
-        (sscanf(at, "Hugepagesize: %" SCNd64 " kB", &kib) != 1 || kib <= 0 || kib > PAGE_KIB_MAX)) {
-        cw_probe_doubt(probe, "/proc/meminfo", "says %.40s: not believed", at);
-        kib = CW_FACT_UNKNOWN;
-    }
-    free(text);
-    return kib;
 }
 
 /* The kernel writes a space in a name as \040. */
@@ -208,7 +209,7 @@ static void take_mount(struct cw_probe *probe, char *line)
             cw_probe_doubt(probe, "/proc/mounts", "hugetlbfs at %.60s: left out for its name", folder);
             return;
         }
-        mount->page_kib = kib < 0 ? default_page(probe) : kib;
+        mount->page_kib = kib < 0 ? facts->hugepage_kib : kib;
         facts->mount_count++;
     }
 }

@@ -22,7 +22,8 @@ A line at the left begins a statement, lines indented below it belong to it; `#`
                                 topology, cpufreq, and each node's list; pairs with the same core are siblings
     isolated LIST               of isolcpus=; nohz_full LIST; offline LIST (of those in `cpus`); allowed LIST (that this
                                 process may use)
-    node N KIB [SIZEkB:TOTAL/FREE]...   memory, and its hugepages; a node without a `cpus` line has none
+    node N KIB [SIZEkB:TOTAL/FREE]...   memory, and its hugepages; a node without a `cpus` line has none. Where some node
+                                has hugepages, their default size is 2048 kB, unless /proc/meminfo says another
     group N TYPE                an IOMMU group; who is in it says so itself
     pci ADDRESS below PATH      a device. Each line below it is a file of its folder, but for
         driver NAME             both links
@@ -202,6 +203,8 @@ class Machine:
             total, _, free = count.partition("/")
             for name, value in (("nr", total), ("free", free), ("surplus", "0")):
                 self.put(f"{folder}/hugepages/hugepages-{size}/{name}_hugepages", value)
+        if s.words[3:] and not self.place("/proc/meminfo").exists():
+            self.put("/proc/meminfo", "HugePages_Total:       0\nHugepagesize:       2048 kB")
 
     def on_group(self, s):
         self.put(f"/sys/kernel/iommu_groups/{s.words[1]}/type", s.words[2])

@@ -43,6 +43,7 @@ static inline void sound_cores(const struct cw_facts *facts)
             CW_ASSERT(node->pages[j].free <= node->pages[j].total || node->pages[j].total == CW_FACT_UNKNOWN);
         }
     }
+    sound_range(facts->hugepage_kib, 4, 16 << 20);
     CW_ASSERT(facts->mount_count <= CW_MOUNTS_MAX);
     for (uint32_t i = 0; i < facts->mount_count; i++) {
         SOUND_TEXT(facts->mounts[i].folder);

@@ -163,6 +163,7 @@ void rig_begin(void)
     facts->has_noiommu = true;
     facts->has_uio_generic = true;
     facts->has_smt = true;
+    facts->hugepage_kib = 2048;
     add_cpus();
     add_cards();
     rig_add_path("wan0", "0000:03:00.0");

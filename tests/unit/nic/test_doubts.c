@@ -66,6 +66,8 @@ static const struct {
     {"/sys/devices/system/node/online", "0", NULL, "leaves out node1"},
     {"/sys/devices/system/node/node1/cpulist", "0-3", NULL, "has CPUs that another node has"},
     {"/sys/devices/system/node/node0/meminfo", "Node 0 MemTotal: -5 kB", NULL, "MemTotal: -5 kB"},
+    {"/proc/meminfo", "MemFree: 5 kB\nHugepagesize:    3000 kB\n", NULL, "Hugepagesize:    3000 kB"},
+    {"/proc/meminfo", "Hugepagesize: -2048 kB", NULL, "Hugepagesize: -2048 kB"},
     {PAGES "/nr_hugepages", "-5", NULL, "says -5: not believed"},
     {PAGES "/nr_hugepages", "many", NULL, "\"many\", which is no number"},
     {PAGES "/free_hugepages", "600", PAGES, "has 512 pages, and 600 of them free"},

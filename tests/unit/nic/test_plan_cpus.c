@@ -331,7 +331,7 @@ static void test_default_size(void **state)
     begin_memory(2048);
     rig.facts.nodes[0].pages[1].total = rig.facts.nodes[0].pages[1].free = 4;
     hold_steps(PAGES("0", "1024") WAN0 FILE);
-    snprintf(rig.facts.command_line, sizeof rig.facts.command_line, "ro default_hugepagesz=1G hugepages=4");
+    rig.facts.hugepage_kib = 1048576;
     hold_steps(WAN0 FILE);
     rig.facts.nodes[0].pages[1].total = 1;
     hold_steps(GIANTS("0", "2") WAN0 FILE);
@@ -359,6 +359,10 @@ static void test_unknown_memory(void **state)
     rig.facts.nodes[0].page_count = 0;
     hold_steps(WAN0 FILE);
     hold_warning("node 0: how many hugepages of 2048 KiB it has is not known");
+    begin_memory(1024);
+    rig.facts.hugepage_kib = CW_FACT_UNKNOWN;
+    hold_steps(WAN0 FILE);
+    hold_warning("how large the kernel's hugepages are is not known");
     begin_memory(1024);
     rig.facts.node_count = 0;
     hold_steps(WAN0 FILE);
