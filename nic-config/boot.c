@@ -3,7 +3,12 @@
  * After a reboot: what it has undone is done again, by the kept wish, with the same checks as before and one more: each
  * path has to get the card that it had. Only what was wholly applied is done again; a wish that failed half way, or that
  * somebody began to revert, stays as the reboot has left it.
+ *
+ * In two halves. Early, before the network is configured, what is given away is taken; a path on an interface that the
+ * network makes is left out while that is not there. Late, where some interface stays the kernel's, the same is done as by
+ * a second apply: what was left out, and what configuring the network has changed.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "nic-config/work.h"
@@ -24,7 +29,12 @@ static int look_back(struct cw_work *work, bool *is_over)
             command, CW_NIC_FAILED,
             "an earlier apply did not come to its end: nothing is applied again. causeway nic revert "
             "--yes, then apply");
-    *is_over = strcmp(journal->applied, work->boot) == 0;
+    bool is_applied = strcmp(journal->applied, work->boot) == 0;
+    if (!work->is_early && !is_applied)
+        return cw_nic_say(
+            command, CW_NIC_FAILED,
+            "it was not applied since this machine started: journalctl -u causeway-nic tells why");
+    *is_over = work->is_early && is_applied;
     if (*is_over)
         return cw_nic_say(command, CW_NIC_DONE, "nothing to do: it was applied since this machine started");
     return 0;
@@ -76,7 +86,12 @@ static int do_again(struct cw_work *work)
     code = cw_work_run(work, &made);
     if (code)
         return code;
-    return cw_nic_say(work->command, CW_NIC_DONE, "done again: %u step%s", made, made == 1 ? "" : "s");
+    char waiting[64] = "";
+    if (work->plan.awaited_count > 0)
+        snprintf(waiting, sizeof waiting, "; until the network is configured wait: %u of the paths",
+                 work->plan.awaited_count);
+    return cw_nic_say(work->command, CW_NIC_DONE, "done again: %u step%s%s", made, made == 1 ? "" : "s",
+                      waiting);
 }
 
 static int boot(struct cw_work *work)
@@ -95,14 +110,25 @@ static int boot(struct cw_work *work)
     return code || is_over ? code : do_again(work);
 }
 
-int cw_nic_boot(const struct cw_nic_command *command)
+static int run(const struct cw_nic_command *command, bool is_early)
 {
     struct cw_work *work = cw_work_begin(command);
     if (!work)
         return CW_NIC_FAILED;
+    work->is_early = is_early;
     cw_stop_begin();
     int code = boot(work);
     cw_work_end(work);
     cw_stop_end();
     return code;
+}
+
+int cw_nic_boot(const struct cw_nic_command *command)
+{
+    return run(command, true);
+}
+
+int cw_nic_boot_late(const struct cw_nic_command *command)
+{
+    return run(command, false);
 }

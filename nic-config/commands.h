@@ -51,3 +51,5 @@ int cw_nic_apply(const struct cw_nic_command *command, const char *wish_file);
 int cw_nic_revert(const struct cw_nic_command *command);
 /* After a reboot, by the unit: what it has undone is done again. */
 int cw_nic_boot(const struct cw_nic_command *command);
+/* When the network is configured, by another unit: what had to wait for that, or was changed by it. */
+int cw_nic_boot_late(const struct cw_nic_command *command);

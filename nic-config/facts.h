@@ -31,7 +31,7 @@
 #define CW_FACT_WORDS     256u
 #define CW_ADDRESS_TEXT   52u /* "2001:db8::1/64" */
 #define CW_LOWER_MAX      8u
-#define CW_FILES_MAX      12u
+#define CW_FILES_MAX      16u
 #define CW_FILE_BYTES     2048u
 
 struct cw_cpu_set {

@@ -66,6 +66,12 @@ static int run_boot(const struct cw_nic_command *command, char **words)
     return cw_nic_boot(command);
 }
 
+static int run_boot_late(const struct cw_nic_command *command, char **words)
+{
+    (void)words;
+    return cw_nic_boot_late(command);
+}
+
 static const struct command commands[] = {
     {"show", "[--root DIR]", 0, 0, false, true, run_show,
      "cards, their drivers, who uses them, memory and cores",
@@ -94,6 +100,9 @@ static const struct command commands[] = {
      "For the unit causeway-nic.service: after a reboot, does again what it has undone, by the wish that was\n"
      "applied, with the same checks. Where nothing was applied it does nothing. A wish that was not wholly\n"
      "applied, or is half reverted, is not gone on with: exit 1, and causeway nic revert is the way."},
+    {"boot-late", "", 0, 0, false, false, run_boot_late, NULL,
+     "For the unit causeway-nic-late.service: once the network is configured, looks after what boot has done,\n"
+     "as a second apply would: paths on interfaces that the network makes (VLANs), and what it has changed."},
     {NULL, NULL, 0, 0, false, false, NULL, NULL, NULL},
 };
 

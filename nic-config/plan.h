@@ -49,6 +49,7 @@ struct cw_plan {
     uint32_t note_count;
     struct cw_prepared prepared[CW_WISH_PATHS_MAX];
     uint32_t prepared_count;
+    uint32_t awaited_count; /* paths that are left out until their interface is there: notes say which */
     uint32_t lcores[CW_WISH_LCORES_MAX];
     uint32_t lcore_count;
     bool is_cut; /* there was no room for all steps: nothing may be applied */

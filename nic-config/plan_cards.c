@@ -159,6 +159,19 @@ static void find_by_address(struct cw_plan_work *work, struct cw_plan_path *path
                    "take one of these: %s", list);
 }
 
+/* At a boot, of an interface that the network service makes (a VLAN, a veth). */
+static bool is_awaited(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    if (!path->wish->may_wait)
+        return false;
+    path->is_refused = true;
+    work->plan->awaited_count++;
+    cw_plan_note(work,
+                 "path %s: its interface is not there yet: the path waits until the network is configured",
+                 path->wish->name);
+    return true;
+}
+
 static void find_by_interface(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     char list[LIST_SIZE] = "";
@@ -167,7 +180,7 @@ static void find_by_interface(struct cw_plan_work *work, struct cw_plan_path *pa
         take_interface(work, path, interface);
         return;
     }
-    if (take_given(work, path))
+    if (take_given(work, path) || is_awaited(work, path))
         return;
     for (uint32_t i = 0; i < work->facts->interface_count; i++)
         list_add(list, work->facts->interfaces[i].name);
@@ -200,7 +213,7 @@ static void find_by_mac(struct cw_plan_work *work, struct cw_plan_path *path)
         list_add(list, interface->name);
         found++;
     }
-    if (found == 1 || (found == 0 && take_given(work, path)))
+    if (found == 1 || (found == 0 && (take_given(work, path) || is_awaited(work, path))))
         return;
     struct cw_refusal *refusal =
         cw_plan_refuse(work, path, "%s %02x:%02x:%02x:%02x:%02x:%02x%s%s",

@@ -16,7 +16,7 @@ struct cw_plan_path {
     char given[CW_PCI_ADDRESS]; /* the device that an earlier apply gave to this path; "" none */
     uint32_t function;          /* of driver vf: which of the card's virtual functions */
     bool is_function_there;
-    bool is_refused;
+    bool is_refused; /* or left out until its interface is there */
 };
 
 struct cw_plan_work {

@@ -6,9 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/numbers.h"
 #include "nic-config/probe_private.h"
 
-#define UNIT "causeway-nic.service"
+static const char *const units[] = {"causeway-nic.service", "causeway-nic-late.service"};
 
 struct file_search {
     struct cw_probe probe;
@@ -62,13 +63,16 @@ static void take_wants(void *context, const char *name)
     struct file_search *search = context;
     char path[CW_PROBE_PATH], target[CW_FILE_BYTES];
     size_t length = strlen(name);
-    if (length <= 6 || strcmp(name + length - 6, ".wants") != 0 ||
-        (size_t)snprintf(path, sizeof path, "%s/%s/%s", search->folder, name, UNIT) >= sizeof path ||
-        cw_machine_link(search->probe.machine, path, target, sizeof target) != CW_OK)
+    if (length <= 6 || strcmp(name + length - 6, ".wants") != 0)
         return;
-    struct cw_file_fact *file = add_file(&search->probe, path);
-    if (file != NULL)
-        cw_probe_printable(target, file->text, sizeof file->text);
+    for (size_t i = 0; i < CW_COUNT_OF(units); i++) {
+        if ((size_t)snprintf(path, sizeof path, "%s/%s/%s", search->folder, name, units[i]) >= sizeof path ||
+            cw_machine_link(search->probe.machine, path, target, sizeof target) != CW_OK)
+            continue;
+        struct cw_file_fact *file = add_file(&search->probe, path);
+        if (file != NULL)
+            cw_probe_printable(target, file->text, sizeof file->text);
+    }
 }
 
 void cw_probe_files(const struct cw_machine *machine, const char *prepared_folder, const char *units_folder,
@@ -78,7 +82,8 @@ void cw_probe_files(const struct cw_machine *machine, const char *prepared_folde
     char path[CW_PROBE_PATH];
     cw_machine_list(machine, prepared_folder, take_prepared, &search);
     search.folder = units_folder;
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", units_folder, UNIT) < sizeof path)
-        take_text(&search.probe, path);
+    for (size_t i = 0; i < CW_COUNT_OF(units); i++)
+        if ((size_t)snprintf(path, sizeof path, "%s/%s", units_folder, units[i]) < sizeof path)
+            take_text(&search.probe, path);
     cw_machine_list(machine, units_folder, take_wants, &search);
 }

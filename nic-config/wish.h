@@ -65,9 +65,10 @@ struct cw_wish_path {
     char addresses[CW_ADDRESSES_MAX][CW_ADDRESS_TEXT];
     uint32_t address_count;
     enum cw_wish_choice mode, copy;
-    char given
-        [CW_PCI_ADDRESS]; /* not of the file: the device that the path has had since an earlier apply, as the
-                                 * journal tells; "" none */
+    /* Not of the file, but of the journal: the device that the path has had since an earlier apply ("": none); and that it
+     * is left out, and not refused, while its interface is not there yet. */
+    char given[CW_PCI_ADDRESS];
+    bool may_wait;
 };
 
 struct cw_wish {

@@ -65,6 +65,13 @@ bool cw_work_is_whole(const struct cw_undo_journal *journal, const char *boot)
 
 /* ---------------------------------------------------------------- what is to be done */
 
+/* What has no card stands on an interface that the network makes, which comes later than the boot's first half. */
+static void recall(struct cw_wish_path *path, const struct cw_journal_path *had, bool is_early)
+{
+    snprintf(path->given, sizeof path->given, "%s", had->card);
+    path->may_wait = is_early && had->card[0] == 0;
+}
+
 /* What the journal tells of this wish's paths: which card each has. */
 static void recall_cards(struct cw_work *work)
 {
@@ -78,8 +85,7 @@ static void recall_cards(struct cw_work *work)
     for (uint32_t i = 0; i < work->wish.path_count; i++)
         for (uint32_t k = 0; k < journal->head.path_count; k++)
             if (strcmp(work->wish.paths[i].name, journal->head.paths[k].name) == 0)
-                snprintf(work->wish.paths[i].given, sizeof work->wish.paths[i].given, "%s",
-                         journal->head.paths[k].card);
+                recall(&work->wish.paths[i], &journal->head.paths[k], work->is_early);
 }
 
 void cw_work_plan(struct cw_work *work)

@@ -17,6 +17,7 @@ struct cw_work {
     size_t length;
     char boot[CW_BOOT_ID]; /* that runs now */
     char why[1024];
+    bool is_early; /* the network is not configured yet: paths on what it makes may wait */
     struct cw_wish wish;
     struct cw_facts facts;
     struct cw_plan plan;

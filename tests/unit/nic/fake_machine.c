@@ -170,9 +170,15 @@ static void plan(const struct cw_facts *facts, const struct cw_wish *wish,
     (void)facts;
     (void)folders;
     snprintf(fake->given, sizeof fake->given, "%s", wish->paths[0].given);
+    fake->may_wait = wish->paths[0].may_wait;
     *to = (struct cw_plan){.prepared_count = 1, .refusal_count = fake->is_refused};
     snprintf(to->prepared[0].name, sizeof to->prepared[0].name, "wan0");
-    snprintf(to->prepared[0].card, sizeof to->prepared[0].card, "0000:03:00.0");
+    snprintf(to->prepared[0].card, sizeof to->prepared[0].card, "%s",
+             fake->has_no_card ? "" : "0000:03:00.0");
+    if (fake->may_wait) {
+        *to = (struct cw_plan){.awaited_count = 1};
+        return;
+    }
     if (fake->is_refused)
         to->refusals[0] =
             (struct cw_refusal){.path = "wan0", .words = "eth2 is in use", .remedy = "Take another"};
@@ -363,6 +369,8 @@ static int run_here(const char *what)
         return cw_nic_apply(&fake_command, wish);
     if (strcmp(what, "plan") == 0)
         return cw_nic_plan(&fake_command, wish);
+    if (strcmp(what, "boot-late") == 0)
+        return cw_nic_boot_late(&fake_command);
     return strcmp(what, "revert") == 0 ? cw_nic_revert(&fake_command) : cw_nic_boot(&fake_command);
 }
 

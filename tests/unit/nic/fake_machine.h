@@ -44,8 +44,10 @@ struct fake {
     int signal;
     uint16_t device; /* of the card */
     bool is_refused, is_used, is_order_free;
-    char given[CW_PCI_ADDRESS]; /* to the last plan, of wan0 */
-    uint32_t wrong;             /* line of what must not happen; 0 */
+    char given[CW_PCI_ADDRESS]; /* to the last plan, of wan0; and */
+    bool may_wait;
+    bool has_no_card; /* wan0 is on an interface without one, and waits while it may */
+    uint32_t wrong;   /* line of what must not happen; 0 */
     uint32_t synced_size;
     uint64_t synced_file;
     int gate[2]; /* of the first make: a byte is written to gate[1] of it, one is waited for from back[0] */

@@ -304,6 +304,39 @@ static void test_boots(void **state)
     comes_back();
 }
 
+/* The second half of a boot: what waited, and what configuring the network has changed since the first. */
+static void test_boot_late(void **state)
+{
+    (void)state;
+    assert_int_equal(fake_run("boot-late"), CW_NIC_DONE);
+    says("nothing was applied");
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    fake_reboot(false);
+    assert_int_equal(fake_run("boot-late"), CW_NIC_FAILED);
+    says("was not applied since this machine started");
+    assert_int_equal(fake_run("boot"), CW_NIC_DONE);
+    assert_false(fake->may_wait); /* it has a card */
+    assert_int_equal(fake_run("boot-late"), CW_NIC_DONE);
+    says("done again: 0 steps");
+    fake->values[0].now = fake->values[0].first; /* by the network service */
+    assert_int_equal(fake_run("boot-late"), CW_NIC_DONE);
+    says("done again: 1 step");
+    assert_true(fake_is_wanted());
+    comes_back();
+    fake->has_no_card = true;
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    fake_reboot(false);
+    assert_int_equal(fake_run("boot"), CW_NIC_DONE);
+    says("done again: 0 steps; until the network is configured wait: 1 of the paths");
+    assert_int_equal(fake_run("boot"), CW_NIC_DONE);
+    says("nothing to do");
+    assert_int_equal(fake_run("boot-late"), CW_NIC_DONE);
+    assert_false(fake->may_wait);
+    says("done again: 4 steps");
+    assert_true(fake_is_wanted());
+    comes_back();
+}
+
 /* apply does the same as boot, where no unit did. */
 static void test_apply_after_reboot(void **state)
 {
@@ -379,6 +412,7 @@ int main(void)
         T(test_interface_waits_for_its_card),
         T(test_signals),
         T(test_boots),
+        T(test_boot_late),
         T(test_many_at_once),
         T(test_one_in_the_middle),
         T(test_apply_after_reboot),

@@ -18,7 +18,7 @@ import expand
 
 CAUSEWAY, NIC = sys.argv[1:3]
 MACHINES = pathlib.Path(__file__).parent / "machines"
-COMMANDS = ("show", "plan", "apply", "verify", "revert", "boot")
+COMMANDS = ("show", "plan", "apply", "verify", "revert", "boot", "boot-late")
 AS_NOBODY = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
 
 
@@ -38,7 +38,7 @@ def test_help():
     overview = nic("--help")[0]
     assert overview == run(NIC, "--help", expect=0)[0]
     for command in COMMANDS:
-        assert command == "boot" or f"  {command} " in overview, command
+        assert command in ("boot", "boot-late") or f"  {command} " in overview, command
         text = nic(command, "--help")[0]
         assert text.startswith(f"usage: causeway nic {command}") and "Exit: 0 " in text, text
     assert "nic " in run(CAUSEWAY, "--help", expect=0)[0]
@@ -48,7 +48,7 @@ def test_usage():
     for arguments in ((), ("nonsense",), ("plan",), ("plan", "a", "b"), ("show", "extra"), ("show", "--nonsense"),
                       ("show", "--state"), ("show", "--state", "relative"), ("show", "--yes"), ("plan", "a", "--yes"),
                       ("apply", "a", "--root", "/"), ("revert", "--root", "/"), ("revert", "a"), ("boot", "a"),
-                      ("show", "--state", "/" + "x" * 300)):
+                      ("boot-late", "a"), ("show", "--state", "/" + "x" * 300)):
         out, err = nic(*arguments, expect=2)
         assert err and not out, arguments
 
@@ -91,7 +91,7 @@ def test_wishes(folder):
 
 def test_nothing_applied(folder):
     state = folder / "state"
-    for command in (("revert",), ("revert", "--yes"), ("boot",)):
+    for command in (("revert",), ("revert", "--yes"), ("boot",), ("boot-late",)):
         if os.geteuid() == 0:
             assert nic(*command, "--state", state)[0] == "nothing was applied\n"
     wish = folder / "nobody.yaml"

@@ -184,6 +184,19 @@ static void boot_by_speed_vf(void) /* which is not made yet */
     want(CW_DRIVER_VF);
     snprintf(wan0->given, sizeof wan0->given, "0000:03:01.0");
 }
+/* The VLAN of wan0 is made by the network service; wan1 is a card. */
+static void boot_before_network(void)
+{
+    name_interface("stor.100");
+    wan0->may_wait = true;
+    rig_add_path("wan1", "0000:03:00.1");
+}
+static void boot_before_network_by_mac(void)
+{
+    boot_before_network();
+    wan0->interface[0] = 0;
+    name_mac(99);
+}
 static void again_without_files(void) /* somebody has removed what was in /run */
 {
     given_by_interface();
@@ -557,6 +570,12 @@ static const struct row {
      "wan0: it had the card 0000:07:00.0, which is not there now | put it back into its slot"},
     {boot_by_speed_vf, "module vfio-pci\n" VF("1") "bind 0000:03:01.0 = vfio-pci\n" WAN0, NULL,
      "a virtual function carries nothing while eth1 is down"},
+    {boot_before_network,
+     "module vfio-pci\ngive-up eth2\nbind 0000:03:00.1 = vfio-pci (eth2)\nfile /run/causeway/nic/wan1.yaml\n",
+     NULL, NULL, "path wan0: its interface is not there yet: the path waits until the network is configured"},
+    {boot_before_network_by_mac,
+     "module vfio-pci\ngive-up eth2\nbind 0000:03:00.1 = vfio-pci (eth2)\nfile /run/causeway/nic/wan1.yaml\n",
+     NULL, NULL, "path wan0: its interface is not there yet"},
     {again_without_files, WAN0, NULL, NULL, "driver vfio"},
     {vfio_loaded, "give-up eth1\nbind 0000:03:00.0 = vfio-pci (eth1)\n" WAN0, NULL, NULL, "driver vfio"},
     {bound_by_hand, WAN0, NULL, "0000:03:00.0 has been given to vfio-pci by somebody else already",
@@ -739,6 +758,29 @@ static void test_unit(void **state)
     assert_string_equal(rig_steps(), "file /etc/systemd/system/causeway-nic.service\n");
 }
 
+/* A second one where an interface stays the kernel's, after the network and before the engine. */
+static void test_late_unit(void **state)
+{
+    rig_begin();
+    rig.facts.has_systemd = true;
+    af_xdp();
+    rig_plan();
+    assert_string_equal(
+        rig_steps(), WAN0
+        "file /etc/systemd/system/causeway-nic.service\n"
+        "link /etc/systemd/system/multi-user.target.wants/causeway-nic.service = ../causeway-nic.service\n"
+        "file /etc/systemd/system/causeway-nic-late.service\n"
+        "link /etc/systemd/system/multi-user.target.wants/causeway-nic-late.service = "
+        "../causeway-nic-late.service\n");
+    const char *unit = rig.plan.steps[3].value;
+    assert_non_null(strstr(unit, "\nExecStart=/usr/bin/causeway-nic boot-late\n"));
+    assert_non_null(strstr(unit, "\nAfter=causeway-nic.service network-online.target\n"));
+    assert_non_null(strstr(unit, "\nBefore=causeway-engine.service\n"));
+    rig_do_steps();
+    rig_plan();
+    assert_string_equal(rig_steps(), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -746,6 +788,7 @@ int main(void)
         cmocka_unit_test(test_prepared),
         cmocka_unit_test(test_devices_have_names),
         cmocka_unit_test(test_unit),
+        cmocka_unit_test(test_late_unit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -235,11 +235,18 @@ static void test_files_of_an_earlier_apply(void **state)
     tree_put(&machine, "/etc/systemd/system/causeway-nic.service", "[Unit]\n");
     tree_link(&machine, "/etc/systemd/system/multi-user.target.wants/causeway-nic.service",
               "/etc/systemd/system/causeway-nic.service");
+    tree_put(&machine, "/etc/systemd/system/causeway-nic-late.service", "[Unit]\n");
+    tree_link(&machine, "/etc/systemd/system/multi-user.target.wants/causeway-nic-late.service",
+              "../causeway-nic-late.service");
     cw_probe_files(&machine, "/run/causeway/nic", "/etc/systemd/system", &facts);
-    assert_int_equal(facts.file_count, 3);
+    assert_int_equal(facts.file_count, 5);
+    assert_non_null(cw_facts_file(&facts, "/etc/systemd/system/causeway-nic-late.service"));
     const struct cw_file_fact *file = cw_facts_file(&facts, "/run/causeway/nic/wan0.yaml");
     assert_non_null(file);
     assert_string_equal(file->text, "format: 1\n");
+    file = cw_facts_file(&facts, "/etc/systemd/system/multi-user.target.wants/causeway-nic-late.service");
+    assert_non_null(file);
+    assert_string_equal(file->text, "causeway-nic-late.service");
     file = cw_facts_file(&facts, "/etc/systemd/system/multi-user.target.wants/causeway-nic.service");
     assert_non_null(file);
     assert_string_equal(file->text, "causeway-nic.service");
