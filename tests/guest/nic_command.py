@@ -31,14 +31,14 @@ class Command:
         return self.must("show")
 
 
-def write_wish(nics, force=True, hugepages="64M", mtu=1500):
-    """A path wan0, wan1… for each card; by force, as they have addresses."""
+def write_wish(nics, force=True, hugepages="64M", mtu=1500, also=()):
+    """A path wan0, wan1… for each card; by force, as they have addresses. also: what else is forced."""
     lines = ["paths:"]
     for i, nic in enumerate(nics):
         lines += [f"  - name: wan{i}", f"    card: {nic.card}", "    driver: vfio", f"    mtu: {mtu}"]
     lines += [f"hugepages: {hugepages}"]
     if force:
-        lines += [f"force: [{', '.join(nic.name for nic in nics)}]"]
+        lines += [f"force: [{', '.join([nic.name for nic in nics] + list(also))}]"]
     with open(WISH, "w") as file:
         file.write("\n".join(lines) + "\n")
     return WISH

@@ -89,11 +89,13 @@ def kills(run):
 
 
 def refusals(run):
-    """A card with a disk beside it, behind a bridge that cannot keep them apart."""
-    behind = ["-blockdev", "null-co,node-name=disk,size=16777216,read-zeroes=on", "-device", "pcie-pci-bridge,id=old"]
+    """What is refused; and a card with a disk beside it, behind a bridge that cannot keep them apart, forced."""
     devices = [one.replace("netdev=h1,", "netdev=h1,bus=old,addr=1,") for one in models.hub(["e1000"])]
-    disk = ["-device", "virtio-blk-pci,drive=disk,bus=old,addr=2"]
-    return run.boot(f"{PYTHON}/test_refusals.py {run.build} e1000", behind + devices + disk, hugepages=0)
+    with tempfile.NamedTemporaryFile(prefix="cw-guest-disk-") as disk:
+        disk.truncate(16 << 20)
+        behind = ["-device", "pcie-pci-bridge,id=old", "-drive", f"if=none,id=disk,format=raw,file={disk.name}"]
+        behind += devices + ["-device", "virtio-blk-pci,drive=disk,bus=old,addr=2"]
+        return run.boot(f"{PYTHON}/test_refusals.py {run.build} e1000", behind, hugepages=0)
 
 
 def reboot(run):

@@ -4,7 +4,8 @@
 
     test_refusals.py BUILD MODEL
 
-A card with addresses; the same with the default route; one that is in a group with a disk, behind a bridge of old PCI.
+A card with addresses; the same with the default route; one that is in a group with a disk, behind a bridge of old PCI: that
+group is taken when it is forced by its name and nobody uses the disk, and is given back whole.
 """
 import os
 import sys
@@ -33,6 +34,29 @@ def neighbour_of(card):
     raise AssertionError(f"{card} shares its group with no disk: {os.listdir(f'{group}/devices')}")
 
 
+def driver(card):
+    return os.path.basename(os.readlink(f"/sys/bus/pci/devices/{card}/driver"))
+
+
+def forced_group(command, before, nic, group, disk):
+    wish = write_wish([nic], also=[f"group {group}"])
+    nics.sh("mkfs.ext4", "-q", "/dev/vda")
+    nics.sh("mount", "/dev/vda", "/mnt")
+    with_mount = Before(command, before.nics)
+    refused(command, "a forced group with a disk that is mounted", with_mount, wish, disk, "also after revert", "umount")
+    nics.sh("umount", "/mnt")
+    said = command.must("apply", wish, "--yes")
+    assert f"forced: {disk}" in said, said
+    assert [driver(nic.card), driver(disk)] == ["vfio-pci"] * 2 and not os.path.exists("/dev/vda")
+    print(said, flush=True)
+    command.must("revert", "--yes")
+    nics.wait_for("the disk is there", lambda: os.path.exists("/dev/vda"))
+    nics.sh("mount", "/dev/vda", "/mnt")
+    nics.sh("umount", "/mnt")
+    before.check()
+    print("a forced group: taken, given back", flush=True)
+
+
 def main():
     build, model = sys.argv[1:]
     command = Command(build)
@@ -46,6 +70,8 @@ def main():
 
     group, disk = neighbour_of(beside.card)
     refused(command, "a group with a disk", before, write_wish([beside]), f"group {group}", disk, "vd")
+
+    forced_group(command, before, beside, group, disk)
 
     nics.sh("ip", "route", "add", "default", "via", first.peers[0])
     with_default = Before(command, [first, beside])
