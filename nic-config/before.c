@@ -14,3 +14,25 @@ bool cw_before_is_of_device(const json_t *given_up, const json_t *bound)
     const char *folder = text_of(given_up, "device"), *slash = strrchr(folder, '/');
     return slash && slash[1] && strcmp(slash + 1, text_of(bound, "device")) == 0;
 }
+
+bool cw_before_is_same_interface(const json_t *a, const json_t *b)
+{
+    const char *name_a = text_of(json_object_get(json_object_get(a, "state"), "link"), "ifname"),
+               *name_b = text_of(json_object_get(json_object_get(b, "state"), "link"), "ifname");
+    const char *device = text_of(a, "device");
+    return strcmp(device, text_of(b, "device")) == 0 && strcmp(text_of(a, "port"), text_of(b, "port")) == 0 &&
+           (device[0] || strcmp(name_a, name_b) == 0);
+}
+
+json_t *cw_before_carry(const json_t *first, const json_t *now)
+{
+    json_int_t gone =
+        json_integer_value(json_object_get(now, "time")) - json_integer_value(json_object_get(first, "time"));
+    json_int_t seconds = json_integer_value(json_object_get(now, "seconds"));
+    json_t *carried = json_deep_copy(first);
+    if (gone < 0) /* somebody has set the clock */
+        gone = 0;
+    json_object_set_new(carried, "seconds", json_integer(seconds - gone));
+    json_object_set(carried, "time", json_object_get(now, "time"));
+    return carried;
+}

@@ -7,3 +7,8 @@
 
 /* before of a GIVE_UP and of a BIND: its interface comes back only when this device is the kernel's again. */
 bool cw_before_is_of_device(const json_t *given_up, const json_t *bound);
+
+/* Of two GIVE_UPs: the same interface, by its device and port, whatever its name is since a reboot. */
+bool cw_before_is_same_interface(const json_t *a, const json_t *b);
+/* first, as it would have been kept when now was: its clock does not run over a reboot. The caller's to decref. */
+json_t *cw_before_carry(const json_t *first, const json_t *now);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "nic-config/before.h"
 #include "nic-config/journal_file.h"
 
 #define PART        ".part"
@@ -452,12 +453,26 @@ enum cw_status cw_undo_undone(struct cw_undo_journal *journal, uint32_t index, c
     return append(journal, json_pack("{s:i}", "undone", (int)index), why, why_size);
 }
 
+/* What the machine had before us, which no later boot knows any more: kept once for each interface. */
+static bool is_first_give_up(const struct cw_undo_journal *journal, uint32_t kept,
+                             const struct cw_journal_step *step)
+{
+    if (step->step.kind != CW_STEP_GIVE_UP)
+        return false;
+    for (uint32_t i = 0; i < kept; i++)
+        if (journal->steps[i].step.kind == CW_STEP_GIVE_UP &&
+            cw_before_is_same_interface(journal->steps[i].before, step->before))
+            return false;
+    return true;
+}
+
 enum cw_status cw_undo_shorten(struct cw_undo_journal *journal, const char *boot, char *why, size_t why_size)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < journal->count; i++) {
         struct cw_journal_step *step = &journal->steps[i];
-        if (cw_step_is_volatile(&step->step) && strcmp(step->boot, boot) != 0)
+        bool is_gone = cw_step_is_volatile(&step->step) && strcmp(step->boot, boot) != 0;
+        if (is_gone && !is_first_give_up(journal, kept, step))
             json_decref(step->before);
         else
             journal->steps[kept++] = *step;

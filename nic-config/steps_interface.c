@@ -22,11 +22,17 @@
 #define WAIT_STEP_MS 100
 #define PATH_SIZE    320u
 
-static int64_t now_seconds(void)
+static int64_t seconds_of(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now); /* as lifetimes run on while the machine is suspended */
+    clock_gettime(clock, &now);
     return now.tv_sec;
+}
+
+/* As lifetimes run on while the machine is suspended. */
+static int64_t now_seconds(void)
+{
+    return seconds_of(CLOCK_BOOTTIME);
 }
 
 /* ---------------------------------------------------------------- its device */
@@ -136,9 +142,9 @@ static json_t *keep(const struct cw_step *step, char *words, size_t size)
         read_port(step->subject, port, sizeof port);
         read_driver(folder, driver, sizeof driver);
     }
-    json_t *before =
-        json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "device", folder, "port", port, "driver", driver,
-                  "seconds", (json_int_t)now_seconds(), "state", state, "uppers", uppers);
+    json_t *before = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "device", folder, "port", port,
+                               "driver", driver, "seconds", (json_int_t)now_seconds(), "time",
+                               (json_int_t)seconds_of(CLOCK_REALTIME), "state", state, "uppers", uppers);
     if (before && cw_interface_channels(step->subject, &channels) == 0)
         json_object_set_new(before, "channels", json_integer(channels));
     return before;
@@ -282,7 +288,7 @@ static bool make_vlan(const char *lower, const json_t *state, char *words, size_
 }
 
 /* All of it, whatever fails; the first failure is told. */
-static bool restore(const struct cw_step *step, const json_t *before, char *words, size_t size)
+static bool restore(const char *name, const json_t *before, char *words, size_t size)
 {
     const json_t *channels = json_object_get(before, "channels");
     int64_t seconds = now_seconds() - json_integer_value(json_object_get(before, "seconds"));
@@ -291,11 +297,10 @@ static bool restore(const struct cw_step *step, const json_t *before, char *word
     json_t *upper;
     char why[CW_STEP_WHY];
     int error = 0;
-    if (channels && cw_interface_channels(step->subject, &now) == 0 && now != json_integer_value(channels))
-        error = cw_interface_set_channels(step->subject, (uint32_t)json_integer_value(channels));
+    if (channels && cw_interface_channels(name, &now) == 0 && now != json_integer_value(channels))
+        error = cw_interface_set_channels(name, (uint32_t)json_integer_value(channels));
     if (error)
-        snprintf(words, size, "%s: its number of queues could not be put back: %s", step->subject,
-                 strerror(error));
+        snprintf(words, size, "%s: its number of queues could not be put back: %s", name, strerror(error));
     bool is_good = !error;
     if (!cw_ip_restore(json_object_get(before, "state"), seconds, why, sizeof why)) {
         snprintf(words, size, "%s", why);
@@ -303,8 +308,7 @@ static bool restore(const struct cw_step *step, const json_t *before, char *word
     }
     json_array_foreach(json_object_get(before, "uppers"), i, upper)
     {
-        if (make_vlan(step->subject, upper, why, sizeof why) &&
-            cw_ip_restore(upper, seconds, why, sizeof why))
+        if (make_vlan(name, upper, why, sizeof why) && cw_ip_restore(upper, seconds, why, sizeof why))
             continue;
         if (is_good)
             snprintf(words, size, "%s", why);
@@ -318,12 +322,13 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
     const json_t *state = json_object_get(before, "state");
     const char *name = cw_json_text(json_object_get(state, "link"), "ifname");
     if (!cw_before_text(before, "device") || !cw_before_text(before, "driver") ||
-        !cw_before_text(before, "port") || strcmp(name, step->subject) != 0 ||
+        !cw_before_text(before, "port") || !name[0] || strchr(name, '/') ||
+        (!cw_before_text(before, "device")[0] && strcmp(name, step->subject) != 0) ||
         (cw_before_text(before, "device")[0] && !strchr(cw_before_text(before, "device"), '/')))
         return cw_step_is_corrupt(words, size);
-    switch (find_again(step->subject, before, words, size)) {
+    switch (find_again(name, before, words, size)) { /* of an earlier boot it may be another than step's */
     case IS_THERE:
-        return restore(step, before, words, size) ? CW_OK : CW_IO;
+        return restore(name, before, words, size) ? CW_OK : CW_IO;
     case IS_GONE:
         return CW_OK;
     case IS_LATE:

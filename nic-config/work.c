@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nic-config/before.h"
+
 struct cw_work *cw_work_begin(const struct cw_nic_command *command)
 {
     struct cw_work *work = calloc(1, sizeof *work);
@@ -174,7 +176,8 @@ int cw_work_forget(struct cw_work *work)
     const struct cw_undo_journal *journal = work->journal;
     for (uint32_t i = journal->count; i-- > 0;) {
         const struct cw_journal_step *step = &journal->steps[i];
-        bool is_gone = cw_step_is_volatile(&step->step) && strcmp(step->boot, work->boot) != 0;
+        bool is_gone = cw_step_is_volatile(&step->step) && strcmp(step->boot, work->boot) != 0 &&
+                       step->step.kind != CW_STEP_GIVE_UP; /* leaves nothing; and its first stays on record */
         char words[1024] = "", what[512];
         if (!is_gone ||
             work->command->hands->undo(&step->step, step->before, true, words, sizeof words) == CW_OK)
@@ -202,12 +205,28 @@ static int stopped(struct cw_work *work, const char *what)
     return cw_nic_say(work->command, CW_NIC_FAILED, "%s. Nothing was changed", what);
 }
 
+/* What an interface had before the first apply: after a reboot it has nothing yet, as the unit comes before the network. */
+static json_t *carry(const struct cw_work *work, const struct cw_step *step, json_t *before)
+{
+    const struct cw_undo_journal *journal = work->journal;
+    for (uint32_t i = 0; i < journal->count && before && step->kind == CW_STEP_GIVE_UP; i++) {
+        const struct cw_journal_step *first = &journal->steps[i];
+        if (first->step.kind != CW_STEP_GIVE_UP || strcmp(first->boot, work->boot) == 0 ||
+            !cw_before_is_same_interface(first->before, before))
+            continue;
+        json_t *carried = cw_before_carry(first->before, before);
+        json_decref(before);
+        return carried;
+    }
+    return before;
+}
+
 /* false: words say what failed. */
 static bool run_step(struct cw_work *work, const struct cw_step *step, char *words, size_t size)
 {
     const struct cw_nic_hands *hands = work->command->hands;
     char why[1024];
-    json_t *before = hands->keep(step, why, sizeof why);
+    json_t *before = carry(work, step, hands->keep(step, why, sizeof why));
     if (!before) {
         snprintf(words, size, "cannot be done: %s", why);
         return false;

@@ -48,11 +48,15 @@ class Nic:
         link = f"/sys/bus/pci/devices/{self.card}/driver"
         return os.path.basename(os.readlink(link)) if os.path.islink(link) else ""
 
-    def configure(self):
+    def give_name(self):
+        """As udev does; nothing else."""
         now = wait_for(f"the kernel has {self.mac}", lambda: interface_of(self.mac))
         if now != self.name:
             sh("ip", "link", "set", now, "down")
             sh("ip", "link", "set", now, "name", self.name)
+
+    def configure(self):
+        self.give_name()
         sh("ip", "link", "set", self.name, "mtu", str(self.mtu))
         sh("ip", "address", "add", f"10.9.{self.net}.{self.side}/24", "dev", self.name)
         sh("ip", "address", "add", f"fd00:{self.net}::{self.side}/64", "dev", self.name, "nodad")

@@ -99,7 +99,7 @@ def refusals(run):
 
 
 def reboot(run):
-    """Prepared again after a reboot; reverted after one more."""
+    """Prepared again after a reboot, by a card that nobody has configured yet; and after one more, then reverted."""
     said = ""
     with tempfile.NamedTemporaryFile(prefix="cw-guest-disk-") as disk:
         disk.truncate(16 << 20)

@@ -426,7 +426,7 @@ void fake_reboot(bool is_power_loss)
     for (uint32_t i = 0; i < fake->count; i++) {
         struct fake_value *value = &fake->values[i];
         if (cw_step_is_volatile(&kinds[i])) {
-            value->now = value->first;
+            value->now = fake->starts_bare && i == FAKE_GIVE_UP ? FAKE_BARE : value->first;
             value->is_half = false;
             value->boot = 0;
         }

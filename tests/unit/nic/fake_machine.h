@@ -13,6 +13,7 @@
 #define FAKE_VALUES 6u
 #define FAKE_KILLED 77 /* exit code of a child that was killed at its point */
 #define FAKE_OTHER  7000
+#define FAKE_BARE   1
 
 struct fake_value {
     int first;  /* that the machine starts with */
@@ -47,6 +48,7 @@ struct fake {
     char given[CW_PCI_ADDRESS]; /* to the last plan, of wan0; and */
     bool may_wait;
     bool has_no_card; /* wan0 is on an interface without one, and waits while it may */
+    bool starts_bare; /* after a reboot the interface has nothing that somebody gave it */
     uint32_t wrong;   /* line of what must not happen; 0 */
     uint32_t synced_size;
     uint64_t synced_file;

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "nic-config/before.h"
 #include "nic-config/journal.h"
 #include "tests/unit/nic/fake_machine.h"
 
@@ -337,6 +338,78 @@ static void test_boot_late(void **state)
     comes_back();
 }
 
+/* The unit comes before the network: what the interface had at apply is what comes back, after however many boots. */
+static void test_boot_finds_a_bare_interface(void **state)
+{
+    (void)state;
+    fake->starts_bare = true;
+    for (int boots = 1; boots < 4; boots++) {
+        assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+        for (int i = 0; i < boots; i++) {
+            fake_reboot(false);
+            assert_int_equal(fake_run("boot"), CW_NIC_DONE);
+        }
+        comes_back();
+    }
+}
+
+/* Killed at each point of boot: what was there at apply is still known to the next one. */
+static void test_boot_killed_with_a_bare_interface(void **state)
+{
+    (void)state;
+    uint32_t points = 1;
+    fake->starts_bare = true;
+    for (uint32_t at = 1; at <= points; at++) {
+        assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+        fake_reboot(false);
+        int code = fake_run_with("boot", FAKE_KILL, at);
+        points = code == FAKE_KILLED ? at + 1 : at;
+        fake_reboot(true);
+        assert_int_equal(fake_run("boot"), CW_NIC_DONE);
+        comes_back();
+    }
+    assert_in_range(points, 30, 500);
+}
+
+static json_t *kept(const char *name, const char *device, const char *port, int seconds, int time)
+{
+    return json_pack("{s:s,s:s,s:i,s:i,s:{s:{s:s}}}", "device", device, "port", port, "seconds", seconds,
+                     "time", time, "state", "link", "ifname", name);
+}
+
+/* Known by device and port, as a reboot may give other names; and its clock begins anew. */
+static void test_what_is_carried(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *device, *port;
+        bool is_same;
+    } others[] = {
+        {"eth2", "/sys/bus/pci/devices/0000:03:00.0", "0 0x0", true},
+        {"eth0", "/sys/bus/pci/devices/0000:03:00.0", "0 0x0", true},
+        {"eth2", "/sys/bus/pci/devices/0000:03:00.0", "1 0x0", false},
+        {"eth2", "/sys/bus/pci/devices/0000:04:00.0", "0 0x0", false},
+        {"eth2", "", "", false},
+    };
+    json_t *first = kept("eth2", "/sys/bus/pci/devices/0000:03:00.0", "0 0x0", 500, 1000);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        json_t *now = kept(others[i].name, others[i].device, others[i].port, 7, 1100);
+        assert_int_equal(cw_before_is_same_interface(first, now), others[i].is_same);
+        json_decref(now);
+    }
+    static const int times[][2] = {{1100, 7 - 100}, {900, 7}}; /* the clock went back */
+    for (size_t i = 0; i < 2; i++) {
+        json_t *now = kept("eth0", "/sys/bus/pci/devices/0000:03:00.0", "0 0x0", 7, times[i][0]);
+        json_t *carried = cw_before_carry(first, now);
+        assert_int_equal(json_integer_value(json_object_get(carried, "seconds")), times[i][1]);
+        assert_ptr_not_equal(json_object_get(carried, "state"), NULL);
+        assert_true(json_equal(json_object_get(carried, "state"), json_object_get(first, "state")));
+        json_decref(carried);
+        json_decref(now);
+    }
+    json_decref(first);
+}
+
 /* apply does the same as boot, where no unit did. */
 static void test_apply_after_reboot(void **state)
 {
@@ -415,6 +488,9 @@ int main(void)
         T(test_boot_late),
         T(test_many_at_once),
         T(test_one_in_the_middle),
+        T(test_boot_finds_a_bare_interface),
+        T(test_boot_killed_with_a_bare_interface),
+        T(test_what_is_carried),
         T(test_apply_after_reboot),
         T(test_boot_refuses),
         T(test_boot_leaves_files),

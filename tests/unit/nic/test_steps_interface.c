@@ -351,6 +351,26 @@ static void test_card_without_its_driver(void **state)
     json_decref(before);
 }
 
+/* After a reboot the kernel may have given it another name: by its device and port it is known. */
+static void test_other_name(void **state)
+{
+    begin(PLAIN);
+    char *was = show_settled();
+    carry_out();
+    replace_interface();
+    free(shell("ip link set v0 name v9; mkdir -p /tmp/devices/0000:03:00.0/net/v9;"
+               "ln -s ../drivers/ixgbe /tmp/devices/0000:03:00.0/driver"));
+    json_object_set_new(before, "device", json_string("/tmp/devices/0000:03:00.0"));
+    json_object_set_new(before, "driver", json_string("ixgbe"));
+    json_object_set_new(before, "port", json_string("0 0x0"));
+    snprintf(step.subject, sizeof step.subject, "v9");
+    undo();
+    check_as_before(was, "renamed");
+    free(shell("rm -r /tmp/devices"));
+    json_decref(before);
+    free(was);
+}
+
 static void test_what_cannot_be_put_back(void **state)
 {
     begin("true");
@@ -387,6 +407,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_others_stay),
         cmocka_unit_test(test_what_is_gone),
         cmocka_unit_test(test_card_without_its_driver),
+        cmocka_unit_test(test_other_name),
         cmocka_unit_test(test_what_cannot_be_put_back),
     };
     if (!enter_own_space()) {
