@@ -9,10 +9,10 @@
  *     {"reverting":true,"sum":"…"}                                 from here on nothing is applied any more
  *     {"undone":0,"sum":"…"}                                       by revert, opposite order
  *
- * `before` is made by the step's own kind (steps.h) and read by nothing else but before.h. `sum` is a hash of the line before it and
- * of the sum of the line above: a line that was changed, lost or put elsewhere is noticed. A last line that is not
- * whole is of a writer that was killed, and counts as not written; anything else that is wrong is refused with its line:
- * nothing is undone by guessing. Beside it lies `wish`, the text that was applied.
+ * `before` is made by the step's own kind (steps.h) and read by nothing else but before.h. `sum` is a hash of the line
+ * before it and of the sum of the line above: a line that was changed, lost or put elsewhere is noticed. A last line that
+ * is not whole, or has bytes of 0 in it, is of a writer that was killed, and counts as not written; anything else that is
+ * wrong is refused with its line: nothing is undone by guessing. Beside it lies `wish`, the text that was applied.
  *
  * Whoever has it open holds the lock, which is on the folder: no file is left of it.
  */

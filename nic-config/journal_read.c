@@ -175,6 +175,18 @@ static enum cw_status take_line(struct cw_undo_journal *journal, const char *tex
     return wrong ? cw_undo_why(CW_CORRUPT, why, why_size, "%s", wrong) : status;
 }
 
+/* A line with bytes of 0, with which we write none, and nothing but such behind it: of one over several blocks the last may
+ * have reached the disk before a power loss, and those before it not. It was not synced, so nothing was begun. */
+static bool is_torn_by_zeros(const char *line, const char *end, const char *text_end)
+{
+    if (!memchr(line, 0, (size_t)(end - line)))
+        return false;
+    for (const char *at = end + 1; at < text_end; at++)
+        if (*at != 0)
+            return false;
+    return true;
+}
+
 /* The line at *at. *is_over: it is the torn end. */
 static enum cw_status next_line(struct cw_undo_journal *journal, const char *text, size_t length, size_t *at,
                                 bool *is_over, char *why, size_t why_size)
@@ -187,7 +199,7 @@ static enum cw_status next_line(struct cw_undo_journal *journal, const char *tex
     /* Whole but for its end, and one byte that is not: what was synced is hidden behind it. */
     if (!end && size > 0 && is_whole(line, size - 1, journal->sum))
         return cw_undo_why(CW_CORRUPT, why, why_size, "has something else in the place of its end");
-    *is_over = !end && !is_good;
+    *is_over = !is_good && (!end || is_torn_by_zeros(line, end, text + length));
     if (*is_over)
         return CW_OK;
     if (!is_good) { /* of another version the sum may be another, too */

@@ -181,6 +181,43 @@ static void test_what_follows(void **state)
     revert_knows(fake->count);
 }
 
+/* The last line over blocks of which some have not reached the disk: a hole in it, and maybe room behind it. */
+static void test_hole_in_last_line(void **state)
+{
+    (void)state;
+    static char changed[2 * TEXT_MAX];
+    struct cw_undo_journal *journal;
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    read_text();
+    size_t last = length - 1, above;
+    while (text[last - 1] != '\n')
+        last--;
+    for (above = last - 1; text[above - 1] != '\n';)
+        above--;
+    for (size_t room = 0; room <= 4096; room += 4096)
+        for (size_t from = last; from + 1 < length; from++) {
+            memset(changed, 0, sizeof changed);
+            memcpy(changed, text, length);
+            memset(changed + from, 0, from % 2 ? 1 : length - 1 - from);
+            write_text(changed, length + room);
+            assert_int_equal(open_status(&journal), CW_OK);
+            assert_true(journal->is_torn);
+            assert_int_equal(journal->size, last);
+            cw_undo_close(journal);
+        }
+    changed[length + 1] = 'x'; /* something was written behind it */
+    write_text(changed, length + 2);
+    assert_int_equal(open_status(&journal), CW_CORRUPT);
+    memcpy(changed, text, length);
+    changed[above + 3] = 0; /* what was synced since is behind it */
+    write_text(changed, length);
+    assert_int_equal(open_status(&journal), CW_CORRUPT);
+    memcpy(changed, text, length);
+    changed[last + 3] = 0;
+    write_text(changed, length);
+    revert_knows(fake->count);
+}
+
 /* A line as we would write it, of what no version of us writes: sums are no proof of sense. */
 static void test_sound_nonsense(void **state)
 {
@@ -319,8 +356,8 @@ static void test_whose_it_is(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        T(test_cut_anywhere),   T(test_turned_bits), T(test_lines_moved), T(test_what_follows),
-        T(test_sound_nonsense), T(test_limits),      T(test_whose_it_is),
+        T(test_cut_anywhere),      T(test_turned_bits),    T(test_lines_moved), T(test_what_follows),
+        T(test_hole_in_last_line), T(test_sound_nonsense), T(test_limits),      T(test_whose_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
