@@ -261,8 +261,10 @@ static int run_steps(struct cw_work *work, uint32_t *made)
         why[0] = 0;
         cw_step_words(step, words, sizeof words);
         bool is_done = work->command->hands->is_done(step, why, sizeof why);
-        cw_nic_tell(work->command, "[%u/%u] %s%s%s\n", i + 1, plan->step_count, words,
-                    is_done ? ": is so already" : "", why);
+        if (is_done && !why[0])
+            snprintf(why, sizeof why, "is so already");
+        cw_nic_tell(work->command, "[%u/%u] %s%s%s\n", i + 1, plan->step_count, words, is_done ? ": " : "",
+                    is_done ? why : "");
         *made += !is_done;
         if (!is_done && !run_step(work, step, why, sizeof why)) {
             snprintf(what, sizeof what, "step %u of %u %s", i + 1, plan->step_count, why);

@@ -40,6 +40,7 @@ struct fake {
     uint32_t points; /* passed by the last command */
     enum fake_fault fault;
     uint32_t fault_at;
+    uint32_t is_stuck;             /* the step of which nothing can be done, from 1; 0 none */
     uint32_t fail_make, fail_undo; /* the step that fails, from 1; 0 none */
     uint32_t signal_in;            /* the step in which signal comes, from 1 */
     int signal;

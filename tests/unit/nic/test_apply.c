@@ -92,6 +92,17 @@ static void test_again(void **state)
     says("left as somebody else has made it");
 }
 
+/* Nothing can be done of a step: the reason is said, and not that it is so. */
+static void test_nothing_can_be_done(void **state)
+{
+    (void)state;
+    fake->is_stuck = 6;
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    says(": the kernel keeps it where it is\n");
+    assert_null(strstr(fake_said(), "is so already"));
+    says("done: 5 steps");
+}
+
 static void test_other_wish(void **state)
 {
     (void)state;
@@ -477,6 +488,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         T(test_dry),
         T(test_again),
+        T(test_nothing_can_be_done),
         T(test_other_wish),
         T(test_refused),
         T(test_failing_step),
