@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "nic-config/journal.h"
 #include "nic-config/plan.h"
+#include "nic-config/steps.h"
 
 enum { CW_NIC_DONE = 0, CW_NIC_FAILED = 1, CW_NIC_USAGE = 2, CW_NIC_REFUSED = 3 };
 
@@ -30,8 +31,8 @@ struct cw_nic_hands {
     json_t *(*keep)(const struct cw_step *step, char *words, size_t size);
     bool (*is_done)(const struct cw_step *step, char *words, size_t size);
     enum cw_status (*make)(const struct cw_step *step, char *words, size_t size);
-    enum cw_status (*undo)(const struct cw_step *step, const json_t *before, bool has_rebooted, char *words,
-                           size_t size);
+    enum cw_status (*undo)(const struct cw_step *step, const json_t *before, enum cw_step_left left,
+                           char *words, size_t size);
     /* A process that has the device of this step open: words say which. */
     bool (*is_used)(const struct cw_step *step, char *words, size_t size);
 };

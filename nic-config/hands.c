@@ -5,7 +5,6 @@
 
 #include "nic-config/commands.h"
 #include "nic-config/probe.h"
-#include "nic-config/steps.h"
 #include "nic-config/steps_private.h"
 
 static void boot_id(char *id, size_t size)

@@ -75,8 +75,17 @@ static bool has_to_wait(const struct cw_work *work, uint32_t index)
     return has_to;
 }
 
+/* A revert that was begun before may have been killed in the middle of any step. */
+static enum cw_step_left how_left(const struct cw_work *work, const struct cw_journal_step *step,
+                                  bool is_resumed)
+{
+    if (strcmp(step->boot, work->boot) != 0)
+        return CW_LEFT_TO_REBOOT;
+    return step->is_done && !is_resumed ? CW_LEFT_WHOLE : CW_LEFT_HALF;
+}
+
 /* Undone is what was undone; that it could not be written is only told, as to undo twice does no harm. */
-static bool undo_step(struct cw_work *work, uint32_t index, bool *has_told)
+static bool undo_step(struct cw_work *work, uint32_t index, bool is_resumed, bool *has_told)
 {
     const struct cw_journal_step *step = &work->journal->steps[index];
     char words[1024] = "", what[512];
@@ -87,9 +96,8 @@ static bool undo_step(struct cw_work *work, uint32_t index, bool *has_told)
                     "      waits until its card is the kernel's again: what was kept stays in the journal\n");
         return false; /* what failed before it is the first, and is told */
     }
-    bool has_rebooted = strcmp(step->boot, work->boot) != 0;
-    enum cw_status status =
-        work->command->hands->undo(&step->step, step->before, has_rebooted, words, sizeof words);
+    enum cw_status status = work->command->hands->undo(&step->step, step->before,
+                                                       how_left(work, step, is_resumed), words, sizeof words);
     if (words[0])
         cw_nic_tell(work->command, "      %s%s\n", status == CW_OK ? "" : "failed: ", words);
     if (status != CW_OK) {
@@ -106,7 +114,7 @@ static bool undo_step(struct cw_work *work, uint32_t index, bool *has_told)
 static int undo_all(struct cw_work *work)
 {
     uint32_t failures = 0;
-    bool has_told = false, is_stopped = false;
+    bool has_told = false, is_stopped = false, is_resumed = work->journal->is_reverting;
     char first[1024] = "";
     if (cw_undo_reverting(work->journal, work->why, sizeof work->why) != CW_OK) {
         cw_nic_tell(work->command, "warning: %s\n", work->why);
@@ -116,7 +124,7 @@ static int undo_all(struct cw_work *work)
         if (work->journal->steps[i].is_undone)
             continue;
         is_stopped = cw_stop_is_asked();
-        if (!is_stopped && !undo_step(work, i, &has_told) && failures++ == 0)
+        if (!is_stopped && !undo_step(work, i, is_resumed, &has_told) && failures++ == 0)
             snprintf(first, sizeof first, "%s", work->why);
     }
     uint32_t left = count_left(work->journal);

@@ -42,17 +42,20 @@ enum cw_status cw_step_do(const struct cw_step *step, char *words, size_t size)
     return verbs_of(step)->carry_out(step, words, size);
 }
 
-enum cw_status cw_step_undo(const struct cw_step *step, const json_t *before, bool has_rebooted, char *words,
-                            size_t size)
+enum cw_status cw_step_undo(const struct cw_step *step, const json_t *before, enum cw_step_left left,
+                            char *words, size_t size)
 {
     const struct cw_step_verbs *verbs = verbs_of(step);
+    bool has_rebooted = left == CW_LEFT_TO_REBOOT;
     words[0] = 0;
     if (has_rebooted && !verbs->undo_after_reboot)
         return CW_OK; /* the kernel has started as it always does */
     if (!json_is_object(before))
         return cw_step_is_corrupt(words, size);
-    return has_rebooted ? verbs->undo_after_reboot(step, before, words, size)
-                        : verbs->undo(step, before, words, size);
+    if (has_rebooted)
+        return verbs->undo_after_reboot(step, before, words, size);
+    return left == CW_LEFT_WHOLE && verbs->undo_whole ? verbs->undo_whole(step, before, words, size)
+                                                      : verbs->undo(step, before, words, size);
 }
 
 /* ---------------------------------------------------------------- small files */

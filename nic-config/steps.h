@@ -4,7 +4,7 @@
  * boot only, in this order: keep → (journal, synced) → do → (journal) … → undo.
  *
  * undo gets there from any state between before and after, whatever killed whoever was there, and may be called again
- * after it was killed itself. What somebody else has changed since is left, and said in words: that is no failure.
+ * after it was killed itself; it is told whether there can be such a state. What somebody else has changed since is left, and said in words: that is no failure.
  */
 #pragma once
 
@@ -23,7 +23,9 @@ bool cw_step_is_done(const struct cw_step *step, char *words, size_t size);
 /* CW_OK: done, and looked at whether it is so; with words: what should be known of it, "" else. Else words say what failed
  * and what to do; whatever was half done is put back, as far as it can be: undo is to be called all the same. */
 enum cw_status cw_step_do(const struct cw_step *step, char *words, size_t size) CW_MUST_CHECK;
-/* has_rebooted: since it was done. CW_OK: as it was before, or left as somebody else has made it, then with words ("" else).
- */
-enum cw_status cw_step_undo(const struct cw_step *step, const json_t *before, bool has_rebooted, char *words,
-                            size_t size) CW_MUST_CHECK;
+/* How it was left: whole, so that any other state is somebody else's; or killed or failed in the middle of do or undo; or
+ * to a reboot. */
+enum cw_step_left { CW_LEFT_WHOLE, CW_LEFT_HALF, CW_LEFT_TO_REBOOT };
+/* CW_OK: as it was before, or left as somebody else has made it, then with words ("" else). */
+enum cw_status cw_step_undo(const struct cw_step *step, const json_t *before, enum cw_step_left left,
+                            char *words, size_t size) CW_MUST_CHECK;

@@ -314,4 +314,4 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
     return CW_OK;
 }
 
-const struct cw_step_verbs cw_step_bind = {keep, is_done, carry_out, undo, NULL};
+const struct cw_step_verbs cw_step_bind = {keep, is_done, carry_out, undo, NULL, NULL};

@@ -231,5 +231,5 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
     return CW_OK;
 }
 
-const struct cw_step_verbs cw_step_file = {keep, is_done, carry_out, undo, undo};
-const struct cw_step_verbs cw_step_link = {keep, is_done, carry_out, undo, undo};
+const struct cw_step_verbs cw_step_file = {keep, is_done, carry_out, undo, undo, NULL};
+const struct cw_step_verbs cw_step_link = {keep, is_done, carry_out, undo, undo, NULL};

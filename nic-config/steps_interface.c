@@ -337,4 +337,4 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
     return CW_IO;
 }
 
-const struct cw_step_verbs cw_step_give_up = {keep, is_done, carry_out, undo, NULL};
+const struct cw_step_verbs cw_step_give_up = {keep, is_done, carry_out, undo, NULL, NULL};

@@ -122,4 +122,4 @@ static enum cw_status undo_after_reboot(const struct cw_step *step, const json_t
     return CW_OK;
 }
 
-const struct cw_step_verbs cw_step_mount = {keep, is_done, carry_out, undo, undo_after_reboot};
+const struct cw_step_verbs cw_step_mount = {keep, is_done, carry_out, undo, undo_after_reboot, NULL};

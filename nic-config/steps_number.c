@@ -162,5 +162,5 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
     return CW_IO;
 }
 
-const struct cw_step_verbs cw_step_mtu = {keep, is_done, carry_out, undo, NULL};
-const struct cw_step_verbs cw_step_channels = {keep, is_done, carry_out, undo, NULL};
+const struct cw_step_verbs cw_step_mtu = {keep, is_done, carry_out, undo, NULL, NULL};
+const struct cw_step_verbs cw_step_channels = {keep, is_done, carry_out, undo, NULL, NULL};

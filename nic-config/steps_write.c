@@ -3,9 +3,9 @@
  * WRITE: one value in a file of /sys or /proc. Most take a value or refuse it; four kinds are peculiar:
  *
  * - nr_hugepages takes any number and gives what it has. Less than was asked is put back, and a failure. A writer that is
- *   killed leaves some number between the old one and ours, so that undo takes any such number for ours.
- * - sriov_numvfs changes only by way of 0, which takes all virtual functions away: refused while one is in use. Undo takes
- *   a 0 on the way for ours.
+ *   killed leaves some number between the old one and ours: undo of what was left half takes any such number for ours.
+ * - sriov_numvfs changes only by way of 0, which takes all virtual functions away: refused while one is in use. Undo of
+ *   what was left half takes a 0 on the way for ours.
  * - an interrupt's affinity: the kernel keeps some interrupts where it wants (EIO), and some are gone when their card
  *   changes its driver. Then nothing can be done, and does no harm.
  * - parameters of modules are asked for as 1 and answered as Y.
@@ -278,7 +278,8 @@ static enum cw_status carry_out(const struct cw_step *step, char *words, size_t 
     return CW_IO;
 }
 
-static enum cw_status undo(const struct cw_step *step, const json_t *before, char *words, size_t size)
+static enum cw_status undo_from(const struct cw_step *step, const json_t *before, bool is_half, char *words,
+                                size_t size)
 {
     char now[CW_STEP_TEXT];
     const char *old = cw_before_text(before, "value");
@@ -290,7 +291,8 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
         return CW_OK; /* what it was of is gone */
     if (!error && is_same(form, now, old))
         return CW_OK;
-    if (!error && !is_same(form, now, step->value) && !is_on_the_way(form, now, old, step->value)) {
+    if (!error && !is_same(form, now, step->value) &&
+        !(is_half && is_on_the_way(form, now, old, step->value))) {
         snprintf(words, size,
                  "%s: somebody has made it %.64s since, and it is left so; before us it was %.64s",
                  step->subject, now, old);
@@ -308,4 +310,14 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
     return CW_IO;
 }
 
-const struct cw_step_verbs cw_step_write = {keep, is_done, carry_out, undo, NULL};
+static enum cw_status undo(const struct cw_step *step, const json_t *before, char *words, size_t size)
+{
+    return undo_from(step, before, true, words, size);
+}
+
+static enum cw_status undo_whole(const struct cw_step *step, const json_t *before, char *words, size_t size)
+{
+    return undo_from(step, before, false, words, size);
+}
+
+const struct cw_step_verbs cw_step_write = {keep, is_done, carry_out, undo, NULL, undo_whole};

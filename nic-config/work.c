@@ -179,8 +179,8 @@ int cw_work_forget(struct cw_work *work)
         bool is_gone = cw_step_is_volatile(&step->step) && strcmp(step->boot, work->boot) != 0 &&
                        step->step.kind != CW_STEP_GIVE_UP; /* leaves nothing; and its first stays on record */
         char words[1024] = "", what[512];
-        if (!is_gone ||
-            work->command->hands->undo(&step->step, step->before, true, words, sizeof words) == CW_OK)
+        if (!is_gone || work->command->hands->undo(&step->step, step->before, CW_LEFT_TO_REBOOT, words,
+                                                   sizeof words) == CW_OK)
             continue;
         cw_step_words(&step->step, what, sizeof what);
         return cw_nic_say(work->command, CW_NIC_FAILED,

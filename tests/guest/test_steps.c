@@ -71,7 +71,7 @@ static void carry_out(void)
 
 static void undo(void)
 {
-    check(cw_step_undo(&step, before, false, words, sizeof words));
+    check(cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words));
 }
 
 /* ---------------------------------------------------------------- modules, values */
@@ -164,7 +164,7 @@ static void check_as_before(const char *was, const char *what, unsigned n)
 static void undo_both(void)
 {
     undo();
-    check(cw_step_undo(&give_up, before_give_up, false, words, sizeof words));
+    check(cw_step_undo(&give_up, before_give_up, CW_LEFT_HALF, words, sizeof words));
 }
 
 static void begin_card(void)
@@ -235,7 +235,7 @@ static void test_card_in_use(void **state)
     snprintf(path, sizeof path, "/dev/vfio/%s", group);
     int file = open(path, O_RDWR);
     assert_true(file >= 0);
-    assert_int_equal(cw_step_undo(&step, before, false, words, sizeof words), CW_REFUSED);
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words), CW_REFUSED);
     assert_non_null(strstr(words, "cannot be given back: test_steps, process "));
     close(file);
     undo_both();
@@ -322,12 +322,12 @@ static void test_virtual_functions(void **state)
     free(name);
     int file = open(group, O_RDWR);
     assert_true(file >= 0);
-    assert_int_equal(cw_step_undo(&step, none, false, words, sizeof words), CW_REFUSED);
+    assert_int_equal(cw_step_undo(&step, none, CW_LEFT_HALF, words, sizeof words), CW_REFUSED);
     assert_non_null(strstr(words, "is in use (test_steps, process "));
     make_step(&step, CW_STEP_WRITE, numvfs, "1");
     assert_int_equal(cw_step_do(&step, words, sizeof words), CW_REFUSED);
     close(file);
-    check(cw_step_undo(&bind, unbound, false, words, sizeof words));
+    check(cw_step_undo(&bind, unbound, CW_LEFT_HALF, words, sizeof words));
     char *is = shell("cd %s/virtfn1; [ ! -e driver ] || echo driven; cat driver_override", device);
     assert_string_equal(is, was);
     free(is);

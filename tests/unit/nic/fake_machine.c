@@ -259,14 +259,17 @@ static bool is_given_away(void)
     return fake->count > FAKE_BIND && card->now == card->wanted;
 }
 
-static enum cw_status undo(const struct cw_step *step, const json_t *before, bool has_rebooted, char *words,
-                           size_t size)
+static enum cw_status undo(const struct cw_step *step, const json_t *before, enum cw_step_left left,
+                           char *words, size_t size)
 {
     uint32_t index = index_of(step);
     struct fake_value *value = &fake->values[index];
     int was = (int)json_integer_value(json_object_get(before, "was"));
-    if (value->boot != 0 && has_rebooted != (value->boot != fake->boot))
+    if (value->boot != 0 && (left == CW_LEFT_TO_REBOOT) != (value->boot != fake->boot))
         WRONG();
+    if (left == CW_LEFT_WHOLE && value->is_half)
+        WRONG();
+    fake->lefts[index] = left;
     for (uint32_t i = 0; i < fake->count && !fake->is_order_free && !fake->fail_undo; i++) {
         bool is_later = value->boot != 0 && fake->values[i].turn > value->turn;
         if (is_later && (fake->values[i].now == fake->values[i].wanted || fake->values[i].is_half))

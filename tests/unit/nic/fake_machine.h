@@ -48,9 +48,10 @@ struct fake {
     bool is_refused, is_used, is_order_free;
     char given[CW_PCI_ADDRESS]; /* to the last plan, of wan0; and */
     bool may_wait;
-    bool has_no_card; /* wan0 is on an interface without one, and waits while it may */
-    bool starts_bare; /* after a reboot the interface has nothing that somebody gave it */
-    uint32_t wrong;   /* line of what must not happen; 0 */
+    bool has_no_card;                     /* wan0 is on an interface without one, and waits while it may */
+    bool starts_bare;                     /* after a reboot the interface has nothing that somebody gave it */
+    uint32_t wrong;                       /* line of what must not happen; 0 */
+    enum cw_step_left lefts[FAKE_VALUES]; /* that undo was told last */
     uint32_t synced_size;
     uint64_t synced_file;
     int gate[2]; /* of the first make: a byte is written to gate[1] of it, one is waited for from back[0] */

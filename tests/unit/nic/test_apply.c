@@ -158,6 +158,27 @@ static void test_failing_step(void **state)
     }
 }
 
+/* Undo is told which steps can be half done: that one whose end was not seen, or all, once a revert was begun. */
+static void test_how_it_was_left(void **state)
+{
+    (void)state;
+    for (uint32_t step = 1; step <= fake->count; step++) {
+        fake->fail_make = step;
+        assert_int_equal(fake_run("apply"), CW_NIC_FAILED);
+        fake->fail_make = 0;
+        comes_back();
+        for (uint32_t i = 0; i < step; i++)
+            assert_int_equal(fake->lefts[i], i + 1 < step ? CW_LEFT_WHOLE : CW_LEFT_HALF);
+        assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+        fake->fail_undo = step;
+        assert_int_equal(fake_run("revert"), CW_NIC_FAILED);
+        assert_int_equal(fake->lefts[step - 1], CW_LEFT_WHOLE);
+        fake->fail_undo = 0;
+        comes_back();
+        assert_int_equal(fake->lefts[step - 1], CW_LEFT_HALF);
+    }
+}
+
 static void test_failing_undo(void **state)
 {
     (void)state;
@@ -492,6 +513,7 @@ int main(void)
         T(test_other_wish),
         T(test_refused),
         T(test_failing_step),
+        T(test_how_it_was_left),
         T(test_in_use),
         T(test_failing_undo),
         T(test_interface_waits_for_its_card),

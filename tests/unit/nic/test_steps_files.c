@@ -63,7 +63,7 @@ static void carry_out(void)
 
 static void undo(void)
 {
-    if (cw_step_undo(&step, before, false, words, sizeof words) != CW_OK)
+    if (cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words) != CW_OK)
         abort();
 }
 
@@ -204,7 +204,7 @@ static void test_undo_of_nonsense(void **state)
             make_step(kind ? CW_STEP_FILE : CW_STEP_WRITE, "f", "x");
             free(shell("rm -rf ./*; printf x > f"));
             json_t *nonsense = json_loads(texts[i], JSON_DECODE_ANY, NULL);
-            assert_int_equal(cw_step_undo(&step, nonsense, false, words, sizeof words), CW_CORRUPT);
+            assert_int_equal(cw_step_undo(&step, nonsense, CW_LEFT_HALF, words, sizeof words), CW_CORRUPT);
             assert_non_null(strstr(words, "by hand"));
             json_decref(nonsense);
         }
@@ -240,7 +240,7 @@ static void test_reboot_undoes_values(void **state)
     make_step(CW_STEP_WRITE, "knob", "7");
     begin("echo 3 > knob");
     carry_out();
-    assert_int_equal(cw_step_undo(&step, before, true, words, sizeof words), CW_OK);
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_TO_REBOOT, words, sizeof words), CW_OK);
     char *is = shell("cat knob");
     assert_string_equal(is, "7\n"); /* what the kernel has made of it since is not ours */
     free(is);
@@ -248,7 +248,7 @@ static void test_reboot_undoes_values(void **state)
     make_step(CW_STEP_FILE, "a/file", "x");
     begin("true");
     carry_out();
-    assert_int_equal(cw_step_undo(&step, before, true, words, sizeof words), CW_OK);
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_TO_REBOOT, words, sizeof words), CW_OK);
     end(". d 700 \n", "after a reboot", 0);
 }
 
@@ -267,6 +267,27 @@ static void test_hugepages_on_the_way(void **state)
     undo();
     assert_non_null(strstr(words, "somebody has made it 101 since"));
     json_decref(before);
+}
+
+/* Of what was wholly done, and never begun to be undone, there is no half: another number is somebody else's. */
+static void test_number_of_somebody_else(void **state)
+{
+    static const char *const files[] = {"nr_hugepages", "sriov_numvfs"};
+    for (unsigned i = 0; i < 2; i++) {
+        char text[64];
+        make_step(CW_STEP_WRITE, files[i], "8");
+        snprintf(text, sizeof text, "echo 4 > %s", files[i]);
+        begin(text);
+        carry_out();
+        snprintf(text, sizeof text, "echo %d > %s", i ? 0 : 6, files[i]);
+        free(shell(text));
+        char *was = picture();
+        assert_int_equal(cw_step_undo(&step, before, CW_LEFT_WHOLE, words, sizeof words), CW_OK);
+        assert_non_null(strstr(words, i ? "somebody has made it 0 since" : "somebody has made it 6 since"));
+        words[0] = 0;
+        end(was, "left", 0);
+        free(was);
+    }
 }
 
 static void test_other_words_for_the_same(void **state)
@@ -349,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_value_others_changed),
         cmocka_unit_test(test_reboot_undoes_values),
         cmocka_unit_test(test_hugepages_on_the_way),
+        cmocka_unit_test(test_number_of_somebody_else),
         cmocka_unit_test(test_other_words_for_the_same),
         cmocka_unit_test(test_interrupt_that_is_gone),
         cmocka_unit_test(test_refused_value),

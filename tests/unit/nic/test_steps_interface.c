@@ -71,7 +71,7 @@ static void carry_out(void)
 
 static void undo(void)
 {
-    if (cw_step_undo(&step, before, false, words, sizeof words) == CW_OK)
+    if (cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words) == CW_OK)
         return;
     fprintf(stderr, "%s\n", words);
     abort();
@@ -322,10 +322,10 @@ static void test_what_is_gone(void **state)
     assert_null(cw_step_keep(&step, words, sizeof words));
     assert_string_equal(words, "there is no interface v0");
     assert_int_equal(cw_step_do(&step, words, sizeof words), CW_IO);
-    assert_int_equal(cw_step_undo(&step, before, true, words, sizeof words), CW_OK);
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_TO_REBOOT, words, sizeof words), CW_OK);
     json_decref(before);
     json_t *nonsense = json_pack("{s:s, s:s}", "device", "", "driver", "");
-    assert_int_equal(cw_step_undo(&step, nonsense, false, words, sizeof words), CW_CORRUPT);
+    assert_int_equal(cw_step_undo(&step, nonsense, CW_LEFT_HALF, words, sizeof words), CW_CORRUPT);
     json_decref(nonsense);
 }
 
@@ -337,7 +337,7 @@ static void test_card_without_its_driver(void **state)
     free(shell("ip link del v0; mkdir -p /tmp/devices/0000:03:00.0"));
     json_object_set_new(before, "device", json_string("/tmp/devices/0000:03:00.0"));
     json_object_set_new(before, "driver", json_string("ixgbe"));
-    assert_int_equal(cw_step_undo(&step, before, false, words, sizeof words), CW_IO);
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words), CW_IO);
     assert_string_equal(
         words, "v0 is not there: its device 0000:03:00.0 has no driver, and had ixgbe: bind it, then again");
     free(shell("ln -s ../drivers/igb_uio /tmp/devices/0000:03:00.0/driver"));

@@ -53,7 +53,7 @@ static void carry_out(void)
 
 static void undo(void)
 {
-    if (cw_step_undo(&step, before, false, words, sizeof words) == CW_OK)
+    if (cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words) == CW_OK)
         return;
     fprintf(stderr, "%s\n", words);
     abort();
@@ -109,7 +109,7 @@ static void test_mount_in_use(void **state)
     keep();
     carry_out();
     free(shell("mkdir /tmp/cw-used/x; mount --bind /tmp /tmp/cw-used/x"));
-    assert_int_equal(cw_step_undo(&step, before, false, words, sizeof words), CW_REFUSED);
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words), CW_REFUSED);
     assert_non_null(
         strstr(words, "/tmp/cw-used cannot be unmounted: Device or resource busy; stop whoever uses"));
     free(shell("umount /tmp/cw-used/x"));
@@ -127,7 +127,7 @@ static void test_mount_after_reboot(void **state)
     free(shell("mount -t tmpfs none /tmp"));
     keep();
     free(shell("mkdir -p /tmp/a/b"));
-    assert_int_equal(cw_step_undo(&step, before, true, words, sizeof words), CW_OK);
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_TO_REBOOT, words, sizeof words), CW_OK);
     char *is = shell("find /tmp");
     assert_string_equal(is, "/tmp\n");
     free(is);
