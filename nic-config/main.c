@@ -151,8 +151,13 @@ static int misuse(const struct command *command, const char *what, const char *n
 /* Room for the path of a folder: an absolute one. 0 or an exit code. */
 static int take_folder(const struct command *row, char *to, size_t size, const char *value)
 {
-    if (value[0] != '/' || strlen(value) >= size)
-        return misuse(row, "expected an absolute path, not longer than a path can be: ", value);
+    bool is_line = true; /* it stands in a unit of systemd, which has lines */
+    for (const char *at = value; *at; at++)
+        is_line = is_line && (unsigned char)*at >= ' ' && *at != 0x7f;
+    if (value[0] != '/' || strlen(value) >= size || !is_line)
+        return misuse(
+            row,
+            "expected an absolute path, not longer than a path can be, without control characters: ", value);
     snprintf(to, size, "%s", value);
     return 0;
 }
@@ -204,11 +209,12 @@ static void set_defaults(struct cw_nic_command *command)
 {
     *command = (struct cw_nic_command){.hands = &cw_nic_hands, .root = "", .is_root = geteuid() == 0};
     struct cw_nic_folders *folders = &command->folders;
-    snprintf(folders->state, sizeof folders->state, "/var/lib/causeway/nic");
-    snprintf(folders->prepared, sizeof folders->prepared, "/run/causeway/nic");
-    snprintf(folders->units, sizeof folders->units, "/etc/systemd/system");
+    snprintf(folders->state, sizeof folders->state, CW_NIC_STATE);
+    snprintf(folders->prepared, sizeof folders->prepared, CW_NIC_PREPARED);
+    snprintf(folders->units, sizeof folders->units, CW_NIC_UNITS);
     ssize_t length = readlink("/proc/self/exe", folders->program, sizeof folders->program - 1);
-    folders->program[length > 0 ? length : 0] = 0;
+    bool is_whole = length > 0 && (size_t)length < sizeof folders->program - 1;
+    folders->program[is_whole ? length : 0] = 0;
 }
 
 int main(int argc, char **argv)

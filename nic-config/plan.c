@@ -311,8 +311,8 @@ static bool is_same_text(const char *one, const char *other)
     return length == other_length && memcmp(one, other, length) == 0;
 }
 
-static void write_file(struct cw_plan_work *work, enum cw_step_kind kind, const char *file,
-                       const char *content, const char *why)
+void cw_plan_file(struct cw_plan_work *work, enum cw_step_kind kind, const char *file, const char *content,
+                  const char *why)
 {
     const struct cw_file_fact *fact = cw_facts_file(work->facts, file);
     const char *last = kind == CW_STEP_LINK ? strrchr(content, '/') : NULL;
@@ -332,92 +332,8 @@ static void write_prepared(struct cw_plan_work *work)
         snprintf(file, sizeof file, "%s/%s.yaml", work->folders->prepared, name);
         snprintf(why, sizeof why, "by it the engine finds the device of the path %s (device: prepared)",
                  name);
-        write_file(work, CW_STEP_FILE, file, text, why);
+        cw_plan_file(work, CW_STEP_FILE, file, text, why);
     }
-}
-
-static void write_unit(struct cw_plan_work *work, const char *name, const char *text, const char *why)
-{
-    char file[CW_FACT_PATH + 64], target[64];
-    const char *folder = work->folders->units;
-    if (strlen(text) >= CW_FILE_BYTES)
-        work->plan->is_cut = true;
-    snprintf(file, sizeof file, "%s/%s.service", folder, name);
-    write_file(work, CW_STEP_FILE, file, text, why);
-    snprintf(file, sizeof file, "%s/multi-user.target.wants/%s.service", folder, name);
-    snprintf(target, sizeof target, "../%s.service", name);
-    write_file(work, CW_STEP_LINK, file, target, "it enables the unit");
-}
-
-/*
- * Early: before interfaces are configured, so that at a boot none of those that are taken has an address; and without the
- * default dependencies, since on cloud machines the network comes before what those wait for. udevadm waits until the
- * kernel's drivers have the cards and these their names.
- */
-static void write_early_unit(struct cw_plan_work *work)
-{
-    char text[CW_STEP_VALUE];
-    snprintf(text, sizeof text,
-             "# Written by causeway-nic apply, removed by causeway-nic revert.\n"
-             "[Unit]\n"
-             "Description=Network cards for the Causeway engine\n"
-             "DefaultDependencies=no\n"
-             "RequiresMountsFor=%s\n"
-             "After=local-fs.target systemd-modules-load.service systemd-udev-trigger.service\n"
-             "Wants=network-pre.target\n"
-             "Before=network-pre.target causeway-engine.service shutdown.target\n"
-             "Conflicts=shutdown.target\n"
-             "\n"
-             "[Service]\n"
-             "Type=oneshot\n"
-             "RemainAfterExit=yes\n"
-             "ExecStartPre=-udevadm settle --timeout=60\n"
-             "ExecStart=%s boot\n"
-             "\n"
-             "[Install]\n"
-             "WantedBy=multi-user.target\n",
-             work->folders->state, work->folders->program);
-    write_unit(work, "causeway-nic", text, "it does the same again after a reboot, before the engine starts");
-}
-
-/* Interfaces that the kernel keeps are the network's own: it makes some of them, and gives them addresses. What is to be
- * so when the engine starts is looked at once more after it. */
-static void write_late_unit(struct cw_plan_work *work)
-{
-    char text[CW_STEP_VALUE];
-    snprintf(text, sizeof text,
-             "# Written by causeway-nic apply, removed by causeway-nic revert.\n"
-             "[Unit]\n"
-             "Description=Network interfaces for the Causeway engine\n"
-             "Requires=causeway-nic.service\n"
-             "Wants=network-online.target\n"
-             "After=causeway-nic.service network-online.target\n"
-             "Before=causeway-engine.service\n"
-             "\n"
-             "[Service]\n"
-             "Type=oneshot\n"
-             "RemainAfterExit=yes\n"
-             "ExecStart=%s boot-late\n"
-             "\n"
-             "[Install]\n"
-             "WantedBy=multi-user.target\n",
-             work->folders->program);
-    write_unit(work, "causeway-nic-late", text,
-               "it looks once more after a reboot, when the network has made its interfaces");
-}
-
-static void write_units(struct cw_plan_work *work)
-{
-    bool has_kept = false;
-    if (!work->facts->has_systemd || work->plan->prepared_count == 0)
-        return;
-    for (uint32_t i = 0; i < work->path_count; i++)
-        has_kept =
-            has_kept || (!work->paths[i].is_refused && (work->paths[i].driver == CW_DRIVER_AF_XDP ||
-                                                        work->paths[i].driver == CW_DRIVER_BIFURCATED));
-    write_early_unit(work);
-    if (has_kept)
-        write_late_unit(work);
 }
 
 /* ---------------------------------------------------------------- all */
@@ -472,6 +388,6 @@ void cw_plan_make(const struct cw_facts *facts, const struct cw_wish *wish,
         }
     cw_plan_move_interrupts(&work);
     write_prepared(&work);
-    write_units(&work);
+    cw_plan_units(&work);
     warn_of_unread(&work);
 }

@@ -55,12 +55,16 @@ struct cw_plan {
     bool is_cut; /* there was no room for all steps: nothing may be applied */
 };
 
+#define CW_NIC_STATE    "/var/lib/causeway/nic"
+#define CW_NIC_PREPARED "/run/causeway/nic"
+#define CW_NIC_UNITS    "/etc/systemd/system"
+
 /* Where what outlives the command goes; the tests have others. */
 struct cw_nic_folders {
-    char state[CW_FACT_PATH];    /* /var/lib/causeway/nic: journal, wish, lock */
-    char prepared[CW_FACT_PATH]; /* /run/causeway/nic */
-    char units[CW_FACT_PATH];    /* /etc/systemd/system */
-    char program[CW_FACT_PATH];  /* of causeway-nic, for the unit */
+    char state[CW_FACT_PATH];    /* journal, wish, lock */
+    char prepared[CW_FACT_PATH]; /* what the engine reads */
+    char units[CW_FACT_PATH];
+    char program[CW_FACT_PATH]; /* of causeway-nic, for the units */
 };
 
 /* plan is about 800 KiB: the caller's, not on a stack. A path that is refused has no steps and is not prepared, the others

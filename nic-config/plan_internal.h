@@ -40,6 +40,9 @@ void cw_plan_note(struct cw_plan_work *work, const char *format, ...) __attribut
 struct cw_step *cw_plan_step(struct cw_plan_work *work, enum cw_step_kind kind, const char *subject,
                              const char *value, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+/* A file or a link of ours, unless it is as wanted. */
+void cw_plan_file(struct cw_plan_work *work, enum cw_step_kind kind, const char *file, const char *content,
+                  const char *why);
 
 /* plan_cards.c */
 void cw_plan_find_cards(struct cw_plan_work *work);
@@ -79,3 +82,6 @@ void cw_plan_choose_cpus(struct cw_plan_work *work);
 void cw_plan_move_interrupts(struct cw_plan_work *work);
 void cw_plan_check_memory(struct cw_plan_work *work);
 void cw_plan_reserve_memory(struct cw_plan_work *work);
+
+/* plan_units.c */
+void cw_plan_units(struct cw_plan_work *work);

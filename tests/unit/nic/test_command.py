@@ -48,7 +48,8 @@ def test_usage():
     for arguments in ((), ("nonsense",), ("plan",), ("plan", "a", "b"), ("show", "extra"), ("show", "--nonsense"),
                       ("show", "--state"), ("show", "--state", "relative"), ("show", "--yes"), ("plan", "a", "--yes"),
                       ("apply", "a", "--root", "/"), ("revert", "--root", "/"), ("revert", "a"), ("boot", "a"),
-                      ("boot-late", "a"), ("show", "--state", "/" + "x" * 300)):
+                      ("boot-late", "a"), ("show", "--state", "/" + "x" * 300),
+                      ("show", "--state", "/a\nb")):
         out, err = nic(*arguments, expect=2)
         assert err and not out, arguments
 
@@ -67,6 +68,8 @@ def test_recorded(folder):
     assert json.loads(planned)["steps"], planned
     assert "wan0" in nic("plan", wish, "--root", machine)[0]
     assert cards
+    unit = next(step["value"] for step in json.loads(planned)["steps"] if step["subject"].endswith(".service"))
+    assert f" boot --state {state}\n" in unit, unit  # what a boot has to find
     state.mkdir(mode=0o700)  # of this machine, and of no matter to that one
     (state / "journal").write_text("nonsense\n")
     (state / "journal").chmod(0o600)

@@ -735,60 +735,12 @@ static void test_devices_have_names(void **state)
     assert_string_equal(rig.plan.prepared[1].device, "net_af_xdp1,iface=eth2");
 }
 
-/* With systemd: the unit and its link last; both are left as they are when they are right. */
-static void test_unit(void **state)
-{
-    rig_begin();
-    rig.facts.has_systemd = true;
-    rig_plan();
-    assert_string_equal(rig_steps(),
-                        VFIO WAN0 "file /etc/systemd/system/causeway-nic.service\n"
-                                  "link /etc/systemd/system/multi-user.target.wants/causeway-nic.service = "
-                                  "../causeway-nic.service\n");
-    const char *unit = rig.plan.steps[4].value;
-    assert_non_null(strstr(unit, "\nExecStart=/usr/bin/causeway-nic boot\n"));
-    assert_non_null(strstr(unit, "\nBefore=network-pre.target causeway-engine.service shutdown.target\n"));
-    assert_non_null(strstr(unit, "\nRequiresMountsFor=/var/lib/causeway/nic\n"));
-    rig_do_steps();
-    rig_plan();
-    assert_string_equal(rig_refusals(), "");
-    assert_string_equal(rig_steps(), "");
-    rig.facts.files[1].text[0] = '!'; /* somebody has changed it */
-    rig_plan();
-    assert_string_equal(rig_steps(), "file /etc/systemd/system/causeway-nic.service\n");
-}
-
-/* A second one where an interface stays the kernel's, after the network and before the engine. */
-static void test_late_unit(void **state)
-{
-    rig_begin();
-    rig.facts.has_systemd = true;
-    af_xdp();
-    rig_plan();
-    assert_string_equal(
-        rig_steps(), WAN0
-        "file /etc/systemd/system/causeway-nic.service\n"
-        "link /etc/systemd/system/multi-user.target.wants/causeway-nic.service = ../causeway-nic.service\n"
-        "file /etc/systemd/system/causeway-nic-late.service\n"
-        "link /etc/systemd/system/multi-user.target.wants/causeway-nic-late.service = "
-        "../causeway-nic-late.service\n");
-    const char *unit = rig.plan.steps[3].value;
-    assert_non_null(strstr(unit, "\nExecStart=/usr/bin/causeway-nic boot-late\n"));
-    assert_non_null(strstr(unit, "\nAfter=causeway-nic.service network-online.target\n"));
-    assert_non_null(strstr(unit, "\nBefore=causeway-engine.service\n"));
-    rig_do_steps();
-    rig_plan();
-    assert_string_equal(rig_steps(), "");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_prepared),
         cmocka_unit_test(test_devices_have_names),
-        cmocka_unit_test(test_unit),
-        cmocka_unit_test(test_late_unit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
