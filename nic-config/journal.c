@@ -96,6 +96,8 @@ static enum cw_status open_folder(struct cw_undo_journal *journal, bool may_crea
         error = may_create ? make_folder(journal->path) : 0;
         if (!error)
             error = lock_folder(journal);
+        if (error == ENOENT && may_create)
+            error = ESTALE; /* it was there a moment ago: somebody else has just removed it */
     }
     if (error == 0)
         return CW_OK;

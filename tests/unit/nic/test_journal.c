@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "nic-config/journal_file.h"
@@ -351,13 +352,36 @@ static void test_whose_it_is(void **state)
     assert_true(fake_is_first());
 }
 
+/* One makes the folder while the other removes it: that another is at work is all that either is told. */
+static void test_folder_made_and_removed(void **state)
+{
+    (void)state;
+    int status;
+    pid_t other = fork();
+    for (int i = 0; i < 500; i++) {
+        struct cw_undo_journal *journal;
+        enum cw_status opened = cw_undo_open(fake_command.folders.state, true, &journal, why, sizeof why);
+        if (opened == CW_NOT_FOUND)
+            cw_undo_close(journal); /* nothing was begun: it goes again */
+        else if (opened != CW_REFUSED && other == 0)
+            _exit(1);
+        else if (opened != CW_REFUSED)
+            fail_msg("status %d: %s", opened, why);
+    }
+    if (other == 0)
+        _exit(0);
+    assert_int_equal(waitpid(other, &status, 0), other);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, fake_begin, fake_end)
 
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        T(test_cut_anywhere),      T(test_turned_bits),    T(test_lines_moved), T(test_what_follows),
-        T(test_hole_in_last_line), T(test_sound_nonsense), T(test_limits),      T(test_whose_it_is),
+        T(test_cut_anywhere), T(test_turned_bits),       T(test_lines_moved),
+        T(test_what_follows), T(test_hole_in_last_line), T(test_sound_nonsense),
+        T(test_limits),       T(test_whose_it_is),       T(test_folder_made_and_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
