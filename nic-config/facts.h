@@ -203,6 +203,9 @@ struct cw_facts {
     bool has_smt;               /* siblings are on */
     bool has_irqbalance;        /* runs, and would move interrupts back */
     bool has_systemd;
+    char
+        program_doubt[CW_FACT_PATH +
+                      128]; /* why causeway-nic may not be started at each boot; "" it may, or is not known */
     struct cw_cpu_fact cpus[CW_CPUS_MAX];
     uint32_t cpu_count;
     struct cw_node_fact nodes[CW_NODES_MAX];

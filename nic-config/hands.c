@@ -19,6 +19,8 @@ static void probe(const struct cw_nic_command *command, struct cw_facts *facts)
     snprintf(machine.root, sizeof machine.root, "%s", command->root);
     cw_probe(&machine, facts);
     cw_probe_files(&machine, command->folders.prepared, command->folders.units, facts);
+    if (!command->root[0])
+        cw_probe_program(command->folders.program, facts);
 }
 
 static void print_plan(const struct cw_plan *plan, const struct cw_facts *facts, bool is_json)

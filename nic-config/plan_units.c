@@ -165,7 +165,14 @@ void cw_plan_units(struct cw_plan_work *work)
         return;
     for (uint32_t i = 0; i < work->path_count; i++)
         has_kept = has_kept || stays_kernels(&work->paths[i]);
+    uint32_t before = work->plan->step_count;
     write_early_unit(work);
     if (has_kept)
         write_late_unit(work);
+    if (work->plan->step_count > before && work->facts->program_doubt[0] != 0)
+        cw_plan_remedy(cw_plan_refuse(work, NULL,
+                                      "a unit would start this program as root after each reboot, and %s",
+                                      work->facts->program_doubt),
+                       "install causeway-nic where root alone may write (install -m 755 causeway-nic "
+                       "/usr/local/sbin/), and apply with that");
 }

@@ -14,3 +14,7 @@ void cw_probe(const struct cw_machine *machine, struct cw_facts *facts);
  * are given already, whose interfaces are gone, and the files that need no writing. Call after cw_probe. */
 void cw_probe_files(const struct cw_machine *machine, const char *prepared_folder, const char *units_folder,
                     struct cw_facts *facts);
+
+/* Why this program of this machine may not be started as root at each boot (facts->program_doubt): by its path, which is
+ * absolute and without links. Call after cw_probe. */
+void cw_probe_program(const char *program, struct cw_facts *facts);

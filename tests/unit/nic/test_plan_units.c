@@ -117,6 +117,25 @@ static void test_folders(void **state)
     }
 }
 
+/* Not asked again of units that are there: the boot is not to be the one that refuses. */
+static void test_program_of_others(void **state)
+{
+    (void)state;
+    rig_begin();
+    rig.facts.has_systemd = true;
+    snprintf(rig.facts.program_doubt, sizeof rig.facts.program_doubt, "/home/a belongs to the user 1000");
+    rig_plan();
+    assert_non_null(strstr(rig_refusals(), ": a unit would start this program as root after each reboot, and "
+                                           "/home/a belongs to the user 1000 | install causeway-nic where "));
+    rig_do_steps();
+    rig_plan();
+    assert_string_equal(rig_refusals(), "");
+    rig_begin(); /* without systemd */
+    snprintf(rig.facts.program_doubt, sizeof rig.facts.program_doubt, "/home/a belongs to the user 1000");
+    rig_plan();
+    assert_string_equal(rig_refusals(), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -124,6 +143,7 @@ int main(void)
         cmocka_unit_test(test_late_unit),
         cmocka_unit_test(test_words_of_systemd),
         cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_program_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -252,6 +257,47 @@ static void test_files_of_an_earlier_apply(void **state)
     assert_string_equal(file->text, "causeway-nic.service");
 }
 
+static const char *doubt_of(const char *program)
+{
+    cw_probe_program(program, &facts);
+    return facts.program_doubt;
+}
+
+/* Each folder on the way counts; of a sticky one (/tmp) only who owns it. */
+static void test_program(void **state)
+{
+    char folder[] = "/tmp/cw-program-XXXXXX", program[64];
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(program, sizeof program, "%s/nic", folder);
+    FILE *file = fopen(program, "w");
+    assert_non_null(file);
+    fclose(file);
+    assert_int_equal(chmod(program, 0755), 0);
+    if (geteuid() != 0) {
+        assert_non_null(strstr(doubt_of(program), " belongs to the user "));
+    } else {
+        assert_string_equal(doubt_of(program), "");
+        assert_int_equal(chmod(program, 0775), 0);
+        assert_non_null(strstr(doubt_of(program), "/nic (mode 0775) can be written by others than root"));
+        assert_int_equal(chmod(program, 0755), 0);
+        assert_int_equal(chmod(folder, 0757), 0);
+        assert_string_equal(doubt_of(program) + strlen(folder),
+                            " (mode 0757) can be written by others than root");
+        assert_int_equal(chmod(folder, 01757), 0);
+        assert_string_equal(doubt_of(program), "");
+        assert_int_equal(chown(folder, 1234, 0), 0);
+        assert_string_equal(doubt_of(program) + strlen(folder), " belongs to the user 1234");
+        assert_int_equal(chown(folder, 0, 0), 0);
+        snprintf(program, sizeof program, "%s/nic (deleted)", folder);
+        assert_non_null(
+            strstr(doubt_of(program), "/nic (deleted): No such file or directory (it may have been "));
+    }
+    snprintf(program, sizeof program, "%s/nic", folder);
+    assert_int_equal(unlink(program), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +312,7 @@ int main(void)
         cmocka_unit_test(test_use),
         cmocka_unit_test(test_empty_folder_is_a_machine_too),
         cmocka_unit_test(test_files_of_an_earlier_apply),
+        cmocka_unit_test(test_program),
     };
     return cmocka_run_group_tests(tests, probe, clean);
 }
