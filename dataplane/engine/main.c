@@ -362,6 +362,8 @@ static bool find_prepared(const char *file)
     bool is_good = cw_prepared_load(&engine.config, file, prepared, said, sizeof said) == CW_OK;
     if (!is_good)
         fprintf(stderr, "%s\n", said);
+    if (cw_prepared_advise(&engine.config, prepared, file, said, sizeof said))
+        fprintf(stderr, "%s\n", said);
     if (cw_prepared_look(&engine.config, prepared, "/sys", said, sizeof said) == CW_OK)
         return is_good;
     fprintf(stderr, "%s\n", said);

@@ -324,6 +324,49 @@ enum cw_status cw_prepared_load(struct cw_node_config *config, const char *file,
     return said.has_said ? CW_INVALID : CW_OK;
 }
 
+/* ---------------------------------------------------------------- advice */
+
+static bool is_kept_free(const struct cw_prepared_path *prepared, uint32_t cpu)
+{
+    for (uint32_t i = 0; i < prepared->lcore_count; i++) {
+        if (prepared->lcores[i] == cpu)
+            return true;
+    }
+    return false;
+}
+
+static void advise(const struct cw_prepared_path *prepared, const char *key, uint32_t cpu, const char *file,
+                   struct said *said)
+{
+    char free[8 * CW_PREPARED_LCORES_MAX] = "";
+    size_t used = 0;
+    if (is_kept_free(prepared, cpu))
+        return;
+    for (uint32_t i = 0; i < prepared->lcore_count; i++)
+        used +=
+            (size_t)snprintf(free + used, sizeof free - used, "%s%u", i > 0 ? ", " : "", prepared->lcores[i]);
+    say(said,
+        "%s: warning: lcores.%s has CPU %u, which was not kept free of interrupts: path %s is prepared with %s; "
+        "name those in lcores, or others in the wish, and causeway nic apply",
+        file, key, cpu, prepared->name, free);
+}
+
+bool cw_prepared_advise(const struct cw_node_config *config,
+                        const struct cw_prepared_path prepared[CW_CONFIG_PATHS_MAX], const char *file,
+                        char *text, size_t size)
+{
+    struct said said = begin_saying(text, size);
+    for (uint32_t i = 0; i < config->path_count; i++) {
+        if (prepared[i].lcore_count == 0)
+            continue;
+        for (uint32_t k = 0; k < config->lane_count; k++)
+            advise(&prepared[i], "net", config->lcores_net[k], file, &said);
+        advise(&prepared[i], "store", config->lcore_store, file, &said);
+        break; /* one wish has prepared all of them, with the same CPUs */
+    }
+    return said.has_said;
+}
+
 /* ---------------------------------------------------------------- the machine */
 
 /* "0000:03:00.0", as DPDK and sysfs both write it; not what else may stand before the comma. */

@@ -39,6 +39,12 @@ enum cw_status cw_prepared_load(struct cw_node_config *config, const char *file,
                                 struct cw_prepared_path prepared[CW_CONFIG_PATHS_MAX], char *said,
                                 size_t said_size) CW_MUST_CHECK;
 
+/* lcores that are none of those which were kept free for the engine: it runs there all the same. After cw_prepared_load.
+ * True: something was said. */
+bool cw_prepared_advise(const struct cw_node_config *config,
+                        const struct cw_prepared_path prepared[CW_CONFIG_PATHS_MAX], const char *file,
+                        char *said, size_t said_size);
+
 /* Are the cards there, and has the kernel given them the drivers that they were prepared with? sysfs: "/sys". */
 enum cw_status cw_prepared_look(const struct cw_node_config *config,
                                 const struct cw_prepared_path prepared[CW_CONFIG_PATHS_MAX],

@@ -22,7 +22,7 @@ node: -1
 queues: {queues}
 mtu: {mtu}
 vlan: 0
-lcores: [0]
+lcores: [{lcores}]
 """
 
 
@@ -37,7 +37,7 @@ def prepare(engine, write=True, **values):
         engine.device = device
     path = os.path.join(folder, "wan0.yaml")
     if write:
-        given = {"device": engine.device, "driver": "", "card": "", "queues": 1, "mtu": 1500} | values
+        given = {"device": engine.device, "driver": "", "card": "", "queues": 1, "mtu": 1500, "lcores": "0, 1"} | values
         with open(path, "w") as file:
             file.write(PREPARED.format(**given))
     return path
@@ -63,6 +63,9 @@ def replicates_over_prepared_paths(rig):
         prepare(engine, mtu=9000)
     assert run(rig.east, "--check") == (0, f"{rig.east.config}: good: node east of site east, 2 sites, 1 paths to 1 of "
                                            "them\n")
+    prepare(rig.east, mtu=9000, lcores=1023)
+    code, said = run(rig.east, "--check")
+    assert code == 0 and "warning: lcores.store has CPU" in said and "prepared with 1023; name those in lcores" in said, said
     begin(rig)
     client = Client(rig.east)
     client.some_writes(1, 100)

@@ -307,6 +307,35 @@ static void test_machine(void **state)
     expect_said("");
 }
 
+/* Both files say lcores: [2, 3, 34]; each is named once. */
+static void test_lcores(void **state)
+{
+    static const struct {
+        const char *head, *said;
+    } rows[] = {
+        {"lcores: {net: 2, store: 3}\n", ""},
+        {"lcores: {net: [2, 34], store: 3}\n", ""},
+        {"lcores: {net: 3, store: 3}\n", ""},
+        {"",
+         "N: warning: lcores.net has CPU 0, which was not kept free of interrupts: path wan0 is prepared with 2, 3, "
+         "34; name those in lcores, or others in the wish, and causeway nic apply\n"
+         "N: warning: lcores.store has CPU 0, which was not kept free of interrupts: path wan0 is prepared with 2, "
+         "3, 34; name those in lcores, or others in the wish, and causeway nic apply"},
+        {"lcores: {net: [2, 33], store: 3}\n",
+         "N: warning: lcores.net has CPU 33, which was not kept free of interrupts: path wan0 is prepared with 2, 3, "
+         "34; name those in lcores, or others in the wish, and causeway nic apply"},
+    };
+    for (size_t i = 0; i < CW_COUNT_OF(rows); i++) {
+        assert_int_equal(load(rows[i].head, WAN0), CW_OK);
+        assert_int_equal(cw_prepared_advise(&config, prepared, "N", said, sizeof said), rows[i].said[0] != 0);
+        expect_said(rows[i].said);
+    }
+    assert_int_equal(load("", WAN0 WAN1), CW_OK);
+    prepared[0].lcore_count = 0; /* lcores: none in the wish */
+    prepared[1].lcore_count = 0;
+    assert_false(cw_prepared_advise(&config, prepared, "N", said, sizeof said));
+}
+
 static int make_folder(void **state)
 {
     snprintf(folder, sizeof folder, "/tmp/causeway-prepared-XXXXXX");
@@ -323,8 +352,12 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_apply_wrote), cmocka_unit_test(test_texts),   cmocka_unit_test(test_files),
-        cmocka_unit_test(test_against),          cmocka_unit_test(test_machine),
+        cmocka_unit_test(test_what_apply_wrote),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_against),
+        cmocka_unit_test(test_lcores),
+        cmocka_unit_test(test_machine),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
