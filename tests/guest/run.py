@@ -32,6 +32,11 @@ class Run:
     def boot(self, job, devices, **options):
         return guest.boot(self.cache, self.tree, job, devices, **options)
 
+    def timed(self, test):
+        began = time.monotonic()
+        code, said = test(self)
+        return code, f"{said}\n{'failed' if code else 'passed'}: {test.__name__} after {time.monotonic() - began:.0f} s"
+
 
 def port(run):
     """What has left a card, and what the engine makes of it: two, back to back."""
@@ -113,7 +118,9 @@ def reboot(run):
     return code, said
 
 
-TESTS = [port, port_check, steps, two_guests, kills, refusals, reboot]
+ALONE = [port, port_check, two_guests, kills]  # the last two boot two guests each
+BESIDE = [steps, reboot, refusals]  # one guest each, two at a time
+TESTS = ALONE + BESIDE
 
 
 def arguments():
@@ -145,14 +152,13 @@ def main():
     run.models = [model for model in models.MODELS if model not in missing and model != "e1000"]
     for model in missing:
         print(f"skipped: {model}: this QEMU has none")
-    failed = []
-    for test in [one for one in TESTS if not wanted or one.__name__ in wanted]:
-        began = time.monotonic()
-        code, said = test(run)
-        print(said)
-        print(f"{'failed' if code else 'passed'}: {test.__name__} after {time.monotonic() - began:.0f} s", flush=True)
-        failed += [test.__name__] if code else []
-    sys.exit(1 if failed else 0)
+    has_failed = False
+    for count, tests in ((1, ALONE), (2, BESIDE)):
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            for code, said in pool.map(run.timed, [one for one in tests if not wanted or one.__name__ in wanted]):
+                print(said, flush=True)
+                has_failed |= code != 0
+    sys.exit(1 if has_failed else 0)
 
 
 if __name__ == "__main__":
