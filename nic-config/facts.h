@@ -94,8 +94,9 @@ struct cw_interface_fact {
     char name[CW_INTERFACE_NAME];
     char card[CW_PCI_ADDRESS]; /* the device below it; "" of a virtual one */
     char kind[16]; /* "" of a card; else as ip link has it: vlan, bond, bridge, veth, macvlan… */
-    char master[CW_INTERFACE_NAME];              /* the bond or bridge that it is part of */
-    char lower[CW_LOWER_MAX][CW_INTERFACE_NAME]; /* what it stands on: of a VLAN, its interface */
+    char master[CW_INTERFACE_NAME]; /* the bond or bridge that it is part of */
+    char lower[CW_LOWER_MAX]
+              [CW_INTERFACE_NAME]; /* what it stands on in this namespace: of a VLAN, its interface */
     uint32_t lower_count;
     char space[40]; /* the network namespace that it is in, as ip netns names it; "" this one */
     uint8_t mac[6];

@@ -141,8 +141,25 @@ static void leave_out(struct cw_probe *probe, const struct cw_interface_fact *in
                    interface->name);
 }
 
-/* Of another namespace only what stands on a card is wanted. */
-static void take_link(struct cw_probe *probe, const char *space, const json_t *link)
+/* What stands in another namespace on an interface of this one (here) tells of it by number only, and by which number that
+ * one knows this namespace; that number may as well be a third one's, and is taken for ours: better refused than lost. */
+static void probe_lower_here(const json_t *link, const json_t *here, struct cw_interface_fact *interface)
+{
+    size_t i;
+    const json_t *lower;
+    int64_t index = cw_probe_json_number(link, "link_index", 0);
+    if (index <= 0 || json_object_get(link, "link_netnsid") == NULL || is_of_pair(interface->kind))
+        return;
+    json_array_foreach(here, i, lower)
+    {
+        const char *name = cw_probe_json_text(lower, "ifname");
+        if (cw_probe_json_number(lower, "ifindex", 0) == index && cw_probe_is_name(name, CW_INTERFACE_NAME))
+            add_lower(interface, name);
+    }
+}
+
+/* Of another namespace only what stands on a card is wanted, or on an interface of this one. */
+static void take_link(struct cw_probe *probe, const char *space, const json_t *link, const json_t *here)
 {
     struct cw_facts *facts = probe->facts;
     const char *name = cw_probe_json_text(link, "ifname");
@@ -169,8 +186,12 @@ static void take_link(struct cw_probe *probe, const char *space, const json_t *l
     snprintf(interface.space, sizeof interface.space, "%s", space);
     probe_kind(probe, link, &interface);
     probe_card_of(probe, link, &interface);
-    if (space[0] != '\0' && interface.card[0] == '\0')
-        return;
+    if (space[0] != '\0') {
+        interface.lower_count = 0; /* names of its own namespace */
+        probe_lower_here(link, here, &interface);
+        if (interface.card[0] == '\0' && interface.lower_count == 0)
+            return;
+    }
     if (facts->interface_count == CW_INTERFACES_MAX) {
         leave_out(probe, &interface);
         return;
@@ -194,7 +215,7 @@ static void probe_parts(struct cw_facts *facts)
     }
 }
 
-static void probe_space(struct cw_probe *probe, const char *space)
+static void probe_space(struct cw_probe *probe, const char *space, const json_t *here)
 {
     const char *const arguments[] = {"ip", "-netns", space, "-json", "-details", "link", "show", NULL};
     char name[96], why[CW_FACT_WORDS] = "", file[96];
@@ -203,34 +224,41 @@ static void probe_space(struct cw_probe *probe, const char *space)
     json_t *answer = cw_machine_ask(probe->machine, name, arguments, why, sizeof why);
     size_t i;
     const json_t *link;
-    if (answer == NULL)
-        cw_probe_unread(probe, file, "%.160s: whether it has a card's interface", why);
-    json_array_foreach(answer, i, link) take_link(probe, space, link);
+    if (answer == NULL) {
+        probe->facts->is_use_known = false; /* what is there may stand on a card that is here */
+        cw_probe_unread(probe, file, "%.160s: whether it has a card's interface, or what stands on one", why);
+    }
+    json_array_foreach(answer, i, link) take_link(probe, space, link, here);
     json_decref(answer);
 }
 
-static void probe_spaces(struct cw_probe *probe)
+static void probe_spaces(struct cw_probe *probe, const json_t *here)
 {
     static const char *const arguments[] = {"ip", "-json", "netns", "list", NULL};
     char why[CW_FACT_WORDS] = "";
     json_t *answer = cw_machine_ask(probe->machine, "ip-netns", arguments, why, sizeof why);
     size_t i;
     const json_t *space;
-    if (answer == NULL)
+    if (answer == NULL) {
+        probe->facts->is_use_known = false;
         cw_probe_unread(probe, "ip -json netns list", "%.160s: which interfaces are in other namespaces",
                         why);
+    }
     json_array_foreach(answer, i, space)
     {
         const char *name = cw_probe_json_text(space, "name");
         if (i >= SPACES_MAX) {
+            probe->facts->is_use_known = false;
             cw_probe_unread(probe, "ip -json netns list",
                             "has more than %u namespaces: the rest was not looked at", SPACES_MAX);
             break;
         }
-        if (cw_probe_is_name(name, sizeof probe->facts->interfaces[0].space))
-            probe_space(probe, name);
-        else
-            cw_probe_doubt(probe, "ip -json netns list", "has a namespace \"%.40s\": not believed", name);
+        if (cw_probe_is_name(name, sizeof probe->facts->interfaces[0].space)) {
+            probe_space(probe, name, here);
+            continue;
+        }
+        probe->facts->is_use_known = false;
+        cw_probe_doubt(probe, "ip -json netns list", "has a namespace \"%.40s\": not believed", name);
     }
     json_decref(answer);
 }
@@ -292,9 +320,9 @@ void cw_probe_interfaces(struct cw_probe *probe)
                         answer == NULL ? why : "is no list");
     }
     /* A host of containers has hundreds of pairs: they come last, and take nobody's room. */
-    json_array_foreach(answer, i, link) if (!is_of_pair(kind_of(link))) take_link(probe, "", link);
-    probe_spaces(probe);
-    json_array_foreach(answer, i, link) if (is_of_pair(kind_of(link))) take_link(probe, "", link);
+    json_array_foreach(answer, i, link) if (!is_of_pair(kind_of(link))) take_link(probe, "", link, NULL);
+    probe_spaces(probe, answer);
+    json_array_foreach(answer, i, link) if (is_of_pair(kind_of(link))) take_link(probe, "", link, NULL);
     probe_parts(facts);
     for (uint32_t card = 0; json_is_array(answer) && card < facts->card_count; card++)
         facts->cards[card].is_network_driver_gone = is_gone(probe, &facts->cards[card]);

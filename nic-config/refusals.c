@@ -85,10 +85,11 @@ static void add_routes(const struct cw_interface_fact *interface, char *words, s
         add(words, size, "it has the route %s", first);
 }
 
-static bool stands_on(const struct cw_interface_fact *upper, const char *name)
+/* What another namespace has under the same name is below nobody that we know of. */
+static bool stands_on(const struct cw_interface_fact *upper, const struct cw_interface_fact *lower)
 {
-    for (uint32_t i = 0; i < upper->lower_count; i++)
-        if (strcmp(upper->lower[i], name) == 0)
+    for (uint32_t i = 0; i < upper->lower_count && lower->space[0] == 0; i++)
+        if (strcmp(upper->lower[i], lower->name) == 0)
             return true;
     return false;
 }
@@ -113,7 +114,12 @@ void cw_plan_uses(const struct cw_facts *facts, const struct cw_interface_fact *
         add(words, size, "it is part of %s", interface->master);
     for (uint32_t i = 0; i < facts->interface_count; i++) {
         const struct cw_interface_fact *upper = &facts->interfaces[i];
-        if (stands_on(upper, interface->name) && strcmp(upper->name, interface->master) != 0)
+        if (!stands_on(upper, interface) || strcmp(upper->name, interface->master) == 0)
+            continue;
+        if (upper->space[0] != 0)
+            add(words, size, "%s (%s) stands on it, in the network namespace %s", upper->name, upper->kind,
+                upper->space);
+        else
             add(words, size, "%s (%s) stands on it", upper->name, upper->kind);
     }
 }
@@ -138,6 +144,25 @@ static bool is_last_interface(const struct cw_plan_work *work, const struct cw_i
     return true;
 }
 
+/* Give-up keeps what is in this namespace: the rest would be lost, whatever is forced. */
+static void check_uppers_elsewhere(struct cw_plan_work *work, struct cw_plan_path *path,
+                                   const struct cw_interface_fact *interface)
+{
+    for (uint32_t i = 0; i < work->facts->interface_count; i++) {
+        const struct cw_interface_fact *upper = &work->facts->interfaces[i];
+        if (upper->space[0] == 0 || !stands_on(upper, interface))
+            continue;
+        cw_plan_remedy(
+            cw_plan_refuse(work, path,
+                           "%s (%s) stands on %s, is in the network namespace %s, and could not be "
+                           "given back there",
+                           upper->name, upper->kind, interface->name, upper->space),
+            "take another card; or take it away: ip -n %s link del dev %s; or move it here: ip -n "
+            "%s link set dev %s netns 1",
+            upper->space, upper->name, upper->space, upper->name);
+    }
+}
+
 /* What of an interface is in the way of its card's being taken. */
 static void check_interface(struct cw_plan_work *work, struct cw_plan_path *path,
                             const struct cw_interface_fact *interface)
@@ -152,6 +177,7 @@ static void check_interface(struct cw_plan_work *work, struct cw_plan_path *path
                        interface->name);
         return;
     }
+    check_uppers_elsewhere(work, path, interface);
     cw_plan_uses(work->facts, interface, words, sizeof words);
     if (!work->facts->is_use_known)
         add(words, sizeof words, "all of its addresses, routes and logins could not be found out");
@@ -268,10 +294,11 @@ static void check_unseen_members(struct cw_plan_work *work, struct cw_plan_path 
     if (!card->is_group_cut)
         return;
     if (cw_plan_is_group_forced(work, card->iommu_group))
-        cw_plan_warn(work,
-                     "path %s: forced: %s is taken, although not all that shares IOMMU group %d with it could "
-                     "be found out",
-                     path->wish->name, card->address, card->iommu_group);
+        cw_plan_warn(
+            work,
+            "path %s: forced: %s is taken, although not all that shares IOMMU group %d with it could "
+            "be found out",
+            path->wish->name, card->address, card->iommu_group);
     else
         cw_plan_remedy(
             cw_plan_refuse(work, path,
@@ -519,7 +546,7 @@ static bool goes_with(const struct cw_plan_path *path, const struct cw_plan_path
     if (path->card != NULL && other->card != NULL && strcmp(path->card->physical, other->card->address) == 0)
         return true;
     return path->interface != NULL && other->interface != NULL &&
-           stands_on(path->interface, other->interface->name);
+           stands_on(path->interface, other->interface);
 }
 
 static void check_pair(struct cw_plan_work *work, struct cw_plan_path *path, struct cw_plan_path *other)

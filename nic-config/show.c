@@ -107,8 +107,9 @@ static void show_uses(const struct cw_facts *facts, const struct cw_interface_fa
     cw_show_order(facts, order);
     for (uint32_t i = 0; i < facts->interface_count; i++) {
         const struct cw_interface_fact *upper = &facts->interfaces[order[i]];
-        if (cw_show_stands_on(upper, one->name) && strcmp(upper->name, one->master) != 0)
-            item(&uses, "below %s", upper->name);
+        if (cw_show_stands_on(upper, one) && strcmp(upper->name, one->master) != 0)
+            item(&uses, "below %s%s%s", upper->name, upper->space[0] ? " of the network namespace " : "",
+                 upper->space);
     }
     for (uint32_t i = 0; i < one->address_count; i++)
         if (!one->addresses[i].is_link_local)

@@ -37,10 +37,10 @@ void cw_show_order(const struct cw_facts *facts, uint32_t order[CW_INTERFACES_MA
     }
 }
 
-bool cw_show_stands_on(const struct cw_interface_fact *upper, const char *lower)
+bool cw_show_stands_on(const struct cw_interface_fact *upper, const struct cw_interface_fact *lower)
 {
-    for (uint32_t i = 0; i < upper->lower_count; i++)
-        if (strcmp(upper->lower[i], lower) == 0)
+    for (uint32_t i = 0; i < upper->lower_count && !lower->space[0]; i++)
+        if (strcmp(upper->lower[i], lower->name) == 0)
             return true;
     return false;
 }

@@ -385,6 +385,9 @@ class Network:
     def begin(self, one):
         flags, operstate = self.state(one)
         lower = {"link": one["lower"]} if "lower" in one else {}
+        below = next((other for other in self.all if other["name"] == one.get("lower")), one)
+        if "netns" in one and "netns" not in below: # what is in this namespace is known by number only
+            lower = {"link_index": below["index"]}
         master = {"master": one["master"]} if "master" in one else {}
         bridged = one.get("kind", "").split(" ")[0] in ("bridge", "vlan", "bond") or one["name"] == "lo"
         kind = "loopback" if one["name"] == "lo" else "ether"
@@ -405,6 +408,8 @@ class Network:
         if "xdp" in one:
             program = {"mode": 1, "prog": {"id": 42, "name": "xdp_pass", "tag": "3b185187f1855c4c", "jited": 1}}
             found["xdp"] = program | {"attached": [program]}
+        if "link_index" in found:
+            found["link_netnsid"] = 0
         information = self.information(one)
         if information:
             found["linkinfo"] = information

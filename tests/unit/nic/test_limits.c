@@ -79,6 +79,57 @@ static void test_names_are_of_this_namespace_first(void **state)
     assert_string_equal(interface->kind, "veth");
 }
 
+/* What a namespace has, of which only the interface with this JSON could stand on something; NULL: it is not known here. */
+static const struct cw_interface_fact *probe_blue(const char *stands)
+{
+    char answer[512];
+    snprintf(
+        answer, sizeof answer,
+        "[{\"ifname\":\"eth9\",\"ifindex\":7},{\"ifname\":\"stor.5\",\"linkinfo\":{\"info_kind\":\"vlan\","
+        "\"info_data\":{\"id\":5}},%s}]",
+        stands);
+    tree_put(&machine, "/answers/netns-blue-ip-link.json", answer);
+    cw_probe(&machine, &facts);
+    return cw_facts_interface(&facts, "stor.5");
+}
+
+/* It knows what it stands on by a number of this namespace, if it says a namespace; a name is one of its own. */
+static void test_vlan_in_another_namespace(void **state)
+{
+    tree_put(&machine, "/answers/ip-link.json",
+             "[{\"ifname\":\"lo\",\"ifindex\":1},{\"ifname\":\"ens1\",\"ifindex\":7,\"parentbus\":\"pci\","
+             "\"parentdev\":\"0000:03:00.0\"}]");
+    const struct cw_interface_fact *vlan = probe_blue("\"link_index\":7,\"link_netnsid\":0");
+    assert_non_null(vlan);
+    assert_string_equal(vlan->space, "blue");
+    assert_int_equal(vlan->lower_count, 1);
+    assert_string_equal(vlan->lower[0], "ens1");
+    assert_true(facts.is_use_known);
+    assert_null(probe_blue("\"link_index\":8,\"link_netnsid\":0")); /* of a third one */
+    assert_null(probe_blue("\"link_index\":7"));
+    assert_null(probe_blue("\"link\":\"ens1\""));
+}
+
+static void test_namespace_that_cannot_be_looked_into(void **state)
+{
+    tree_put(&machine, "/answers/ip-netns.json", "[{\"name\":\"blue\"},{\"name\":\"red\"}]");
+    cw_probe(&machine, &facts);
+    assert_false(facts.is_use_known);
+    tree_put(&machine, "/answers/netns-red-ip-link.json", "[]");
+    cw_probe(&machine, &facts);
+    assert_true(facts.is_use_known);
+    tree_put(&machine, "/answers/ip-netns.json", "[{\"name\":\"../blue\"}]");
+    cw_probe(&machine, &facts);
+    assert_false(facts.is_use_known);
+    char many[4096] = "[";
+    for (unsigned i = 0; i < 65; i++)
+        snprintf(many + strlen(many), sizeof many - strlen(many), "%s{\"name\":\"red\"}", i ? "," : "");
+    snprintf(many + strlen(many), sizeof many - strlen(many), "]");
+    tree_put(&machine, "/answers/ip-netns.json", many);
+    cw_probe(&machine, &facts);
+    assert_false(facts.is_use_known);
+}
+
 #define GROUP "/sys/kernel/iommu_groups/14/devices"
 
 static bool is_group_cut(void)
@@ -141,6 +192,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pairs_take_nobodys_room, begin, end),
         cmocka_unit_test_setup_teardown(test_interface_without_room_may_be_the_one_in_use, begin, end),
         cmocka_unit_test_setup_teardown(test_names_are_of_this_namespace_first, begin, end),
+        cmocka_unit_test_setup_teardown(test_vlan_in_another_namespace, begin, end),
+        cmocka_unit_test_setup_teardown(test_namespace_that_cannot_be_looked_into, begin, end),
         cmocka_unit_test_setup_teardown(test_member_without_room_may_be_a_disk, begin, end),
         cmocka_unit_test_setup_teardown(test_member_of_another_bus, begin, end),
         cmocka_unit_test_setup_teardown(test_group_that_cannot_be_listed, begin, end),

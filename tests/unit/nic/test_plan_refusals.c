@@ -63,6 +63,11 @@ static void below_vlan(void)
     vlan->lower_count = 1;
     snprintf(vlan->lower[0], CW_INTERFACE_NAME, "eth1");
 }
+static void below_vlan_elsewhere(void)
+{
+    below_vlan();
+    snprintf(rig_interface("eth1.120")->space, sizeof rig_interface("eth1.120")->space, "tenant");
+}
 static void with_routes(void)
 {
     struct cw_interface_fact *eth1 = rig_interface("eth1");
@@ -345,6 +350,13 @@ static const struct row {
      "eth1 is in use, or may be: it has more addresses or routes than were looked at | "},
     {with_program, NULL, "", "eth1 is in use, or may be: somebody has an XDP program at it | "},
     {below_vlan, "eth1", TAKEN WAN0, NULL, "eth1.120 (vlan) stands on it"},
+    {below_vlan_elsewhere, NULL, "",
+     "eth1 is in use, or may be: eth1.120 (vlan) stands on it, in the network namespace tenant | "},
+    {below_vlan_elsewhere, "eth1", "",
+     "eth1.120 (vlan) stands on eth1, is in the network namespace tenant, and could not be given back there | take "
+     "another card; or take it away: ip -n tenant link del dev eth1.120; or move it here: ip -n tenant link set dev "
+     "eth1.120 netns 1\n",
+     "forced: eth1 is taken, although eth1.120 (vlan) stands on it, in the network namespace tenant\n"},
     {in_namespace, NULL, "",
      "eth1 is in the network namespace tenant, and could not be given back there | move it here first: ip -n tenant link "
      "set dev eth1 netns 1\n"},
@@ -366,7 +378,8 @@ static const struct row {
      "the 4 virtual functions of 0000:03:00.0 go with it, whoever has them"},
     {group_not_seen, NULL, "",
      "who shares IOMMU group 14 with 0000:03:00.0, and what that is used for, could not be found out wholly | "},
-    {group_not_seen, "eth1", "", "if you know that nobody uses what is in the group, say force: [group 14]\n"},
+    {group_not_seen, "eth1", "",
+     "if you know that nobody uses what is in the group, say force: [group 14]\n"},
     {group_not_seen, "group 14", TAKEN WAN0, NULL,
      "forced: 0000:03:00.0 is taken, although not all that shares IOMMU group 14 with it could be found out"},
     {group_with_disk, NULL, "",
