@@ -28,8 +28,10 @@
 
 #include "base/status.h"
 
+#define CW_MACHINE_ROOT 192u /* of its path, with the byte of 0 */
+
 struct cw_machine {
-    char root[192]; /* "" this machine */
+    char root[CW_MACHINE_ROOT]; /* "" this machine */
 };
 
 /* A file's text without the ends of its last line, bytes of 0 as ends of lines; at most size - 1 bytes (cut: CW_RANGE).
@@ -37,7 +39,8 @@ struct cw_machine {
 enum cw_status cw_machine_text(const struct cw_machine *machine, const char *path, char *text,
                                size_t size) CW_MUST_CHECK;
 /* As cw_machine_text, for long files: on the heap, the caller's to free; also cut. NULL: none. */
-char *cw_machine_whole(const struct cw_machine *machine, const char *path, size_t max, enum cw_status *status);
+char *cw_machine_whole(const struct cw_machine *machine, const char *path, size_t max,
+                       enum cw_status *status);
 /* The last part of what a symbolic link names: the driver of a device. */
 enum cw_status cw_machine_link(const struct cw_machine *machine, const char *path, char *name,
                                size_t size) CW_MUST_CHECK;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The command line causeway-nic, which `causeway nic` runs. Each command is a row in a table. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "nic-config/commands.h"
@@ -162,6 +164,25 @@ static int take_folder(const struct command *row, char *to, size_t size, const c
     return 0;
 }
 
+/* Of a folder that is none, or another than was meant, the probe would tell a machine that has nothing. 0 or an exit code. */
+static int take_root(const struct command *row, struct cw_nic_command *command, const char *value)
+{
+    static const char *const folders[] = {"sys", "proc", "answers"};
+    char path[CW_MACHINE_ROOT + 16], words[sizeof path + 128];
+    struct stat about;
+    if (!value[0] || strlen(value) >= CW_MACHINE_ROOT)
+        return misuse(row, "expected the folder of a recorded machine, with a shorter path: --root ", value);
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", value, folders[i]);
+        int error = stat(path, &about) != 0 ? errno : S_ISDIR(about.st_mode) ? 0 : ENOTDIR;
+        snprintf(words, sizeof words, "%s: %s", path, strerror(error));
+        if (error)
+            return misuse(row, "no recorded machine, which has sys, proc and answers: ", words);
+    }
+    command->root = value;
+    return 0;
+}
+
 /* One "--name" or "--name=value"; *at moves over a value. 0 or an exit code. */
 static int take_option(const struct command *row, struct cw_nic_command *command, int argc, char **argv,
                        int *at)
@@ -187,10 +208,8 @@ static int take_option(const struct command *row, struct cw_nic_command *command
     else if (value)
         value++;
     bool is_root = length == 4 && strncmp(name, "root", 4) == 0;
-    if (is_root && row->has_root && value) {
-        command->root = value;
-        return 0;
-    }
+    if (is_root && row->has_root && value)
+        return take_root(row, command, value);
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
         if (strlen(folders[i].name) == length && strncmp(name, folders[i].name, length) == 0 && value)
             return take_folder(row, folders[i].folder, CW_FACT_PATH, value);

@@ -76,6 +76,23 @@ def test_recorded(folder):
     assert nic(*plan)[0] == planned
 
 
+def test_root_that_is_none(folder):
+    """Nothing is told of it: a machine without cards would be an answer, too."""
+    machine = folder / "machine"
+    wish = folder / "wish.yaml"
+    wish.write_text("paths:\n  - name: wan0\n    speed: 25G\n")
+    expand.expand(MACHINES / "one-socket-e810.machine", machine)
+    for root, words in ((folder / "none", f"{folder}/none/sys: No such file"), (folder, f"{folder}/sys: No such file"),
+                        (wish, f"{wish}/sys: Not a directory"), ("", "expected the folder"),
+                        ("/" + "x" * 250, "shorter path")):
+        for command in (("show",), ("show", "--json"), ("plan", wish)):
+            out, err = nic(*command, f"--root={root}", expect=2)
+            assert words in err and not out, (out, err)
+    for name in ("answers", "proc"):
+        (machine / name).rename(machine / f"no-{name}")
+        assert f"{machine}/{name}: No such file" in nic("show", "--root", machine, expect=2)[1]
+
+
 def test_wishes(folder):
     wish, state = folder / "bad.yaml", folder / "state"
     wish.write_text("paths:\n  - nam: wan0\n")
