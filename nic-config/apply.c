@@ -89,6 +89,15 @@ static void look_for_obstacle(struct cw_work *work, char *words, size_t size)
         snprintf(words, size, "%s", work->why);
 }
 
+/* For programs, which read no more than the plan. Where there is no room it takes that of the last. */
+static void add_obstacle(struct cw_plan *plan, const char *words)
+{
+    plan->refusal_count += plan->refusal_count < CW_REFUSALS_MAX;
+    struct cw_refusal *refusal = &plan->refusals[plan->refusal_count - 1];
+    *refusal = (struct cw_refusal){.remedy = ""}; /* the words say what to do */
+    snprintf(refusal->words, sizeof refusal->words, "%s", words);
+}
+
 int cw_nic_plan(const struct cw_nic_command *command, const char *wish_file)
 {
     struct cw_work *work = cw_work_begin(command);
@@ -99,6 +108,8 @@ int cw_nic_plan(const struct cw_nic_command *command, const char *wish_file)
         char obstacle[512];
         look_for_obstacle(work, obstacle, sizeof obstacle);
         cw_work_plan(work);
+        if (obstacle[0] && command->is_json)
+            add_obstacle(&work->plan, obstacle);
         command->hands->print_plan(&work->plan, &work->facts, command->is_json);
         if (obstacle[0] && !command->is_json)
             (void)cw_nic_say(command, CW_NIC_REFUSED, "%s", obstacle);

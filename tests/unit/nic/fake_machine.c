@@ -197,6 +197,8 @@ static void print_plan(const struct cw_plan *of, const struct cw_facts *facts, b
 {
     (void)facts;
     printf("%s%u steps, %u refusals\n", is_json ? "json " : "", of->step_count, of->refusal_count);
+    for (uint32_t i = 0; i < of->refusal_count; i++)
+        printf("  %s\n", of->refusals[i].words);
 }
 
 static json_t *keep(const struct cw_step *step, char *words, size_t size)
@@ -370,10 +372,10 @@ static int run_here(const char *what)
 {
     char wish[128];
     snprintf(wish, sizeof wish, "%s/%s", fake_folder,
-             strcmp(what, "apply-other") == 0 ? "other.yaml" : "wish.yaml");
+             strstr(what, "-other") != NULL ? "other.yaml" : "wish.yaml");
     if (strncmp(what, "apply", 5) == 0)
         return cw_nic_apply(&fake_command, wish);
-    if (strcmp(what, "plan") == 0)
+    if (strncmp(what, "plan", 4) == 0)
         return cw_nic_plan(&fake_command, wish);
     if (strcmp(what, "boot-late") == 0)
         return cw_nic_boot_late(&fake_command);

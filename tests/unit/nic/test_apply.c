@@ -111,6 +111,15 @@ static void test_other_wish(void **state)
     assert_int_equal(fake_run("apply-other"), CW_NIC_REFUSED);
     says("another wish is applied");
     says("causeway nic revert --yes");
+    fake_command.is_json = true; /* of which one reads the outcome only */
+    for (uint32_t refusals = 0; refusals <= 1; refusals++) {
+        fake->is_refused = refusals > 0;
+        assert_int_equal(fake_run("plan-other"), CW_NIC_REFUSED);
+        says(refusals ? "json 0 steps, 2 refusals\n" : "json 0 steps, 1 refusals\n");
+        says("  another wish is applied");
+    }
+    fake->is_refused = false;
+    fake_command.is_json = false;
     assert_int_equal(all_makes(), 6);
     comes_back();
     assert_int_equal(fake_run("apply-other"), CW_NIC_DONE);

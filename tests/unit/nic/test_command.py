@@ -133,6 +133,10 @@ def test_damaged(folder):
         journal.write_text(text)
         journal.chmod(0o600)
         assert words in nic("revert", "--yes", "--state", state, expect=code)[1], text
+        wish = state.parent / "wish.yaml"
+        wish.write_text("paths:\n  - name: wan0\n    card: 0000:ff:1f.7\n")
+        planned = json.loads(nic("plan", wish, "--json", "--state", state, expect=3)[0])
+        assert planned["refused"] and words in planned["refusals"][-1]["why"], planned
     journal.chmod(0o666)
     assert "somebody else" in nic("revert", "--yes", "--state", state, expect=1)[1]
     state.chmod(0o777)
