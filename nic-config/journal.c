@@ -118,7 +118,8 @@ static enum cw_status open_folder(struct cw_undo_journal *journal, bool may_crea
     return cw_undo_why(CW_IO, why, why_size, "%s: %s", journal->path, strerror(error));
 }
 
-static enum cw_status open_file(struct cw_undo_journal *journal, char *why, size_t why_size)
+static enum cw_status open_file(struct cw_undo_journal *journal, enum cw_undo_purpose purpose, char *why,
+                                size_t why_size)
 {
     int access = geteuid() == 0 ? O_RDWR : O_RDONLY;
     journal->file = openat(journal->folder, CW_JOURNAL_FILE, access | O_CLOEXEC | O_NOFOLLOW);
@@ -126,12 +127,12 @@ static enum cw_status open_file(struct cw_undo_journal *journal, char *why, size
         return cw_undo_read(journal, why, why_size);
     if (errno != ENOENT)
         return failed(journal, CW_JOURNAL_FILE, errno, why, why_size);
-    journal->is_bare = true;
+    journal->is_bare = purpose != CW_UNDO_LOOK;
     return cw_undo_why(CW_NOT_FOUND, why, why_size, "nothing was applied");
 }
 
-enum cw_status cw_undo_open(const char *folder, bool may_create, struct cw_undo_journal **opened, char *why,
-                            size_t why_size)
+enum cw_status cw_undo_open(const char *folder, enum cw_undo_purpose purpose, struct cw_undo_journal **opened,
+                            char *why, size_t why_size)
 {
     struct cw_undo_journal *journal = calloc(1, sizeof *journal);
     *opened = NULL;
@@ -143,10 +144,10 @@ enum cw_status cw_undo_open(const char *folder, bool may_create, struct cw_undo_
     }
     journal->folder = journal->file = -1;
     snprintf(journal->path, sizeof journal->path, "%s", folder);
-    enum cw_status status = open_folder(journal, may_create, why, why_size);
+    enum cw_status status = open_folder(journal, purpose == CW_UNDO_CREATE, why, why_size);
     if (status == CW_OK)
-        status = open_file(journal, why, why_size);
-    if (status == CW_OK || (status == CW_NOT_FOUND && may_create))
+        status = open_file(journal, purpose, why, why_size);
+    if (status == CW_OK || (status == CW_NOT_FOUND && purpose == CW_UNDO_CREATE))
         *opened = journal;
     else
         cw_undo_close(journal);

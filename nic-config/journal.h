@@ -58,7 +58,7 @@ struct cw_undo_journal {
     char path[CW_FACT_PATH]; /* of the folder */
     int folder;              /* has the lock */
     int file;                /* -1: nothing has been applied */
-    bool is_bare;            /* there is none: what else is in the folder goes when it is closed */
+    bool is_bare;            /* there is none: what else of ours is in the folder goes when it is closed */
     bool is_torn;            /* there is more in the file than size: cut off before the next line */
     off_t size;
     uint64_t sum; /* of the last line */
@@ -70,12 +70,18 @@ struct cw_undo_journal {
     bool is_reverting;
 };
 
-/* Opens the journal in this folder, and locks it. CW_NOT_FOUND: there is none; with may_create there is a folder then, and
+enum cw_undo_purpose {
+    CW_UNDO_LOOK,   /* of plan: nothing is changed, not even what a command that was killed has left */
+    CW_UNDO_CHANGE, /* what is there */
+    CW_UNDO_CREATE, /* a folder, where there is none */
+};
+
+/* Opens the journal in this folder, and locks it. CW_NOT_FOUND: there is none; to create it there is a folder then, and
  * file is -1. CW_REFUSED: somebody else has it; CW_CORRUPT, CW_IO, CW_INVALID (format of another version): with words
  * in why. The journal is the caller's to close; nothing is written by opening. */
-enum cw_status cw_undo_open(const char *folder, bool may_create, struct cw_undo_journal **journal, char *why,
-                            size_t why_size) CW_MUST_CHECK;
-/* A folder in which nothing was begun goes. NULL is allowed. */
+enum cw_status cw_undo_open(const char *folder, enum cw_undo_purpose purpose,
+                            struct cw_undo_journal **journal, char *why, size_t why_size) CW_MUST_CHECK;
+/* A folder in which nothing was begun goes, but from under one who only looks. NULL is allowed. */
 void cw_undo_close(struct cw_undo_journal *journal);
 
 /* Of a text: as journal->head.wish has it. */

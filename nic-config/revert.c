@@ -148,7 +148,8 @@ static int revert(struct cw_work *work)
 {
     const struct cw_nic_command *command = work->command;
     enum cw_status status =
-        cw_undo_open(command->folders.state, false, &work->journal, work->why, sizeof work->why);
+        cw_undo_open(command->folders.state, command->is_yes ? CW_UNDO_CHANGE : CW_UNDO_LOOK, &work->journal,
+                     work->why, sizeof work->why);
     if (status == CW_NOT_FOUND)
         return cw_nic_say(command, CW_NIC_DONE, "nothing was applied");
     if (status != CW_OK)

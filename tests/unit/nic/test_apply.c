@@ -513,6 +513,50 @@ static void test_boot_leaves_files(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, fake_begin, fake_end)
 
+static void put_left(const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", fake_command.folders.state, name);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    fclose(file);
+}
+
+static bool is_left(const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", fake_command.folders.state, name);
+    return access(path, F_OK) == 0;
+}
+
+/* A wish without a journal is what an apply that was killed has left. Who changes nothing does not tidy up, either: the
+ * folder may be another than was meant. */
+static void test_what_is_left(void **state)
+{
+    (void)state;
+    static const char *const dry[] = {"plan", "apply", "revert"}, *const others[] = {"revert", "boot",
+                                                                                     "apply"};
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(mkdir(fake_command.folders.state, 0700), 0);
+        put_left("wish");
+        put_left("journal.part");
+        fake_command.is_yes = false;
+        for (unsigned k = 0; k < 3; k++)
+            assert_int_equal(fake_run(dry[k]), CW_NIC_DONE);
+        assert_true(is_left("wish"));
+        assert_true(is_left("journal.part"));
+        fake_command.is_yes = true;
+        fake->is_refused = true; /* apply */
+        assert_int_equal(fake_run(others[i]), i < 2 ? CW_NIC_DONE : CW_NIC_REFUSED);
+        assert_false(fake_has_state());
+        fake->is_refused = false;
+    }
+    assert_int_equal(mkdir(fake_command.folders.state, 0700), 0);
+    put_left("letter");
+    assert_int_equal(fake_run("revert"), CW_NIC_DONE);
+    assert_true(is_left("letter"));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -537,6 +581,7 @@ int main(void)
         T(test_apply_after_reboot),
         T(test_boot_refuses),
         T(test_boot_leaves_files),
+        T(test_what_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,7 +51,7 @@ static void write_text(const char *what, size_t size)
 
 static enum cw_status open_status(struct cw_undo_journal **journal)
 {
-    return cw_undo_open(fake_command.folders.state, false, journal, why, sizeof why);
+    return cw_undo_open(fake_command.folders.state, CW_UNDO_CHANGE, journal, why, sizeof why);
 }
 
 static void set_values(bool is_wanted)
@@ -271,7 +271,8 @@ static struct cw_undo_journal *begun(void)
 {
     struct cw_undo_journal *journal;
     struct cw_journal_head head = {.boot = "boot-1", .wish_file = "wish.yaml"};
-    assert_int_equal(cw_undo_open(fake_command.folders.state, true, &journal, why, sizeof why), CW_NOT_FOUND);
+    assert_int_equal(cw_undo_open(fake_command.folders.state, CW_UNDO_CREATE, &journal, why, sizeof why),
+                     CW_NOT_FOUND);
     assert_int_equal(cw_undo_start(journal, &head, "paths", 5, why, sizeof why), CW_OK);
     return journal;
 }
@@ -360,7 +361,8 @@ static void test_folder_made_and_removed(void **state)
     pid_t other = fork();
     for (int i = 0; i < 500; i++) {
         struct cw_undo_journal *journal;
-        enum cw_status opened = cw_undo_open(fake_command.folders.state, true, &journal, why, sizeof why);
+        enum cw_status opened =
+            cw_undo_open(fake_command.folders.state, CW_UNDO_CREATE, &journal, why, sizeof why);
         if (opened == CW_NOT_FOUND)
             cw_undo_close(journal); /* nothing was begun: it goes again */
         else if (opened != CW_REFUSED && other == 0)
