@@ -24,6 +24,37 @@ bool cw_before_is_same_interface(const json_t *a, const json_t *b)
            (device[0] || strcmp(name_a, name_b) == 0);
 }
 
+/* A router has told of all of them. */
+static bool is_by_router(const json_t *routes)
+{
+    size_t i;
+    json_t *route;
+    json_array_foreach(routes, i, route)
+    {
+        if (strcmp(text_of(route, "protocol"), "ra") != 0)
+            return false;
+    }
+    return true;
+}
+
+bool cw_before_is_bare(const json_t *given_up)
+{
+    size_t i;
+    json_t *address;
+    const json_t *state = json_object_get(given_up, "state"), *link = json_object_get(state, "link");
+    if (!is_by_router(json_object_get(state, "routes4")) ||
+        !is_by_router(json_object_get(state, "routes6")) ||
+        json_array_size(json_object_get(given_up, "uppers")) > 0 || text_of(link, "master")[0])
+        return false;
+    json_array_foreach(json_object_get(link, "addr_info"), i, address)
+    {
+        if (strcmp(text_of(address, "scope"), "link") != 0 &&
+            !json_is_true(json_object_get(address, "dynamic")))
+            return false;
+    }
+    return true;
+}
+
 json_t *cw_before_carry(const json_t *first, const json_t *now)
 {
     json_int_t gone =

@@ -10,5 +10,7 @@ bool cw_before_is_of_device(const json_t *given_up, const json_t *bound);
 
 /* Of two GIVE_UPs: the same interface, by its device and port, whatever its name is since a reboot. */
 bool cw_before_is_same_interface(const json_t *a, const json_t *b);
+/* A GIVE_UP of an interface that nobody has given anything yet, but maybe a router: as after a reboot, before the network. */
+bool cw_before_is_bare(const json_t *given_up);
 /* first, as it would have been kept when now was: its clock does not run over a reboot. The caller's to decref. */
 json_t *cw_before_carry(const json_t *first, const json_t *now);

@@ -456,14 +456,14 @@ enum cw_status cw_undo_undone(struct cw_undo_journal *journal, uint32_t index, c
     return append(journal, json_pack("{s:i}", "undone", (int)index), why, why_size);
 }
 
-/* What the machine had before us, which no later boot knows any more: kept once for each interface. */
-static bool is_first_give_up(const struct cw_undo_journal *journal, uint32_t kept,
-                             const struct cw_journal_step *step)
+/* What the machine had before us, which no later boot than this one knows any more: kept once for each interface. */
+static bool is_last_give_up(const struct cw_undo_journal *journal, uint32_t index, const char *boot)
 {
+    const struct cw_journal_step *step = &journal->steps[index];
     if (step->step.kind != CW_STEP_GIVE_UP)
         return false;
-    for (uint32_t i = 0; i < kept; i++)
-        if (journal->steps[i].step.kind == CW_STEP_GIVE_UP &&
+    for (uint32_t i = index + 1; i < journal->count; i++)
+        if (journal->steps[i].step.kind == CW_STEP_GIVE_UP && strcmp(journal->steps[i].boot, boot) != 0 &&
             cw_before_is_same_interface(journal->steps[i].before, step->before))
             return false;
     return true;
@@ -475,7 +475,7 @@ enum cw_status cw_undo_shorten(struct cw_undo_journal *journal, const char *boot
     for (uint32_t i = 0; i < journal->count; i++) {
         struct cw_journal_step *step = &journal->steps[i];
         bool is_gone = cw_step_is_volatile(&step->step) && strcmp(step->boot, boot) != 0;
-        if (is_gone && !is_first_give_up(journal, kept, step))
+        if (is_gone && !is_last_give_up(journal, i, boot))
             json_decref(step->before);
         else
             journal->steps[kept++] = *step;

@@ -107,7 +107,7 @@ enum cw_status cw_undo_applied(struct cw_undo_journal *journal, const char *boot
 enum cw_status cw_undo_reverting(struct cw_undo_journal *journal, char *why, size_t why_size) CW_MUST_CHECK;
 enum cw_status cw_undo_undone(struct cw_undo_journal *journal, uint32_t index, char *why,
                               size_t why_size) CW_MUST_CHECK;
-/* Writes it anew without the steps that this reboot has undone, so that it does not grow with every boot; but for the first
+/* Writes it anew without the steps that this reboot has undone, so that it does not grow with every boot; but for the last
  * GIVE_UP of each interface. */
 enum cw_status cw_undo_shorten(struct cw_undo_journal *journal, const char *boot, char *why,
                                size_t why_size) CW_MUST_CHECK;

@@ -177,7 +177,7 @@ int cw_work_forget(struct cw_work *work)
     for (uint32_t i = journal->count; i-- > 0;) {
         const struct cw_journal_step *step = &journal->steps[i];
         bool is_gone = cw_step_is_volatile(&step->step) && strcmp(step->boot, work->boot) != 0 &&
-                       step->step.kind != CW_STEP_GIVE_UP; /* leaves nothing; and its first stays on record */
+                       step->step.kind != CW_STEP_GIVE_UP; /* leaves nothing; and its last stays on record */
         char words[1024] = "", what[512];
         if (!is_gone || work->command->hands->undo(&step->step, step->before, CW_LEFT_TO_REBOOT, words,
                                                    sizeof words) == CW_OK)
@@ -205,16 +205,18 @@ static int stopped(struct cw_work *work, const char *what)
     return cw_nic_say(work->command, CW_NIC_FAILED, "%s. Nothing was changed", what);
 }
 
-/* What an interface had before the first apply: after a reboot it has nothing yet, as the unit comes before the network. */
+/* What an interface had when it was given up last, in an earlier boot: after a reboot it has nothing yet, as the unit comes
+ * before the network. What it has been given since is the better word. */
 static json_t *carry(const struct cw_work *work, const struct cw_step *step, json_t *before)
 {
     const struct cw_undo_journal *journal = work->journal;
-    for (uint32_t i = 0; i < journal->count && before && step->kind == CW_STEP_GIVE_UP; i++) {
-        const struct cw_journal_step *first = &journal->steps[i];
-        if (first->step.kind != CW_STEP_GIVE_UP || strcmp(first->boot, work->boot) == 0 ||
-            !cw_before_is_same_interface(first->before, before))
+    bool is_bare = before && step->kind == CW_STEP_GIVE_UP && cw_before_is_bare(before);
+    for (uint32_t i = journal->count; i-- > 0 && is_bare;) {
+        const struct cw_journal_step *last = &journal->steps[i];
+        if (last->step.kind != CW_STEP_GIVE_UP || strcmp(last->boot, work->boot) == 0 ||
+            !cw_before_is_same_interface(last->before, before))
             continue;
-        json_t *carried = cw_before_carry(first->before, before);
+        json_t *carried = cw_before_carry(last->before, before);
         json_decref(before);
         return carried;
     }

@@ -127,8 +127,6 @@ static const struct cw_step kinds[FAKE_VALUES] = {
 };
 
 /* Kinds that hang together: the interface comes with its card. */
-enum { FAKE_GIVE_UP = 2, FAKE_BIND = 3 };
-
 static uint32_t index_of(const struct cw_step *step)
 {
     for (uint32_t i = 0; i < fake->count; i++)
@@ -207,8 +205,10 @@ static json_t *keep(const struct cw_step *step, char *words, size_t size)
     (void)size;
     pass_point();
     const char *folder = step->kind == CW_STEP_GIVE_UP ? "/sys/bus/pci/devices/" : "";
-    return json_pack("{s:i,s:s,s:s+}", "was", fake->values[index_of(step)].now, "addresses",
-                     "10.1.0.1/24, fe80::1", "device", folder, kinds[FAKE_BIND].subject);
+    int now = fake->values[index_of(step)].now;
+    return json_pack("{s:i,s:s,s:s+,s:{s:[s*]}}", "was", now, "addresses", "10.1.0.1/24, fe80::1", "device",
+                     folder, kinds[FAKE_BIND].subject, "state", "routes4",
+                     now == FAKE_OTHER ? "default" : NULL);
 }
 
 static bool is_done(const struct cw_step *step, char *words, size_t size)

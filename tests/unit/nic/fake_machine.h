@@ -15,6 +15,8 @@
 #define FAKE_OTHER  7000
 #define FAKE_BARE   1
 
+enum { FAKE_GIVE_UP = 2, FAKE_BIND = 3 }; /* among the values */
+
 struct fake_value {
     int first;  /* that the machine starts with */
     int wanted; /* by the wish */

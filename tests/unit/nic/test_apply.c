@@ -412,6 +412,59 @@ static void test_boot_killed_with_a_bare_interface(void **state)
     assert_in_range(points, 30, 500);
 }
 
+/* It was configured anew before the wish was applied again: that comes back, also after a boot that finds it bare. */
+static void test_configured_anew_after_reboot(void **state)
+{
+    (void)state;
+    for (int boots = 0; boots < 3; boots++) {
+        assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+        fake_reboot(false);
+        fake->values[FAKE_GIVE_UP].now = FAKE_OTHER;
+        assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+        fake->starts_bare = true;
+        for (int i = 0; i < boots; i++) {
+            fake_reboot(false);
+            assert_int_equal(fake_run("boot"), CW_NIC_DONE);
+        }
+        assert_int_equal(fake_run("revert"), CW_NIC_DONE);
+        assert_int_equal(fake->values[FAKE_GIVE_UP].now, FAKE_OTHER);
+        fake->values[FAKE_GIVE_UP].now = fake->values[FAKE_GIVE_UP].first;
+        assert_true(fake_is_first());
+        fake->starts_bare = false;
+    }
+}
+
+static void test_what_is_bare(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool is_bare;
+    } rows[] = {
+        {"{}", true},
+        {"{'state':{'link':{'addr_info':[{'scope':'link'}]},'routes4':[],'routes6':[]},'uppers':[]}", true},
+        {"{'state':{'link':{'addr_info':[{'scope':'link'},{'scope':'global'}]}}}", false},
+        {"{'state':{'link':{'addr_info':[{}]}}}", false},
+        {"{'state':{'link':{'master':'br0'}}}", false},
+        {"{'state':{'link':{'addr_info':[{'scope':'global','dynamic':true}]},'routes6':[{'protocol':'ra'}]}}",
+         true},
+        {"{'state':{'routes6':[{'protocol':'ra'},{'protocol':'static'}]}}", false},
+        {"{'state':{'routes4':[{}]}}", false},
+        {"{'state':{'routes6':[{}]}}", false},
+        {"{'uppers':[{}]}", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "%s", rows[i].text);
+        for (char *at = text; *at; at++)
+            *at = *at == '\'' ? '"' : *at;
+        json_t *before = json_loads(text, 0, NULL);
+        assert_non_null(before);
+        assert_int_equal(cw_before_is_bare(before), rows[i].is_bare);
+        json_decref(before);
+    }
+}
+
 static json_t *kept(const char *name, const char *device, const char *port, int seconds, int time)
 {
     return json_pack("{s:s,s:s,s:i,s:i,s:{s:{s:s}}}", "device", device, "port", port, "seconds", seconds,
@@ -577,6 +630,8 @@ int main(void)
         T(test_one_in_the_middle),
         T(test_boot_finds_a_bare_interface),
         T(test_boot_killed_with_a_bare_interface),
+        T(test_configured_anew_after_reboot),
+        T(test_what_is_bare),
         T(test_what_is_carried),
         T(test_apply_after_reboot),
         T(test_boot_refuses),
