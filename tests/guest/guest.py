@@ -19,7 +19,7 @@ import tempfile
 # Loaded as it boots, of which the guest drives its cards by the last ones; and those that wait for a modprobe.
 MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_blk", "virtio_net", "e1000", "e1000e", "vmxnet3", "igb",
            "crc32c_generic", "ext4"]
-MODULES_LATER = ["vfio-pci", "vfio_iommu_type1", "nvme"]
+MODULES_LATER = ["vfio-pci", "vfio_iommu_type1", "uio_pci_generic", "nvme"]
 WANTED = " ".join(MODULES + MODULES_LATER + ["kmod"])  # another list than what a cache was made of: it is made again
 
 INIT = r"""#!/bin/busybox sh
@@ -174,11 +174,11 @@ def write_archive(path, entries):
             file.write(head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4))
 
 
-def make_initramfs(cache, path, tree, job, hugepages):
+def make_initramfs(cache, path, tree, job, hugepages, modules):
     entries = [(name, stat.S_IFDIR | 0o755, b"") for name in ("bin", "dev", "proc", "sys", "modules", "modules/kernel", "kmod")]
     for name in sorted(glob.glob("modules/**", root_dir=cache, recursive=True) + glob.glob("kmod/*", root_dir=cache)):
         if os.path.isfile(os.path.join(cache, name)):
-            with open(os.path.join(cache, name), "rb") as file:
+            with open(modules.get(os.path.basename(name), os.path.join(cache, name)), "rb") as file:
                 entries.append((name, stat.S_IFREG | os.stat(file.fileno()).st_mode & 0o777, file.read()))
     with open(os.path.join(cache, "busybox"), "rb") as file:
         entries.append(("bin/busybox", stat.S_IFREG | 0o755, file.read()))
@@ -190,13 +190,15 @@ def make_initramfs(cache, path, tree, job, hugepages):
 
 class Guest:
     """cache: prepare() has filled it. Runs the job, a bash script, as root in a guest with these devices. The folder `tree` is there as it
-    is, wherever: the guest has a /tmp and a /run of its own. In a `with`: at its end the guest is gone."""
+    is, wherever: the guest has a /tmp and a /run of its own. modules: files that take the place of the kernel's own, by their
+    names. In a `with`: at its end the guest is gone."""
 
-    def __init__(self, cache, tree, job, devices, hugepages=192, memory="1G", sockets=()):
+    def __init__(self, cache, tree, job, devices, hugepages=192, memory="1G", sockets=(), has_iommu=True, modules=None):
         """sockets: that the devices name by their numbers."""
         self.folder = tempfile.TemporaryDirectory(prefix="cw-guest-")
         archive = os.path.join(self.folder.name, "initramfs")
-        make_initramfs(cache, archive, tree, job, hugepages)
+        make_initramfs(cache, archive, tree, job, hugepages, modules or {})
+        iommu = ["-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on"] if has_iommu else []
         command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "max", "-smp", "1", "-m", memory,
                    "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
                    "-kernel", os.path.join(cache, "vmlinux"), "-initrd", archive,
@@ -204,8 +206,7 @@ class Guest:
                    "no_timer_check "  # which waits for ticks of an emulated clock that comes late where other guests run beside it
                    "init_on_alloc=0",  # zeroing what a hugepage is made of takes seconds here
                    "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-                   "-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on",
-                   "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"] + devices
+                   "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"] + iommu + devices
         self.console = open(os.path.join(self.folder.name, "console"), "w+b")  # a file: nobody has to read meanwhile
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT,
                                         pass_fds=[one.fileno() for one in sockets])

@@ -12,6 +12,7 @@ WISH = "/run/wish.yaml"
 PREPARED = "/run/causeway/nic"
 STATE = "/var/lib/causeway/nic"
 UNITS = "/etc/systemd/system"
+NOIOMMU = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
 
 class Command:
@@ -35,11 +36,11 @@ class Command:
         return self.must("show")
 
 
-def write_wish(nics, force=True, hugepages="64M", mtu=1500, also=()):
+def write_wish(nics, force=True, hugepages="64M", mtu=1500, driver="vfio", also=()):
     """A path wan0, wan1… for each card; by force, as they have addresses. also: what else is forced."""
     lines = ["paths:"]
     for i, nic in enumerate(nics):
-        lines += [f"  - name: wan{i}", f"    card: {nic.card}", "    driver: vfio", f"    mtu: {mtu}"]
+        lines += [f"  - name: wan{i}", f"    card: {nic.card}", f"    driver: {driver}", f"    mtu: {mtu}"]
     lines += [f"hugepages: {hugepages}"]
     if force:
         lines += [f"force: [{', '.join([nic.name for nic in nics] + list(also))}]"]
@@ -71,7 +72,8 @@ def snapshot(nics):
     wait_for("links are up and addresses checked", has_settled)
     seen = {"hugepages": text("/proc/sys/vm/nr_hugepages"), "units": files(UNITS), "prepared": files(PREPARED), "state": files(STATE)}
     seen["mounts"] = sorted(line for line in text("/proc/mounts").split("\n") if " hugetlbfs " in line)
-    seen["modules"] = sorted(line.split()[0] for line in text("/proc/modules").split("\n") if line.startswith("vfio"))
+    seen["modules"] = sorted(line.split()[0] for line in text("/proc/modules").split("\n") if line.startswith(("vfio", "uio")))
+    seen["noiommu"] = text(NOIOMMU)
     for nic in nics:
         at = f"/sys/bus/pci/devices/{nic.card}"
         seen[nic.name] = {"driver": nic.driver(), "override": text(f"{at}/driver_override")}

@@ -81,3 +81,4 @@ def far_end(nets):
         sh("ip", "-n", "far", "address", "add", f"10.9.{net}.9/24", "dev", kept)
         sh("ip", "-n", "far", "address", "add", f"fd00:{net}::9/64", "dev", kept, "nodad")
     sh("ip", "-n", "far", "link", "set", kept, "up")
+    return kept

@@ -16,6 +16,7 @@ import models
 HERE = os.path.dirname(os.path.abspath(__file__))
 KILL_SECONDS = os.environ.get("CW_KILL_SECONDS", "")
 KILL_MODELS = os.environ.get("CW_KILL_MODELS", "e1000e").split()
+NOIOMMU = os.environ.get("CW_VFIO_NOIOMMU")
 PYTHON = f"/usr/bin/python3 {HERE}"
 
 
@@ -118,8 +119,15 @@ def reboot(run):
     return code, said
 
 
+def drivers(run):
+    """A machine without an IOMMU: uio, or with CW_VFIO_NOIOMMU vfio; and af_xdp."""
+    modules = {"vfio.ko": NOIOMMU} if NOIOMMU else {}
+    return run.boot(f"{PYTHON}/test_drivers.py {run.build}", models.hub(["e1000e", "virtio-net"]), hugepages=0, timeout=600,
+                    has_iommu=False, modules=modules)
+
+
 ALONE = [port, port_check, two_guests, kills]  # the last two boot two guests each
-BESIDE = [steps, reboot, refusals]  # one guest each, two at a time
+BESIDE = [drivers, steps, reboot, refusals]  # one guest each, two at a time
 TESTS = ALONE + BESIDE
 
 
@@ -129,7 +137,8 @@ def arguments():
         description=f"{__doc__}\n\n{what}", formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="exit: 0 passed, 1 failed, 2 wrong usage, 77 skipped: the last line says why\n"
                "CW_KILL_SECONDS=N: kills goes on for so long; 3000 suffices for all changes\n"
-               "CW_KILL_MODELS=...: with these cards, such as 'e1000e vmxnet3'")
+               "CW_KILL_MODELS=...: with these cards, such as 'e1000e vmxnet3'\n"
+               "CW_VFIO_NOIOMMU=FILE: drivers has this vfio.ko, of Debian's kernel with CONFIG_VFIO_NOIOMMU, and uses it")
     parser.add_argument("build", metavar="BUILD", help="a folder that has been built, such as build/gcc")
     parser.add_argument("tests", metavar="TEST", nargs="*", help="these of the above, in their order; default: all")
     given = parser.parse_args()
