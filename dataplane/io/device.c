@@ -75,6 +75,37 @@ bool cw_device_is_af_xdp(const char *device)
     return has_prefix(device, "net_af_xdp");
 }
 
+/* The last part of what the link leads to; "": there is none. */
+static void read_link_name(const char *link, char *name, size_t size)
+{
+    char target[256];
+    ssize_t length = readlink(link, target, sizeof target - 1);
+    target[length > 0 ? length : 0] = 0;
+    const char *slash = strrchr(target, '/');
+    snprintf(name, size, "%.*s", (int)size - 1, slash != NULL ? slash + 1 : target);
+}
+
+bool cw_device_needs_hugepages(const char *device)
+{
+    char name[64], link[128], driver[64], group[16], kind[32] = "";
+    if (!cw_device_is_pci(device))
+        return false;
+    cw_device_name(device, name, sizeof name);
+    snprintf(link, sizeof link, "/sys/bus/pci/devices/%s/driver", name);
+    read_link_name(link, driver, sizeof driver);
+    if (strcmp(driver, "vfio-pci") != 0)
+        return has_prefix(driver, "uio_") || strcmp(driver, "igb_uio") == 0;
+    snprintf(link, sizeof link, "/sys/bus/pci/devices/%s/iommu_group", name);
+    read_link_name(link, group, sizeof group);
+    snprintf(link, sizeof link, "/sys/kernel/iommu_groups/%s/name", group);
+    FILE *file = fopen(link, "re");
+    if (file != NULL && fgets(kind, sizeof kind, file) == NULL)
+        kind[0] = 0;
+    if (file != NULL)
+        fclose(file);
+    return has_prefix(kind, "vfio-noiommu");
+}
+
 bool cw_device_is_memif_client(const char *device)
 {
     char role[16];

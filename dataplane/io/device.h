@@ -19,6 +19,9 @@ bool cw_device_is_memif_client(const char *device);
 void cw_device_name(const char *device, char *name, size_t size);
 /* The value of key=value, or false. */
 bool cw_device_argument(const char *device, const char *key, char *value, size_t size);
+/* A card that no IOMMU stands before: its driver gives it addresses of memory as they are, and DPDK knows
+ * those of hugepages only. */
+bool cw_device_needs_hugepages(const char *device);
 /* The string as EAL shall get it. */
 enum cw_status cw_device_complete(const struct cw_port_config *config, char *device, size_t size, char *why,
                                   size_t why_size) CW_MUST_CHECK;

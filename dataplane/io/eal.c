@@ -76,16 +76,37 @@ static int lock_hugepages(void)
     return fd;
 }
 
+static uint32_t megabytes_wanted(const struct cw_eal_config *config)
+{
+    return config->memory_mb > 0 ? config->memory_mb : MEMORY_MB_DEFAULT;
+}
+
 /* True: hugepages are to be used. */
 static bool add_memory(struct cw_eal_arguments *arguments, const struct cw_eal_config *config)
 {
     char megabytes[16];
-    uint32_t wanted = config->memory_mb > 0 ? config->memory_mb : MEMORY_MB_DEFAULT;
+    uint32_t wanted = megabytes_wanted(config);
     snprintf(megabytes, sizeof megabytes, "%u", wanted);
     bool has_hugepages = config->may_use_hugepages && are_hugepages_free(wanted);
     cw_eal_add(arguments, has_hugepages ? "--in-memory" : "--no-huge");
     cw_eal_add_pair(arguments, "-m", megabytes);
     return has_hugepages;
+}
+
+/* DPDK would only say that it knows no such device. */
+static enum cw_status check_cards_without_hugepages(const struct cw_eal_config *config, char *why,
+                                                    size_t why_size)
+{
+    for (uint32_t i = 0; i < config->port_count; i++)
+        if (cw_device_needs_hugepages(config->ports[i].device)) {
+            snprintf(
+                why, why_size,
+                "%s is driven without an IOMMU, which takes hugepages, and %u MiB of them are not free: reserve "
+                "them (`hugepages:` in the wish of causeway nic apply, or /proc/sys/vm/nr_hugepages)",
+                config->ports[i].device, megabytes_wanted(config));
+            return CW_IO;
+        }
+    return CW_OK;
 }
 
 enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_t why_size)
@@ -107,9 +128,14 @@ enum cw_status cw_eal_start(const struct cw_eal_config *config, char *why, size_
     (void)signal(SIGPIPE, SIG_IGN); /* memif's driver writes to peers that may be gone */
     int lock = lock_hugepages();
     bool has_hugepages = add_memory(&arguments, config);
-    int started = rte_eal_init(arguments.count, arguments.vector);
+    status = has_hugepages ? CW_OK : check_cards_without_hugepages(config, why, why_size);
+    int started = status == CW_OK ? rte_eal_init(arguments.count, arguments.vector) : 0;
     if (lock >= 0)
         close(lock);
+    if (status != CW_OK) {
+        cw_runtime_folder_remove(&folder);
+        return status;
+    }
     if (started < 0) {
         snprintf(why, why_size, "DPDK does not start: %s; its own words are above%s", rte_strerror(rte_errno),
                  has_hugepages ? ". If they are about hugepages, somebody took those that were free a moment "

@@ -14,9 +14,10 @@ import sys
 
 import nics
 
-from nic_command import Before, Command, write_wish
+from nic_command import Before, Command, text, write_wish
 
 RELEASE = os.uname().release
+PAGES = "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages"
 
 
 def write(path, words):
@@ -45,6 +46,11 @@ def given_away(command, pair, driver, kernels):
     assert f"the card {pair[0].card}, and whoever drives it, may read and write all memory of this machine" in said
     assert [nic.driver() for nic in pair] == [kernels] * 2
     print(command.must("verify", "wan0", "wan1", "--seconds", "1"), flush=True)
+    pages = text(PAGES)
+    write(PAGES, "8")
+    said = command.must("verify", "wan0", "wan1", code=1)
+    assert f"{pair[0].card} is driven without an IOMMU, which takes hugepages" in said, said
+    write(PAGES, pages)
     command.must("revert", "--yes")
 
 
