@@ -204,7 +204,8 @@ class Guest:
                    "-kernel", os.path.join(cache, "vmlinux"), "-initrd", archive,
                    "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable intel_iommu=on iommu=pt "
                    "no_timer_check "  # which waits for ticks of an emulated clock that comes late where other guests run beside it
-                   "init_on_alloc=0",  # zeroing what a hugepage is made of takes seconds here
+                   "init_on_alloc=0 "  # zeroing what a hugepage is made of takes seconds here
+                   "norandmaps",  # the emulator translates code once for each address that it is at: a third of a short process
                    "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
                    "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"] + iommu + devices
         self.console = open(os.path.join(self.folder.name, "console"), "w+b")  # a file: nobody has to read meanwhile
