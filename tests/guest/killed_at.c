@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * killed_at N LOG PROGRAM ARGUMENT...: runs the program; it and all that it has started are killed as the Nth call of theirs
- * begins that changes something (0: never). LOG has a line for each, the last one was not done. Exit: 137 killed, else the
- * program's.
+ * killed_at J.C LOG PROGRAM ARGUMENT...: runs the program; it and all that it has started are killed as the Cth call of theirs
+ * begins that changes something after the Jth line of the journal was written (0.0: never). LOG has a line for each change, the
+ * last one was not done. Exit: 137 killed, else the program's.
  *
+ * By the journal, as the number of changes within a step is not always the same: the kernel makes an address, or is given it.
  * Between two changes there is nothing to be seen of a kill, so one at each is all there are. A filter of seccomp stops the
  * program at calls that may be changes, and at no others: strace without one makes it ten times slower in a guest. fsync is
  * none: what a process has written outlives it. What `ip -json` does is none: it asks.
@@ -35,6 +36,8 @@
 #define PROCESSES_MAX 256u
 #define TEXT_SIZE     120u
 #define PATH_SIZE     400u
+
+enum change { NONE, CHANGE, JOURNAL_LINE };
 
 /* What its arguments are: to be told, and whether it changes anything. */
 enum takes { PATH, PATH_AT, BYTES, FILE_ONLY, MESSAGE, BUFFER, OPENS };
@@ -200,23 +203,25 @@ static int describe(pid_t process, const struct call *call, const __u64 *argumen
     return 0;
 }
 
-static int is_change(pid_t process, FILE *log)
+static enum change find_change(pid_t process, FILE *log)
 {
     struct ptrace_syscall_info info;
     char path[PATH_SIZE], text[TEXT_SIZE], command[TEXT_SIZE];
     if (ptrace(PTRACE_GET_SYSCALL_INFO, process, sizeof info, &info) <= 0)
-        return 0;
+        return NONE;
     for (unsigned i = 0; i < CW_COUNT_OF(calls); i++) {
         if (calls[i].number != info.seccomp.nr)
             continue;
         read_command(process, command);
         if (strstr(command, " -json") || !describe(process, &calls[i], info.seccomp.args, path, text))
-            return 0;
+            return NONE;
         fprintf(log, "%s%s%s %s %s\n", process == members[0] ? "" : command,
                 process == members[0] ? "" : ": ", calls[i].name, path, text);
-        return 1;
+        size_t length = strlen(path);
+        bool is_journal = length > 8 && strcmp(path + length - 8, "/journal") == 0 && text[0] == '{';
+        return is_journal ? JOURNAL_LINE : CHANGE;
     }
-    return 0;
+    return NONE;
 }
 
 /* ---------------------------------------------------------------- all of them */
@@ -240,9 +245,11 @@ static int is_known(pid_t process)
     return 0;
 }
 
-static int follow(unsigned n, FILE *log)
+/* Kills as the change begins that is the change-th one after this line of the journal. */
+static int follow(unsigned line, unsigned change, FILE *log)
 {
     int status;
+    unsigned lines = 0, changes = 0;
     pid_t stopped;
     while ((stopped = waitpid(-1, &status, __WALL)) > 0) {
         if (!WIFSTOPPED(status)) {
@@ -252,8 +259,14 @@ static int follow(unsigned n, FILE *log)
         }
         int signal = WSTOPSIG(status), passed = 0;
         if (status >> 8 == (SIGTRAP | PTRACE_EVENT_SECCOMP << 8)) {
-            if (is_change(stopped, log) && n > 0 && --n == 0)
+            enum change found = find_change(stopped, log);
+            changes += found != NONE;
+            if (found != NONE && lines == line && changes == change)
                 return kill_all();
+            if (found == JOURNAL_LINE) {
+                lines++;
+                changes = 0;
+            }
         } else if (is_known(stopped) && signal != SIGTRAP && signal != SIGSTOP) {
             passed = signal;
         }
@@ -264,7 +277,8 @@ static int follow(unsigned n, FILE *log)
 
 int main(int argc, char **argv)
 {
-    check(argc > 3, "killed_at N LOG PROGRAM ARGUMENT...");
+    unsigned line = 0, change = 0;
+    check(argc > 3 && sscanf(argv[1], "%u.%u", &line, &change) == 2, "killed_at J.C LOG PROGRAM ARGUMENT...");
     FILE *log = fopen(argv[2], "we");
     check(log != NULL, argv[2]);
     check(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0, "prctl");
@@ -285,7 +299,7 @@ int main(int argc, char **argv)
                      PTRACE_O_TRACECLONE) == 0,
           "ptrace");
     check(ptrace(PTRACE_CONT, child, NULL, 0) == 0, "ptrace");
-    int code = follow((unsigned)strtoul(argv[1], NULL, 10), log);
+    int code = follow(line, change, log);
     check(fclose(log) == 0, argv[2]);
     return code;
 }

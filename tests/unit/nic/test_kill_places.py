@@ -41,24 +41,11 @@ class Places(unittest.TestCase):
             self.assertEqual(chosen, {(step, where) for step in (0, 1) for where in ("in", "after")})
         self.assertEqual(sorted(test_kills.choose(test_kills.places(APPLY, 2)).values()), [3, 5, 6, 7])
 
-    def test_caught_up(self):
-        """A run that has a change more than the one that was counted: the step that is missed is killed in all the same."""
-        class Longer(test_kills.Kills):
-            def __init__(self):
-                self.counts = {(step, where): [0, 0] for step in (0, 1) for where in ("in", "after")}
-                self.chosen = {place: i + 1 for place, i in test_kills.choose(test_kills.places(REVERT, 2)).items()}
-
-            def one(self, number):
-                changes = REVERT[:2] + ["write first"] + REVERT[2:]
-                for place in test_kills.places(changes[:number], 2)[-1]:
-                    self.counts[place][0] += 1
-
-        kills = Longer()
-        for number in sorted(set(kills.chosen.values())):
-            kills.one(number)
-        self.assertIn([0, 0], kills.counts.values())
-        kills.catch_up()
-        self.assertNotIn([0, 0], kills.counts.values())
+    def test_positions(self):
+        """By the journal: what comes after its next line is where it was, also in a run that has a change more before that."""
+        self.assertEqual(test_kills.positions(REVERT), ["0.1", "0.2", "1.1", "1.2", "1.3", "2.1", "3.1", "3.2", "3.3"])
+        longer = REVERT[:2] + ["write first"] + REVERT[2:]
+        self.assertEqual(test_kills.positions(longer)[6:], test_kills.positions(REVERT)[5:])
 
 
 if __name__ == "__main__":
