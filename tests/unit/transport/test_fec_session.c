@@ -335,7 +335,7 @@ static void random_traffic(struct cw_rng *rng, uint32_t count)
 static void everything_arrives_over_hundreds_of_bad_links(void **state)
 {
     uint64_t recovered = 0;
-    for (uint64_t seed = 1; seed <= 200; seed++) {
+    for (uint64_t seed = 1; seed <= CW_PAIR_SEEDS(200u); seed++) {
         struct cw_session_config initiator, responder;
         struct cw_link_config link;
         struct cw_rng rng = {seed};
@@ -355,7 +355,7 @@ static void everything_arrives_over_hundreds_of_bad_links(void **state)
             recovered += cw_pair_counter(pair, side, CW_SESSION_FEC_RECOVERED);
         }
     }
-    assert_true(recovered > 2000);
+    assert_true(recovered > CW_PAIR_SEEDS(2000u));
 }
 
 /* ---- what has left ----------------------------------------------------------------------------------- */

@@ -148,7 +148,7 @@ static void with_repairs_too(void **state)
 /* Sizes, losses and duplicates at random: the promises of a session hold (pair.h), and everything arrives. */
 static void paths_that_change_all_the_time(void **state)
 {
-    for (uint64_t seed = 1; seed <= 12; seed++) {
+    for (uint64_t seed = 1; seed <= CW_PAIR_SEEDS(12u); seed++) {
         const struct cw_fec_config fec = {CW_FEC_FIXED, 8, 2, 2};
         begin(1200 + (uint32_t)(seed * 700), 0, seed % 3 == 0 ? &fec : NULL, seed);
         for (int side = 0; side < 2; side++) {
@@ -162,7 +162,7 @@ static void paths_that_change_all_the_time(void **state)
         }
         expect_all_delivered();
         assert_in_range(bytes_of(0), CW_PMTU_BASE_BYTES - 200, 9600);
-        if (seed < 12)
+        if (seed < CW_PAIR_SEEDS(12u))
             cw_pair_fini(pair);
     }
 }

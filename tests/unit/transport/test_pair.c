@@ -96,7 +96,7 @@ static void what_is_late_is_mostly_waited_for(void **state)
 
 static void everything_arrives_over_hundreds_of_bad_links(void **state)
 {
-    for (uint64_t seed = 1; seed <= 200; seed++) {
+    for (uint64_t seed = 1; seed <= CW_PAIR_SEEDS(200u); seed++) {
         struct cw_session_config initiator, responder;
         struct cw_link_config link;
         struct cw_rng rng = {seed};
@@ -105,7 +105,7 @@ static void everything_arrives_over_hundreds_of_bad_links(void **state)
         pair->sides[0].hold_buffers = cw_rng_below(&rng, 2);
         exchange(20, 300 * CW_SECOND);
         expect_all_arrived_once();
-        if (seed < 200)
+        if (seed < CW_PAIR_SEEDS(200u))
             cw_pair_fini(pair);
     }
 }

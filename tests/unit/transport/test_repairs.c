@@ -330,7 +330,7 @@ static void everything_arrives_whatever_the_paths_do(void **state)
 {
     static const uint32_t bodies[] = {0, 512, 4096, 32768, 131072};
     uint64_t crossed = 0, early = 0, recovered = 0;
-    for (uint64_t seed = 1; seed <= 60; seed++) {
+    for (uint64_t seed = 1; seed <= CW_PAIR_SEEDS(60u); seed++) {
         struct cw_link_config link;
         struct cw_rng rng = {seed};
         if (seed > 1)
@@ -366,9 +366,9 @@ static void everything_arrives_whatever_the_paths_do(void **state)
             recovered += cw_pair_counter(pair, side, CW_SESSION_FEC_RECOVERED);
         }
     }
-    assert_true(crossed > 1000);
-    assert_true(early > 100);
-    assert_true(recovered > 1000);
+    assert_true(crossed > CW_PAIR_SEEDS(1000u));
+    assert_true(early > CW_PAIR_SEEDS(100u));
+    assert_true(recovered > CW_PAIR_SEEDS(1000u));
 }
 
 int main(void)
