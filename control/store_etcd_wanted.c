@@ -146,6 +146,7 @@ static enum cw_status update_group(struct cw_draft *draft, const struct cw_store
     now.is_automatic = group->is_automatic;
     now.after_ms = group->after_ms;
     memcpy(now.home, group->home, sizeof now.home);
+    draft->is_verdict = true; /* that all is as it is wanted may have ended a moment ago */
     cw_draft_put(draft, key, cw_row_from_group(&now));
     return draft->failure;
 }

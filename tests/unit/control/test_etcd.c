@@ -422,6 +422,31 @@ static void test_renewed_meanwhile(void **state)
     cw_store_close(store);
 }
 
+/* Settings that are as they are wanted, by a copy that is behind: they are not, and are looked at once more. */
+static void test_set_meanwhile(void **state)
+{
+    etcd_make(&cluster, 1, false);
+    etcd_start_all(&cluster);
+    struct cw_store *store = open_store(), *other = open_store();
+    struct cw_store_group row, theirs;
+    uint32_t group = make_group(store);
+    for (int i = 0; cw_store_group_read(other, group, &theirs) != CW_OK; i++) {
+        assert_true(i < PATIENCE);
+        usleep(100 * 1000);
+    }
+    assert_int_equal(cw_store_group_update(store, &theirs), CW_OK); /* its home is put down */
+    assert_int_equal(cw_store_begin(store), CW_OK);
+    assert_int_equal(cw_store_group_read(store, group, &row), CW_OK);
+    theirs.is_automatic = !row.is_automatic;
+    assert_int_equal(cw_store_group_update(other, &theirs), CW_OK);
+    assert_int_equal(cw_store_group_update(store, &row), CW_OK);
+    assert_int_equal(cw_store_end(store, true), CW_STALE);
+    assert_int_equal(cw_store_group_update(store, &row), CW_OK);
+    assert_int_equal(cw_store_group_update(store, &row), CW_OK); /* so they are now, and stay */
+    cw_store_close(other);
+    cw_store_close(store);
+}
+
 /* ---------------------------------------------------------------- space and history */
 
 static void test_out_of_space(void **state)
@@ -678,21 +703,13 @@ static bool is_one_of(const char *name, const struct CMUnitTest *tests, size_t c
 int main(int argc, char **argv)
 {
 #define TEST(f) cmocka_unit_test_teardown(f, end_cluster)
-    const struct CMUnitTest tests[] = {TEST(test_base64),
-                                       TEST(test_malformed_parts),
-                                       TEST(test_nonsense),
-                                       TEST(test_nobody_there),
-                                       TEST(test_certificates),
-                                       TEST(test_all_gone_and_back),
-                                       TEST(test_one_of_three),
-                                       TEST(test_unknown_outcome),
-                                       TEST(test_renewed_meanwhile),
-                                       TEST(test_out_of_space),
-                                       TEST(test_compacted),
-                                       TEST(test_restored),
-                                       TEST(test_restored_and_ahead),
-                                       TEST(test_another_format),
-                                       TEST(test_busy)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_base64),        TEST(test_malformed_parts),    TEST(test_nonsense),
+        TEST(test_nobody_there),  TEST(test_certificates),       TEST(test_all_gone_and_back),
+        TEST(test_one_of_three),  TEST(test_unknown_outcome),    TEST(test_renewed_meanwhile),
+        TEST(test_set_meanwhile), TEST(test_out_of_space),       TEST(test_compacted),
+        TEST(test_restored),      TEST(test_restored_and_ahead), TEST(test_another_format),
+        TEST(test_busy)};
     if (!etcd_is_there()) {
         printf("skipped: the store in etcd: no etcd, etcdctl or openssl here\n");
         return 77;
