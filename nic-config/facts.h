@@ -223,6 +223,8 @@ struct cw_facts {
     /* Addresses, routes and logins were all told, and are believed. Else an interface that seems to be free may be in use, and nobody may
      * count on it. */
     bool is_use_known;
+    bool
+        lacks_interfaces; /* which there are could not be found out: a card that has none here may have the one of the login */
     struct cw_login_fact logins[CW_LOGINS_MAX];
     uint32_t login_count;
     struct cw_file_fact files[CW_FILES_MAX]; /* cw_probe_files fills them */

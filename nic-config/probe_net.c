@@ -316,6 +316,7 @@ void cw_probe_interfaces(struct cw_probe *probe)
     const json_t *link;
     if (!json_is_array(answer)) {
         facts->is_use_known = false;
+        facts->lacks_interfaces = true;
         cw_probe_unread(probe, LINK_ANSWER, "%.160s: which interfaces there are",
                         answer == NULL ? why : "is no list");
     }

@@ -206,8 +206,15 @@ static void take_way(struct cw_probe *probe, const char *file, uint8_t version, 
     const char *device = cw_probe_json_text(way, "dev"), *destination = cw_probe_json_text(route, "dst");
     struct cw_interface_fact *interface = find(probe->facts, device);
     struct words words = {0};
-    if (interface == NULL)
+    if (interface == NULL) {
+        if (device[0] == '\0') { /* net.ipv4.nexthop_compat_mode is 0 */
+            probe->facts->is_use_known = false;
+            cw_probe_unread(probe, file,
+                            "which interface the route to %.60s needs is told by its nexthop object only",
+                            destination);
+        }
         return;
+    }
     bool is_default = is_everything(destination) && is_main(route);
     interface->has_default_route |= is_default;
     if (!make_words(route, way, &words)) {

@@ -348,10 +348,25 @@ static void warn_of_ports(struct cw_plan_work *work, const struct cw_plan_path *
                      path->wish->name, path->card->address, count);
 }
 
+/* No interface is known of it, so nothing would be asked of one, and nothing kept for revert: no force helps. */
+static void check_unseen_interfaces(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    const struct cw_card_fact *card = path->card;
+    if (!work->facts->lacks_interfaces || card->driver[0] == 0 || cw_is_userspace_driver(card->driver))
+        return;
+    cw_plan_remedy(
+        cw_plan_refuse(work, path,
+                       "which interfaces %s has could not be found out: one may be that of the default "
+                       "route or of a login, and nothing of it could be given back",
+                       card->address),
+        "see what could not be read (causeway nic show): ip -json -details link show has to answer");
+}
+
 static void check_taken(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     const struct cw_card_fact *card = path->card;
     check_interfaces_of(work, path, card->address);
+    check_unseen_interfaces(work, path);
     if (card->is_network_driver_gone)
         cw_plan_remedy(
             cw_plan_refuse(work, path,

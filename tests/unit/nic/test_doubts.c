@@ -230,6 +230,8 @@ static void test_use_is_not_known(void **state)
         {"/answers/logins.json", "[7]"},
         {"/answers/logins.json", "{}"},
         {"/answers/ip-link.json", "[{\"ifname\":\"\"}]"},
+        {"/answers/ip-link.json", "{"},
+        {"/answers/ip-route4.json", "[{\"dst\":\"default\",\"nhid\":7}]"},
     };
     for (size_t i = 0; i < CW_COUNT_OF(cases); i++) {
         cw_probe(&machine, &facts);
@@ -238,6 +240,8 @@ static void test_use_is_not_known(void **state)
         cw_probe(&machine, &facts);
         if (facts.is_use_known)
             fail_msg("%s with %s leaves nothing open", cases[i].path, cases[i].text);
+        assert_int_equal(facts.lacks_interfaces, strcmp(cases[i].text, "{") == 0 &&
+                                                     strcmp(cases[i].path, "/answers/ip-link.json") == 0);
         tree_put(&machine, cases[i].path, small_text(cases[i].path));
     }
 }

@@ -102,6 +102,12 @@ static void unknown_use(void)
 {
     rig.facts.is_use_known = false;
 }
+static void no_interfaces(void)
+{
+    rig.facts.is_use_known = false;
+    rig.facts.lacks_interfaces = true;
+    rig.facts.interface_count = 0;
+}
 static void only_one(void)
 {
     rig.facts.interfaces[0] = *rig_interface("eth1");
@@ -365,6 +371,7 @@ static const struct row {
      "0000:03:00.0 is driven by ice and has no interface here: another network namespace"},
     {unknown_use, NULL, "", "could not be found out"},
     {unknown_use, "eth1", TAKEN WAN0, NULL, "forced"},
+    {no_interfaces, "0000:03:00.0", "", "which interfaces 0000:03:00.0 has could not be found out"},
     {only_one, NULL, "", "this machine has no other | "},
     {only_one, "eth1", TAKEN WAN0, NULL, "although this machine has no other\n"},
     {another_of_no_card, NULL, TAKEN WAN0},
