@@ -54,7 +54,7 @@ suite_tsan() { meson_suite gcc tsan; }
 suite_sim() { meson_suite gcc sim; }
 suite_sim-asan() { build_one asan && build/asan/tests/sim/causeway-sim --seed 7001 --count 15; }
 suite_planted() { tests/sim/planted.sh; }
-suite_fuzz() { build_one fuzz && tests/fuzz/run.sh build/fuzz 10; }
+suite_fuzz() { build_one fuzz && tests/fuzz/run.sh build/fuzz 6; }
 suite_nbd() { build_one gcc && tests/integration/nbd/run.sh build/gcc; }
 suite_engine() { build_one gcc && tests/integration/engine/run.sh build/gcc; }
 suite_lab() { build_one gcc && tests/integration/lab/run.sh build/gcc; }
