@@ -89,15 +89,16 @@ static enum cw_status open_folder(struct cw_undo_journal *journal, bool may_crea
                                   size_t why_size)
 {
     int error = ESTALE;
-    for (int tries = 0; error == ESTALE && tries < 8; tries++) {
+    bool is_again = true;
+    for (int tries = 0; is_again && tries < 8; tries++) {
         if (journal->folder >= 0)
             close(journal->folder);
         journal->folder = -1;
         error = may_create ? make_folder(journal->path) : 0;
         if (!error)
             error = lock_folder(journal);
-        if (error == ENOENT && may_create)
-            error = ESTALE; /* it was there a moment ago: somebody else has just removed it */
+        /* It was there a moment ago: somebody else has just removed it; or it is a link that leads nowhere. */
+        is_again = error == ESTALE || (error == ENOENT && may_create);
     }
     if (error == 0)
         return CW_OK;

@@ -353,6 +353,18 @@ static void test_whose_it_is(void **state)
     assert_true(fake_is_first());
 }
 
+/* Nobody is at work where the folder is a link that leads nowhere, and nobody is waited for. */
+static void test_folder_that_leads_nowhere(void **state)
+{
+    (void)state;
+    struct cw_undo_journal *journal;
+    assert_int_equal(symlink("/nowhere/at/all", fake_command.folders.state), 0);
+    assert_int_equal(cw_undo_open(fake_command.folders.state, CW_UNDO_CREATE, &journal, why, sizeof why),
+                     CW_IO);
+    assert_non_null(strstr(why, "No such file"));
+    assert_int_equal(unlink(fake_command.folders.state), 0);
+}
+
 /* One makes the folder while the other removes it: that another is at work is all that either is told. */
 static void test_folder_made_and_removed(void **state)
 {
@@ -381,9 +393,16 @@ static void test_folder_made_and_removed(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        T(test_cut_anywhere), T(test_turned_bits),       T(test_lines_moved),
-        T(test_what_follows), T(test_hole_in_last_line), T(test_sound_nonsense),
-        T(test_limits),       T(test_whose_it_is),       T(test_folder_made_and_removed),
+        T(test_cut_anywhere),
+        T(test_turned_bits),
+        T(test_lines_moved),
+        T(test_what_follows),
+        T(test_hole_in_last_line),
+        T(test_sound_nonsense),
+        T(test_limits),
+        T(test_whose_it_is),
+        T(test_folder_made_and_removed),
+        T(test_folder_that_leads_nowhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
