@@ -89,8 +89,9 @@ static void bound(const struct cw_loss_facts *facts, struct cw_loss *loss)
     loss->bytes = (uint64_t)bytes_missing(facts, loss);
     loss->seconds = loss->writes == 0 ? 0 : last->lag_seconds;
     loss->silent_seconds = last->age_seconds;
-    /* a word says how fast it went only when there were two before it */
-    loss->is_rate_known = rate > 0 || status->is_known;
+    /* A word says how fast it went only when there were two before it. A status counts a second: nothing in it
+     * means idle, unless the other word tells of writes that it has not. */
+    loss->is_rate_known = rate > 0 || (status->is_known && loss->head == status->head);
     loss->after_writes = (uint64_t)(rate * loss->silent_seconds + 0.999);
     loss->after_bytes = (uint64_t)((double)loss->after_writes * average_bytes(facts));
     say_bounded(facts, loss);

@@ -243,6 +243,8 @@ def test_break_glass_async(build):
         lab.wait("writes go on alone", lambda: len(w.acknowledged) > known + 300)
         lab.wait("and are in place", lambda: lab.engine_group("east", "db")["applied"]
                  > lab.engine_group("west", "db")["received"] + 100)
+        lab.wait("and west is told of them", lambda: lab.group("db", "west")["sequence"]
+                 > lab.engine_group("west", "db")["received"] + 100)
         lab.run("lab", "kill", CENTRAL)
         lab.run("lab", "cut", "east", "west")
         request = request_of(lab)

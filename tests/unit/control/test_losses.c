@@ -114,6 +114,10 @@ static void test_by_both(void **state)
     loss = judge(facts);
     assert_true(loss.is_rate_known); /* a status counts a second: it was idle */
     assert_int_equal(loss.after_writes, 0);
+    facts.heard.head = 141; /* but it has written since, how fast nobody has said */
+    loss = judge(facts);
+    assert_false(loss.is_rate_known);
+    assert_non_null(strstr(loss.words, "not known"));
 }
 
 /* ---------------------------------------------------------------- salvage files */
