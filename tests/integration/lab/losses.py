@@ -145,6 +145,7 @@ def takeover(lab, old, new, first, seed, cut):
     w.start()
     lab.wait("writes arrive there", lambda: len(w.acknowledged) > 1500
              and lab.engine_group(new, "db")["received"] > 500)
+    lab.wait("and it is told there how fast", lambda: lab.group("db", new)["iops"] > 0)
     if cut:
         lab.run("lab", "cut", old, new)
         known = len(w.acknowledged)
