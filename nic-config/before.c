@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "nic-config/before.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *text_of(const json_t *before, const char *key)
@@ -66,4 +68,43 @@ json_t *cw_before_carry(const json_t *first, const json_t *now)
     json_object_set_new(carried, "seconds", json_integer(seconds - gone));
     json_object_set(carried, "time", json_object_get(now, "time"));
     return carried;
+}
+
+struct text {
+    char *to;
+    size_t size, used;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct text *text, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int more = text->used < text->size
+                   ? vsnprintf(text->to + text->used, text->size - text->used, format, arguments)
+                   : 0;
+    va_end(arguments);
+    text->used += more > 0 ? (size_t)more : 0;
+}
+
+void cw_before_words(const json_t *given_up, char *words, size_t size)
+{
+    struct text text = {words, size, 0};
+    const json_t *state = json_object_get(given_up, "state"), *link = json_object_get(state, "link");
+    size_t i, routes = json_array_size(json_object_get(state, "routes4")) +
+                       json_array_size(json_object_get(state, "routes6"));
+    json_t *item;
+    add(&text, "%s: MAC %s, mtu %d", text_of(link, "ifname"), text_of(link, "address"),
+        (int)json_integer_value(json_object_get(link, "mtu")));
+    json_array_foreach(json_object_get(link, "addr_info"), i, item)
+    {
+        if (strcmp(text_of(item, "scope"), "link") != 0)
+            add(&text, ", %s/%d", text_of(item, "local"),
+                (int)json_integer_value(json_object_get(item, "prefixlen")));
+    }
+    if (routes > 0)
+        add(&text, ", %zu route%s", routes, routes == 1 ? "" : "s");
+    json_array_foreach(json_object_get(given_up, "uppers"), i, item)
+    {
+        add(&text, ", %s", text_of(json_object_get(item, "link"), "ifname"));
+    }
 }

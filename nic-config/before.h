@@ -14,3 +14,5 @@ bool cw_before_is_same_interface(const json_t *a, const json_t *b);
 bool cw_before_is_bare(const json_t *given_up);
 /* first, as it would have been kept when now was: its clock does not run over a reboot. The caller's to decref. */
 json_t *cw_before_carry(const json_t *first, const json_t *now);
+/* What a GIVE_UP has kept, short: "eth2: MAC 02:…, mtu 1500, 10.1.0.1/24, 2 routes, eth2.7". Cut where there is no room. */
+void cw_before_words(const json_t *given_up, char *words, size_t size);

@@ -43,6 +43,7 @@ struct cw_nic_command {
     struct cw_nic_folders folders;
     const char *root; /* of a recorded machine, for show and plan; "" this one */
     bool is_root, is_yes, is_json;
+    bool is_forget; /* of revert: what is gone is given up, with what was kept of it */
 };
 
 int cw_nic_plan(const struct cw_nic_command *command, const char *wish_file);

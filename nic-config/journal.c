@@ -17,9 +17,10 @@
 #include "nic-config/before.h"
 #include "nic-config/journal_file.h"
 
-#define PART        ".part"
-#define OTHERS_MAX  131072 /* bytes of all lines that begin no step */
-#define BEFORE_ROOM 16384  /* what a step keeps, as far as one can know before it does */
+#define PART ".part"
+#define OTHERS_MAX                                                                                           \
+    393216 /* bytes of all lines that begin no step: of each done, and undone with what is left */
+#define BEFORE_ROOM 16384 /* what a step keeps, as far as one can know before it does */
 
 static enum cw_status failed(const struct cw_undo_journal *journal, const char *name, int error, char *why,
                              size_t why_size)
@@ -451,10 +452,17 @@ enum cw_status cw_undo_reverting(struct cw_undo_journal *journal, char *why, siz
     return status;
 }
 
-enum cw_status cw_undo_undone(struct cw_undo_journal *journal, uint32_t index, char *why, size_t why_size)
+enum cw_status cw_undo_undone(struct cw_undo_journal *journal, uint32_t index, const char *left, char *why,
+                              size_t why_size)
 {
-    journal->steps[index].is_undone = true; /* it is, whatever the disk says */
-    return append(journal, json_pack("{s:i}", "undone", (int)index), why, why_size);
+    struct cw_journal_step *step = &journal->steps[index];
+    step->is_undone = true; /* it is, whatever the disk says */
+    snprintf(step->left, sizeof step->left, "%s", left);
+    json_t *line = json_pack("{s:i}", "undone", (int)index),
+           *words = left[0] ? json_string(step->left) : NULL;
+    if (words) /* not UTF-8: it is said now, and not kept */
+        json_object_set_new(line, "left", words);
+    return append(journal, line, why, why_size);
 }
 
 /* What the machine had before us, which no later boot than this one knows any more: kept once for each interface. */

@@ -8,6 +8,7 @@
  *     {"applied":"…","sum":"…"}                                    all steps are done, in this boot
  *     {"reverting":true,"sum":"…"}                                 from here on nothing is applied any more
  *     {"undone":0,"sum":"…"}                                       by revert, opposite order
+ *     {"undone":0,"left":"…","sum":"…"}                            the same, and why it is not as it was before
  *
  * `before` is made by the step's own kind (steps.h) and read by nothing else but before.h. `sum` is a hash of the line
  * before it and of the sum of the line above: a line that was changed, lost or put elsewhere is noticed. A last line that
@@ -35,6 +36,7 @@ struct cw_journal_step {
     json_t *before;
     char boot[CW_BOOT_ID];
     bool is_done, is_undone;
+    char left[512]; /* of what is undone: why it is not as it was before; "" it is */
 };
 
 /* Which card a path of the wish got. After a reboot it has to be the same one; and a wish that names it by what
@@ -105,7 +107,8 @@ enum cw_status cw_undo_done(struct cw_undo_journal *journal, uint32_t index, cha
 enum cw_status cw_undo_applied(struct cw_undo_journal *journal, const char *boot, char *why,
                                size_t why_size) CW_MUST_CHECK;
 enum cw_status cw_undo_reverting(struct cw_undo_journal *journal, char *why, size_t why_size) CW_MUST_CHECK;
-enum cw_status cw_undo_undone(struct cw_undo_journal *journal, uint32_t index, char *why,
+/* left: as in the step. */
+enum cw_status cw_undo_undone(struct cw_undo_journal *journal, uint32_t index, const char *left, char *why,
                               size_t why_size) CW_MUST_CHECK;
 /* Writes it anew without the steps that this reboot has undone, so that it does not grow with every boot; but for the last
  * GIVE_UP of each interface. */

@@ -120,11 +120,26 @@ static const char *take_begin(struct cw_undo_journal *journal, const json_t *lin
     return NULL;
 }
 
+static const char *take_left(struct cw_undo_journal *journal, const json_t *line)
+{
+    uint32_t index;
+    bool is_right =
+        json_object_size(line) == 3 && take_index(journal, json_object_get(line, "undone"), &index);
+    if (is_right)
+        is_right = take_text(line, "left", journal->steps[index].left, sizeof journal->steps[index].left);
+    if (!is_right)
+        return "is no event that this version knows";
+    journal->steps[index].is_undone = true;
+    return NULL;
+}
+
 static const char *take_event(struct cw_undo_journal *journal, const json_t *line)
 {
     uint32_t index;
     if (json_object_get(line, "begin"))
         return take_begin(journal, line);
+    if (json_object_get(line, "left"))
+        return take_left(journal, line);
     if (json_object_size(line) != 2)
         return "is no event that this version knows";
     if (take_index(journal, json_object_get(line, "done"), &index)) {

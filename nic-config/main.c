@@ -92,12 +92,14 @@ static const struct command commands[] = {
      "revert. Ctrl-C ends it after the step that it is at. After a reboot a unit of systemd does it again.\n"
      "  --yes   do it"},
     {"verify", "", 0, 0, false, false, NULL, cw_nic_verify_summary, cw_nic_verify_help},
-    {"revert", "[--yes]", 0, 0, true, false, run_revert, "give everything back",
+    {"revert", "[--yes [--forget]]", 0, 0, true, false, run_revert, "give everything back",
      "Without --yes says what it would undo. With it, as root: undoes each step, the last first; also after\n"
      "apply was killed, or the machine. What somebody else has changed since is left, and said. An undo\n"
-     "that fails does not keep the others from being done; then exit 1, and revert goes on another time.\n"
+     "that fails does not keep the others from being done; then exit 1, and revert goes on another time:\n"
+     "what was kept of a card that is gone, or that somebody has given to another driver, waits for it.\n"
      "Refused (exit 3) while a process has a card open that was given away: stop that engine first.\n"
-     "  --yes   do it"},
+     "  --yes      do it\n"
+     "  --forget   and give up what was kept of what is gone; revert --json shows all of that before"},
     {"boot", "", 0, 0, false, false, run_boot, NULL,
      "For the unit causeway-nic.service: after a reboot, does again what it has undone, by the wish that was\n"
      "applied, with the same checks. Where nothing was applied it does nothing. A wish that was not wholly\n"
@@ -201,6 +203,10 @@ static int take_option(const struct command *row, struct cw_nic_command *command
     }
     if (strcmp(name, "yes") == 0 && row->has_yes) {
         command->is_yes = true;
+        return 0;
+    }
+    if (strcmp(name, "forget") == 0 && row->run == run_revert) {
+        command->is_forget = true;
         return 0;
     }
     if (!value && *at + 1 < argc && argv[*at + 1][0] != '-')

@@ -17,11 +17,23 @@ void cw_nic_tell(const struct cw_nic_command *command, const char *format, ...)
     fflush(stdout);
 }
 
+json_t *cw_nic_words(const char *words)
+{
+    char plain[2048];
+    json_t *value = json_string(words);
+    if (value)
+        return value;
+    snprintf(plain, sizeof plain, "%s", words);
+    for (char *at = plain; *at; at++)
+        *at = (unsigned char)*at < 0x80 ? *at : '?';
+    return json_string(plain);
+}
+
 static int say(const struct cw_nic_command *command, int exit, json_t *more, const char *words)
 {
     if (command->is_json) {
-        json_t *outcome =
-            json_pack("{s:b,s:i,s:s}", "ok", exit == 0, "exit", exit, exit ? "error" : "words", words);
+        json_t *outcome = json_pack("{s:b,s:i,s:o}", "ok", exit == 0, "exit", exit, exit ? "error" : "words",
+                                    cw_nic_words(words));
         if (more)
             json_object_update(outcome, more);
         json_dumpf(outcome, stdout, JSON_COMPACT);

@@ -14,6 +14,9 @@ int cw_nic_say(const struct cw_nic_command *command, int exit, const char *forma
 int cw_nic_say_with(const struct cw_nic_command *command, int exit, json_t *more, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Words as JSON; a name of the machine in them may be no UTF-8: other than ASCII is ? then. */
+json_t *cw_nic_words(const char *words);
+
 /* Between begin and end SIGINT, SIGTERM and SIGHUP wait until a step is over, here and in programs that it runs. */
 void cw_stop_begin(void);
 bool cw_stop_is_asked(void);

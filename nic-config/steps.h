@@ -4,7 +4,8 @@
  * boot only, in this order: keep → (journal, synced) → do → (journal) … → undo.
  *
  * undo gets there from any state between before and after, whatever killed whoever was there, and may be called again
- * after it was killed itself; it is told whether there can be such a state. What somebody else has changed since is left, and said in words: that is no failure.
+ * after it was killed itself; it is told whether there can be such a state. What somebody else has changed since is left,
+ * and said in words: that is no failure.
  */
 #pragma once
 
@@ -26,6 +27,7 @@ enum cw_status cw_step_do(const struct cw_step *step, char *words, size_t size) 
 /* How it was left: whole, so that any other state is somebody else's; or killed or failed in the middle of do or undo; or
  * to a reboot. */
 enum cw_step_left { CW_LEFT_WHOLE, CW_LEFT_HALF, CW_LEFT_TO_REBOOT };
-/* CW_OK: as it was before, or left as somebody else has made it, then with words ("" else). */
+/* CW_OK: as it was before, or left as somebody else has made it, then with words ("" else). CW_NOT_FOUND: what it is of is
+ * gone, or somebody else has it, so that what was kept cannot be put back now: it is to be asked again. */
 enum cw_status cw_step_undo(const struct cw_step *step, const json_t *before, enum cw_step_left left,
                             char *words, size_t size) CW_MUST_CHECK;

@@ -270,7 +270,7 @@ static enum cw_status go_back(const struct device *device, const char *driver, b
     if (!error && driver[0] && !has_driver(device, driver)) {
         snprintf(words, size, "%s is free, and its driver %s is not loaded: modprobe %s, then again",
                  device->name, driver, driver);
-        return CW_NOT_FOUND;
+        return CW_REFUSED;
     }
     if (!error && driver[0])
         error = take(device, driver);
@@ -279,6 +279,29 @@ static enum cw_status go_back(const struct device *device, const char *driver, b
     snprintf(words, size, "%s does not take %s again: %s; the kernel's log (dmesg) may say more",
              driver[0] ? driver : "the kernel", device->name, strerror(error));
     return CW_IO;
+}
+
+/* A function that was made is gone with the number of them; a card comes back when its bus is looked at again. */
+static enum cw_status is_gone(const struct cw_step *step, const char *name, char *words, size_t size)
+{
+    if (strncmp(step->subject, "virtfn", 6) == 0)
+        return CW_OK;
+    snprintf(words, size,
+             "%s is not in this machine any more: bring it back (echo 1 > /sys/bus/pci/rescan), then again",
+             name);
+    return CW_NOT_FOUND;
+}
+
+/* Its interface, where it had one, cannot be put back as long as it is somebody else's. */
+static enum cw_status is_taken(const json_t *before, const char *name, const char *now, const char *driver,
+                               char *words, size_t size)
+{
+    bool had_interface = json_array_size(json_object_get(before, "interfaces")) > 0;
+    snprintf(words, size, "%s: somebody has given it to %s since, and it is left so; before us it had %s%s",
+             name, now, driver[0] ? driver : "no driver",
+             had_interface ? ": take it from there (echo it to driver/unbind of the device), then again"
+                           : "");
+    return had_interface ? CW_NOT_FOUND : CW_OK;
 }
 
 static enum cw_status undo(const struct cw_step *step, const json_t *before, char *words, size_t size)
@@ -290,13 +313,10 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
     if (!name || !driver || !override)
         return cw_step_is_corrupt(words, size);
     if (!find(&device, name))
-        return CW_OK; /* a virtual function that is gone, or a card that was taken out */
+        return is_gone(step, name, words, size);
     look(&device, &now);
-    if (now.driver[0] && strcmp(now.driver, step->value) != 0 && strcmp(now.driver, driver) != 0) {
-        snprintf(words, size, "%s: somebody has given it to %s since, and it is left so; before us it had %s",
-                 name, now.driver, driver[0] ? driver : "no driver");
-        return CW_OK;
-    }
+    if (now.driver[0] && strcmp(now.driver, step->value) != 0 && strcmp(now.driver, driver) != 0)
+        return is_taken(before, name, now.driver, driver, words, size);
     if (strcmp(now.driver, driver) != 0) {
         enum cw_status status = go_back(&device, driver, now.driver[0] != 0, words, size);
         if (status != CW_OK)

@@ -227,7 +227,7 @@ static bool rename_to(const char *old, const char *now, char *words, size_t size
 
 enum presence { IS_THERE, IS_GONE, IS_LATE };
 
-/* Under its old name again. words: why not; of IS_GONE that is no failure. */
+/* Under its old name again. words: why not. */
 static enum presence find_again(const char *old, const json_t *before, char *words, size_t size)
 {
     const char *folder = cw_before_text(before, "device"), *kept = cw_before_text(before, "driver"),
@@ -239,7 +239,7 @@ static enum presence find_again(const char *old, const json_t *before, char *wor
         json_decref(link);
         if (is_there || words[0]) /* ip itself failed */
             return is_there ? IS_THERE : IS_LATE;
-        snprintf(words, size, "%s is gone, and is not put back", old);
+        snprintf(words, size, "%s is gone, and is not put back: make it again, then again", old);
         return IS_GONE;
     }
     const char *device = strrchr(folder, '/') + 1;
@@ -249,9 +249,9 @@ static enum presence find_again(const char *old, const json_t *before, char *wor
                  old, device, kept);
         return IS_LATE;
     }
-    if (strcmp(driver, kept) != 0) { /* somebody else's, as BIND is undone first */
-        snprintf(words, size, "%s is not put back: its device %s has %s%s, and had %s", old, device,
-                 driver[0] ? "the driver " : "no driver any more", driver, kept);
+    if (strcmp(driver, kept) != 0) { /* somebody else's, as BIND is undone first; or it was taken out */
+        snprintf(words, size, "%s is not put back: its device %s %s%s, and had %s", old, device,
+                 driver[0] ? "has the driver " : "is not in this machine any more", driver, kept);
         return IS_GONE;
     }
     if (!wait_for_interface(folder, old, port, now)) {
@@ -330,7 +330,7 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
     case IS_THERE:
         return restore(name, before, words, size) ? CW_OK : CW_IO;
     case IS_GONE:
-        return CW_OK;
+        return CW_NOT_FOUND;
     case IS_LATE:
         break;
     }

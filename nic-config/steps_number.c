@@ -144,8 +144,11 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
     if (!json_is_integer(old) || json_integer_value(old) < 0 || json_integer_value(old) > INT32_MAX)
         return cw_step_is_corrupt(words, size);
     int error = number->get(step->subject, &now);
-    if (error == ENODEV) /* gone, and its number with it */
-        return CW_OK;
+    if (error == ENODEV) {
+        snprintf(words, size, "%s is gone: its %s, that was %u before us, is put back when it is there again",
+                 step->subject, number->name, (uint32_t)json_integer_value(old));
+        return CW_NOT_FOUND;
+    }
     if (!error && now == json_integer_value(old))
         return CW_OK;
     if (!error && now != wanted(step)) {

@@ -206,8 +206,9 @@ static json_t *keep(const struct cw_step *step, char *words, size_t size)
     pass_point();
     const char *folder = step->kind == CW_STEP_GIVE_UP ? "/sys/bus/pci/devices/" : "";
     int now = fake->values[index_of(step)].now;
-    return json_pack("{s:i,s:s,s:s+,s:{s:[s*]}}", "was", now, "addresses", "10.1.0.1/24, fe80::1", "device",
-                     folder, kinds[FAKE_BIND].subject, "state", "routes4",
+    return json_pack("{s:i,s:s,s:s+,s:{s:{s:s,s:s,s:i},s:[s*]}}", "was", now, "addresses",
+                     "10.1.0.1/24, fe80::1", "device", folder, kinds[FAKE_BIND].subject, "state", "link",
+                     "ifname", "eth2", "address", "02:00:00:00:00:07", "mtu", 1500, "routes4",
                      now == FAKE_OTHER ? "default" : NULL);
 }
 
@@ -273,7 +274,8 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, enu
     if (left == CW_LEFT_WHOLE && value->is_half)
         WRONG();
     fake->lefts[index] = left;
-    for (uint32_t i = 0; i < fake->count && !fake->is_order_free && !fake->fail_undo; i++) {
+    for (uint32_t i = 0; i < fake->count && !fake->is_order_free && !fake->fail_undo && !fake->is_card_gone;
+         i++) {
         bool is_later = value->boot != 0 && fake->values[i].turn > value->turn;
         if (is_later && (fake->values[i].now == fake->values[i].wanted || fake->values[i].is_half))
             WRONG();
@@ -284,7 +286,11 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, enu
     }
     if (index == FAKE_GIVE_UP && !fake->is_order_free && is_given_away()) {
         snprintf(words, size, "eth2 is not put back: somebody else has its card");
-        return CW_OK;
+        return CW_NOT_FOUND;
+    }
+    if (fake->is_card_gone && (index == FAKE_GIVE_UP || index == FAKE_BIND)) {
+        snprintf(words, size, "0000:03:00.0 is not in this machine any more\xff");
+        return CW_NOT_FOUND;
     }
     if (value->now != atoi(step->value) && value->now != was && !value->is_half) {
         snprintf(words, size, "left as somebody else has made it: %d", value->now);

@@ -47,7 +47,7 @@ def test_help():
 def test_usage():
     for arguments in ((), ("nonsense",), ("plan",), ("plan", "a", "b"), ("show", "extra"), ("show", "--nonsense"),
                       ("show", "--state"), ("show", "--state", "relative"), ("show", "--yes"), ("plan", "a", "--yes"),
-                      ("apply", "a", "--root", "/"), ("revert", "--root", "/"), ("revert", "a"), ("boot", "a"),
+                      ("apply", "a", "--root", "/"), ("apply", "a", "--forget"), ("revert", "--root", "/"), ("revert", "a"), ("boot", "a"),
                       ("boot-late", "a"), ("show", "--state", "/" + "x" * 300),
                       ("show", "--state", "/a\nb")):
         out, err = nic(*arguments, expect=2)

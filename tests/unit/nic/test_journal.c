@@ -292,6 +292,9 @@ static void test_limits(void **state)
     snprintf(foreign.subject, sizeof foreign.subject, "/sys/\xff");
     assert_int_not_equal(cw_undo_begin(journal, &foreign, json_object(), "boot-1", why, sizeof why), CW_OK);
     assert_int_equal(journal->count, 0);
+    char left[sizeof journal->steps->left];
+    memset(left, 'y', sizeof left - 1);
+    left[sizeof left - 1] = 0;
     longest[CW_JOURNAL_LINE_MAX - 1024] = 0; /* until the file is full, or the table */
     enum cw_status status = CW_OK;
     uint32_t count = 0;
@@ -302,10 +305,20 @@ static void test_limits(void **state)
     for (uint32_t i = 0; i < count; i++)
         assert_int_equal(cw_undo_done(journal, i, why, sizeof why), CW_OK);
     for (uint32_t i = 0; i < count; i++)
-        assert_int_equal(cw_undo_undone(journal, i, why, sizeof why), CW_OK);
+        assert_int_equal(cw_undo_undone(journal, i,
+                                        i % 3 == 1   ? left
+                                        : i % 3 == 2 ? "\xff"
+                                                     : "",
+                                        why, sizeof why),
+                         CW_OK);
     cw_undo_close(journal);
     assert_int_equal(open_status(&journal), CW_OK); /* what could be written can be read */
     assert_int_equal(journal->count, count);
+    assert_true(count > 100);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(journal->steps[i].is_undone);
+        assert_string_equal(journal->steps[i].left, i % 3 == 1 ? left : "");
+    }
     assert_int_equal(cw_undo_remove(journal, why, sizeof why), CW_OK);
     cw_undo_close(journal);
     journal = begun();

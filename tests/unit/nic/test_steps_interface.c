@@ -317,8 +317,8 @@ static void test_what_is_gone(void **state)
     carry_out();
     free(shell("ip link del v0"));
     assert_true(cw_step_is_done(&step, words, sizeof words));
-    undo();
-    assert_string_equal(words, "v0 is gone, and is not put back");
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words), CW_NOT_FOUND);
+    assert_string_equal(words, "v0 is gone, and is not put back: make it again, then again");
     assert_null(cw_step_keep(&step, words, sizeof words));
     assert_string_equal(words, "there is no interface v0");
     assert_int_equal(cw_step_do(&step, words, sizeof words), CW_IO);
@@ -329,7 +329,7 @@ static void test_what_is_gone(void **state)
     json_decref(nonsense);
 }
 
-/* Its card: without a driver it may come yet, with another one or taken out it does not. */
+/* Its card is without a driver, or has another one, or was taken out: what was kept is not put back, and not given up. */
 static void test_card_without_its_driver(void **state)
 {
     begin(PLAIN);
@@ -341,13 +341,13 @@ static void test_card_without_its_driver(void **state)
     assert_string_equal(
         words, "v0 is not there: its device 0000:03:00.0 has no driver, and had ixgbe: bind it, then again");
     free(shell("ln -s ../drivers/igb_uio /tmp/devices/0000:03:00.0/driver"));
-    undo();
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words), CW_NOT_FOUND);
     assert_string_equal(words,
                         "v0 is not put back: its device 0000:03:00.0 has the driver igb_uio, and had ixgbe");
     free(shell("rm -r /tmp/devices"));
-    undo();
-    assert_string_equal(words,
-                        "v0 is not put back: its device 0000:03:00.0 has no driver any more, and had ixgbe");
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words), CW_NOT_FOUND);
+    assert_string_equal(
+        words, "v0 is not put back: its device 0000:03:00.0 is not in this machine any more, and had ixgbe");
     json_decref(before);
 }
 

@@ -146,8 +146,9 @@ static void test_mtu(void **state)
     assert_string_equal(words,
                         "d0: somebody has made its MTU 2000 since, and it is left so; before us it was 1400");
     free(shell("ip link del d0"));
-    undo();
-    assert_string_equal(words, "");
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_WHOLE, words, sizeof words), CW_NOT_FOUND);
+    assert_string_equal(words,
+                        "d0 is gone: its MTU, that was 1400 before us, is put back when it is there again");
     assert_null(cw_step_keep(&step, words, sizeof words));
     assert_string_equal(words, "d0: its MTU cannot be asked: No such device");
     assert_int_equal(cw_step_do(&step, words, sizeof words), CW_IO);
@@ -176,6 +177,42 @@ static void test_channels(void **state)
     free(shell("ip link del v0"));
 }
 
+static void check_bind(const char *setup, enum cw_status status, const char *said)
+{
+    free(shell("umount /sys/bus 2>/dev/null; mount -t tmpfs none /sys/bus"));
+    free(shell(setup));
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_WHOLE, words, sizeof words), status);
+    assert_string_equal(words, said);
+    free(shell("umount /sys/bus"));
+}
+
+#define CARD "mkdir -p /sys/bus/pci/devices/0000:03:00.0; cd /sys/bus/pci/devices/0000:03:00.0; "
+
+/* A card that is gone, or is somebody else's, and had an interface: that is not undone. */
+static void test_card_that_is_gone(void **state)
+{
+    static const char gone[] = "0000:03:00.0 is not in this machine any more: bring it back (echo 1 > "
+                               "/sys/bus/pci/rescan), then again",
+                      taken[] =
+                          "0000:03:00.0: somebody has given it to igb_uio since, and it is left so; before "
+                          "us it had ixgbe";
+    char words_taken[300];
+    make_step(CW_STEP_BIND, "0000:03:00.0", "vfio-pci");
+    before = json_pack("{s:s,s:s,s:s,s:[s]}", "device", "0000:03:00.0", "driver", "ixgbe", "override", "",
+                       "interfaces", "eth2");
+    snprintf(words_taken, sizeof words_taken,
+             "%s: take it from there (echo it to driver/unbind of the device), then again", taken);
+    check_bind("true", CW_NOT_FOUND, gone);
+    check_bind(CARD "ln -s ../../drivers/igb_uio driver", CW_NOT_FOUND, words_taken);
+    json_array_clear(json_object_get(before, "interfaces"));
+    check_bind("true", CW_NOT_FOUND, gone);
+    check_bind(CARD "ln -s ../../drivers/igb_uio driver", CW_OK, taken);
+    check_bind(CARD "ln -s ../../drivers/ixgbe driver", CW_OK, "");
+    make_step(CW_STEP_BIND, "virtfn0 of 0000:03:00.0", "vfio-pci");
+    check_bind("true", CW_OK, ""); /* as before it was made */
+    json_decref(before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +222,7 @@ int main(void)
         cmocka_unit_test(test_mtu),
         cmocka_unit_test(test_mtu_refused),
         cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_card_that_is_gone),
     };
     if (!enter_own_space()) {
         puts("skipped: no network and mounts of our own without root");
