@@ -123,8 +123,13 @@ static enum cw_status open_folder(struct cw_undo_journal *journal, bool may_crea
 static enum cw_status open_file(struct cw_undo_journal *journal, enum cw_undo_purpose purpose, char *why,
                                 size_t why_size)
 {
-    int access = geteuid() == 0 ? O_RDWR : O_RDONLY;
-    journal->file = openat(journal->folder, CW_JOURNAL_FILE, access | O_CLOEXEC | O_NOFOLLOW);
+    static const int flags = O_CLOEXEC | O_NOFOLLOW;
+    bool is_written = purpose != CW_UNDO_LOOK && geteuid() == 0;
+    journal->file = openat(journal->folder, CW_JOURNAL_FILE, (is_written ? O_RDWR : O_RDONLY) | flags);
+    /* A disk that failed is mounted so, and that is when its machine is given back. */
+    journal->is_read_only = journal->file < 0 && errno == EROFS && purpose == CW_UNDO_CHANGE;
+    if (journal->is_read_only)
+        journal->file = openat(journal->folder, CW_JOURNAL_FILE, O_RDONLY | flags);
     if (journal->file >= 0)
         return cw_undo_read(journal, why, why_size);
     if (errno != ENOENT)
@@ -246,7 +251,7 @@ static int cut_torn(struct cw_undo_journal *journal)
 
 static enum cw_status append(struct cw_undo_journal *journal, json_t *line, char *why, size_t why_size)
 {
-    int error = cut_torn(journal);
+    int error = journal->is_read_only ? EROFS : cut_torn(journal);
     if (error) {
         json_decref(line);
         return failed(journal, CW_JOURNAL_FILE, error, why, why_size);

@@ -61,6 +61,7 @@ struct cw_undo_journal {
     int folder;              /* has the lock */
     int file;                /* -1: nothing has been applied */
     bool is_bare;            /* there is none: what else of ours is in the folder goes when it is closed */
+    bool is_read_only;       /* its file system is: it can be read, and not written */
     bool is_torn;            /* there is more in the file than size: cut off before the next line */
     off_t size;
     uint64_t sum; /* of the last line */

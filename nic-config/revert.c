@@ -210,8 +210,11 @@ static int say_outcome(struct undoing *undoing)
     bool is_gone = cw_undo_remove(work->journal, work->why, sizeof work->why) == CW_OK;
     json_t *more = json_pack("{s:o}", "left", left);
     if (!is_gone)
-        return cw_nic_say_with(work->command, CW_NIC_FAILED, more,
-                               "all is undone, and the journal cannot be removed: %s", work->why);
+        return cw_nic_say_with(
+            work->command, CW_NIC_FAILED, more,
+            "all is undone, and the journal cannot be removed: %s. As soon as it can: causeway nic revert --yes again, "
+            "or the next boot may apply the wish anew",
+            work->why);
     if (count > 0)
         return cw_nic_say_with(work->command, CW_NIC_DONE, more,
                                "done: all is as it was before but for %zu step%s", count,

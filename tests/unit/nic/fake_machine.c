@@ -41,6 +41,16 @@ static bool is_failing(bool takes_space)
            (fake->fault == FAKE_FULL && at >= fake->fault_at && takes_space);
 }
 
+/* A call that changes what is on the file system. */
+static bool is_changing(bool takes_space)
+{
+    if (is_failing(takes_space))
+        return true;
+    if (is_child && fake->is_read_only)
+        errno = EROFS;
+    return is_child && fake->is_read_only;
+}
+
 /* Where a step can be killed. */
 static void pass_point(void)
 {
@@ -76,25 +86,25 @@ int __real_renameat(int from_folder, const char *from, int to_folder, const char
 int __wrap_renameat(int from_folder, const char *from, int to_folder, const char *to);
 int __wrap_renameat(int from_folder, const char *from, int to_folder, const char *to)
 {
-    return is_failing(false) ? -1 : __real_renameat(from_folder, from, to_folder, to);
+    return is_changing(false) ? -1 : __real_renameat(from_folder, from, to_folder, to);
 }
 int __real_unlinkat(int folder, const char *name, int flags);
 int __wrap_unlinkat(int folder, const char *name, int flags);
 int __wrap_unlinkat(int folder, const char *name, int flags)
 {
-    return is_failing(false) ? -1 : __real_unlinkat(folder, name, flags);
+    return is_changing(false) ? -1 : __real_unlinkat(folder, name, flags);
 }
 int __real_rmdir(const char *path);
 int __wrap_rmdir(const char *path);
 int __wrap_rmdir(const char *path)
 {
-    return is_failing(false) ? -1 : __real_rmdir(path);
+    return is_changing(false) ? -1 : __real_rmdir(path);
 }
 int __real_mkdir(const char *path, mode_t mode);
 int __wrap_mkdir(const char *path, mode_t mode);
 int __wrap_mkdir(const char *path, mode_t mode)
 {
-    return is_failing(true) ? -1 : __real_mkdir(path, mode);
+    return is_changing(true) ? -1 : __real_mkdir(path, mode);
 }
 int __real_ftruncate64(int fd, off_t size);
 int __wrap_ftruncate64(int fd, off_t size);
@@ -112,7 +122,9 @@ int __real_openat64(int folder, const char *name, int flags, mode_t mode);
 int __wrap_openat64(int folder, const char *name, int flags, mode_t mode);
 int __wrap_openat64(int folder, const char *name, int flags, mode_t mode)
 {
-    return is_failing((flags & O_CREAT) != 0) ? -1 : __real_openat64(folder, name, flags, mode);
+    bool is_written = (flags & (O_RDWR | O_WRONLY)) != 0;
+    bool fails = is_written ? is_changing((flags & O_CREAT) != 0) : is_failing(false);
+    return fails ? -1 : __real_openat64(folder, name, flags, mode);
 }
 
 /* ---------------------------------------------------------------- hands */

@@ -48,6 +48,7 @@ struct fake {
     int signal;
     uint16_t device; /* of the card */
     bool is_refused, is_used, is_order_free;
+    bool is_read_only;          /* the file system of the state */
     bool is_card_gone;          /* neither it nor its interface can be undone */
     char given[CW_PCI_ADDRESS]; /* to the last plan, of wan0; and */
     bool may_wait;

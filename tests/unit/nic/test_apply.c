@@ -308,6 +308,30 @@ static void test_forgotten(void **state)
     assert_false(fake_has_state());
 }
 
+/* A disk that has failed is mounted so; what is not on it is given back all the same. */
+static void test_read_only(void **state)
+{
+    (void)state;
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    fake->is_read_only = true;
+    fake_command.is_yes = false;
+    assert_int_equal(fake_run("revert"), CW_NIC_DONE);
+    assert_int_equal(fake_run("plan"), CW_NIC_DONE);
+    fake_command.is_yes = true;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(fake_run("revert"), CW_NIC_FAILED);
+        says("warning: ");
+        says("/journal: Read-only file system");
+        assert_null(strstr(fake_said(), "Bad file descriptor"));
+        says("all is undone, and the journal cannot be removed");
+        assert_true(fake_is_first());
+    }
+    assert_int_equal(fake_run("apply"), CW_NIC_FAILED);
+    says("Read-only file system. Nothing was changed");
+    fake->is_read_only = false;
+    comes_back();
+}
+
 static void test_in_use(void **state)
 {
     (void)state;
@@ -708,6 +732,7 @@ int main(void)
         T(test_in_use),
         T(test_failing_undo),
         T(test_interface_waits_for_its_card),
+        T(test_read_only),
         T(test_card_is_gone),
         T(test_forgotten),
         T(test_what_others_have_made),
