@@ -81,8 +81,7 @@ static void look_for_obstacle(struct cw_work *work, char *words, size_t size)
     words[0] = 0;
     if (command->root[0])
         return;
-    enum cw_status status =
-        cw_undo_open(command->folders.state, CW_UNDO_LOOK, &work->journal, work->why, sizeof work->why);
+    enum cw_status status = cw_work_open(work, CW_UNDO_LOOK, false);
     if (status == CW_OK)
         find_obstacle(work, words, size);
     else if (status != CW_NOT_FOUND && command->is_root) /* others may not look into it */
@@ -124,8 +123,7 @@ int cw_nic_plan(const struct cw_nic_command *command, const char *wish_file)
 static int open_journal(struct cw_work *work)
 {
     char obstacle[512];
-    enum cw_status status = cw_undo_open(work->command->folders.state, CW_UNDO_CREATE, &work->journal,
-                                         work->why, sizeof work->why);
+    enum cw_status status = cw_work_open(work, CW_UNDO_CREATE, false);
     if (status == CW_IO || status == CW_NO_SPACE)
         return cw_nic_say(work->command, CW_NIC_FAILED, "%s. Nothing was changed", work->why);
     if (status != CW_OK && status != CW_NOT_FOUND)

@@ -100,8 +100,7 @@ static int boot(struct cw_work *work)
     if (!work->command->is_root || !work->boot[0])
         return cw_nic_say(work->command, CW_NIC_FAILED,
                           "has to be run as root, with /proc there. Nothing was changed");
-    enum cw_status status = cw_undo_open(work->command->folders.state, CW_UNDO_CHANGE, &work->journal,
-                                         work->why, sizeof work->why);
+    enum cw_status status = cw_work_open(work, CW_UNDO_CHANGE, true);
     if (status == CW_NOT_FOUND)
         return cw_nic_say(work->command, CW_NIC_DONE, "nothing was applied");
     if (status != CW_OK)

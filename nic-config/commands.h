@@ -43,6 +43,8 @@ struct cw_nic_command {
     struct cw_nic_folders folders;
     const char *root; /* of a recorded machine, for show and plan; "" this one */
     bool is_root, is_yes, is_json;
+    uint32_t
+        lock_tries; /* how many tenths of a second boot waits for one who has the journal; others, at most ten */
     bool is_forget; /* of revert: what is gone is given up, with what was kept of it */
 };
 

@@ -69,13 +69,13 @@ static int make_folder(const char *path)
 }
 
 /* 0 or an errno. EWOULDBLOCK: somebody else has it; ESTALE: it was removed meanwhile. */
-static int lock_folder(struct cw_undo_journal *journal)
+static int lock_folder(struct cw_undo_journal *journal, int how)
 {
     struct stat ours, theirs;
     journal->folder = open(journal->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (journal->folder < 0)
         return errno;
-    if (flock(journal->folder, LOCK_EX | LOCK_NB) != 0)
+    if (flock(journal->folder, how | LOCK_NB) != 0)
         return errno;
     if (fstat(journal->folder, &ours) != 0)
         return errno;
@@ -86,9 +86,10 @@ static int lock_folder(struct cw_undo_journal *journal)
     return is_it ? 0 : ESTALE;
 }
 
-static enum cw_status open_folder(struct cw_undo_journal *journal, bool may_create, char *why,
+static enum cw_status open_folder(struct cw_undo_journal *journal, enum cw_undo_purpose purpose, char *why,
                                   size_t why_size)
 {
+    bool may_create = purpose == CW_UNDO_CREATE;
     int error = ESTALE;
     bool is_again = true;
     for (int tries = 0; is_again && tries < 8; tries++) {
@@ -97,7 +98,7 @@ static enum cw_status open_folder(struct cw_undo_journal *journal, bool may_crea
         journal->folder = -1;
         error = may_create ? make_folder(journal->path) : 0;
         if (!error)
-            error = lock_folder(journal);
+            error = lock_folder(journal, purpose == CW_UNDO_LOOK ? LOCK_SH : LOCK_EX);
         /* It was there a moment ago: somebody else has just removed it; or it is a link that leads nowhere. */
         is_again = error == ESTALE || (error == ENOENT && may_create);
     }
@@ -151,9 +152,14 @@ enum cw_status cw_undo_open(const char *folder, enum cw_undo_purpose purpose, st
     }
     journal->folder = journal->file = -1;
     snprintf(journal->path, sizeof journal->path, "%s", folder);
-    enum cw_status status = open_folder(journal, purpose == CW_UNDO_CREATE, why, why_size);
+    enum cw_status status = open_folder(journal, purpose, why, why_size);
     if (status == CW_OK)
         status = open_file(journal, purpose, why, why_size);
+    if (purpose == CW_UNDO_LOOK &&
+        journal->folder >= 0) { /* it has been read, and to tell of it may take long */
+        close(journal->folder);
+        journal->folder = -1;
+    }
     if (status == CW_OK || (status == CW_NOT_FOUND && purpose == CW_UNDO_CREATE))
         *opened = journal;
     else

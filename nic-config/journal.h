@@ -15,7 +15,8 @@
  * is not whole, or has bytes of 0 in it, is of a writer that was killed, and counts as not written; anything else that is
  * wrong is refused with its line: nothing is undone by guessing. Beside it lies `wish`, the text that was applied.
  *
- * Whoever has it open holds the lock, which is on the folder: no file is left of it.
+ * Whoever has it open to change it holds the lock, which is on the folder: no file is left of it. Who only looks shares
+ * it with others of the kind, and not longer than until it has been read.
  */
 #pragma once
 
@@ -58,7 +59,7 @@ struct cw_journal_head {
 /* Read by all, written by journal*.c only. */
 struct cw_undo_journal {
     char path[CW_FACT_PATH]; /* of the folder */
-    int folder;              /* has the lock */
+    int folder;              /* has the lock; -1: of one who only looks */
     int file;                /* -1: nothing has been applied */
     bool is_bare;            /* there is none: what else of ours is in the folder goes when it is closed */
     bool is_read_only;       /* its file system is: it can be read, and not written */

@@ -232,7 +232,8 @@ static const struct command *find(const char *name)
 
 static void set_defaults(struct cw_nic_command *command)
 {
-    *command = (struct cw_nic_command){.hands = &cw_nic_hands, .root = "", .is_root = geteuid() == 0};
+    *command = (struct cw_nic_command){
+        .hands = &cw_nic_hands, .root = "", .is_root = geteuid() == 0, .lock_tries = 300};
     struct cw_nic_folders *folders = &command->folders;
     snprintf(folders->state, sizeof folders->state, CW_NIC_STATE);
     snprintf(folders->prepared, sizeof folders->prepared, CW_NIC_PREPARED);

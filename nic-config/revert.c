@@ -250,9 +250,7 @@ static int undo_all(struct cw_work *work)
 static int revert(struct cw_work *work)
 {
     const struct cw_nic_command *command = work->command;
-    enum cw_status status =
-        cw_undo_open(command->folders.state, command->is_yes ? CW_UNDO_CHANGE : CW_UNDO_LOOK, &work->journal,
-                     work->why, sizeof work->why);
+    enum cw_status status = cw_work_open(work, command->is_yes ? CW_UNDO_CHANGE : CW_UNDO_LOOK, false);
     if (status == CW_NOT_FOUND)
         return cw_nic_say(command, CW_NIC_DONE, "nothing was applied");
     if (status != CW_OK)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "nic-config/before.h"
 
@@ -38,6 +39,20 @@ int cw_work_take_wish(struct cw_work *work, const char *file, char *text, size_t
     if (end > 0 && mistakes[end - 1] == '\n')
         mistakes[end - 1] = 0;
     return cw_nic_say(work->command, CW_NIC_USAGE, "the wish cannot be read:\n%s", mistakes);
+}
+
+enum cw_status cw_work_open(struct cw_work *work, enum cw_undo_purpose purpose, bool is_boot)
+{
+    const struct timespec moment = {0, 100 * 1000 * 1000};
+    const struct cw_nic_command *command = work->command;
+    uint32_t tries = command->lock_tries < 10 || is_boot ? command->lock_tries : 10;
+    for (;;) {
+        enum cw_status status =
+            cw_undo_open(command->folders.state, purpose, &work->journal, work->why, sizeof work->why);
+        if (status != CW_REFUSED || tries-- == 0)
+            return status;
+        nanosleep(&moment, NULL);
+    }
 }
 
 int cw_work_say_journal(struct cw_work *work, enum cw_status status)

@@ -28,6 +28,9 @@ struct cw_work *cw_work_begin(const struct cw_nic_command *command);
 void cw_work_end(struct cw_work *work);
 /* Takes the text. */
 int cw_work_take_wish(struct cw_work *work, const char *file, char *text, size_t length);
+/* Opens the journal. Where another command has it, it is waited for: by boot as long as command->lock_tries say, as nobody
+ * runs the unit again; by others a moment, as it may be one who only looks. */
+enum cw_status cw_work_open(struct cw_work *work, enum cw_undo_purpose purpose, bool is_boot) CW_MUST_CHECK;
 /* Says what is wrong with the journal: of cw_undo_open that was not CW_OK. The exit code. */
 int cw_work_say_journal(struct cw_work *work, enum cw_status status);
 /* All that was begun is done, but for what a reboot has undone since. */

@@ -5,10 +5,12 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -400,6 +402,40 @@ static void test_one_in_the_middle(void **state)
     comes_back();
 }
 
+/* Whoever looks shares the lock, and has it no longer than to read. boot waits for one who has it: nobody runs its unit
+ * again. */
+static void test_lock(void **state)
+{
+    (void)state;
+    static const char *const looks[] = {"plan", "revert"}, *const changes[] = {"apply", "boot", "revert"};
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    int folder = open(fake_command.folders.state, O_RDONLY | O_DIRECTORY | O_CLOEXEC), status;
+    assert_int_equal(flock(folder, LOCK_SH), 0);
+    fake_command.is_yes = false;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(fake_run(looks[i]), CW_NIC_DONE);
+    fake_command.is_yes = true;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(fake_run(changes[i]), CW_NIC_REFUSED);
+    fake_command.lock_tries = 3000;
+    pid_t pid = fork();
+    if (pid == 0) { /* a lock is of all that have the descriptor: this one lets it go for both */
+        usleep(500000);
+        _exit(flock(folder, LOCK_UN));
+    }
+    assert_int_equal(fake_run("boot"), CW_NIC_DONE);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    struct cw_undo_journal *journal;
+    char why[256];
+    assert_int_equal(cw_undo_open(fake_command.folders.state, CW_UNDO_LOOK, &journal, why, sizeof why),
+                     CW_OK);
+    assert_int_equal(journal->count, 6);
+    comes_back(); /* while it is looked at, and told of */
+    cw_undo_close(journal);
+    assert_int_equal(close(folder), 0);
+}
+
 /* Many at the same moment, again and again: each step is done once, and the last revert finds all of them. */
 static void test_many_at_once(void **state)
 {
@@ -741,6 +777,7 @@ int main(void)
         T(test_boot_late),
         T(test_many_at_once),
         T(test_one_in_the_middle),
+        T(test_lock),
         T(test_boot_finds_a_bare_interface),
         T(test_boot_killed_with_a_bare_interface),
         T(test_configured_anew_after_reboot),
