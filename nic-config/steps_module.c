@@ -160,25 +160,43 @@ static bool is_used(const char *module)
     return found;
 }
 
+/* Set since, and never unset before a reboot, which unloads it then. */
+static bool is_forbidden(void)
+{
+    char text[8];
+    return cw_text_read("/proc/sys/kernel/modules_disabled", text, sizeof text) == 0 &&
+           strcmp(text, "1") == 0;
+}
+
+/* One that stays does no harm: that is said, and is no failure. */
+static enum cw_status unload(const char *name, bool *stays, char *words, size_t size)
+{
+    int error = is_used(name) ? EWOULDBLOCK : syscall(SYS_delete_module, name, O_NONBLOCK) != 0 ? errno : 0;
+    *stays = error == EWOULDBLOCK || (error == EPERM && is_forbidden());
+    if (*stays)
+        snprintf(words, size, "the module %s stays: %s", name,
+                 error == EPERM
+                     ? "no module is unloaded any more before a reboot (kernel.modules_disabled is 1)"
+                     : "it is in use");
+    if (*stays || !is_loaded(name))
+        return CW_OK;
+    snprintf(words, size, "the module %s cannot be unloaded: %s", name, strerror(error));
+    return CW_IO;
+}
+
 static enum cw_status undo(const struct cw_step *step, const json_t *before, char *words, size_t size)
 {
+    bool stays = false;
     const json_t *modules = json_object_get(before, "modules");
     if (!json_is_array(modules))
         return cw_step_is_corrupt(words, size);
-    for (size_t i = json_array_size(modules); i-- > 0;) {
+    for (size_t i = json_array_size(modules); i-- > 0 && !stays;) {
         const char *name = json_string_value(json_array_get(modules, i));
         if (!name || strlen(name) >= NAME_SIZE || strchr(name, '/'))
             return cw_step_is_corrupt(words, size);
-        if (!is_loaded(name))
-            continue;
-        if (is_used(name) || (syscall(SYS_delete_module, name, O_NONBLOCK) != 0 && errno == EWOULDBLOCK)) {
-            snprintf(words, size, "the module %s stays: it is in use", name);
-            return CW_OK;
-        }
-        if (is_loaded(name)) {
-            snprintf(words, size, "the module %s cannot be unloaded: %s", name, strerror(errno));
-            return CW_IO;
-        }
+        enum cw_status status = is_loaded(name) ? unload(name, &stays, words, size) : CW_OK;
+        if (status != CW_OK)
+            return status;
     }
     return CW_OK;
 }

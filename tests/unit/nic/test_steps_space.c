@@ -6,9 +6,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "kill_at.h"
 #include "nic-config/run.h"
@@ -213,6 +216,41 @@ static void test_card_that_is_gone(void **state)
     json_decref(before);
 }
 
+static int unload_error; /* what the kernel says to whoever unloads a module */
+
+/* No module of this machine is touched. Nothing else in here calls it. */
+long __wrap_syscall(long number, const char *name, unsigned flags);
+long __wrap_syscall(long number, const char *name, unsigned flags)
+{
+    assert_int_equal(number, SYS_delete_module);
+    assert_string_equal(name, "cw_none");
+    assert_int_equal(flags, O_NONBLOCK);
+    errno = unload_error;
+    return -1;
+}
+
+/* The kernel says the same to who may not and to all, once it is forbidden. */
+static void test_modules_forbidden(void **state)
+{
+    make_step(CW_STEP_MODULE, "cw-none", "");
+    before = json_pack("{s:[s,s]}", "modules", "cw_other", "cw_none");
+    free(shell("mount -t tmpfs none /proc/sys/kernel; mount -t tmpfs none /sys/module; cd /sys/module;"
+               "mkdir cw_none cw_other; echo 0 | tee cw_none/refcnt > cw_other/refcnt;"
+               "echo 0 > /proc/sys/kernel/modules_disabled"));
+    unload_error = EPERM;
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_WHOLE, words, sizeof words), CW_IO);
+    assert_string_equal(words, "the module cw_none cannot be unloaded: Operation not permitted");
+    free(shell("echo 1 > /proc/sys/kernel/modules_disabled"));
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_WHOLE, words, sizeof words), CW_OK);
+    assert_string_equal(words, "the module cw_none stays: no module is unloaded any more before a reboot "
+                               "(kernel.modules_disabled is 1)");
+    free(shell("echo 3 > /sys/module/cw_none/refcnt"));
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_WHOLE, words, sizeof words), CW_OK);
+    assert_string_equal(words, "the module cw_none stays: it is in use");
+    free(shell("umount /proc/sys/kernel /sys/module"));
+    json_decref(before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_mtu),
         cmocka_unit_test(test_mtu_refused),
         cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_modules_forbidden),
         cmocka_unit_test(test_card_that_is_gone),
     };
     if (!enter_own_space()) {
