@@ -49,52 +49,62 @@ static int read_wish(struct cw_work *work, const char *file)
 
 /* ---------------------------------------------------------------- what was applied before */
 
-/* What stands in the way of this wish; "" nothing. */
-static void find_obstacle(const struct cw_work *work, char *words, size_t size)
+/* What stands in the way, and what to do about it. */
+struct obstacle {
+    char words[512]; /* "" nothing does */
+    const char *remedy;
+};
+
+static void find_obstacle(const struct cw_work *work, struct obstacle *obstacle)
 {
     char hash[CW_WISH_HASH];
     const struct cw_undo_journal *journal = work->journal;
-    words[0] = 0;
+    *obstacle = (struct obstacle){.remedy = "causeway nic revert --yes, then apply"};
     if (journal->file < 0)
         return;
     cw_wish_hash(work->text, work->length, hash);
     if (journal->is_reverting)
-        snprintf(words, size,
-                 "a revert was begun and has not come to its end: causeway nic revert --yes, then apply");
+        snprintf(obstacle->words, sizeof obstacle->words, "a revert was begun and has not come to its end");
     else if (strcmp(hash, journal->head.wish) != 0)
-        snprintf(words, size,
-                 "another wish is applied (%s, as it was then), and there is one way back only: causeway nic "
-                 "revert --yes, then apply",
+        snprintf(obstacle->words, sizeof obstacle->words,
+                 "another wish is applied (%s, as it was then), and there is one way back only",
                  journal->head.wish_file);
     else if (!cw_work_is_whole(journal, work->boot))
-        snprintf(words, size,
-                 "an earlier apply did not come to its end, and is not gone on with: causeway nic revert "
-                 "--yes, then apply");
+        snprintf(obstacle->words, sizeof obstacle->words,
+                 "an earlier apply did not come to its end, and is not gone on with");
+}
+
+static int say_obstacle(const struct cw_nic_command *command, const struct obstacle *obstacle)
+{
+    return cw_nic_say(command, CW_NIC_REFUSED, "%s. %s", obstacle->words, obstacle->remedy);
 }
 
 /* ---------------------------------------------------------------- plan */
 
-/* What is in the way on this machine; "" nothing. A recorded one has no journal. */
-static void look_for_obstacle(struct cw_work *work, char *words, size_t size)
+/* What is in the way on this machine. A recorded one has no journal. */
+static void look_for_obstacle(struct cw_work *work, struct obstacle *obstacle)
 {
     const struct cw_nic_command *command = work->command;
-    words[0] = 0;
+    *obstacle = (struct obstacle){.remedy = ""};
     if (command->root[0])
         return;
     enum cw_status status = cw_work_open(work, CW_UNDO_LOOK, false);
-    if (status == CW_OK)
-        find_obstacle(work, words, size);
-    else if (status != CW_NOT_FOUND && command->is_root) /* others may not look into it */
-        snprintf(words, size, "%s", work->why);
+    if (status == CW_OK) {
+        find_obstacle(work, obstacle);
+    } else if (status != CW_NOT_FOUND && command->is_root) { /* others may not look into it */
+        snprintf(obstacle->words, sizeof obstacle->words, "%s", work->why);
+        obstacle->remedy = cw_work_remedy(status);
+    }
 }
 
 /* For programs, which read no more than the plan. Where there is no room it takes that of the last. */
-static void add_obstacle(struct cw_plan *plan, const char *words)
+static void add_obstacle(struct cw_plan *plan, const struct obstacle *obstacle)
 {
     plan->refusal_count += plan->refusal_count < CW_REFUSALS_MAX;
     struct cw_refusal *refusal = &plan->refusals[plan->refusal_count - 1];
-    *refusal = (struct cw_refusal){.remedy = ""}; /* the words say what to do */
-    snprintf(refusal->words, sizeof refusal->words, "%s", words);
+    *refusal = (struct cw_refusal){.path = ""};
+    snprintf(refusal->words, sizeof refusal->words, "%s", obstacle->words);
+    snprintf(refusal->remedy, sizeof refusal->remedy, "%s", obstacle->remedy);
 }
 
 int cw_nic_plan(const struct cw_nic_command *command, const char *wish_file)
@@ -104,15 +114,16 @@ int cw_nic_plan(const struct cw_nic_command *command, const char *wish_file)
         return CW_NIC_FAILED;
     int code = read_wish(work, wish_file);
     if (!code) {
-        char obstacle[512];
-        look_for_obstacle(work, obstacle, sizeof obstacle);
+        struct obstacle obstacle;
+        look_for_obstacle(work, &obstacle);
         cw_work_plan(work);
-        if (obstacle[0] && command->is_json)
-            add_obstacle(&work->plan, obstacle);
+        if (obstacle.words[0] && command->is_json)
+            add_obstacle(&work->plan, &obstacle);
         command->hands->print_plan(&work->plan, &work->facts, command->is_json);
-        if (obstacle[0] && !command->is_json)
-            (void)cw_nic_say(command, CW_NIC_REFUSED, "%s", obstacle);
-        code = obstacle[0] || work->plan.refusal_count || work->plan.is_cut ? CW_NIC_REFUSED : CW_NIC_DONE;
+        if (obstacle.words[0] && !command->is_json)
+            (void)say_obstacle(command, &obstacle);
+        code =
+            obstacle.words[0] || work->plan.refusal_count || work->plan.is_cut ? CW_NIC_REFUSED : CW_NIC_DONE;
     }
     cw_work_end(work);
     return code;
@@ -122,7 +133,7 @@ int cw_nic_plan(const struct cw_nic_command *command, const char *wish_file)
 
 static int open_journal(struct cw_work *work)
 {
-    char obstacle[512];
+    struct obstacle obstacle;
     enum cw_status status = cw_work_open(work, CW_UNDO_CREATE, false);
     if (status == CW_IO || status == CW_NO_SPACE)
         return cw_nic_say(work->command, CW_NIC_FAILED, "%s. Nothing was changed", work->why);
@@ -131,8 +142,8 @@ static int open_journal(struct cw_work *work)
     bool is_of_nothing = status == CW_OK && work->journal->count == 0 && !work->journal->applied[0];
     if (is_of_nothing && cw_undo_remove(work->journal, work->why, sizeof work->why) != CW_OK)
         return cw_nic_say(work->command, CW_NIC_FAILED, "%s", work->why);
-    find_obstacle(work, obstacle, sizeof obstacle);
-    return obstacle[0] ? cw_nic_say(work->command, CW_NIC_REFUSED, "%s", obstacle) : 0;
+    find_obstacle(work, &obstacle);
+    return obstacle.words[0] ? say_obstacle(work->command, &obstacle) : 0;
 }
 
 static int begin_journal(struct cw_work *work)
@@ -162,15 +173,17 @@ static int carry_out(struct cw_work *work)
     for (uint32_t i = 0; i < work->plan.warning_count; i++)
         cw_nic_tell(command, "warning: %s\n", work->plan.warnings[i]);
     if (work->plan.step_count == 0)
-        return cw_nic_say(command, CW_NIC_DONE, "nothing to do: all is as %s wants it", work->wish_file);
+        return cw_nic_say_with(command, CW_NIC_DONE, cw_work_warnings(work),
+                               "nothing to do: all is as %s wants it", work->wish_file);
     if (!is_begun)
         code = begin_journal(work);
     if (!code)
         code = cw_work_run(work, &made);
     if (code)
         return code;
-    return cw_nic_say(command, CW_NIC_DONE, "done: %u step%s. The way back: causeway nic revert --yes", made,
-                      made == 1 ? "" : "s");
+    return cw_nic_say_with(command, CW_NIC_DONE, cw_work_warnings(work),
+                           "done: %u step%s. The way back: causeway nic revert --yes", made,
+                           made == 1 ? "" : "s");
 }
 
 int cw_nic_apply(const struct cw_nic_command *command, const char *wish_file)

@@ -29,7 +29,7 @@ json_t *cw_nic_words(const char *words)
     return json_string(plain);
 }
 
-static int say(const struct cw_nic_command *command, int exit, json_t *more, const char *words)
+int cw_nic_say_text(const struct cw_nic_command *command, int exit, json_t *more, const char *words)
 {
     if (command->is_json) {
         json_t *outcome = json_pack("{s:b,s:i,s:o}", "ok", exit == 0, "exit", exit, exit ? "error" : "words",
@@ -56,7 +56,7 @@ int cw_nic_say(const struct cw_nic_command *command, int exit, const char *forma
     va_start(arguments, format);
     vsnprintf(words, sizeof words, format, arguments);
     va_end(arguments);
-    return say(command, exit, NULL, words);
+    return cw_nic_say_text(command, exit, NULL, words);
 }
 
 int cw_nic_say_with(const struct cw_nic_command *command, int exit, json_t *more, const char *format, ...)
@@ -66,7 +66,7 @@ int cw_nic_say_with(const struct cw_nic_command *command, int exit, json_t *more
     va_start(arguments, format);
     vsnprintf(words, sizeof words, format, arguments);
     va_end(arguments);
-    return say(command, exit, more, words);
+    return cw_nic_say_text(command, exit, more, words);
 }
 
 /* ---------------------------------------------------------------- the wish to stop */

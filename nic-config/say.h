@@ -14,6 +14,8 @@ int cw_nic_say(const struct cw_nic_command *command, int exit, const char *forma
 int cw_nic_say_with(const struct cw_nic_command *command, int exit, json_t *more, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The same, of words of any length. */
+int cw_nic_say_text(const struct cw_nic_command *command, int exit, json_t *more, const char *words);
 /* Words as JSON; a name of the machine in them may be no UTF-8: other than ASCII is ? then. */
 json_t *cw_nic_words(const char *words);
 

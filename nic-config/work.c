@@ -55,17 +55,25 @@ enum cw_status cw_work_open(struct cw_work *work, enum cw_undo_purpose purpose, 
     }
 }
 
+const char *cw_work_remedy(enum cw_status status)
+{
+    switch (status) {
+    case CW_CORRUPT:
+        return "Nothing is undone by guessing. The file says in plain JSON what was changed, and under \"before\" what "
+               "was there: put that back by hand, last line first, then move the file away";
+    case CW_REFUSED:
+        return "Try again then";
+    case CW_INVALID:
+        return "causeway nic revert --yes of that version gives everything back";
+    default:
+        return "See to that, then try again";
+    }
+}
+
 int cw_work_say_journal(struct cw_work *work, enum cw_status status)
 {
-    if (status == CW_REFUSED)
-        return cw_nic_say(work->command, CW_NIC_REFUSED, "%s", work->why);
-    if (status != CW_CORRUPT)
-        return cw_nic_say(work->command, CW_NIC_FAILED, "%s", work->why);
-    return cw_nic_say(
-        work->command, CW_NIC_FAILED,
-        "%s. Nothing is undone by guessing. The file says in plain JSON what was changed, and under "
-        "\"before\" what was there: put that back by hand, last line first, then move the file away",
-        work->why);
+    return cw_nic_say(work->command, status == CW_REFUSED ? CW_NIC_REFUSED : CW_NIC_FAILED, "%s. %s",
+                      work->why, cw_work_remedy(status));
 }
 
 bool cw_work_is_whole(const struct cw_undo_journal *journal, const char *boot)
@@ -113,19 +121,36 @@ void cw_work_plan(struct cw_work *work)
     command->hands->plan(&work->facts, &work->wish, &command->folders, &work->plan);
 }
 
+json_t *cw_work_warnings(const struct cw_work *work)
+{
+    json_t *warnings = json_array();
+    for (uint32_t i = 0; i < work->plan.warning_count; i++)
+        json_array_append_new(warnings, cw_nic_words(work->plan.warnings[i]));
+    return json_pack("{s:o}", "warnings", warnings);
+}
+
+/* All of them, however many: to see to one is of no use if the next is told only then. */
+static int say_refusals(const struct cw_work *work)
+{
+    char *words = NULL;
+    size_t length;
+    FILE *to = open_memstream(&words, &length);
+    for (uint32_t i = 0; to && i < work->plan.refusal_count; i++) {
+        const struct cw_refusal *refusal = &work->plan.refusals[i];
+        fprintf(to, "%s%s%s%s. %s", i ? "\n" : "", refusal->path, refusal->path[0] ? ": " : "",
+                refusal->words, refusal->remedy);
+    }
+    bool is_whole = to && fclose(to) == 0;
+    int code = cw_nic_say_text(work->command, CW_NIC_REFUSED, cw_work_warnings(work),
+                               is_whole ? words : "causeway nic plan says why");
+    free(words);
+    return code;
+}
+
 int cw_work_check_refusals(struct cw_work *work)
 {
-    char words[2048];
-    size_t used = 0;
-    words[0] = 0;
-    for (uint32_t i = 0; i < work->plan.refusal_count && used < sizeof words; i++) {
-        const struct cw_refusal *refusal = &work->plan.refusals[i];
-        used +=
-            (size_t)snprintf(words + used, sizeof words - used, "%s%s%s%s. %s", i ? "\n" : "", refusal->path,
-                             refusal->path[0] ? ": " : "", refusal->words, refusal->remedy);
-    }
     if (work->plan.refusal_count > 0)
-        return cw_nic_say(work->command, CW_NIC_REFUSED, "%s", words);
+        return say_refusals(work);
     if (work->plan.is_cut)
         return cw_nic_say(work->command, CW_NIC_REFUSED,
                           "this takes more than %u steps, and that is as many as there is room for: ask for "
@@ -211,13 +236,14 @@ int cw_work_forget(struct cw_work *work)
 static int stopped(struct cw_work *work, const char *what)
 {
     char ignored[256];
+    json_t *warnings = cw_work_warnings(work);
     if (work->journal->count > 0 || work->journal->applied[0])
-        return cw_nic_say(work->command, CW_NIC_FAILED,
-                          "%s. What was done before stays; causeway nic revert --yes undoes it", what);
+        return cw_nic_say_with(work->command, CW_NIC_FAILED, warnings,
+                               "%s. What was done before stays; causeway nic revert --yes undoes it", what);
     if (cw_undo_remove(work->journal, ignored, sizeof ignored) != CW_OK)
-        return cw_nic_say(work->command, CW_NIC_FAILED, "%s. Nothing was changed but this: %s", what,
-                          ignored);
-    return cw_nic_say(work->command, CW_NIC_FAILED, "%s. Nothing was changed", what);
+        return cw_nic_say_with(work->command, CW_NIC_FAILED, warnings, "%s. Nothing was changed but this: %s",
+                               what, ignored);
+    return cw_nic_say_with(work->command, CW_NIC_FAILED, warnings, "%s. Nothing was changed", what);
 }
 
 /* What an interface had when it was given up last, in an earlier boot: after a reboot it has nothing yet, as the unit comes

@@ -31,6 +31,8 @@ int cw_work_take_wish(struct cw_work *work, const char *file, char *text, size_t
 /* Opens the journal. Where another command has it, it is waited for: by boot as long as command->lock_tries say, as nobody
  * runs the unit again; by others a moment, as it may be one who only looks. */
 enum cw_status cw_work_open(struct cw_work *work, enum cw_undo_purpose purpose, bool is_boot) CW_MUST_CHECK;
+/* What to do about a journal that could not be opened. */
+const char *cw_work_remedy(enum cw_status status);
 /* Says what is wrong with the journal: of cw_undo_open that was not CW_OK. The exit code. */
 int cw_work_say_journal(struct cw_work *work, enum cw_status status);
 /* All that was begun is done, but for what a reboot has undone since. */
@@ -38,6 +40,8 @@ bool cw_work_is_whole(const struct cw_undo_journal *journal, const char *boot);
 /* Facts and a plan, by the wish; each path means the card that the journal has of it. */
 void cw_work_plan(struct cw_work *work);
 int cw_work_check_refusals(struct cw_work *work);
+/* The plan's warnings, for the outcome as JSON; the caller's to decref. */
+json_t *cw_work_warnings(const struct cw_work *work);
 /* The plan gives each path the same card as the journal tells. */
 int cw_work_check_cards(struct cw_work *work);
 /* What the journal is told of the paths. */

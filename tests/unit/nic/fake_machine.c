@@ -193,6 +193,14 @@ static void plan(const struct cw_facts *facts, const struct cw_wish *wish,
     if (fake->is_refused)
         to->refusals[0] =
             (struct cw_refusal){.path = "wan0", .words = "eth2 is in use", .remedy = "Take another"};
+    for (uint32_t i = 0; i < fake->refusals; i++) {
+        struct cw_refusal *refusal = &to->refusals[to->refusal_count++];
+        *refusal = (struct cw_refusal){.path = "wan0"};
+        snprintf(refusal->words, sizeof refusal->words, "%0300d", (int)i + 1);
+        snprintf(refusal->remedy, sizeof refusal->remedy, "Take another than %u", i + 1);
+    }
+    to->warning_count = 1;
+    snprintf(to->warnings[0], sizeof to->warnings[0], "whoever drives the card \xff may write anywhere");
     for (uint32_t i = 0; i < fake->count; i++) {
         if (fake->values[i].now == fake->values[i].wanted && !fake->values[i].is_half)
             continue;
@@ -208,7 +216,7 @@ static void print_plan(const struct cw_plan *of, const struct cw_facts *facts, b
     (void)facts;
     printf("%s%u steps, %u refusals\n", is_json ? "json " : "", of->step_count, of->refusal_count);
     for (uint32_t i = 0; i < of->refusal_count; i++)
-        printf("  %s\n", of->refusals[i].words);
+        printf("  %s. %s\n", of->refusals[i].words, of->refusals[i].remedy);
 }
 
 static json_t *keep(const struct cw_step *step, char *words, size_t size)

@@ -49,6 +49,7 @@ struct fake {
     uint16_t device; /* of the card */
     bool is_refused, is_used, is_order_free;
     bool is_read_only;          /* the file system of the state */
+    uint32_t refusals; /* how many more, each as long as three lines */
     bool is_card_gone;          /* neither it nor its interface can be undone */
     char given[CW_PCI_ADDRESS]; /* to the last plan, of wan0; and */
     bool may_wait;

@@ -120,12 +120,41 @@ static void test_other_wish(void **state)
         assert_int_equal(fake_run("plan-other"), CW_NIC_REFUSED);
         says(refusals ? "json 0 steps, 2 refusals\n" : "json 0 steps, 1 refusals\n");
         says("  another wish is applied");
+        says("there is one way back only. causeway nic revert --yes, then apply\n");
     }
     fake->is_refused = false;
     fake_command.is_json = false;
     assert_int_equal(all_makes(), 6);
     comes_back();
     assert_int_equal(fake_run("apply-other"), CW_NIC_DONE);
+    comes_back();
+}
+
+/* What the plan warns of is told also to programs, whatever became of it; and refusals are told all. */
+static void test_warnings(void **state)
+{
+    (void)state;
+    static const int codes[] = {CW_NIC_FAILED, CW_NIC_DONE, CW_NIC_DONE, CW_NIC_REFUSED};
+    for (int i = 0; i < 4; i++) {
+        fake->fail_make = i == 0 ? 1 : 0;
+        fake->refusals = i == 3 ? 20 : 0;
+        fake_command.is_json = true;
+        assert_int_equal(fake_run("apply"), codes[i]);
+        json_t *said = json_loads(fake_said(), 0, NULL);
+        const char *warning = json_string_value(json_array_get(json_object_get(said, "warnings"), 0));
+        assert_non_null(warning);
+        assert_string_equal(warning, "whoever drives the card ? may write anywhere");
+        json_decref(said);
+        if (i == 3)
+            says("Take another than 20");
+        fake_command.is_json = false;
+        if (i == 0)
+            comes_back();
+    }
+    assert_int_equal(fake_run("apply"), CW_NIC_REFUSED);
+    says("1. Take another than 1\nwan0: ");
+    says("20. Take another than 20\n");
+    fake->refusals = 0;
     comes_back();
 }
 
@@ -606,6 +635,7 @@ int main(void)
         T(test_nothing_can_be_done),
         T(test_other_wish),
         T(test_refused),
+        T(test_warnings),
         T(test_failing_step),
         T(test_how_it_was_left),
         T(test_signals),

@@ -137,6 +137,9 @@ def test_damaged(folder):
         wish.write_text("paths:\n  - name: wan0\n    card: 0000:ff:1f.7\n")
         planned = json.loads(nic("plan", wish, "--json", "--state", state, expect=3)[0])
         assert planned["refused"] and words in planned["refusals"][-1]["why"], planned
+        remedy = planned["refusals"][-1]["remedy"]
+        assert ("revert --yes of that version" if "format" in words else "put that back by hand") in remedy, planned
+        assert remedy in nic("plan", wish, "--state", state, expect=3)[1]
     journal.chmod(0o666)
     assert "somebody else" in nic("revert", "--yes", "--state", state, expect=1)[1]
     state.chmod(0o777)
