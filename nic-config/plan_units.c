@@ -96,7 +96,8 @@ static bool is_program_known(struct cw_plan_work *work)
 /*
  * Early: before interfaces are configured, so that at a boot none of those that are taken has an address; and without the
  * default dependencies, since on cloud machines the network comes before what those wait for. udevadm waits until the
- * kernel's drivers have the cards and these their names.
+ * kernel's drivers have the cards and these their names. A driver that hangs when it has to let a card go would keep the
+ * network from starting for ever, as a oneshot has no limit of its own.
  */
 static void write_early_unit(struct cw_plan_work *work)
 {
@@ -117,6 +118,7 @@ static void write_early_unit(struct cw_plan_work *work)
              "[Service]\n"
              "Type=oneshot\n"
              "RemainAfterExit=yes\n"
+             "TimeoutStartSec=300\n"
              "ExecStartPre=-udevadm settle --timeout=60\n"
              "ExecStart=%s\n"
              "\n"
@@ -144,6 +146,7 @@ static void write_late_unit(struct cw_plan_work *work)
              "[Service]\n"
              "Type=oneshot\n"
              "RemainAfterExit=yes\n"
+             "TimeoutStartSec=300\n"
              "ExecStart=%s\n"
              "\n"
              "[Install]\n"

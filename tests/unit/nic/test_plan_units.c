@@ -19,6 +19,7 @@ static void test_unit(void **state)
     assert_non_null(strstr(unit, "\nExecStart=/usr/bin/causeway-nic boot\n"));
     assert_non_null(strstr(unit, "\nBefore=network-pre.target causeway-engine.service shutdown.target\n"));
     assert_non_null(strstr(unit, "\nRequiresMountsFor=/var/lib/causeway/nic\n"));
+    assert_non_null(strstr(unit, "\nTimeoutStartSec=300\n"));
     rig_do_steps();
     rig_plan();
     assert_string_equal(rig_refusals(), "");
@@ -46,6 +47,7 @@ static void test_late_unit(void **state)
     assert_non_null(strstr(unit, "\nExecStart=/usr/bin/causeway-nic boot-late\n"));
     assert_non_null(strstr(unit, "\nAfter=causeway-nic.service network-online.target\n"));
     assert_non_null(strstr(unit, "\nBefore=causeway-engine.service\n"));
+    assert_non_null(strstr(unit, "\nTimeoutStartSec=300\n"));
     rig_do_steps();
     rig_plan();
     assert_string_equal(rig_steps(), "");
