@@ -112,7 +112,8 @@ void cw_step_words(const struct cw_step *step, char *words, size_t size)
         add(&text, "mount hugetlbfs at %s (%s)", step->subject, step->value);
         break;
     case CW_STEP_GIVE_UP:
-        add(&text, "take the interface %s out of use: no addresses, no routes, down", step->subject);
+        add(&text, "take the interface %s out of use: no addresses, no routes, of no bond or bridge, down",
+            step->subject);
         break;
     case CW_STEP_BIND:
         add(&text, "give %s to the driver %s", step->subject, step->value);
@@ -137,11 +138,11 @@ void cw_step_words(const struct cw_step *step, char *words, size_t size)
 
 /* ---------------------------------------------------------------- by hand */
 
-static void add_file(struct text *text, const struct cw_step *step)
+static void add_file(struct text *text, const char *file, const char *content)
 {
-    add_line(text, "install -D -m 644 /dev/stdin %s <<'END'", step->subject);
-    size_t length = strlen(step->value);
-    add(text, "\n%s%sEND", step->value, length > 0 && step->value[length - 1] == '\n' ? "" : "\n");
+    add_line(text, "install -D -m 644 /dev/stdin %s <<'END'", file);
+    size_t length = strlen(content);
+    add(text, "\n%s%sEND", content, length > 0 && content[length - 1] == '\n' ? "" : "\n");
 }
 
 /* As the kernel is told: whoever has the device lets it go, and the driver that the override names takes it. */
@@ -180,8 +181,9 @@ void cw_step_commands(const struct cw_step *step, char *words, size_t size)
         add_line(&text, "mount -t hugetlbfs -o %s hugetlbfs %s", step->value, step->subject);
         break;
     case CW_STEP_GIVE_UP:
-        add_line(&text, "ip addr flush dev %s", step->subject);
         add_line(&text, "ip link set dev %s down", step->subject);
+        add_line(&text, "ip link set dev %s nomaster", step->subject);
+        add_line(&text, "ip addr flush dev %s", step->subject);
         break;
     case CW_STEP_BIND:
         add_bind(&text, step->subject, step->value, true);
@@ -193,7 +195,7 @@ void cw_step_commands(const struct cw_step *step, char *words, size_t size)
         add_line(&text, "ip link set dev %s mtu %s", step->subject, step->value);
         break;
     case CW_STEP_FILE:
-        add_file(&text, step);
+        add_file(&text, step->subject, step->value);
         break;
     case CW_STEP_LINK:
         add_line(&text, "mkdir -p \"$(dirname %s)\"", step->subject);
@@ -273,6 +275,8 @@ static void undo_give_up(struct text *text, const char *name, const struct cw_fa
         snprintf(number, sizeof number, "%d", interface->mtu);
         add_line(text, "ip link set dev %s mtu %s", name, number);
     }
+    if (interface->master[0] != 0)
+        add_line(text, "ip link set dev %s master %s", name, interface->master);
     if (interface->is_up)
         add_line(text, "ip link set dev %s up", name);
     for (uint32_t i = 0; i < interface->address_count; i++)
@@ -295,6 +299,20 @@ static void undo_bind(struct text *text, const struct cw_step *step, const struc
     const struct cw_card_fact *card = cw_facts_card(facts, step->subject);
     bool is_made = card == NULL; /* a virtual function, that goes with the number of them */
     add_bind(text, step->subject, is_made ? "" : card->override, !is_made && card->driver[0] != 0);
+}
+
+/* What it replaces comes back. Of a link only the last part is known, of a file as much as ours could have. */
+static void undo_file(struct text *text, const struct cw_step *step, const struct cw_facts *facts)
+{
+    const struct cw_file_fact *file = cw_facts_file(facts, step->subject);
+    if (file == NULL)
+        add_line(text, "rm %s", step->subject);
+    else if (step->kind == CW_STEP_LINK)
+        add_line(text, "ln -sfn %s %s", "what it names now", step->subject);
+    else if (strlen(file->text) + 1 < sizeof file->text && strstr(file->text, "END") == NULL)
+        add_file(text, step->subject, file->text);
+    else
+        add_line(text, "echo %s > %s", "what is in it now", step->subject);
 }
 
 static void undo_number(struct text *text, const char *format, const char *name, int32_t number)
@@ -336,7 +354,7 @@ void cw_step_undo_commands(const struct cw_step *step, const struct cw_facts *fa
         break;
     case CW_STEP_FILE:
     case CW_STEP_LINK:
-        add_line(&text, "rm %s", step->subject);
+        undo_file(&text, step, facts);
         break;
     case CW_STEP_COUNT:
         break;

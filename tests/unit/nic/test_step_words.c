@@ -51,14 +51,18 @@ static const struct row {
      "mkdir -p '/dev/huge pages'\nmount -t hugetlbfs -o pagesize=2M hugetlbfs '/dev/huge pages'",
      "umount '/dev/huge pages'"},
     {{CW_STEP_GIVE_UP, "eth2", ""},
-     "take the interface eth2 out of use: no addresses, no routes, down",
-     "ip addr flush dev eth2\nip link set dev eth2 down",
+     "take the interface eth2 out of use: no addresses, no routes, of no bond or bridge, down",
+     "ip link set dev eth2 down\nip link set dev eth2 nomaster\nip addr flush dev eth2",
      "ip link set dev eth2 mtu 1500\nip link set dev eth2 up\nip addr add 10.9.0.1/24 dev eth2\n"
      "ip -4 route add default via 10.9.0.254 dev eth2"},
     {{CW_STEP_GIVE_UP, "it's", ""},
-     "take the interface it's out of use: no addresses, no routes, down",
-     "ip addr flush dev 'it'\\''s'\nip link set dev 'it'\\''s' down",
+     "take the interface it's out of use: no addresses, no routes, of no bond or bridge, down",
+     "ip link set dev 'it'\\''s' down\nip link set dev 'it'\\''s' nomaster\nip addr flush dev 'it'\\''s'",
      "nothing: it is down and has no address"},
+    {{CW_STEP_GIVE_UP, "eth3"},
+     "take the interface eth3 out of use: no addresses, no routes, of no bond or bridge, down",
+     "ip link set dev eth3 down\nip link set dev eth3 nomaster\nip addr flush dev eth3",
+     "ip link set dev eth3 mtu 9000\nip link set dev eth3 master br0\nip link set dev eth3 up"},
     {{CW_STEP_BIND, "0000:03:00.0", "vfio-pci"},
      "give 0000:03:00.0 to the driver vfio-pci",
      "echo vfio-pci > /sys/bus/pci/devices/0000:03:00.0/driver_override\n"
@@ -101,7 +105,30 @@ static const struct row {
      "/etc/systemd/system/a/b.service",
      "rm /etc/systemd/system/a/b.service",
      true},
+    {{CW_STEP_FILE, "/run/causeway/nic/old.yaml", "format: 2\n"}, /* of an earlier apply */
+     "write the file /run/causeway/nic/old.yaml",
+     "install -D -m 644 /dev/stdin /run/causeway/nic/old.yaml <<'END'\nformat: 2\nEND",
+     "install -D -m 644 /dev/stdin /run/causeway/nic/old.yaml <<'END'\nformat: 1\nEND"},
+    {{CW_STEP_FILE, "/run/causeway/nic/long.yaml", ""},
+     "write the file /run/causeway/nic/long.yaml",
+     "install -D -m 644 /dev/stdin /run/causeway/nic/long.yaml <<'END'\n\nEND",
+     "echo 'what is in it now' > /run/causeway/nic/long.yaml"},
+    {{CW_STEP_FILE, "/run/causeway/nic/end.yaml", ""},
+     "write the file /run/causeway/nic/end.yaml",
+     "install -D -m 644 /dev/stdin /run/causeway/nic/end.yaml <<'END'\n\nEND",
+     "echo 'what is in it now' > /run/causeway/nic/end.yaml"},
+    {{CW_STEP_LINK, "/run/systemd/system/b.service", "../b.service"},
+     "link /run/systemd/system/b.service to ../b.service",
+     "mkdir -p \"$(dirname /run/systemd/system/b.service)\"\nln -sfn ../b.service /run/systemd/system/b.service",
+     "ln -sfn 'what it names now' /run/systemd/system/b.service"},
 };
+
+static void add_file(const char *path, const char *text)
+{
+    struct cw_file_fact *file = &facts.files[facts.file_count++];
+    snprintf(file->path, sizeof file->path, "%s", path);
+    snprintf(file->text, sizeof file->text, "%s", text);
+}
 
 static void facts_make(void)
 {
@@ -120,6 +147,14 @@ static void facts_make(void)
     struct cw_interface_fact *odd = &facts.interfaces[facts.interface_count++];
     snprintf(odd->name, sizeof odd->name, "it's");
     odd->mtu = CW_FACT_UNKNOWN;
+    struct cw_interface_fact *part = &facts.interfaces[facts.interface_count++];
+    *part = (struct cw_interface_fact){.name = "eth3", .master = "br0", .is_up = true, .mtu = 9000};
+    static char longest[CW_FILE_BYTES + 1];
+    memset(longest, 'x', sizeof longest - 1);
+    add_file("/run/causeway/nic/old.yaml", "format: 1\n");
+    add_file("/run/causeway/nic/long.yaml", longest);
+    add_file("/run/causeway/nic/end.yaml", "a\nEND\nb\n");
+    add_file("/run/systemd/system/b.service", "other.service");
     struct cw_card_fact *card = &facts.cards[facts.card_count++];
     snprintf(card->address, sizeof card->address, "0000:03:00.0");
     snprintf(card->driver, sizeof card->driver, "ice");
