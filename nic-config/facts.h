@@ -25,7 +25,8 @@
 #define CW_MOUNTS_MAX     8u
 #define CW_DOUBTS_MAX     64u
 #define CW_INTERFACE_NAME 16u
-#define CW_PCI_ADDRESS    40u /* "0000:03:00.0"; of a VMBus device its name there, 36 characters */
+#define CW_SPACE_NAME     256u /* a file in /run/netns: "cni-", "qdhcp-" and a UUID have 40 and more */
+#define CW_PCI_ADDRESS    40u  /* "0000:03:00.0"; of a VMBus device its name there, 36 characters */
 #define CW_DRIVER_NAME    40u
 #define CW_FACT_PATH      192u
 #define CW_FACT_WORDS     256u
@@ -98,7 +99,7 @@ struct cw_interface_fact {
     char lower[CW_LOWER_MAX]
               [CW_INTERFACE_NAME]; /* what it stands on in this namespace: of a VLAN, its interface */
     uint32_t lower_count;
-    char space[40]; /* the network namespace that it is in, as ip netns names it; "" this one */
+    char space[CW_SPACE_NAME]; /* the network namespace that it is in, as ip netns names it; "" this one */
     uint8_t mac[6];
     int32_t vlan; /* of kind vlan */
     int32_t mtu, mtu_max;

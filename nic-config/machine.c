@@ -9,12 +9,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -187,6 +189,17 @@ bool cw_machine_has(const struct cw_machine *machine, const char *path)
         return false;
     close(fd);
     return true;
+}
+
+bool cw_machine_is_stale_space(const struct cw_machine *machine, const char *path)
+{
+    struct statfs about;
+    int fd = open_at(machine, path, O_PATH);
+    if (fd < 0)
+        return errno == ENOENT && cw_machine_has(machine, path);
+    bool is_stale = fstatfs(fd, &about) == 0 && about.f_type != NSFS_MAGIC;
+    close(fd);
+    return is_stale;
 }
 
 static int by_bytes(const void *a, const void *b)

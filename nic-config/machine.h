@@ -49,6 +49,9 @@ enum cw_status cw_machine_target(const struct cw_machine *machine, const char *p
                                  size_t size) CW_MUST_CHECK;
 /* There is such a name; a link that leads nowhere is one too. */
 bool cw_machine_has(const struct cw_machine *machine, const char *path);
+/* A name of a network namespace (a file in /run/netns) that leads to none any more: the file that it was mounted on, or a
+ * link to one of a process that has ended. False also where there is no such name. */
+bool cw_machine_is_stale_space(const struct cw_machine *machine, const char *path);
 /* Calls take for each name in a folder, in order of their bytes, without . and ..; false, with errno: no such folder, or no
  * rights. */
 bool cw_machine_list(const struct cw_machine *machine, const char *folder,

@@ -11,7 +11,7 @@
 #include "nic-config/probe_private.h"
 
 #define LINK_ANSWER "ip -json -details link show"
-#define SPACES_MAX  64u
+#define SPACES_MAX  1024u   /* each costs a program that is started */
 #define SPEED_MAX   1600000 /* Mb/s */
 #define MTU_MAX     (1 << 20)
 
@@ -218,13 +218,16 @@ static void probe_parts(struct cw_facts *facts)
 static void probe_space(struct cw_probe *probe, const char *space, const json_t *here)
 {
     const char *const arguments[] = {"ip", "-netns", space, "-json", "-details", "link", "show", NULL};
-    char name[96], why[CW_FACT_WORDS] = "", file[96];
+    char name[CW_SPACE_NAME + 32], why[CW_FACT_WORDS] = "", file[CW_SPACE_NAME + 32];
     snprintf(name, sizeof name, "netns-%s-ip-link", space);
     snprintf(file, sizeof file, "/run/netns/%s", space);
     json_t *answer = cw_machine_ask(probe->machine, name, arguments, why, sizeof why);
     size_t i;
     const json_t *link;
-    if (answer == NULL) {
+    if (answer == NULL && cw_machine_is_stale_space(probe->machine, file)) {
+        cw_probe_doubt(probe, file, "is no network namespace any more: not looked into; ip netns del %s",
+                       space);
+    } else if (answer == NULL) {
         probe->facts->is_use_known = false; /* what is there may stand on a card that is here */
         cw_probe_unread(probe, file, "%.160s: whether it has a card's interface, or what stands on one", why);
     }
@@ -253,7 +256,7 @@ static void probe_spaces(struct cw_probe *probe, const json_t *here)
                             "has more than %u namespaces: the rest was not looked at", SPACES_MAX);
             break;
         }
-        if (cw_probe_is_name(name, sizeof probe->facts->interfaces[0].space)) {
+        if (cw_probe_is_name(name, CW_SPACE_NAME)) {
             probe_space(probe, name, here);
             continue;
         }

@@ -110,6 +110,26 @@ static void test_vlan_in_another_namespace(void **state)
     assert_null(probe_blue("\"link\":\"ens1\""));
 }
 
+/* So many names, of a namespace that has nothing. */
+static void put_spaces(uint32_t count)
+{
+    static char many[1025 * 16 + 8];
+    snprintf(many, sizeof many, "[");
+    for (uint32_t i = 0; i < count; i++)
+        snprintf(many + strlen(many), sizeof many - strlen(many), "%s{\"name\":\"red\"}", i ? "," : "");
+    snprintf(many + strlen(many), sizeof many - strlen(many), "]");
+    tree_put(&machine, "/answers/ip-netns.json", many);
+    cw_probe(&machine, &facts);
+}
+
+static bool has_unread(const char *file)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < facts.unread_count; i++)
+        found = found || strncmp(facts.unread[i].file, file, strlen(file)) == 0;
+    return found;
+}
+
 static void test_namespace_that_cannot_be_looked_into(void **state)
 {
     tree_put(&machine, "/answers/ip-netns.json", "[{\"name\":\"blue\"},{\"name\":\"red\"}]");
@@ -121,13 +141,45 @@ static void test_namespace_that_cannot_be_looked_into(void **state)
     tree_put(&machine, "/answers/ip-netns.json", "[{\"name\":\"../blue\"}]");
     cw_probe(&machine, &facts);
     assert_false(facts.is_use_known);
-    char many[4096] = "[";
-    for (unsigned i = 0; i < 65; i++)
-        snprintf(many + strlen(many), sizeof many - strlen(many), "%s{\"name\":\"red\"}", i ? "," : "");
-    snprintf(many + strlen(many), sizeof many - strlen(many), "]");
-    tree_put(&machine, "/answers/ip-netns.json", many);
+    put_spaces(1024);
+    assert_true(facts.is_use_known);
+    put_spaces(1025);
+    assert_false(facts.is_use_known);
+}
+
+/* A machine with containers or routers of its own has many, and their names have a UUID in them. */
+static void test_long_name_of_a_namespace(void **state)
+{
+    const char *name = "qdhcp-0b6d6a3e-6a1c-4f0e-9b57-3d1f5a0c8e11";
+    char list[300 + 32], place[512], longest[256];
+    snprintf(list, sizeof list, "[{\"name\":\"%s\"}]", name);
+    snprintf(place, sizeof place, "/answers/netns-%s-ip-link.json", name);
+    tree_put(&machine, "/answers/ip-netns.json", list);
+    tree_put(&machine, place, "[{\"ifname\":\"mlx7\",\"parentbus\":\"pci\",\"parentdev\":\"0000:04:00.0\"}]");
+    cw_probe(&machine, &facts);
+    assert_true(facts.is_use_known);
+    assert_non_null(cw_facts_interface(&facts, "mlx7"));
+    assert_string_equal(cw_facts_interface(&facts, "mlx7")->space, name);
+
+    memset(longest, 'n', 255); /* more than a recorded machine can tell of */
+    longest[255] = '\0';
+    snprintf(list, sizeof list, "[{\"name\":\"%s\"}]", longest);
+    tree_put(&machine, "/answers/ip-netns.json", list);
     cw_probe(&machine, &facts);
     assert_false(facts.is_use_known);
+    assert_true(has_unread("/run/netns/nnn"));
+}
+
+/* A file that a namespace was mounted on stays where it was not taken away by ip netns del: nothing is in it. */
+static void test_stale_name_of_a_namespace(void **state)
+{
+    tree_put(&machine, "/answers/ip-netns.json", "[{\"name\":\"blue\"},{\"name\":\"red\"}]");
+    tree_put(&machine, "/run/netns/red", "");
+    cw_probe(&machine, &facts);
+    assert_true(facts.is_use_known);
+    assert_true(facts.doubt_count > 0);
+    assert_string_equal(facts.doubts[facts.doubt_count - 1].file, "/run/netns/red");
+    assert_non_null(strstr(facts.doubts[facts.doubt_count - 1].words, "no network namespace any more"));
 }
 
 #define GROUP "/sys/kernel/iommu_groups/14/devices"
@@ -194,6 +246,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_names_are_of_this_namespace_first, begin, end),
         cmocka_unit_test_setup_teardown(test_vlan_in_another_namespace, begin, end),
         cmocka_unit_test_setup_teardown(test_namespace_that_cannot_be_looked_into, begin, end),
+        cmocka_unit_test_setup_teardown(test_long_name_of_a_namespace, begin, end),
+        cmocka_unit_test_setup_teardown(test_stale_name_of_a_namespace, begin, end),
         cmocka_unit_test_setup_teardown(test_member_without_room_may_be_a_disk, begin, end),
         cmocka_unit_test_setup_teardown(test_member_of_another_bus, begin, end),
         cmocka_unit_test_setup_teardown(test_group_that_cannot_be_listed, begin, end),

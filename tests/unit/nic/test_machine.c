@@ -118,6 +118,25 @@ static void test_link_is_words(void **state)
     assert_false(cw_machine_has(&machine, "/none"));
 }
 
+/* As ip netns has them: a file that a namespace is mounted on, or a link to that of a process. */
+static void test_stale_space(void **state)
+{
+    const struct cw_machine live = {.root = ""};
+    char place[512];
+    tree_put(&machine, "/run/netns/file", "");
+    tree_link(&machine, "/run/netns/process", "/proc/self/ns/net");
+    tree_link(&machine, "/run/netns/ended", "/proc/4194305/ns/net"); /* more than there can be */
+    assert_true(cw_machine_is_stale_space(&machine, "/run/netns/file"));
+    assert_false(cw_machine_is_stale_space(&machine, "/run/netns/none"));
+    tree_place(&machine, "/run/netns/file", place);
+    assert_true(cw_machine_is_stale_space(&live, place));
+    tree_place(&machine, "/run/netns/ended", place);
+    assert_true(cw_machine_is_stale_space(&live, place));
+    tree_place(&machine, "/run/netns/process", place);
+    assert_false(cw_machine_is_stale_space(&live, place));
+    assert_false(cw_machine_is_stale_space(&live, "/proc/self/ns/net"));
+}
+
 static void take_name(void *context, const char *name)
 {
     char *names = context;
@@ -182,6 +201,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_long_text, begin, end),
         cmocka_unit_test_setup_teardown(test_links_lead_nowhere_else, begin, end),
         cmocka_unit_test_setup_teardown(test_link_is_words, begin, end),
+        cmocka_unit_test_setup_teardown(test_stale_space, begin, end),
         cmocka_unit_test_setup_teardown(test_list, begin, end),
         cmocka_unit_test_setup_teardown(test_answers, begin, end),
         cmocka_unit_test(test_live_answers),
