@@ -44,6 +44,14 @@ const struct cw_interface_fact *cw_facts_interface(const struct cw_facts *facts,
     return found;
 }
 
+bool cw_facts_stands_on(const struct cw_interface_fact *upper, const struct cw_interface_fact *lower)
+{
+    for (uint32_t i = 0; i < upper->lower_count && lower->space[0] == '\0'; i++)
+        if (strcmp(upper->lower[i], lower->name) == 0)
+            return true;
+    return false;
+}
+
 const struct cw_node_fact *cw_facts_node(const struct cw_facts *facts, int32_t id)
 {
     for (uint32_t i = 0; i < facts->node_count; i++)

@@ -242,3 +242,6 @@ const struct cw_interface_fact *cw_facts_interface(const struct cw_facts *facts,
 const struct cw_node_fact *cw_facts_node(const struct cw_facts *facts, int32_t id);
 const struct cw_cpu_fact *cw_facts_cpu(const struct cw_facts *facts, uint32_t id);
 const struct cw_file_fact *cw_facts_file(const struct cw_facts *facts, const char *path);
+
+/* What another namespace has under the same name is below nobody that we know of. */
+bool cw_facts_stands_on(const struct cw_interface_fact *upper, const struct cw_interface_fact *lower);

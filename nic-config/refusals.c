@@ -85,15 +85,6 @@ static void add_routes(const struct cw_interface_fact *interface, char *words, s
         add(words, size, "it has the route %s", first);
 }
 
-/* What another namespace has under the same name is below nobody that we know of. */
-static bool stands_on(const struct cw_interface_fact *upper, const struct cw_interface_fact *lower)
-{
-    for (uint32_t i = 0; i < upper->lower_count && lower->space[0] == 0; i++)
-        if (strcmp(upper->lower[i], lower->name) == 0)
-            return true;
-    return false;
-}
-
 void cw_plan_uses(const struct cw_facts *facts, const struct cw_interface_fact *interface, char *words,
                   size_t size)
 {
@@ -114,7 +105,7 @@ void cw_plan_uses(const struct cw_facts *facts, const struct cw_interface_fact *
         add(words, size, "it is part of %s", interface->master);
     for (uint32_t i = 0; i < facts->interface_count; i++) {
         const struct cw_interface_fact *upper = &facts->interfaces[i];
-        if (!stands_on(upper, interface) || strcmp(upper->name, interface->master) == 0)
+        if (!cw_facts_stands_on(upper, interface) || strcmp(upper->name, interface->master) == 0)
             continue;
         if (upper->space[0] != 0)
             add(words, size, "%s (%s) stands on it, in the network namespace %s", upper->name, upper->kind,
@@ -150,7 +141,7 @@ static void check_uppers_elsewhere(struct cw_plan_work *work, struct cw_plan_pat
 {
     for (uint32_t i = 0; i < work->facts->interface_count; i++) {
         const struct cw_interface_fact *upper = &work->facts->interfaces[i];
-        if (upper->space[0] == 0 || !stands_on(upper, interface))
+        if (upper->space[0] == 0 || !cw_facts_stands_on(upper, interface))
             continue;
         cw_plan_remedy(
             cw_plan_refuse(work, path,
@@ -561,7 +552,7 @@ static bool goes_with(const struct cw_plan_path *path, const struct cw_plan_path
     if (path->card != NULL && other->card != NULL && strcmp(path->card->physical, other->card->address) == 0)
         return true;
     return path->interface != NULL && other->interface != NULL &&
-           stands_on(path->interface, other->interface);
+           cw_facts_stands_on(path->interface, other->interface);
 }
 
 static void check_pair(struct cw_plan_work *work, struct cw_plan_path *path, struct cw_plan_path *other)

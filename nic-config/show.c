@@ -107,7 +107,7 @@ static void show_uses(const struct cw_facts *facts, const struct cw_interface_fa
     cw_show_order(facts, order);
     for (uint32_t i = 0; i < facts->interface_count; i++) {
         const struct cw_interface_fact *upper = &facts->interfaces[order[i]];
-        if (cw_show_stands_on(upper, one) && strcmp(upper->name, one->master) != 0)
+        if (cw_facts_stands_on(upper, one) && strcmp(upper->name, one->master) != 0)
             item(&uses, "below %s%s%s", upper->name, upper->space[0] ? " of the network namespace " : "",
                  upper->space);
     }

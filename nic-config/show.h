@@ -23,7 +23,6 @@ json_t *cw_show_json(const struct cw_facts *facts);
 void cw_show_cpus(const struct cw_cpu_set *set, char *words, size_t size);
 /* Interfaces by name, not by when they appeared: indexes into facts->interfaces. */
 void cw_show_order(const struct cw_facts *facts, uint32_t order[CW_INTERFACES_MAX]);
-bool cw_show_stands_on(const struct cw_interface_fact *upper, const struct cw_interface_fact *lower);
 /* The path that an earlier apply has prepared of this card or interface, by the file that tells the engine so: its folder is
  * wherever cw_probe_files looked. NULL: none. key: "card" or "interface". */
 const char *cw_show_prepared(const struct cw_facts *facts, const char *key, const char *value, char name[40]);

@@ -37,14 +37,6 @@ void cw_show_order(const struct cw_facts *facts, uint32_t order[CW_INTERFACES_MA
     }
 }
 
-bool cw_show_stands_on(const struct cw_interface_fact *upper, const struct cw_interface_fact *lower)
-{
-    for (uint32_t i = 0; i < upper->lower_count && !lower->space[0]; i++)
-        if (strcmp(upper->lower[i], lower->name) == 0)
-            return true;
-    return false;
-}
-
 const char *cw_show_prepared(const struct cw_facts *facts, const char *key, const char *value, char name[40])
 {
     static const char path[] = "\npath: \"";
