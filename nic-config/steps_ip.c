@@ -31,12 +31,13 @@ bool cw_json_has_word(const json_t *list, const char *word)
     return false;
 }
 
+/* Of a route with "encap ip" it says dst, tos and more twice, the route's and the tunnel's. */
 json_t *cw_ip_ask(const char *const arguments[], char *words, size_t size)
 {
     char *said = cw_run(arguments, SECONDS_MAX, words, size);
     if (!said)
         return NULL;
-    json_t *answer = said[0] ? json_loads(said, JSON_REJECT_DUPLICATES, NULL) : json_array();
+    json_t *answer = said[0] ? json_loads(said, 0, NULL) : json_array();
     free(said);
     if (json_is_array(answer))
         return answer;
@@ -69,6 +70,19 @@ json_t *cw_ip_link(const char *name, char *words, size_t size)
 
 /* ---------------------------------------------------------------- routes, neighbours */
 
+/* Of several next hops any one's: the route would come back without it. */
+static bool has_encapsulation(const json_t *route)
+{
+    size_t i;
+    const json_t *hop;
+    bool has_one = json_object_get(route, "encap");
+    json_array_foreach(json_object_get(route, "nexthops"), i, hop)
+    {
+        has_one = has_one || json_object_get(hop, "encap");
+    }
+    return has_one;
+}
+
 /* Those of this interface that the kernel does not make by itself. */
 static json_t *routes_of(const char *name, const char *family, char *words, size_t size)
 {
@@ -80,11 +94,11 @@ static json_t *routes_of(const char *name, const char *family, char *words, size
         bool is_made_again = strcmp(protocol, "kernel") == 0 || strcmp(protocol, "redirect") == 0;
         if (!kept || !cw_route_is_of(route, name) || is_made_again)
             continue;
-        if (json_object_get(route, "encap")) {
+        if (has_encapsulation(route)) {
             snprintf(words, size,
-                     "%s has a route to %s with an encapsulation, which could not be put back: "
-                     "remove it first",
-                     name, cw_json_text(route, "dst"));
+                     "%s has a route with an encapsulation, which could not be put back: remove it first (ip "
+                     "route show table all dev %s)",
+                     name, name);
             json_decref(kept);
             kept = NULL;
         }

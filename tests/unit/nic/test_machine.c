@@ -167,6 +167,10 @@ static void test_answers(void **state)
     json_t *answer = cw_machine_ask(&machine, "good", arguments, why, sizeof why);
     assert_int_equal(json_array_size(answer), 2);
     json_decref(answer);
+    tree_put(&machine, "/answers/twice.json", "[{\"dst\":\"default\",\"dst\":\"192.0.2.7\"}]");
+    answer = cw_machine_ask(&machine, "twice", arguments, why, sizeof why);
+    assert_int_equal(json_array_size(answer), 1);
+    json_decref(answer);
     assert_null(cw_machine_ask(&machine, "torn", arguments, why, sizeof why));
     assert_string_equal(why, "answers/torn.json:2: is no JSON");
     assert_null(cw_machine_ask(&machine, "none", arguments, why, sizeof why));

@@ -380,6 +380,39 @@ static void test_what_cannot_be_put_back(void **state)
     assert_string_equal(words, "mv0 stands on it (macvlan), and could not be put back: take it away first");
 }
 
+static bool add_route(const char *to, const char *hops)
+{
+    char script[300];
+    snprintf(script, sizeof script, "ip route add %s %s || true; ip route show %s", to, hops, to);
+    char *said = shell(script);
+    bool is_there = strstr(said, "encap") != NULL;
+    free(said);
+    return is_there;
+}
+
+#define HOP "encap ip id 7 dst 192.0.2.7 via 10.1.2.9 dev v0"
+
+/* Of one next hop, or of one of several, or of another interface, where it is nobody's concern; where the kernel has such
+ * routes. */
+static void test_encapsulation(void **state)
+{
+    static const char *const hops[] = {HOP, "nexthop via 10.1.2.8 dev v0 nexthop " HOP};
+    for (int i = 0; i < 2; i++) {
+        begin(PLAIN);
+        json_decref(before);
+        if (!add_route("10.60.0.0/16", hops[i]))
+            skip();
+        assert_null(cw_step_keep(&step, words, sizeof words));
+        assert_string_equal(words, "v0 has a route with an encapsulation, which could not be put back: "
+                                   "remove it first (ip route show table all dev v0)");
+    }
+    free(
+        shell("ip link add w0 type veth peer name w1; ip link set w0 up; ip address add 10.2.0.1/16 dev w0"));
+    add_route("10.61.0.0/16", "encap ip id 7 dst 192.0.2.7 via 10.2.0.9 dev w0");
+    check_stays_and_comes_back(PLAIN);
+    free(shell("ip link del w0"));
+}
+
 static int go_there(void **state)
 {
     free(shell(
@@ -409,6 +442,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_card_without_its_driver),
         cmocka_unit_test(test_other_name),
         cmocka_unit_test(test_what_cannot_be_put_back),
+        cmocka_unit_test(test_encapsulation),
     };
     if (!enter_own_space()) {
         puts("skipped: no network and mounts of our own without root");
