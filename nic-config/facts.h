@@ -113,8 +113,10 @@ struct cw_interface_fact {
     struct cw_route_fact routes[CW_ROUTES_MAX];
     uint32_t route_count;
     bool has_default_route;
-    bool has_login; /* somebody is logged in over one of its addresses: facts->logins say who */
-    bool is_cut;    /* it has more addresses, routes or lowers than there is room for */
+    bool
+        has_encapsulation; /* a route of it has one (encap): of what iproute2 tells of such no route can be made */
+    bool has_login;        /* somebody is logged in over one of its addresses: facts->logins say who */
+    bool is_cut;           /* it has more addresses, routes or lowers than there is room for */
 };
 
 enum cw_bus {

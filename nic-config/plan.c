@@ -235,7 +235,7 @@ static void share_interface(struct cw_plan_work *work, const struct cw_plan_path
 
 /* The kernel keeps the interface of a bifurcated card, and gets nothing by it. The VLANs on it stay there, and so does a
  * program: of a path that is prepared they are no reason to give it up again, below a running engine perhaps. */
-static void empty_interface(struct cw_plan_work *work, const struct cw_plan_path *path)
+bool cw_plan_is_emptied(const struct cw_plan_work *work, const struct cw_plan_path *path)
 {
     const struct cw_interface_fact *interface = path->interface;
     char file[CW_FACT_PATH + CW_PATH_NAME + 8], words[CW_STEP_WHY];
@@ -244,7 +244,12 @@ static void empty_interface(struct cw_plan_work *work, const struct cw_plan_path
         has_something = has_something || !interface->addresses[i].is_link_local;
     snprintf(file, sizeof file, "%s/%s.yaml", work->folders->prepared, path->wish->name);
     cw_plan_uses(work->facts, interface, words, sizeof words);
-    if (has_something || (words[0] != 0 && cw_facts_file(work->facts, file) == NULL))
+    return has_something || (words[0] != 0 && cw_facts_file(work->facts, file) == NULL);
+}
+
+static void empty_interface(struct cw_plan_work *work, const struct cw_plan_path *path)
+{
+    if (cw_plan_is_emptied(work, path))
         (void)cw_plan_step(
             work, CW_STEP_GIVE_UP, path->interface->name, "",
             "path %s: what arrives there is the engine's from then on; what it has is kept, and put "

@@ -83,5 +83,11 @@ void cw_plan_move_interrupts(struct cw_plan_work *work);
 void cw_plan_check_memory(struct cw_plan_work *work);
 void cw_plan_reserve_memory(struct cw_plan_work *work);
 
+/* plan_putback.c: refuses what of an interface that is given up could not be put back. */
+void cw_plan_check_put_back(struct cw_plan_work *work, struct cw_plan_path *path,
+                            const struct cw_interface_fact *interface);
+/* plan.c: of a bifurcated card, whose interface stays: what the interface has is to be taken from it. */
+bool cw_plan_is_emptied(const struct cw_plan_work *work, const struct cw_plan_path *path);
+
 /* plan_units.c */
 void cw_plan_units(struct cw_plan_work *work);

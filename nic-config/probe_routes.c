@@ -200,6 +200,17 @@ static bool is_main(const json_t *route)
     return table[0] == '\0' || strcmp(table, "main") == 0 || strcmp(table, "254") == 0;
 }
 
+/* Of a route with several ways any one's: it is one route, and would come back without it. */
+static bool has_encapsulation(const json_t *route)
+{
+    size_t i;
+    const json_t *way;
+    bool has_one = json_object_get(route, "encap") != NULL;
+    json_array_foreach(json_object_get(route, "nexthops"), i, way) has_one |=
+        json_object_get(way, "encap") != NULL;
+    return has_one;
+}
+
 static void take_way(struct cw_probe *probe, const char *file, uint8_t version, const json_t *route,
                      const json_t *way)
 {
@@ -217,6 +228,7 @@ static void take_way(struct cw_probe *probe, const char *file, uint8_t version, 
     }
     bool is_default = is_everything(destination) && is_main(route);
     interface->has_default_route |= is_default;
+    interface->has_encapsulation |= has_encapsulation(route);
     if (!make_words(route, way, &words)) {
         probe->facts->is_use_known = false;
         cw_probe_doubt(probe, file, "a route of %s to \"%.60s\": not believed", device, destination);

@@ -135,25 +135,6 @@ static bool is_last_interface(const struct cw_plan_work *work, const struct cw_i
     return true;
 }
 
-/* Give-up keeps what is in this namespace: the rest would be lost, whatever is forced. */
-static void check_uppers_elsewhere(struct cw_plan_work *work, struct cw_plan_path *path,
-                                   const struct cw_interface_fact *interface)
-{
-    for (uint32_t i = 0; i < work->facts->interface_count; i++) {
-        const struct cw_interface_fact *upper = &work->facts->interfaces[i];
-        if (upper->space[0] == 0 || !cw_facts_stands_on(upper, interface))
-            continue;
-        cw_plan_remedy(
-            cw_plan_refuse(work, path,
-                           "%s (%s) stands on %s, is in the network namespace %s, and could not be "
-                           "given back there",
-                           upper->name, upper->kind, interface->name, upper->space),
-            "take another card; or take it away: ip -n %s link del dev %s; or move it here: ip -n "
-            "%s link set dev %s netns 1",
-            upper->space, upper->name, upper->space, upper->name);
-    }
-}
-
 /* What of an interface is in the way of its card's being taken. */
 static void check_interface(struct cw_plan_work *work, struct cw_plan_path *path,
                             const struct cw_interface_fact *interface)
@@ -168,7 +149,7 @@ static void check_interface(struct cw_plan_work *work, struct cw_plan_path *path
                        interface->name);
         return;
     }
-    check_uppers_elsewhere(work, path, interface);
+    cw_plan_check_put_back(work, path, interface);
     cw_plan_uses(work->facts, interface, words, sizeof words);
     if (!work->facts->is_use_known)
         add(words, sizeof words, "all of its addresses, routes and logins could not be found out");

@@ -97,7 +97,7 @@ static const struct {
      "{\"dst\":\"192.0.2.0/24\",\"dev\":\"bond0\",\"protocol\":\"kernel\",\"scope\":\"link\","
      "\"prefsrc\":\"192.0.2.2\"},"
      "{\"dst\":\"10.9.0.0/16\",\"nexthops\":[{\"gateway\":\"192.0.2.9\",\"dev\":\"bond0\"},"
-     "{\"via\":{\"family\":\"inet6\",\"host\":\"fe80::9\"},\"dev\":\"bond0.7\"}]},"
+     "{\"via\":{\"family\":\"inet6\",\"host\":\"fe80::9\"},\"dev\":\"bond0.7\",\"encap\":\"ip\"}]},"
      "{\"type\":\"local\",\"dst\":\"192.0.2.2\",\"dev\":\"bond0\",\"table\":\"local\"}]"},
     {"/answers/ip-route6.json", "[]"},
     {"/answers/ip-netns.json", "[{\"name\":\"blue\"}]"},

@@ -68,6 +68,57 @@ static void below_vlan_elsewhere(void)
     below_vlan();
     snprintf(rig_interface("eth1.120")->space, sizeof rig_interface("eth1.120")->space, "tenant");
 }
+static struct cw_interface_fact *add_on(const char *name, const char *kind, const char *lower)
+{
+    struct cw_interface_fact *interface = rig_add_interface(name, "", kind);
+    interface->lower_count = 1;
+    snprintf(interface->lower[0], CW_INTERFACE_NAME, "%s", lower);
+    return interface;
+}
+static void below_macvlan(void)
+{
+    add_on("mv0", "macvlan", "eth1");
+}
+static void below_two_vlans(void)
+{
+    below_vlan();
+    add_on("inner", "vlan", "eth1.120");
+}
+static void below_vlan_of_bridge(void) /* which takes it in again */
+{
+    below_vlan();
+    add_on("br0", "bridge", "eth1.120");
+    snprintf(rig_interface("eth1.120")->master, CW_INTERFACE_NAME, "br0");
+}
+static void below_two_vlans_elsewhere(void)
+{
+    below_two_vlans();
+    snprintf(rig_interface("inner")->space, sizeof rig_interface("inner")->space, "tenant");
+}
+static void encapsulated(void)
+{
+    rig_interface("eth1")->has_encapsulation = true;
+}
+static void vlan_encapsulated(void)
+{
+    below_vlan();
+    rig_interface("eth1.120")->has_encapsulation = true;
+}
+static void group_below_macvlan(void)
+{
+    rig_add_member(14, "0000:03:00.1", "ice", "", false);
+    add_on("mv0", "macvlan", "eth2");
+}
+static void bifurcated_below_macvlan(void)
+{
+    bifurcated_below_vlan();
+    add_on("mv0", "macvlan", "eth4");
+}
+static void bifurcated_below_macvlan_prepared(void)
+{
+    bifurcated_below_vlan_prepared();
+    add_on("mv0", "macvlan", "eth4");
+}
 static void with_routes(void)
 {
     struct cw_interface_fact *eth1 = rig_interface("eth1");
@@ -363,6 +414,25 @@ static const struct row {
      "another card; or take it away: ip -n tenant link del dev eth1.120; or move it here: ip -n tenant link set dev "
      "eth1.120 netns 1\n",
      "forced: eth1 is taken, although eth1.120 (vlan) stands on it, in the network namespace tenant\n"},
+    {below_macvlan, "eth1", "",
+     "wan0: mv0 (macvlan) stands on eth1, and could not be put back | take another card; or take it away first: ip link "
+     "del dev mv0\n",
+     "forced: eth1 is taken, although mv0 (macvlan) stands on it"},
+    {below_two_vlans, "eth1", "", "wan0: inner (vlan) stands on eth1.120, and could not be put back | ",
+     "forced"},
+    {below_vlan_of_bridge, "eth1", TAKEN WAN0, NULL, "eth1.120 (vlan) stands on it"},
+    {below_two_vlans_elsewhere, "eth1", "",
+     "inner (vlan) stands on eth1.120, is in the network namespace tenant, and could not be given back there",
+     "forced"},
+    {encapsulated, "eth1", "",
+     "wan0: eth1 has a route with an encapsulation, which could not be put back | take another card; or remove it first: "
+     "ip route show table all dev eth1, ip route del\n"},
+    {vlan_encapsulated, "eth1", "", "wan0: eth1.120 has a route with an encapsulation", "forced"},
+    {group_below_macvlan, "group 14", "", "mv0 (macvlan) stands on eth2, and could not be put back",
+     "forced"},
+    {bifurcated_below_macvlan, "eth4", "", "mv0 (macvlan) stands on eth4, and could not be put back",
+     "forced"},
+    {bifurcated_below_macvlan_prepared, "eth4", WAN0, NULL, "mv0 (macvlan) stands on it"},
     {in_namespace, NULL, "",
      "eth1 is in the network namespace tenant, and could not be given back there | move it here first: ip -n tenant link "
      "set dev eth1 netns 1\n"},
