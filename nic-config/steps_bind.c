@@ -12,8 +12,8 @@
  *     none     none            ours has let go
  *     old      none            the old driver has it again, its override is not yet back
  *
- * Undo goes on from each of these. A device that a process has open is not taken from it: the kernel would wait for
- * that process, and the command with it.
+ * Undo goes on from each of these. A device that a process has open, or one of whose virtual functions it has, is not
+ * taken from it: the kernel would wait for that process, and the command with it.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -157,6 +157,24 @@ static bool has_driver(const struct device *device, const char *driver)
     return access(path, F_OK) == 0;
 }
 
+/* A process has it open, or one of its virtual functions, which go with it. */
+static bool is_held(const struct device *device, char *who, size_t size)
+{
+    char link[24], path[FOLDER_SIZE + 32], name[CW_PCI_ADDRESS], by[CW_FACT_WORDS];
+    if (cw_device_is_open(device->folder, who, size))
+        return true;
+    for (unsigned i = 0;; i++) {
+        snprintf(link, sizeof link, "virtfn%u", i);
+        path_of(device, link, path);
+        if (cw_link_name(path, name, sizeof name) != 0)
+            return false;
+        if (!cw_device_is_open(path, by, sizeof by))
+            continue;
+        snprintf(who, size, "its virtual function %s goes with it, and %s", name, by);
+        return true;
+    }
+}
+
 /* ---------------------------------------------------------------- keep, do */
 
 static json_t *keep(const struct cw_step *step, char *words, size_t size)
@@ -211,7 +229,7 @@ static enum cw_status carry_out(const struct cw_step *step, char *words, size_t 
 {
     struct device device;
     struct binding before;
-    char who[CW_FACT_WORDS];
+    char who[2 * CW_FACT_WORDS];
     if (!find_subject(&device, step->subject, words, size))
         return CW_NOT_FOUND;
     look(&device, &before);
@@ -220,7 +238,7 @@ static enum cw_status carry_out(const struct cw_step *step, char *words, size_t 
         return CW_REFUSED;
     }
     bool is_bound = strcmp(before.driver, step->value) == 0;
-    if (!is_bound && cw_device_is_open(device.folder, who, sizeof who)) {
+    if (!is_bound && is_held(&device, who, sizeof who)) {
         snprintf(words, size, "%s cannot change its driver: %s; stop that first", device.name, who);
         return CW_REFUSED;
     }
@@ -259,8 +277,8 @@ static void wait_for_interface(const struct device *device, const char *driver, 
 static enum cw_status go_back(const struct device *device, const char *driver, bool is_bound, char *words,
                               size_t size)
 {
-    char who[CW_FACT_WORDS];
-    if (is_bound && cw_device_is_open(device->folder, who, sizeof who)) {
+    char who[2 * CW_FACT_WORDS];
+    if (is_bound && is_held(device, who, sizeof who)) {
         snprintf(words, size, "%s cannot be given back: %s; stop that first, then again", device->name, who);
         return CW_REFUSED;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Steps that change mounts, and numbers of interfaces: in a network and with mounts of our own, as root; else skipped. */
+/* Steps that change mounts, drivers, and numbers of interfaces: in a network and with mounts of our own, as root; else skipped. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "kill_at.h"
 #include "nic-config/run.h"
@@ -94,6 +95,37 @@ static void check_all_kills(const char *show)
     }
     json_decref(before);
     free(was);
+}
+
+#define CARDS "/sys/bus/pci/devices/"
+
+/* A card that has two virtual functions, of which a process has the second one open: that would keep its driver's remove
+ * waiting. What the process has open is no device of vfio; it has the number and the name of one. */
+static void test_bind_below_a_function_in_use(void **state)
+{
+    char expected[200];
+    free(shell("mount -t tmpfs none /tmp; mknod /tmp/vfio0 c 1 3; mount -t tmpfs none /sys/bus; cd /sys/bus;"
+               "mkdir -p pci/drivers/ice pci/drivers/vfio-pci " CARDS "0000:03:00.0 " CARDS
+               "0000:03:10.0 " CARDS "0000:03:10.1/vfio-dev/vfio0; cd " CARDS
+               "; echo 1:3 > 0000:03:10.1/vfio-dev/vfio0/dev;"
+               "ln -s ../../drivers/ice 0000:03:00.0/driver; echo '(null)' > 0000:03:00.0/driver_override;"
+               "ln -s ../0000:03:10.0 0000:03:00.0/virtfn0; ln -s ../0000:03:10.1 0000:03:00.0/virtfn1"));
+    FILE *open = fopen("/tmp/vfio0", "r");
+    assert_non_null(open);
+    make_step(CW_STEP_BIND, "0000:03:00.0", "vfio-pci");
+    snprintf(expected, sizeof expected, "process %d, has it open; stop that first", (int)getpid());
+    assert_int_equal(cw_step_do(&step, words, sizeof words), CW_REFUSED);
+    assert_non_null(
+        strstr(words, "0000:03:00.0 cannot change its driver: its virtual function 0000:03:10.1 goes with "
+                      "it, and "));
+    assert_non_null(strstr(words, expected));
+    char *override = shell("cat " CARDS "0000:03:00.0/driver_override");
+    assert_string_equal(override, "(null)\n");
+    free(override);
+    fclose(open);
+    assert_int_equal(cw_step_do(&step, words, sizeof words),
+                     CW_IO); /* the folder changes no driver by itself */
+    free(shell("umount /sys/bus; umount /tmp"));
 }
 
 static void test_mount(void **state)
@@ -254,6 +286,7 @@ static void test_modules_forbidden(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bind_below_a_function_in_use),
         cmocka_unit_test(test_mount),
         cmocka_unit_test(test_mount_in_use),
         cmocka_unit_test(test_mount_after_reboot),
