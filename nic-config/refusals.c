@@ -206,11 +206,12 @@ static void check_functions(struct cw_plan_work *work, struct cw_plan_path *path
                        card->address, name);
 }
 
+/* With one of uio, which uses no IOMMU, vfio would not take the group. */
 bool cw_plan_is_member_in_way(const struct cw_member_fact *member)
 {
-    return !member->is_bridge && ((member->driver[0] != 0 && !cw_is_userspace_driver(member->driver) &&
-                                   strcmp(member->driver, "pci-stub") != 0) ||
-                                  (member->use[0] != 0 && !cw_is_userspace_driver(member->driver)));
+    bool is_of_vfio = strcmp(member->driver, "vfio-pci") == 0;
+    bool has_other = member->driver[0] != 0 && !is_of_vfio && strcmp(member->driver, "pci-stub") != 0;
+    return !member->is_bridge && (has_other || (member->use[0] != 0 && !is_of_vfio));
 }
 
 static void check_interfaces_of(struct cw_plan_work *work, struct cw_plan_path *path, const char *card)

@@ -232,6 +232,14 @@ static void group_idle(void)
     rig_add_member(14, "0000:02:00.1", "vfio-pci", "", false);
     rig_add_member(14, "0000:02:00.2", "pci-stub", "", false);
 }
+static void group_of_uio(void)
+{
+    rig_add_member(14, "0000:02:00.0", "uio_pci_generic", "", false);
+}
+static void group_of_igb_uio(void)
+{
+    rig_add_member(14, "0000:02:00.0", "igb_uio", "", false);
+}
 static void group_of_noiommu(void)
 {
     rig.facts.has_iommu = false;
@@ -481,6 +489,12 @@ static const struct row {
     {group_both_wanted, NULL,
      TAKEN "give-up eth2\nbind 0000:03:00.1 = vfio-pci (eth2)\n" WAN0 "file /run/causeway/nic/wan1.yaml\n"},
     {group_idle, NULL, TAKEN WAN0},
+    {group_of_uio, NULL, "",
+     "shares IOMMU group 14 with 0000:02:00.0 (uio_pci_generic), and a group is given as a"},
+    {group_of_igb_uio, NULL, "",
+     "shares IOMMU group 14 with 0000:02:00.0 (igb_uio), and a group is given as a whole"},
+    {group_of_uio, "group 14", "bind 0000:02:00.0 = vfio-pci\n" TAKEN WAN0, NULL,
+     "forced: 0000:02:00.0 (uio_pci_generic) is taken"},
     {group_of_noiommu, NULL, NOIOMMU TAKEN WAN0, NULL, "may read and write all memory"},
     {same_card, NULL, TAKEN WAN0,
      "wan1: 0000:03:00.0 (eth1) is the path wan0's already | name another card; or say driver: vf in both"},
