@@ -249,9 +249,14 @@ static const struct cw_card_fact *function_of(const struct cw_plan_work *work,
                : NULL;
 }
 
+/* Of a path before this one that takes one of the same card; or of any that names it, which has it whatever is chosen. */
 static bool is_others_function(const struct cw_plan_work *work, const struct cw_plan_path *path,
                                uint32_t function)
 {
+    const struct cw_card_fact *card = function_of(work, path->card, function);
+    for (uint32_t i = 0; i < work->path_count && card != NULL; i++)
+        if (work->paths[i].card == card)
+            return true;
     for (uint32_t i = 0; i < work->path_count && &work->paths[i] != path; i++)
         if (work->paths[i].card == path->card && work->paths[i].driver == CW_DRIVER_VF &&
             work->paths[i].function == function)

@@ -508,6 +508,18 @@ static void vf_there_in_use(void)
     vf_there();
     rig_add_address("eth1v1", "10.1.1.1/24");
 }
+static void vf_there_and_named(void) /* by the other path, which comes after it */
+{
+    vf_there();
+    rig_add_path("wan1", "0000:03:01.1");
+}
+static void vf_there_and_another_named(void)
+{
+    vf_there_and_named();
+    rig_card("0000:03:00.0")->functions = 3;
+    snprintf(rig_add_card("0000:03:01.2", "iavf", "net_iavf", CW_PMD_USERSPACE, 0, 52)->physical,
+             CW_PCI_ADDRESS, "0000:03:00.0");
+}
 static void vf_there_given(void)
 {
     vf_there();
@@ -663,6 +675,14 @@ static const struct row {
      "how many virtual functions 0000:03:00.0 has, and can have, is not known (sriov_numvfs, sriov_totalvfs) | find out"},
     {vf_there, "module vfio-pci\ngive-up eth1v1\nbind 0000:03:01.1 = vfio-pci (eth1v1)\n" WAN0},
     {vf_there_in_use, "", "0000:03:00.0 has 2 virtual functions, none of them known to be free"},
+    {vf_there_and_named,
+     "module vfio-pci\ngive-up eth1v1\nbind 0000:03:01.1 = vfio-pci (eth1v1)\nfile /run/causeway/nic/wan1.yaml\n",
+     "wan0: 0000:03:00.0 has 2 virtual functions, none of them known to be free", NULL,
+     "path wan1: driver vfio"},
+    {vf_there_and_another_named,
+     "module vfio-pci\nbind 0000:03:01.2 = vfio-pci\ngive-up eth1v1\nbind 0000:03:01.1 = vfio-pci (eth1v1)\n" WAN0
+     "file /run/causeway/nic/wan1.yaml\n",
+     NULL, NULL, "path wan1: driver vfio"},
     {vf_there_given, WAN0},
     {vf_given_by_speed, WAN0},
     {vf_across_bus, "module vfio-pci\n" VF("1") "bind 0000:04:00.0 = vfio-pci\n" WAN0},
