@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "nic-config/plan_internal.h"
 
 #define ADDRESSES_SAID 3u
@@ -443,9 +444,43 @@ static void check_kept(struct cw_plan_work *work, struct cw_plan_path *path)
 
 /* ---------------------------------------------------------------- all kinds */
 
+/* As it is when this path's turn comes: a path before it may raise that of the interface below. */
+static int64_t mtu_below(const struct cw_plan_work *work, const struct cw_plan_path *path,
+                         const struct cw_interface_fact *lower)
+{
+    int64_t mtu = lower->mtu;
+    for (const struct cw_plan_path *before = work->paths; before < path; before++)
+        if (before->interface == lower && !before->is_refused)
+            mtu = CW_MAX(mtu, (int64_t)before->wish->mtu);
+    return mtu;
+}
+
+/* The kernel lets what stands on an interface have no longer frames than that. */
+static void check_mtu_below(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    const struct cw_interface_fact *interface = path->interface;
+    if (strcmp(interface->kind, "vlan") != 0 && strcmp(interface->kind, "macvlan") != 0)
+        return;
+    for (uint32_t i = 0; i < work->facts->interface_count; i++) {
+        const struct cw_interface_fact *lower = &work->facts->interfaces[i];
+        if (!cw_facts_stands_on(interface, lower) || lower->mtu < 0)
+            continue;
+        int64_t mtu = mtu_below(work, path, lower);
+        if ((int64_t)path->wish->mtu > interface->mtu && (int64_t)path->wish->mtu > mtu)
+            cw_plan_remedy(
+                cw_plan_refuse(work, path, "mtu %u is impossible: %s stands on %s, which has %lld",
+                               path->wish->mtu, interface->name, lower->name, (long long)mtu),
+                "ip link set dev %s mtu %u first; or say mtu: %lld in this path, and in the node's configuration "
+                "at both ends",
+                lower->name, path->wish->mtu, (long long)mtu);
+    }
+}
+
 static void check_mtu(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     const struct cw_interface_fact *interface = path->interface;
+    if (interface != NULL)
+        check_mtu_below(work, path);
     if (interface != NULL && interface->mtu_max > 0 && (int64_t)path->wish->mtu > interface->mtu_max)
         cw_plan_remedy(cw_plan_refuse(work, path, "mtu %u is impossible: %s takes %d at most",
                                       path->wish->mtu, interface->name, interface->mtu_max),

@@ -282,6 +282,42 @@ static void too_big(void)
     wan0->mtu = 9600;
     rig_interface("eth1")->mtu_max = 9000;
 }
+static void af_xdp_on(const char *name, const char *kind, uint32_t mtu)
+{
+    add_on(name, kind, "eth2")->queues = 1;
+    wan0->card[0] = 0;
+    snprintf(wan0->interface, CW_INTERFACE_NAME, "%s", name);
+    wan0->driver = CW_DRIVER_AF_XDP;
+    wan0->mtu = mtu;
+}
+static void vlan_too_big(void)
+{
+    af_xdp_on("eth2.5", "vlan", 2000);
+}
+static void macvlan_too_big(void)
+{
+    af_xdp_on("mv0", "macvlan", 2000);
+}
+static void vlan_fits(void)
+{
+    af_xdp_on("eth2.5", "vlan", 2000);
+    rig_interface("eth2")->mtu = 2000;
+}
+static void vlan_has_it(void) /* by itself, as its kernel lets it */
+{
+    af_xdp_on("eth2.5", "vlan", 2000);
+    rig_interface("eth2.5")->mtu = 2000;
+}
+static void vlan_after_lower(void)
+{
+    struct cw_wish_path *path = rig_add_path("wan1", "");
+    rig_add_interface("eth2.5", "", "vlan")->lower_count = 1;
+    snprintf(rig_interface("eth2.5")->lower[0], CW_INTERFACE_NAME, "eth2");
+    snprintf(path->interface, CW_INTERFACE_NAME, "eth2.5");
+    snprintf(wan0->card, CW_PCI_ADDRESS, "0000:03:00.1");
+    path->driver = wan0->driver = CW_DRIVER_AF_XDP;
+    path->mtu = wan0->mtu = 2000;
+}
 static void address_of_kernel(void)
 {
     snprintf(wan0->addresses[0], CW_ADDRESS_TEXT, "192.0.2.2/30");
@@ -507,6 +543,14 @@ static const struct row {
     {vlan_of_taken, "eth1", TAKEN WAN0, "wan1: eth1.120 and 0000:03:00.0 (eth1) of the path wan0 belong",
      "forced"},
     {too_big, NULL, "", "mtu 9600 is impossible: eth1 takes 9000 at most | say mtu: 9000"},
+    {vlan_too_big, NULL, "",
+     "wan0: mtu 2000 is impossible: eth2.5 stands on eth2, which has 1500 | ip link set dev eth2 mtu 2000 first; or say "
+     "mtu: 1500 in this path"},
+    {macvlan_too_big, NULL, "", "wan0: mtu 2000 is impossible: mv0 stands on eth2, which has 1500"},
+    {vlan_fits, NULL, "mtu eth2.5 = 2000\n" WAN0},
+    {vlan_has_it, NULL, WAN0},
+    {vlan_after_lower, NULL,
+     "mtu eth2 = 2000\nmtu eth2.5 = 2000\n" WAN0 "file /run/causeway/nic/wan1.yaml\n"},
     {address_of_kernel, NULL, "",
      "the address 192.0.2.2/24 is the kernel's already, at eth0: both would answer for it"},
     {address_of_none, NULL, TAKEN WAN0},
