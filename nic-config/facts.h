@@ -129,7 +129,8 @@ enum cw_pmd_kind {
     CW_PMD_NONE,       /* no driver of this DPDK knows the card */
     CW_PMD_USERSPACE,  /* the card is taken from the kernel: vfio-pci, uio_pci_generic */
     CW_PMD_BIFURCATED, /* the kernel's driver stays, and both use it: mlx4, mlx5 */
-    CW_PMD_HYPERV      /* uio_hv_generic */
+    CW_PMD_HYPERV,     /* uio_hv_generic */
+    CW_PMD_UNKNOWN     /* the descriptions could not be read: unread has why, as of the file "DPDK" */
 };
 
 struct cw_card_fact {

@@ -59,6 +59,19 @@ int32_t cw_plan_receive_queues(const struct cw_plan_work *work, const struct cw_
     return 1;
 }
 
+static void refuse_unknown_pmd(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    const char *why = "";
+    for (uint32_t i = 0; i < work->facts->unread_count; i++)
+        if (strcmp(work->facts->unread[i].file, "DPDK") == 0)
+            why = work->facts->unread[i].words;
+    cw_plan_remedy(
+        cw_plan_refuse(work, path, "whether DPDK has a driver for %s is not known%s%s", path->card->address,
+                       why[0] != 0 ? ": " : "", why),
+        "see that DPDK's drivers are installed, as the engine needs them too, and can be read; or say "
+        "driver: af_xdp");
+}
+
 /* ---------------------------------------------------------------- behind an IOMMU, or not */
 
 static bool is_behind_iommu(const struct cw_plan_work *work, const struct cw_card_fact *card)
@@ -405,6 +418,11 @@ static void choose_auto(struct cw_plan_work *work, struct cw_plan_path *path)
             "(dpdk-devbind.py does not either; DPDK's guide of netvsc tells how)",
             path->wish->name, card->pmd, card->address);
         break;
+    case CW_PMD_UNKNOWN:
+        if (card->bus == CW_BUS_VMBUS)
+            break; /* whatever DPDK has for it, it is not bound here */
+        refuse_unknown_pmd(work, path);
+        return;
     case CW_PMD_NONE:
         cw_plan_note(work, "path %s: driver af_xdp: DPDK has no driver for %s", path->wish->name,
                      card->address);
@@ -460,6 +478,8 @@ static bool refuse_unfit(struct cw_plan_work *work, struct cw_plan_path *path)
                 card->address),
             "say driver: af_xdp; or bind it by hand as DPDK's guide of netvsc tells, and write the device into "
             "the node's configuration");
+    else if (card->pmd_kind == CW_PMD_UNKNOWN)
+        refuse_unknown_pmd(work, path);
     else if (card->pmd_kind == CW_PMD_BIFURCATED && cw_plan_is_taken(path))
         cw_plan_remedy(cw_plan_refuse(work, path,
                                       "DPDK drives %s through the kernel's own driver: given to %s, nobody "

@@ -61,7 +61,10 @@ void cw_probe_pmds(struct cw_probe *probe)
     if (!json_is_array(pmds))
         cw_probe_unread(probe, "DPDK", "%.160s: what its drivers know of the cards",
                         pmds == NULL ? why : "answers/pmds.json is no list");
-    for (uint32_t i = 0; json_is_array(pmds) && i < facts->card_count; i++)
-        match(pmds, &facts->cards[i]);
+    for (uint32_t i = 0; i < facts->card_count; i++)
+        if (json_is_array(pmds))
+            match(pmds, &facts->cards[i]);
+        else
+            facts->cards[i].pmd_kind = CW_PMD_UNKNOWN;
     json_decref(pmds);
 }

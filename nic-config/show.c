@@ -179,11 +179,14 @@ static void show_driver(const struct cw_card_fact *card, FILE *out)
         [CW_PMD_USERSPACE] = ", which takes the card from the kernel",
         [CW_PMD_BIFURCATED] = ", beside the kernel's driver",
         [CW_PMD_HYPERV] = ", by uio_hv_generic in the place of the kernel's driver",
+        [CW_PMD_UNKNOWN] = "",
     };
     fprintf(out, "    driver %s", card->driver[0] ? card->driver : "none");
     if (card->override[0])
         fprintf(out, " (override %s)", card->override);
-    if (card->pmd_kind == CW_PMD_NONE)
+    if (card->pmd_kind == CW_PMD_UNKNOWN)
+        fprintf(out, "; whether DPDK has one for it is not known\n");
+    else if (card->pmd_kind == CW_PMD_NONE)
         fprintf(out, "; no driver of DPDK is known for it\n");
     else
         fprintf(out, "; of DPDK %s%s\n", card->pmd, how[card->pmd_kind]);

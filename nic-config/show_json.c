@@ -111,7 +111,8 @@ static void put_card(json_t *object, const struct cw_facts *facts, const struct 
     static const char *const kinds[] = {[CW_PMD_NONE] = "",
                                         [CW_PMD_USERSPACE] = "userspace",
                                         [CW_PMD_BIFURCATED] = "bifurcated",
-                                        [CW_PMD_HYPERV] = "hyperv"};
+                                        [CW_PMD_HYPERV] = "hyperv",
+                                        [CW_PMD_UNKNOWN] = ""};
     char name[40];
     bool is_pci = card->bus == CW_BUS_PCI;
     put_text(object, "address", card->address);

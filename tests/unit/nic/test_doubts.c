@@ -246,6 +246,19 @@ static void test_use_is_not_known(void **state)
     }
 }
 
+/* That DPDK has no driver for a card, and that nobody could look, are two things. */
+static void test_drivers_are_not_known(void **state)
+{
+    static const char *const texts[] = {"{", "{}", "[]"};
+    for (size_t i = 0; i < CW_COUNT_OF(texts); i++) {
+        tree_put(&machine, "/answers/pmds.json", texts[i]);
+        cw_probe(&machine, &facts);
+        assert_int_equal(cw_facts_card(&facts, "0000:03:00.0")->pmd_kind,
+                         i < 2 ? CW_PMD_UNKNOWN : CW_PMD_NONE);
+        assert_int_equal(facts.unread_count, i < 2);
+    }
+}
+
 /* A machine of hundreds of CPUs that says one thing wrong of each still has room to say another. */
 static void test_alike_doubts_are_counted(void **state)
 {
@@ -282,6 +295,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_virtual_functions, begin, end),
         cmocka_unit_test_setup_teardown(test_common_ways_to_say_unknown, begin, end),
         cmocka_unit_test_setup_teardown(test_use_is_not_known, begin, end),
+        cmocka_unit_test_setup_teardown(test_drivers_are_not_known, begin, end),
         cmocka_unit_test_setup_teardown(test_alike_doubts_are_counted, begin, end),
         cmocka_unit_test_setup_teardown(test_too_many_doubts, begin, end),
     };

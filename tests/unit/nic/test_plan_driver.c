@@ -303,6 +303,26 @@ static void vfio_without_pmd(void)
     name_card("0000:05:00.0");
     want(CW_DRIVER_VFIO);
 }
+static void pmds_unread(void)
+{
+    rig_card("0000:03:00.0")->pmd_kind = CW_PMD_UNKNOWN;
+    rig.facts.unread[rig.facts.unread_count++] = (struct cw_doubt_fact){"DPDK", "there are no plug-ins"};
+}
+static void vfio_of_unknown(void)
+{
+    pmds_unread();
+    want(CW_DRIVER_VFIO);
+}
+static void vf_of_unknown(void)
+{
+    pmds_unread();
+    want(CW_DRIVER_VF);
+}
+static void af_xdp_of_unknown(void)
+{
+    pmds_unread();
+    want(CW_DRIVER_AF_XDP);
+}
 static void vfio_of_bifurcated(void)
 {
     name_card("0000:41:00.0");
@@ -410,6 +430,11 @@ static void netvsc(void)
     card->bus = CW_BUS_VMBUS;
     rig_add_interface("eth7", card->address, "");
     name_interface("eth7");
+}
+static void netvsc_of_unknown(void)
+{
+    netvsc();
+    rig.facts.cards[rig.facts.card_count - 1].pmd_kind = CW_PMD_UNKNOWN;
 }
 static void netvsc_vfio(void)
 {
@@ -624,6 +649,13 @@ static const struct row {
     {uio_missing, "", "this kernel has no module uio_pci_generic | say driver: noiommu"},
     {uio_in_group, "", "behind an IOMMU (group 14)"},
     {virtio, VFIO WAN0, NULL, "iommu_platform=on", "driver vfio"},
+    {pmds_unread, "",
+     "whether DPDK has a driver for 0000:03:00.0 is not known: there are no plug-ins | see that DPDK's drivers are",
+     "DPDK could not be read: there are no plug-ins"},
+    {vfio_of_unknown, "", "is not known: there are no plug-ins | ", "DPDK"},
+    {vf_of_unknown, "", "is not known: there are no plug-ins | ", "DPDK"},
+    {af_xdp_of_unknown, WAN0, NULL, "DPDK"},
+    {netvsc_of_unknown, WAN0, NULL, "the kernel's netvsc takes no XDP program while lro is on"},
     {vfio_without_pmd, "",
      "DPDK has no driver for 0000:05:00.0: given to vfio-pci, nobody drives it | say driver: af_xdp"},
     {vfio_of_bifurcated, "",

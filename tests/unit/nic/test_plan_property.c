@@ -43,7 +43,7 @@ static void change_card(struct cw_card_fact *card)
     if (one_in(3))
         snprintf(card->driver, sizeof card->driver, "%s", PICK(drivers));
     if (one_in(4))
-        card->pmd_kind = (enum cw_pmd_kind)below(4);
+        card->pmd_kind = (enum cw_pmd_kind)below(5);
     if (one_in(4))
         card->iommu_group = (int32_t)below(4) + 13;
     if (one_in(8))
