@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,7 +51,10 @@ static inline void cw_cpu_set_add(struct cw_cpu_set *set, uint32_t cpu)
         set->words[cpu / 64] |= 1ull << cpu % 64;
 }
 
-/* "2-3,8", as the kernel writes lists; cut where there is no room. */
+/* "2-3,8", as the kernel writes lists; cut where there is no room. All have room in CW_CPUS_TEXT: a CPU adds three digits
+ * and what is between two of them, at most. */
+#define CW_CPUS_TEXT (4 * CW_CPUS_MAX)
+static_assert(CW_CPUS_MAX <= 1000, "a number of three digits");
 void cw_cpu_set_text(const struct cw_cpu_set *set, char *text, size_t size);
 
 struct cw_cpu_fact {

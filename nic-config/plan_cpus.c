@@ -370,7 +370,7 @@ static bool is_kept(const struct cw_plan_work *work, const struct cw_card_fact *
 
 void cw_plan_move_interrupts(struct cw_plan_work *work)
 {
-    char file[64], value[CW_STEP_WHY];
+    char file[64], value[CW_CPUS_TEXT];
     struct cw_cpu_set to;
     uint32_t moved = 0, left = 0;
     for (uint32_t c = 0; c < work->facts->card_count && work->plan->lcore_count > 0; c++) {

@@ -249,7 +249,7 @@ static const struct cw_cpu_set *affinity_now(const struct cw_facts *facts, const
 
 static void undo_write(struct text *text, const struct cw_step *step, const struct cw_facts *facts)
 {
-    char value[512];
+    char value[CW_CPUS_TEXT];
     int64_t number = hugepages_now(facts, step->subject);
     if (number < 0)
         number = functions_now(facts, step->subject);

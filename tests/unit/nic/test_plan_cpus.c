@@ -255,6 +255,24 @@ static void test_interrupts(void **state)
     assert_string_equal(rig_steps(), WAN0 FILE);
 }
 
+/* Every second CPU of all that there can be: the last one stands in the list, too. */
+static void test_interrupt_of_many_cpus(void **state)
+{
+    begin(2);
+    add_irq("0000:00:03.0", 40, 0);
+    for (uint32_t i = 16; i < CW_CPUS_MAX; i++) {
+        rig.facts.cpus[i] = rig.facts.cpus[15];
+        rig.facts.cpus[i].id = rig.facts.cpus[i].core = (int32_t)i;
+        rig.facts.cpus[i].node = 1;
+    }
+    rig.facts.cpu_count = CW_CPUS_MAX;
+    for (uint32_t i = 0; i < CW_CPUS_MAX; i += 2)
+        cw_cpu_set_add(&rig_card("0000:00:03.0")->irq_cpus[0], i);
+    rig_plan();
+    assert_non_null(strstr(rig_steps(), "write /proc/irq/40/smp_affinity_list = 0,4,6,"));
+    assert_non_null(strstr(rig_steps(), ",508,510\n"));
+}
+
 static void test_many_interrupts(void **state)
 {
     begin(2);
@@ -388,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_unsaid),
         cmocka_unit_test(test_refused_paths_count_not),
         cmocka_unit_test(test_interrupts),
+        cmocka_unit_test(test_interrupt_of_many_cpus),
         cmocka_unit_test(test_many_interrupts),
         cmocka_unit_test(test_hugepages),
         cmocka_unit_test(test_hugepages_of_two_nodes),

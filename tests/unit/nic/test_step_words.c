@@ -216,14 +216,35 @@ static void test_lists_of_cpus(void **state)
     assert_string_equal(text, "0,2-");
 }
 
+/* Two CPUs of each three make the longest list that there is. */
+static void test_longest_list_of_cpus(void **state)
+{
+    static struct cw_facts many;
+    static char expected[CW_CPUS_TEXT + 64], text[CW_CPUS_TEXT + 64];
+    const struct cw_step step = {
+        .kind = CW_STEP_WRITE, .subject = "/proc/irq/41/smp_affinity_list", .value = "0"};
+    size_t used = (size_t)snprintf(expected, sizeof expected, "echo ");
+    many.card_count = many.cards[0].irq_count = 1;
+    many.cards[0].irqs[0] = 41;
+    for (uint32_t cpu = 0; cpu + 1 < CW_CPUS_MAX; cpu += 3) {
+        cw_cpu_set_add(&many.cards[0].irq_cpus[0], cpu);
+        cw_cpu_set_add(&many.cards[0].irq_cpus[0], cpu + 1);
+        used += (size_t)snprintf(expected + used, sizeof expected - used, "%s%u-%u", cpu > 0 ? "," : "", cpu,
+                                 cpu + 1);
+    }
+    assert_true(used < CW_CPUS_TEXT);
+    snprintf(expected + used, sizeof expected - used, " > %s", step.subject);
+    cw_step_undo_commands(&step, &many, text, sizeof text);
+    assert_string_equal(text, expected);
+}
+
 int main(void)
 {
     facts_make();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_steps_are_said),
-        cmocka_unit_test(test_no_room),
-        cmocka_unit_test(test_every_kind_has_a_name),
-        cmocka_unit_test(test_lists_of_cpus),
+        cmocka_unit_test(test_steps_are_said),        cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_every_kind_has_a_name), cmocka_unit_test(test_lists_of_cpus),
+        cmocka_unit_test(test_longest_list_of_cpus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
