@@ -9,6 +9,7 @@
  * and are no VLANs are refused.
  */
 #include <limits.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,24 +175,24 @@ static enum cw_status carry_out(const struct cw_step *step, char *words, size_t 
 
 /* ---------------------------------------------------------------- undo: is it there again */
 
-/* Of the names, the one that it is: by its old name, by its port, or the only one. "" none. */
+/* Of the names, the one that is at its port; of several there, that with its old name. "" none. */
 static const char *choose(const json_t *names, const char *old, const char *port)
 {
+    const char *first = "";
     size_t i;
     json_t *name;
     char is[72];
-    if (cw_json_has_word(names, old))
-        return old;
     json_array_foreach(names, i, name)
     {
         read_port(json_string_value(name), is, sizeof is);
-        if (strcmp(is, port) == 0)
-            return json_string_value(name);
+        if (strcmp(is, port) == 0 && (!first[0] || strcmp(json_string_value(name), old) == 0))
+            first = json_string_value(name);
     }
-    return "";
+    return first;
 }
 
-/* Its name now; false: it does not come. */
+/* Its name now; false: it does not come. A name alone is believed last: of a card with several ports the kernel may have
+ * given it to another one. */
 static bool wait_for_interface(const char *folder, const char *old, const char *port,
                                char now[static CW_INTERFACE_NAME])
 {
@@ -200,6 +201,8 @@ static bool wait_for_interface(const char *folder, const char *old, const char *
     for (int i = 0; i < WAIT_TIMES && !now[0]; i++) {
         json_t *names = cw_device_interfaces(folder);
         snprintf(now, CW_INTERFACE_NAME, "%s", choose(names, old, port));
+        if (!now[0] && i == WAIT_TIMES - 1 && cw_json_has_word(names, old))
+            snprintf(now, CW_INTERFACE_NAME, "%s", old);
         json_decref(names);
         if (!now[0])
             nanosleep(&moment, NULL);
@@ -215,14 +218,29 @@ static void wait_for_udev(void)
         cw_ip_tell((const char *const[]){"udevadm", "settle", "--timeout=10", NULL}, ignored, sizeof ignored);
 }
 
-static bool rename_to(const char *old, const char *now, char *words, size_t size)
+static bool set_name(const char *is, const char *to, char *words, size_t size)
 {
-    char ignored[CW_FACT_WORDS];
+    return IP("link", "set", "dev", is, "down") && IP("link", "set", "dev", is, "name", to);
+}
+
+/* Another port of its card may have its old name, and gets the one that it has now: it is given back in its turn, by its
+ * port. */
+static bool rename_to(const char *folder, const char *old, const char *now, char *words, size_t size)
+{
+    char ignored[CW_FACT_WORDS], spare[CW_INTERFACE_NAME];
     if (strcmp(old, now) == 0)
         return true;
     cw_ip_tell((const char *const[]){"ip", "link", "property", "del", "dev", now, "altname", old, NULL},
                ignored, sizeof ignored); /* udev may know its old name as another name of it */
-    return IP("link", "set", "dev", now, "down") && IP("link", "set", "dev", now, "name", old);
+    json_t *names = cw_device_interfaces(folder);
+    bool is_taken = cw_json_has_word(names, old);
+    json_decref(names);
+    if (!is_taken)
+        return set_name(now, old, words, size);
+    snprintf(spare, sizeof spare, "cw-port%u", if_nametoindex(old));
+    bool is_renamed = set_name(old, spare, words, size) && set_name(now, old, words, size);
+    set_name(spare, now, ignored, sizeof ignored);
+    return is_renamed;
 }
 
 enum presence { IS_THERE, IS_GONE, IS_LATE };
@@ -261,7 +279,7 @@ static enum presence find_again(const char *old, const json_t *before, char *wor
         return IS_LATE;
     }
     wait_for_udev();
-    if (!wait_for_interface(folder, old, port, now) || !rename_to(old, now, words, size))
+    if (!wait_for_interface(folder, old, port, now) || !rename_to(folder, old, now, words, size))
         return IS_LATE;
     return IS_THERE;
 }

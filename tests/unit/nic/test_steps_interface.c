@@ -371,6 +371,34 @@ static void test_other_name(void **state)
     free(was);
 }
 
+/* Two ports at one address, and each has the other's name now. */
+static void test_exchanged_ports(void **state)
+{
+    begin(PLAIN);
+    char *was = show_settled();
+    carry_out();
+    replace_interface();
+    free(shell(
+        "ip link set v0 down; ip link set v0 name v9; ip link add v0 type veth peer name w1;"
+        "ip link set v0 alias other up; mkdir -p /tmp/devices/0000:03:00.0/net/v9 /tmp/devices/0000:03:00.0/net/v0;"
+        "ln -s ../drivers/mlx4_core /tmp/devices/0000:03:00.0/driver;"
+        "mount -t tmpfs none /sys/class/net; mkdir /sys/class/net/v9 /sys/class/net/v0;"
+        "echo 0 | tee /sys/class/net/v9/dev_port > /sys/class/net/v9/dev_id;"
+        "echo 1 | tee /sys/class/net/v0/dev_port > /sys/class/net/v0/dev_id"));
+    json_object_set_new(before, "device", json_string("/tmp/devices/0000:03:00.0"));
+    json_object_set_new(before, "driver", json_string("mlx4_core"));
+    json_object_set_new(before, "port", json_string("0 0"));
+    undo();
+    free(shell("umount /sys/class/net; rm -r /tmp/devices"));
+    char *other = shell("cat /sys/class/net/v9/ifalias");
+    assert_string_equal(other, "other\n");
+    free(other);
+    free(shell("ip link del v9"));
+    check_as_before(was, "exchanged");
+    json_decref(before);
+    free(was);
+}
+
 static void test_what_cannot_be_put_back(void **state)
 {
     begin("true");
@@ -441,6 +469,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_what_is_gone),
         cmocka_unit_test(test_card_without_its_driver),
         cmocka_unit_test(test_other_name),
+        cmocka_unit_test(test_exchanged_ports),
         cmocka_unit_test(test_what_cannot_be_put_back),
         cmocka_unit_test(test_encapsulation),
     };
