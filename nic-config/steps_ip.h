@@ -29,14 +29,14 @@ json_t *cw_ip_state(const char *name, char *words, size_t size);
  * interface is there, by its name. */
 bool cw_ip_restore(const json_t *state, int64_t seconds, char *words, size_t size);
 
-/* The command that adds a route; NULL: its time is over. arguments has room for it; they point into route and numbers. */
-#define CW_ROUTE_WORDS   160u
-#define CW_ROUTE_NUMBERS 48u
+/* The command that adds a route; NULL: its time is over. arguments has room for it; they point into route and made. */
+#define CW_ROUTE_WORDS 160u
+#define CW_ROUTE_MADE  48u
 struct cw_route_command {
     const char *words[CW_ROUTE_WORDS];
     unsigned count;
-    char numbers[CW_ROUTE_NUMBERS][24];
-    unsigned number_count;
+    char made[CW_ROUTE_MADE][64];
+    unsigned made_count;
     bool is_cut; /* there was no room */
 };
 bool cw_route_command(const json_t *route, bool is_6, int64_t seconds, struct cw_route_command *command);

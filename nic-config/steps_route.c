@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,14 +14,19 @@ static void add(struct cw_route_command *command, const char *word)
     command->words[command->count] = NULL;
 }
 
-static void add_number(struct cw_route_command *command, long long number)
+__attribute__((format(printf, 2, 3))) static void add_made(struct cw_route_command *command,
+                                                           const char *format, ...)
 {
-    if (command->number_count == CW_ROUTE_NUMBERS) {
+    if (command->made_count == CW_ROUTE_MADE) {
         command->is_cut = true;
         return;
     }
-    char *text = command->numbers[command->number_count++];
-    snprintf(text, sizeof command->numbers[0], "%lld", number);
+    char *text = command->made[command->made_count++];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof command->made[0], format, arguments);
+    va_end(arguments);
+    command->is_cut |= length < 0 || (size_t)length >= sizeof command->made[0];
     add(command, text);
 }
 
@@ -32,8 +38,17 @@ static void add_value(struct cw_route_command *command, const char *name, const 
         add(command, json_string_value(value));
     } else if (json_is_integer(value)) {
         add(command, name);
-        add_number(command, json_integer_value(value));
+        add_made(command, "%lld", (long long)json_integer_value(value));
     }
+}
+
+static void add_realms(struct cw_route_command *command, const json_t *flow)
+{
+    const char *from = cw_json_text(flow, "from"), *to = cw_json_text(flow, "to");
+    if (!from[0] && !to[0])
+        return;
+    add(command, "realms");
+    add_made(command, "%s%s%s", from, from[0] ? "/" : "", to);
 }
 
 /* Of a route, or of one of its next hops. */
@@ -49,6 +64,7 @@ static void add_hop(struct cw_route_command *command, const json_t *hop)
     add_value(command, "dev", json_object_get(hop, "dev"));
     if (cw_json_has_word(json_object_get(hop, "flags"), "onlink"))
         add(command, "onlink");
+    add_realms(command, json_object_get(hop, "flow"));
 }
 
 static void add_hops(struct cw_route_command *command, const json_t *hops)
@@ -63,13 +79,24 @@ static void add_hops(struct cw_route_command *command, const json_t *hops)
     }
 }
 
+/* Not all have the word and the unit that ip wants: of times it takes a number without one as eighths or quarters. */
 static void add_metrics(struct cw_route_command *command, json_t *metrics)
 {
     const char *name;
     json_t *value;
     json_object_foreach(json_array_get(metrics, 0), name, value)
     {
-        add_value(command, name, value);
+        if (strcmp(name, "congestion") == 0) {
+            add_value(command, "congctl", value);
+        } else if (strcmp(name, "ecn") == 0) {
+            add(command, "features");
+            add(command, "ecn");
+        } else if (strcmp(name, "rtt") == 0 || strcmp(name, "rttvar") == 0) {
+            add(command, name);
+            add_made(command, "%lldms", (long long)json_integer_value(value));
+        } else {
+            add_value(command, name, value);
+        }
     }
 }
 
@@ -78,7 +105,7 @@ bool cw_route_command(const json_t *route, bool is_6, int64_t seconds, struct cw
     const json_t *expires = json_object_get(route, "expires");
     if (expires && json_integer_value(expires) <= seconds)
         return false;
-    command->count = command->number_count = 0;
+    command->count = command->made_count = 0;
     command->is_cut = false;
     add(command, "ip");
     add(command, is_6 ? "-6" : "-4");
@@ -101,7 +128,7 @@ bool cw_route_command(const json_t *route, bool is_6, int64_t seconds, struct cw
     add_metrics(command, json_object_get(route, "metrics"));
     if (expires) {
         add(command, "expires");
-        add_number(command, json_integer_value(expires) - seconds);
+        add_made(command, "%lld", (long long)(json_integer_value(expires) - seconds));
     }
     add_hop(command, route);
     add_hops(command, json_object_get(route, "nexthops"));

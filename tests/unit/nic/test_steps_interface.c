@@ -160,6 +160,20 @@ static void check_stays_and_comes_back(const char *setup)
     "ip -6 route add 2001:db8:8::/48 via 2001:db8::9 src 2001:db8:1::1 table 7;"                                    \
     "ip -6 route add 2001:db8:7::/48 nexthop via fe80::1 dev v0 nexthop via fe80::2 dev v0 weight 3;"               \
     "ip -6 route add default via fe80::1 dev v0 proto ra;"
+/* What ip tells by another word than it takes, or in another unit. */
+#define METRICS                                                                                                   \
+    "ip route add 10.60.0.0/16 via 10.1.2.9 congctl reno; ip route add 10.61.0.0/16 via 10.1.2.9 rtt 100ms;"      \
+    "ip route add 10.62.0.0/16 via 10.1.2.9 rttvar 50ms rto_min 7ms rtt 2s; ip route add 10.63.0.0/16 dev v0 "    \
+    "realms 3/5; ip route add 10.64.0.0/16 via 10.1.2.9 realms 7 features ecn quickack 1 tos 0x10;"               \
+    "ip route add 10.65.0.0/16 nexthop via 10.1.2.7 realms 4 nexthop via 10.1.2.8 dev v0 onlink realms 3/cosmos;" \
+    "ip route add 10.66.0.0/16 via 10.1.2.9 mtu 1300 window 1000 advmss 1000 initcwnd 9 initrwnd 8 reordering 5 " \
+    "hoplimit 30 cwnd 20 ssthresh 100 fastopen_no_cookie 1;"                                                      \
+    "ip route add 10.67.0.0/16 dev v0 scope 33 proto 99 metric 4294967295;"                                       \
+    "ip route add local 10.68.0.0/16 dev v0; ip route add broadcast 10.69.0.0/16 dev v0;"                         \
+    "ip route add multicast 10.70.0.0/16 dev v0; ip route add anycast 10.71.0.0/16 dev v0;"                       \
+    "ip -6 route add 2001:db8:60::/48 via 2001:db8::9 congctl reno rtt 100ms rttvar 50ms features ecn mtu 1300;"  \
+    "ip -6 route add 2001:db8:61::/48 from 2001:db8:7::/64 via 2001:db8::9 hoplimit 30;"                          \
+    "ip -6 route add local 2001:db8:62::/64 dev v0; ip -6 route add anycast 2001:db8:63::1 dev v0;"
 #define LINK                                                                                                 \
     "ip link set v0 mtu 1400 txqueuelen 77 alias 'hello world' group 5 promisc on allmulticast on;"          \
     "ip link set v0 address 02:00:00:00:00:77; ip link set v0 multicast off arp off;"                        \
@@ -180,6 +194,11 @@ static void test_addresses(void **state)
 static void test_routes(void **state)
 {
     check_stays_and_comes_back(ADDRESSES ROUTES);
+}
+
+static void test_metrics(void **state)
+{
+    check_stays_and_comes_back(ADDRESSES METRICS);
 }
 
 static void test_link(void **state)
@@ -455,6 +474,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_link),
         cmocka_unit_test(test_vlans),
         cmocka_unit_test(test_master),
