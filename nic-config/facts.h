@@ -26,6 +26,7 @@
 #define CW_MOUNTS_MAX     8u
 #define CW_DOUBTS_MAX     64u
 #define CW_INTERFACE_NAME 16u
+#define CW_FACT_LOST      64u
 #define CW_SPACE_NAME     256u /* a file in /run/netns: "cni-", "qdhcp-" and a UUID have 40 and more */
 #define CW_PCI_ADDRESS    40u  /* "0000:03:00.0"; of a VMBus device its name there, 36 characters */
 #define CW_DRIVER_NAME    40u
@@ -117,10 +118,10 @@ struct cw_interface_fact {
     struct cw_route_fact routes[CW_ROUTES_MAX];
     uint32_t route_count;
     bool has_default_route;
-    bool
-        has_encapsulation; /* a route of it has one (encap): of what iproute2 tells of such no route can be made */
-    bool has_login;        /* somebody is logged in over one of its addresses: facts->logins say who */
-    bool is_cut;           /* it has more addresses, routes or lowers than there is room for */
+    char lost_route
+        [CW_FACT_LOST]; /* a route of it could not be put back: what it has, "an encapsulation"; "" */
+    bool has_login;     /* somebody is logged in over one of its addresses: facts->logins say who */
+    bool is_cut;        /* it has more addresses, routes or lowers than there is room for */
 };
 
 enum cw_bus {

@@ -31,10 +31,9 @@ static void refuse_upper(struct cw_plan_work *work, struct cw_plan_path *path,
 static void check_routes(struct cw_plan_work *work, struct cw_plan_path *path,
                          const struct cw_interface_fact *interface)
 {
-    if (interface->has_encapsulation)
-        cw_plan_remedy(cw_plan_refuse(work, path,
-                                      "%s has a route with an encapsulation, which could not be put back",
-                                      interface->name),
+    if (interface->lost_route[0])
+        cw_plan_remedy(cw_plan_refuse(work, path, "%s has a route with %s, which could not be put back",
+                                      interface->name, interface->lost_route),
                        "take another card; or remove it first: ip route show table all dev %s, ip route del",
                        interface->name);
 }

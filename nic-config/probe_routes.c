@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "nic-config/probe_private.h"
+#include "nic-config/route.h"
 
 #define ADDRESS_ANSWER "ip -json address show"
 
@@ -200,15 +201,26 @@ static bool is_main(const json_t *route)
     return table[0] == '\0' || strcmp(table, "main") == 0 || strcmp(table, "254") == 0;
 }
 
-/* Of a route with several ways any one's: it is one route, and would come back without it. */
-static bool has_encapsulation(const json_t *route)
+static void note_lost(struct cw_probe *probe, const char *device, const char *what)
+{
+    struct cw_interface_fact *interface = find(probe->facts, device);
+    if (interface != NULL && interface->lost_route[0] == '\0')
+        snprintf(interface->lost_route, sizeof interface->lost_route, "%s", what);
+}
+
+/* What the kernel makes by itself is not put back by anybody. A route with several ways is one: each interface loses it. */
+static void take_lost(struct cw_probe *probe, const json_t *route)
 {
     size_t i;
     const json_t *way;
-    bool has_one = json_object_get(route, "encap") != NULL;
-    json_array_foreach(json_object_get(route, "nexthops"), i, way) has_one |=
-        json_object_get(way, "encap") != NULL;
-    return has_one;
+    char what[CW_FACT_LOST];
+    const char *protocol = cw_probe_json_text(route, "protocol");
+    if (strcmp(protocol, "kernel") == 0 || strcmp(protocol, "redirect") == 0 ||
+        !cw_route_is_lost(route, what))
+        return;
+    note_lost(probe, cw_probe_json_text(route, "dev"), what);
+    json_array_foreach(json_object_get(route, "nexthops"), i, way)
+        note_lost(probe, cw_probe_json_text(way, "dev"), what);
 }
 
 static void take_way(struct cw_probe *probe, const char *file, uint8_t version, const json_t *route,
@@ -228,7 +240,6 @@ static void take_way(struct cw_probe *probe, const char *file, uint8_t version, 
     }
     bool is_default = is_everything(destination) && is_main(route);
     interface->has_default_route |= is_default;
-    interface->has_encapsulation |= has_encapsulation(route);
     if (!make_words(route, way, &words)) {
         probe->facts->is_use_known = false;
         cw_probe_doubt(probe, file, "a route of %s to \"%.60s\": not believed", device, destination);
@@ -269,6 +280,7 @@ static void probe_version(struct cw_probe *probe, uint8_t version)
     }
     json_array_foreach(answer, i, route)
     {
+        take_lost(probe, route);
         if (!is_unicast(route))
             continue;
         const json_t *ways = json_object_get(route, "nexthops");

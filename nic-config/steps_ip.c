@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "nic-config/route.h"
 #include "nic-config/run.h"
 #include "nic-config/steps_private.h"
 
@@ -70,23 +71,11 @@ json_t *cw_ip_link(const char *name, char *words, size_t size)
 
 /* ---------------------------------------------------------------- routes, neighbours */
 
-/* Of several next hops any one's: the route would come back without it. */
-static bool has_encapsulation(const json_t *route)
-{
-    size_t i;
-    const json_t *hop;
-    bool has_one = json_object_get(route, "encap");
-    json_array_foreach(json_object_get(route, "nexthops"), i, hop)
-    {
-        has_one = has_one || json_object_get(hop, "encap");
-    }
-    return has_one;
-}
-
 /* Those of this interface that the kernel does not make by itself. */
 static json_t *routes_of(const char *name, const char *family, char *words, size_t size)
 {
     size_t i;
+    char what[CW_FACT_LOST];
     json_t *route, *all = ASK(family, "route", "show", "table", "all"), *kept = all ? json_array() : NULL;
     json_array_foreach(all, i, route)
     {
@@ -94,11 +83,11 @@ static json_t *routes_of(const char *name, const char *family, char *words, size
         bool is_made_again = strcmp(protocol, "kernel") == 0 || strcmp(protocol, "redirect") == 0;
         if (!kept || !cw_route_is_of(route, name) || is_made_again)
             continue;
-        if (has_encapsulation(route)) {
+        if (cw_route_is_lost(route, what)) {
             snprintf(words, size,
-                     "%s has a route with an encapsulation, which could not be put back: remove it first (ip "
-                     "route show table all dev %s)",
-                     name, name);
+                     "%s has a route with %s, which could not be put back: remove it first (ip route show "
+                     "table all dev %s)",
+                     name, what, name);
             json_decref(kept);
             kept = NULL;
         }

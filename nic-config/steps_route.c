@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nic-config/route.h"
 #include "nic-config/steps_ip.h"
 
 static void add(struct cw_route_command *command, const char *word)
@@ -135,15 +136,6 @@ bool cw_route_command(const json_t *route, bool is_6, int64_t seconds, struct cw
     return true;
 }
 
-static bool is_passing(const char *word)
-{
-    static const char *const passing[] = {"linkdown", "dead", "offload", "trap", "rt_offload", "rt_trap"};
-    for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++)
-        if (strcmp(word, passing[i]) == 0)
-            return true;
-    return false;
-}
-
 /* Without what passes; the caller's to decref. */
 static json_t *lasting(const json_t *route)
 {
@@ -152,13 +144,13 @@ static json_t *lasting(const json_t *route)
     json_object_del(copy, "expires");
     json_t *flags = json_object_get(copy, "flags"), *hops = json_object_get(copy, "nexthops");
     for (i = json_array_size(flags); i-- > 0;)
-        if (is_passing(json_string_value(json_array_get(flags, i))))
+        if (cw_route_flag_passes(json_string_value(json_array_get(flags, i))))
             json_array_remove(flags, i);
     json_array_foreach(hops, i, hop)
     {
         flags = json_object_get(hop, "flags");
         for (j = json_array_size(flags); j-- > 0;)
-            if (is_passing(json_string_value(json_array_get(flags, j))))
+            if (cw_route_flag_passes(json_string_value(json_array_get(flags, j))))
                 json_array_remove(flags, j);
     }
     return copy;

@@ -87,6 +87,7 @@ static inline void sound_interface(const struct cw_interface_fact *interface)
     SOUND_TEXT(interface->kind);
     SOUND_TEXT(interface->master);
     SOUND_TEXT(interface->space);
+    SOUND_TEXT(interface->lost_route);
     CW_ASSERT(interface->lower_count <= CW_LOWER_MAX && interface->address_count <= CW_ADDRESSES_MAX &&
               interface->route_count <= CW_ROUTES_MAX);
     for (uint32_t i = 0; i < interface->lower_count; i++)

@@ -98,7 +98,9 @@ static const struct {
      "\"prefsrc\":\"192.0.2.2\"},"
      "{\"dst\":\"10.9.0.0/16\",\"nexthops\":[{\"gateway\":\"192.0.2.9\",\"dev\":\"bond0\"},"
      "{\"via\":{\"family\":\"inet6\",\"host\":\"fe80::9\"},\"dev\":\"bond0.7\",\"encap\":\"ip\"}]},"
-     "{\"type\":\"local\",\"dst\":\"192.0.2.2\",\"dev\":\"bond0\",\"table\":\"local\"}]"},
+     "{\"type\":\"local\",\"dst\":\"192.0.2.2\",\"dev\":\"bond0\",\"table\":\"local\"},"
+     "{\"type\":\"local\",\"dst\":\"192.0.2.7\",\"dev\":\"ens1\",\"table\":\"local\",\"protocol\":\"kernel\",\"nhid\":8},"
+     "{\"type\":\"anycast\",\"dst\":\"192.0.2.8\",\"dev\":\"eth5\",\"table\":\"local\",\"nhid\":7}]"},
     {"/answers/ip-route6.json", "[]"},
     {"/answers/ip-netns.json", "[{\"name\":\"blue\"}]"},
     {"/answers/netns-blue-ip-link.json",

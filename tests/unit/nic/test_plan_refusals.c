@@ -97,12 +97,12 @@ static void below_two_vlans_elsewhere(void)
 }
 static void encapsulated(void)
 {
-    rig_interface("eth1")->has_encapsulation = true;
+    snprintf(rig_interface("eth1")->lost_route, CW_FACT_LOST, "an encapsulation");
 }
 static void vlan_encapsulated(void)
 {
     below_vlan();
-    rig_interface("eth1.120")->has_encapsulation = true;
+    snprintf(rig_interface("eth1.120")->lost_route, CW_FACT_LOST, "an attribute");
 }
 static void group_below_macvlan(void)
 {
@@ -471,7 +471,7 @@ static const struct row {
     {encapsulated, "eth1", "",
      "wan0: eth1 has a route with an encapsulation, which could not be put back | take another card; or remove it first: "
      "ip route show table all dev eth1, ip route del\n"},
-    {vlan_encapsulated, "eth1", "", "wan0: eth1.120 has a route with an encapsulation", "forced"},
+    {vlan_encapsulated, "eth1", "", "wan0: eth1.120 has a route with an attribute, which", "forced"},
     {group_below_macvlan, "group 14", "", "mv0 (macvlan) stands on eth2, and could not be put back",
      "forced"},
     {bifurcated_below_macvlan, "eth4", "", "mv0 (macvlan) stands on eth4, and could not be put back",

@@ -211,9 +211,10 @@ static void test_use(void **state)
     assert_string_equal(interface("bond0.7")->routes[0].text, "10.9.0.0/16 via inet6 fe80::9");
     assert_string_equal(interface("eth5")->routes[0].text, "default via 10.0.0.1 table 1001 onlink");
     assert_false(interface("eth5")->has_default_route);
-    assert_true(bond->has_encapsulation); /* by its other way, and it is one route */
-    assert_true(interface("bond0.7")->has_encapsulation);
-    assert_false(interface("eth5")->has_encapsulation);
+    assert_string_equal(bond->lost_route, "an encapsulation"); /* by its other way, and it is one route */
+    assert_string_equal(interface("bond0.7")->lost_route, "an encapsulation");
+    assert_string_equal(interface("eth5")->lost_route, "a nexthop object (ip nexthop)");
+    assert_string_equal(interface("ens1")->lost_route, ""); /* the kernel's own */
     assert_true(facts.is_use_known);
     assert_int_equal(facts.login_count, 1);
     assert_string_equal(facts.logins[0].who, "alice");

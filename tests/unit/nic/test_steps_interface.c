@@ -460,6 +460,16 @@ static void test_encapsulation(void **state)
     free(shell("ip link del w0"));
 }
 
+static void test_nexthop_object(void **state)
+{
+    begin(PLAIN);
+    json_decref(before);
+    free(shell("ip nexthop add id 5 via 10.1.2.8 dev v0; ip route add 10.62.0.0/16 nhid 5"));
+    assert_null(cw_step_keep(&step, words, sizeof words));
+    assert_string_equal(words, "v0 has a route with a nexthop object (ip nexthop), which could not be put "
+                               "back: remove it first (ip route show table all dev v0)");
+}
+
 static int go_there(void **state)
 {
     free(shell(
@@ -492,6 +502,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_exchanged_ports),
         cmocka_unit_test(test_what_cannot_be_put_back),
         cmocka_unit_test(test_encapsulation),
+        cmocka_unit_test(test_nexthop_object),
     };
     if (!enter_own_space()) {
         puts("skipped: no network and mounts of our own without root");
