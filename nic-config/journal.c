@@ -124,8 +124,10 @@ static enum cw_status open_folder(struct cw_undo_journal *journal, enum cw_undo_
 static enum cw_status open_file(struct cw_undo_journal *journal, enum cw_undo_purpose purpose, char *why,
                                 size_t why_size)
 {
-    static const int flags = O_CLOEXEC | O_NOFOLLOW;
+    static const int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     bool is_written = purpose != CW_UNDO_LOOK && geteuid() == 0;
+    if (!cw_undo_is_file(journal, CW_JOURNAL_FILE, why, why_size))
+        return CW_IO;
     journal->file = openat(journal->folder, CW_JOURNAL_FILE, (is_written ? O_RDWR : O_RDONLY) | flags);
     /* A disk that failed is mounted so, and that is when its machine is given back. */
     journal->is_read_only = journal->file < 0 && errno == EROFS && purpose == CW_UNDO_CHANGE;
@@ -380,7 +382,9 @@ enum cw_status cw_undo_start(struct cw_undo_journal *journal, struct cw_journal_
 char *cw_undo_wish(const struct cw_undo_journal *journal, size_t *length, char *why, size_t why_size)
 {
     char hash[CW_WISH_HASH];
-    int fd = openat(journal->folder, CW_WISH_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (!cw_undo_is_file(journal, CW_WISH_FILE, why, why_size))
+        return NULL;
+    int fd = openat(journal->folder, CW_WISH_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) {
         (void)failed(journal, CW_WISH_FILE, errno, why, why_size);
         return NULL;

@@ -15,6 +15,9 @@
 uint64_t cw_undo_sum(uint64_t before, const char *line, size_t length);
 /* Fills head, steps, size, sum and the rest from what is in the file. CW_CORRUPT, CW_INVALID with words. */
 enum cw_status cw_undo_read(struct cw_undo_journal *journal, char *why, size_t why_size) CW_MUST_CHECK;
+/* false, with words: in the place of this file of ours there is something else, which may not even be opened (a FIFO waits
+ * for a writer). true also where there is nothing. */
+bool cw_undo_is_file(const struct cw_undo_journal *journal, const char *name, char *why, size_t why_size);
 /* All of a file in this folder, at most limit bytes, with a 0 at its end; the caller's to free. It has to be of our own
  * user, and nobody else may write it. NULL with words. */
 char *cw_undo_slurp(const struct cw_undo_journal *journal, int file, const char *name, size_t limit,

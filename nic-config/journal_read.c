@@ -4,6 +4,7 @@
  * line has to have its sum, every key its kind, every number its turn.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -252,10 +253,26 @@ static enum cw_status read_lines(struct cw_undo_journal *journal, const char *te
     return CW_OK;
 }
 
+bool cw_undo_is_file(const struct cw_undo_journal *journal, const char *name, char *why, size_t why_size)
+{
+    struct stat about;
+    if (fstatat(journal->folder, name, &about, AT_SYMLINK_NOFOLLOW) != 0 || S_ISREG(about.st_mode))
+        return true;
+    snprintf(why, why_size,
+             "%s/%s: somebody has put %s in its place: find where the file is now, and move it back",
+             journal->path, name,
+             S_ISDIR(about.st_mode)    ? "a folder"
+             : S_ISLNK(about.st_mode)  ? "a link"
+             : S_ISFIFO(about.st_mode) ? "a FIFO"
+                                       : "a device or a socket");
+    return false;
+}
+
 char *cw_undo_slurp(const struct cw_undo_journal *journal, int file, const char *name, size_t limit,
                     size_t *length, char *why, size_t why_size)
 {
     struct stat about;
+    char words[160];
     const char *wrong = NULL;
     if (fstat(file, &about) != 0)
         wrong = strerror(errno);
@@ -263,8 +280,13 @@ char *cw_undo_slurp(const struct cw_undo_journal *journal, int file, const char 
         wrong = "is no file";
     else if (about.st_uid != geteuid() || (about.st_mode & (S_IWGRP | S_IWOTH)) != 0)
         wrong = "could have been written by somebody else than who reverts, and is not believed";
-    else if (about.st_size < 0 || (uint64_t)about.st_size > limit)
-        wrong = "is longer than it can be";
+    else if (about.st_size < 0 || (uint64_t)about.st_size > limit) {
+        snprintf(words, sizeof words,
+                 "has %lld bytes, and %zu are the most that we write: put back the file that we wrote, or "
+                 "cut off what is not ours",
+                 (long long)about.st_size, limit);
+        wrong = words;
+    }
     char *text = wrong ? NULL : malloc((size_t)about.st_size + 1);
     for (*length = 0; text && *length < (size_t)about.st_size;) {
         ssize_t bytes = pread(file, text + *length, (size_t)about.st_size - *length, (off_t)*length);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -366,6 +367,63 @@ static void test_whose_it_is(void **state)
     assert_true(fake_is_first());
 }
 
+/* false: there is no such kind. */
+static bool put_in_place(const char *path, int kind)
+{
+    if (kind == 0)
+        assert_int_equal(mkdir(path, 0700), 0);
+    if (kind == 1)
+        assert_int_equal(mkfifo(path, 0600), 0);
+    if (kind == 2)
+        assert_int_equal(symlink("elsewhere", path), 0);
+    if (kind == 3) {
+        int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        assert_int_equal(ftruncate(file, 1 << 30), 0);
+        close(file);
+    }
+    return kind < 4;
+}
+
+static void says_of(const char *what, const char *path, int kind)
+{
+    static const char *const words[] = {"put a folder in its place: find where the file is now",
+                                        "put a FIFO in its place: find where the file is now",
+                                        "put a link in its place: find where the file is now",
+                                        "has 1073741824 bytes, and "};
+    assert_int_not_equal(fake_run(what), CW_NIC_DONE);
+    if (!strstr(fake_said(), path) || !strstr(fake_said(), words[kind]))
+        fail_msg("%s of %s: %s", what, words[kind], fake_said());
+}
+
+/* A hand at the state folder: it is said what stands there; nothing is waited for, and nothing read without a limit. */
+static void test_something_else_in_its_place(void **state)
+{
+    (void)state;
+    static const char *const whats[] = {"plan", "apply", "boot", "revert"};
+    char path[256], away[256];
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    for (int is_wish = 0; is_wish < 2; is_wish++) {
+        snprintf(path, sizeof path, "%s/%s", fake_command.folders.state, is_wish ? "wish" : "journal");
+        snprintf(away, sizeof away, "%s/away", fake_command.folders.state);
+        if (is_wish)
+            fake_reboot(false);
+        assert_int_equal(rename(path, away), 0);
+        for (int kind = 0; put_in_place(path, kind); kind++) {
+            for (size_t i = 0; i < sizeof whats / sizeof whats[0]; i++)
+                if (!is_wish || strcmp(whats[i], "boot") == 0) /* who alone reads the wish */
+                    says_of(whats[i], path, kind);
+            fake_command.is_yes = false;
+            if (!is_wish)
+                says_of("revert", path, kind);
+            fake_command.is_yes = true;
+            assert_int_equal(remove(path), 0);
+        }
+        assert_int_equal(rename(away, path), 0);
+    }
+    assert_int_equal(fake_run("revert"), CW_NIC_DONE);
+    assert_true(fake_is_first());
+}
+
 /* Nobody is at work where the folder is a link that leads nowhere, and nobody is waited for. */
 static void test_folder_that_leads_nowhere(void **state)
 {
@@ -414,6 +472,7 @@ int main(void)
         T(test_sound_nonsense),
         T(test_limits),
         T(test_whose_it_is),
+        T(test_something_else_in_its_place),
         T(test_folder_made_and_removed),
         T(test_folder_that_leads_nowhere),
     };
