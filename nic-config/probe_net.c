@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/numbers.h"
+#include "nic-config/links.h"
 #include "nic-config/probe_private.h"
 
 #define LINK_ANSWER "ip -json -details link show"
@@ -92,17 +93,22 @@ static void add_lower(struct cw_interface_fact *interface, const char *name)
         snprintf(interface->lower[interface->lower_count++], CW_INTERFACE_NAME, "%s", name);
 }
 
-/* Of a pair the other end is told where others have what they stand on. */
-static bool is_of_pair(const char *kind)
+static void probe_lowers(struct cw_probe *probe, const json_t *link, struct cw_interface_fact *interface)
 {
-    return strcmp(kind, "veth") == 0 || strcmp(kind, "vxcan") == 0 || strcmp(kind, "netkit") == 0;
+    const char *names[CW_LINK_LOWERS];
+    unsigned count = cw_link_lowers(link, names);
+    for (unsigned i = 0; i < count; i++)
+        if (cw_probe_is_name(names[i], CW_INTERFACE_NAME))
+            add_lower(interface, names[i]);
+        else
+            cw_probe_doubt(probe, LINK_ANSWER, "%s stands on \"%.40s\": not believed", interface->name,
+                           names[i]);
 }
 
 static void probe_kind(struct cw_probe *probe, const json_t *link, struct cw_interface_fact *interface)
 {
     const json_t *info = json_object_get(link, "linkinfo");
-    const char *kind = cw_probe_json_text(info, "info_kind"), *master = cw_probe_json_text(link, "master"),
-               *lower = cw_probe_json_text(link, "link");
+    const char *kind = cw_probe_json_text(info, "info_kind"), *master = cw_probe_json_text(link, "master");
     cw_probe_printable(kind, interface->kind, sizeof interface->kind);
     if (has_flag(link, "LOOPBACK"))
         snprintf(interface->kind, sizeof interface->kind, "loopback");
@@ -110,13 +116,7 @@ static void probe_kind(struct cw_probe *probe, const json_t *link, struct cw_int
         snprintf(interface->master, sizeof interface->master, "%s", master);
     else if (master[0] != '\0')
         cw_probe_doubt(probe, LINK_ANSWER, "%s is part of \"%.40s\": not believed", interface->name, master);
-    if (lower[0] != '\0' && !is_of_pair(kind)) {
-        if (cw_probe_is_name(lower, CW_INTERFACE_NAME))
-            add_lower(interface, lower);
-        else
-            cw_probe_doubt(probe, LINK_ANSWER, "%s stands on \"%.40s\": not believed", interface->name,
-                           lower);
-    }
+    probe_lowers(probe, link, interface);
     if (strcmp(kind, "vlan") == 0) {
         int64_t id = cw_probe_json_number(json_object_get(info, "info_data"), "id", CW_FACT_UNKNOWN);
         if (id >= 0 && id <= 4095)
@@ -135,7 +135,7 @@ static const char *kind_of(const json_t *link)
 /* There is no room for it. One of a pair stands on no card; any other might stand on the one that is asked for. */
 static void leave_out(struct cw_probe *probe, const struct cw_interface_fact *interface)
 {
-    if (!is_of_pair(interface->kind))
+    if (!cw_link_is_pair(interface->kind))
         probe->facts->is_use_known = false;
     cw_probe_doubt(probe, LINK_ANSWER, "has more than %u interfaces: %s is not looked at", CW_INTERFACES_MAX,
                    interface->name);
@@ -143,23 +143,24 @@ static void leave_out(struct cw_probe *probe, const struct cw_interface_fact *in
 
 /* What stands in another namespace on an interface of this one (here) tells of it by number only, and by which number that
  * one knows this namespace; that number may as well be a third one's, and is taken for ours: better refused than lost. */
-static void probe_lower_here(const json_t *link, const json_t *here, struct cw_interface_fact *interface)
+static void probe_lower_here(const json_t *link, const json_t *there, const json_t *here,
+                             struct cw_interface_fact *interface)
 {
     size_t i;
     const json_t *lower;
-    int64_t index = cw_probe_json_number(link, "link_index", 0);
-    if (index <= 0 || json_object_get(link, "link_netnsid") == NULL || is_of_pair(interface->kind))
-        return;
+    int64_t index = cw_link_lower_elsewhere(link, there);
     json_array_foreach(here, i, lower)
     {
         const char *name = cw_probe_json_text(lower, "ifname");
-        if (cw_probe_json_number(lower, "ifindex", 0) == index && cw_probe_is_name(name, CW_INTERFACE_NAME))
+        if (index > 0 && cw_probe_json_number(lower, "ifindex", 0) == index &&
+            cw_probe_is_name(name, CW_INTERFACE_NAME))
             add_lower(interface, name);
     }
 }
 
-/* Of another namespace only what stands on a card is wanted, or on an interface of this one. */
-static void take_link(struct cw_probe *probe, const char *space, const json_t *link, const json_t *here)
+/* Of another namespace (there: its links) only what stands on a card is wanted, or on an interface of this one. */
+static void take_link(struct cw_probe *probe, const char *space, const json_t *link, const json_t *there,
+                      const json_t *here)
 {
     struct cw_facts *facts = probe->facts;
     const char *name = cw_probe_json_text(link, "ifname");
@@ -188,7 +189,7 @@ static void take_link(struct cw_probe *probe, const char *space, const json_t *l
     probe_card_of(probe, link, &interface);
     if (space[0] != '\0') {
         interface.lower_count = 0; /* names of its own namespace */
-        probe_lower_here(link, here, &interface);
+        probe_lower_here(link, there, here, &interface);
         if (interface.card[0] == '\0' && interface.lower_count == 0)
             return;
     }
@@ -231,7 +232,7 @@ static void probe_space(struct cw_probe *probe, const char *space, const json_t 
         probe->facts->is_use_known = false; /* what is there may stand on a card that is here */
         cw_probe_unread(probe, file, "%.160s: whether it has a card's interface, or what stands on one", why);
     }
-    json_array_foreach(answer, i, link) take_link(probe, space, link, here);
+    json_array_foreach(answer, i, link) take_link(probe, space, link, answer, here);
     json_decref(answer);
 }
 
@@ -324,9 +325,11 @@ void cw_probe_interfaces(struct cw_probe *probe)
                         answer == NULL ? why : "is no list");
     }
     /* A host of containers has hundreds of pairs: they come last, and take nobody's room. */
-    json_array_foreach(answer, i, link) if (!is_of_pair(kind_of(link))) take_link(probe, "", link, NULL);
+    json_array_foreach(answer, i, link) if (!cw_link_is_pair(kind_of(link)))
+        take_link(probe, "", link, NULL, NULL);
     probe_spaces(probe, answer);
-    json_array_foreach(answer, i, link) if (is_of_pair(kind_of(link))) take_link(probe, "", link, NULL);
+    json_array_foreach(answer, i, link) if (cw_link_is_pair(kind_of(link)))
+        take_link(probe, "", link, NULL, NULL);
     probe_parts(facts);
     for (uint32_t card = 0; json_is_array(answer) && card < facts->card_count; card++)
         facts->cards[card].is_network_driver_gone = is_gone(probe, &facts->cards[card]);

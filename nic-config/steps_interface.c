@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "nic-config/links.h"
 #include "nic-config/steps_ip.h"
 #include "nic-config/steps_private.h"
 
@@ -76,6 +77,16 @@ static void read_driver(const char *folder, char *driver, size_t size)
 
 /* ---------------------------------------------------------------- keep */
 
+static bool stands_on(const json_t *upper, const char *name)
+{
+    const char *lowers[CW_LINK_LOWERS];
+    unsigned count = cw_link_lowers(upper, lowers);
+    for (unsigned i = 0; i < count; i++)
+        if (strcmp(lowers[i], name) == 0)
+            return true;
+    return false;
+}
+
 /* A VLAN that stands on it, as a state; NULL with words: it is none, or stands under others. */
 static json_t *keep_upper(const json_t *link, const json_t *all, char *words, size_t size)
 {
@@ -90,20 +101,13 @@ static json_t *keep_upper(const json_t *link, const json_t *all, char *words, si
     }
     json_array_foreach(all, i, other)
     {
-        if (strcmp(cw_json_text(other, "link"), name) == 0) {
+        if (stands_on(other, name)) {
             snprintf(words, size, "%s stands on its VLAN %s, and could not be put back: take it away first",
                      cw_json_text(other, "ifname"), name);
             return NULL;
         }
     }
     return cw_ip_state(name, words, size);
-}
-
-/* Of a veth, "link" is its other end. */
-static bool stands_on(const json_t *upper, const char *name)
-{
-    return strcmp(cw_json_text(upper, "link"), name) == 0 &&
-           strcmp(cw_json_text(json_object_get(upper, "linkinfo"), "info_kind"), "veth") != 0;
 }
 
 static json_t *keep_uppers(const char *name, char *words, size_t size)

@@ -110,6 +110,59 @@ static void test_vlan_in_another_namespace(void **state)
     assert_null(probe_blue("\"link\":\"ens1\""));
 }
 
+#define VXLAN(NAME, REST)                                                                                    \
+    "{\"ifname\":\"" NAME "\",\"linkinfo\":{\"info_kind\":\"vxlan\",\"info_data\":{" REST "}}"
+
+/* It ends with the interface that it is bound to, which ip tells among its own settings only. */
+static void test_vxlan_stands_on_its_interface(void **state)
+{
+    tree_put(
+        &machine, "/answers/ip-link.json",
+        "[{\"ifname\":\"ens1\",\"ifindex\":7,\"parentbus\":\"pci\",\"parentdev\":\"0000:03:00.0\"}," VXLAN("vx5", "\"link\":\"ens1\"") "}," VXLAN(
+            "free5",
+            "\"id\":5") "}," VXLAN("far5",
+                                   "\"link\":\"ens1\"") ","
+                                                        "\"link_netnsid\":3},{\"ifname\":\"hsr0\",\"linkinfo\":{\"info_kind\":\"hsr\",\"info_data\":"
+                                                        "{\"slave1\":\"ens1\",\"slave2\":\"ens2\"}}},{\"ifname\":\"gre1\",\"link\":\"ens1\",\"linkinfo\":"
+                                                        "{\"info_kind\":\"gre\",\"info_data\":{\"link\":\"ens1\"}}}]");
+    cw_probe(&machine, &facts);
+    const struct cw_interface_fact *ens1 = cw_facts_interface(&facts, "ens1");
+    assert_true(cw_facts_stands_on(cw_facts_interface(&facts, "vx5"), ens1));
+    assert_true(cw_facts_stands_on(cw_facts_interface(&facts, "hsr0"), ens1));
+    assert_int_equal(cw_facts_interface(&facts, "hsr0")->lower_count, 2);
+    assert_true(cw_facts_stands_on(cw_facts_interface(&facts, "gre1"), ens1));
+    assert_int_equal(cw_facts_interface(&facts, "gre1")->lower_count, 1);
+    assert_int_equal(cw_facts_interface(&facts, "free5")->lower_count, 0);
+    assert_int_equal(cw_facts_interface(&facts, "far5")->lower_count, 0); /* ens1 of another namespace */
+}
+
+/* Moved into another one it keeps the interface that it is bound to; ip there makes of its number a name of there, and its
+ * link_index is what it was itself here. */
+static void test_vxlan_in_another_namespace(void **state)
+{
+    tree_put(&machine, "/answers/ip-link.json",
+             "[{\"ifname\":\"ens1\",\"ifindex\":7,\"parentbus\":\"pci\",\"parentdev\":\"0000:03:00.0\"}]");
+#define BLUE(LINK, NETNS)                                                                                    \
+    "[{\"ifname\":\"eth9\",\"ifindex\":7}," VXLAN("vx5", "\"link\":\"" LINK "\"") NETNS "}]"
+    static const struct {
+        const char *answer;
+        bool is_on_ours;
+    } rows[] = {
+        {BLUE("eth9", ",\"link_index\":8,\"link_netnsid\":0"), true},
+        {BLUE("if7", ",\"link_index\":8,\"link_netnsid\":0"), true},
+        {BLUE("if8", ",\"link_index\":7,\"link_netnsid\":0"), false},
+        {BLUE("eth9", ""), false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        tree_put(&machine, "/answers/netns-blue-ip-link.json", rows[i].answer);
+        cw_probe(&machine, &facts);
+        const struct cw_interface_fact *vxlan = cw_facts_interface(&facts, "vx5");
+        assert_int_equal(vxlan != NULL, rows[i].is_on_ours);
+        if (vxlan != NULL)
+            assert_true(cw_facts_stands_on(vxlan, cw_facts_interface(&facts, "ens1")));
+    }
+}
+
 /* So many names, of a namespace that has nothing. */
 static void put_spaces(uint32_t count)
 {
@@ -245,6 +298,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_interface_without_room_may_be_the_one_in_use, begin, end),
         cmocka_unit_test_setup_teardown(test_names_are_of_this_namespace_first, begin, end),
         cmocka_unit_test_setup_teardown(test_vlan_in_another_namespace, begin, end),
+        cmocka_unit_test_setup_teardown(test_vxlan_stands_on_its_interface, begin, end),
+        cmocka_unit_test_setup_teardown(test_vxlan_in_another_namespace, begin, end),
         cmocka_unit_test_setup_teardown(test_namespace_that_cannot_be_looked_into, begin, end),
         cmocka_unit_test_setup_teardown(test_long_name_of_a_namespace, begin, end),
         cmocka_unit_test_setup_teardown(test_stale_name_of_a_namespace, begin, end),

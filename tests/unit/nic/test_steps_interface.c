@@ -425,6 +425,9 @@ static void test_what_cannot_be_put_back(void **state)
     free(shell("ip link add link v0 name mv0 type macvlan"));
     assert_null(cw_step_keep(&step, words, sizeof words));
     assert_string_equal(words, "mv0 stands on it (macvlan), and could not be put back: take it away first");
+    free(shell("ip link del mv0; ip link add vx0 type vxlan id 5 dstport 4789 remote 10.0.0.2 dev v0"));
+    assert_null(cw_step_keep(&step, words, sizeof words));
+    assert_string_equal(words, "vx0 stands on it (vxlan), and could not be put back: take it away first");
 }
 
 static bool add_route(const char *to, const char *hops)
