@@ -21,6 +21,7 @@ class Command:
         self.program = shutil.copy(os.path.join(build, "nic-config", "causeway-nic"), "/run/causeway-nic")
         os.chown(self.program, 0, 0)
         os.chmod(self.program, 0o755)
+        os.environ["CAUSEWAY_PORT_CHECK"] = os.path.join(build, "dataplane", "io", "check", "causeway-port-check")
 
     def run(self, *arguments, under=()):
         done = subprocess.run([*under, self.program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)

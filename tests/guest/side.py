@@ -5,6 +5,7 @@
     side.py BUILD MODEL...        west: serves until east says that it is over
 """
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -53,7 +54,7 @@ class Side:
         self.build, self.number, self.ended = build, number, False
         self.nics = [nics.Nic(model, number, 10 * models.number(model), peer=EAST + WEST - number) for model in wanted]
         self.command = Command(build)
-        self.before = self.engine = None
+        self.before = self.engine = self.answering = None
 
     def configure(self):
         for nic in self.nics:
@@ -77,6 +78,25 @@ class Side:
 
     def check(self):
         self.before.check()
+
+    def answer(self, path):
+        """To `verify` at the other end, until `answer_no_more`."""
+        self.answering = subprocess.Popen([self.command.program, "verify", path, "--answer", *self._ends()],
+                                          stderr=subprocess.PIPE, text=True)
+        while "answering" not in (said := self.answering.stderr.readline()):
+            assert said, f"{path}: it ends without answering"
+
+    def answer_no_more(self):
+        self.answering.send_signal(signal.SIGINT)
+        self.answering.communicate(timeout=60)
+        return self.answering.returncode
+
+    def verify(self, path):
+        """With who answers at the other end. Returns what it said."""
+        return self.command.run("verify", path, *self._ends(), "--seconds", "1")[1]
+
+    def _ends(self):
+        return "--local", f"10.9.0.{self.number}", "--peer", f"10.9.0.{EAST + WEST - self.number}"
 
     def start_engine(self, folder, files, config, log, control, environment):
         """folder: where it stores. files: [(path, content)] of what it reads. Returns a port of TCP that leads to its control socket."""

@@ -76,7 +76,7 @@ def kept_by_the_kernel(command, program, nic, far):
 def main():
     build = sys.argv[1]
     command = Command(build)
-    program = os.environ["CAUSEWAY_PORT_CHECK"] = os.path.join(build, "dataplane", "io", "check", "causeway-port-check")
+    program = os.environ["CAUSEWAY_PORT_CHECK"]
     pair = [nics.Nic("e1000e", side, 10 + side) for side in (1, 2)]
     kept = nics.Nic("virtio-net", 1, 13)
     nics.sh("sysctl", "-q", "net.ipv4.conf.all.arp_ignore=1")  # all are on one link: each would answer for the others

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """East of two guests, each with a card of each model, cabled to that of the other: in both, causeway-nic takes them from the
-kernel, an engine in each replicates to the other over what it has prepared, model by model, it gives them back, and all is
-as it was. West runs side.py.
+kernel; model by model, they check the path with each other, and an engine in each replicates over what was prepared; it
+gives them back, and all is as it was. West runs side.py.
 
     test_two_guests.py BUILD MODEL...
 """
@@ -83,6 +83,18 @@ class Test:
             for name, said in zip(("east", "west"), pool.map(do, (self.near, self.far))):
                 self.say(f"{name}: {what}{': ' + said.strip().splitlines()[-1] if said else ''}")
 
+    def verify(self, path, model):
+        self.far.answer(path)
+        said = self.near.verify(path)
+        assert self.far.answer_no_more() == 0, f"{path}: how who answered has ended"
+        assert "it answers" in said, said
+        for line in said.splitlines():
+            verdict, _, check = line.strip().partition(" ")
+            what = check.split()[0] if check else ""
+            assert verdict != "failed" or what == "loss", said  # two emulated guests may well be too slow
+            if what in ("loss", "round", "rate"):
+                self.say(f"{model}: {line.strip()}")
+
     def replicate(self, path, model):
         with Rig(os.path.join(self.build, "dataplane", "engine", "causeway-engine"), lease_ms=30000) as rig:  # emulated: slow
             rig.west = rig.engines[1] = FarEngine(rig, self.far)
@@ -96,6 +108,7 @@ class Test:
         self.both("pinged the other", lambda side: side.look())
         self.both("applied", lambda side: side.apply())
         for i, nic in enumerate(self.near.nics):
+            self.verify(f"wan{i}", nic.model)
             self.replicate(f"wan{i}", nic.model)
         self.both("reverted", lambda side: side.revert())
         self.both("as before, pinged the other", lambda side: side.check())
