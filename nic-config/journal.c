@@ -134,9 +134,25 @@ static enum cw_status open_file(struct cw_undo_journal *journal, enum cw_undo_pu
     if (journal->is_read_only)
         journal->file = openat(journal->folder, CW_JOURNAL_FILE, O_RDONLY | flags);
     if (journal->file >= 0)
-        return cw_undo_read(journal, why, why_size);
-    if (errno != ENOENT)
-        return failed(journal, CW_JOURNAL_FILE, errno, why, why_size);
+        return CW_OK;
+    return errno == ENOENT ? CW_NOT_FOUND : failed(journal, CW_JOURNAL_FILE, errno, why, why_size);
+}
+
+static enum cw_status read_folder(struct cw_undo_journal *journal, enum cw_undo_purpose purpose, char *why,
+                                  size_t why_size)
+{
+    char *marks = NULL;
+    enum cw_status status = open_file(journal, purpose, why, why_size);
+    bool is_there = status == CW_OK;
+    if (is_there || status == CW_NOT_FOUND)
+        status = cw_undo_read_marks(journal, &marks, why, why_size);
+    if (is_there && status == CW_OK)
+        status = cw_undo_read(journal, why, why_size);
+    if (status == CW_OK)
+        status = cw_undo_check_marks(journal, marks, why, why_size);
+    free(marks);
+    if (is_there || status != CW_OK)
+        return status;
     journal->is_bare = purpose != CW_UNDO_LOOK;
     return cw_undo_why(CW_NOT_FOUND, why, why_size, "nothing was applied");
 }
@@ -152,11 +168,11 @@ enum cw_status cw_undo_open(const char *folder, enum cw_undo_purpose purpose, st
         free(journal);
         return cw_undo_why(CW_NO_SPACE, why, why_size, "no memory");
     }
-    journal->folder = journal->file = -1;
+    journal->folder = journal->file = journal->marks = -1;
     snprintf(journal->path, sizeof journal->path, "%s", folder);
     enum cw_status status = open_folder(journal, purpose, why, why_size);
     if (status == CW_OK)
-        status = open_file(journal, purpose, why, why_size);
+        status = read_folder(journal, purpose, why, why_size);
     if (purpose == CW_UNDO_LOOK &&
         journal->folder >= 0) { /* it has been read, and to tell of it may take long */
         close(journal->folder);
@@ -182,7 +198,8 @@ static void remove_rest(struct cw_undo_journal *journal)
     (void)unlinkat(journal->folder, CW_JOURNAL_FILE PART, 0);
     (void)unlinkat(journal->folder, CW_WISH_FILE PART, 0);
     (void)unlinkat(journal->folder, CW_WISH_FILE, 0);
-    (void)rmdir(journal->path); /* stays where there is something else in it */
+    (void)unlinkat(journal->folder, CW_MARKS_FILE, 0); /* none in it is whole */
+    (void)rmdir(journal->path);                        /* stays where there is something else in it */
 }
 
 void cw_undo_close(struct cw_undo_journal *journal)
@@ -193,6 +210,8 @@ void cw_undo_close(struct cw_undo_journal *journal)
         remove_rest(journal);
     if (journal->file >= 0)
         close(journal->file);
+    if (journal->marks >= 0)
+        close(journal->marks);
     if (journal->folder >= 0)
         close(journal->folder);
     drop_steps(journal);
@@ -257,7 +276,9 @@ static int cut_torn(struct cw_undo_journal *journal)
     return 0;
 }
 
-static enum cw_status append(struct cw_undo_journal *journal, json_t *line, char *why, size_t why_size)
+/* step: that it begins, or NULL. */
+static enum cw_status append(struct cw_undo_journal *journal, json_t *line, const struct cw_step *step,
+                             char *why, size_t why_size)
 {
     int error = journal->is_read_only ? EROFS : cut_torn(journal);
     if (error) {
@@ -270,6 +291,7 @@ static enum cw_status append(struct cw_undo_journal *journal, json_t *line, char
         (void)cut_torn(journal); /* and if not: with the next line, or never counted */
         return failed(journal, CW_JOURNAL_FILE, error, why, why_size);
     }
+    cw_undo_mark(journal, step);
     return CW_OK;
 }
 
@@ -350,6 +372,8 @@ static enum cw_status write_anew(struct cw_undo_journal *journal, char *why, siz
     if (!error && journal->applied[0])
         error = put_line(fd, &size, &sum, json_pack("{s:s}", "applied", journal->applied), false);
     if (!error)
+        error = cw_undo_drop_marks(journal);
+    if (!error)
         error = name_part(journal, fd, CW_JOURNAL_FILE);
     if (error) {
         close(fd);
@@ -361,6 +385,7 @@ static enum cw_status write_anew(struct cw_undo_journal *journal, char *why, siz
     journal->size = size;
     journal->sum = sum;
     journal->is_torn = false;
+    cw_undo_mark(journal, NULL);
     return CW_OK;
 }
 
@@ -433,7 +458,7 @@ enum cw_status cw_undo_begin(struct cw_undo_journal *journal, const struct cw_st
     struct cw_journal_step *next = &journal->steps[journal->count];
     *next = (struct cw_journal_step){.step = *step, .before = before};
     snprintf(next->boot, sizeof next->boot, "%s", boot);
-    enum cw_status status = append(journal, begin_line(next, journal->count), why, why_size);
+    enum cw_status status = append(journal, begin_line(next, journal->count), step, why, why_size);
     if (status == CW_OK)
         journal->count++;
     else
@@ -443,14 +468,14 @@ enum cw_status cw_undo_begin(struct cw_undo_journal *journal, const struct cw_st
 
 enum cw_status cw_undo_done(struct cw_undo_journal *journal, uint32_t index, char *why, size_t why_size)
 {
-    enum cw_status status = append(journal, json_pack("{s:i}", "done", (int)index), why, why_size);
+    enum cw_status status = append(journal, json_pack("{s:i}", "done", (int)index), NULL, why, why_size);
     journal->steps[index].is_done = journal->steps[index].is_done || status == CW_OK;
     return status;
 }
 
 enum cw_status cw_undo_applied(struct cw_undo_journal *journal, const char *boot, char *why, size_t why_size)
 {
-    enum cw_status status = append(journal, json_pack("{s:s}", "applied", boot), why, why_size);
+    enum cw_status status = append(journal, json_pack("{s:s}", "applied", boot), NULL, why, why_size);
     if (status == CW_OK) {
         snprintf(journal->applied, sizeof journal->applied, "%s", boot);
         journal->applied_count = journal->count;
@@ -462,7 +487,7 @@ enum cw_status cw_undo_reverting(struct cw_undo_journal *journal, char *why, siz
 {
     if (journal->is_reverting)
         return CW_OK;
-    enum cw_status status = append(journal, json_pack("{s:b}", "reverting", 1), why, why_size);
+    enum cw_status status = append(journal, json_pack("{s:b}", "reverting", 1), NULL, why, why_size);
     journal->is_reverting = status == CW_OK;
     return status;
 }
@@ -477,7 +502,7 @@ enum cw_status cw_undo_undone(struct cw_undo_journal *journal, uint32_t index, c
            *words = left[0] ? json_string(step->left) : NULL;
     if (words) /* not UTF-8: it is said now, and not kept */
         json_object_set_new(line, "left", words);
-    return append(journal, line, why, why_size);
+    return append(journal, line, NULL, why, why_size);
 }
 
 /* What the machine had before us, which no later boot than this one knows any more: kept once for each interface. */
@@ -513,6 +538,9 @@ enum cw_status cw_undo_shorten(struct cw_undo_journal *journal, const char *boot
 
 enum cw_status cw_undo_remove(struct cw_undo_journal *journal, char *why, size_t why_size)
 {
+    int error = cw_undo_drop_marks(journal);
+    if (error)
+        return failed(journal, CW_MARKS_FILE, error, why, why_size);
     if (unlinkat(journal->folder, CW_JOURNAL_FILE, 0) != 0 && errno != ENOENT)
         return failed(journal, CW_JOURNAL_FILE, errno, why, why_size);
     if (journal->file >= 0)

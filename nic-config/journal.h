@@ -13,7 +13,8 @@
  * `before` is made by the step's own kind (steps.h) and read by nothing else but before.h. `sum` is a hash of the line
  * before it and of the sum of the line above: a line that was changed, lost or put elsewhere is noticed. A last line that
  * is not whole, or has bytes of 0 in it, is of a writer that was killed, and counts as not written; anything else that is
- * wrong is refused with its line: nothing is undone by guessing. Beside it lies `wish`, the text that was applied.
+ * wrong is refused with its line: nothing is undone by guessing. Beside it lies `wish`, the text that was applied, and
+ * `marks` (journal_marks.c), by which lines are missed that the end of the journal has lost.
  *
  * Whoever has it open to change it holds the lock, which is on the folder: no file is left of it. Who only looks shares
  * it with others of the kind, and not longer than until it has been read.
@@ -66,6 +67,10 @@ struct cw_undo_journal {
     bool is_torn;            /* there is more in the file than size: cut off before the next line */
     off_t size;
     uint64_t sum; /* of the last line */
+    int marks;    /* -1: not open */
+    off_t marks_size;
+    uint64_t marked;            /* sum of the line that was marked last, if */
+    bool is_marked, has_marked; /* one was; and it is there */
     struct cw_journal_head head;
     struct cw_journal_step *steps;
     uint32_t count;
@@ -81,8 +86,8 @@ enum cw_undo_purpose {
 };
 
 /* Opens the journal in this folder, and locks it. CW_NOT_FOUND: there is none; to create it there is a folder then, and
- * file is -1. CW_REFUSED: somebody else has it; CW_CORRUPT, CW_IO, CW_INVALID (format of another version): with words
- * in why. The journal is the caller's to close; nothing is written by opening. */
+ * file is -1. CW_REFUSED: somebody else has it; CW_STALE: lines of its end are missing; CW_CORRUPT, CW_IO, CW_INVALID
+ * (format of another version): with words in why. The journal is the caller's to close; nothing is written by opening. */
 enum cw_status cw_undo_open(const char *folder, enum cw_undo_purpose purpose,
                             struct cw_undo_journal **journal, char *why, size_t why_size) CW_MUST_CHECK;
 /* A folder in which nothing was begun goes, but from under one who only looks. NULL is allowed. */

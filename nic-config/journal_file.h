@@ -10,6 +10,7 @@
 #define CW_JOURNAL_FORMAT 1
 #define CW_JOURNAL_FILE   "journal"
 #define CW_WISH_FILE      "wish"
+#define CW_MARKS_FILE     "marks"
 
 /* The sum of a line, without its own sum and its end, after one whose sum is given. */
 uint64_t cw_undo_sum(uint64_t before, const char *line, size_t length);
@@ -22,6 +23,17 @@ bool cw_undo_is_file(const struct cw_undo_journal *journal, const char *name, ch
  * user, and nobody else may write it. NULL with words. */
 char *cw_undo_slurp(const struct cw_undo_journal *journal, int file, const char *name, size_t limit,
                     size_t *length, char *why, size_t why_size);
+
+/* Of the folder, before the journal is read: text is the caller's to free, NULL there are none. CW_IO with words. */
+enum cw_status cw_undo_read_marks(struct cw_undo_journal *journal, char **text, char *why,
+                                  size_t why_size) CW_MUST_CHECK;
+/* And after that, or when there is none. CW_STALE with words: lines that were synced are missing. */
+enum cw_status cw_undo_check_marks(const struct cw_undo_journal *journal, const char *text, char *why,
+                                   size_t why_size) CW_MUST_CHECK;
+/* The last line is synced; step: that it begins, or NULL. */
+void cw_undo_mark(struct cw_undo_journal *journal, const struct cw_step *step);
+/* Before the journal becomes shorter, or goes. 0 or an errno. */
+int cw_undo_drop_marks(struct cw_undo_journal *journal);
 
 static inline enum cw_status __attribute__((format(printf, 4, 5)))
 cw_undo_why(enum cw_status status, char *why, size_t why_size, const char *format, ...)

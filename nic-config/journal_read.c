@@ -229,6 +229,7 @@ static enum cw_status next_line(struct cw_undo_journal *journal, const char *tex
     if (status != CW_OK)
         return status;
     journal->sum = sum_of(line, size, journal->sum);
+    journal->has_marked = journal->has_marked || (journal->is_marked && journal->sum == journal->marked);
     *at += size + (end != NULL);
     return CW_OK;
 }

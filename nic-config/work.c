@@ -60,7 +60,11 @@ const char *cw_work_remedy(enum cw_status status)
     switch (status) {
     case CW_CORRUPT:
         return "Nothing is undone by guessing. The file says in plain JSON what was changed, and under \"before\" what "
-               "was there: put that back by hand, last line first, then move the file away";
+               "was there: put that back by hand, last line first, then move it away, and the file marks beside it";
+    case CW_STALE:
+        return "What came last has to be undone first, and nothing is known of it any more. If there is a copy of the "
+               "journal, put it back. Else see what is not as it should be (causeway nic show: cards without "
+               "their driver), put that back by hand, and remove the file marks: then causeway nic revert --yes undoes the rest";
     case CW_REFUSED:
         return "Try again then";
     case CW_INVALID:

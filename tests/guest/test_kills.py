@@ -24,6 +24,7 @@ LOG = "/run/changes"
 EVENT = re.compile(r'pwrite \S*/journal \{"(begin|done|applied|reverting|undone)":(\d*)'
                    r'(?:,"kind":"([^"]*)","subject":"([^"]*))?')
 JOURNAL_LINE = re.compile(r'pwrite \S*/journal \{')  # as killed_at has it
+MARKS = re.compile(r'\w+ (?:\S*/| )marks(?: |$)')  # beside the journal: of the machine they change nothing
 
 
 def make_guest_cheaper():
@@ -53,6 +54,9 @@ def places(changes, count):
     for change in changes:
         match = EVENT.match(change)
         here = []
+        if MARKS.match(change):
+            found.append(here)
+            continue
         if event in ("done", "undone") and since == 0:
             here.append((step, "after"))
         if event == "begin":
@@ -115,7 +119,8 @@ class Kills:
         self.counts = {(step, where): [0, 0] for step in range(len(self.steps)) for where in ("in", "after")}
         first = set(choose(found).values())
         at = positions(changes[self.verb])
-        return [at[i] for i in sorted(first)], [at[i] for i in range(len(found)) if i not in first]
+        return [at[i] for i in sorted(first)], [at[i] for i in range(len(found))
+                                                 if i not in first and not MARKS.match(changes[self.verb][i])]
 
     def one(self, position):
         if self.verb == "revert":

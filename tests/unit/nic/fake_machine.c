@@ -70,16 +70,21 @@ ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t size, off_t at)
         size = piece++ % 2 == 0 ? size / 2 : size - 1;
     return __real_pwrite64(fd, bytes, size, at);
 }
+static bool is_marks(int fd)
+{
+    char link[32], path[256] = "";
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    return readlink(link, path, sizeof path - 1) > 0 && strstr(path, "/marks") != NULL;
+}
 int __wrap_fsync(int fd);
 int __wrap_fsync(int fd)
 {
     struct stat about;
     if (is_failing(false))
         return -1;
-    if (is_child && fstat(fd, &about) == 0 && S_ISREG(about.st_mode)) {
-        fake->synced_file = about.st_ino;
-        fake->synced_size = (uint32_t)about.st_size;
-    }
+    if (is_child && fstat(fd, &about) == 0 && S_ISREG(about.st_mode))
+        fake->synced[is_marks(fd)] =
+            (struct fake_synced){.file = about.st_ino, .size = (uint32_t)about.st_size};
     return 0; /* a killed process loses nothing that it wrote; fake_reboot takes what was not synced */
 }
 int __real_renameat(int from_folder, const char *from, int to_folder, const char *to);
@@ -452,10 +457,17 @@ const char *fake_said(void)
     return text;
 }
 
-void fake_reboot(bool is_power_loss)
+static void lose_what_is_not_synced(const char *name, const struct fake_synced *synced)
 {
     char path[256];
     struct stat about;
+    snprintf(path, sizeof path, "%s/%s", fake_command.folders.state, name);
+    if (stat(path, &about) == 0 && about.st_ino == synced->file && about.st_size > (off_t)synced->size)
+        assert_int_equal(truncate(path, (off_t)synced->size), 0);
+}
+
+void fake_reboot(bool is_power_loss)
+{
     fake->boot++;
     for (uint32_t i = 0; i < fake->count; i++) {
         struct fake_value *value = &fake->values[i];
@@ -465,10 +477,10 @@ void fake_reboot(bool is_power_loss)
             value->boot = 0;
         }
     }
-    snprintf(path, sizeof path, "%s/journal", fake_command.folders.state);
-    if (is_power_loss && stat(path, &about) == 0 && about.st_ino == fake->synced_file &&
-        about.st_size > (off_t)fake->synced_size)
-        assert_int_equal(truncate(path, (off_t)fake->synced_size), 0);
+    if (is_power_loss) {
+        lose_what_is_not_synced("journal", &fake->synced[0]);
+        lose_what_is_not_synced("marks", &fake->synced[1]);
+    }
 }
 
 bool fake_is_first(void)

@@ -57,8 +57,10 @@ struct fake {
     bool starts_bare;                     /* after a reboot the interface has nothing that somebody gave it */
     uint32_t wrong;                       /* line of what must not happen; 0 */
     enum cw_step_left lefts[FAKE_VALUES]; /* that undo was told last */
-    uint32_t synced_size;
-    uint64_t synced_file;
+    struct fake_synced {
+        uint64_t file;
+        uint32_t size;
+    } synced[2]; /* the last that was, of the journal and of its marks */
     int gate[2]; /* of the first make: a byte is written to gate[1] of it, one is waited for from back[0] */
     int back[2];
     bool has_gate;

@@ -33,6 +33,16 @@ class Places(unittest.TestCase):
             for end in range(1, len(changes) + 1):
                 self.assertEqual(test_kills.places(changes[:end], 2)[-1], whole[end - 1])
 
+    def test_marks(self):
+        """They belong to no step, and move none."""
+        marks = ["create  marks", "ftruncate /var/lib/causeway/nic/marks ", "pwrite /var/lib/causeway/nic/marks 0f3e begin bind"]
+        for changes in (APPLY, REVERT):
+            longer = [line for change in changes for line in [change, *marks]] + ["unlink  marks"]
+            found = test_kills.places(longer, 2)
+            self.assertEqual([here for line, here in zip(longer, found) if "marks" not in line], test_kills.places(changes, 2))
+            self.assertEqual([here for line, here in zip(longer, found) if "marks" in line and here], [])
+        self.assertFalse(test_kills.MARKS.match("pwrite /var/lib/causeway/nic/journal x /marks "))
+
     def test_choice(self):
         """One in each step, half done, and one after each."""
         for changes in (APPLY, REVERT):

@@ -132,7 +132,7 @@ static void test_all_kinds(void **state)
             fake->values[0].makes = 0;
             (void)fake_run("boot");
             if (fake->values[0].makes != 0)
-                assert_true(at <= 5); /* before it is synced in the journal that it is reverted */
+                assert_true(at <= 6); /* before it is synced in the journal that it is reverted */
             comes_back();
         }
     }
