@@ -33,7 +33,6 @@ struct cw_nic_hands {
     enum cw_status (*make)(const struct cw_step *step, char *words, size_t size);
     enum cw_status (*undo)(const struct cw_step *step, const json_t *before, enum cw_step_left left,
                            char *words, size_t size);
-    /* A process that has the device of this step open: words say which. */
     bool (*is_used)(const struct cw_step *step, char *words, size_t size);
 };
 extern const struct cw_nic_hands cw_nic_hands; /* the machine itself */

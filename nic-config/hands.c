@@ -35,18 +35,6 @@ static void print_plan(const struct cw_plan *plan, const struct cw_facts *facts,
     json_decref(json);
 }
 
-static bool is_used(const struct cw_step *step, char *words, size_t size)
-{
-    char folder[CW_STEP_SUBJECT + 64], who[256];
-    if (step->kind != CW_STEP_BIND)
-        return false;
-    snprintf(folder, sizeof folder, "/sys/bus/pci/devices/%s", step->subject);
-    bool is = cw_device_is_open(folder, who, sizeof who);
-    if (is)
-        snprintf(words, size, "%s is in use: %s", step->subject, who);
-    return is;
-}
-
 const struct cw_nic_hands cw_nic_hands = {
     .boot_id = boot_id,
     .read_wish = cw_wish_read,
@@ -57,5 +45,5 @@ const struct cw_nic_hands cw_nic_hands = {
     .is_done = cw_step_is_done,
     .make = cw_step_do,
     .undo = cw_step_undo,
-    .is_used = is_used,
+    .is_used = cw_step_is_used,
 };

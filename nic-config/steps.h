@@ -24,6 +24,9 @@ bool cw_step_is_done(const struct cw_step *step, char *words, size_t size);
 /* CW_OK: done, and looked at whether it is so; with words: what should be known of it, "" else. Else words say what failed
  * and what to do; whatever was half done is put back, as far as it can be: undo is to be called all the same. */
 enum cw_status cw_step_do(const struct cw_step *step, char *words, size_t size) CW_MUST_CHECK;
+/* A process works with what is changed by this step, or by its undo: words say who. false with words: that cannot be told,
+ * and why; "" nobody does. */
+bool cw_step_is_used(const struct cw_step *step, char *words, size_t size);
 /* How it was left: whole, so that any other state is somebody else's; or killed or failed in the middle of do or undo; or
  * to a reboot. */
 enum cw_step_left { CW_LEFT_WHOLE, CW_LEFT_HALF, CW_LEFT_TO_REBOOT };

@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "io/users.h"
 #include "nic-config/steps_private.h"
 
 #define FOLDER_SIZE  96u
@@ -161,14 +162,14 @@ static bool has_driver(const struct device *device, const char *driver)
 static bool is_held(const struct device *device, char *who, size_t size)
 {
     char link[24], path[FOLDER_SIZE + 32], name[CW_PCI_ADDRESS], by[CW_FACT_WORDS];
-    if (cw_device_is_open(device->folder, who, size))
+    if (cw_users_of_card(device->folder, who, size))
         return true;
     for (unsigned i = 0;; i++) {
         snprintf(link, sizeof link, "virtfn%u", i);
         path_of(device, link, path);
         if (cw_link_name(path, name, sizeof name) != 0)
             return false;
-        if (!cw_device_is_open(path, by, sizeof by))
+        if (!cw_users_of_card(path, by, sizeof by))
             continue;
         snprintf(who, size, "its virtual function %s goes with it, and %s", name, by);
         return true;

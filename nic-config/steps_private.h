@@ -40,10 +40,6 @@ json_t *cw_device_interfaces(const char *folder);
 int cw_interface_channels(const char *interface, uint32_t *number);
 int cw_interface_set_channels(const char *interface, uint32_t number);
 
-/* A process has the device open by vfio or uio: who says which. A kernel that is told to take such a device away waits
- * until it is closed. device: its folder in /sys, or a link to it. */
-bool cw_device_is_open(const char *device, char *who, size_t size);
-
 /* For undo: the journal has not what keep made. */
 enum cw_status cw_step_is_corrupt(char *words, size_t size);
 /* The string with this key, or NULL. */

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "io/users.h"
 #include "nic-config/steps_private.h"
 
 enum form { PLAIN, HUGEPAGES, FUNCTIONS, AFFINITY_LIST, AFFINITY_MASK, PARAMETER };
@@ -163,7 +164,7 @@ static bool has_used_function(const char *path, bool may_not_be_up, char *words,
         snprintf(device, sizeof device, "%.*svirtfn%u", (int)(last_part(path) - path), path, i);
         if (cw_link_name(device, name, sizeof name) != 0)
             return false;
-        bool is_open = cw_device_is_open(device, who, sizeof who);
+        bool is_open = cw_users_of_card(device, who, sizeof who);
         if (!is_open && !(may_not_be_up && is_up(device)))
             continue;
         snprintf(

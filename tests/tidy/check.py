@@ -35,7 +35,7 @@ ARROWS = {
     "dataplane/frontend": ("base", "wire/record.h", "io/uring.h"),
     "dataplane/engine": ("base", "wire", "transport", "journal", "replication", "io", "frontend"),
     "control": ("base", "wire", "engine/config/node_config.h"),
-    "nic-config": ("base", "engine/config/node_config.h", "engine/config/prepared.h") + CONFIG_TEXT,
+    "nic-config": ("base", "engine/config/node_config.h", "engine/config/prepared.h", "io/users.h") + CONFIG_TEXT,
 }
 OURS = tuple(folder.removeprefix("dataplane/") for folder in ARROWS)
 THIRD_PARTY = (  # header, the folders that may name it

@@ -65,9 +65,6 @@ struct cw_ip;
 void cw_check_ping(struct cw_port *port, const struct cw_ip *whom, uint32_t milliseconds,
                    const volatile sig_atomic_t *must_stop, struct cw_check_echo *echo);
 
-/* Somebody has this device already, as far as can be seen from here: who, in words. */
-bool cw_check_is_in_use(const char *device, char *why, size_t why_size);
-
 /* Behind the text: the mode of an open af_xdp port. */
 void cw_check_describe_xdp(const char *device, char *text, size_t size);
 

@@ -13,6 +13,7 @@
 #include "io/check/check.h"
 #include "io/device.h"
 #include "io/frame.h"
+#include "io/users.h"
 
 #define MEMORY_MB       384u
 #define UDP_PORT        7400u
@@ -389,6 +390,23 @@ static int run(const struct options *options)
     return code;
 }
 
+/* By another process. What cannot be told is found out as the device is opened. */
+static bool is_in_use(const char *device, char *why, size_t why_size)
+{
+    char name[64], card[128], who[256] = "";
+    bool is_pci = cw_device_is_pci(device), is_used = false;
+    if (is_pci || cw_device_is_vmbus(device)) {
+        cw_device_name(device, name, sizeof name);
+        snprintf(card, sizeof card, "/sys/bus/%s/devices/%s", is_pci ? "pci" : "vmbus", name);
+        is_used = cw_users_of_card(card, who, sizeof who);
+    } else if (cw_device_argument(device, "iface", name, sizeof name)) {
+        is_used = cw_users_of_interface(name, who, sizeof who);
+    }
+    if (is_used)
+        snprintf(why, why_size, "%s: %s: stop that first", device, who);
+    return is_used;
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
@@ -398,7 +416,7 @@ int main(int argc, char **argv)
     if (!read_arguments(argc, argv, &options))
         return 2;
     for (uint32_t i = 0; i < options.port_count; i++)
-        if (cw_check_is_in_use(options.ports[i].device, why, sizeof why))
+        if (is_in_use(options.ports[i].device, why, sizeof why))
             return fail(3, why);
     is_on_terminal = isatty(STDERR_FILENO);
     (void)sigaction(SIGINT, &action, NULL);

@@ -238,7 +238,7 @@ def veth_pair(ends):
     expect(result, "loss", "passed", to="peer")
     expect(result, "mtu", "passed", "1500", to="peer")
     code, _, words = ends.run("--device", device.format(0, "two"), *HERE)
-    assert code == 3 and "has a port on two" in words, (code, words)
+    assert code == 3 and "iface=two: causeway-port" in words and "has a port on it" in words, (code, words)
 
 
 def the_mode_of_xdp_is_told(ends):

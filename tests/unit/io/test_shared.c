@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -26,6 +27,7 @@
 #include <net/if.h>
 
 #include "io/host.h"
+#include "io/users.h"
 #include "kernel_rig.h"
 
 #define NEAR "cws0"
@@ -147,6 +149,8 @@ static void both_live(const char *device, uint8_t version)
     assert_true(make_link());
     struct cw_port *port = open_port(device, version, 0);
     assert_true(has_program() == (device[7] == 'x'));
+    assert_int_equal(prctl(PR_SET_NAME, "causeway-engine"), 0);
+    assert_true(cw_users_of_interface(NEAR, why, sizeof why)); /* for whoever would take it from us */
     rig_wait_for_next_hop(port);
     pid_t server = rig_there(rig_echo_datagrams, &its), tcp = serve_tcp(&ours);
     rig_there_and_back(port, 1000);

@@ -8,12 +8,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <linux/if_packet.h>
+
+#include "base/numbers.h"
 #include "kill_at.h"
 #include "nic-config/run.h"
 #include "nic-config/steps.h"
@@ -283,6 +289,35 @@ static void test_modules_forbidden(void **state)
     json_decref(before);
 }
 
+/* An engine has a packet socket on the interface; that it is one is told by its name. */
+static void test_users(void **state)
+{
+    static const struct {
+        enum cw_step_kind kind;
+        const char *subject;
+        bool is_used;
+    } cases[] = {{CW_STEP_GIVE_UP, "v0", true}, {CW_STEP_CHANNELS, "v0", true}, {CW_STEP_MTU, "v0", true},
+                 {CW_STEP_MTU, "v1", false},    {CW_STEP_MTU, "v9", false},     {CW_STEP_FILE, "v0", false},
+                 {CW_STEP_BIND, "v0", false}};
+    free(shell("ip link add v0 type veth peer name v1"));
+    struct sockaddr_ll where = {.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex("v0")};
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&where, sizeof where), 0);
+    assert_int_equal(prctl(PR_SET_NAME, "causeway-test"), 0);
+    for (unsigned i = 0; i < CW_COUNT_OF(cases); i++) {
+        make_step(cases[i].kind, cases[i].subject, "2");
+        if (cw_step_is_used(&step, words, sizeof words) != cases[i].is_used)
+            fail_msg("case %u: %s", i, words);
+        assert_true(!cases[i].is_used || strncmp(words, "v0 is in use: causeway-test, process ", 37) == 0);
+        assert_true(cases[i].is_used || words[0] == 0);
+    }
+    close(fd);
+    make_step(CW_STEP_MTU, "v0", "2000");
+    assert_false(cw_step_is_used(&step, words, sizeof words));
+    free(shell("ip link del v0"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_channels),
         cmocka_unit_test(test_modules_forbidden),
         cmocka_unit_test(test_card_that_is_gone),
+        cmocka_unit_test(test_users),
     };
     if (!enter_own_space()) {
         puts("skipped: no network and mounts of our own without root");

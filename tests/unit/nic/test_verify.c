@@ -8,15 +8,21 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/if_packet.h>
+
 #include "base/numbers.h"
 #include "nic-config/verify.h"
+#include "space.h"
 
 #define ARGUMENTS_MAX 16u
 
@@ -233,6 +239,26 @@ static void packets_between_two_paths(void **state)
         fail_msg("%d: %s%s", code, said, wrong);
 }
 
+/* In a network of its own from then on. */
+static void an_interface_that_an_engine_has(void **state)
+{
+    const char *real = getenv("CW_PORT_CHECK");
+    if (real == NULL || !enter_own_space() || system("ip link add v0 type veth peer name v1") != 0) {
+        print_message("skipped: no network and mounts of our own without root\n");
+        skip();
+    }
+    assert_int_equal(setenv("CAUSEWAY_PORT_CHECK", real, 1), 0);
+    struct sockaddr_ll where = {.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex("v0")};
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&where, sizeof where), 0);
+    assert_int_equal(prctl(PR_SET_NAME, "causeway-engine"), 0);
+    prepare("wan0", "net_af_packet0,iface=v0", SHARED);
+    expect_words("wan0 " HERE, 3, "v0: causeway-engine, process ");
+    assert_non_null(strstr(wrong, ", has a port on it: stop that first"));
+    close(fd);
+}
+
 static int before_each(void **state)
 {
     remove_files();
@@ -265,6 +291,7 @@ int main(void)
         cmocka_unit_test_setup(what_is_missing_is_said, before_each),
         cmocka_unit_test_setup(a_card_that_is_gone, before_each),
         cmocka_unit_test_setup(packets_between_two_paths, before_each),
+        cmocka_unit_test_setup(an_interface_that_an_engine_has, before_each),
     };
     return cmocka_run_group_tests_name("nic/verify", tests, before_all, after_all);
 }
