@@ -168,6 +168,8 @@ static int carry_out(struct cw_work *work)
     code = cw_work_check_refusals(work);
     if (!code && is_begun)
         code = cw_work_check_cards(work);
+    if (!code)
+        code = cw_work_check_users(work);
     if (code)
         return code;
     for (uint32_t i = 0; i < work->plan.warning_count; i++)

@@ -83,7 +83,9 @@ static int do_again(struct cw_work *work)
     if (code)
         return code;
     leave_the_rest(work);
-    code = cw_work_run(work, &made);
+    code = cw_work_check_users(work);
+    if (!code)
+        code = cw_work_run(work, &made);
     if (code)
         return code;
     char waiting[64] = "";

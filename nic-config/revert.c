@@ -45,21 +45,17 @@ static int show(struct cw_work *work)
 
 /* ---------------------------------------------------------------- undoing */
 
-/* A card in use is not taken from under an engine. */
+/* A card or an interface in use is not taken from under an engine. */
 static int check_users(struct cw_work *work)
 {
-    for (uint32_t i = 0; i < work->journal->count; i++) {
+    int code = 0;
+    for (uint32_t i = 0; i < work->journal->count && !code; i++) {
         const struct cw_journal_step *step = &work->journal->steps[i];
         bool is_ours = !step->is_undone && strcmp(step->boot, work->boot) == 0;
-        if (!is_ours || !work->command->hands->is_used(&step->step, work->why, sizeof work->why))
-            continue;
-        return cw_nic_say(
-            work->command, CW_NIC_REFUSED,
-            "%s. Stop that process first (an engine: systemctl stop causeway-engine, or what else "
-            "runs it), then causeway nic revert --yes",
-            work->why);
+        if (is_ours)
+            code = cw_work_check_user(work, &step->step, "causeway nic revert --yes");
     }
-    return 0;
+    return code;
 }
 
 /* Its interface is not there before its card is the kernel's again: to undo it then would be to give up what was kept. */

@@ -213,6 +213,31 @@ int cw_work_check_cards(struct cw_work *work)
     return code;
 }
 
+/* ---------------------------------------------------------------- who is there already */
+
+int cw_work_check_user(struct cw_work *work, const struct cw_step *step, const char *then)
+{
+    char who[512];
+    if (work->command->hands->is_used(step, who, sizeof who))
+        return cw_nic_say(work->command, CW_NIC_REFUSED,
+                          "%s. Stop that process first (an engine: systemctl stop causeway-engine, or what "
+                          "else runs it), then %s",
+                          who, then);
+    if (who[0] && strcmp(who, work->doubt) != 0) {
+        snprintf(work->doubt, sizeof work->doubt, "%s", who);
+        cw_nic_tell(work->command, "warning: %s\n", who);
+    }
+    return 0;
+}
+
+int cw_work_check_users(struct cw_work *work)
+{
+    int code = 0;
+    for (uint32_t i = 0; i < work->plan.step_count && !code; i++)
+        code = cw_work_check_user(work, &work->plan.steps[i], "again");
+    return code;
+}
+
 /* ---------------------------------------------------------------- doing it */
 
 int cw_work_forget(struct cw_work *work)

@@ -17,7 +17,8 @@ struct cw_work {
     size_t length;
     char boot[CW_BOOT_ID]; /* that runs now */
     char why[1024];
-    bool is_early; /* the network is not configured yet: paths on what it makes may wait */
+    char doubt[512]; /* the last one about users that was told */
+    bool is_early;   /* the network is not configured yet: paths on what it makes may wait */
     struct cw_wish wish;
     struct cw_facts facts;
     struct cw_plan plan;
@@ -44,6 +45,11 @@ int cw_work_check_refusals(struct cw_work *work);
 json_t *cw_work_warnings(const struct cw_work *work);
 /* The plan gives each path the same card as the journal tells. */
 int cw_work_check_cards(struct cw_work *work);
+/* Nobody works with what this step, or its undo, changes; or that cannot be told, which is said once and is no reason to stop.
+ * then: what to do when that process has ended. */
+int cw_work_check_user(struct cw_work *work, const struct cw_step *step, const char *then);
+/* Of all steps of the plan. */
+int cw_work_check_users(struct cw_work *work);
 /* What the journal is told of the paths. */
 void cw_work_head(const struct cw_work *work, struct cw_journal_head *head);
 /* What was begun in an earlier boot and is gone with it leaves the journal, after its undo has removed what may be left of

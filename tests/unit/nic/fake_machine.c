@@ -333,9 +333,13 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, enu
 
 static bool is_used(const struct cw_step *step, char *words, size_t size)
 {
-    if (fake->is_used)
+    bool is_its = fake->is_used && step->kind == CW_STEP_BIND;
+    words[0] = 0;
+    if (is_its)
         snprintf(words, size, "%s is in use by causeway-engine (pid 4711)", step->subject);
-    return fake->is_used && step->kind == CW_STEP_BIND;
+    else if (fake->is_use_unknown)
+        snprintf(words, size, "who has a port is not known");
+    return is_its;
 }
 
 const struct cw_nic_hands fake_hands = {boot_id, read_wish, probe, plan, print_plan,

@@ -47,11 +47,12 @@ struct fake {
     uint32_t signal_in;            /* the step in which signal comes, from 1 */
     int signal;
     uint16_t device; /* of the card */
-    bool is_refused, is_used, is_order_free;
-    bool is_read_only;          /* the file system of the state */
-    uint32_t refusals; /* how many more, each as long as three lines */
-    bool is_card_gone;          /* neither it nor its interface can be undone */
-    char given[CW_PCI_ADDRESS]; /* to the last plan, of wan0; and */
+    bool is_refused, is_order_free;
+    bool is_used, is_use_unknown; /* of the card; of everything */
+    bool is_read_only;            /* the file system of the state */
+    uint32_t refusals;            /* how many more, each as long as three lines */
+    bool is_card_gone;            /* neither it nor its interface can be undone */
+    char given[CW_PCI_ADDRESS];   /* to the last plan, of wan0; and */
     bool may_wait;
     bool has_no_card;                     /* wan0 is on an interface without one, and waits while it may */
     bool starts_bare;                     /* after a reboot the interface has nothing that somebody gave it */

@@ -220,6 +220,46 @@ static void test_how_it_was_left(void **state)
     }
 }
 
+static void test_in_use_before(void **state)
+{
+    (void)state;
+    fake->is_used = true;
+    assert_int_equal(fake_run("apply"), CW_NIC_REFUSED);
+    says("causeway-engine (pid 4711). Stop that process first");
+    says("then again");
+    assert_int_equal(all_makes(), 0);
+    assert_false(fake_has_state());
+    fake->is_used = false;
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    fake->is_used = true; /* its engine runs, and nothing is to be done to its card */
+    assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+    assert_int_equal(fake_run("boot"), CW_NIC_DONE);
+    fake->is_used = false;
+    fake_reboot(false);
+    fake->is_used = true;
+    assert_int_equal(fake_run("boot"), CW_NIC_REFUSED);
+    says("causeway-engine (pid 4711). Stop that process first");
+    fake->is_used = false;
+    assert_int_equal(fake_run("boot"), CW_NIC_DONE);
+    comes_back();
+}
+
+/* That is said once, and keeps nobody from going on. */
+static void test_use_unknown(void **state)
+{
+    static const char *const commands[] = {"apply", "revert"};
+    static const char words[] = "warning: who has a port is not known\n";
+    (void)state;
+    fake->is_use_unknown = true;
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(fake_run(commands[i]), CW_NIC_DONE);
+        const char *said = strstr(fake_said(), words);
+        assert_non_null(said);
+        assert_null(strstr(said + 1, words));
+    }
+    assert_false(fake_has_state());
+}
+
 /* The step that a signal comes in is finished. */
 static void test_signals(void **state)
 {
@@ -641,6 +681,8 @@ int main(void)
         T(test_warnings),
         T(test_failing_step),
         T(test_how_it_was_left),
+        T(test_in_use_before),
+        T(test_use_unknown),
         T(test_signals),
         T(test_boots),
         T(test_boot_late),
