@@ -23,6 +23,7 @@
 #include "base/numbers.h"
 #include "nic-config/machine_live.h"
 #include "nic-config/run.h"
+#include "nic-config/said.h"
 
 #define NAMES_MAX        65536u /* in one folder */
 #define ANSWER_BYTES_MAX (8u << 20)
@@ -281,14 +282,7 @@ json_t *cw_machine_ask(const struct cw_machine *machine, const char *name, const
     if (machine->root[0] != '\0')
         return recorded(machine, name, why, why_size);
     char *text = cw_run(arguments, SECONDS_MAX, why, why_size);
-    json_t *answer = NULL;
-    json_error_t error;
-    if (text == NULL)
-        return NULL;
-    if (text[strspn(text, " \n")] == '\0')
-        answer = json_array(); /* ip with nothing to tell may say nothing */
-    else if ((answer = json_loads(text, 0, &error)) == NULL)
-        snprintf(why, why_size, "%s said what is no JSON (line %d)", arguments[0], error.line);
+    json_t *answer = text == NULL ? NULL : cw_said_json(arguments[0], text, why, why_size);
     free(text);
     return answer;
 }

@@ -10,6 +10,7 @@
 
 #include "nic-config/route.h"
 #include "nic-config/run.h"
+#include "nic-config/said.h"
 #include "nic-config/steps_private.h"
 
 #define SECONDS_MAX 30
@@ -32,18 +33,15 @@ bool cw_json_has_word(const json_t *list, const char *word)
     return false;
 }
 
-/* Of a route with "encap ip" it says dst, tos and more twice, the route's and the tunnel's. */
 json_t *cw_ip_ask(const char *const arguments[], char *words, size_t size)
 {
     char *said = cw_run(arguments, SECONDS_MAX, words, size);
-    if (!said)
-        return NULL;
-    json_t *answer = said[0] ? json_loads(said, 0, NULL) : json_array();
+    json_t *answer = said ? cw_said_json(arguments[0], said, words, size) : NULL;
     free(said);
-    if (json_is_array(answer))
+    if (!answer || json_is_array(answer))
         return answer;
     json_decref(answer);
-    snprintf(words, size, "what ip said is no JSON: is it older than 4.14?");
+    snprintf(words, size, "what %s said is no list", arguments[0]);
     return NULL;
 }
 

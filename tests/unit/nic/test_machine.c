@@ -193,7 +193,7 @@ static void test_live_answers(void **state)
     assert_true(json_is_array(answer));
     json_decref(answer);
     assert_null(cw_machine_ask(&live, "x", nonsense, why, sizeof why));
-    assert_string_equal(why, "printf said what is no JSON (line 2)");
+    assert_string_equal(why, "what printf said is no JSON (line 2)");
     assert_null(cw_machine_ask(&live, "x", fails, why, sizeof why));
     assert_true(why[0] != '\0');
 }

@@ -473,6 +473,21 @@ static void test_nexthop_object(void **state)
                                "back: remove it first (ip route show table all dev v0)");
 }
 
+/* An alias of another interface is enough: ip is asked of all. */
+static void test_alias_that_is_no_text(void **state)
+{
+    begin(PLAIN);
+    json_decref(before);
+    free(shell("ip link set dev v1 alias \"$(printf 'caf\\351')\""));
+    assert_null(cw_step_keep(&step, words, sizeof words));
+    assert_string_equal(words, "what ip said is no JSON: an alias or other name of v1 is not UTF-8 or has "
+                               "control characters: remove it (ip link set dev v1 alias '')");
+    free(shell("ip link set dev v1 alias ''; ip link property add dev v0 altname \"$(printf 'a\\001')\""));
+    assert_null(cw_step_keep(&step, words, sizeof words));
+    assert_non_null(strstr(words, "an alias or other name of v0 is not UTF-8 or has control characters"));
+    check_stays_and_comes_back(PLAIN "ip link set dev v0 alias \"it's \\\"caf\303\251\\\" C:\\\\\"");
+}
+
 static int go_there(void **state)
 {
     free(shell(
@@ -506,6 +521,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_what_cannot_be_put_back),
         cmocka_unit_test(test_encapsulation),
         cmocka_unit_test(test_nexthop_object),
+        cmocka_unit_test(test_alias_that_is_no_text),
     };
     if (!enter_own_space()) {
         puts("skipped: no network and mounts of our own without root");
