@@ -108,14 +108,21 @@ static bool is_kept(const char *path, const char *name)
     return name[0] != '.' && strcmp(name, "mtu") != 0 && access(path, W_OK) == 0;
 }
 
+/* Whether there is IPv6 on it is kept though it be as for a new interface: that may be otherwise when it comes back, and then
+ * it gets none of its addresses, or some that it did not have. */
+static bool is_usual(const char *folder, const char *name, const char *now)
+{
+    char path[400], usual[CW_STEP_TEXT];
+    snprintf(path, sizeof path, "/proc/sys/net/%s/default/%.255s", folder, name);
+    return strcmp(name, "disable_ipv6") != 0 && cw_text_read(path, usual, sizeof usual) == 0 &&
+           strcmp(now, usual) == 0;
+}
+
 static void add_setting(json_t *settings, const char *folder, const char *interface, const char *name)
 {
-    char path[400], key[400], now[CW_STEP_TEXT], usual[CW_STEP_TEXT];
+    char path[400], key[400], now[CW_STEP_TEXT];
     snprintf(path, sizeof path, "/proc/sys/net/%s/%s/%.255s", folder, interface, name);
-    if (!is_kept(path, name) || cw_text_read(path, now, sizeof now) != 0)
-        return;
-    snprintf(path, sizeof path, "/proc/sys/net/%s/default/%.255s", folder, name);
-    if (cw_text_read(path, usual, sizeof usual) == 0 && strcmp(now, usual) == 0)
+    if (!is_kept(path, name) || cw_text_read(path, now, sizeof now) != 0 || is_usual(folder, name, now))
         return;
     snprintf(key, sizeof key, "%s/%s/%.255s", folder, interface, name);
     json_object_set_new(settings, key, json_string(now));

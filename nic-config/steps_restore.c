@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "nic-config/steps_ip.h"
 #include "nic-config/steps_private.h"
@@ -121,6 +122,12 @@ static void restore_names(struct work *work)
     }
 }
 
+/* A kernel without IPv6: the addresses that it had say so. */
+static bool is_off_for_all(const char *key, const char *path)
+{
+    return strstr(key, "disable_ipv6") && access(path, F_OK) != 0;
+}
+
 static void restore_settings(struct work *work, json_t *settings)
 {
     char path[420], now[CW_STEP_TEXT];
@@ -130,7 +137,8 @@ static void restore_settings(struct work *work, json_t *settings)
     {
         const char *was = json_string_value(value);
         snprintf(path, sizeof path, "/proc/sys/net/%s", key);
-        if (!was || strstr(key, "..") || (cw_text_read(path, now, sizeof now) == 0 && strcmp(now, was) == 0))
+        if (!was || strstr(key, "..") || is_off_for_all(key, path) ||
+            (cw_text_read(path, now, sizeof now) == 0 && strcmp(now, was) == 0))
             continue;
         int error = cw_text_write(path, was);
         if (error)

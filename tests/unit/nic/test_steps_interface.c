@@ -255,6 +255,33 @@ static void test_without_ipv6(void **state)
     check_stays_and_comes_back("echo 1 > /proc/sys/net/ipv6/conf/v0/disable_ipv6;" PLAIN);
 }
 
+#define DEFAULT_OFF "/proc/sys/net/ipv6/conf/default/disable_ipv6"
+
+/* What a new interface begins with has changed since. */
+static void check_other_default(const char *setup, const char *was_default, const char *is_default)
+{
+    char script[80];
+    snprintf(script, sizeof script, "echo %s > " DEFAULT_OFF, was_default);
+    free(shell(script));
+    begin(setup);
+    char *was = show_settled();
+    carry_out();
+    snprintf(script, sizeof script, "echo %s > " DEFAULT_OFF, is_default);
+    free(shell(script));
+    replace_interface();
+    undo();
+    check_as_before(was, "came back");
+    free(shell("echo 0 > " DEFAULT_OFF));
+    json_decref(before);
+    free(was);
+}
+
+static void test_ipv6_of_new_interfaces(void **state)
+{
+    check_other_default(PLAIN "ip address add 2001:db8::1/64 dev v0", "0", "1");
+    check_other_default(PLAIN, "1", "0");
+}
+
 /* IPv6 makes sure first that nobody has the address: a route from it has to wait. */
 static void test_route_waits_for_address(void **state)
 {
@@ -510,6 +537,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_down),
         cmocka_unit_test(test_idle),
         cmocka_unit_test(test_without_ipv6),
+        cmocka_unit_test(test_ipv6_of_new_interfaces),
         cmocka_unit_test(test_route_waits_for_address),
         cmocka_unit_test(test_killed),
         cmocka_unit_test(test_time_goes_on),
