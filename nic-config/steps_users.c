@@ -31,7 +31,7 @@ bool cw_step_is_used(const struct cw_step *step, char *words, size_t size)
     char who[CW_FACT_WORDS];
     bool is_used = has_users(step, who, sizeof who);
     if (is_used)
-        snprintf(words, size, "%s is in use: %s", step->subject, who);
+        snprintf(words, size, "%s: %s", step->subject, who);
     else
         snprintf(words, size, "%s", who);
     return is_used;

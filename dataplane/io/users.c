@@ -3,6 +3,11 @@
  * Files and sockets are found first, then the process that has one of them, in /proc. Files are known by their numbers, not
  * by their names: a container may have others. Sockets are known by their inodes.
  *
+ * A card of vfio is also open in whoever has only the device, and neither its group nor a file of it (it was given the
+ * device by a socket, or has closed the others). Which card that is the kernel tells since Linux 6.18. One before it tells
+ * that the group of the card is busy, as it is while a device of it is open; then whoever has such a device, and no file of
+ * a group that it would be of, may be the one.
+ *
  * Many kernels have no xdp_diag, which tells of AF_XDP sockets (where it is a module, to ask loads it). Our own ports on a
  * shared interface are found all the same, as each holds its XDP program there by a link, which tells its interface. For
  * others there is then their number in this network namespace: 0, or it is not known.
@@ -16,6 +21,7 @@
 #include <net/if.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -34,6 +40,7 @@
 #define ANSWER_BYTES 16384u
 #define ANSWERS_MAX  4096u
 #define OURS         "causeway-" /* how our programs begin */
+#define VFIO_DEVICE  "anon_inode:[vfio-device]"
 
 struct sockets {
     unsigned long inodes[SOCKETS_MAX];
@@ -46,12 +53,16 @@ struct search {
     unsigned file_count;
     struct sockets xdp, packet; /* whosesoever; and only of ours */
     unsigned interface;         /* of XDP programs of ours; 0 none */
+    char card[PATH_SIZE];       /* that devices of vfio may be: its folder in /sys/devices; "" none */
+    char group[32];             /* its IOMMU group */
+    char suspects[256];         /* who has such a device, and of which card is not told */
 };
 
 struct process {
     const char *id;
     char name[32];
     bool is_ours, is_in_our_network;
+    bool has_unknown, has_group; /* a device of vfio of a card that is not told; a file of a group */
 };
 
 /* The first line, without its end. */
@@ -109,34 +120,47 @@ static bool find_group(const char *card, char *name, size_t size)
     return name[0] != 0;
 }
 
+/* A file of its group is there while a device of it is driven by vfio. */
+static void add_group(struct search *search, const char *card)
+{
+    char path[PATH_SIZE];
+    if (!find_group(card, search->group, sizeof search->group))
+        return;
+    snprintf(path, sizeof path, "/sys/class/vfio/%s/dev", search->group);
+    add_file(search, path);
+    snprintf(path, sizeof path, "/sys/class/vfio/noiommu-%s/dev", search->group);
+    add_file(search, path);
+    char *folder = search->file_count > 0 ? realpath(card, NULL) : NULL;
+    snprintf(search->card, sizeof search->card, "%s", folder != NULL ? folder : "");
+    free(folder);
+}
+
 static void add_files(struct search *search, const char *card)
 {
-    char path[PATH_SIZE], group[32];
-    if (find_group(card, group, sizeof group)) {
-        snprintf(path, sizeof path, "/sys/class/vfio/%s/dev", group);
-        add_file(search, path);
-        snprintf(path, sizeof path, "/sys/class/vfio/noiommu-%s/dev", group);
-        add_file(search, path);
-    }
+    add_group(search, card);
     add_children(search, card, "vfio-dev");
     add_children(search, card, "uio");
     add_children(search, card, "infiniband_verbs");
 }
 
-/* The file of a group is open once only, so whoever may open it is told of processes that cannot be seen. No other is tried:
- * to close a file of uio stops the card below whoever else has it open. */
-static bool is_group_busy(const char *card)
+/* The file of a group is open once only, and stays so while a device of it is open; so whoever may open it is told of
+ * processes that cannot be seen. No other is tried: to close a file of uio stops the card below whoever else has it open.
+ * EBUSY; 0: nobody has any of it, or there is no such group; else the errno: that cannot be told. path: of its file. */
+static int ask_group(const char *group, char path[static PATH_SIZE])
 {
-    char path[PATH_SIZE], group[32];
-    bool is_busy = false;
-    for (unsigned i = 0; i < 2 && !is_busy && find_group(card, group, sizeof group); i++) {
-        snprintf(path, sizeof path, i == 0 ? "/dev/vfio/%s" : "/dev/vfio/noiommu-%s", group);
-        int file = open(path, O_RDWR | O_CLOEXEC);
-        is_busy = file < 0 && errno == EBUSY;
+    int error = 0;
+    for (unsigned i = 0; i < 2 && error == 0; i++) {
+        const char *kind = i == 0 ? "" : "noiommu-";
+        snprintf(path, PATH_SIZE, "/sys/class/vfio/%s%.24s", kind, group);
+        bool is_there = access(path, F_OK) == 0;
+        snprintf(path, PATH_SIZE, "/dev/vfio/%s%.24s", kind, group);
+        int file = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
         if (file >= 0)
             close(file);
+        else if (is_there || errno == EBUSY)
+            error = errno;
     }
-    return is_busy;
+    return error;
 }
 
 /* ---------------------------------------------------------------- sockets of an interface */
@@ -262,6 +286,33 @@ static bool has_xdp_sockets(void)
 
 /* ---------------------------------------------------------------- processes */
 
+/* "/dev/vfio/17", "/dev/vfio/noiommu-0": and not "/dev/vfio/vfio", which every user of vfio may have. */
+static bool is_group(const char *target)
+{
+    static const char folder[] = "/dev/vfio/", other[] = "noiommu-";
+    const char *name = target + strlen(folder);
+    if (strncmp(target, folder, strlen(folder)) != 0)
+        return false;
+    return isdigit((unsigned char)name[0]) || strncmp(name, other, strlen(other)) == 0;
+}
+
+/* What an open device of vfio is to the card: itself, or of its group, which is one user's as a whole. */
+static const char *what_device(const struct search *search, struct process *process, const char *name)
+{
+    char path[PATH_SIZE], line[PATH_SIZE], group[32], card[PATH_SIZE] = "";
+    snprintf(path, sizeof path, "/proc/%.32s/fdinfo/%.32s", process->id, name);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && card[0] == 0 && fgets(line, sizeof line, file) != NULL)
+        (void)sscanf(line, "vfio-device-syspath: %511s", card);
+    if (file != NULL)
+        fclose(file);
+    process->has_unknown = process->has_unknown || card[0] == 0;
+    if (card[0] == 0 || strcmp(card, search->card) == 0)
+        return card[0] != 0 ? "has it open" : NULL;
+    bool is_beside = find_group(card, group, sizeof group) && strcmp(group, search->group) == 0;
+    return is_beside ? "has another card of its IOMMU group open" : NULL;
+}
+
 static bool is_file(const struct search *search, const char *path, const char *target)
 {
     static const char *const kinds[] = {"vfio", "uio", "uverbs"};
@@ -299,7 +350,7 @@ static bool is_program(const struct search *search, const struct process *proces
 }
 
 /* What it has by this descriptor; NULL: nothing that is looked for. */
-static const char *what_is(const struct search *search, const struct process *process, const char *name)
+static const char *what_is(const struct search *search, struct process *process, const char *name)
 {
     char path[PATH_SIZE], target[64];
     unsigned long inode;
@@ -313,6 +364,9 @@ static const char *what_is(const struct search *search, const struct process *pr
     }
     if (strcmp(target, "anon_inode:bpf_link") == 0)
         return is_program(search, process, name) ? "has a port on it" : NULL;
+    if (strcmp(target, VFIO_DEVICE) == 0)
+        return search->card[0] != 0 ? what_device(search, process, name) : NULL;
+    process->has_group = process->has_group || is_group(target);
     return is_file(search, path, target) ? "has it open" : NULL;
 }
 
@@ -336,16 +390,27 @@ static const char *what_has(const struct search *search, struct process *process
     return what;
 }
 
-static bool find_process(const struct search *search, char *words, size_t size)
+static void add_suspect(struct search *search, const struct process *process)
+{
+    size_t length = strlen(search->suspects);
+    if (process->has_unknown && !process->has_group)
+        snprintf(search->suspects + length, sizeof search->suspects - length, "%s%s, process %.16s",
+                 length > 0 ? "; " : "", process->name, process->id);
+}
+
+static bool find_process(struct search *search, char *words, size_t size)
 {
     const char *what = NULL;
     bool is_something = search->file_count + search->xdp.count + search->packet.count > 0;
-    DIR *folder = is_something || search->interface > 0 ? opendir("/proc") : NULL;
+    is_something = is_something || search->interface > 0 || search->card[0] != 0;
+    DIR *folder = is_something ? opendir("/proc") : NULL;
     for (struct dirent *entry; folder != NULL && what == NULL && (entry = readdir(folder)) != NULL;) {
         struct process process = {.id = entry->d_name};
         what = isdigit((unsigned char)entry->d_name[0]) ? what_has(search, &process) : NULL;
         if (what != NULL)
             snprintf(words, size, "%s, process %.16s, %s", process.name, process.id, what);
+        else
+            add_suspect(search, &process);
     }
     if (folder != NULL)
         closedir(folder);
@@ -354,6 +419,23 @@ static bool find_process(const struct search *search, char *words, size_t size)
 
 /* ---------------------------------------------------------------- both */
 
+/* Nobody was found for certain. */
+static bool may_be_open(const struct search *search, char *words, size_t size)
+{
+    static const char device[] = "has a device of vfio open, this kernel does not tell of which card";
+    char path[PATH_SIZE];
+    int error = ask_group(search->group, path);
+    if (error == EBUSY && search->suspects[0] != 0)
+        snprintf(words, size, "its IOMMU group is busy; who %s: %s", device, search->suspects);
+    else if (error == EBUSY)
+        snprintf(words, size, "a process that cannot be seen from here has it open");
+    else if (error != 0 && search->suspects[0] != 0)
+        snprintf(words, size,
+                 "it may be open, and %s, which would show that, cannot be opened (%s); who %s: %s", path,
+                 strerror(error), device, search->suspects);
+    return words[0] != 0;
+}
+
 bool cw_users_of_card(const char *card, char *words, size_t size)
 {
     struct search search = {.interface = 0};
@@ -361,10 +443,7 @@ bool cw_users_of_card(const char *card, char *words, size_t size)
     add_files(&search, card);
     if (find_process(&search, words, size))
         return true;
-    if (!is_group_busy(card))
-        return false;
-    snprintf(words, size, "a process that cannot be seen from here has it open");
-    return true;
+    return search.group[0] != 0 && may_be_open(&search, words, size);
 }
 
 bool cw_users_of_interface(const char *interface, char *words, size_t size)

@@ -9,8 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The card's file is open: of vfio, of uio, or of verbs, by which DPDK shares a card with the kernel's driver. card: its
- * folder in /sys, or a link to it. */
+/* The card's file is open: of vfio, of uio, or of verbs, by which DPDK shares a card with the kernel's driver; or somebody
+ * has it without a file, by vfio, or may have it: words then say who, and what is known. card: its folder in /sys, or a
+ * link to it. */
 bool cw_users_of_card(const char *card, char *words, size_t size);
 
 /* An interface of this network namespace. Its card's file is open; or it has an AF_XDP socket, whosesoever; or one of our

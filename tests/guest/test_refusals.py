@@ -5,15 +5,20 @@
     test_refusals.py BUILD MODEL
 
 A card with addresses; the same with the default route; one that is in a group with a disk, behind a bridge of old PCI: that
-group is taken when it is forced by its name and nobody uses the disk, and is given back whole.
+group is taken when it is forced by its name and nobody uses the disk, and is given back whole, but not while a program
+has kept a device of it open.
 """
+import fcntl
 import os
+import struct
 import sys
 
 import models
 import nics
 
 from nic_command import Before, Command, write_wish
+
+VFIO_SET_IOMMU, VFIO_GROUP_SET_CONTAINER, VFIO_GROUP_GET_DEVICE_FD = ((ord(";") << 8) + 100 + i for i in (2, 4, 6))
 
 
 def refused(command, what, before, wish, *words):
@@ -38,6 +43,17 @@ def driver(card):
     return os.path.basename(os.readlink(f"/sys/bus/pci/devices/{card}/driver"))
 
 
+def device_only(card, group):
+    """The card's device of vfio, with its group and container closed again."""
+    container, of_group = (os.open(f"/dev/vfio/{name}", os.O_RDWR) for name in ("vfio", group))
+    fcntl.ioctl(of_group, VFIO_GROUP_SET_CONTAINER, struct.pack("i", container))
+    fcntl.ioctl(container, VFIO_SET_IOMMU, 1)
+    device = fcntl.ioctl(of_group, VFIO_GROUP_GET_DEVICE_FD, bytearray(card.encode() + b"\0"), True)
+    os.close(of_group)
+    os.close(container)
+    return device
+
+
 def forced_group(command, before, nic, group, disk):
     wish = write_wish([nic], also=[f"group {group}"])
     nics.sh("mkfs.ext4", "-q", "/dev/vda")
@@ -49,6 +65,11 @@ def forced_group(command, before, nic, group, disk):
     assert f"forced: {disk}" in said, said
     assert [driver(nic.card), driver(disk)] == ["vfio-pci"] * 2 and not os.path.exists("/dev/vda")
     print(said, flush=True)
+    device = device_only(nic.card, group)
+    said = command.must("revert", "--yes", code=3)
+    assert f"process {os.getpid()}" in said, said
+    print(said, flush=True)
+    os.close(device)
     command.must("revert", "--yes")
     nics.wait_for("the disk is there", lambda: os.path.exists("/dev/vda"))
     nics.sh("mount", "/dev/vda", "/mnt")

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Who uses a card or an interface: this process itself, which opens what stands for a card's files, and real sockets and XDP
- * programs on a veth pair in a network namespace of its own. Under the name of one of our programs, and under another.
+ * programs on a veth pair in a network namespace of its own. Under the name of one of our programs, and under another. Devices
+ * of vfio are in made folders of /proc, /sys and /dev.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,16 +23,19 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/if_xdp.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/seccomp.h>
 #include <linux/sock_diag.h>
 #include <linux/xdp_diag.h>
 
@@ -48,7 +52,7 @@ static bool has_space;
 
 static void shell(const char *format, const char *what)
 {
-    char command[512];
+    char command[1024];
     snprintf(command, sizeof command, format, what, what, what, what);
     if (system(command) != 0)
         fail_msg("%s", command);
@@ -364,6 +368,140 @@ static void nonsense_of_the_kernel(void **state)
     assert_int_equal(cw_users_take_sockets(&one, sizeof one.head, 4, inodes, 2, &count), -EPROTO);
 }
 
+static int after_each(void **state)
+{
+    shell("rm -rf %s/*", folder);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- devices of vfio without their files */
+
+#define CARD     "/sys/bus/pci/devices/0000:00:03.0"
+#define OF_CARD  "/sys/devices/pci0000:00/0000:00:03.0"
+#define BESIDE   "/sys/devices/pci0000:00/0000:00:03.1" /* in its group */
+#define ANOTHER  "/sys/devices/pci0000:00/0000:00:04.0"
+#define UNTOLD   "qemu-kvm, process 812"
+#define OF_WHICH "has a device of vfio open, this kernel does not tell of which card"
+
+static const char machine[] =
+    "mkdir -p /sys/bus/pci/devices /sys/kernel/iommu_groups/17 /sys/kernel/iommu_groups/18 /dev/vfio " OF_CARD
+    " " BESIDE " " ANOTHER "; ln -s " OF_CARD " /sys/bus/pci/devices/;"
+    "ln -s ../../../kernel/iommu_groups/17 " OF_CARD "/iommu_group;"
+    "ln -s ../../../kernel/iommu_groups/17 " BESIDE "/iommu_group;"
+    "ln -s ../../../kernel/iommu_groups/18 " ANOTHER "/iommu_group;"
+    "for i in 17 18; do mkdir -p /sys/class/vfio/$i; echo 511:$i > /sys/class/vfio/$i/dev; done";
+
+/* As the kernel shows it: a device of vfio, of this card (NULL: an older kernel, which does not tell). */
+static void open_of_vfio(unsigned process, const char *name, const char *card)
+{
+    char script[768];
+    snprintf(
+        script, sizeof script,
+        "p=/proc/%u; mkdir -p $p/fd $p/fdinfo; echo '%s' > $p/comm; ln -s 'anon_inode:[vfio-device]' $p/fd/7;"
+        "printf 'pos:\\t0\\nflags:\\t02000002\\n%s%s\\n' > $p/fdinfo/7",
+        process, name, card != NULL ? "vfio-device-syspath: " : "", card != NULL ? card : "ino:\t2145");
+    shell("%s", script);
+}
+
+static void skip_without_made_folders(void)
+{
+    skip_without_space();
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(mount("none", (const char *const[]){"/proc", "/sys", "/dev"}[i], "tmpfs", 0, NULL),
+                         0);
+    shell("%s", machine);
+}
+
+static int away_with_made_folders(void **state)
+{
+    (void)umount("/dev");
+    (void)umount("/sys");
+    (void)umount("/proc");
+    return after_each(state);
+}
+
+static void expect_words(bool is_used, const char *wanted)
+{
+    if (cw_users_of_card(CARD, words, sizeof words) != is_used || strcmp(words, wanted) != 0)
+        fail_msg("not \"%s\", but \"%s\"", wanted, words);
+}
+
+/* By a kernel that tells of which card it is. */
+static void a_device_that_is_told(void **state)
+{
+    skip_without_made_folders();
+    expect_words(false, "");
+    open_of_vfio(812, "qemu-kvm", ANOTHER);
+    expect_words(false, "");
+    open_of_vfio(900, "testpmd", BESIDE);
+    expect_words(true, "testpmd, process 900, has another card of its IOMMU group open");
+    shell("%s", "rm -r /proc/900");
+    open_of_vfio(900, "testpmd", OF_CARD);
+    expect_words(true, "testpmd, process 900, has it open");
+}
+
+/* By one that does not, where nobody can ask the group either. */
+static void a_device_that_is_not_told(void **state)
+{
+    static const char may_be[] = "it may be open, and /dev/vfio/17, which would show that, cannot be opened "
+                                 "(No such file or directory); who " OF_WHICH ": " UNTOLD;
+    skip_without_made_folders();
+    open_of_vfio(812, "qemu-kvm", NULL);
+    shell("%s", "ln -s /dev/vfio/vfio /proc/812/fd/5"); /* which all users of vfio have */
+    expect_words(true, may_be);
+    open_of_vfio(900, "testpmd", NULL);
+    assert_true(cw_users_of_card(CARD, words, sizeof words));
+    assert_non_null(strstr(words, "qemu-kvm, process 812"));
+    assert_non_null(strstr(words, "testpmd, process 900"));
+    shell("%s", "ln -s /dev/vfio/18 /proc/900/fd/6"); /* the group that its device is of */
+    expect_words(true, may_be);
+    shell("%s", "touch /dev/vfio/17"); /* it can be opened: nobody has anything of it */
+    expect_words(false, "");
+    shell("%s", "rm -r /dev/vfio/17 /sys/class/vfio/17"); /* the card is not driven by vfio */
+    expect_words(false, "");
+}
+
+/* Whoever opens a file to read and to write is told that it is busy. */
+static void make_files_busy(void)
+{
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_RDWR, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EBUSY),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {.len = CW_COUNT_OF(steps), .filter = steps};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+        _exit(3);
+}
+
+/* In a process of its own, as what makes files busy cannot be taken away again. */
+static void expect_of_busy_group(const char *wanted)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        make_files_busy();
+        bool is_used = cw_users_of_card(CARD, words, sizeof words);
+        _exit(is_used && strcmp(words, wanted) == 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void a_group_that_is_busy(void **state)
+{
+    skip_without_made_folders();
+    shell("%s", "touch /dev/vfio/17");
+    expect_of_busy_group("a process that cannot be seen from here has it open");
+    open_of_vfio(812, "qemu-kvm", NULL);
+    expect_of_busy_group("its IOMMU group is busy; who " OF_WHICH ": " UNTOLD);
+}
+
 static int before_each(void **state)
 {
     called(OTHERS);
@@ -379,25 +517,29 @@ static int before_all(void **state)
     return mkdtemp(folder) == NULL ? -1 : 0;
 }
 
-static int after_each(void **state)
-{
-    shell("rm -rf %s/*", folder);
-    return 0;
-}
-
 static int after_all(void **state)
 {
     return rmdir(folder);
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, before_each, after_each)
+#define M(test) cmocka_unit_test_setup_teardown(test, before_each, away_with_made_folders)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(a_card_that_is_open), T(another_file_is_open),  T(an_interface_whose_card_is_open),
-        T(a_packet_socket),     T(an_xdp_program),        T(an_xdp_program_elsewhere),
-        T(an_xdp_socket),       T(answers_of_the_kernel), T(nonsense_of_the_kernel),
+        T(a_card_that_is_open),
+        T(another_file_is_open),
+        T(an_interface_whose_card_is_open),
+        M(a_device_that_is_told),
+        M(a_device_that_is_not_told),
+        M(a_group_that_is_busy),
+        T(a_packet_socket),
+        T(an_xdp_program),
+        T(an_xdp_program_elsewhere),
+        T(an_xdp_socket),
+        T(answers_of_the_kernel),
+        T(nonsense_of_the_kernel),
     };
     return cmocka_run_group_tests_name("io/users", tests, before_all, after_all);
 }
