@@ -13,7 +13,8 @@
  *     old      none            the old driver has it again, its override is not yet back
  *
  * Undo goes on from each of these. A device that a process has open, or one of whose virtual functions it has, is not
- * taken from it: the kernel would wait for that process, and the command with it.
+ * taken from it: the kernel would wait for that process. Where that was not seen, or a driver hangs, the command does not
+ * wait with it: a child is left that does (steps_patience.c).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -35,6 +36,7 @@ struct device {
     char bus[8];
     char name[CW_PCI_ADDRESS];
     char folder[FOLDER_SIZE];
+    char late[256]; /* the kernel holds it, and this is known of that; "" it does not */
 };
 
 struct binding {
@@ -49,6 +51,7 @@ static bool find(struct device *device, const char *name)
     if (strlen(name) >= sizeof device->name || strchr(name, '/') || name[0] == '.')
         return false;
     snprintf(device->name, sizeof device->name, "%s", name);
+    device->late[0] = 0;
     for (int i = 0; i < 2; i++) {
         snprintf(device->bus, sizeof device->bus, "%s", buses[i]);
         snprintf(device->folder, sizeof device->folder, "/sys/bus/%s/devices/%s", buses[i], name);
@@ -81,13 +84,21 @@ static void path_of(const struct device *device, const char *name, char path[sta
     snprintf(path, FOLDER_SIZE + 32, "%s/%s", device->folder, name);
 }
 
-static void look(const struct device *device, struct binding *binding)
+/* 0 or the errno. What is late once is not tried again: it would be late, too. */
+static int change(struct device *device, const char *path, const char *value)
+{
+    return device->late[0] ? ETIMEDOUT : cw_text_patiently(path, value, device->late, sizeof device->late);
+}
+
+static void look(struct device *device, struct binding *binding)
 {
     char path[FOLDER_SIZE + 32];
     path_of(device, "driver", path);
     cw_link_name(path, binding->driver, sizeof binding->driver);
     path_of(device, "driver_override", path);
-    cw_text_read(path, binding->override, sizeof binding->override);
+    binding->override[0] = 0;
+    if (change(device, path, NULL) != ETIMEDOUT)
+        cw_text_read(path, binding->override, sizeof binding->override);
     if (strcmp(binding->override, NO_OVERRIDE) == 0)
         binding->override[0] = 0;
 }
@@ -123,30 +134,30 @@ json_t *cw_device_interfaces(const char *folder)
 
 /* ---------------------------------------------------------------- the changes */
 
-static int set_override(const struct device *device, const char *driver)
+static int set_override(struct device *device, const char *driver)
 {
     char path[FOLDER_SIZE + 32];
     path_of(device, "driver_override", path);
-    return cw_text_write(path, *driver ? driver : "\n");
+    return change(device, path, *driver ? driver : "\n");
 }
 
-static int let_go(const struct device *device)
+static int let_go(struct device *device)
 {
     char path[FOLDER_SIZE + 32];
     path_of(device, "driver/unbind", path);
-    int error = cw_text_write(path, device->name);
+    int error = change(device, path, device->name);
     return error == ENOENT ? 0 : error; /* it has none */
 }
 
 /* Told to the driver itself, and not to drivers_probe, as only that says why it would not. */
-static int take(const struct device *device, const char *driver)
+static int take(struct device *device, const char *driver)
 {
     char path[128];
     snprintf(path, sizeof path, "/sys/bus/%s/drivers/%.64s/bind", device->bus, driver);
-    int error = cw_text_write(path, device->name);
+    int error = change(device, path, device->name);
     struct binding now;
     look(device, &now);
-    if (strcmp(now.driver, driver) == 0)
+    if (strcmp(now.driver, driver) == 0 && error != ETIMEDOUT) /* which it is also while it is still at it */
         return 0;
     return error ? error : ENODEV;
 }
@@ -176,6 +187,17 @@ static bool is_held(const struct device *device, char *who, size_t size)
     }
 }
 
+/* Nothing more can be done to it now: whatever is, waits for the kernel, too. */
+static enum cw_status is_late(const struct device *device, char *words, size_t size)
+{
+    snprintf(
+        words, size,
+        "%s: either a program has it open that cannot be seen from here, or its driver hangs (the kernel's "
+        "log, dmesg, may say more): %s. As soon as that has ended, again",
+        device->name, device->late);
+    return CW_IO;
+}
+
 /* ---------------------------------------------------------------- keep, do */
 
 static json_t *keep(const struct cw_step *step, char *words, size_t size)
@@ -185,6 +207,10 @@ static json_t *keep(const struct cw_step *step, char *words, size_t size)
     if (!find_subject(&device, step->subject, words, size))
         return NULL;
     look(&device, &now);
+    if (device.late[0]) {
+        (void)is_late(&device, words, size);
+        return NULL;
+    }
     return json_pack("{s:s, s:s, s:s, s:o}", "device", device.name, "driver", now.driver, "override",
                      now.override, "interfaces", cw_device_interfaces(device.folder));
 }
@@ -214,7 +240,7 @@ static const char *hint(const struct device *device, const char *driver)
 }
 
 /* As it was, after a change that failed. The device has been free of users a moment ago. */
-static void give_back(const struct device *device, const struct binding *before)
+static void give_back(struct device *device, const struct binding *before)
 {
     struct binding now;
     set_override(device, "");
@@ -234,6 +260,8 @@ static enum cw_status carry_out(const struct cw_step *step, char *words, size_t 
     if (!find_subject(&device, step->subject, words, size))
         return CW_NOT_FOUND;
     look(&device, &before);
+    if (device.late[0])
+        return is_late(&device, words, size);
     if (!has_driver(&device, step->value)) {
         snprintf(words, size, "the driver %s is not loaded: modprobe %s", step->value, step->value);
         return CW_REFUSED;
@@ -250,6 +278,8 @@ static enum cw_status carry_out(const struct cw_step *step, char *words, size_t 
         error = take(&device, step->value);
     if (!error)
         return CW_OK;
+    if (device.late[0])
+        return is_late(&device, words, size);
     give_back(&device, &before);
     snprintf(words, size, "%s does not take %s: %s%s", step->value, device.name, strerror(error),
              hint(&device, step->value));
@@ -275,7 +305,7 @@ static void wait_for_interface(const struct device *device, const char *driver, 
 }
 
 /* From ours, or from none, to the driver that it had. */
-static enum cw_status go_back(const struct device *device, const char *driver, bool is_bound, char *words,
+static enum cw_status go_back(struct device *device, const char *driver, bool is_bound, char *words,
                               size_t size)
 {
     char who[2 * CW_FACT_WORDS];
@@ -286,6 +316,8 @@ static enum cw_status go_back(const struct device *device, const char *driver, b
     int error = set_override(device, "");
     if (!error && is_bound)
         error = let_go(device);
+    if (device->late[0])
+        return is_late(device, words, size);
     if (!error && driver[0] && !has_driver(device, driver)) {
         snprintf(words, size, "%s is free, and its driver %s is not loaded: modprobe %s, then again",
                  device->name, driver, driver);
@@ -295,6 +327,8 @@ static enum cw_status go_back(const struct device *device, const char *driver, b
         error = take(device, driver);
     if (!error)
         return CW_OK;
+    if (device->late[0])
+        return is_late(device, words, size);
     snprintf(words, size, "%s does not take %s again: %s; the kernel's log (dmesg) may say more",
              driver[0] ? driver : "the kernel", device->name, strerror(error));
     return CW_IO;
@@ -342,6 +376,8 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
             return status;
     }
     look(&device, &now);
+    if (device.late[0])
+        return is_late(&device, words, size);
     bool is_ours = !now.override[0] || strcmp(now.override, step->value) == 0;
     int error = is_ours && strcmp(now.override, override) != 0 ? set_override(&device, override) : 0;
     if (error) {

@@ -25,6 +25,10 @@ extern const struct cw_step_verbs cw_step_write, cw_step_module, cw_step_mount, 
 int cw_text_read(const char *path, char *text, size_t size);
 /* In one write, as /sys wants it. 0 or the errno. */
 int cw_text_write(const char *path, const char *text);
+/* The same for a file that the kernel may answer never: written (value NULL: read) by a child, which is left behind after
+ * cw_patience_ms. ETIMEDOUT: words tell of it; else they are left as they are. */
+int cw_text_patiently(const char *path, const char *value, char *words, size_t size);
+extern uint32_t cw_patience_ms; /* tests have less of it */
 /* The last part of what a link names. 0 or the errno. */
 int cw_link_name(const char *path, char *name, size_t size);
 
