@@ -20,8 +20,6 @@ enum cw_step_kind {
     CW_STEP_WRITE,
     /* subject: a module; value: its parameters, or "" */
     CW_STEP_MODULE,
-    /* subject: a folder; value: "pagesize=2M" */
-    CW_STEP_MOUNT,
     /* subject: an interface; value: "". Its addresses, routes, mtu and flags go into the journal */
     CW_STEP_GIVE_UP,
     /* subject: a device of PCI; value: a driver */

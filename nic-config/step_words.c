@@ -10,9 +10,9 @@
 #include "nic-config/step.h"
 
 const char *const cw_step_names[CW_STEP_COUNT] = {
-    [CW_STEP_WRITE] = "write",     [CW_STEP_MODULE] = "module", [CW_STEP_MOUNT] = "mount",
-    [CW_STEP_GIVE_UP] = "give-up", [CW_STEP_BIND] = "bind",     [CW_STEP_CHANNELS] = "channels",
-    [CW_STEP_MTU] = "mtu",         [CW_STEP_FILE] = "file",     [CW_STEP_LINK] = "link",
+    [CW_STEP_WRITE] = "write", [CW_STEP_MODULE] = "module",     [CW_STEP_GIVE_UP] = "give-up",
+    [CW_STEP_BIND] = "bind",   [CW_STEP_CHANNELS] = "channels", [CW_STEP_MTU] = "mtu",
+    [CW_STEP_FILE] = "file",   [CW_STEP_LINK] = "link",
 };
 
 struct text {
@@ -108,9 +108,6 @@ void cw_step_words(const struct cw_step *step, char *words, size_t size)
     case CW_STEP_MODULE:
         add(&text, "load the module %s%s%s", step->subject, step->value[0] != 0 ? " with " : "", step->value);
         break;
-    case CW_STEP_MOUNT:
-        add(&text, "mount hugetlbfs at %s (%s)", step->subject, step->value);
-        break;
     case CW_STEP_GIVE_UP:
         add(&text, "take the interface %s out of use: no addresses, no routes, of no bond or bridge, down",
             step->subject);
@@ -175,10 +172,6 @@ void cw_step_commands(const struct cw_step *step, char *words, size_t size)
             add(&text, " ");
             add_word(&text, step->value);
         }
-        break;
-    case CW_STEP_MOUNT:
-        add_line(&text, "mkdir -p %s", step->subject);
-        add_line(&text, "mount -t hugetlbfs -o %s hugetlbfs %s", step->value, step->subject);
         break;
     case CW_STEP_GIVE_UP:
         add_line(&text, "ip link set dev %s down", step->subject);
@@ -334,9 +327,6 @@ void cw_step_undo_commands(const struct cw_step *step, const struct cw_facts *fa
         break;
     case CW_STEP_MODULE:
         add_line(&text, "modprobe -r %s", step->subject);
-        break;
-    case CW_STEP_MOUNT:
-        add_line(&text, "umount %s", step->subject);
         break;
     case CW_STEP_GIVE_UP:
         undo_give_up(&text, step->subject, facts);

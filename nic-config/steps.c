@@ -11,11 +11,10 @@
 #include "nic-config/steps_private.h"
 
 static const struct cw_step_verbs *const kinds[CW_STEP_COUNT] = {
-    [CW_STEP_WRITE] = &cw_step_write, [CW_STEP_MODULE] = &cw_step_module,
-    [CW_STEP_MOUNT] = &cw_step_mount, [CW_STEP_GIVE_UP] = &cw_step_give_up,
-    [CW_STEP_BIND] = &cw_step_bind,   [CW_STEP_CHANNELS] = &cw_step_channels,
-    [CW_STEP_MTU] = &cw_step_mtu,     [CW_STEP_FILE] = &cw_step_file,
-    [CW_STEP_LINK] = &cw_step_link,
+    [CW_STEP_WRITE] = &cw_step_write,       [CW_STEP_MODULE] = &cw_step_module,
+    [CW_STEP_GIVE_UP] = &cw_step_give_up,   [CW_STEP_BIND] = &cw_step_bind,
+    [CW_STEP_CHANNELS] = &cw_step_channels, [CW_STEP_MTU] = &cw_step_mtu,
+    [CW_STEP_FILE] = &cw_step_file,         [CW_STEP_LINK] = &cw_step_link,
 };
 
 static const struct cw_step_verbs *verbs_of(const struct cw_step *step)

@@ -16,7 +16,7 @@ struct cw_step_verbs {
     /* NULL: undo can tell a half state from what somebody else has made */
     enum cw_status (*undo_whole)(const struct cw_step *step, const json_t *before, char *words, size_t size);
 };
-extern const struct cw_step_verbs cw_step_write, cw_step_module, cw_step_mount, cw_step_give_up, cw_step_bind,
+extern const struct cw_step_verbs cw_step_write, cw_step_module, cw_step_give_up, cw_step_bind,
     cw_step_channels, cw_step_mtu, cw_step_file, cw_step_link;
 
 #define CW_STEP_TEXT 4096u /* of a file of /sys: no more than a page */

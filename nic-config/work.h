@@ -53,7 +53,7 @@ int cw_work_check_users(struct cw_work *work);
 /* What the journal is told of the paths. */
 void cw_work_head(const struct cw_work *work, struct cw_journal_head *head);
 /* What was begun in an earlier boot and is gone with it leaves the journal, after its undo has removed what may be left of
- * it (the folder of a mount). */
+ * it (a file, where /run is on a disk). */
 int cw_work_forget(struct cw_work *work);
 /* The steps of the plan, each in the journal before it is done; then that all are. *made: how many were not done yet. */
 int cw_work_run(struct cw_work *work, uint32_t *made);

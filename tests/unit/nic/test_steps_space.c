@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Steps that change mounts, drivers, and numbers of interfaces: in a network and with mounts of our own, as root; else skipped. */
+/* Steps that change drivers, and numbers of interfaces: in a network and with mounts of our own, as root; else skipped. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -132,47 +132,6 @@ static void test_bind_below_a_function_in_use(void **state)
     assert_int_equal(cw_step_do(&step, words, sizeof words),
                      CW_IO); /* the folder changes no driver by itself */
     free(shell("umount /sys/bus; umount /tmp"));
-}
-
-static void test_mount(void **state)
-{
-    make_step(CW_STEP_MOUNT, "/tmp/cw own/huge pages", "pagesize=2M");
-    free(shell("mount -t tmpfs none /tmp"));
-    check_all_kills("find /tmp; grep /tmp /proc/mounts");
-    free(shell("mkdir '/tmp/cw own'; touch '/tmp/cw own/mine'"));
-    check_all_kills("find /tmp; grep /tmp /proc/mounts");
-}
-
-static void test_mount_in_use(void **state)
-{
-    make_step(CW_STEP_MOUNT, "/tmp/cw-used", "pagesize=2M");
-    free(shell("mount -t tmpfs none /tmp"));
-    keep();
-    carry_out();
-    free(shell("mkdir /tmp/cw-used/x; mount --bind /tmp /tmp/cw-used/x"));
-    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words), CW_REFUSED);
-    assert_non_null(
-        strstr(words, "/tmp/cw-used cannot be unmounted: Device or resource busy; stop whoever uses"));
-    free(shell("umount /tmp/cw-used/x"));
-    undo();
-    char *is = shell("find /tmp");
-    assert_string_equal(is, "/tmp\n");
-    free(is);
-    json_decref(before);
-}
-
-/* After a reboot the mount is gone; the folder that was made for it is not. */
-static void test_mount_after_reboot(void **state)
-{
-    make_step(CW_STEP_MOUNT, "/tmp/a/b", "pagesize=1G");
-    free(shell("mount -t tmpfs none /tmp"));
-    keep();
-    free(shell("mkdir -p /tmp/a/b"));
-    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_TO_REBOOT, words, sizeof words), CW_OK);
-    char *is = shell("find /tmp");
-    assert_string_equal(is, "/tmp\n");
-    free(is);
-    json_decref(before);
 }
 
 static void test_mtu(void **state)
@@ -322,9 +281,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bind_below_a_function_in_use),
-        cmocka_unit_test(test_mount),
-        cmocka_unit_test(test_mount_in_use),
-        cmocka_unit_test(test_mount_after_reboot),
         cmocka_unit_test(test_mtu),
         cmocka_unit_test(test_mtu_refused),
         cmocka_unit_test(test_channels),
