@@ -199,7 +199,7 @@ struct cw_file_fact {
 };
 
 struct cw_facts {
-    char kernel[80], boot_id[40];
+    char kernel[80];
     char command_line[1024];
     bool is_root;
     bool has_iommu;             /* devices have groups */

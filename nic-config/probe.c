@@ -14,13 +14,10 @@
 
 static void probe_words(struct cw_probe *probe)
 {
-    static const char wanted[] = "shown, and kept to know a reboot";
     struct cw_facts *facts = probe->facts;
     char text[sizeof facts->command_line];
-    if (cw_probe_text(probe, "/proc/sys/kernel/osrelease", text, sizeof facts->kernel, wanted))
+    if (cw_probe_text(probe, "/proc/sys/kernel/osrelease", text, sizeof facts->kernel, "shown"))
         cw_probe_printable(text, facts->kernel, sizeof facts->kernel);
-    if (cw_probe_text(probe, "/proc/sys/kernel/random/boot_id", text, sizeof facts->boot_id, wanted))
-        cw_probe_printable(text, facts->boot_id, sizeof facts->boot_id);
     enum cw_status status = cw_machine_text(probe->machine, "/proc/cmdline", text, sizeof text);
     if (status == CW_OK || status == CW_RANGE)
         cw_probe_printable(text, facts->command_line, sizeof facts->command_line);

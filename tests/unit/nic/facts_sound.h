@@ -113,7 +113,6 @@ static inline void sound_interface(const struct cw_interface_fact *interface)
 static inline void facts_are_sound(const struct cw_facts *facts)
 {
     SOUND_TEXT(facts->kernel);
-    SOUND_TEXT(facts->boot_id);
     SOUND_TEXT(facts->command_line);
     SOUND_TEXT(facts->iommu);
     sound_cores(facts);

@@ -11,7 +11,6 @@ static const struct {
     const char *path, *text;
 } small_files[] = {
     {"/proc/sys/kernel/osrelease", "6.1.0-test\n"},
-    {"/proc/sys/kernel/random/boot_id", "1b7d2c11-3b52-4d0e-8a77-6f0b6b9f2a02\n"},
     {"/proc/cmdline", "root=/dev/sda1 isolcpus=2-3\n"},
     {"/proc/meminfo", "MemTotal:       16000000 kB\nHugepagesize:       2048 kB\n"},
     {"/proc/mounts", "/dev/mapper/vg-root / ext4 rw 0 0\n"

@@ -136,7 +136,7 @@ static void look(void)
     cw_probe(&live, &facts);
     facts_are_sound(&facts);
     assert_true(facts.cpu_count > 0);
-    assert_true(facts.kernel[0] != '\0' && facts.boot_id[0] != '\0');
+    assert_true(facts.kernel[0] != '\0');
     assert_int_equal(facts.is_root, geteuid() == 0);
     assert_true(facts.interface_count > 0);
 }
