@@ -317,7 +317,7 @@ static bool choose_existing(struct cw_plan_work *work, struct cw_plan_path *path
 }
 
 /* Of several paths on one card, in their order. */
-void cw_plan_choose_function(struct cw_plan_work *work, struct cw_plan_path *path)
+static void choose_function(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     const struct cw_card_fact *card = path->card;
     char address[CW_PCI_ADDRESS];
@@ -392,7 +392,7 @@ static void choose_vf(struct cw_plan_work *work, struct cw_plan_path *path)
     if (!work->facts->has_vfio)
         cw_plan_remedy(cw_plan_refuse(work, path, "this kernel has no module vfio-pci"),
                        "install the kernel's modules; or say driver: af_xdp");
-    cw_plan_choose_function(work, path);
+    choose_function(work, path);
 }
 
 /* ---------------------------------------------------------------- what fits */

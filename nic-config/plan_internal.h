@@ -54,7 +54,6 @@ const char *cw_plan_card_words(const struct cw_plan_path *path, char words[CW_CA
 
 /* plan_driver.c: chooses; refuses what cannot be. */
 void cw_plan_choose_driver(struct cw_plan_work *work, struct cw_plan_path *path);
-void cw_plan_choose_function(struct cw_plan_work *work, struct cw_plan_path *path);
 /* The driver of the kernel that the device is bound to; "": it keeps the one it has. */
 const char *cw_plan_kernel_driver(enum cw_wish_driver driver);
 bool cw_is_userspace_driver(const char *driver);
@@ -73,9 +72,6 @@ void cw_plan_uses(const struct cw_facts *facts, const struct cw_interface_fact *
 bool cw_plan_is_member_in_way(const struct cw_member_fact *member);
 /* Some path of the wish takes it from the kernel. */
 bool cw_plan_is_taken_by_wish(const struct cw_plan_work *work, const char *card);
-bool cw_plan_is_forced(const struct cw_plan_work *work, const struct cw_card_fact *card,
-                       const struct cw_interface_fact *interface);
-bool cw_plan_is_group_forced(const struct cw_plan_work *work, int32_t group);
 
 /* plan_cpus.c, plan_memory.c */
 void cw_plan_choose_cpus(struct cw_plan_work *work);

@@ -35,7 +35,8 @@ static bool go_up(char *path)
     return true;
 }
 
-json_t *cw_missing_folders(const char *path)
+/* The folders above a path that are not there. */
+static json_t *missing_folders(const char *path)
 {
     char folder[CW_STEP_SUBJECT];
     struct stat ignored;
@@ -46,7 +47,8 @@ json_t *cw_missing_folders(const char *path)
     return missing;
 }
 
-int cw_make_folders(const char *path)
+/* 0 or the errno. */
+static int make_folders(const char *path)
 {
     char folder[CW_STEP_SUBJECT];
     for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -57,7 +59,7 @@ int cw_make_folders(const char *path)
     return 0;
 }
 
-void cw_remove_folders(const json_t *folders)
+static void remove_folders(const json_t *folders)
 {
     size_t i;
     json_t *folder;
@@ -167,7 +169,7 @@ static json_t *keep(const struct cw_step *step, char *words, size_t size)
     json_t *before = NULL;
     enum place place = look(step, text, &about);
     if (place == PLACE_EMPTY)
-        before = json_pack("{s:b, s:o}", "existed", 0, "folders", cw_missing_folders(step->subject));
+        before = json_pack("{s:b, s:o}", "existed", 0, "folders", missing_folders(step->subject));
     else if (place != PLACE_FAILED)
         before = json_pack("{s:b, s:s, s:i, s:i, s:i, s:[]}", "existed", 1, "content", text, "mode",
                            (int)(about.st_mode & 07777), "owner", (int)about.st_uid, "group",
@@ -186,7 +188,7 @@ static bool is_done(const struct cw_step *step, char *words, size_t size)
 
 static enum cw_status carry_out(const struct cw_step *step, char *words, size_t size)
 {
-    int error = cw_make_folders(step->subject);
+    int error = make_folders(step->subject);
     if (!error)
         error = put(step, step->value, 0644, 0, 0);
     if (!error)
@@ -227,7 +229,7 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
     if (!is_as_before)
         snprintf(words, size, "%s: somebody has %s it since, and it is left so", step->subject,
                  place == PLACE_EMPTY ? "removed" : "changed");
-    cw_remove_folders(folders);
+    remove_folders(folders);
     return CW_OK;
 }
 

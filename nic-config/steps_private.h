@@ -32,12 +32,6 @@ extern uint32_t cw_patience_ms; /* tests have less of it */
 /* The last part of what a link names. 0 or the errno. */
 int cw_link_name(const char *path, char *name, size_t size);
 
-/* The folders above a path that are not there, the deepest first; how they are made (0 or the errno), and how those of
- * them that are empty are removed. */
-json_t *cw_missing_folders(const char *path);
-int cw_make_folders(const char *path);
-void cw_remove_folders(const json_t *folders);
-
 /* The names of the interfaces that a device has, by its folder in /sys; the caller's to decref. */
 json_t *cw_device_interfaces(const char *folder);
 /* Queues of an interface, as CHANNELS counts them. 0 or the errno. */
