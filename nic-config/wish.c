@@ -363,7 +363,6 @@ static void read_path(struct reader *reader, uint32_t index)
     const struct raw_path *raw = &reader->raw->paths[index];
     struct cw_wish_path *out = &reader->wish->paths[index];
     *out = (struct cw_wish_path){.queues = 1, .mtu = MTU_DEFAULT};
-    out->line = cw_yaml_lines_find(&reader->lines, at(path, "paths[%u]", index));
     read_name(reader, index);
     read_whose(reader, index);
     check_whose(reader, index);

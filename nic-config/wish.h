@@ -53,7 +53,6 @@ enum cw_wish_choice {
 
 struct cw_wish_path {
     char name[CW_PATH_NAME];
-    uint32_t line; /* of its begin in the file */
     /* one of four, the others empty */
     char card[CW_PCI_ADDRESS];
     char interface[CW_INTERFACE_NAME];

@@ -36,7 +36,7 @@ static void look_at_path(const struct cw_wish *wish, uint32_t index)
     CW_ASSERT(path->driver < CW_DRIVER_COUNT);
     CW_ASSERT(path->queues >= 1 && path->queues <= CW_WISH_QUEUES_MAX);
     CW_ASSERT(path->mtu >= 576 && path->mtu <= 9600 && path->vlan <= 4094);
-    CW_ASSERT(path->address_count <= CW_ADDRESSES_MAX && path->line >= 1);
+    CW_ASSERT(path->address_count <= CW_ADDRESSES_MAX);
     for (uint32_t i = 0; i < index; i++)
         CW_ASSERT(strcmp(wish->paths[i].name, path->name) != 0);
 }

@@ -191,12 +191,10 @@ static void test_values(void **state)
     const struct cw_wish_path *a = &wish.paths[0], *b = &wish.paths[1], *c = &wish.paths[2];
     assert_int_equal(wish.path_count, 5);
     assert_string_equal(a->card, "0000:af:1f.7");
-    assert_int_equal(a->line, 2);
     assert_int_equal(a->driver, CW_DRIVER_VFIO);
     assert_true(a->queues == 2 && a->mtu == 9000 && a->vlan == 120 && a->address_count == 2);
     assert_string_equal(a->addresses[1], "fd00::1");
     assert_string_equal(b->interface, "enp3s0f0np0.7");
-    assert_int_equal(b->line, 4);
     assert_true(b->mode == CW_CHOICE_FIRST && b->copy == CW_CHOICE_SECOND);
     assert_true(b->queues == 1 && b->mtu == 1500 && b->vlan == 0 && b->address_count == 0);
     assert_true(c->has_mac && c->mac[5] == 1 && c->driver == CW_DRIVER_VF);
