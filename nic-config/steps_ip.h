@@ -42,5 +42,10 @@ struct cw_route_command {
 bool cw_route_command(const json_t *route, bool is_6, int64_t seconds, struct cw_route_command *command);
 /* The same route, but for what passes: how long it lives, whether its link is down. */
 bool cw_route_is_same(const json_t *a, const json_t *b);
+/* The kernel has no room for both, in IPv6: the same destination and metric, by the same way. */
+bool cw_route_has_place_of(const json_t *other, const json_t *route);
+/* The other is in its place, and the kernel has made it by itself: with an address, the same but for who made it; or of what
+ * a router says now, where route was of what it said then. */
+bool cw_route_is_made_anew(const json_t *other, const json_t *route);
 /* It goes by this interface, maybe among others. */
 bool cw_route_is_of(const json_t *route, const char *interface);

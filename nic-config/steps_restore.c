@@ -295,9 +295,40 @@ static bool has_route(const json_t *list, const json_t *route)
     json_t *item;
     json_array_foreach(list, i, item)
     {
-        if (cw_route_is_same(item, route))
+        if (cw_route_is_same(item, route) || cw_route_is_made_anew(item, route))
             return true;
     }
+    return false;
+}
+
+/* ip says "File exists", and not of what. */
+static void tell_other(const json_t *list, const json_t *route, char *why, size_t size)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item)
+    {
+        if (!cw_route_has_place_of(item, route))
+            continue;
+        snprintf(why, size, "another is in its place (proto %s): remove it (ip route del), then again",
+                 cw_json_text(item, "protocol"));
+        return;
+    }
+}
+
+/* false: why not. */
+static bool put_route(const struct work *work, const json_t *now, const json_t *route, bool is_6, char *why,
+                      size_t size)
+{
+    struct cw_route_command command;
+    if (has_route(now, route) || !cw_route_command(route, is_6, work->seconds, &command))
+        return true;
+    if (!command.is_cut && cw_ip_tell(command.words, why, size))
+        return true;
+    if (command.is_cut)
+        snprintf(why, size, "it is too long");
+    else if (is_6)
+        tell_other(now, route, why, size);
     return false;
 }
 
@@ -308,7 +339,6 @@ static unsigned try_routes(struct work *work, const json_t *routes, bool is_6, c
     size_t i;
     json_t *route;
     unsigned missing = 0;
-    struct cw_route_command command;
     json_t *now = cw_ip_ask((const char *const[]){"ip", "-json", "-details", is_6 ? "-6" : "-4", "route",
                                                   "show", "table", "all", NULL},
                             why, size);
@@ -316,12 +346,8 @@ static unsigned try_routes(struct work *work, const json_t *routes, bool is_6, c
         return 1;
     json_array_foreach(routes, i, route)
     {
-        if (has_route(now, route) || !cw_route_command(route, is_6, work->seconds, &command))
+        if (put_route(work, now, route, is_6, why, size))
             continue;
-        if (!command.is_cut && cw_ip_tell(command.words, why, size))
-            continue;
-        if (command.is_cut)
-            snprintf(why, size, "it is too long");
         snprintf(what, CW_FACT_WORDS, "the route to %s", cw_json_text(route, "dst"));
         missing++;
     }

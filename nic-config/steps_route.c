@@ -165,6 +165,46 @@ bool cw_route_is_same(const json_t *a, const json_t *b)
     return is_same;
 }
 
+static bool has_same(const json_t *a, const json_t *b, const char *key)
+{
+    const json_t *of_a = json_object_get(a, key), *of_b = json_object_get(b, key);
+    return (!of_a && !of_b) || json_equal(of_a, of_b) == 1;
+}
+
+bool cw_route_has_place_of(const json_t *other, const json_t *route)
+{
+    static const char *const keys[] = {"type",   "dst",     "from", "tos", "table",
+                                       "metric", "gateway", "via",  "dev"};
+    size_t i;
+    json_t *hop;
+    const json_t *hops = json_object_get(route, "nexthops"), *others = json_object_get(other, "nexthops");
+    for (i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (!has_same(other, route, keys[i]))
+            return false;
+    json_array_foreach(hops, i, hop)
+    {
+        const json_t *its = json_array_get(others, i);
+        if (!has_same(its, hop, "gateway") || !has_same(its, hop, "via") || !has_same(its, hop, "dev"))
+            return false;
+    }
+    return json_array_size(hops) == json_array_size(others);
+}
+
+bool cw_route_is_made_anew(const json_t *other, const json_t *route)
+{
+    const char *protocol = cw_json_text(other, "protocol");
+    bool is_of_router = strcmp(protocol, "ra") == 0;
+    if (!cw_route_has_place_of(other, route) || (!is_of_router && strcmp(protocol, "kernel") != 0))
+        return false;
+    if (is_of_router && strcmp(cw_json_text(route, "protocol"), "ra") == 0)
+        return true;
+    json_t *copy = json_copy((json_t *)route);
+    json_object_set(copy, "protocol", json_object_get(other, "protocol"));
+    bool is_same = cw_route_is_same(other, copy);
+    json_decref(copy);
+    return is_same;
+}
+
 bool cw_route_is_of(const json_t *route, const char *interface)
 {
     size_t i;

@@ -357,6 +357,63 @@ static void test_others_stay(void **state)
     json_decref(before);
 }
 
+/* With an address comes its own route, and a router may have spoken before revert does. */
+static void test_made_by_the_kernel(void **state)
+{
+    begin(
+        "ip link set v0 up; ip address add 2001:db8::1/64 nodad dev v0; ip -6 route del 2001:db8::/64 dev v0;"
+        "ip -6 route add 2001:db8::/64 metric 256 dev v0 proto static;"
+        "ip -6 route add default via fe80::1 dev v0 metric 1024 proto ra expires 900;"
+        "ip -6 route add 2001:db8:7::/48 nexthop via fe80::1 dev v0 nexthop via fe80::2 dev v0");
+    carry_out();
+    replace_interface();
+    free(shell("ip link set v0 up;"
+               "ip -6 route add default via fe80::1 dev v0 metric 1024 proto ra expires 1800 hoplimit 64"));
+    for (int i = 0; i < 2; i++) {
+        undo();
+        assert_string_equal(words, "");
+    }
+    char *is = shell("ip -6 route show dev v0; ip -6 route show 2001:db8:7::/48");
+    assert_non_null(strstr(is, "2001:db8::/64 proto kernel"));
+    assert_non_null(strstr(is, "default via fe80::1 proto ra"));
+    assert_non_null(strstr(is, "nexthop via fe80::2 dev v0"));
+    free(is);
+    json_decref(before);
+}
+
+/* Somebody's, or the kernel's, and not as it was: only what is the same by another hand is taken for it. */
+static void test_another_in_its_place(void **state)
+{
+    static const char *const made[] = {"proto static mtu 1300", "proto kernel mtu 1300", "proto ra mtu 1300",
+                                       "proto static", "mtu 1300 proto boot"};
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
+        char script[160], expected[300];
+        begin("ip link set v0 up; ip -6 route add 2001:db8:9::/48 via fe80::1 dev v0 proto boot");
+        carry_out();
+        replace_interface();
+        snprintf(script, sizeof script,
+                 "ip link set v0 up; ip -6 route add 2001:db8:9::/48 via fe80::1 dev v0 %s", made[i]);
+        free(shell(script));
+        assert_int_equal(cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words), CW_IO);
+        snprintf(
+            expected, sizeof expected,
+            "v0: the route to 2001:db8:9::/48 could not be put back: another is in its place (proto %.*s): "
+            "remove it (ip route del), then again",
+            (int)strcspn(strstr(made[i], "proto ") + 6, " "), strstr(made[i], "proto ") + 6);
+        assert_string_equal(words, expected);
+        free(shell("ip -6 route del 2001:db8:9::/48 via fe80::1 dev v0"));
+        undo();
+        json_decref(before);
+    }
+    begin("ip link set v0 up; ip address add 2001:db8::1/64 nodad dev v0");
+    carry_out();
+    replace_interface();
+    free(shell("ip link set v0 up; ip address add 2001:db8::1/128 nodad dev v0"));
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words), CW_IO);
+    assert_non_null(strstr(words, "v0: 2001:db8::1 could not be put back: "));
+    json_decref(before);
+}
+
 static void test_what_is_gone(void **state)
 {
     begin(PLAIN);
@@ -542,6 +599,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_killed),
         cmocka_unit_test(test_time_goes_on),
         cmocka_unit_test(test_others_stay),
+        cmocka_unit_test(test_made_by_the_kernel),
+        cmocka_unit_test(test_another_in_its_place),
         cmocka_unit_test(test_what_is_gone),
         cmocka_unit_test(test_card_without_its_driver),
         cmocka_unit_test(test_other_name),
