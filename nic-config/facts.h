@@ -145,7 +145,8 @@ struct cw_card_fact {
     char name[96];                 /* of pci.ids */
     char driver[CW_DRIVER_NAME];   /* the kernel's driver that has it now; "" none */
     char override[CW_DRIVER_NAME]; /* driver_override; "" none */
-    int32_t node;                  /* NUMA; unknown where the firmware does not say */
+    char user[CW_FACT_WORDS]; /* who has it open, where no kernel's driver has it; "" nobody, or not known */
+    int32_t node;             /* NUMA; unknown where the firmware does not say */
     int32_t iommu_group;
     bool is_noiommu;   /* its group is one of vfio without an IOMMU */
     bool is_group_cut; /* not all that shares its group was looked at, or what that is used for */

@@ -56,7 +56,6 @@ const char *cw_plan_card_words(const struct cw_plan_path *path, char words[CW_CA
 void cw_plan_choose_driver(struct cw_plan_work *work, struct cw_plan_path *path);
 /* The driver of the kernel that the device is bound to; "": it keeps the one it has. */
 const char *cw_plan_kernel_driver(enum cw_wish_driver driver);
-bool cw_is_userspace_driver(const char *driver);
 /* The device is taken from the kernel, with all interfaces that it has. */
 bool cw_plan_is_taken(const struct cw_plan_path *path);
 /* The queues that an interface receives by; unknown where it does not say, 1 where it cannot. */

@@ -336,6 +336,25 @@ static void check_unseen_interfaces(struct cw_plan_work *work, struct cw_plan_pa
         "see what could not be read (causeway nic show): ip -json -details link show has to answer");
 }
 
+/* It is with a driver for programs already, and not by us: there is no step of giving it, before which is asked who has it. */
+static void check_foreign_user(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    const struct cw_card_fact *card = path->card;
+    if (!cw_is_userspace_driver(card->driver) || is_given(path))
+        return;
+    if (card->user[0] != 0)
+        cw_plan_remedy(
+            cw_plan_refuse(work, path, "%s has been given to %s by somebody else, and is in use: %s",
+                           card->address, card->driver, card->user),
+            "stop that process first (of a virtual machine: take the card out of it); or take another card");
+    else
+        cw_plan_warn(
+            work,
+            "path %s: %s has been given to %s by somebody else already: make sure that no virtual machine and "
+            "no other program uses it",
+            path->wish->name, card->address, card->driver);
+}
+
 static void check_taken(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     const struct cw_card_fact *card = path->card;
@@ -352,12 +371,7 @@ static void check_taken(struct cw_plan_work *work, struct cw_plan_path *path)
     check_functions(work, path);
     if (path->driver == CW_DRIVER_VFIO)
         check_group(work, path);
-    if (cw_is_userspace_driver(card->driver) && !is_given(path))
-        cw_plan_warn(
-            work,
-            "path %s: %s has been given to %s by somebody else already: make sure that no virtual machine and "
-            "no other program uses it",
-            path->wish->name, card->address, card->driver);
+    check_foreign_user(work, path);
 }
 
 /* ---------------------------------------------------------------- an interface that is kept */

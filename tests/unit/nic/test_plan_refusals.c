@@ -418,12 +418,31 @@ static void unread(void)
 
 #define NOIOMMU "write /sys/module/vfio/parameters/enable_unsafe_noiommu_mode = Y\n"
 #define FREED   "take another card; or say driver: af_xdp, which shares it with the kernel; or free it"
+static void given_by_hand_and_open(void)
+{
+    struct cw_card_fact *card = rig_card("0000:03:00.0");
+    snprintf(card->driver, sizeof card->driver, "vfio-pci");
+    snprintf(card->user, sizeof card->user, "qemu-system-x86, process 4711, has it open");
+    rig.facts.interfaces[1] = rig.facts.interfaces[--rig.facts.interface_count];
+    rig.facts.is_vfio_pci_loaded = true;
+}
+static void given_by_us_and_open(void) /* our own engine runs */
+{
+    given_by_hand_and_open();
+    snprintf(wan0->given, sizeof wan0->given, "0000:03:00.0");
+}
+
 static const struct row {
     void (*change)(void);
     const char *force; /* one name; NULL: none */
     const char *steps, *refusals, *warnings;
 } rows[] = {
     {nothing, NULL, TAKEN WAN0},
+    {given_by_hand_and_open, NULL, "",
+     "wan0: 0000:03:00.0 has been given to vfio-pci by somebody else, and is in use: qemu-system-x86, process 4711, has it "
+     "open | stop that process first"},
+    {given_by_hand_and_open, "0000:03:00.0", "", "is in use: qemu-system-x86, process 4711"},
+    {given_by_us_and_open, NULL, WAN0},
     {default_route, NULL, "", "wan0: eth1 is in use, or may be: it has the default route | " FREED},
     {default_route, "eth1", TAKEN WAN0, NULL,
      "path wan0: forced: eth1 is taken, although it has the default route\n"},
