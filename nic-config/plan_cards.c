@@ -123,6 +123,23 @@ static const struct cw_card_fact *physical_of(const struct cw_facts *facts, cons
     return NULL;
 }
 
+static void refuse_away(struct cw_plan_work *work, struct cw_plan_path *path)
+{
+    cw_plan_remedy(
+        cw_plan_refuse(work, path, "it had the card %s, which is not there now", path->wish->given),
+        "put it back into its slot: the next boot prepares it again, or causeway nic apply --yes of "
+        "the same wish; or causeway-nic revert --yes, and apply for another card");
+}
+
+/* The card that the journal has of this path is pulled, or its slot is off. What the wish says of it may be true of another
+ * now (the name of its interface), or of none. */
+static bool is_away(const struct cw_plan_work *work, const struct cw_plan_path *path)
+{
+    const char *given = path->wish->given;
+    return given[0] != 0 && cw_facts_card(work->facts, given) == NULL &&
+           physical_of(work->facts, given) == NULL;
+}
+
 /* The card that this path has had since an earlier apply, whatever its link is now. Whether it may be taken is asked of
  * it as of any other. */
 static void find_again(struct cw_plan_work *work, struct cw_plan_path *path)
@@ -132,8 +149,7 @@ static void find_again(struct cw_plan_work *work, struct cw_plan_path *path)
     if (path->card != NULL)
         path->interface = interface_of(work->facts, path->card->address);
     else
-        cw_plan_remedy(cw_plan_refuse(work, path, "it had the card %s, which is not there now", path->given),
-                       "put it back into its slot; or causeway-nic revert --yes, and apply for another card");
+        refuse_away(work, path);
 }
 
 /* ---------------------------------------------------------------- named */
@@ -312,7 +328,9 @@ void cw_plan_find_cards(struct cw_plan_work *work)
     for (uint32_t i = 0; i < work->path_count; i++) {
         struct cw_plan_path *path = &work->paths[i];
         find_given(work, path);
-        if (path->wish->card[0] != 0)
+        if (is_away(work, path))
+            refuse_away(work, path);
+        else if (path->wish->card[0] != 0)
             find_by_address(work, path);
         else if (path->wish->interface[0] != 0)
             find_by_interface(work, path);

@@ -608,6 +608,30 @@ static void test_boot_refuses(void **state)
     comes_back();
 }
 
+/* Pulled, or its slot is off, over one reboot or more: what is known of it waits. When it is back the next boot prepares it, or the
+ * same wish; and what its interface had at apply is what comes back. */
+static void test_card_is_away_over_reboots(void **state)
+{
+    (void)state;
+    fake->starts_bare = true;
+    for (int reboots = 1; reboots < 4; reboots++)
+        for (int is_boot = 0; is_boot < 2; is_boot++) {
+            assert_int_equal(fake_run("apply"), CW_NIC_DONE);
+            fake->is_refused = true;
+            for (int i = 0; i < reboots; i++) {
+                fake_reboot(i % 2);
+                stays_as_it_is("eth2 is in use", CW_NIC_REFUSED);
+            }
+            fake->is_refused = false;
+            if (is_boot)
+                fake_reboot(false);
+            assert_int_equal(fake_run(is_boot ? "boot" : "apply"), CW_NIC_DONE);
+            assert_true(fake_is_wanted());
+            assert_string_equal(fake->given, "0000:03:00.0");
+            comes_back();
+        }
+}
+
 /* What no reboot undoes is left as somebody else has made it. */
 static void test_boot_leaves_files(void **state)
 {
@@ -696,6 +720,7 @@ int main(void)
         T(test_what_is_carried),
         T(test_apply_after_reboot),
         T(test_boot_refuses),
+        T(test_card_is_away_over_reboots),
         T(test_boot_leaves_files),
         T(test_what_is_left),
     };

@@ -432,6 +432,19 @@ static void given_by_us_and_open(void) /* our own engine runs */
     snprintf(wan0->given, sizeof wan0->given, "0000:03:00.0");
 }
 
+/* As a boot finds it. */
+static void away_by_address(void)
+{
+    snprintf(wan0->card, sizeof wan0->card, "0000:07:00.0");
+    snprintf(wan0->given, sizeof wan0->given, "0000:07:00.0");
+}
+static void away_by_interface(void) /* whose name another has now */
+{
+    wan0->card[0] = 0;
+    snprintf(wan0->interface, sizeof wan0->interface, "eth1");
+    snprintf(wan0->given, sizeof wan0->given, "0000:07:00.0");
+}
+
 static const struct row {
     void (*change)(void);
     const char *force; /* one name; NULL: none */
@@ -443,6 +456,10 @@ static const struct row {
      "open | stop that process first"},
     {given_by_hand_and_open, "0000:03:00.0", "", "is in use: qemu-system-x86, process 4711"},
     {given_by_us_and_open, NULL, WAN0},
+    {away_by_address, NULL, "",
+     "wan0: it had the card 0000:07:00.0, which is not there now | put it back into its slot: the next boot prepares it again, "
+     "or causeway nic apply --yes of the same wish; or causeway-nic revert --yes"},
+    {away_by_interface, NULL, "", "wan0: it had the card 0000:07:00.0, which is not there now | put it back"},
     {default_route, NULL, "", "wan0: eth1 is in use, or may be: it has the default route | " FREED},
     {default_route, "eth1", TAKEN WAN0, NULL,
      "path wan0: forced: eth1 is taken, although it has the default route\n"},
