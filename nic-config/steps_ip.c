@@ -2,6 +2,7 @@
 /* What ip says of an interface, as a state that can be kept. */
 #include "nic-config/steps_ip.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,16 +70,51 @@ json_t *cw_ip_link(const char *name, char *words, size_t size)
 
 /* ---------------------------------------------------------------- routes, neighbours */
 
-/* Those of this interface that the kernel does not make by itself. */
-static json_t *routes_of(const char *name, const char *family, char *words, size_t size)
+/* The address is in the destination, and as long: the route is the one that comes with an address. */
+static bool is_prefix_of(const char *destination, const char *local, int64_t length)
 {
+    unsigned char bytes[2][16] = {{0}};
+    char prefix[64];
+    size_t end = strcspn(destination, "/");
+    int family = strchr(local, ':') ? AF_INET6 : AF_INET, bits = (int)length % 8, whole = (int)length / 8;
+    int64_t says = destination[end] ? atoi(destination + end + 1) : family == AF_INET6 ? 128 : 32;
+    snprintf(prefix, sizeof prefix, "%.*s", (int)(end < sizeof prefix ? end : 0), destination);
+    if (length < 0 || says != length || length > (family == AF_INET6 ? 128 : 32) ||
+        inet_pton(family, prefix, bytes[0]) != 1 || inet_pton(family, local, bytes[1]) != 1)
+        return false;
+    return memcmp(bytes[0], bytes[1], (size_t)whole) == 0 &&
+           (bits == 0 || (bytes[0][whole] ^ bytes[1][whole]) >> (8 - bits) == 0);
+}
+
+/* The kernel makes no route for an address with noprefixroute: who gives such (NetworkManager) makes it, in its name. */
+static bool is_in_name_of_kernel(const json_t *link, const json_t *route)
+{
+    size_t i;
+    json_t *address;
+    if (strcmp(cw_json_text(route, "type"), "unicast") != 0)
+        return false;
+    json_array_foreach(json_object_get(link, "addr_info"), i, address)
+    {
+        if (json_is_true(json_object_get(address, "noprefixroute")) &&
+            is_prefix_of(cw_json_text(route, "dst"), cw_json_text(address, "local"),
+                         json_integer_value(json_object_get(address, "prefixlen"))))
+            return true;
+    }
+    return false;
+}
+
+/* Those of this interface that the kernel does not make by itself. */
+static json_t *routes_of(const json_t *link, const char *family, char *words, size_t size)
+{
+    const char *name = cw_json_text(link, "ifname");
     size_t i;
     char what[CW_FACT_LOST];
     json_t *route, *all = ASK(family, "route", "show", "table", "all"), *kept = all ? json_array() : NULL;
     json_array_foreach(all, i, route)
     {
         const char *protocol = cw_json_text(route, "protocol");
-        bool is_made_again = strcmp(protocol, "kernel") == 0 || strcmp(protocol, "redirect") == 0;
+        bool is_made_again = strcmp(protocol, "redirect") == 0 ||
+                             (strcmp(protocol, "kernel") == 0 && !is_in_name_of_kernel(link, route));
         if (!kept || !cw_route_is_of(route, name) || is_made_again)
             continue;
         if (cw_route_is_lost(route, what)) {
@@ -150,8 +186,8 @@ json_t *cw_ip_state(const char *name, char *words, size_t size)
     json_t *link = cw_ip_link(name, words, size);
     if (!link && !words[0])
         snprintf(words, size, "there is no interface %s", name);
-    json_t *routes4 = link ? routes_of(name, "-4", words, size) : NULL,
-           *routes6 = routes4 ? routes_of(name, "-6", words, size) : NULL,
+    json_t *routes4 = link ? routes_of(link, "-4", words, size) : NULL,
+           *routes6 = routes4 ? routes_of(link, "-6", words, size) : NULL,
            *neighbours = routes6 ? neighbours_of(name, words, size) : NULL;
     if (neighbours)
         return json_pack("{s:o, s:o, s:o, s:o, s:o}", "link", link, "routes4", routes4, "routes6", routes6,

@@ -201,6 +201,17 @@ static void test_metrics(void **state)
     check_stays_and_comes_back(ADDRESSES METRICS);
 }
 
+/* As NetworkManager gives addresses. */
+static void test_routes_in_name_of_kernel(void **state)
+{
+    check_stays_and_comes_back(
+        "ip link set v0 up; ip address add 10.1.2.3/23 noprefixroute dev v0; ip address add 10.9.0.1/24 dev v0;"
+        "ip route add 10.1.2.0/23 dev v0 proto kernel scope link src 10.1.2.3 metric 100;"
+        "ip address add 10.4.0.1/32 noprefixroute dev v0; ip address add 2001:db8::1/60 noprefixroute dev v0;"
+        "ip address add 2001:db8:9::1/64 dev v0; ip -6 route add 2001:db8::/60 dev v0 proto kernel metric 100;"
+        "ip route add default via 10.1.2.9");
+}
+
 static void test_link(void **state)
 {
     check_stays_and_comes_back(LINK PLAIN);
@@ -587,6 +598,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_routes),
         cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_routes_in_name_of_kernel),
         cmocka_unit_test(test_link),
         cmocka_unit_test(test_vlans),
         cmocka_unit_test(test_master),
