@@ -71,6 +71,8 @@ void cw_plan_uses(const struct cw_facts *facts, const struct cw_interface_fact *
 bool cw_plan_is_member_in_way(const struct cw_member_fact *member);
 /* Some path of the wish takes it from the kernel. */
 bool cw_plan_is_taken_by_wish(const struct cw_plan_work *work, const char *card);
+bool cw_plan_is_forced(const struct cw_plan_work *work, const struct cw_card_fact *card,
+                       const struct cw_interface_fact *interface);
 
 /* plan_cpus.c, plan_memory.c */
 void cw_plan_choose_cpus(struct cw_plan_work *work);

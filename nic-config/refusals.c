@@ -12,8 +12,8 @@
 
 #define ADDRESSES_SAID 3u
 
-static bool is_forced(const struct cw_plan_work *work, const struct cw_card_fact *card,
-                      const struct cw_interface_fact *interface)
+bool cw_plan_is_forced(const struct cw_plan_work *work, const struct cw_card_fact *card,
+                       const struct cw_interface_fact *interface)
 {
     return (interface != NULL && cw_wish_has_force(work->wish, interface->name)) ||
            (card != NULL && cw_wish_has_force(work->wish, card->address));
@@ -158,7 +158,7 @@ static void check_interface(struct cw_plan_work *work, struct cw_plan_path *path
         add(words, sizeof words, "this machine has no other");
     if (words[0] == 0)
         return;
-    if (is_forced(work, cw_facts_card(work->facts, interface->card), interface)) {
+    if (cw_plan_is_forced(work, cw_facts_card(work->facts, interface->card), interface)) {
         cw_plan_warn(work, "path %s: forced: %s is taken, although %s", path->wish->name, interface->name,
                      words);
         return;
@@ -188,7 +188,7 @@ static void check_functions(struct cw_plan_work *work, struct cw_plan_path *path
         return;
     if (card->functions > 0)
         snprintf(count, sizeof count, "%d ", card->functions);
-    if (is_forced(work, card, path->interface))
+    if (cw_plan_is_forced(work, card, path->interface))
         cw_plan_warn(work, "path %s: forced: the %svirtual functions of %s go with it, %swhoever has them",
                      path->wish->name, count, card->address, card->functions < 0 ? "if it has some, " : "");
     else if (card->functions < 0)
@@ -399,7 +399,7 @@ static void check_queues(struct cw_plan_work *work, struct cw_plan_path *path)
                 "all",
                 interface->name, interface->rx_queues),
             "ethtool -L %s rx %d", interface->name, interface->queues >= 1 ? 0 : 1);
-    else if (queues == CW_FACT_UNKNOWN && is_forced(work, path->card, interface))
+    else if (queues == CW_FACT_UNKNOWN && cw_plan_is_forced(work, path->card, interface))
         cw_plan_warn(work,
                      "path %s: forced: how many queues %s has is not known; more than one, and the engine "
                      "refuses the path",
@@ -442,7 +442,7 @@ static void check_kept(struct cw_plan_work *work, struct cw_plan_path *path)
                                       interface->name, interface->space),
                        "move it here first: ip -n %s link set dev %s netns 1", interface->space,
                        interface->name);
-    if (interface->master[0] != 0 && is_forced(work, path->card, interface))
+    if (interface->master[0] != 0 && cw_plan_is_forced(work, path->card, interface))
         cw_plan_warn(work, "path %s: forced: %s is shared, although it is part of %s", path->wish->name,
                      interface->name, interface->master);
     else if (interface->master[0] != 0)

@@ -39,6 +39,27 @@ static void member_of_bond(void)
     snprintf(bond->lower[0], CW_INTERFACE_NAME, "eth1");
     snprintf(rig_interface("eth1")->master, CW_INTERFACE_NAME, "bond0");
 }
+static void part_of(const char *name, const char *kind)
+{
+    rig_add_interface(name, "", kind);
+    snprintf(rig_interface("eth1")->master, CW_INTERFACE_NAME, "%s", name);
+}
+static void member_of_bridge(void)
+{
+    part_of("br0", "bridge");
+}
+static void member_of_team(void)
+{
+    part_of("team0", "team");
+}
+static void member_of_switch(void)
+{
+    part_of("ovs-system", "openvswitch");
+}
+static void member_of_vrf(void)
+{
+    part_of("red", "vrf");
+}
 static void bifurcated_member_of_bond(void)
 {
     snprintf(wan0->card, sizeof wan0->card, "0000:41:00.0");
@@ -474,6 +495,15 @@ static const struct row {
     {address, NULL, "", "it has the address 10.1.0.1/24 | "},
     {addresses, NULL, "", "it has the addresses 10.1.0.1/24, 10.1.0.2/24, 2001:db8::1/64 and 1 more | "},
     {member_of_bond, NULL, "", "eth1 is in use, or may be: it is part of bond0 | "},
+    {member_of_bond, "eth1", TAKEN WAN0, NULL, "wan0: eth1 comes back to bond0 as its last port: "},
+    {member_of_bridge, "eth1", TAKEN WAN0, NULL,
+     "wan0: eth1 comes back to br0 as a new port: what is set of the port there (cost, "},
+    {member_of_team, "eth1", TAKEN WAN0, NULL, "wan0: eth1 comes back to team0 as its last port: "},
+    {member_of_switch, "eth1", "",
+     "wan0: eth1 is a port of Open vSwitch, and could not be put back there | take another card; or take it out first: "
+     "ovs-vsctl del-port eth1\n",
+     "forced: eth1 is taken, although it is part of ovs-system"},
+    {member_of_vrf, "eth1", TAKEN WAN0, NULL, "forced: eth1 is taken, although it is part of red\n"},
     {below_vlan, NULL, "", "eth1 is in use, or may be: eth1.120 (vlan) stands on it | "},
     {bifurcated_member_of_bond, NULL, "", "eth4 is in use, or may be: it is part of bond0 | "},
     {bifurcated_member_of_bond, "eth4", "give-up eth4\n" WAN0, NULL,
@@ -500,7 +530,7 @@ static const struct row {
      "forced: eth1 is taken, although mv0 (macvlan) stands on it"},
     {below_two_vlans, "eth1", "", "wan0: inner (vlan) stands on eth1.120, and could not be put back | ",
      "forced"},
-    {below_vlan_of_bridge, "eth1", TAKEN WAN0, NULL, "eth1.120 (vlan) stands on it"},
+    {below_vlan_of_bridge, "eth1", TAKEN WAN0, NULL, "wan0: eth1.120 comes back to br0 as a new port: "},
     {below_two_vlans_elsewhere, "eth1", "",
      "inner (vlan) stands on eth1.120, is in the network namespace tenant, and could not be given back there",
      "forced"},
