@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/numbers.h"
+
 void cw_cpu_set_text(const struct cw_cpu_set *set, char *text, size_t size)
 {
     size_t used = 0;
@@ -24,6 +26,22 @@ void cw_cpu_set_text(const struct cw_cpu_set *set, char *text, size_t size)
         }
         cpu = last;
     }
+}
+
+enum cw_driver_use cw_driver_use(const char *driver)
+{
+    static const struct {
+        const char *begin;
+        enum cw_driver_use use;
+    } drivers[] = {
+        {"vfio", CW_DRIVER_FOR_PROGRAMS},    {"uio_", CW_DRIVER_FOR_PROGRAMS},
+        {"igb_uio", CW_DRIVER_FOR_PROGRAMS}, {"pci-stub", CW_DRIVER_FOR_GUESTS},
+        {"pciback", CW_DRIVER_FOR_GUESTS},   {"xen-pciback", CW_DRIVER_FOR_GUESTS},
+    };
+    for (size_t i = 0; i < CW_COUNT_OF(drivers); i++)
+        if (strncmp(driver, drivers[i].begin, strlen(drivers[i].begin)) == 0)
+            return drivers[i].use;
+    return CW_DRIVER_FOR_KERNEL;
 }
 
 const struct cw_card_fact *cw_facts_card(const struct cw_facts *facts, const char *address)

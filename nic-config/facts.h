@@ -246,6 +246,10 @@ struct cw_facts {
 };
 
 /* By name or address, an interface of this network namespace before those of others; NULL: none. */
+/* For whom a driver has a card, if not for the kernel; no interface is expected of it then. */
+enum cw_driver_use { CW_DRIVER_FOR_KERNEL, CW_DRIVER_FOR_PROGRAMS, CW_DRIVER_FOR_GUESTS };
+enum cw_driver_use cw_driver_use(const char *driver);
+
 const struct cw_card_fact *cw_facts_card(const struct cw_facts *facts, const char *address);
 const struct cw_interface_fact *cw_facts_interface(const struct cw_facts *facts, const char *name);
 const struct cw_node_fact *cw_facts_node(const struct cw_facts *facts, int32_t id);

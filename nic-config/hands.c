@@ -20,7 +20,7 @@ static void probe_users(struct cw_facts *facts)
     char folder[64];
     for (uint32_t i = 0; i < facts->card_count; i++) {
         struct cw_card_fact *card = &facts->cards[i];
-        if (card->bus != CW_BUS_PCI || !cw_is_userspace_driver(card->driver))
+        if (card->bus != CW_BUS_PCI || cw_driver_use(card->driver) != CW_DRIVER_FOR_PROGRAMS)
             continue;
         snprintf(folder, sizeof folder, "/sys/bus/pci/devices/%s", card->address);
         if (!cw_users_of_card(folder, card->user, sizeof card->user))

@@ -72,9 +72,6 @@ struct cw_nic_folders {
 void cw_plan_make(const struct cw_facts *facts, const struct cw_wish *wish,
                   const struct cw_nic_folders *folders, struct cw_plan *plan);
 
-/* One of the kernel's that drives nothing, but lets a program do so. */
-bool cw_is_userspace_driver(const char *driver);
-
 /* As an administrator reads it: steps with why, do and undo; refusals with remedies; warnings; what is prepared. */
 void cw_plan_print(const struct cw_plan *plan, const struct cw_facts *facts, FILE *out);
 /* The same for programs; the caller's to decref. */

@@ -97,7 +97,7 @@ static void find_given(const struct cw_plan_work *work, struct cw_plan_path *pat
 static bool take_given(const struct cw_plan_work *work, struct cw_plan_path *path)
 {
     const struct cw_card_fact *card = path->given[0] != 0 ? cw_facts_card(work->facts, path->given) : NULL;
-    if (card == NULL || !cw_is_userspace_driver(card->driver))
+    if (card == NULL || cw_driver_use(card->driver) != CW_DRIVER_FOR_PROGRAMS)
         return false;
     if (path->wish->driver == CW_DRIVER_VF && card->physical[0] != 0) {
         path->card = cw_facts_card(work->facts, card->physical);

@@ -365,7 +365,7 @@ static bool is_kept(const struct cw_plan_work *work, const struct cw_card_fact *
         if (work->plan->steps[i].kind == CW_STEP_BIND &&
             strcmp(work->plan->steps[i].subject, card->address) == 0)
             return false;
-    return card->driver[0] != 0 && !cw_is_userspace_driver(card->driver);
+    return card->driver[0] != 0 && cw_driver_use(card->driver) != CW_DRIVER_FOR_PROGRAMS;
 }
 
 void cw_plan_move_interrupts(struct cw_plan_work *work)

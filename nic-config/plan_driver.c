@@ -28,12 +28,6 @@ const char *cw_plan_kernel_driver(enum cw_wish_driver driver)
     }
 }
 
-bool cw_is_userspace_driver(const char *driver)
-{
-    return strcmp(driver, "vfio-pci") == 0 || strcmp(driver, "uio_pci_generic") == 0 ||
-           strcmp(driver, "igb_uio") == 0 || strcmp(driver, "uio_hv_generic") == 0;
-}
-
 bool cw_plan_is_taken(const struct cw_plan_path *path)
 {
     return path->driver == CW_DRIVER_VFIO || path->driver == CW_DRIVER_NOIOMMU ||
@@ -174,7 +168,8 @@ static void choose_bifurcated(struct cw_plan_work *work, struct cw_plan_path *pa
                                       "%s cannot be shared between the kernel's driver and DPDK's (%s)",
                                       card->address, card->pmd[0] != 0 ? card->pmd : "there is none"),
                        "say driver: auto");
-    else if (card->driver[0] == 0 || cw_is_userspace_driver(card->driver) || path->interface == NULL)
+    else if (card->driver[0] == 0 || cw_driver_use(card->driver) == CW_DRIVER_FOR_PROGRAMS ||
+             path->interface == NULL)
         cw_plan_remedy(
             cw_plan_refuse(work, path,
                            "DPDK drives %s through the kernel's own driver, which has not got it%s%s",
@@ -287,7 +282,7 @@ static bool is_function_free(const struct cw_plan_work *work, const struct cw_pl
         return false;
     if (strcmp(path->given, card->address) == 0)
         return true;
-    if (cw_is_userspace_driver(card->driver) || card->is_network_driver_gone)
+    if (cw_driver_use(card->driver) == CW_DRIVER_FOR_PROGRAMS || card->is_network_driver_gone)
         return false;
     for (uint32_t i = 0; i < work->facts->interface_count; i++) {
         const struct cw_interface_fact *interface = &work->facts->interfaces[i];
@@ -378,7 +373,7 @@ static void choose_vf(struct cw_plan_work *work, struct cw_plan_path *path)
                        "say driver: auto");
         return;
     }
-    if (card->driver[0] == 0 || cw_is_userspace_driver(card->driver)) {
+    if (card->driver[0] == 0 || cw_driver_use(card->driver) == CW_DRIVER_FOR_PROGRAMS) {
         cw_plan_remedy(cw_plan_refuse(work, path,
                                       "%s has no driver of the kernel, which makes virtual functions",
                                       card->address),

@@ -267,16 +267,6 @@ static void probe_spaces(struct cw_probe *probe, const json_t *here)
     json_decref(answer);
 }
 
-/* These drivers hold a card for a program or for a guest: no interface is expected of it. */
-static bool is_of_networks(const char *driver)
-{
-    static const char *const others[] = {"vfio", "uio", "igb_uio", "pci-stub", "pciback", "xen-pciback"};
-    for (size_t i = 0; i < CW_COUNT_OF(others); i++)
-        if (strncmp(driver, others[i], strlen(others[i])) == 0)
-            return false;
-    return driver[0] != '\0';
-}
-
 struct child_search {
     struct cw_probe *probe;
     const char *card;
@@ -301,7 +291,7 @@ static bool is_gone(struct cw_probe *probe, const struct cw_card_fact *card)
     for (uint32_t i = 0; i < probe->facts->interface_count; i++)
         if (strcmp(probe->facts->interfaces[i].card, card->address) == 0)
             return false;
-    if (!is_of_networks(card->driver))
+    if (card->driver[0] == '\0' || cw_driver_use(card->driver) != CW_DRIVER_FOR_KERNEL)
         return false;
     if (card->bus != CW_BUS_PCI || strcmp(card->driver, "virtio-pci") != 0)
         return true;

@@ -176,7 +176,8 @@ static void check_interface(struct cw_plan_work *work, struct cw_plan_path *path
 /* It is done already: what could be lost by it is lost. */
 static bool is_given(const struct cw_plan_path *path)
 {
-    return cw_is_userspace_driver(path->card->driver) && strcmp(path->given, path->card->address) == 0;
+    return cw_driver_use(path->card->driver) == CW_DRIVER_FOR_PROGRAMS &&
+           strcmp(path->given, path->card->address) == 0;
 }
 
 static void check_functions(struct cw_plan_work *work, struct cw_plan_path *path)
@@ -326,7 +327,8 @@ static void warn_of_ports(struct cw_plan_work *work, const struct cw_plan_path *
 static void check_unseen_interfaces(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     const struct cw_card_fact *card = path->card;
-    if (!work->facts->lacks_interfaces || card->driver[0] == 0 || cw_is_userspace_driver(card->driver))
+    if (!work->facts->lacks_interfaces || card->driver[0] == 0 ||
+        cw_driver_use(card->driver) == CW_DRIVER_FOR_PROGRAMS)
         return;
     cw_plan_remedy(
         cw_plan_refuse(work, path,
@@ -340,7 +342,7 @@ static void check_unseen_interfaces(struct cw_plan_work *work, struct cw_plan_pa
 static void check_foreign_user(struct cw_plan_work *work, struct cw_plan_path *path)
 {
     const struct cw_card_fact *card = path->card;
-    if (!cw_is_userspace_driver(card->driver) || is_given(path))
+    if (cw_driver_use(card->driver) != CW_DRIVER_FOR_PROGRAMS || is_given(path))
         return;
     if (card->user[0] != 0)
         cw_plan_remedy(

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/numbers.h"
 #include "nic-config/probe.h"
 #include "small_machine.h"
 
@@ -53,6 +54,22 @@ static void test_nothing_is_doubted(void **state)
         print_message("%s %s\n", facts.unread[i].file, facts.unread[i].words);
     assert_int_equal(facts.doubt_count, 0);
     assert_int_equal(facts.unread_count, 0);
+}
+
+static void test_drivers(void **state)
+{
+    static const struct {
+        const char *driver;
+        enum cw_driver_use use;
+    } drivers[] = {
+        {"", CW_DRIVER_FOR_KERNEL},           {"ice", CW_DRIVER_FOR_KERNEL},
+        {"virtio-pci", CW_DRIVER_FOR_KERNEL}, {"vfio-pci", CW_DRIVER_FOR_PROGRAMS},
+        {"igb_uio", CW_DRIVER_FOR_PROGRAMS},  {"uio_pci_generic", CW_DRIVER_FOR_PROGRAMS},
+        {"pciback", CW_DRIVER_FOR_GUESTS},    {"uio_hv_generic", CW_DRIVER_FOR_PROGRAMS},
+        {"pci-stub", CW_DRIVER_FOR_GUESTS},   {"xen-pciback", CW_DRIVER_FOR_GUESTS},
+    };
+    for (size_t i = 0; i < CW_COUNT_OF(drivers); i++)
+        assert_int_equal(cw_driver_use(drivers[i].driver), drivers[i].use);
 }
 
 static void test_system(void **state)
@@ -305,6 +322,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_doubted),
+        cmocka_unit_test(test_drivers),
         cmocka_unit_test(test_system),
         cmocka_unit_test(test_cpus),
         cmocka_unit_test(test_memory),
