@@ -61,19 +61,9 @@ static bool find(struct device *device, const char *name)
     return false;
 }
 
-/* "0000:03:00.0", or "virtfn0 of 0000:03:00.0": a virtual function is known by its address only when it is there. */
 static bool find_subject(struct device *device, const char *subject, char *words, size_t size)
 {
-    char link[FOLDER_SIZE + 32], name[CW_PCI_ADDRESS], physical[CW_PCI_ADDRESS];
-    unsigned number;
-    int end = 0;
-    bool found;
-    if (sscanf(subject, "virtfn%u of %39s%n", &number, physical, &end) == 2 && !subject[end]) {
-        snprintf(link, sizeof link, "/sys/bus/pci/devices/%s/virtfn%u", physical, number);
-        found = !strchr(physical, '/') && cw_link_name(link, name, sizeof name) == 0 && find(device, name);
-    } else {
-        found = find(device, subject);
-    }
+    bool found = find(device, subject);
     if (!found)
         snprintf(words, size, "%s: there is no such device in this machine", subject);
     return found;
