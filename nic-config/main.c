@@ -90,6 +90,7 @@ static const struct command commands[] = {
      "in /var/lib/causeway/nic. Stops at the first that fails; causeway nic revert undoes what was done.\n"
      "The same wish again changes nothing where nothing is to be changed; another one is refused until\n"
      "revert. Ctrl-C ends it after the step that it is at. After a reboot a unit of systemd does it again.\n"
+     "Exit 3, and nothing is changed: something is refused, or used by a program.\n"
      "  --yes   do it"},
     {"verify", "", 0, 0, false, false, NULL, cw_nic_verify_summary, cw_nic_verify_help},
     {"revert", "[--yes [--forget]]", 0, 0, true, false, run_revert, "give everything back",
@@ -97,7 +98,7 @@ static const struct command commands[] = {
      "apply was killed, or the machine. What somebody else has changed since is left, and said. An undo\n"
      "that fails does not keep the others from being done; then exit 1, and revert goes on another time:\n"
      "what was kept of a card that is gone, or that somebody has given to another driver, waits for it.\n"
-     "Refused (exit 3) while a process has a card open that was given away: stop that engine first.\n"
+     "Refused (exit 3) while an engine, or another program, uses what would be given back: stop that first.\n"
      "  --yes      do it\n"
      "  --forget   and give up what was kept of what is gone; revert --json shows all of that before"},
     {"boot", "", 0, 0, false, false, run_boot, NULL,

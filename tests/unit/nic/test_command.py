@@ -42,6 +42,10 @@ def test_help():
         text = nic(command, "--help")[0]
         assert text.startswith(f"usage: causeway nic {command}") and "Exit: 0 " in text, text
     assert "nic " in run(CAUSEWAY, "--help", expect=0)[0]
+    text = nic("revert", "--help")[0]
+    assert "revert [--yes [--forget]]" in text and "give up what was kept of what is gone" in text, text
+    for command in ("plan", "apply", "revert"):
+        assert "xit 3" in nic(command, "--help")[0].partition("Everywhere")[0], command
 
 
 def test_usage():
