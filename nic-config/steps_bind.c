@@ -122,6 +122,20 @@ json_t *cw_device_interfaces(const char *folder)
     return names;
 }
 
+void cw_device_physical(const char *folder, char name[static CW_PCI_ADDRESS])
+{
+    char path[FOLDER_SIZE + 280];
+    snprintf(path, sizeof path, "%s/physfn", folder);
+    cw_link_name(path, name, CW_PCI_ADDRESS);
+}
+
+bool cw_before_has_card(const json_t *before)
+{
+    struct device card;
+    const char *physical = cw_before_text(before, "physical");
+    return physical && physical[0] && find(&card, physical);
+}
+
 /* ---------------------------------------------------------------- the changes */
 
 static int set_override(struct device *device, const char *driver)
@@ -194,6 +208,7 @@ static json_t *keep(const struct cw_step *step, char *words, size_t size)
 {
     struct device device;
     struct binding now;
+    char physical[CW_PCI_ADDRESS];
     if (!find_subject(&device, step->subject, words, size))
         return NULL;
     look(&device, &now);
@@ -201,8 +216,9 @@ static json_t *keep(const struct cw_step *step, char *words, size_t size)
         (void)is_late(&device, words, size);
         return NULL;
     }
-    return json_pack("{s:s, s:s, s:s, s:o}", "device", device.name, "driver", now.driver, "override",
-                     now.override, "interfaces", cw_device_interfaces(device.folder));
+    cw_device_physical(device.folder, physical);
+    return json_pack("{s:s, s:s, s:s, s:s, s:o}", "device", device.name, "driver", now.driver, "override",
+                     now.override, "physical", physical, "interfaces", cw_device_interfaces(device.folder));
 }
 
 static bool is_done(const struct cw_step *step, char *words, size_t size)
@@ -324,11 +340,19 @@ static enum cw_status go_back(struct device *device, const char *driver, bool is
     return CW_IO;
 }
 
-/* A function that was made is gone with the number of them; a card comes back when its bus is looked at again. */
-static enum cw_status is_gone(const struct cw_step *step, const char *name, char *words, size_t size)
+/* A function that was made is gone with the number of them; of one that somebody has taken away the kernel knows no driver
+ * any more. A card comes back when its bus is looked at again. */
+static enum cw_status is_gone(const struct cw_step *step, const json_t *before, char *words, size_t size)
 {
+    const char *name = cw_before_text(before, "device"), *driver = cw_before_text(before, "driver");
     if (strncmp(step->subject, "virtfn", 6) == 0)
         return CW_OK;
+    if (cw_before_has_card(before)) {
+        snprintf(words, size,
+                 "%s: somebody has taken it away from %s since, and it is left so; before us it had %s", name,
+                 cw_before_text(before, "physical"), driver[0] ? driver : "no driver");
+        return CW_OK;
+    }
     snprintf(words, size,
              "%s is not in this machine any more: bring it back (echo 1 > /sys/bus/pci/rescan), then again",
              name);
@@ -356,7 +380,7 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
     if (!name || !driver || !override)
         return cw_step_is_corrupt(words, size);
     if (!find(&device, name))
-        return is_gone(step, name, words, size);
+        return is_gone(step, before, words, size);
     look(&device, &now);
     if (now.driver[0] && strcmp(now.driver, step->value) != 0 && strcmp(now.driver, driver) != 0)
         return is_taken(before, name, now.driver, driver, words, size);

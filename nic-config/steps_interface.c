@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "nic-config/before.h"
 #include "nic-config/links.h"
 #include "nic-config/steps_ip.h"
 #include "nic-config/steps_private.h"
@@ -134,7 +135,7 @@ static json_t *keep_uppers(const char *name, char *words, size_t size)
 
 static json_t *keep(const struct cw_step *step, char *words, size_t size)
 {
-    char folder[PATH_SIZE], port[72] = "", driver[CW_DRIVER_NAME] = "";
+    char folder[PATH_SIZE], port[72] = "", driver[CW_DRIVER_NAME] = "", physical[CW_PCI_ADDRESS] = "";
     uint32_t channels;
     json_t *state = cw_ip_state(step->subject, words, size),
            *uppers = state ? keep_uppers(step->subject, words, size) : NULL;
@@ -146,10 +147,12 @@ static json_t *keep(const struct cw_step *step, char *words, size_t size)
     if (folder[0]) {
         read_port(step->subject, port, sizeof port);
         read_driver(folder, driver, sizeof driver);
+        cw_device_physical(folder, physical);
     }
-    json_t *before = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "device", folder, "port", port,
-                               "driver", driver, "seconds", (json_int_t)now_seconds(), "time",
-                               (json_int_t)seconds_of(CLOCK_REALTIME), "state", state, "uppers", uppers);
+    json_t *before =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "device", folder, "port", port, "driver",
+                  driver, "physical", physical, "seconds", (json_int_t)now_seconds(), "time",
+                  (json_int_t)seconds_of(CLOCK_REALTIME), "state", state, "uppers", uppers);
     if (before && cw_interface_channels(step->subject, &channels) == 0)
         json_object_set_new(before, "channels", json_integer(channels));
     return before;
@@ -339,6 +342,27 @@ static bool restore(const char *name, const json_t *before, char *words, size_t 
     return is_good;
 }
 
+/* A virtual function that somebody has taken away is no more, and its interface with it. Only what the interface had been
+ * given waits for another one at that address. */
+static enum cw_status is_gone(const char *name, const json_t *before, char *words, size_t size)
+{
+    const char *folder = cw_before_text(before, "device");
+    if (!folder[0] || access(folder, F_OK) == 0 || !cw_before_has_card(before))
+        return CW_NOT_FOUND;
+    const char *device = strrchr(folder, '/') + 1, *card = cw_before_text(before, "physical");
+    if (!cw_before_is_bare(before)) {
+        snprintf(
+            words, size,
+            "%s is not put back: its device %s, a virtual function of %s, was taken away by somebody: make "
+            "it again (sriov_numvfs of that card), then again",
+            name, device, card);
+        return CW_NOT_FOUND;
+    }
+    snprintf(words, size, "%s: somebody has taken its device %s away from %s since, and it is left so", name,
+             device, card);
+    return CW_OK;
+}
+
 static enum cw_status undo(const struct cw_step *step, const json_t *before, char *words, size_t size)
 {
     const json_t *state = json_object_get(before, "state");
@@ -352,7 +376,7 @@ static enum cw_status undo(const struct cw_step *step, const json_t *before, cha
     case IS_THERE:
         return restore(name, before, words, size) ? CW_OK : CW_IO;
     case IS_GONE:
-        return CW_NOT_FOUND;
+        return is_gone(name, before, words, size);
     case IS_LATE:
         break;
     }

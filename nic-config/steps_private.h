@@ -32,6 +32,10 @@ extern uint32_t cw_patience_ms; /* tests have less of it */
 /* The last part of what a link names. 0 or the errno. */
 int cw_link_name(const char *path, char *name, size_t size);
 
+/* Of a virtual function, by its folder in /sys, the card that it is of; else "". */
+void cw_device_physical(const char *folder, char name[static CW_PCI_ADDRESS]);
+/* By before, which has kept that: it was a virtual function, and its card is there. */
+bool cw_before_has_card(const json_t *before);
 /* The names of the interfaces that a device has, by its folder in /sys; the caller's to decref. */
 json_t *cw_device_interfaces(const char *folder);
 /* Queues of an interface, as CHANNELS counts them. 0 or the errno. */

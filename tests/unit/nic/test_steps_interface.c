@@ -465,6 +465,35 @@ static void test_card_without_its_driver(void **state)
     json_decref(before);
 }
 
+/* Of a virtual function that was taken away nothing comes back but what its interface had been given, and that only where
+ * somebody makes it again. */
+static void test_function_taken_away(void **state)
+{
+    static const char left[] =
+        "v0: somebody has taken its device 0000:03:10.0 away from 0000:03:00.0 since, and it is left so";
+    begin(PLAIN);
+    carry_out();
+    free(shell("ip link del v0; mount -t tmpfs none /sys/bus"));
+    json_object_set_new(before, "device", json_string("/sys/bus/pci/devices/0000:03:10.0"));
+    json_object_set_new(before, "driver", json_string("iavf"));
+    json_object_set_new(before, "physical", json_string("0000:03:00.0"));
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words), CW_NOT_FOUND);
+    assert_non_null(strstr(words, "0000:03:10.0 is not in this machine any more"));
+    free(shell("mkdir -p /sys/bus/pci/devices/0000:03:00.0"));
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words), CW_NOT_FOUND);
+    assert_non_null(strstr(words, "make it again (sriov_numvfs of that card), then again"));
+    json_t *kept = json_object_get(before, "state");
+    json_object_del(kept, "routes4");
+    json_object_del(kept, "routes6");
+    json_object_del(json_object_get(kept, "link"), "addr_info");
+    json_object_del(json_object_get(kept, "link"), "master");
+    json_object_del(before, "uppers");
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_HALF, words, sizeof words), CW_OK);
+    assert_string_equal(words, left);
+    free(shell("umount /sys/bus"));
+    json_decref(before);
+}
+
 /* After a reboot the kernel may have given it another name: by its device and port it is known. */
 static void test_other_name(void **state)
 {
@@ -615,6 +644,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_another_in_its_place),
         cmocka_unit_test(test_what_is_gone),
         cmocka_unit_test(test_card_without_its_driver),
+        cmocka_unit_test(test_function_taken_away),
         cmocka_unit_test(test_other_name),
         cmocka_unit_test(test_exchanged_ports),
         cmocka_unit_test(test_what_cannot_be_put_back),

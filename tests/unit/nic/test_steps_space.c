@@ -105,6 +105,16 @@ static void check_all_kills(const char *show)
 
 #define CARDS "/sys/bus/pci/devices/"
 
+/* Of a virtual function is kept what card it is of. */
+static void check_physical(const char *device, const char *physical)
+{
+    make_step(CW_STEP_BIND, device, "vfio-pci");
+    before = cw_step_keep(&step, words, sizeof words);
+    assert_non_null(before);
+    assert_string_equal(json_string_value(json_object_get(before, "physical")), physical);
+    json_decref(before);
+}
+
 /* A card that has two virtual functions, of which a process has the second one open: that would keep its driver's remove
  * waiting. What the process has open is no device of vfio; it has the number and the name of one. */
 static void test_bind_below_a_function_in_use(void **state)
@@ -115,7 +125,8 @@ static void test_bind_below_a_function_in_use(void **state)
                "0000:03:10.0 " CARDS "0000:03:10.1/vfio-dev/vfio0; cd " CARDS
                "; echo 1:3 > 0000:03:10.1/vfio-dev/vfio0/dev;"
                "ln -s ../../drivers/ice 0000:03:00.0/driver; echo '(null)' > 0000:03:00.0/driver_override;"
-               "ln -s ../0000:03:10.0 0000:03:00.0/virtfn0; ln -s ../0000:03:10.1 0000:03:00.0/virtfn1"));
+               "ln -s ../0000:03:10.0 0000:03:00.0/virtfn0; ln -s ../0000:03:10.1 0000:03:00.0/virtfn1;"
+               "ln -s ../0000:03:00.0 0000:03:10.1/physfn"));
     FILE *open = fopen("/tmp/vfio0", "r");
     assert_non_null(open);
     make_step(CW_STEP_BIND, "0000:03:00.0", "vfio-pci");
@@ -131,6 +142,8 @@ static void test_bind_below_a_function_in_use(void **state)
     fclose(open);
     assert_int_equal(cw_step_do(&step, words, sizeof words),
                      CW_IO); /* the folder changes no driver by itself */
+    check_physical("0000:03:00.0", "");
+    check_physical("0000:03:10.1", "0000:03:00.0");
     free(shell("umount /sys/bus; umount /tmp"));
 }
 
@@ -198,8 +211,8 @@ static void test_card_that_is_gone(void **state)
                           "us it had ixgbe";
     char words_taken[300];
     make_step(CW_STEP_BIND, "0000:03:00.0", "vfio-pci");
-    before = json_pack("{s:s,s:s,s:s,s:[s]}", "device", "0000:03:00.0", "driver", "ixgbe", "override", "",
-                       "interfaces", "eth2");
+    before = json_pack("{s:s,s:s,s:s,s:s,s:[s]}", "device", "0000:03:00.0", "driver", "ixgbe", "override", "",
+                       "physical", "", "interfaces", "eth2");
     snprintf(words_taken, sizeof words_taken,
              "%s: take it from there (echo it to driver/unbind of the device), then again", taken);
     check_bind("true", CW_NOT_FOUND, gone);
@@ -208,6 +221,12 @@ static void test_card_that_is_gone(void **state)
     check_bind("true", CW_NOT_FOUND, gone);
     check_bind(CARD "ln -s ../../drivers/igb_uio driver", CW_OK, taken);
     check_bind(CARD "ln -s ../../drivers/ixgbe driver", CW_OK, "");
+    json_object_set_new(before, "physical", json_string("0000:01:00.0")); /* it was a virtual function */
+    check_bind("true", CW_NOT_FOUND, gone);
+    check_bind(
+        "mkdir -p /sys/bus/pci/devices/0000:01:00.0", CW_OK,
+        "0000:03:00.0: somebody has taken it away from 0000:01:00.0 since, and it is left so; before us it "
+        "had ixgbe");
     make_step(CW_STEP_BIND, "virtfn0 of 0000:03:00.0", "vfio-pci");
     check_bind("true", CW_OK, ""); /* as before it was made */
     json_decref(before);
