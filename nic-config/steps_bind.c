@@ -340,6 +340,14 @@ static enum cw_status go_back(struct device *device, const char *driver, bool is
     return CW_IO;
 }
 
+enum cw_status cw_step_card_is_gone(const char *card, char *words, size_t size)
+{
+    snprintf(words, size,
+             "%s is not in this machine any more: bring it back (echo 1 > /sys/bus/pci/rescan), then again",
+             card);
+    return CW_NOT_FOUND;
+}
+
 /* A function that was made is gone with the number of them; of one that somebody has taken away the kernel knows no driver
  * any more. A card comes back when its bus is looked at again. */
 static enum cw_status is_gone(const struct cw_step *step, const json_t *before, char *words, size_t size)
@@ -353,10 +361,7 @@ static enum cw_status is_gone(const struct cw_step *step, const json_t *before, 
                  cw_before_text(before, "physical"), driver[0] ? driver : "no driver");
         return CW_OK;
     }
-    snprintf(words, size,
-             "%s is not in this machine any more: bring it back (echo 1 > /sys/bus/pci/rescan), then again",
-             name);
-    return CW_NOT_FOUND;
+    return cw_step_card_is_gone(name, words, size);
 }
 
 /* Its interface, where it had one, cannot be put back as long as it is somebody else's. */

@@ -36,6 +36,8 @@ int cw_link_name(const char *path, char *name, size_t size);
 void cw_device_physical(const char *folder, char name[static CW_PCI_ADDRESS]);
 /* By before, which has kept that: it was a virtual function, and its card is there. */
 bool cw_before_has_card(const json_t *before);
+/* For undo, which waits for it. */
+enum cw_status cw_step_card_is_gone(const char *card, char *words, size_t size);
 /* The names of the interfaces that a device has, by its folder in /sys; the caller's to decref. */
 json_t *cw_device_interfaces(const char *folder);
 /* Queues of an interface, as CHANNELS counts them. 0 or the errno. */

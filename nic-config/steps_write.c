@@ -5,7 +5,7 @@
  * - nr_hugepages takes any number and gives what it has. Less than was asked is put back, and a failure. A writer that is
  *   killed leaves some number between the old one and ours: undo of what was left half takes any such number for ours.
  * - sriov_numvfs changes only by way of 0, which takes all virtual functions away: refused while one is in use. Undo of
- *   what was left half takes a 0 on the way for ours.
+ *   what was left half takes a 0 on the way for ours. Where its card is gone, undo waits for that.
  * - an interrupt's affinity: the kernel keeps some interrupts where it wants (EIO), and some are gone when their card
  *   changes its driver. Then nothing can be done, and does no harm.
  * - parameters of modules are asked for as 1 and answered as Y.
@@ -224,6 +224,19 @@ static bool is_done(const struct cw_step *step, char *words, size_t size)
     return true;
 }
 
+/* Nothing else can be put back of what is gone; a card has its old number of functions when it comes back, or not. */
+static enum cw_status is_gone(const struct cw_step *step, char *words, size_t size)
+{
+    char card[CW_STEP_SUBJECT];
+    if (form_of(step->subject) != FUNCTIONS)
+        return CW_OK;
+    snprintf(card, sizeof card, "%s", step->subject);
+    char *slash = strrchr(card, '/');
+    if (slash)
+        *slash = 0;
+    return cw_step_card_is_gone(last_part(card), words, size);
+}
+
 /* 0 or the errno; now: what it says. */
 static int put(const struct cw_step *step, const char *now, const char *value)
 {
@@ -289,7 +302,7 @@ static enum cw_status undo_from(const struct cw_step *step, const json_t *before
         return cw_step_is_corrupt(words, size);
     int error = cw_text_read(step->subject, now, sizeof now);
     if (error == ENOENT)
-        return CW_OK; /* what it was of is gone */
+        return is_gone(step, words, size);
     if (!error && is_same(form, now, old))
         return CW_OK;
     if (!error && !is_same(form, now, step->value) &&

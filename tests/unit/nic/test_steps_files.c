@@ -334,6 +334,24 @@ static void test_interrupt_that_is_gone(void **state)
     assert_int_equal(cw_step_do(&step, words, sizeof words), CW_IO);
 }
 
+/* A card that is gone may come back, and its number of functions is put back then; of other values nothing is left. */
+static void test_card_of_functions_that_is_gone(void **state)
+{
+    before = json_pack("{s:s}", "value", "2");
+    make_step(CW_STEP_WRITE, "x", "4");
+    snprintf(step.subject, sizeof step.subject, "/sys/bus/pci/devices/0000:cw:00.0/sriov_numvfs");
+    for (int left = CW_LEFT_WHOLE; left <= CW_LEFT_HALF; left++) {
+        assert_int_equal(cw_step_undo(&step, before, left, words, sizeof words), CW_NOT_FOUND);
+        assert_string_equal(words, "0000:cw:00.0 is not in this machine any more: bring it back (echo 1 > "
+                                   "/sys/bus/pci/rescan), then again");
+    }
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_TO_REBOOT, words, sizeof words), CW_OK);
+    snprintf(step.subject, sizeof step.subject, "/sys/bus/pci/devices/0000:cw:00.0/knob");
+    assert_int_equal(cw_step_undo(&step, before, CW_LEFT_WHOLE, words, sizeof words), CW_OK);
+    assert_string_equal(words, "");
+    json_decref(before);
+}
+
 /* The kernel that refuses: a file of /proc that takes no such value. */
 static void test_refused_value(void **state)
 {
@@ -373,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_number_of_somebody_else),
         cmocka_unit_test(test_other_words_for_the_same),
         cmocka_unit_test(test_interrupt_that_is_gone),
+        cmocka_unit_test(test_card_of_functions_that_is_gone),
         cmocka_unit_test(test_refused_value),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
