@@ -131,9 +131,18 @@ static json_t *routes_of(const json_t *link, const char *family, char *words, si
     return kept;
 }
 
+/* Those that are permanent, and those that it answers for ("proxy"). */
 static json_t *neighbours_of(const char *name, char *words, size_t size)
 {
-    return ASK("neighbour", "show", "nud", "permanent", "dev", name);
+    json_t *permanent = ASK("neighbour", "show", "nud", "permanent", "dev", name),
+           *proxies = permanent ? ASK("neighbour", "show", "proxy", "dev", name) : NULL;
+    if (!proxies) {
+        json_decref(permanent);
+        return NULL;
+    }
+    json_array_extend(permanent, proxies);
+    json_decref(proxies);
+    return permanent;
 }
 
 /* ---------------------------------------------------------------- settings */

@@ -3,7 +3,7 @@
  * The state of an interface as `ip -json` tells it, and how it is put back; for GIVE_UP (steps_interface.c).
  *
  * A state: {"link": {…, "addr_info":[…]}, "routes4":[…], "routes6":[…], "neighbours":[…], "settings":{…}}: as ip has them;
- * routes without those that the kernel makes by itself, neighbours that are permanent, and settings of /proc/sys/net that
+ * routes without those that the kernel makes by itself, neighbours that are permanent or proxies, and settings of /proc/sys/net that
  * are not as they are for a new interface, or may not be so any more when it comes back.
  */
 #pragma once

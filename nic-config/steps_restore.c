@@ -378,6 +378,12 @@ static void restore_neighbours(struct work *work, const json_t *neighbours)
     json_array_foreach(neighbours, i, neighbour)
     {
         const char *address = cw_json_text(neighbour, "dst"), *hardware = cw_json_text(neighbour, "lladdr");
+        bool is_proxy = json_object_get(neighbour, "proxy");
+        if (address[0] && is_proxy &&
+            !cw_ip_tell((const char *const[]){"ip", "neighbour", "replace", "proxy", address, "dev",
+                                              work->name, NULL},
+                        why, sizeof why))
+            note(work, address, why);
         if (address[0] && hardware[0] &&
             !cw_ip_tell((const char *const[]){"ip", "neighbour", "replace", address, "lladdr", hardware,
                                               "nud", "permanent", "dev", work->name, NULL},

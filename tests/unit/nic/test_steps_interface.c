@@ -28,7 +28,7 @@
 #define SHOW                                                                                                        \
     "{ ip -json -details address show;"                                                                             \
     "  ip -json -details -4 route show table all; ip -json -details -6 route show table all;"                       \
-    "  ip -json neighbour show nud permanent; } |"                                                                  \
+    "  ip -json neighbour show nud permanent; ip -json neighbour show proxy; } |"                                   \
     " jq -S 'map(select((.ifname // .dev // \"v0\") | IN(\"v0\", \"v0.7\", \"storage\")) |"                         \
     "  del(.ifindex, .link_index, .expires, .link_netnsid, .linkinfo.info_slave_data) |"                            \
     "  if .addr_info then .addr_info |= map(del(.valid_life_time, .preferred_life_time, .tentative)) else . end) |" \
@@ -244,9 +244,10 @@ static void test_master(void **state)
 
 static void test_neighbours(void **state)
 {
-    check_stays_and_comes_back(PLAIN
-                               "ip neighbour add 10.1.2.77 lladdr 02:00:00:00:00:01 nud permanent dev v0;"
-                               "ip neighbour add fe80::77 lladdr 02:00:00:00:00:02 nud permanent dev v0");
+    check_stays_and_comes_back(
+        PLAIN "ip neighbour add 10.1.2.77 lladdr 02:00:00:00:00:01 nud permanent dev v0;"
+              "ip neighbour add fe80::77 lladdr 02:00:00:00:00:02 nud permanent dev v0;"
+              "ip neighbour add proxy 10.1.2.78 dev v0; ip neighbour add proxy fe80::78 dev v0");
 }
 
 /* It was down, and stays so: addresses are kept, routes there are none. */
