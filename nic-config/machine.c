@@ -28,6 +28,7 @@
 #define NAMES_MAX        65536u /* in one folder */
 #define ANSWER_BYTES_MAX (8u << 20)
 #define SECONDS_MAX      10u /* of a program that answers */
+#define WALKS_MAX        10000u
 
 static int open_at(const struct cw_machine *machine, const char *path, int flags)
 {
@@ -41,7 +42,11 @@ static int open_at(const struct cw_machine *machine, const char *path, int flags
     if ((flags & O_PATH) != 0) /* openat2 refuses what O_PATH would leave out */
         flags &= ~(O_NONBLOCK | O_NOCTTY);
     struct open_how how = {.flags = (uint64_t)flags, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-    int fd = (int)syscall(SYS_openat2, root, path + 1, &how, sizeof how);
+    int fd;
+    uint32_t walks = 0;
+    do /* EAGAIN: while it passed a "..", something was renamed or mounted, be it elsewhere */
+        fd = (int)syscall(SYS_openat2, root, path + 1, &how, sizeof how);
+    while (fd < 0 && errno == EAGAIN && ++walks < WALKS_MAX);
     int error = errno;
     close(root);
     errno = error;

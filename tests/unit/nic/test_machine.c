@@ -7,6 +7,10 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
 #include "base/numbers.h"
 #include "tree.h"
 
@@ -96,6 +100,29 @@ static void test_links_lead_nowhere_else(void **state)
     tree_link(&machine, "/loop", "loop");
     expect_text("/loop", 64, CW_NOT_FOUND, "");
     unlink(outside);
+}
+
+/* Whoever renames files, anywhere, has the kernel ask for another walk. */
+static void test_while_others_rename(void **state)
+{
+    char one[CW_MACHINE_ROOT + 8], other[CW_MACHINE_ROOT + 8];
+    tree_put(&machine, "/a/b/file", "here");
+    tree_link(&machine, "/a/c/link", "../../a/../a/b/../b");
+    tree_put(&machine, "/one", "");
+    snprintf(one, sizeof one, "%s/one", machine.root);
+    snprintf(other, sizeof other, "%s/other", machine.root);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a check that fails leaves this function */
+        while (rename(one, other) == 0 && rename(other, one) == 0)
+            ;
+        _exit(1);
+    }
+    for (int i = 0; i < 50000; i++)
+        expect_text("/a/c/link/file", 64, CW_OK, "here");
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
 }
 
 static void test_link_is_words(void **state)
@@ -204,6 +231,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_text, begin, end),
         cmocka_unit_test_setup_teardown(test_long_text, begin, end),
         cmocka_unit_test_setup_teardown(test_links_lead_nowhere_else, begin, end),
+        cmocka_unit_test_setup_teardown(test_while_others_rename, begin, end),
         cmocka_unit_test_setup_teardown(test_link_is_words, begin, end),
         cmocka_unit_test_setup_teardown(test_stale_space, begin, end),
         cmocka_unit_test_setup_teardown(test_list, begin, end),
